@@ -1,0 +1,40 @@
+# `make serve` and `make test` set everything up by themselves; both are quick the second time.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROFILE ?= embedded
+
+.PHONY: serve test lint types format lock clean
+
+serve: $(READY)
+	@exec $(BIN)/prsm-serve up --profile $(PROFILE)
+
+test: $(READY)
+	@exec $(BIN)/python -m pytest $(TESTS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# The environment is made anew whenever what it is made from changes.
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || { echo "Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what constraints.txt pins (the first time takes a few minutes)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# What is installed now becomes what is pinned.
+lock: $(READY)
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	@rm -rf $(VENV) cache build *.egg-info
