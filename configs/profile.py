@@ -1,0 +1,163 @@
+"""Profiles: which families are served, by which models, with how much of the machine.
+
+A profile is one YAML file. Each family becomes one Ray Serve deployment; its ``options`` carry
+Serve's own names, so that what is written here can be looked up in Serve's documentation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import StringConstraints as Text
+
+from configs.engines import Engine
+from configs.errors import ConfigError, explain
+from configs.settings import Settings, resolve
+from configs.weights import Source
+
+ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
+ModelName = Annotated[str, Text(pattern=r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$", max_length=200)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ActorOptions(Section):
+    """What Ray schedules by. ``num_cpus`` bounds no threads, ``num_gpus`` no memory by itself."""
+
+    num_cpus: float = Field(default=0.1, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+    memory: PositiveInt | None = None
+    resources: dict[str, float] = {}
+
+
+class Autoscaling(Section):
+    min_replicas: int = Field(default=1, ge=0)
+    initial_replicas: PositiveInt | None = None
+    max_replicas: PositiveInt = 1
+    target_ongoing_requests: PositiveFloat = 2.0
+    upscale_delay_s: float = Field(default=10.0, ge=0)
+    downscale_delay_s: float = Field(default=300.0, ge=0)
+
+
+class Live(Section):
+    """``user_config``: what changes on running replicas without a restart."""
+
+    max_batch_size: PositiveInt = 8
+    batch_wait_timeout_s: float = Field(default=0.005, ge=0, le=10)
+
+
+class Options(Section):
+    """Options of one Ray Serve deployment."""
+
+    autoscaling_config: Autoscaling = Autoscaling()
+    ray_actor_options: ActorOptions = ActorOptions()
+    max_ongoing_requests: PositiveInt = 64
+    max_queued_requests: int = Field(default=256, ge=-1)
+    health_check_period_s: PositiveFloat = 10.0
+    health_check_timeout_s: PositiveFloat = 30.0
+    graceful_shutdown_wait_loop_s: PositiveFloat = 1.0
+    graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
+    user_config: Live | None = None
+
+
+class ModelSpec(Section):
+    """One model: where its weights are, how it runs, and what it may take.
+
+    ``window`` is the context length in tokens of a text generator, ``max_tokens`` what one text may
+    have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
+    ``pinned`` models are loaded at start and stay; the others load at their first request.
+    """
+
+    name: ModelName
+    aliases: tuple[ModelName, ...] = ()
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    source: Source
+    engine: Engine = "torch"
+    pinned: bool = False
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    trust_remote_code: bool = False
+    window: PositiveInt | None = None
+    max_tokens: PositiveInt | None = None
+    slots: PositiveInt | None = None
+    kv_cache_gb: PositiveInt = 1
+    memory_gb: PositiveFloat | None = None
+
+
+class Family(Section):
+    """One model family: a deployment class, the routers that lead to it, and its models."""
+
+    name: Annotated[str, Text(pattern=r"^[a-z][a-z0-9_]*$")]
+    deployment: ImportPath
+    routers: tuple[ImportPath, ...] = ()
+    options: Options = Options()
+    models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
+
+    @property
+    def deployment_name(self) -> str:
+        return self.deployment.rpartition(":")[2]
+
+
+class Profile(Section):
+    name: str
+    settings: dict[str, Any] = {}
+    gpu_memory_gb: PositiveFloat | None = None
+    trusted_models: tuple[ModelName, ...] = ()
+    ingress: Options = Options()
+    families: Annotated[tuple[Family, ...], Field(min_length=1)]
+
+    @property
+    def models(self) -> list[ModelSpec]:
+        return [model for family in self.families for model in family.models]
+
+    def family_of(self, model: ModelSpec) -> Family:
+        return next(family for family in self.families if model in family.models)
+
+
+def profile_path(ref: str | Path) -> Path:
+    """A profile's file: a path when it looks like one, else a name beside this module."""
+    path = Path(ref)
+    if path.suffix in {".yaml", ".yml"}:
+        return path
+    return Path(__file__).with_name(f"{ref}.yaml")
+
+
+def load_profile(ref: str | Path) -> Profile:
+    """Read and check a profile by name (``embedded``) or path.
+
+    Raises :class:`ConfigError` that names the file, the key and what was expected.
+    """
+    from configs.rules import broken_rules  # the rules read profiles: no import cycle this way
+
+    path = profile_path(ref)
+    profile = _parse(path)
+    problems = broken_rules(profile, load_settings(profile, str(path)))
+    if problems:
+        raise ConfigError(str(path), problems)
+    return profile
+
+
+def load_settings(profile: Profile, origin: str | None = None) -> Settings:
+    return resolve(profile.settings, origin or f"profile {profile.name}: settings")
+
+
+def _parse(path: Path) -> Profile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
+        reason = f"cannot be read ({error.strerror}); profiles by name: {', '.join(known)}"
+        raise ConfigError(str(path), [reason]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+    if not isinstance(content, dict):
+        raise ConfigError(str(path), ["(whole file): expected a mapping"])
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(str(path), explain(error)) from None

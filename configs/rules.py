@@ -1,0 +1,113 @@
+"""Rules that a profile must keep and that no single field can state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from configs.profile import Family, ModelSpec, Options, Profile
+from configs.settings import Settings
+
+CUDA_CONTEXT_GB = 0.5
+"""What one process takes on a GPU before its first tensor (kernels and the context itself)."""
+
+DEFAULTS = {
+    "default_text_model": "generation",
+    "default_generation_model": "generation",
+    "default_embedding_model": "embeddings",
+    "default_classification_model": "classification",
+}
+
+
+def broken_rules(profile: Profile, settings: Settings) -> list[str]:
+    """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
+    problems = [*_names(profile), *_defaults(profile, settings)]
+    problems += _consistent("ingress", profile.ingress)
+    for family in profile.families:
+        key = f"families.{family.name}"
+        problems += _consistent(f"{key}.options", family.options)
+        problems += _models(key, family, profile)
+        problems += _fits(key, family, profile)
+    return problems
+
+
+def _names(profile: Profile) -> Iterator[str]:
+    seen: set[str] = set()
+    for model in profile.models:
+        for name in (model.name, *model.aliases):
+            if name in seen:
+                yield f"models.{name}: expected every name and alias once"
+            seen.add(name)
+    families = [family.name for family in profile.families]
+    for name in sorted({name for name in families if families.count(name) > 1}):
+        yield f"families.{name}: expected every family once"
+
+
+def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
+    for key, family_name in DEFAULTS.items():
+        wanted = getattr(settings, key)
+        if wanted is None:
+            continue
+        family = next((f for f in profile.families if f.name == family_name), None)
+        names = {n for m in family.models for n in (m.name, *m.aliases)} if family else set()
+        if wanted not in names:
+            known = ", ".join(sorted(names)) or "none"
+            yield f"settings.{key}: expected a model of family {family_name} ({known})"
+
+
+def _consistent(key: str, options: Options) -> Iterator[str]:
+    scaling = options.autoscaling_config
+    if scaling.min_replicas > scaling.max_replicas:
+        yield f"{key}.autoscaling_config.min_replicas: expected at most max_replicas"
+    if scaling.target_ongoing_requests >= options.max_ongoing_requests:
+        yield (
+            f"{key}.autoscaling_config.target_ongoing_requests: expected less than "
+            f"max_ongoing_requests ({options.max_ongoing_requests}), or it never scales"
+        )
+    live = options.user_config
+    if live and options.max_ongoing_requests < live.max_batch_size:
+        yield (
+            f"{key}.max_ongoing_requests: expected at least user_config.max_batch_size "
+            f"({live.max_batch_size}), or a batch never fills"
+        )
+    if options.health_check_timeout_s < options.health_check_period_s:
+        yield f"{key}.health_check_timeout_s: expected at least health_check_period_s"
+    gpus = options.ray_actor_options.num_gpus
+    if gpus > 1 and gpus != int(gpus):
+        yield f"{key}.ray_actor_options.num_gpus: expected a fraction up to 1 or a whole number"
+
+
+def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
+    for model in family.models:
+        where = f"{key}.models.{model.name}"
+        if model.trust_remote_code and model.name not in profile.trusted_models:
+            yield f"{where}.trust_remote_code: expected the name in trusted_models as well"
+        if model.engine == "openvino" and model.quantization != "none":
+            yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
+    if not any(model.pinned for model in family.models):
+        yield f"{key}.models: expected at least one pinned model"
+
+
+def _fits(key: str, family: Family, profile: Profile) -> Iterator[str]:
+    """Whatever shares a GPU fits its memory, because each replica fits its own fraction of it."""
+    gpus = family.options.ray_actor_options.num_gpus
+    if gpus == 0:
+        return
+    if profile.gpu_memory_gb is None:
+        yield "gpu_memory_gb: expected the memory of one GPU, since families ask for GPUs"
+        return
+    yield from (
+        f"{key}.models.{model.name}.memory_gb: expected, since the family asks for GPUs"
+        for model in family.models
+        if model.pinned and model.memory_gb is None
+    )
+    needed = CUDA_CONTEXT_GB + sum(_memory(model) for model in family.models if model.pinned)
+    share = gpus * profile.gpu_memory_gb
+    if needed > share:
+        yield (
+            f"{key}.options.ray_actor_options.num_gpus: expected room for {needed:.1f} GB of "
+            f"pinned models, but {gpus:g} of {profile.gpu_memory_gb:g} GB is {share:.1f} GB"
+        )
+
+
+def _memory(model: ModelSpec) -> float:
+    return model.memory_gb or 0.0

@@ -1,0 +1,101 @@
+"""A profile as the configuration that ``serve deploy`` reads, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from configs.errors import ConfigError, explain
+from configs.profile import Options, Profile, load_profile, load_settings
+from configs.rules import broken_rules
+
+IMPORT_PATH = "serve_app.graph:build"
+APPLICATION = "prsm"
+INGRESS = "Ingress"
+
+
+def serve_config(profile_ref: str | Path) -> dict[str, Any]:
+    """Serve's configuration (its ``ServeDeploySchema`` as a mapping) for a profile.
+
+    ``request_timeout_s`` stays unset: the deadline is the service's own, answered as a 504 in its
+    error envelope instead of Serve's bare 408.
+    """
+    profile = load_profile(profile_ref)
+    deployments = [_entry(INGRESS, profile.ingress)]
+    deployments += [_entry(family.deployment_name, family.options) for family in profile.families]
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "127.0.0.1", "port": 8000, "keep_alive_timeout_s": 90},
+        "logging_config": {"encoding": "TEXT", "log_level": "INFO", "enable_access_log": False},
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": IMPORT_PATH,
+                "args": {"profile": str(profile_ref)},
+                "deployments": deployments,
+            }
+        ],
+    }
+
+
+def profile_of_config(path: str | Path) -> Profile:
+    """The profile that a Serve configuration file names, with the file's options put in place.
+
+    Raises :class:`ConfigError` when the two name different deployments or the options that the
+    file sets break a rule.
+    """
+    origin = str(path)
+    arguments, entries = _application(Path(path))
+    profile = load_profile(arguments.get("profile", "embedded"))
+    expected = {INGRESS, *(family.deployment_name for family in profile.families)}
+    problems = [
+        f"deployments.{name}: expected a deployment of profile {profile.name}"
+        for name in sorted(set(entries) - expected)
+    ]
+    problems += [f"deployments: expected an entry for {n}" for n in sorted(expected - set(entries))]
+    if problems:
+        raise ConfigError(origin, problems)
+    merged = _merged(profile, entries, origin)
+    if problems := broken_rules(merged, load_settings(merged, origin)):
+        raise ConfigError(origin, problems)
+    return merged
+
+
+def _entry(name: str, options: Options) -> dict[str, Any]:
+    return {"name": name, **options.model_dump(mode="json", exclude_none=True)}
+
+
+def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+    applications = content.get("applications") if isinstance(content, dict) else None
+    if not isinstance(applications, list) or len(applications) != 1:
+        raise ConfigError(str(path), ["applications: expected a list of one application"])
+    application = applications[0]
+    if application.get("import_path") != IMPORT_PATH:
+        raise ConfigError(str(path), [f"applications.0.import_path: expected {IMPORT_PATH}"])
+    entries = application.get("deployments") or []
+    return application.get("args") or {}, {entry["name"]: entry for entry in entries}
+
+
+def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -> Profile:
+    def options(name: str) -> Options:
+        given = {key: value for key, value in entries[name].items() if key != "name"}
+        try:
+            return Options.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(origin, explain(error, f"deployments.{name}")) from None
+
+    families = tuple(
+        family.model_copy(update={"options": options(family.deployment_name)})
+        for family in profile.families
+    )
+    return profile.model_copy(update={"ingress": options(INGRESS), "families": families})

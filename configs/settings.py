@@ -1,0 +1,81 @@
+"""Settings of the service: ``PRSM_HF_*`` variables over the profile's values over the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from configs.errors import ConfigError, explain
+
+PREFIX = "PRSM_HF_"
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """One value per knob. ``None`` means "not bounded" or "the profile decides", never zero."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True
+    )
+
+    hf_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices(f"{PREFIX}HF_TOKEN", f"{PREFIX}TOKEN")
+    )
+    hf_cache_dir: Path = Path("./cache/huggingface")
+    default_text_model: str | None = None
+    default_generation_model: str | None = None
+    default_embedding_model: str | None = None
+    default_classification_model: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    use_gpu: bool = True
+    max_memory_gb: PositiveFloat | None = None
+    use_quantization: bool = False
+
+    max_length: PositiveInt = 512
+    temperature: float = Field(default=0.8, ge=0, le=2)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    top_k: int = Field(default=50, ge=0)
+    repetition_penalty: float = Field(default=1.1, gt=0, le=2)
+    batch_size: PositiveInt = 8
+    max_concurrent_requests: PositiveInt = 4
+
+    threads: int = Field(default=0, ge=0, description="per replica; 0: every core it may use")
+    request_timeout_s: PositiveFloat = 300.0
+    stall_timeout_s: PositiveFloat = 120.0
+    heartbeat_s: PositiveFloat = 15.0
+    stream_max_new_tokens: PositiveInt = 256
+    max_body_bytes: PositiveInt = 10 * MIB
+    max_prompt_bytes: PositiveInt = 100 * 1024
+    max_texts: PositiveInt = 2048
+    cors_origins: tuple[str, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment outranks what the profile passes in; defaults come last."""
+        return env_settings, init_settings
+
+    @property
+    def token(self) -> str | None:
+        return self.hf_token.get_secret_value() if self.hf_token else None
+
+
+def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
+    """Settings from the environment, then ``profile_values``, then defaults.
+
+    Raises :class:`ConfigError` naming the variable or the profile's key and what was expected.
+    """
+    try:
+        return Settings(**profile_values)
+    except ValidationError as error:
+        raise ConfigError(f"{origin} or {PREFIX}* environment", explain(error)) from None
