@@ -1,0 +1,137 @@
+"""What every family shares: its configuration, its device and its memory on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.profile import ModelSpec
+from configs.settings import Settings
+from configs.weights import materialise
+from deployments.seam import Problem
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+
+class ModelUnavailable(Exception):
+    """A model that could not be loaded; ``reason`` is fit for a client."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyConfig:
+    """What ``graph.build`` hands to a family's deployment."""
+
+    name: str
+    models: tuple[ModelSpec, ...]
+    settings: Settings
+    gpu_fraction: float = 0.0
+
+    def folder(self, model: ModelSpec) -> Path:
+        """The model's weights on this node; fetched and converted here if they are not yet."""
+        return materialise(model.source, self.settings.hf_cache_dir, token=self.settings.token)
+
+    @property
+    def threads(self) -> int:
+        """Threads for arithmetic. Ray's ``num_cpus`` is for scheduling and would give one."""
+        return self.settings.threads or len(os.sched_getaffinity(0))
+
+
+def pick_device(config: FamilyConfig) -> str:
+    """``cuda``, ``mps`` or ``cpu``: what the settings ask for, if this replica can see it.
+
+    A family without a GPU fraction sees no GPU (Ray hides them), so ``auto`` is the CPU there.
+    Raises ``RuntimeError`` when a device that was asked for by name is not there.
+    """
+    import torch
+
+    wanted = config.settings.device if config.settings.use_gpu else "cpu"
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        raise RuntimeError(f"device {wanted} was asked for, but this replica sees none")
+    return wanted
+
+
+def claim_device(config: FamilyConfig) -> str:
+    """Pick the device, set threads, and keep to this replica's share of the GPU's memory.
+
+    Ray's fractions share out the device, not its memory, so each replica bounds its own.
+    """
+    import torch
+
+    device = pick_device(config)
+    torch.set_num_threads(config.threads)
+    if device == "cuda" and 0 < config.gpu_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(config.gpu_fraction)
+    return device
+
+
+def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
+    """The dtype to compute in: what the profile says, else what the processor is fast at.
+
+    On CPUs float32: without native bfloat16 arithmetic the narrower types are slower there.
+    """
+    import torch
+
+    if model.dtype != "auto":
+        dtype: torch.dtype = getattr(torch, model.dtype)
+        return dtype
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float16 if device == "mps" else torch.float32
+
+
+def load_options(config: FamilyConfig, model: ModelSpec, device: str) -> dict[str, Any]:
+    """Keyword arguments of ``from_pretrained``: dtype, quantisation, trust, safetensors only."""
+    options: dict[str, Any] = {
+        "dtype": pick_dtype(model, device),
+        "trust_remote_code": model.trust_remote_code,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    quantization = _quantization(config, model, device)
+    if quantization != "none":
+        options["quantization_config"] = _bitsandbytes(quantization, options["dtype"])
+    return options
+
+
+def _quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
+    if model.quantization != "none":
+        return model.quantization
+    if not config.settings.use_quantization:
+        return "none"
+    if device == "cuda":
+        return "nf4"
+    logger.warning("use_quantization is for CUDA; %s is loaded unquantised", model.name)
+    return "none"
+
+
+def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig as Config
+
+    config: Any = Config  # untyped
+
+    if quantization == "int8":
+        return config(load_in_8bit=True)
+    return config(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32 if dtype is torch.float32 else torch.float16,
+    )

@@ -1,0 +1,125 @@
+"""Which models are in memory: pinned ones from the start, others from their first request on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import psutil
+
+from configs.profile import ModelSpec
+from deployments.base import ModelUnavailable
+
+logger = logging.getLogger(__name__)
+
+GIB = 1024**3
+M = TypeVar("M")
+
+
+@dataclass(slots=True)
+class Resident(Generic[M]):
+    """One loaded model, how much memory its loading took, and how many requests are on it."""
+
+    spec: ModelSpec
+    model: M
+    host_bytes: int
+    users: int = 0
+    last_used: float = 0.0
+
+
+class Residency(Generic[M]):
+    """The models of one replica, loaded by name, evicted least recently used first by bytes.
+
+    ``budget_gb`` bounds what loaded models take together; a model that requests are running on and
+    a pinned model are never evicted, even over the budget. One model loads at a time, in a thread
+    of its own, while requests for the others go on.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        load: Callable[[ModelSpec], M],
+        unload: Callable[[M], None],
+        budget_gb: float | None = None,
+    ) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._load = load
+        self._unload = unload
+        self._budget = None if budget_gb is None else int(budget_gb * GIB)
+        self._residents: dict[str, Resident[M]] = {}
+        self._loading = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+
+    @property
+    def residents(self) -> list[Resident[M]]:
+        return list(self._residents.values())
+
+    def pin(self) -> None:
+        """Load every pinned model, here and now. What cannot be loaded fails the replica."""
+        for spec in self._specs.values():
+            if spec.pinned:
+                self._residents[spec.name] = self._measured(spec)
+
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[M]:
+        """The model ``name``, kept in memory for as long as the block runs.
+
+        Raises :class:`ModelUnavailable` when it cannot be loaded; the next request tries again.
+        """
+        resident = self._residents.get(name) or await self._admit(name)
+        resident.users += 1
+        try:
+            yield resident.model
+        finally:
+            resident.users -= 1
+            resident.last_used = time.monotonic()
+
+    async def _admit(self, name: str) -> Resident[M]:
+        async with self._loading:
+            if name in self._residents:  # loaded while this request waited for its turn
+                return self._residents[name]
+            spec = self._specs[name]
+            loop = asyncio.get_running_loop()
+            resident = await loop.run_in_executor(self._thread, self._attempt, spec)
+            self._residents[name] = resident
+            resident.last_used = time.monotonic()
+            await self._evict(keep=name)
+            return resident
+
+    async def _evict(self, keep: str) -> None:
+        loop = asyncio.get_running_loop()
+        for resident in self._evictable(keep):
+            if self._budget is None or self._held() <= self._budget:
+                return
+            del self._residents[resident.spec.name]
+            logger.info("evicting %s", resident.spec.name)
+            await loop.run_in_executor(self._thread, self._unload, resident.model)
+
+    def _evictable(self, keep: str) -> list[Resident[M]]:
+        idle = [r for r in self.residents if not (r.users or r.spec.pinned or r.spec.name == keep)]
+        return sorted(idle, key=lambda resident: resident.last_used)
+
+    def _held(self) -> int:
+        return sum(resident.host_bytes for resident in self.residents)
+
+    def _attempt(self, spec: ModelSpec) -> Resident[M]:
+        try:
+            return self._measured(spec)
+        except Exception as error:  # outermost edge of loading: libraries raise anything here
+            logger.exception("loading %s failed", spec.name)
+            raise ModelUnavailable(spec.name, type(error).__name__) from error
+
+    def _measured(self, spec: ModelSpec) -> Resident[M]:
+        process = psutil.Process()
+        before, started = process.memory_info().rss, time.monotonic()
+        model = self._load(spec)
+        taken = max(0, process.memory_info().rss - before)
+        seconds = time.monotonic() - started
+        logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, taken / GIB)
+        return Resident(spec, model, taken)

@@ -1,0 +1,201 @@
+"""The values that travel between the ingress and the model side.
+
+Everything here is a plain, picklable value: no request objects, no exceptions, no tensors of a
+framework. Both sides import this module, so it imports neither torch nor a web framework.
+
+A failure that belongs to the request travels as a :class:`Problem` in the place of the answer.
+Exceptions are left for what nobody foresaw, and never carry data across the seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
+ProblemKind: TypeAlias = Literal["validation", "not_found", "unavailable", "timeout", "internal"]
+Vectors: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why one item got no answer. ``message`` is shown to the client: it names no internals."""
+
+    kind: ProblemKind
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. The defaults are those of "do nothing": plain sampling.
+
+    ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off. ``repetition_penalty`` counts
+    prompt and generated tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the
+    generated ones (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
+    logits. ``top_logprobs`` alternatives are reported when ``logprobs`` is on, from the model's own
+    distribution, before any of the above. With the same ``seed`` the same tokens are drawn.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: bool = False
+    top_logprobs: int = 0
+    seed: int = 0
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0 or self.top_k == 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One prompt or one chat, and the bounds of what may follow it.
+
+    Exactly one of ``prompt`` and ``messages`` is given. ``max_new_tokens`` bounds the new tokens,
+    ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
+    may fill the model's window.
+    """
+
+    request_id: str
+    model: str
+    prompt: str | None = None
+    messages: tuple[ChatMessage, ...] | None = None
+    max_new_tokens: int | None = None
+    max_length: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    choices: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural-log probability of the chosen token and of the most likely alternatives."""
+
+    text: str
+    logprob: float
+    raw: bytes
+    top: tuple[tuple[str, float, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One decoded token of one choice.
+
+    ``text`` is what this token adds to the text and never splits a character: a token that
+    completes none, or that may begin a stop string, adds nothing yet. The last token of a choice
+    carries its ``finish_reason``.
+    """
+
+    choice: int
+    position: int
+    token_id: int
+    text: str
+    finish_reason: FinishReason | None = None
+    logprob: TokenLogprob | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """The tokens that were ready together; one item of a stream. Never empty."""
+
+    prompt_tokens: int
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    text: str
+    finish_reason: FinishReason
+    tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A whole answer: ``choices`` in order, each with its own count of tokens."""
+
+    prompt_tokens: int
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request."""
+
+    model: str
+    texts: tuple[str, ...]
+    normalize: bool = True
+    truncate: bool = False
+    batch_size: int | None = None
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` what each text counted.
+
+    A text with an entry in ``problems`` has a row of zeros.
+    """
+
+    vectors: Vectors
+    tokens: tuple[int, ...]
+    problems: Mapping[int, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRequest:
+    embedding: EmbeddingRequest
+    n_clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clustered:
+    """``labels`` is one cluster a text; ``centers`` float32 of shape (clusters, dimensions)."""
+
+    labels: tuple[int, ...]
+    centers: Vectors
+    problems: Mapping[int, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationRequest:
+    model: str
+    texts: tuple[str, ...]
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """One entry a text, in order: its labels best first, or why it has none."""
+
+    items: tuple[tuple[LabelScore, ...] | Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """What one replica holds at a moment; figures are of the engine, not estimates."""
+
+    models: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
