@@ -1,0 +1,208 @@
+"""Generation: causal language models, prompts and chats in, tokens out as they are decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+
+from configs.profile import ModelSpec
+from deployments.base import FamilyConfig, ModelUnavailable
+from deployments.engine.codec import TextCodec
+from deployments.engine.interface import Engine
+from deployments.engine.opening import EngineSettings, open_engine
+from deployments.engine.sequence import Sequence
+from deployments.residency import Residency
+from deployments.seam import (
+    Burst,
+    Choice,
+    Generated,
+    GenerationRequest,
+    Problem,
+    Token,
+)
+
+TOKENIZING_THREADS = 2
+
+
+class Generation:
+    """The deployment of the generation family. Each model decodes in its engine's own thread."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        self._config = config
+        self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
+        self._residency: Residency[Engine] = Residency(
+            config.models, self._load, lambda engine: engine.close(), config.settings.max_memory_gb
+        )
+        self._residency.pin()
+
+    async def check_health(self) -> None:
+        """Raises when an engine's thread is dead: its replica is then replaced."""
+        for resident in self._residency.residents:
+            resident.model.check()
+
+    async def generate(self, request: GenerationRequest) -> Generated | Problem:
+        """The whole answer, every choice of it."""
+        tokens: list[list[Token]] = [[] for _ in range(request.choices)]
+        prompt_tokens = 0
+        async with aclosing(self._bursts(request)) as bursts:
+            async for item in bursts:
+                if isinstance(item, Problem):
+                    return item
+                prompt_tokens = item.prompt_tokens
+                for token in item.tokens:
+                    tokens[token.choice].append(token)
+        return Generated(prompt_tokens, tuple(_choice(of_choice) for of_choice in tokens))
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
+        """Tokens as they come; those that became ready together travel together.
+
+        A problem ends the stream. Closing the stream stops the decoding within one step.
+        """
+        async with aclosing(self._bursts(request)) as bursts:
+            async for item in bursts:
+                yield item
+
+    async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
+        try:
+            async with self._residency.use(request.model) as engine:
+                prompt = await self._prompt(engine, request)
+                if isinstance(prompt, Problem):
+                    yield prompt
+                    return
+                async with aclosing(_decoded(engine, request, *prompt)) as bursts:
+                    async for item in bursts:
+                        yield item
+        except ModelUnavailable as error:
+            yield error.problem
+
+    async def _prompt(
+        self, engine: Engine, request: GenerationRequest
+    ) -> tuple[list[int], int] | Problem:
+        """The prompt's token ids and how many new ones may follow, or why there can be none."""
+        loop = asyncio.get_running_loop()
+        ids = await loop.run_in_executor(self._thread, _encoded, engine.codec, request)
+        if isinstance(ids, Problem):
+            return ids
+        size = engine.codec.vocab_size
+        unknown = [token for token in request.sampling.logit_bias if token >= size]
+        if unknown:
+            message = f"the model has no token {unknown[0]}: it knows {size}"
+            return Problem("validation", message, "logit_bias")
+        room = _room(len(ids), engine.window, request)
+        return room if isinstance(room, Problem) else (ids, room)
+
+    def _load(self, spec: ModelSpec) -> Engine:
+        settings = self._config.settings
+        return open_engine(
+            spec.engine,
+            self._config.folder(spec),
+            EngineSettings(
+                slots=spec.slots or settings.max_concurrent_requests,
+                threads=self._config.threads,
+                kv_cache_gb=spec.kv_cache_gb,
+                window=spec.window,
+                device=settings.device if settings.use_gpu else "cpu",
+                dtype=spec.dtype,
+            ),
+        )
+
+
+def _encoded(codec: TextCodec, request: GenerationRequest) -> list[int] | Problem:
+    try:
+        if request.messages is not None:
+            return codec.encode_chat(request.messages)
+        return codec.encode(request.prompt or "")
+    except ValueError as error:
+        return Problem("validation", str(error), "prompt")
+
+
+def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
+    """How many new tokens fit; nothing is ever cut off the prompt to make room."""
+    if prompt == 0:
+        return Problem("validation", "the prompt has no tokens", "prompt")
+    if prompt >= window:
+        message = f"the prompt has {prompt} tokens; the model's window is {window}"
+        return Problem("validation", f"{message} and leaves no room for an answer", "prompt")
+    if request.max_length is not None and prompt >= request.max_length:
+        message = f"the prompt has {prompt} tokens, which leaves none of {request.max_length}"
+        return Problem("validation", message, "max_length")
+    wanted = request.max_new_tokens
+    if wanted is not None and prompt + wanted > window:
+        message = f"{wanted} new tokens after a prompt of {prompt} pass the window of {window}"
+        return Problem("validation", message, "max_new_tokens")
+    bounds = [window, request.max_length or window, prompt + (wanted or window)]
+    return min(bounds) - prompt
+
+
+async def _decoded(
+    engine: Engine, request: GenerationRequest, prompt: list[int], room: int
+) -> AsyncGenerator[Burst | Problem, None]:
+    """Bursts of all choices together, until each has finished."""
+    outbox = Outbox(asyncio.get_running_loop())
+    sequences = [
+        Sequence(
+            prompt_ids=prompt,
+            sampling=request.sampling,
+            max_new_tokens=room,
+            codec=engine.codec,
+            stop=request.stop,
+            choice=choice,
+            deliver=outbox.put,
+            fail=outbox.put,
+        )
+        for choice in range(request.choices)
+    ]
+    try:
+        for sequence in sequences:
+            engine.submit(sequence)
+        open_choices = request.choices
+        while open_choices:
+            tokens, problem = await outbox.take()
+            if tokens:
+                open_choices -= sum(token.finish_reason is not None for token in tokens)
+                yield Burst(len(prompt), tokens)
+            if problem is not None:
+                yield problem
+                return
+    finally:
+        for sequence in sequences:
+            engine.cancel(sequence)
+
+
+class Outbox:
+    """Hands tokens from an engine's thread to an event loop, waking it once a burst."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._items: list[Token | Problem] = []
+        self._ready = asyncio.Event()
+
+    def put(self, item: Token | Problem) -> None:
+        """From any thread."""
+        with self._lock:
+            first = not self._items
+            self._items.append(item)
+        if first:
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def take(self) -> tuple[tuple[Token, ...], Problem | None]:
+        """Everything that is there, once something is: tokens in order, and a problem, if any."""
+        await self._ready.wait()
+        with self._lock:
+            items, self._items = self._items, []
+            self._ready.clear()
+        tokens = tuple(item for item in items if isinstance(item, Token))
+        return tokens, next((item for item in items if isinstance(item, Problem)), None)
+
+
+def _choice(tokens: list[Token]) -> Choice:
+    return Choice(
+        text="".join(token.text for token in tokens),
+        finish_reason=tokens[-1].finish_reason or "stop",
+        tokens=len(tokens),
+        logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+    )

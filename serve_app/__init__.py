@@ -1,0 +1,1 @@
+"""The ingress side: HTTP, validation, routing and streams. Knows no torch."""

@@ -1,0 +1,102 @@
+"""Which models there are, and which of them answers: known from configuration alone.
+
+Nothing here asks a replica, so a family that is scaled to zero sleeps until it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from configs.engines import UNSUPPORTED
+from configs.profile import Family, ModelSpec, Profile
+from configs.settings import Settings
+from serve_app.errors import ModelNotFound, ValidationFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What the ingress knows of one model. ``window`` and ``max_tokens`` are in tokens."""
+
+    name: str
+    aliases: tuple[str, ...]
+    family: str
+    tasks: tuple[str, ...]
+    engine: str
+    revision: str | None
+    unsupported: frozenset[str]
+    window: int | None
+    max_tokens: int | None
+    pinned: bool
+
+
+class Catalog:
+    """Model cards by name, alias and task."""
+
+    def __init__(self, profile: Profile, settings: Settings) -> None:
+        self.cards = tuple(_card(family, m) for family in profile.families for m in family.models)
+        self._by_name = {name: card for card in self.cards for name in (card.name, *card.aliases)}
+        generation = settings.default_generation_model or settings.default_text_model
+        self._preferred = {
+            "generation": generation,
+            "embeddings": settings.default_embedding_model,
+            "classification": settings.default_classification_model,
+        }
+
+    def find(self, name: str, field: str = "model") -> ModelCard:
+        """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
+        card = self._by_name.get(name)
+        if card is None:
+            raise ModelNotFound(name, [card.name for card in self.cards], field)
+        return card
+
+    def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
+        """The card that answers ``task``: the named model, or the family's default.
+
+        Raises :class:`ModelNotFound`, listing what is served for the task, for a name that is
+        unknown or that does not do the task.
+        """
+        able = [card for card in self.cards if task in card.tasks]
+        if name is None:
+            if not able:
+                raise ValidationFailed(f"No model is configured for {task}.", field=field)
+            return self._default(able)
+        card = self._by_name.get(name)
+        if card is None or task not in card.tasks:
+            raise ModelNotFound(name, [card.name for card in able], field)
+        return card
+
+    def require(self, card: ModelCard, task: str, fields: Iterable[str]) -> None:
+        """Refuse, by name, a field that the card's engine cannot honour."""
+        for field in fields:
+            if field not in card.unsupported:
+                continue
+            able = [c.name for c in self.cards if task in c.tasks and field not in c.unsupported]
+            hint = f" These models can: {', '.join(able)}." if able else ""
+            raise ValidationFailed(
+                f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",
+                field=field,
+                details={"field_errors": {field: "not supported by this engine"}, "models": able},
+            )
+
+    def _default(self, able: list[ModelCard]) -> ModelCard:
+        preferred = self._preferred.get(able[0].family)
+        for card in able:
+            if preferred in (card.name, *card.aliases):
+                return card
+        return next((card for card in able if card.pinned), able[0])
+
+
+def _card(family: Family, model: ModelSpec) -> ModelCard:
+    return ModelCard(
+        name=model.name,
+        aliases=model.aliases,
+        family=family.name,
+        tasks=model.tasks,
+        engine=model.engine,
+        revision=getattr(model.source, "revision", None),
+        unsupported=UNSUPPORTED[model.engine],
+        window=model.window,
+        max_tokens=model.max_tokens,
+        pinned=model.pinned,
+    )

@@ -1,0 +1,45 @@
+"""The outermost edge of the application: what nobody foresaw, and what no route should see."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.errors import InternalError, ServiceError, ValidationFailed, answer
+from serve_app.request_id import HEADER, request_id_of, unusable_request_id
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware: an unforeseen failure is logged, and answered without its internals."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watching(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        async def refuse(error: ServiceError) -> None:
+            response = answer(error, scope["path"], request_id_of(scope))
+            await response(scope, receive, send)
+
+        if unusable_request_id(scope):
+            message = "expected at most 128 printable characters without spaces"
+            await refuse(ValidationFailed(f"{HEADER}: {message}", field=HEADER))
+            return
+        try:
+            await self.app(scope, receive, watching)
+        except Exception:  # the outermost edge
+            logger.exception("request %s failed", request_id_of(scope))
+            if not started:
+                await refuse(InternalError())

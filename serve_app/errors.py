@@ -1,0 +1,277 @@
+"""The error tree and its two envelopes: native, and OpenAI's under ``/v1``.
+
+Raise a :class:`ServiceError` anywhere on the ingress side; one handler turns it into an answer.
+What nobody foresaw is logged with its request id and answered as ``internal_error`` without detail.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from deployments.seam import Problem
+from serve_app.request_id import request_id_of
+
+logger = logging.getLogger(__name__)
+
+OPENAI_PREFIX = "/v1/"
+UNION_BRANCHES = frozenset({"str", "constrained-str"})
+"""What pydantic adds to an error's place for the branch of a union: no field of the request."""
+
+
+class ServiceError(Exception):
+    """Base of what a client may see. ``field`` is the request's field at fault, when one is."""
+
+    status = 500
+    error_type = "internal_error"
+    openai_type = "server_error"
+    code: str | None = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+
+class InternalError(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("The server could not answer this request.")
+
+
+class ValidationFailed(ServiceError):
+    status = 400
+    error_type = "validation_error"
+    openai_type = "invalid_request_error"
+    code = "invalid_value"
+
+    def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
+        super().__init__(message, field=field, **more)
+        if "field_errors" not in self.details:
+            self.details["field_errors"] = {field: message} if field else {}
+
+
+class NotFound(ServiceError):
+    status = 404
+    error_type = "not_found_error"
+    openai_type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The name is unknown or not allowed; the answer lists what is."""
+
+    code = "model_not_found"
+
+    def __init__(self, name: str, available: Sequence[str], field: str) -> None:
+        shown = ", ".join(available) or "none"
+        super().__init__(
+            f"The model {name!r} is not served here for this task. Available: {shown}.",
+            field=field,
+            details={"model": name, "available": list(available)},
+        )
+
+
+class MethodNotAllowed(ServiceError):
+    status = 405
+    error_type = "method_not_allowed"
+    openai_type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class PayloadTooLarge(ServiceError):
+    status = 413
+    error_type = "payload_too_large"
+    openai_type = "invalid_request_error"
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(ServiceError):
+    status = 415
+    error_type = "unsupported_media_type"
+    openai_type = "invalid_request_error"
+    code = "unsupported_media_type"
+
+
+class TooManyRequests(ServiceError):
+    status = 429
+    error_type = "rate_limit_error"
+    openai_type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after_s)})
+
+
+class Unavailable(ServiceError):
+    status = 503
+    error_type = "service_unavailable"
+    code = "service_unavailable"
+
+    def __init__(self, message: str, retry_after_s: int = 5) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after_s)})
+
+
+class DeadlineExceeded(ServiceError):
+    status = 504
+    error_type = "timeout"
+    code = "timeout"
+
+
+def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> ServiceError:
+    """The error for a problem that the model side reported.
+
+    ``fields`` translates the seam's names of fields to those of the route that was called.
+    """
+    field = (fields or {}).get(problem.field, problem.field) if problem.field else None
+    match problem.kind:
+        case "validation":
+            return ValidationFailed(problem.message, field=field)
+        case "not_found":
+            return NotFound(problem.message, field=field)
+        case "unavailable":
+            return Unavailable(problem.message)
+        case "timeout":
+            return DeadlineExceeded(problem.message)
+        case "internal":
+            return InternalError()
+
+
+def item_error(error: ServiceError) -> dict[str, Any]:
+    """What stands in the place of one list item that failed alone."""
+    body: dict[str, Any] = {"error_type": error.error_type, "message": error.message}
+    if error.field:
+        body["field"] = error.field
+    return {"error": body}
+
+
+def native_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
+    return {
+        "success": False,
+        "error_type": error.error_type,
+        "message": error.message,
+        "details": error.details,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "request_id": request_id,
+    }
+
+
+def openai_envelope(error: ServiceError) -> dict[str, Any]:
+    """The shape that the ``openai`` clients parse into their exceptions (API reference, Errors)."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.openai_type,
+            "param": error.field,
+            "code": error.code,
+        }
+    }
+
+
+def answer(error: ServiceError, path: str, request_id: str) -> Response:
+    openai = path.startswith(OPENAI_PREFIX) or path == OPENAI_PREFIX.rstrip("/")
+    body = openai_envelope(error) if openai else native_envelope(error, request_id)
+    return Response(
+        orjson.dumps(body), error.status, headers=error.headers, media_type="application/json"
+    )
+
+
+def from_http(error: HTTPException) -> ServiceError:
+    """What routing and parsing themselves refuse, in this service's words."""
+    headers = dict(error.headers or {})
+    match error.status_code:
+        case 404:
+            return NotFound("There is no such route.")
+        case 405:
+            return MethodNotAllowed("The route does not take this method.", headers=headers)
+        case 413:
+            return PayloadTooLarge(str(error.detail))
+        case 415:
+            return UnsupportedMediaType(str(error.detail))
+        case status if status < 500:
+            return ValidationFailed(str(error.detail))
+    return InternalError()
+
+
+def from_validation(error: RequestValidationError) -> ServiceError:
+    """One message that names every field at fault, and the first as the field."""
+    found: dict[str, str] = {}
+    for item in error.errors():
+        path = _field_path(item["loc"])
+        found.setdefault(path, _message(item))
+    first = next(iter(found))
+    message = "; ".join(f"{path}: {text}" for path, text in list(found.items())[:20])
+    return ValidationFailed(message, field=first, details={"field_errors": found})
+
+
+def _field_path(location: Sequence[Any]) -> str:
+    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields."""
+    parts = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+    kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
+    return ".".join(kept) or "body"
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    match item["type"]:
+        case "extra_forbidden":
+            return "this field is not known here"
+        case "missing":
+            return "this field is required"
+        case "json_invalid":
+            return f"the body is not valid JSON ({item.get('ctx', {}).get('error', 'unreadable')})"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+class NativeError(BaseModel):
+    """The envelope of every error outside ``/v1``; there it is OpenAI's."""
+
+    success: Literal[False]
+    error_type: str
+    message: str
+    details: dict[str, Any]
+    timestamp: str
+    request_id: str
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": NativeError, "description": "The request is at fault."},
+    "5XX": {"model": NativeError, "description": "The service is at fault."},
+}
+"""OpenAPI's description of errors."""
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers on ``app``."""
+
+    async def on_service_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        return answer(error, request.url.path, request_id_of(request.scope))
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(from_http(error), request.url.path, request_id_of(request.scope))
+
+    async def on_validation_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(from_validation(error), request.url.path, request_id_of(request.scope))
+
+    app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)

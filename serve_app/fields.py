@@ -1,0 +1,37 @@
+"""Types of request fields and their ranges, the same on every surface."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Body(BaseModel):
+    """A request body: strict types, and a field that it does not know is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
+Texts: TypeAlias = str | Annotated[list[str], Field(min_length=1)]
+
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
+TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+TopK: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
+RepetitionPenalty: TypeAlias = Annotated[float, Field(gt=0, le=2)]
+Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
+Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
+TokenCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TopLogprobs: TypeAlias = Annotated[int, Field(ge=0, le=20)]
+Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+
+
+def example(**fields: Any) -> ConfigDict:
+    """Model configuration that shows ``fields`` as the example in the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"example": fields})

@@ -1,0 +1,52 @@
+"""The graph: the only place that binds deployments together."""
+
+# No postponed annotations here: Serve reads the type of ``build``'s argument to make it one.
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve import Application
+
+from configs.profile import Options, load_profile, load_settings
+from configs.serve_schema import INGRESS
+from deployments.base import FamilyConfig
+from serve_app.ingress import Ingress, imported
+
+
+class GraphArgs(BaseModel):
+    """Arguments of :func:`build`, as ``serve_config.yaml`` gives them under ``args``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    profile: str = "embedded"
+
+
+def build(args: GraphArgs) -> Application:
+    """The application of a profile: one deployment a family, and the ingress over them.
+
+    Settings are read here, once, so that every replica on every node has the same. Options that
+    ``serve_config.yaml`` gives a deployment take the place of the profile's.
+    """
+    profile = load_profile(args.profile)
+    settings = load_settings(profile)
+    settings = settings.model_copy(update={"hf_cache_dir": settings.hf_cache_dir.resolve()})
+    families: dict[str, Any] = {}
+    for family in profile.families:
+        config = FamilyConfig(
+            name=family.name,
+            models=family.models,
+            settings=settings,
+            gpu_fraction=family.options.ray_actor_options.num_gpus,
+        )
+        cls = imported(family.deployment)
+        deployment = _deployment(cls, family.deployment_name, family.options)
+        families[family.name] = deployment.bind(config)
+    ingress = serve.ingress()(Ingress)
+    return _deployment(ingress, INGRESS, profile.ingress).bind(profile, settings, families)
+
+
+def _deployment(cls: type, name: str, options: Options) -> serve.Deployment:
+    given: Any = options.model_dump(mode="json", exclude_none=True)
+    deployment: serve.Deployment = serve.deployment(name=name, **given)(cls)
+    return deployment

@@ -1,0 +1,208 @@
+"""Native routes over vectors: ``/embeddings``, ``/similarity``, ``/search``, ``/cluster``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.seam import (
+    Clustered,
+    ClusterRequest,
+    Embedded,
+    EmbeddingRequest,
+    Problem,
+)
+from serve_app.body import JsonRoute
+from serve_app.catalog import ModelCard
+from serve_app.errors import ValidationFailed
+from serve_app.fields import Body, ModelName, Text, Texts, example
+from serve_app.limits import check_count, check_prompt, text_problem
+from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["embeddings"], route_class=JsonRoute)
+
+FAMILY = "embeddings"
+TASK = "embed"
+FIELDS = {"model": "model_name"}
+MAX_DIMENSIONS = 65_536
+
+Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSIONS)]
+Truncate = Annotated[bool, Field(description="cut texts that are too long instead of refusing")]
+
+
+class EmbeddingsBody(Body):
+    """Texts to embed: one string for one flat vector, a list for a list of vectors."""
+
+    model_config = example(texts=["The cat sat on the mat.", "Stocks fell sharply."])
+
+    texts: Texts
+    model_name: ModelName | None = None
+    normalize: bool = Field(True, description="scale every vector to length 1")
+    batch_size: Annotated[int, Field(ge=1, le=2048)] | None = None
+    truncate: Truncate = False
+
+
+class SimilarityBody(Body):
+    """Two texts, two vectors, or one of each."""
+
+    model_config = example(text1="a cat", text2="a kitten")
+
+    text1: Text | Vector
+    text2: Text | Vector
+    model_name: ModelName | None = None
+    truncate: Truncate = False
+
+
+class SearchBody(Body):
+    """Candidates to rank by their similarity to a query."""
+
+    model_config = example(query_text="a pet", candidate_texts=["a kitten", "a share"], top_k=1)
+
+    query_text: Text
+    candidate_texts: Annotated[list[str], Field(min_length=1)]
+    top_k: Annotated[int, Field(ge=1)] = 5
+    model_name: ModelName | None = None
+    truncate: Truncate = False
+
+
+class ClusterBody(Body):
+    """Texts to group by k-means over their vectors."""
+
+    model_config = example(texts=["cat", "kitten", "share", "bond"], n_clusters=2)
+
+    texts: Annotated[list[str], Field(min_length=1)]
+    n_clusters: Annotated[int, Field(ge=1)] = 5
+    model_name: ModelName | None = None
+    truncate: Truncate = False
+
+
+@router.post("/embeddings", summary="Texts as vectors")
+async def embeddings(body: EmbeddingsBody, served: Served, asking: Asking) -> Response:
+    """``embeddings`` is one flat vector for a single string, else a list of them, in order."""
+    single = isinstance(body.texts, str)
+    texts = (body.texts,) if isinstance(body.texts, str) else tuple(body.texts)
+    card = served.catalog.resolve(TASK, body.model_name)
+    embedded = await embed(
+        served, card, texts, "texts", body.normalize, body.truncate, body.batch_size
+    )
+    vectors = embedded.vectors[0] if single else embedded.vectors
+    return asking.answer({"embeddings": vectors}, card.name)
+
+
+@router.post("/similarity", summary="How alike two texts or vectors are")
+async def similarity(body: SimilarityBody, served: Served, asking: Asking) -> Response:
+    """Cosine similarity, from -1 to 1."""
+    card = served.catalog.resolve(TASK, body.model_name)
+    given = {"text1": body.text1, "text2": body.text2}
+    vectors = {name: np.asarray(v, np.float64) for name, v in given.items() if isinstance(v, list)}
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    if texts:
+        for name, text in texts.items():
+            check_text(text, served, name)
+        named = tuple(texts.values())
+        embedded = await embed(served, card, named, tuple(texts), True, body.truncate)
+        vectors |= dict(zip(texts, embedded.vectors.astype(np.float64), strict=True))
+    return asking.answer({"similarity": _cosine(vectors["text1"], vectors["text2"])}, card.name)
+
+
+@router.post("/search", summary="Candidates nearest to a query")
+async def search(body: SearchBody, served: Served, asking: Asking) -> Response:
+    """The ``top_k`` candidates, best first, with their place in the request."""
+    card = served.catalog.resolve(TASK, body.model_name)
+    check_text(body.query_text, served, "query_text")
+    check_count(len(body.candidate_texts), served.settings, "candidate_texts")
+    names = ("query_text", *(f"candidate_texts.{i}" for i in range(len(body.candidate_texts))))
+    texts = (body.query_text, *body.candidate_texts)
+    embedded = await embed(served, card, texts, names, True, body.truncate)
+    scores = embedded.vectors[1:] @ embedded.vectors[0]
+    best = np.argsort(-scores, kind="stable")[: body.top_k]
+    results = [
+        {"text": body.candidate_texts[i], "similarity": float(scores[i]), "index": int(i)}
+        for i in best
+    ]
+    return asking.answer({"results": results}, card.name)
+
+
+@router.post("/cluster", summary="Texts in groups")
+async def cluster(body: ClusterBody, served: Served, asking: Asking) -> Response:
+    """Clusters by label, each with its texts and their places in the request."""
+    card = served.catalog.resolve(TASK, body.model_name)
+    check_count(len(body.texts), served.settings, "texts")
+    if body.n_clusters > len(body.texts):
+        message = f"n_clusters is {body.n_clusters}, but there are {len(body.texts)} texts."
+        raise ValidationFailed(message, field="n_clusters")
+    refuse(_unreadable(body.texts, served), "texts")
+    texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
+    request = ClusterRequest(texts, body.n_clusters)
+    clustered: Clustered = await served.calls.ask(FAMILY, "cluster", request, FIELDS)
+    refuse(clustered.problems, "texts")
+    clusters: dict[str, list[dict[str, Any]]] = {}
+    for index, label in enumerate(clustered.labels):
+        clusters.setdefault(str(label), []).append({"text": body.texts[index], "index": index})
+    answer = {
+        "clusters": dict(sorted(clusters.items(), key=lambda item: int(item[0]))),
+        "cluster_centers": clustered.centers,
+        "n_clusters": body.n_clusters,
+    }
+    return asking.answer(answer, card.name)
+
+
+async def embed(
+    served: Services,
+    card: ModelCard,
+    texts: tuple[str, ...],
+    field: str | tuple[str, ...],
+    normalize: bool = True,
+    truncate: bool = False,
+    batch_size: int | None = None,
+    dimensions: int | None = None,
+) -> Embedded:
+    """The texts' vectors, or a 400 that names every text that cannot have one.
+
+    ``field`` is the request's list of texts, or the name of each text's own field.
+    """
+    check_count(len(texts), served.settings, field if isinstance(field, str) else field[-1])
+    refuse(_unreadable(texts, served), field)
+    request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
+    embedded: Embedded = await served.calls.ask(FAMILY, "embed", request, FIELDS)
+    refuse(embedded.problems, field)
+    return embedded
+
+
+def check_text(text: str, served: Services, field: str) -> None:
+    check_prompt(text, served.settings, field)
+    if not text.strip():
+        raise ValidationFailed(f"{field} is empty.", field=field)
+
+
+def refuse(problems: Any, field: str | tuple[str, ...]) -> None:
+    """A 400 naming every item at fault: a vector's place in a list can hold no error."""
+    if not problems:
+        return
+    named = {
+        (f"{field}.{index}" if isinstance(field, str) else field[index]): problem.message
+        for index, problem in sorted(problems.items())
+    }
+    message = "; ".join(f"{name}: {text}" for name, text in list(named.items())[:20])
+    raise ValidationFailed(message, field=next(iter(named)), details={"field_errors": named})
+
+
+def _unreadable(texts: Any, served: Services) -> dict[int, Problem]:
+    found = ((index, text_problem(text, served.settings)) for index, text in enumerate(texts))
+    return {index: problem for index, problem in found if problem is not None}
+
+
+def _cosine(first: Any, second: Any) -> float:
+    if first.shape != second.shape:
+        message = f"the vectors have {len(first)} and {len(second)} dimensions"
+        raise ValidationFailed(f"text1 and text2: {message}.", field="text2")
+    lengths = [float(np.linalg.norm(vector)) for vector in (first, second)]
+    for name, length in zip(("text1", "text2"), lengths, strict=True):
+        if length == 0.0 or not np.isfinite(length):
+            raise ValidationFailed(f"{name} has no direction (length {length}).", field=name)
+    cosine = float((first / lengths[0]) @ (second / lengths[1]))
+    return min(1.0, max(-1.0, cosine))

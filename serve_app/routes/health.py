@@ -1,0 +1,56 @@
+"""Health, for load balancers and for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from serve_app.errors import Unavailable
+from serve_app.routes.services import NATIVE_PREFIX, Served, json_response
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", summary="State of every deployment")
+async def health(served: Served) -> Response:
+    """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
+    state = await served.readiness.state()
+    body: dict[str, Any] = {
+        "status": "healthy" if state.ready else "unhealthy",
+        "deployments": state.deployments,
+        "models": [card.name for card in served.catalog.cards],
+    }
+    return json_response(body, status=200 if state.ready else 503)
+
+
+@router.get("/health/liveness", summary="This process answers")
+async def liveness() -> Response:
+    return json_response({"status": "alive"})
+
+
+@router.get("/health/readiness", summary="The graph answers")
+async def readiness(served: Served) -> Response:
+    """By Serve's own status. Families scaled to zero count as ready and are not woken."""
+    state = await served.readiness.state()
+    if not state.ready:
+        waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
+        shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
+        raise Unavailable(f"The graph is not ready: {shown or 'nothing is deployed'}.", 2)
+    return json_response({"status": "ready", "deployments": state.deployments})
+
+
+@router.get("/", summary="Where to go from here")
+async def root() -> Response:
+    """What is served and where its documentation is."""
+    return json_response(
+        {
+            "service": "prsm-serve",
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "native": NATIVE_PREFIX,
+            "openai": "/v1",
+        }
+    )

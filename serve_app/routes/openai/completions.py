@@ -1,0 +1,160 @@
+"""``POST /v1/completions``: OpenAI's older endpoint, a prompt and what follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.seam import Choice, Generated, GenerationRequest, Token, TokenLogprob
+from serve_app.body import JsonRoute
+from serve_app.errors import ValidationFailed
+from serve_app.fields import Text, TokenCount, example
+from serve_app.limits import check_prompt, check_window
+from serve_app.routes.generation import FAMILY, stops, usage
+from serve_app.routes.openai.sampling import SamplingBody, chunks, now
+from serve_app.routes.services import Asked, Asking, Served, Services, json_response
+from serve_app.streams import EVENT_STREAM, EventStream
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+
+FIELDS = {"max_new_tokens": "max_tokens"}
+MAX_PROMPTS = 16
+
+
+class CompletionBody(SamplingBody):
+    """One prompt or several, each continued on its own."""
+
+    model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+    max_tokens: TokenCount | None = Field(16, description="new tokens")
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    echo: Literal[False] | None = None
+    suffix: None = None
+    best_of: Literal[1] | None = None
+
+    @property
+    def prompts(self) -> list[str]:
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    def used(self) -> Iterator[str]:
+        yield from super().used()
+        if self.logprobs is not None:
+            yield "logprobs"
+
+
+@router.post("/completions", summary="Continue a prompt", responses=EVENT_STREAM)
+async def completions(body: CompletionBody, served: Served, asking: Asking) -> Response:
+    """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
+    model, request = _request(body, served, asking)
+    head = {
+        "id": f"cmpl-{asking.request_id}",
+        "object": "text_completion",
+        "created": now(),
+        "model": model,
+    }
+    if body.stream:
+        return await _stream(body, request, head, served)
+    asks = [
+        served.calls.ask(FAMILY, "generate", replace(request, prompt=prompt), FIELDS)
+        for prompt in body.prompts
+    ]
+    answers: list[Generated] = await _all(asks)
+    found = [choice for answer in answers for choice in answer.choices]
+    prompt_tokens = sum(answer.prompt_tokens for answer in answers)
+    return json_response(
+        {
+            **head,
+            "choices": [_choice(index, choice) for index, choice in enumerate(found)],
+            "usage": usage(prompt_tokens, sum(choice.tokens for choice in found)),
+        }
+    )
+
+
+async def _all(asks: list[Coroutine[Any, Any, Generated]]) -> list[Generated]:
+    """All answers, or the first failure, after which the others are cancelled."""
+    tasks = [asyncio.ensure_future(ask) for ask in asks]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _stream(
+    body: CompletionBody, request: GenerationRequest, head: dict[str, Any], served: Services
+) -> Response:
+    if len(body.prompts) > 1:
+        raise ValidationFailed("prompt must be one text in a stream.", field="prompt")
+    bursts = await served.calls.open(FAMILY, "stream", request, FIELDS)
+    pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
+    return EventStream(pieces, served.settings.heartbeat_s)
+
+
+def _request(
+    body: CompletionBody, served: Services, asking: Asked
+) -> tuple[str, GenerationRequest]:
+    card = served.catalog.resolve("generate", body.model, "model")
+    served.catalog.require(card, "generate", body.used())
+    check_window(body.max_tokens, card, "max_tokens")
+    for prompt in body.prompts:
+        check_prompt(prompt, served.settings, "prompt")
+    return card.name, GenerationRequest(
+        request_id=asking.request_id,
+        model=card.name,
+        prompt=body.prompts[0],
+        max_new_tokens=body.max_tokens,
+        sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
+        stop=stops(body.stop),
+        choices=body.n or 1,
+    )
+
+
+def _choice(index: int, choice: Choice) -> dict[str, Any]:
+    return {
+        "index": index,
+        "text": choice.text,
+        "logprobs": _logprobs(choice.logprobs, 0) if choice.logprobs else None,
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
+    offsets: dict[int, int] = {}
+
+    def pieces(token: Token) -> list[dict[str, Any]]:
+        if not (token.text or token.logprob or token.finish_reason):
+            return []
+        offset = offsets.get(token.choice, 0)
+        logprobs = _logprobs((token.logprob,), offset) if token.logprob else None
+        offsets[token.choice] = offset + (len(token.logprob.text) if token.logprob else 0)
+        return [
+            {
+                "index": token.choice,
+                "text": token.text,
+                "logprobs": logprobs,
+                "finish_reason": token.finish_reason,
+            }
+        ]
+
+    return pieces
+
+
+def _logprobs(logprobs: tuple[TokenLogprob, ...], offset: int) -> dict[str, Any]:
+    """The endpoint's own shape; ``text_offset`` counts characters from the answer's start."""
+    offsets = []
+    for item in logprobs:
+        offsets.append(offset)
+        offset += len(item.text)
+    return {
+        "tokens": [item.text for item in logprobs],
+        "token_logprobs": [item.logprob for item in logprobs],
+        "top_logprobs": [{text: value for text, value, _ in item.top} for item in logprobs],
+        "text_offset": offsets,
+    }

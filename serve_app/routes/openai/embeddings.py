@@ -1,0 +1,53 @@
+"""``POST /v1/embeddings``."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.seam import Vectors
+from serve_app.body import JsonRoute
+from serve_app.fields import Body, ModelName, Text, example
+from serve_app.routes.embeddings import TASK, Truncate, embed
+from serve_app.routes.services import Served, json_response
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+
+
+class OpenAIEmbeddingsBody(Body):
+    """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
+
+    model_config = example(input="The cat sat on the mat.")
+
+    input: Text | Annotated[list[Text], Field(min_length=1)]
+    model: ModelName | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    user: str | None = None
+    truncate: Truncate = False
+
+
+@router.post("/embeddings", summary="Texts as vectors")
+async def embeddings(body: OpenAIEmbeddingsBody, served: Served) -> Response:
+    """Vectors of length 1, as numbers or as base64 of little-endian float32."""
+    card = served.catalog.resolve(TASK, body.model, "model")
+    texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
+    embedded = await embed(
+        served, card, texts, "input", truncate=body.truncate, dimensions=body.dimensions
+    )
+    encoded = _base64(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
+    tokens = sum(embedded.tokens)
+    items = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(encoded)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return json_response({"object": "list", "data": items, "model": card.name, "usage": usage})
+
+
+def _base64(vectors: Vectors) -> list[Any]:
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

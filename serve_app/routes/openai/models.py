@@ -1,0 +1,31 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from serve_app.body import JsonRoute
+from serve_app.catalog import ModelCard
+from serve_app.routes.services import Served, json_response
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+
+
+@router.get("/models", summary="Models that may be asked")
+async def list_models(served: Served) -> Response:
+    """Every configured model; none of them is woken by the question."""
+    cards = [_model(card, served.started) for card in served.catalog.cards]
+    return json_response({"object": "list", "data": cards})
+
+
+@router.get("/models/{model_id:path}", summary="One model")
+async def get_model(model_id: str, served: Served) -> Response:
+    return json_response(_model(served.catalog.find(model_id), served.started))
+
+
+def _model(card: ModelCard, created: int) -> dict[str, Any]:
+    owner, _, _ = card.name.rpartition("/")
+    return {"id": card.name, "object": "model", "created": created, "owned_by": owner or "local"}

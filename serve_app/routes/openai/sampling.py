@@ -1,0 +1,121 @@
+"""What ``/v1/chat/completions`` and ``/v1/completions`` have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from deployments.seam import Sampling, Token
+from serve_app.calls import Bursts
+from serve_app.errors import ServiceError, openai_envelope
+from serve_app.fields import (
+    Body,
+    Choices,
+    ModelName,
+    Penalty,
+    RepetitionPenalty,
+    Seed,
+    Stops,
+    Temperature,
+    TokenCount,
+    TopK,
+    TopP,
+)
+from serve_app.routes.generation import seed_of, usage
+from serve_app.streams import message
+
+TokenId = Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+
+DONE = b"data: [DONE]\n\n"
+
+
+class StreamOptions(Body):
+    include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = None
+
+
+class SamplingBody(Body):
+    """The fields of both endpoints, with OpenAI's defaults, not PRSM's.
+
+    ``top_k`` and ``repetition_penalty`` extend OpenAI's API, as most open servers do.
+    """
+
+    model: ModelName | None = None
+    max_tokens: TokenCount | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] | None = None
+    n: Choices | None = None
+    stop: Stops | None = None
+    seed: Seed | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+
+    def sampling(self, *, logprobs: bool, top_logprobs: int) -> Sampling:
+        return Sampling(
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or 0,
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            logit_bias={int(token): bias for token, bias in (self.logit_bias or {}).items()},
+            logprobs=logprobs,
+            top_logprobs=top_logprobs,
+            seed=seed_of(self.seed),
+        )
+
+    def used(self) -> Iterator[str]:
+        """Fields that ask for something that not every engine can do."""
+        if self.logit_bias:
+            yield "logit_bias"
+
+    @property
+    def reports_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+def now() -> int:
+    return int(time.time())
+
+
+async def chunks(
+    bursts: Bursts,
+    head: dict[str, Any],
+    choice_chunks: Callable[[Token], list[dict[str, Any]]],
+    *,
+    reports_usage: bool,
+) -> AsyncGenerator[bytes, None]:
+    """``data:`` chunks of a stream, its usage when asked for, and ``[DONE]``.
+
+    ``choice_chunks`` turns one token into the choices of none, one or more chunks.
+    """
+    head = {**head, "usage": None} if reports_usage else head
+    prompt_tokens = new_tokens = 0
+    try:
+        async for burst in bursts:
+            prompt_tokens = burst.prompt_tokens
+            new_tokens += len(burst.tokens)
+            choices = [choice for token in burst.tokens for choice in choice_chunks(token)]
+            if choices:
+                yield b"".join(message({**head, "choices": [choice]}) for choice in choices)
+        if reports_usage:
+            totals = usage(prompt_tokens, new_tokens)
+            yield message({**head, "choices": [], "usage": totals})
+    except ServiceError as error:
+        yield message(openai_envelope(error))
+    finally:
+        bursts.close()
+    yield DONE

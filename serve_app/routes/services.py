@@ -1,0 +1,77 @@
+"""What a route works with, and how it gets it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from configs.settings import Settings
+from serve_app.calls import Calls
+from serve_app.catalog import Catalog
+from serve_app.readiness import Readiness
+from serve_app.request_id import request_id_of
+
+NATIVE_PREFIX = "/api/v1/huggingface"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that the routes share; made once by ``create_app``."""
+
+    catalog: Catalog
+    calls: Calls
+    settings: Settings
+    readiness: Readiness
+    started: int = field(default_factory=lambda: int(time.time()))
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+@dataclass(slots=True)
+class Asked:
+    """One native request on its way: its id and when it came."""
+
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+
+    def whole(self, body: dict[str, Any], model: str | None = None) -> dict[str, Any]:
+        """``body`` with what every native object answer carries."""
+        return {
+            **body,
+            **({"model": model} if model else {}),
+            "request_id": self.request_id,
+            "execution_time": round(time.perf_counter() - self.started, 6),
+        }
+
+    def answer(self, body: dict[str, Any], model: str | None = None) -> Response:
+        return json_response(self.whole(body, model))
+
+    def bare_list(self, items: list[Any], model: str) -> Response:
+        """A bare list; what an object would carry travels in headers."""
+        elapsed = f"{time.perf_counter() - self.started:.6f}"
+        return json_response(items, {"X-Model": model, "X-Execution-Time": elapsed})
+
+
+def json_response(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+        status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def asked(request: Request) -> Asked:
+    return Asked(request_id_of(request.scope))
+
+
+Served = Annotated[Services, Depends(services_of)]
+Asking = Annotated[Asked, Depends(asked)]

@@ -1,0 +1,73 @@
+"""One running graph for the session, started the way a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import OpenAI
+
+START_TIMEOUT_S = 600
+STOP_TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="session")
+def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the embedded graph, up for as long as the session lasts."""
+    if running := os.environ.get("PRSM_TEST_URL"):
+        yield running  # a graph that is up already: quicker while developing
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("graph") / "up.log"
+    launcher = Path(sys.executable).with_name("prsm-serve")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(launcher), "up", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PRSM_HF_HEARTBEAT_S": "0.5"},
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, process, log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_TIMEOUT_S)
+    assert code == 0, log.read_text()
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"the launcher ended with {process.returncode}:\n{log.read_text()}")
+        try:
+            if httpx.get(f"{url}/health/readiness").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    pytest.fail(f"the graph was not ready in time:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def client(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base_url, timeout=120) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def openai_client(base_url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{base_url}/v1", api_key="unused", timeout=120, max_retries=0) as opened:
+        yield opened
