@@ -32,7 +32,7 @@ class ActorOptions(Section):
     num_cpus: float = Field(default=0.1, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
     memory: PositiveInt | None = None
-    resources: dict[str, float] = {}
+    resources: dict[str, float] | None = None
 
 
 class Autoscaling(Section):
