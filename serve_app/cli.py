@@ -1,0 +1,174 @@
+"""The console script `prsm-serve`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from serve_app.launcher.plan import Plan
+
+EXIT_REFUSED = 2
+
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Serve Hugging Face models as one Ray Serve graph."""
+
+
+def graph_options(command: Command) -> Command:
+    """`--profile` or `--config`."""
+    command = click.option(
+        "--config", metavar="FILE", help="A Serve config, as `serve deploy` reads it."
+    )(command)
+    return click.option(
+        "--profile", metavar="NAME|FILE", help="A profile's name or file [default: embedded]."
+    )(command)
+
+
+@main.command()
+@graph_options
+@click.option("--host", help="Where to listen [default: the config's, else 127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: the config's, else 8000]")
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(1, 65535),
+    default=8265,
+    show_default=True,
+    help="Ray's dashboard on 127.0.0.1: the first free port from this one on.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="Join this running cluster instead of starting one [env: RAY_ADDRESS].",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=900,
+    show_default=True,
+    help="Seconds until the graph must be ready.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=10,
+    show_default=True,
+    help="Seconds that answers under way get to finish when stopping.",
+)
+def up(
+    profile: str | None,
+    config: str | None,
+    host: str | None,
+    port: int | None,
+    dashboard_port: int,
+    ray_address: str | None,
+    timeout: float,
+    drain: float,
+) -> None:
+    """Start the graph here, wait until it answers, and stop it on Ctrl-C."""
+    from serve_app.launcher.up import UpOptions
+    from serve_app.launcher.up import up as start
+
+    address = None if ray_address in (None, "", "local") else ray_address
+    options = UpOptions(dashboard_port, address, timeout, drain)
+    sys.exit(start(_plan(profile, config, host, port), options))
+
+
+@main.command()
+@graph_options
+def check(profile: str | None, config: str | None) -> None:
+    """Check a profile or a Serve config; nothing is started."""
+    from serve_app.launcher.schema import config_problem
+
+    plan = _plan(profile, config)
+    if problem := config_problem(plan.config):
+        _refuse(f"{config or profile}:\n{problem}")
+    scope = f"{len(plan.profile.models)} models" if plan.profile else "not this service's graph"
+    click.echo(f"{plan.arguments[1]}: valid ({scope})")
+
+
+@main.command()
+@graph_options
+@click.option("--pull", is_flag=True, help="Fetch and convert missing weights first.")
+@click.option("--quiet", is_flag=True, help="No table.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def models(profile: str | None, config: str | None, pull: bool, quiet: bool, as_json: bool) -> None:
+    """List what is served, and whether its weights are here."""
+    from configs.weights import WeightsError
+    from serve_app.launcher import models as weights
+    from serve_app.launcher.tables import print_models
+
+    plan = _plan(profile, config)
+    if plan.profile is None:
+        _refuse(f"{config}: not this service's graph, so no models are known")
+        return
+    try:
+        if pull:
+            weights.pull(plan.profile)
+    except WeightsError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    if not quiet:
+        print_models(weights.served_models(plan.profile), as_json)
+
+
+@main.command()
+@click.option("--profile", metavar="NAME|FILE", required=True, help="A profile's name or file.")
+def config(profile: str) -> None:
+    """Print the Serve config that a profile makes."""
+    import yaml
+
+    click.echo(yaml.safe_dump(_plan(profile, None).config, sort_keys=False), nl=False)
+
+
+@main.command()
+@click.option(
+    "--address",
+    envvar="RAY_DASHBOARD_ADDRESS",
+    help="Ray's dashboard [default: the newest start on this machine, else port 8265].",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def status(address: str | None, as_json: bool) -> None:
+    """Show deployments, replicas and health; exit code 0 when everything is healthy."""
+    from serve_app.launcher.dashboard import Dashboard, DashboardError
+    from serve_app.launcher.tables import print_status
+    from serve_app.launcher.target import status_target
+
+    url, token = status_target(address, os.environ)
+    try:
+        state = Dashboard(url, token).state()
+    except DashboardError as error:
+        click.echo(json.dumps({"error": str(error)}) if as_json else f"nothing runs: {error}")
+        sys.exit(1)
+    print_status(state, url, as_json)
+    sys.exit(0 if state.is_healthy else 1)
+
+
+def _plan(
+    profile: str | None, config: str | None, host: str | None = None, port: int | None = None
+) -> "Plan":
+    from configs.errors import ConfigError
+    from serve_app.launcher.plan import load_plan
+
+    if profile is not None and config is not None:
+        raise click.UsageError("--profile and --config exclude each other")
+    try:
+        return load_plan(profile, config, host, port)
+    except ConfigError as error:
+        _refuse(str(error))
+        raise
+
+
+def _refuse(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(EXIT_REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The token that Ray asks for on its dashboard and its REST and RPC interfaces."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+MODE = "RAY_AUTH_MODE"
+TOKEN = "RAY_AUTH_TOKEN"
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+
+
+def users_token_path() -> Path:
+    """Where Ray keeps a user's token."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def token_environment(given: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Variables that turn tokens on: the user's own token if there is one, else a new one.
+
+    Empty when the user has decided about tokens in the environment.
+    """
+    if any(name in given for name in (MODE, TOKEN, TOKEN_PATH)):
+        return {}
+    path = users_token_path()
+    if not path.exists():
+        path = directory / "token"
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_hex(32), encoding="utf-8")
+    return {MODE: "token", TOKEN_PATH: str(path)}
+
+
+def read_token(environment: Mapping[str, str]) -> str | None:
+    """The token that a client in this environment sends, looked up in Ray's own order."""
+    if environment.get(MODE, "token").lower() != "token":
+        return None
+    if token := environment.get(TOKEN):
+        return token
+    path = Path(environment.get(TOKEN_PATH) or users_token_path())
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None

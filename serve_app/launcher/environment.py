@@ -1,0 +1,72 @@
+"""The environment that every process of a start inherits: Serve's fast path, and a marker."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve_app.launcher.ports import PortBlock
+
+MARKER = "PRSM_SERVE_RUN"
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+# A replica that goes away waits this long for load balancers to notice. Here the only one is
+# HAProxy next to it, which hears of it within a fraction of a second.
+MIN_DRAINING_S = 1
+
+
+def serve_environment(
+    given: Mapping[str, str], run_id: str, directory: Path, ports: PortBlock, cpus: int
+) -> dict[str, str]:
+    """Serve's fast path with this start's own paths and ports; what `given` sets wins.
+
+    Serve reads these when its processes start, so they must be there before Ray is started.
+    """
+    defaults = {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(MIN_DRAINING_S),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray renames its workers with setproctitle, which by default overwrites what the kernel
+        # shows as their environment, and with it the marker.
+        "SPT_NOENV": "1",
+        **_haproxy(directory, ports, cpus),
+        **_other_ports(ports),
+    }
+    environment = {**defaults, **given, MARKER: run_id}
+    # The start is local by now; an address would turn its workers to another cluster.
+    environment.pop("RAY_ADDRESS", None)
+    return environment
+
+
+def usable_cpus() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _haproxy(directory: Path, ports: PortBlock, cpus: int) -> dict[str, str]:
+    # Short names: Serve puts a directory named by the node id (56 characters) in between.
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "a"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "m"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.metrics),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, cpus // 4))),
+    }
+
+
+def _other_ports(ports: PortBlock) -> dict[str, str]:
+    return {
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
+        "AUTOSCALER_METRIC_PORT": str(ports.autoscaler),
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.http.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.http.stop - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.grpc.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.grpc.stop - 1),
+    }

@@ -1,0 +1,56 @@
+"""The weights behind a profile: what is in the cache, and fetching the rest."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from configs.profile import ModelSpec, Profile
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One line of `prsm-serve models`."""
+
+    name: str
+    family: str
+    tasks: tuple[str, ...]
+    engine: str
+    source: str
+    is_cached: bool
+
+
+def served_models(profile: "Profile") -> list[ServedModel]:
+    """What the profile serves, and which of it could be loaded without the network."""
+    return [
+        ServedModel(
+            name=model.name,
+            family=profile.family_of(model).name,
+            tasks=tuple(model.tasks),
+            engine=model.engine,
+            source=model.source.name,
+            is_cached=_is_cached(profile, model),
+        )
+        for model in profile.models
+    ]
+
+
+def pull(profile: "Profile") -> None:
+    """Fetch and convert what is missing, shown on standard error. Raises `WeightsError`."""
+    from configs.profile import load_settings
+    from configs.weights import materialise
+
+    settings = load_settings(profile)
+    for model in profile.models:
+        materialise(model.source, settings.hf_cache_dir, token=settings.token)
+
+
+def is_complete(profile: "Profile") -> bool:
+    """Whether nothing is left to pull."""
+    return all(_is_cached(profile, model) for model in profile.models)
+
+
+def _is_cached(profile: "Profile", model: "ModelSpec") -> bool:
+    from configs.profile import load_settings
+    from configs.weights import is_cached
+
+    return bool(is_cached(model.source, load_settings(profile).hf_cache_dir))

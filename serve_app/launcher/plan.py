@@ -1,0 +1,114 @@
+"""What to start: `--profile` and `--config` both end as one Serve config."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from configs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from configs.profile import Profile
+
+DEFAULT_PROFILE = "embedded"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A Serve config, and the profile behind it unless the graph is somebody else's."""
+
+    config: dict[str, Any]
+    profile: "Profile | None"
+    arguments: tuple[str, ...]
+    """How to say the same on the command line."""
+
+    @property
+    def host(self) -> str:
+        """Where the HTTP front listens."""
+        return str(self.config["http_options"]["host"])
+
+    @property
+    def port(self) -> int:
+        """The HTTP front's port."""
+        return int(self.config["http_options"]["port"])
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The applications' names."""
+        return frozenset(each.get("name", "default") for each in self.config["applications"])
+
+
+def load_plan(
+    profile: str | None, config: str | None, host: str | None = None, port: int | None = None
+) -> Plan:
+    """Read and check what the user named; `host` and `port` win over the config's.
+
+    Raises `ConfigError`, whose message names file, key and what was expected.
+    """
+    if config is not None:
+        content, served = _from_file(Path(config))
+        arguments = ("--config", config)
+    else:
+        reference = _absolute(profile or DEFAULT_PROFILE)
+        content, served = _from_profile(reference)
+        arguments = ("--profile", reference)
+    return Plan(_with_front(content, host, port), served, arguments)
+
+
+def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
+    from configs.profile import load_profile
+    from configs.serve_schema import serve_config
+
+    return serve_config(reference), load_profile(reference)
+
+
+def _from_file(path: Path) -> tuple[dict[str, Any], "Profile | None"]:
+    from configs.serve_schema import IMPORT_PATH, profile_of_config
+
+    content = _read(path)
+    package = IMPORT_PATH.partition(".")[0]
+    paths = [str(each.get("import_path", "")) for each in content["applications"]]
+    # Another graph has no profile: Serve's own schema is all there is to check it against.
+    ours = any(each.partition(".")[0] == package for each in paths)
+    return content, profile_of_config(path) if ours else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+    applications = content.get("applications") if isinstance(content, dict) else None
+    if not applications or not isinstance(applications, list):
+        raise ConfigError(str(path), ["applications: expected a list of applications"])
+    if not all(isinstance(each, dict) for each in applications):
+        raise ConfigError(str(path), ["applications: expected a mapping for each application"])
+    if not isinstance(content.get("http_options") or {}, dict):
+        raise ConfigError(str(path), ["http_options: expected a mapping"])
+    return dict(content)
+
+
+def _with_front(content: dict[str, Any], host: str | None, port: int | None) -> dict[str, Any]:
+    config = copy.deepcopy(content)
+    given = config.get("http_options") or {}
+    front = {"host": DEFAULT_HOST, "port": DEFAULT_PORT, **given}
+    if host is not None:
+        front["host"] = host
+    if port is not None:
+        front["port"] = port
+    # The service has its own deadline with its own error; Serve's would cut long streams.
+    front["request_timeout_s"] = None
+    config["http_options"] = front
+    return config
+
+
+def _absolute(reference: str) -> str:
+    """A profile's path means the same file for replicas, wherever they run on this machine."""
+    is_path = Path(reference).suffix in {".yaml", ".yml"}
+    return str(Path(reference).resolve()) if is_path else reference

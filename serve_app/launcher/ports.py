@@ -1,0 +1,139 @@
+"""TCP ports: who holds one, and a block of its own for every start."""
+
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+# Below Linux's ephemeral range (32768 on), where an outgoing connection could take a port, and
+# below 30000, where Serve's own default ports begin.
+FIRST_BLOCK = 20_000
+BLOCK_SIZE = 800
+BLOCKS = 12
+HTTP_OFFSET = 10
+GRPC_OFFSET = 400
+DASHBOARD_TRIES = 100
+
+
+class PortError(Exception):
+    """A port that is needed cannot be had; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class PortBlock:
+    """Consecutive ports of one start: single ones, then a window a protocol for replicas."""
+
+    first: int
+
+    @property
+    def stats(self) -> int:
+        """HAProxy's statistics page."""
+        return self.first
+
+    @property
+    def metrics(self) -> int:
+        """HAProxy's Prometheus page."""
+        return self.first + 1
+
+    @property
+    def fallback_http(self) -> int:
+        """Serve's own proxy, which answers while HAProxy has no replica."""
+        return self.first + 2
+
+    @property
+    def fallback_grpc(self) -> int:
+        """The same for gRPC."""
+        return self.first + 3
+
+    @property
+    def autoscaler(self) -> int:
+        """Prometheus page of Ray's autoscaler."""
+        return self.first + 4
+
+    @property
+    def dashboard_metrics(self) -> int:
+        """Prometheus page of Ray's dashboard."""
+        return self.first + 5
+
+    @property
+    def agent(self) -> int:
+        """HTTP interface of Ray's agent on this node."""
+        return self.first + 6
+
+    @property
+    def http(self) -> range:
+        """Replicas' own HTTP ports."""
+        return range(self.first + HTTP_OFFSET, self.first + GRPC_OFFSET)
+
+    @property
+    def grpc(self) -> range:
+        """Replicas' own gRPC ports."""
+        return range(self.first + GRPC_OFFSET, self.first + BLOCK_SIZE)
+
+
+def is_free(port: int, host: str = "") -> bool:
+    """Whether a server could listen on `port` of `host` (every IPv4 interface when empty)."""
+    return _listen_error(port, host) is None
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise `PortError` unless a server can listen on `host` and `port`."""
+    error = _listen_error(port, host)
+    if error is None:
+        return
+    holder = _holder(port)
+    if holder is not None:
+        raise PortError(f"port {port} on {host} is in use by {holder}; choose another with --port")
+    raise PortError(f"cannot listen on {host} port {port}: {error.strerror or error}")
+
+
+def first_free(start: int, taken: Collection[int] = (), host: str = "127.0.0.1") -> int:
+    """The first port from `start` on that is free on `host` and not in `taken`."""
+    for port in range(start, min(start + DASHBOARD_TRIES, 65_536)):
+        if port not in taken and is_free(port, host):
+            return port
+    raise PortError(f"no free port from {start} to {start + DASHBOARD_TRIES - 1} on {host}")
+
+
+def free_block(taken: Collection[int] = ()) -> PortBlock:
+    """A block that no other start has (`taken`: their first ports) and nobody listens in."""
+    for number in range(BLOCKS):
+        first = FIRST_BLOCK + number * BLOCK_SIZE
+        block = range(first, first + BLOCK_SIZE)
+        if first not in taken and all(is_free(port) for port in block):
+            return PortBlock(first)
+    last = FIRST_BLOCK + BLOCKS * BLOCK_SIZE - 1
+    raise PortError(f"no {BLOCK_SIZE} consecutive ports are free from {FIRST_BLOCK} to {last}")
+
+
+def _listen_error(port: int, host: str) -> OSError | None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as candidate:
+            # Connections of an earlier server may linger in TIME_WAIT; they are no obstacle.
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind(address)
+            candidate.listen(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def _holder(port: int) -> str | None:
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return None
+    for connection in connections:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port == port
+        ):
+            if connection.pid is None or not psutil.pid_exists(connection.pid):
+                return "another process"
+            return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return None

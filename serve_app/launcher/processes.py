@@ -1,0 +1,106 @@
+"""A start's processes: found by the marker they inherited, ended without leaving one."""
+
+import contextlib
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+
+from serve_app.launcher.environment import MARKER
+
+PR_SET_CHILD_SUBREAPER = 36
+ROUNDS = 10
+POLL_S = 0.05
+REAP_LIMIT_S = 1.0
+
+
+def become_subreaper() -> None:
+    """On Linux: adopt descendants whose parents die, so that they are found and reaped here."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def marked(run_id: str) -> list[psutil.Process]:
+    """Processes of the run `run_id`, this one left out."""
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        # Other users' processes cannot be read, and some end while we look.
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARKER) == run_id:
+                found.append(process)
+    return found
+
+
+def end(run_id: str, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> list[int]:
+    """End every process of a run: SIGTERM, `grace_s` later SIGKILL. Returns ids that survived."""
+    processes = marked(run_id)
+    _signal(processes, psutil.Process.terminate)
+    wait(processes, grace_s, hurry)
+    for _ in range(ROUNDS):
+        # A supervisor that dies after its child may have started another one meanwhile.
+        processes = marked(run_id)
+        if not processes:
+            break
+        _signal(processes, psutil.Process.kill)
+        wait(processes, 1.0)
+    _reap_all()
+    return [process.pid for process in marked(run_id)]
+
+
+def wait(
+    processes: list[psutil.Process], limit_s: float, hurry: Callable[[], bool] = lambda: False
+) -> bool:
+    """Wait until all of `processes` are gone; False when the limit or `hurry` comes first."""
+    limit = time.monotonic() + limit_s
+    while True:
+        reap()
+        if not any(is_alive(process) for process in processes):
+            return True
+        if time.monotonic() >= limit or hurry():
+            return False
+        time.sleep(POLL_S)
+
+
+def reap(keep: int | None = None) -> None:
+    """Collect adopted children that ended, but not `keep`, whose status someone waits for."""
+    for child in _zombies():
+        if child.pid != keep:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def _reap_all() -> None:
+    """Collect what was adopted late: a process is handed on only when its parent is done for."""
+    limit = time.monotonic() + REAP_LIMIT_S
+    while time.monotonic() < limit and _zombies():
+        reap()
+        time.sleep(POLL_S)
+
+
+def _zombies() -> list[psutil.Process]:
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                if child.status() == psutil.STATUS_ZOMBIE:
+                    found.append(child)
+    return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs still: a zombie does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal(processes: list[psutil.Process], action: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            action(process)

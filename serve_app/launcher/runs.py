@@ -1,0 +1,146 @@
+"""Run directories: one a start, with a record of it, locked for as long as its launcher lives."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+PREFIX = "prsm-"
+RECORD = "run.json"
+LOCK = "lock"
+# A unix socket's path holds 107 bytes. The longest ones below a run directory are HAProxy's
+# (a node id of 56 characters and a temporary suffix) and Ray's (its session's name).
+LONGEST_BASE = 24
+
+
+@dataclass(frozen=True)
+class Run:
+    """What other launchers and `status` may need to know about a start."""
+
+    id: str
+    directory: str
+    launcher_pid: int
+    started_at: float
+    first_port: int = 0
+    dashboard_port: int = 0
+    dashboard_url: str = ""
+    token_path: str = ""
+    url: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return Path(self.directory)
+
+
+@dataclass
+class OwnRun:
+    """This process's run. The lock is held until `remove`, or until the process ends."""
+
+    run: Run
+    _lock: IO[str] = field(repr=False)
+
+    def update(self, **changes: str | int) -> Run:
+        """Change the record, on disk as well."""
+        self.run = replace(self.run, **changes)  # type: ignore[arg-type]
+        _write(self.run)
+        return self.run
+
+    def remove(self) -> None:
+        """Remove the directory and give the lock back."""
+        shutil.rmtree(self.run.path, ignore_errors=True)
+        self._lock.close()
+
+
+def base_directory() -> Path:
+    """Where run directories live: the temporary directory if sockets below it can be bound."""
+    base = Path(tempfile.gettempdir())
+    return base if len(str(base)) <= LONGEST_BASE else Path("/tmp")
+
+
+@contextlib.contextmanager
+def registry_lock(base: Path) -> Iterator[None]:
+    """One launcher of this user at a time clears left-overs and chooses its ports."""
+    with (base / f"{PREFIX}{os.getuid()}.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def create(base: Path) -> OwnRun:
+    """Make this process's run directory, readable by this user only, and lock it."""
+    run_id = secrets.token_hex(3)
+    directory = base / f"{PREFIX}{run_id}"
+    directory.mkdir(mode=0o700)
+    lock = (directory / LOCK).open("w", encoding="utf-8")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    run = Run(run_id, str(directory), os.getpid(), time.time())
+    _write(run)
+    return OwnRun(run, lock)
+
+
+def live(base: Path) -> list[Run]:
+    """Runs of this user whose launcher lives, newest first."""
+    found = [run for directory in _directories(base) if (run := _read(directory))]
+    alive = [run for run in found if is_live(run)]
+    return sorted(alive, key=lambda run: run.started_at, reverse=True)
+
+
+def is_live(run: Run) -> bool:
+    """Whether the launcher of `run` lives."""
+    return _is_locked(run.path)
+
+
+def dead(base: Path) -> list[Run]:
+    """Runs of this user whose launcher is gone. Call it under the registry lock."""
+    abandoned = [path for path in _directories(base) if not _is_locked(path)]
+    # A launcher that died before its record was written had started nothing yet.
+    return [
+        _read(path) or Run(path.name.removeprefix(PREFIX), str(path), 0, 0) for path in abandoned
+    ]
+
+
+def remove(run: Run) -> None:
+    """Remove a dead run's directory."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _directories(base: Path) -> list[Path]:
+    found = []
+    for path in sorted(base.glob(f"{PREFIX}*")):
+        # Anyone may create files in a shared temporary directory: only our own ones count.
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+                found.append(path)
+    return found
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        with (directory / LOCK).open(encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _read(directory: Path) -> Run | None:
+    try:
+        return Run(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(run: Run) -> None:
+    draft = run.path / f"{RECORD}.new"
+    draft.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
+    draft.replace(run.path / RECORD)

@@ -1,0 +1,101 @@
+"""What Serve says about its applications, as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+
+
+@dataclass(frozen=True)
+class DeploymentState:
+    """One deployment: its status, and replicas that run of those that are wanted."""
+
+    application: str
+    name: str
+    status: str
+    message: str
+    running: int
+    wanted: int
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether Serve calls it healthy; scaled to zero is healthy."""
+        return self.status == "HEALTHY"
+
+
+@dataclass(frozen=True)
+class ApplicationState:
+    """One application and its deployments."""
+
+    name: str
+    status: str
+    message: str
+    route_prefix: str
+    deployments: tuple[DeploymentState, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it runs and each of its deployments is healthy."""
+        return self.status == "RUNNING" and all(each.is_healthy for each in self.deployments)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it cannot come up, in the words of the deployment that failed."""
+        for deployment in self.deployments:
+            if deployment.status in FAILED:
+                return f"{deployment.name} {deployment.status}: {deployment.message}"
+        return f"{self.name} {self.status}: {self.message}" if self.status in FAILED else None
+
+
+@dataclass(frozen=True)
+class ServeState:
+    """Every application of a cluster, and where its HTTP front listens."""
+
+    applications: tuple[ApplicationState, ...]
+    host: str | None
+    port: int | None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether there is something, and all of it is healthy."""
+        return bool(self.applications) and all(each.is_healthy for each in self.applications)
+
+    def only(self, names: frozenset[str]) -> "ServeState":
+        """The same without other applications than `names`."""
+        kept = tuple(each for each in self.applications if each.name in names)
+        return ServeState(kept, self.host, self.port)
+
+
+def parse_state(details: Mapping[str, Any]) -> ServeState:
+    """Read the answer of `GET /api/serve/applications/`."""
+    http = details.get("http_options") or {}
+    applications = details.get("applications") or {}
+    return ServeState(
+        applications=tuple(_application(name, each) for name, each in applications.items()),
+        host=http.get("host"),
+        port=http.get("port"),
+    )
+
+
+def _application(name: str, details: Mapping[str, Any]) -> ApplicationState:
+    deployments = details.get("deployments") or {}
+    return ApplicationState(
+        name=name,
+        status=details.get("status") or "UNKNOWN",
+        message=details.get("message") or "",
+        route_prefix=details.get("route_prefix") or "/",
+        deployments=tuple(_deployment(name, key, each) for key, each in deployments.items()),
+    )
+
+
+def _deployment(application: str, name: str, details: Mapping[str, Any]) -> DeploymentState:
+    replicas = details.get("replicas") or []
+    return DeploymentState(
+        application=application,
+        name=name,
+        status=details.get("status") or "UNKNOWN",
+        message=details.get("message") or "",
+        running=sum(replica.get("state") == "RUNNING" for replica in replicas),
+        wanted=details.get("target_num_replicas") or 0,
+    )

@@ -1,0 +1,49 @@
+"""A graph without models: what the launcher is tested with."""
+
+from typing import Any, cast
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application, Deployment
+from ray.serve.handle import DeploymentHandle
+
+api = FastAPI()
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0.1})
+class Shout:
+    """The model."""
+
+    async def __call__(self, text: str) -> str:
+        return text.upper()
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0.1})
+@serve.ingress(api)
+class Ingress:
+    """The front."""
+
+    def __init__(self, shout: DeploymentHandle[Any]) -> None:
+        self._shout = shout
+
+    @api.get("/health/readiness")
+    async def readiness(self) -> str:
+        return "ready"
+
+    @api.get("/shout")
+    async def shout(self, text: str) -> str:
+        return str(await self._shout.remote(text))
+
+
+@serve.deployment
+class Broken:
+    """Never comes up."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no weights here")
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The graph; with `broken` one that fails."""
+    broken, ingress, shout = (cast("Deployment", each) for each in (Broken, Ingress, Shout))
+    return broken.bind() if args.get("broken") else ingress.bind(shout.bind())

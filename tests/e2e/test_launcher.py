@@ -1,0 +1,164 @@
+"""Real starts of a graph without models: what is up answers, and nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from serve_app.launcher import ports, processes, runs
+
+LIMIT_S = 120.0
+
+
+class Launcher:
+    """`prsm-serve up` as a process of its own, with its output in a file."""
+
+    def __init__(self, directory: Path, port: int, **arguments: object) -> None:
+        application = {"name": "stub", "import_path": "launcher_stub:build", "args": arguments}
+        config = directory / "serve.yaml"
+        config.write_text(yaml.safe_dump({"applications": [application]}))
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = directory / "up.log"
+        search = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        command = [sys.executable, "-m", "serve_app.cli", "up"]
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command, "--config", str(config), "--port", str(port)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+            )
+
+    def wait_until_ready(self) -> runs.Run:
+        """Wait for what a user waits for; returns the start's record."""
+        wait_for(lambda: "Ctrl-C to stop" in self.output() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.output()
+        (run,) = (r for r in live_runs() if r.launcher_pid == self.process.pid)
+        return run
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send a signal, and wait for the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=LIMIT_S)
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
+    """Start launchers; whatever a failing test leaves is ended."""
+    started: list[Launcher] = []
+
+    def start_one(port: int, **arguments: object) -> Launcher:
+        directory = tmp_path / str(len(started))
+        directory.mkdir()
+        started.append(Launcher(directory, port, **arguments))
+        return started[-1]
+
+    yield start_one
+    for launcher in started:
+        if launcher.process.poll() is None:
+            launcher.stop(signal.SIGTERM)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_two_starts_in_a_row_answer_and_leave_no_process_port_or_file(
+    start: Callable[..., Launcher], port: int
+) -> None:
+    for _ in range(2):
+        launcher = start(port)
+        run = launcher.wait_until_ready()
+        assert shout(launcher.url) == "HELLO"
+        assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
+        assert launcher.stop(signal.SIGTERM) == 0, launcher.output()
+        assert_nothing_is_left(run, port)
+
+
+def test_after_a_kill_the_next_start_ends_what_was_left_and_answers(
+    start: Callable[..., Launcher], port: int
+) -> None:
+    killed = start(port)
+    run = killed.wait_until_ready()
+    # Ray's head as well, or it would notice and clean up after the launcher by itself.
+    head = next(p for p in processes.marked(run.id) if p.ppid() == killed.process.pid)
+    killed.stop(signal.SIGKILL)
+    head.kill()
+    assert processes.marked(run.id)
+    assert listens(port)
+
+    launcher = start(port)
+    own = launcher.wait_until_ready()
+    assert shout(launcher.url) == "HELLO"
+    assert not processes.marked(run.id)
+    assert not run.path.exists()
+    assert launcher.stop(signal.SIGINT) == 0, launcher.output()
+    assert_nothing_is_left(own, port)
+
+
+def test_a_deployment_that_fails_ends_the_start_with_its_own_words(
+    start: Callable[..., Launcher], port: int
+) -> None:
+    before = {run.id for run in live_runs()}
+    launcher = start(port, broken=True)
+    seen: dict[str, runs.Run] = {}
+    while launcher.process.poll() is None:
+        seen |= {r.id: r for r in live_runs() if r.launcher_pid == launcher.process.pid}
+        time.sleep(0.1)
+    assert launcher.process.returncode == 1
+    assert "Broken DEPLOY_FAILED" in launcher.output()
+    assert "no weights here" in launcher.output()
+    (run,) = (each for key, each in seen.items() if key not in before)
+    assert_nothing_is_left(run, port)
+
+
+def shout(url: str) -> str:
+    """Ask through the front and the model."""
+    return str(httpx.get(f"{url}/shout", params={"text": "hello"}, timeout=30).json())
+
+
+def live_runs() -> list[runs.Run]:
+    """Starts of this machine that are up."""
+    return runs.live(runs.base_directory())
+
+
+def assert_nothing_is_left(run: runs.Run, port: int) -> None:
+    """No process with the start's marker, none of its ports in use, no run directory."""
+    assert [process.name() for process in processes.marked(run.id)] == []
+    block = range(run.first_port, run.first_port + ports.BLOCK_SIZE)
+    own = [port, run.dashboard_port, *block]
+    # Not `is_free`: the kernel may hold a closed connection's port for a minute more.
+    assert [each for each in own if listens(each)] == []
+    assert not run.path.exists()
+
+
+def listens(port: int) -> bool:
+    """Whether anybody accepts connections on a port of this machine."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll until `condition`, and fail when it does not come."""
+    limit = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.1)

@@ -1,0 +1,43 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from serve_app.launcher.auth import MODE, TOKEN, TOKEN_PATH, read_token, token_environment
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_without_a_token_a_start_makes_its_own_that_only_its_user_can_read(tmp_path: Path) -> None:
+    environment = token_environment({}, tmp_path)
+    path = Path(environment[TOKEN_PATH])
+    assert environment[MODE] == "token"
+    assert path.parent == tmp_path
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(read_token(environment) or "") == 64
+
+
+def test_the_users_own_token_is_used_when_there_is_one(tmp_path: Path, home: Path) -> None:
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text("mine\n")
+    environment = token_environment({}, tmp_path)
+    assert read_token(environment) == "mine"
+    assert not (tmp_path / "token").exists()
+
+
+@pytest.mark.parametrize("name", [MODE, TOKEN, TOKEN_PATH])
+def test_what_the_user_decided_about_tokens_stands(tmp_path: Path, name: str) -> None:
+    assert token_environment({name: "anything"}, tmp_path) == {}
+
+
+def test_a_client_reads_the_token_in_rays_order(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text("from a file")
+    assert read_token({TOKEN: "direct", TOKEN_PATH: str(path)}) == "direct"
+    assert read_token({TOKEN_PATH: str(path)}) == "from a file"
+    assert read_token({MODE: "disabled", TOKEN: "direct"}) is None
+    assert read_token({}) is None

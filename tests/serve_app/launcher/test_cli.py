@@ -1,0 +1,109 @@
+"""The commands, without starting anything: nothing here may reach Ray or the network."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from serve_app.cli import main
+
+FOREIGN = {"applications": [{"name": "stub", "import_path": "stub:build", "route_prefix": "/"}]}
+
+# Ray Serve's own modules warn when they are imported with this pydantic.
+ray_import = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
+
+
+def _run(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(main, list(arguments))
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(FOREIGN))
+    return path
+
+
+def test_a_profile_that_does_not_exist_is_refused_with_its_file_and_the_known_names() -> None:
+    result = _run("check", "--profile", "nosuch")
+    assert result.exit_code == 2
+    assert "nosuch.yaml" in result.stderr
+    assert "cannot be read" in result.stderr
+
+
+def test_profile_and_config_exclude_each_other(foreign: Path) -> None:
+    result = _run("check", "--profile", "embedded", "--config", str(foreign))
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("applications: [", "is not YAML"),
+        ("{}", "applications: expected a list"),
+        ("applications: [7]", "applications: expected a mapping for each"),
+        ("applications: [{import_path: 'a:b'}]\nhttp_options: 8000", "http_options: expected"),
+        ("- 1", "applications: expected a list"),
+    ],
+)
+def test_a_config_that_is_none_is_refused_with_file_and_key(
+    tmp_path: Path, content: str, complaint: str
+) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    result = _run("up", "--config", str(path))
+    assert result.exit_code == 2
+    assert f"error: {path}" in result.stderr
+    assert complaint in result.stderr
+
+
+@ray_import
+def test_a_value_that_serve_does_not_take_is_refused_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(FOREIGN | {"http_options": {"keep_alive_timeout_s": "soon"}}))
+    result = _run("check", "--config", str(path))
+    assert result.exit_code == 2
+    assert "http_options.keep_alive_timeout_s" in result.stderr
+
+
+@ray_import
+def test_another_graphs_config_is_valid_by_serves_own_schema(foreign: Path) -> None:
+    result = _run("check", "--config", str(foreign))
+    assert result.exit_code == 0, result.output
+    assert "valid" in result.stdout
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2_before_anything_starts(foreign: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = _run("up", "--config", str(foreign), "--port", str(port))
+    assert result.exit_code == 2
+    assert result.stdout.startswith(f"error: port {port} on 127.0.0.1 is in use")
+    assert len(result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    assert _run("up", "--port", port).exit_code == 2
+
+
+def test_status_says_in_one_line_that_nothing_runs() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        result = _run("status", "--address", address)
+        as_json = _run("status", "--json", "--address", address)
+    assert result.exit_code == as_json.exit_code == 1
+    assert result.stdout.startswith("nothing runs")
+    assert len(result.stdout.splitlines()) == 1
+    assert address in json.loads(as_json.stdout)["error"]
+
+
+def test_models_of_another_graph_are_not_known(foreign: Path) -> None:
+    result = _run("models", "--config", str(foreign))
+    assert result.exit_code == 2
+    assert "no models are known" in result.stderr

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+from serve_app.launcher.environment import MARKER, serve_environment
+from serve_app.launcher.ports import PortBlock
+
+
+def _environment(
+    given: dict[str, str] | None = None,
+    directory: str = "/tmp/prsm-abc123",
+    first: int = 20_000,
+    cpus: int = 2,
+) -> dict[str, str]:
+    return serve_environment(given or {}, "abc123", Path(directory), PortBlock(first), cpus)
+
+
+def test_the_fast_path_is_on_and_usage_statistics_are_off() -> None:
+    environment = _environment()
+    assert environment["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert int(environment["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"]) == 64 * 1024 * 1024
+
+
+def test_what_the_user_set_wins_and_the_rest_of_it_is_kept() -> None:
+    given = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_HAPROXY_NBTHREAD": "7", "HOME": "/x"}
+    environment = _environment(given)
+    assert {name: environment[name] for name in given} == given
+
+
+def test_the_marker_and_the_cluster_are_this_starts_own_even_inside_another_start() -> None:
+    environment = _environment({MARKER: "outer", "RAY_ADDRESS": "10.0.0.1:6379"})
+    assert environment[MARKER] == "abc123"
+    assert "RAY_ADDRESS" not in environment
+
+
+def test_workers_keep_the_marker_visible_when_ray_renames_them() -> None:
+    assert "SPT_NOENV" in _environment()
+
+
+def test_two_starts_share_no_port_and_no_path_of_haproxy() -> None:
+    one = _environment()
+    two = _environment(directory="/tmp/prsm-def456", first=20_800)
+    own = [name for name in one if "HAPROXY" in name or "PORT" in name]
+    same = [name for name in own if one[name] == two[name]]
+    assert same == ["RAY_SERVE_HAPROXY_NBTHREAD"]
+
+
+def test_haproxys_sockets_fit_into_a_unix_address_below_the_longest_base() -> None:
+    directory = f"/{'b' * 23}/prsm-abc123"
+    environment = _environment(directory=directory)
+    for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
+        path = Path(environment[name])
+        # Serve puts the node id in between, HAProxy binds under a temporary name first.
+        bound = f"{path.parent}/{'n' * 56}/{path.name}.4194304.tmp"
+        assert len(bound) <= 107
+
+
+def test_haproxy_gets_one_thread_on_a_small_machine_and_at_most_four() -> None:
+    threads = [_environment(cpus=n)["RAY_SERVE_HAPROXY_NBTHREAD"] for n in (1, 2, 8, 64)]
+    assert threads == ["1", "1", "2", "4"]

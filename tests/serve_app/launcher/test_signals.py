@@ -1,0 +1,31 @@
+import os
+import signal
+
+import pytest
+
+from serve_app.launcher.signals import STOPPING, Interrupts
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert interrupts.first == number
+        assert not interrupts.hurry()
+        os.kill(os.getpid(), number)
+        assert interrupts.hurry()
+
+
+def test_once_disarmed_a_signal_raises_nothing() -> None:
+    with Interrupts() as interrupts:
+        interrupts.disarm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.first == signal.SIGTERM
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in STOPPING]
+    with Interrupts():
+        pass
+    assert [signal.getsignal(number) for number in STOPPING] == before
