@@ -1,0 +1,152 @@
+"""Text to tokens and back, without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Ids
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from tokenizers import Tokenizer
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from deployments.engine.detokenizer import TextStream
+from deployments.engine.model_folder import ModelFolder
+from deployments.seam import ChatMessage
+
+
+class TextCodec:
+    """A model's tokenizer and chat template. Every method may be called from any thread."""
+
+    def __init__(self, tokenizer: Tokenizer, folder: ModelFolder) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._special_tokens = folder.special_tokens
+        self._template = folder.chat_template
+        self._to_bytes = _token_bytes_rule(tokenizer)
+        self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
+        self.eos_ids = folder.eos_ids | self._named_ends()
+
+    @classmethod
+    def from_folder(cls, path: Path | str) -> TextCodec:
+        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of."""
+        folder = ModelFolder.read(path)
+        file = folder.path / "tokenizer.json"
+        if file.is_file():
+            return cls(Tokenizer.from_file(str(file)), folder)
+        from transformers import AutoTokenizer  # imports torch
+
+        converted = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
+        return cls(converted.backend_tokenizer, folder)
+
+    def encode(self, prompt: str) -> list[int]:
+        """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
+        return list(self._tokenizer.encode(prompt).ids)
+
+    def encode_chat(self, messages: Iterable[ChatMessage]) -> list[int]:
+        """Ids of a chat, ending where the assistant's answer begins.
+
+        A model without a template gets the turns joined by its end-of-sequence token, as DialoGPT
+        was trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
+        the model's template refuses the messages.
+        """
+        turns = [{"role": each.role, "content": each.content} for each in messages]
+        if not turns:
+            raise ValueError("A chat needs at least one message.")
+        text = self._render(turns) if self._template else self._join(turns)
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Ids[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def stream(self) -> TextStream:
+        """A decoder of one sequence, token by token."""
+        return TextStream(self._tokenizer)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; part of a character for some tokens."""
+        token = self._tokenizer.id_to_token(token_id)
+        return b"" if token is None else self._to_bytes(token)
+
+    def token_text(self, token_id: int) -> str:
+        """A token as it is shown in a list of log-probabilities; U+FFFD for parts of characters."""
+        return self.token_bytes(token_id).decode("utf-8", errors="replace")
+
+    def _render(self, turns: list[dict[str, str]], answer: bool = True) -> str:
+        arguments: dict[str, Any] = {
+            **self._special_tokens,
+            "conversations": [turns],
+            "chat_template": self._template,
+            "add_generation_prompt": answer,
+        }
+        try:
+            rendered: Any = render_jinja_template(**arguments)
+        except jinja2.TemplateError as error:
+            reason = error.message or "it could not be rendered"
+            raise ValueError(
+                f"The model's chat template refuses these messages: {reason}"
+            ) from error
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            raise ValueError("The model's chat template cannot show these messages.") from error
+        return str(rendered[0][0])
+
+    def _join(self, turns: list[dict[str, str]]) -> str:
+        end = self._special_tokens.get("eos_token", "\n")
+        return "".join(turn["content"] + end for turn in turns)
+
+    def _named_ends(self) -> frozenset[int]:
+        """The tokenizer's end of sequence, and the token that ends a turn in the template."""
+        ids = [self._tokenizer.token_to_id(self._special_tokens.get("eos_token", ""))]
+        if self._template:
+            ids.append(self._end_of_turn())
+        return frozenset(each for each in ids if each is not None)
+
+    def _end_of_turn(self) -> int | None:
+        """The special token that follows an assistant's message; ``None`` if it cannot be seen."""
+        marker = "assistant-content"
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
+        try:
+            tail = self._render(turns, answer=False).rpartition(marker)[2]
+        except ValueError:
+            return None
+        ids = self._tokenizer.encode(tail.strip(), add_special_tokens=False).ids
+        special = self._tokenizer.get_added_tokens_decoder()
+        first = ids[0] if ids else None
+        return first if first in special and special[first].special else None
+
+
+def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:
+    """How the tokens of this vocabulary spell bytes: as GPT-2's or as SentencePiece's do."""
+    decoder = json.dumps(json.loads(tokenizer.to_str()).get("decoder") or {})
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    spell = _byte_level if '"ByteLevel"' in decoder else _sentence_piece
+
+    def rule(token: str) -> bytes:
+        return token.encode() if token in added else spell(token)
+
+    return rule
+
+
+def _byte_level(token: str) -> bytes:
+    table = _byte_of_character()
+    return b"".join(bytes([table[each]]) if each in table else each.encode() for each in token)
+
+
+def _sentence_piece(token: str) -> bytes:
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("▁", " ").encode()
+
+
+@lru_cache(maxsize=1)
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's table of printable stand-ins for bytes, turned round."""
+    printable: list[Any] = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + index): byte for index, byte in enumerate(others)
+    }

@@ -1,0 +1,64 @@
+"""Engines by name, importing only the one that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from deployments.engine import openvino
+from deployments.engine.interface import Engine
+
+EngineKind: TypeAlias = Literal["openvino", "torch"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Bounds of an engine; those that a kind does not know have no effect on it.
+
+    ``slots``, ``kv_cache_gb`` (GiB) and ``max_batched_tokens`` are of the batching engines,
+    ``device`` and ``dtype`` of the torch ones. ``None`` leaves the window to the model and the
+    threads to the library.
+    """
+
+    slots: int = 16
+    threads: int | None = None
+    kv_cache_gb: float = 1.0
+    max_batched_tokens: int = 512
+    window: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+def open_engine(
+    kind: EngineKind, folder: Path | str, settings: EngineSettings | None = None
+) -> Engine:
+    """Load a model and start its engine; takes seconds.
+
+    Raises ``EngineNotLoaded`` when the folder cannot be served, ``FileNotFoundError`` when there
+    is none.
+    """
+    given = settings or EngineSettings()
+    if kind == "openvino":
+        return openvino.OpenVinoEngine(
+            folder,
+            slots=given.slots,
+            threads=given.threads,
+            kv_cache_gb=given.kv_cache_gb,
+            max_batched_tokens=given.max_batched_tokens,
+            window=given.window,
+        )
+    from deployments.engine.torch_batch import TorchEngine
+
+    return TorchEngine(
+        folder,
+        device=given.device,
+        dtype=given.dtype,
+        window=given.window,
+        threads=given.threads,
+    )
+
+
+def unsupported(kind: EngineKind) -> frozenset[str]:
+    """Names of the request fields that this kind of engine cannot honour."""
+    return openvino.UNSUPPORTED if kind == "openvino" else frozenset()

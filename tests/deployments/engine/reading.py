@@ -1,0 +1,88 @@
+"""A reader of one sequence that a test can wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from deployments.engine.interface import Engine
+from deployments.engine.sequence import Sequence
+from deployments.seam import ChatMessage, Problem, Sampling, Token
+
+PATIENCE_S = 120.0
+
+
+class Reader:
+    """One sequence on an engine: its tokens, its problem, and events to wait for."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: str | list[int],
+        *,
+        new: int = 16,
+        on_token: Callable[[Token], None] | None = None,
+        stop: tuple[str, ...] = (),
+        eos_ids: frozenset[int] | None = None,
+        choice: int = 0,
+        resume_ids: tuple[int, ...] = (),
+        **sampling: Any,
+    ) -> None:
+        if isinstance(prompt, str):
+            prompt = engine.codec.encode_chat([ChatMessage("user", prompt)])
+        self.engine = engine
+        self.tokens: list[Token] = []
+        self.problem: Problem | None = None
+        self.began, self.over = threading.Event(), threading.Event()
+        self.on_token = on_token
+        self.sequence = Sequence(
+            codec=engine.codec,
+            prompt_ids=prompt,
+            sampling=Sampling(**sampling),
+            max_new_tokens=new,
+            deliver=self._deliver,
+            fail=self._fail,
+            stop=stop,
+            eos_ids=eos_ids,
+            choice=choice,
+            resume_ids=resume_ids,
+        )
+
+    def start(self) -> Reader:
+        self.engine.submit(self.sequence)
+        return self
+
+    def wait(self) -> Reader:
+        assert self.over.wait(PATIENCE_S), "the sequence never ended"
+        return self
+
+    def read(self) -> str:
+        """Run to the end; the text."""
+        self.start().wait()
+        assert self.problem is None
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens)
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.token_id for token in self.tokens]
+
+    @property
+    def finish(self) -> str | None:
+        return self.tokens[-1].finish_reason
+
+    def _deliver(self, token: Token) -> None:
+        self.tokens.append(token)
+        self.began.set()
+        if self.on_token is not None:
+            self.on_token(token)
+        if token.finish_reason is not None:
+            self.over.set()
+
+    def _fail(self, problem: Problem) -> None:
+        self.problem = problem
+        self.over.set()

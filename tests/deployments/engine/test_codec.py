@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from deployments.engine.codec import TextCodec
+from deployments.seam import ChatMessage
+
+CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi 🙂"), ChatMessage("user", "?")]
+
+
+@pytest.fixture(scope="module")
+def codec(gguf_folder: Path) -> TextCodec:
+    return TextCodec.from_folder(gguf_folder)
+
+
+def folder_with(tmp_path: Path, tokenizer: Tokenizer, **settings: object) -> Path:
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 300}))
+    return tmp_path
+
+
+def test_it_encodes_as_the_models_own_tokenizer_does(gguf_folder: Path, codec: TextCodec) -> None:
+    theirs = AutoTokenizer.from_pretrained(str(gguf_folder))
+    turns = [{"role": each.role, "content": each.content} for each in CHAT]
+    chat = theirs.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    assert codec.encode("Hello <|im_end|> 你好") == theirs("Hello <|im_end|> 你好")["input_ids"]
+    assert codec.encode_chat(CHAT) == chat
+
+
+def test_it_needs_no_torch(gguf_folder: Path) -> None:
+    program = (
+        "import sys; from deployments.engine.codec import TextCodec; "
+        f"TextCodec.from_folder({str(gguf_folder)!r}).encode('x'); "
+        "import deployments.engine.opening; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_it_knows_the_end_of_a_turn(codec: TextCodec) -> None:
+    assert codec.decode(list(codec.eos_ids)) == ""
+    assert [codec.token_text(each) for each in codec.eos_ids] == ["<|im_end|>"]
+
+
+def test_ends_come_from_every_file_and_from_the_template(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    tokenizer = Tokenizer.from_str(byte_tokenizer.to_str())
+    tokenizer.add_special_tokens(["<turn>", "</turn>"])
+    template = "{% for m in messages %}<turn>{{ m.content }}</turn>\n{% endfor %}"
+    folder = folder_with(tmp_path, tokenizer, eos_token="<end>", chat_template=template)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 8]}))
+    expected = {7, 8, tokenizer.token_to_id("<end>"), tokenizer.token_to_id("</turn>")}
+    assert TextCodec.from_folder(folder).eos_ids == expected
+
+
+def test_a_model_without_a_template_gets_turns_joined_by_its_end(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, eos_token="<end>"))
+    ids = codec.encode_chat([ChatMessage("user", "Hi"), ChatMessage("assistant", "Yo")])
+    assert ids == [*codec.encode("Hi"), 256, *codec.encode("Yo"), 256]
+
+
+def test_a_template_that_refuses_is_a_value_error_with_its_reason(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    template = "{{ raise_exception('Roles must alternate user/assistant') }}"
+    codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, chat_template=template))
+    with pytest.raises(ValueError, match="Roles must alternate"):
+        codec.encode_chat(CHAT)
+
+
+def test_a_template_that_is_broken_is_a_value_error(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    template = "{% for m in messages %}{{ m.content + 1 }}"
+    codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, chat_template=template))
+    with pytest.raises(ValueError, match="chat template"):
+        codec.encode_chat(CHAT)
+
+
+def test_an_empty_chat_is_refused(codec: TextCodec) -> None:
+    with pytest.raises(ValueError, match="at least one message"):
+        codec.encode_chat([])
+
+
+def test_the_bytes_of_tokens_are_those_of_the_text(codec: TextCodec) -> None:
+    text = "Hello there, 你好 🙂 é\n"
+    assert b"".join(map(codec.token_bytes, codec.encode(text))) == text.encode()
+    assert codec.token_bytes(codec.vocab_size + 5) == b""
+
+
+def test_threads_can_share_it(codec: TextCodec) -> None:
+    texts = [f"{number} 你好 🙂 " * 20 for number in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(codec.encode, texts)) == [codec.encode(text) for text in texts]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing-here"):
+        TextCodec.from_folder(tmp_path / "nothing-here")
