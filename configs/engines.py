@@ -11,6 +11,8 @@ NOT_YET = frozenset({"response_format", "tools"})
 
 UNSUPPORTED: dict[Engine, frozenset[str]] = {
     "torch": NOT_YET,
-    "openvino": NOT_YET | {"logit_bias", "logprobs", "top_logprobs"},
+    # OpenVINO GenAI 2026.4 has no bias on logits and reports the chosen token only; its frequency
+    # and presence penalties move a logit towards zero, so they raise negative ones.
+    "openvino": NOT_YET | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
 }
 """Request fields that an engine cannot honour: refused by name, with a model that can."""

@@ -24,6 +24,8 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
         path = ".".join(str(part) for part in item["loc"])
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
         found = item["input"]
-        shown = f" (got {found!r})" if isinstance(found, str | int | float | bool | None) else ""
+        plain = isinstance(found, str | int | float | bool | None)
+        secret = path.lower().endswith("token")
+        shown = f" (got {found!r})" if plain and not secret else ""
         lines.append(f"{where}: {item['msg']}{shown}")
     return lines

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from configs.errors import ConfigError, explain
 
@@ -79,3 +80,5 @@ def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
         return Settings(**profile_values)
     except ValidationError as error:
         raise ConfigError(f"{origin} or {PREFIX}* environment", explain(error)) from None
+    except SettingsError as error:  # a variable that should hold JSON and does not
+        raise ConfigError(f"{PREFIX}* environment", [str(error)]) from None

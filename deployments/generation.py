@@ -11,7 +11,7 @@ from contextlib import aclosing
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable
 from deployments.engine.codec import TextCodec
-from deployments.engine.interface import Engine
+from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
 from deployments.residency import Residency
@@ -156,8 +156,12 @@ async def _decoded(
         for choice in range(request.choices)
     ]
     try:
-        for sequence in sequences:
-            engine.submit(sequence)
+        try:
+            for sequence in sequences:
+                engine.submit(sequence)
+        except EngineStopped:
+            yield Problem("unavailable", "the model is restarting")
+            return
         open_choices = request.choices
         while open_choices:
             tokens, problem = await outbox.take()

@@ -66,12 +66,13 @@ class Catalog:
             raise ModelNotFound(name, [card.name for card in able], field)
         return card
 
-    def require(self, card: ModelCard, task: str, fields: Iterable[str]) -> None:
-        """Refuse, by name, a field that the card's engine cannot honour."""
-        for field in fields:
-            if field not in card.unsupported:
+    def require(self, card: ModelCard, task: str, fields: Iterable[tuple[str, str]]) -> None:
+        """Refuse, by name, a field whose capability the card's engine does not have."""
+        for field, capability in fields:
+            if capability not in card.unsupported:
                 continue
-            able = [c.name for c in self.cards if task in c.tasks and field not in c.unsupported]
+            doing = (other for other in self.cards if task in other.tasks)
+            able = [other.name for other in doing if capability not in other.unsupported]
             hint = f" These models can: {', '.join(able)}." if able else ""
             raise ValidationFailed(
                 f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",

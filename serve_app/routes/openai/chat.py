@@ -79,16 +79,14 @@ class ChatBody(SamplingBody):
             raise ValueError("top_logprobs needs logprobs to be true")
         return self
 
-    def used(self) -> Iterator[str]:
+    def used(self) -> Iterator[tuple[str, str]]:
         yield from super().used()
-        if self.logprobs:
-            yield "logprobs"
         if self.top_logprobs:
-            yield "top_logprobs"
+            yield "top_logprobs", "top_logprobs"
         if self.tools:
-            yield "tools"
+            yield "tools", "tools"
         if self.response_format and self.response_format.type != "text":
-            yield "response_format"
+            yield "response_format", "response_format"
 
     @property
     def bound(self) -> tuple[str, int | None]:

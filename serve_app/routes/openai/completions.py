@@ -43,10 +43,10 @@ class CompletionBody(SamplingBody):
     def prompts(self) -> list[str]:
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
-    def used(self) -> Iterator[str]:
+    def used(self) -> Iterator[tuple[str, str]]:
         yield from super().used()
-        if self.logprobs is not None:
-            yield "logprobs"
+        if self.logprobs:
+            yield "logprobs", "top_logprobs"
 
 
 @router.post("/completions", summary="Continue a prompt", responses=EVENT_STREAM)

@@ -77,10 +77,11 @@ class SamplingBody(Body):
             seed=seed_of(self.seed),
         )
 
-    def used(self) -> Iterator[str]:
-        """Fields that ask for something that not every engine can do."""
-        if self.logit_bias:
-            yield "logit_bias"
+    def used(self) -> Iterator[tuple[str, str]]:
+        """Fields that ask for something that not every engine can do, and what that is."""
+        for name in ("logit_bias", "frequency_penalty", "presence_penalty"):
+            if getattr(self, name):
+                yield name, name
 
     @property
     def reports_usage(self) -> bool:
