@@ -142,6 +142,7 @@ async def _decoded(
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
     outbox = Outbox(asyncio.get_running_loop())
+    delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
             prompt_ids=prompt,
@@ -150,10 +151,12 @@ async def _decoded(
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
+            resume_ids=already,
             deliver=outbox.put,
             fail=outbox.put,
         )
-        for choice in range(request.choices)
+        for choice, already in enumerate(delivered)
+        if already is not None
     ]
     try:
         try:
@@ -162,7 +165,7 @@ async def _decoded(
         except EngineStopped:
             yield Problem("unavailable", "the model is restarting")
             return
-        open_choices = request.choices
+        open_choices = len(sequences)
         while open_choices:
             tokens, problem = await outbox.take()
             if tokens:

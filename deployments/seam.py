@@ -70,6 +70,9 @@ class GenerationRequest:
     Exactly one of ``prompt`` and ``messages`` is given. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window.
+
+    ``delivered`` is set when another replica began the answer: the tokens of each choice that the
+    client has already, which are not sent again, or ``None`` for a choice that is finished.
     """
 
     request_id: str
@@ -81,6 +84,7 @@ class GenerationRequest:
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     choices: int = 1
+    delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from deployments.seam import Burst, Problem
+from deployments.seam import Burst, GenerationRequest, Problem
 from serve_app.errors import (
     DeadlineExceeded,
     InternalError,
@@ -25,6 +25,7 @@ from serve_app.errors import (
     Unavailable,
     from_problem,
 )
+from serve_app.resume import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -71,62 +72,84 @@ class Calls:
             raise
 
     async def open(
-        self, family: str, method: str, request: Any, fields: Mapping[str, str] | None = None
+        self,
+        family: str,
+        method: str,
+        request: GenerationRequest,
+        fields: Mapping[str, str] | None = None,
     ) -> Bursts:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        for attempt in range(ATTEMPTS):
-            with _translated(last=attempt == ATTEMPTS - 1):
-                response = getattr(self._streams[family], method).remote(request)
-                bursts = Bursts(response, deadline)
-                first = await bursts.start()
-                if isinstance(first, Problem):
-                    bursts.close()
-                    raise from_problem(first, fields)
-                return bursts
-        raise Unavailable("The model is restarting.")
+        bursts = Bursts(getattr(self._streams[family], method), request, deadline)
+        first = await bursts.start()
+        if isinstance(first, Problem):
+            bursts.close()
+            raise from_problem(first, fields)
+        return bursts
 
 
 class Bursts:
-    """An open stream of bursts. Closing it, or cancelling its reader, stops the generation."""
+    """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
 
-    def __init__(self, response: Any, deadline: float) -> None:
-        self._response = response
+    When the replica is lost, another one goes on behind the tokens that have come.
+    """
+
+    def __init__(self, method: Any, request: GenerationRequest, deadline: float) -> None:
+        self._method = method
         self._deadline = deadline
+        self._progress = Progress(request)
+        self._response = method.remote(request)
+        self._attempts = ATTEMPTS
         self._first: Burst | None = None
 
     async def start(self) -> Burst | Problem:
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                first = await anext(self._response)
-        except (TimeoutError, asyncio.CancelledError):
-            self.close()
-            raise
+        """The first item. Raises :class:`ServiceError` when there is none."""
+        first = await self._next()
+        if first is None:
+            raise InternalError
         if isinstance(first, Burst):
             self._first = first
-        return first  # type: ignore[no-any-return]
+        return first
 
     async def __aiter__(self) -> AsyncIterator[Burst]:
         """Every burst, the first included. Raises :class:`ServiceError` when the stream breaks."""
-        assert self._first is not None, "the stream has not been started"
+        item: Burst | Problem | None = self._first
         try:
-            yield self._first
-            with _translated(last=True):
-                while True:
-                    try:
-                        async with asyncio.timeout_at(self._deadline):
-                            item = await anext(self._response)
-                    except StopAsyncIteration:
-                        return
-                    if isinstance(item, Problem):
-                        raise from_problem(item)
-                    yield item
+            while item is not None:
+                if isinstance(item, Problem):
+                    raise from_problem(item)
+                yield item
+                item = await self._next()
         finally:
             self.close()
 
     def close(self) -> None:
         """Stop the generation on its replica, within one decode step; a no-op once it ended."""
         self._response.cancel()
+
+    async def _next(self) -> Burst | Problem | None:
+        """The next item, ``None`` at the end, from another replica when this one is lost."""
+        while not self._progress.complete:
+            self._attempts -= 1
+            with _translated(last=self._attempts == 0):
+                item = await self._once()
+                if isinstance(item, Burst):
+                    self._progress.note(item)
+                self._attempts = ATTEMPTS
+                return item
+            self._response = self._method.remote(self._progress.remaining())
+        return None
+
+    async def _once(self) -> Burst | Problem | None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                item: Burst | Problem = await anext(self._response)
+        except StopAsyncIteration:
+            return None
+        except (TimeoutError, asyncio.CancelledError):
+            self.close()
+            raise
+        return item
 
 
 @contextmanager

@@ -214,16 +214,19 @@ def from_validation(error: RequestValidationError) -> ServiceError:
     """One message that names every field at fault, and the first as the field."""
     found: dict[str, str] = {}
     for item in error.errors():
-        path = _field_path(item["loc"])
+        path = _field_path(item)
         found.setdefault(path, _message(item))
     first = next(iter(found))
     message = "; ".join(f"{path}: {text}" for path, text in list(found.items())[:20])
     return ValidationFailed(message, field=first, details={"field_errors": found})
 
 
-def _field_path(location: Sequence[Any]) -> str:
-    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields."""
-    parts = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+def _field_path(item: Mapping[str, Any]) -> str:
+    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields.
+
+    The first part says where in the request; of a body that is no JSON the next is a position.
+    """
+    parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
     kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
     return ".".join(kept) or "body"
 

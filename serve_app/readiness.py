@@ -47,4 +47,5 @@ def _application_state(name: str) -> State:
     if application is None:
         return State(ready=False, deployments={})
     deployments = {key: str(d.status.value) for key, d in application.deployments.items()}
-    return State(READY_DEPLOYMENT.issuperset(deployments.values()), deployments)
+    ready = bool(deployments) and READY_DEPLOYMENT.issuperset(deployments.values())
+    return State(ready, deployments)

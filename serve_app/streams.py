@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import orjson
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +29,27 @@ def message(data: Mapping[str, Any]) -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """A streamed answer that closes its source as soon as nobody reads it any more."""
+    """A streamed answer that closes its source as soon as nobody reads it any more.
+
+    ``stop`` ends what feeds ``chunks``, however little of it was read: a generator that a client
+    left before its first chunk never started, and has no ``finally`` to run.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None], heartbeat_s: float) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], heartbeat_s: float, stop: Callable[[], None]
+    ) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         self._source = with_heartbeat(chunks, heartbeat_s)
+        self._stop = stop
         super().__init__(self._source, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stop()
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self._source):

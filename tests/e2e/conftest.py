@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from openai import OpenAI
 
@@ -19,11 +21,26 @@ START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
 
 
+@dataclass(frozen=True)
+class Graph:
+    """A running graph. ``launcher`` is the process that was started for it, if this session did."""
+
+    url: str
+    launcher: psutil.Process | None
+
+    def replica(self, deployment: str) -> psutil.Process:
+        """The process of a deployment's one replica."""
+        assert self.launcher is not None
+        name = f"ServeReplica:prsm:{deployment}"
+        family = self.launcher.children(recursive=True)
+        return next(process for process in family if name in " ".join(process.cmdline()))
+
+
 @pytest.fixture(scope="session")
-def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the embedded graph, up for as long as the session lasts."""
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    """The embedded graph, up for as long as the session lasts."""
     if running := os.environ.get("PRSM_TEST_URL"):
-        yield running  # a graph that is up already: quicker while developing
+        yield Graph(running, None)  # a graph that is up already: quicker while developing
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -32,19 +49,21 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     launcher = Path(sys.executable).with_name("prsm-serve")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(launcher), "up", "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PRSM_HF_HEARTBEAT_S": "0.5"},
+            [str(launcher), "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT
         )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url, process, log)
-        yield url
+        yield Graph(url, psutil.Process(process.pid))
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(STOP_TIMEOUT_S)
     assert code == 0, log.read_text()
+
+
+@pytest.fixture(scope="session")
+def base_url(graph: Graph) -> str:
+    return graph.url
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -126,9 +126,7 @@ def test_streamed_choices_keep_apart(openai_client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("model", [CHAT, TORCH])
-def test_the_chosen_tokens_have_logprobs_on_every_engine(
-    openai_client: OpenAI, model: str
-) -> None:
+def test_the_chosen_tokens_have_logprobs_on_every_engine(openai_client: OpenAI, model: str) -> None:
     answer = openai_client.chat.completions.create(
         model=model, messages=FRANCE, temperature=0, max_tokens=6, logprobs=True
     )

@@ -1,0 +1,41 @@
+"""What a client sees when a replica is killed."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Graph
+from tests.e2e.test_generation import events, generate
+
+NATIVE = "/api/v1/huggingface"
+
+
+def test_a_stream_goes_on_when_its_replica_is_killed(client: httpx.Client, graph: Graph) -> None:
+    if graph.launcher is None:
+        pytest.skip("a graph that this session did not start is not to be killed in part")
+    asked = {"prompt": "Once upon a time", "max_new_tokens": 120, "seed": 4}
+    whole = generate(client, **asked)
+    tokens = []
+    with client.stream("POST", f"{NATIVE}/generate/stream", json=asked) as response:
+        for name, data in events(response):
+            if name == "token":
+                tokens.append(data)
+            if len(tokens) == 5:
+                graph.replica("Generation").kill()
+            last = name, data
+    assert last[0] == "result"
+    assert [token["sequence_index"] for token in tokens] == list(range(len(tokens)))
+    assert len(tokens) == whole["usage"]["completion_tokens"]
+    assert "".join(token["text_delta"] for token in tokens).strip() == whole["generated_text"]
+
+
+def test_a_call_is_answered_although_its_replica_is_killed(
+    client: httpx.Client, graph: Graph
+) -> None:
+    if graph.launcher is None:
+        pytest.skip("a graph that this session did not start is not to be killed in part")
+    graph.replica("Classification").kill()
+    response = client.post(f"{NATIVE}/classify", json={"texts": "wonderful"})
+    assert response.status_code == 200, response.text
+    assert response.json()["sentiment"] == "POSITIVE"
