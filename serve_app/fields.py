@@ -15,6 +15,14 @@ class Body(BaseModel):
     )
 
 
+class Answer(BaseModel):
+    """What every native object answer carries, for the documentation. Time is in seconds."""
+
+    model: str
+    request_id: str
+    execution_time: float
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
 from serve_app.body import JsonRoute
 from serve_app.errors import from_problem, item_error
-from serve_app.fields import Body, ModelName, Texts, example
+from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
@@ -33,7 +34,25 @@ class ClassifyBody(Body):
     truncate: Truncate = False
 
 
-@router.post("/classify", summary="Sentiment of texts")
+class Sentiment(BaseModel):
+    text: str
+    sentiment: str
+    confidence: float
+
+
+class SentimentAnswer(Sentiment, Answer):
+    """One text's answer; in a list each is a bare ``Sentiment``, or ``{error: ...}``."""
+
+
+class ItemError(BaseModel):
+    error: dict[str, str]
+
+
+@router.post(
+    "/classify",
+    summary="Sentiment of texts",
+    response_model=SentimentAnswer | list[Sentiment | ItemError],
+)
 async def classify(body: ClassifyBody, served: Served, asking: Asking) -> Response:
     """``{text, sentiment, confidence}`` for a text; in a list, a bad text fails alone."""
     card = served.catalog.resolve(TASK, body.model_name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam import (
@@ -19,7 +20,7 @@ from deployments.seam import (
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Body, ModelName, Text, Texts, example
+from serve_app.fields import Answer, Body, ModelName, Text, Texts, example
 from serve_app.limits import check_count, check_prompt, text_problem
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
 
@@ -80,7 +81,36 @@ class ClusterBody(Body):
     truncate: Truncate = False
 
 
-@router.post("/embeddings", summary="Texts as vectors")
+class EmbeddingsAnswer(Answer):
+    embeddings: list[float] | list[list[float]]
+
+
+class SimilarityAnswer(Answer):
+    similarity: float
+
+
+class Found(BaseModel):
+    text: str
+    similarity: float
+    index: int
+
+
+class SearchAnswer(Answer):
+    results: list[Found]
+
+
+class Member(BaseModel):
+    text: str
+    index: int
+
+
+class ClusterAnswer(Answer):
+    clusters: dict[str, list[Member]]
+    cluster_centers: list[list[float]]
+    n_clusters: int
+
+
+@router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingsAnswer)
 async def embeddings(body: EmbeddingsBody, served: Served, asking: Asking) -> Response:
     """``embeddings`` is one flat vector for a single string, else a list of them, in order."""
     single = isinstance(body.texts, str)
@@ -93,7 +123,9 @@ async def embeddings(body: EmbeddingsBody, served: Served, asking: Asking) -> Re
     return asking.answer({"embeddings": vectors}, card.name)
 
 
-@router.post("/similarity", summary="How alike two texts or vectors are")
+@router.post(
+    "/similarity", summary="How alike two texts or vectors are", response_model=SimilarityAnswer
+)
 async def similarity(body: SimilarityBody, served: Served, asking: Asking) -> Response:
     """Cosine similarity, from -1 to 1."""
     card = served.catalog.resolve(TASK, body.model_name)
@@ -109,7 +141,7 @@ async def similarity(body: SimilarityBody, served: Served, asking: Asking) -> Re
     return asking.answer({"similarity": _cosine(vectors["text1"], vectors["text2"])}, card.name)
 
 
-@router.post("/search", summary="Candidates nearest to a query")
+@router.post("/search", summary="Candidates nearest to a query", response_model=SearchAnswer)
 async def search(body: SearchBody, served: Served, asking: Asking) -> Response:
     """The ``top_k`` candidates, best first, with their place in the request."""
     card = served.catalog.resolve(TASK, body.model_name)
@@ -127,7 +159,7 @@ async def search(body: SearchBody, served: Served, asking: Asking) -> Response:
     return asking.answer({"results": results}, card.name)
 
 
-@router.post("/cluster", summary="Texts in groups")
+@router.post("/cluster", summary="Texts in groups", response_model=ClusterAnswer)
 async def cluster(body: ClusterBody, served: Served, asking: Asking) -> Response:
     """Clusters by label, each with its texts and their places in the request."""
     card = served.catalog.resolve(TASK, body.model_name)
@@ -160,15 +192,18 @@ async def embed(
     truncate: bool = False,
     batch_size: int | None = None,
     dimensions: int | None = None,
+    fields: Mapping[str, str] = FIELDS,
 ) -> Embedded:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
-    ``field`` is the request's list of texts, or the name of each text's own field.
+    ``field`` is the request's list of texts, or the name of each text's own field; ``fields`` is
+    what the route calls the seam's other ones.
     """
-    check_count(len(texts), served.settings, field if isinstance(field, str) else field[-1])
+    if isinstance(field, str):
+        check_count(len(texts), served.settings, field)
     refuse(_unreadable(texts, served), field)
     request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
-    embedded: Embedded = await served.calls.ask(FAMILY, "embed", request, FIELDS)
+    embedded: Embedded = await served.calls.ask(FAMILY, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
 

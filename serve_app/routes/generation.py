@@ -10,11 +10,12 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam import Generated, GenerationRequest, Sampling, Token
+from deployments.seam import FinishReason, Generated, GenerationRequest, Sampling, Token
 from serve_app.body import JsonRoute
 from serve_app.calls import Bursts
 from serve_app.errors import ServiceError, ValidationFailed
 from serve_app.fields import (
+    Answer,
     Body,
     Choices,
     ModelName,
@@ -71,16 +72,13 @@ class GenerateBody(Body):
         )
 
 
-class GeneratedText(Body):
+class GeneratedText(Answer):
     """The new text, without the prompt."""
 
     generated_text: str
     generated_texts: list[str] | None = Field(None, description="with num_return_sequences > 1")
-    finish_reason: str
+    finish_reason: FinishReason
     usage: dict[str, int]
-    model: str
-    request_id: str
-    execution_time: float
 
 
 @router.post("/generate", summary="Continue a prompt", response_model=GeneratedText)
@@ -110,7 +108,7 @@ async def _stream(body: GenerateBody, served: Services, asking: Asked) -> Respon
         )
     model, request = _request(body, served, asking, stream=True)
     bursts = await served.calls.open(FAMILY, "stream", request, FIELDS)
-    return EventStream(_events(bursts, asking, model), served.settings.heartbeat_s)
+    return EventStream(_events(bursts, asking, model), served.settings.heartbeat_s, bursts.close)
 
 
 async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[bytes, None]:

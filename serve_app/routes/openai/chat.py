@@ -23,10 +23,11 @@ from serve_app.fields import Body, TokenCount, TopLogprobs, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.generation import FAMILY, stops, usage
 from serve_app.routes.openai.sampling import SamplingBody, chunks, now
+from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
 from serve_app.streams import EVENT_STREAM, EventStream
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
 class TextPart(Body):
@@ -96,7 +97,12 @@ class ChatBody(SamplingBody):
         return "max_tokens", self.max_tokens
 
 
-@router.post("/chat/completions", summary="Continue a chat", responses=EVENT_STREAM)
+@router.post(
+    "/chat/completions",
+    summary="Continue a chat",
+    responses=EVENT_STREAM,
+    response_model=ChatCompletion,
+)
 async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
     model, request, fields = _request(body, served, asking)
@@ -105,7 +111,7 @@ async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Re
         bursts = await served.calls.open(FAMILY, "stream", request, fields)
         head["object"] = "chat.completion.chunk"
         pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-        return EventStream(pieces, served.settings.heartbeat_s)
+        return EventStream(pieces, served.settings.heartbeat_s, bursts.close)
     generated: Generated = await served.calls.ask(FAMILY, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(

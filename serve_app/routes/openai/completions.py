@@ -18,10 +18,11 @@ from serve_app.fields import Text, TokenCount, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.generation import FAMILY, stops, usage
 from serve_app.routes.openai.sampling import SamplingBody, chunks, now
+from serve_app.routes.openai.shapes import ERRORS, Completion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
 from serve_app.streams import EVENT_STREAM, EventStream
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 FIELDS = {"max_new_tokens": "max_tokens"}
 MAX_PROMPTS = 16
@@ -49,7 +50,9 @@ class CompletionBody(SamplingBody):
             yield "logprobs", "top_logprobs"
 
 
-@router.post("/completions", summary="Continue a prompt", responses=EVENT_STREAM)
+@router.post(
+    "/completions", summary="Continue a prompt", responses=EVENT_STREAM, response_model=Completion
+)
 async def completions(body: CompletionBody, served: Served, asking: Asking) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
     model, request = _request(body, served, asking)
@@ -94,7 +97,7 @@ async def _stream(
         raise ValidationFailed("prompt must be one text in a stream.", field="prompt")
     bursts = await served.calls.open(FAMILY, "stream", request, FIELDS)
     pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-    return EventStream(pieces, served.settings.heartbeat_s)
+    return EventStream(pieces, served.settings.heartbeat_s, bursts.close)
 
 
 def _request(

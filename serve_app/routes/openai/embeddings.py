@@ -13,9 +13,10 @@ from deployments.seam import Vectors
 from serve_app.body import JsonRoute
 from serve_app.fields import Body, ModelName, Text, example
 from serve_app.routes.embeddings import TASK, Truncate, embed
+from serve_app.routes.openai.shapes import ERRORS, EmbeddingList
 from serve_app.routes.services import Served, json_response
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
 class OpenAIEmbeddingsBody(Body):
@@ -31,13 +32,19 @@ class OpenAIEmbeddingsBody(Body):
     truncate: Truncate = False
 
 
-@router.post("/embeddings", summary="Texts as vectors")
+@router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingList)
 async def embeddings(body: OpenAIEmbeddingsBody, served: Served) -> Response:
     """Vectors of length 1, as numbers or as base64 of little-endian float32."""
     card = served.catalog.resolve(TASK, body.model, "model")
     texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
     embedded = await embed(
-        served, card, texts, "input", truncate=body.truncate, dimensions=body.dimensions
+        served,
+        card,
+        texts,
+        "input",
+        truncate=body.truncate,
+        dimensions=body.dimensions,
+        fields={},
     )
     encoded = _base64(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
     tokens = sum(embedded.tokens)

@@ -9,19 +9,20 @@ from starlette.responses import Response
 
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
+from serve_app.routes.openai.shapes import ERRORS, Model, ModelList
 from serve_app.routes.services import Served, json_response
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
-@router.get("/models", summary="Models that may be asked")
+@router.get("/models", summary="Models that may be asked", response_model=ModelList)
 async def list_models(served: Served) -> Response:
     """Every configured model; none of them is woken by the question."""
     cards = [_model(card, served.started) for card in served.catalog.cards]
     return json_response({"object": "list", "data": cards})
 
 
-@router.get("/models/{model_id:path}", summary="One model")
+@router.get("/models/{model_id:path}", summary="One model", response_model=Model)
 async def get_model(model_id: str, served: Served) -> Response:
     return json_response(_model(served.catalog.find(model_id), served.started))
 
