@@ -153,7 +153,7 @@ def _parse(path: Path) -> Profile:
         known = sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
         reason = f"cannot be read ({error.strerror}); profiles by name: {', '.join(known)}"
         raise ConfigError(str(path), [reason]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
     if not isinstance(content, dict):
         raise ConfigError(str(path), ["(whole file): expected a mapping"])

@@ -74,16 +74,22 @@ def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
     applications = content.get("applications") if isinstance(content, dict) else None
     if not isinstance(applications, list) or len(applications) != 1:
         raise ConfigError(str(path), ["applications: expected a list of one application"])
     application = applications[0]
+    if not isinstance(application, dict):
+        raise ConfigError(str(path), ["applications.0: expected a mapping"])
     if application.get("import_path") != IMPORT_PATH:
         raise ConfigError(str(path), [f"applications.0.import_path: expected {IMPORT_PATH}"])
-    entries = application.get("deployments") or []
-    return application.get("args") or {}, {entry["name"]: entry for entry in entries}
+    arguments, entries = application.get("args") or {}, application.get("deployments") or []
+    if not isinstance(arguments, dict):
+        raise ConfigError(str(path), ["applications.0.args: expected a mapping"])
+    if not all(isinstance(entry, dict) and "name" in entry for entry in entries):
+        raise ConfigError(str(path), ["applications.0.deployments: expected a name for each"])
+    return arguments, {entry["name"]: entry for entry in entries}
 
 
 def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -> Profile:

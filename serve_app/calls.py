@@ -140,12 +140,13 @@ class Bursts:
             self._response = self._method.remote(self._progress.remaining())
         return None
 
-    async def _once(self) -> Burst | Problem | None:
+    async def _once(self) -> Burst | Problem:
         try:
             async with asyncio.timeout_at(self._deadline):
                 item: Burst | Problem = await anext(self._response)
         except StopAsyncIteration:
-            return None
+            logger.error("a stream ended before its last token")  # noqa: TRY400 - no trace to show
+            raise InternalError from None
         except (TimeoutError, asyncio.CancelledError):
             self.close()
             raise
@@ -157,7 +158,9 @@ def _translated(*, last: bool) -> Iterator[None]:
     """Ray's failures as ours. A lost replica is swallowed unless this is the ``last`` attempt."""
     try:
         yield
-    except TimeoutError:
+    except TimeoutError as error:
+        if isinstance(error, RayError):  # the family's own code raised it: not our deadline
+            raise _unforeseen(error) from None
         raise DeadlineExceeded("The answer took longer than this server's deadline.") from None
     except BackPressureError:
         raise TooManyRequests("Too many requests are waiting for this model.") from None
@@ -169,5 +172,9 @@ def _translated(*, last: bool) -> Iterator[None]:
         if last:
             raise Unavailable("The model's replica was lost while it worked.") from None
     except (RayError, RayServeException) as error:
-        logger.exception("the model side failed", exc_info=error)
-        raise InternalError from None
+        raise _unforeseen(error) from None
+
+
+def _unforeseen(error: Exception) -> InternalError:
+    logger.error("the model side failed", exc_info=error)
+    return InternalError()
