@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,12 +93,18 @@ def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
         dtype: torch.dtype = getattr(torch, model.dtype)
         return dtype
     if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     return torch.float16 if device == "mps" else torch.float32
 
 
-def load_options(config: FamilyConfig, model: ModelSpec, device: str) -> dict[str, Any]:
-    """Keyword arguments of ``from_pretrained``: dtype, quantisation, trust, safetensors only."""
+def load_options(
+    config: FamilyConfig, model: ModelSpec, device: str, unquantised: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Keyword arguments of ``from_pretrained``: dtype, quantisation, trust, safetensors only.
+
+    ``unquantised`` modules keep their weights as they are; by default transformers chooses.
+    """
     options: dict[str, Any] = {
         "dtype": pick_dtype(model, device),
         "trust_remote_code": model.trust_remote_code,
@@ -106,7 +113,11 @@ def load_options(config: FamilyConfig, model: ModelSpec, device: str) -> dict[st
     }
     quantization = _quantization(config, model, device)
     if quantization != "none":
-        options["quantization_config"] = _bitsandbytes(quantization, options["dtype"])
+        options["quantization_config"] = _bitsandbytes(
+            quantization, options["dtype"], list(unquantised) or None
+        )
+        # Left to itself bitsandbytes takes any GPU there is, whatever the settings say.
+        options["device_map"] = {"": device}
     return options
 
 
@@ -121,16 +132,17 @@ def _quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
     return "none"
 
 
-def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
+def _bitsandbytes(quantization: str, dtype: torch.dtype, unquantised: list[str] | None) -> Any:
     import torch
     from transformers import BitsAndBytesConfig as Config
 
     config: Any = Config  # untyped
 
     if quantization == "int8":
-        return config(load_in_8bit=True)
+        return config(load_in_8bit=True, llm_int8_skip_modules=unquantised)
     return config(
         load_in_4bit=True,
+        llm_int8_skip_modules=unquantised,  # of 4 bits as well, despite its name
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.float32 if dtype is torch.float32 else torch.float16,

@@ -14,6 +14,10 @@ from deployments.texts import TokenizedText, pad
 
 Labels = tuple[LabelScore, ...]
 
+HEADS = ("classifier", "score", "classification_head")
+"""What transformers calls the layers above the encoder. It would quantise them, although they are
+small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
+
 
 class Classification(EncoderFamily[Labels]):
     """The deployment of the classification family."""
@@ -31,7 +35,7 @@ class Classification(EncoderFamily[Labels]):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         device = claim_device(self._config)
-        options = load_options(self._config, spec, device)
+        options = load_options(self._config, spec, device, unquantised=HEADS)
         trust = options["trust_remote_code"]
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust

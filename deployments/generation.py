@@ -7,9 +7,10 @@ import threading
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable
+from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.engine.codec import TextCodec
 from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
@@ -95,19 +96,17 @@ class Generation:
         return room if isinstance(room, Problem) else (ids, room)
 
     def _load(self, spec: ModelSpec) -> Engine:
-        settings = self._config.settings
-        return open_engine(
-            spec.engine,
-            self._config.folder(spec),
-            EngineSettings(
-                slots=spec.slots or settings.max_concurrent_requests,
-                threads=self._config.threads,
-                kv_cache_gb=spec.kv_cache_gb,
-                window=spec.window,
-                device=settings.device if settings.use_gpu else "cpu",
-                dtype=spec.dtype,
-            ),
+        settings = EngineSettings(
+            slots=spec.slots or self._config.settings.max_concurrent_requests,
+            threads=self._config.threads,
+            kv_cache_gb=spec.kv_cache_gb,
+            window=spec.window,
         )
+        if spec.engine == "torch":
+            device = claim_device(self._config)
+            options = load_options(self._config, spec, device)
+            settings = replace(settings, device=device, options=options)
+        return open_engine(spec.engine, self._config.folder(spec), settings)
 
 
 def _encoded(codec: TextCodec, request: GenerationRequest) -> list[int] | Problem:

@@ -54,6 +54,7 @@ class Residency(Generic[M]):
         self._budget = None if budget_gb is None else int(budget_gb * GIB)
         self._residents: dict[str, Resident[M]] = {}
         self._loading = asyncio.Lock()
+        self._admissions: dict[str, asyncio.Task[None]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     @property
@@ -72,7 +73,8 @@ class Residency(Generic[M]):
 
         Raises :class:`ModelUnavailable` when it cannot be loaded; the next request tries again.
         """
-        resident = self._residents.get(name) or await self._admit(name)
+        while (resident := self._residents.get(name)) is None:
+            await self._admitted(name)
         resident.users += 1
         try:
             yield resident.model
@@ -80,26 +82,32 @@ class Residency(Generic[M]):
             resident.users -= 1
             resident.last_used = time.monotonic()
 
-    async def _admit(self, name: str) -> Resident[M]:
+    async def _admitted(self, name: str) -> None:
+        """Wait for the one load of ``name``, which goes on when a request that waits is gone."""
+        admission = self._admissions.get(name)
+        if admission is None:
+            admission = asyncio.get_running_loop().create_task(self._admit(self._specs[name]))
+            admission.add_done_callback(lambda _: self._admissions.pop(name))
+            self._admissions[name] = admission
+        await asyncio.shield(admission)
+
+    async def _admit(self, spec: ModelSpec) -> None:
         async with self._loading:
-            if name in self._residents:  # loaded while this request waited for its turn
-                return self._residents[name]
-            spec = self._specs[name]
             loop = asyncio.get_running_loop()
             resident = await loop.run_in_executor(self._thread, self._attempt, spec)
-            self._residents[name] = resident
             resident.last_used = time.monotonic()
-            await self._evict(keep=name)
-            return resident
+            self._residents[spec.name] = resident
+            await self._evict(keep=spec.name)
 
     async def _evict(self, keep: str) -> None:
         loop = asyncio.get_running_loop()
-        for resident in self._evictable(keep):
-            if self._budget is None or self._held() <= self._budget:
+        while self._budget is not None and self._held() > self._budget:
+            idle = self._evictable(keep)  # asked anew: a request may have come while one unloaded
+            if not idle:
                 return
-            del self._residents[resident.spec.name]
-            logger.info("evicting %s", resident.spec.name)
-            await loop.run_in_executor(self._thread, self._unload, resident.model)
+            del self._residents[idle[0].spec.name]
+            logger.info("evicting %s", idle[0].spec.name)
+            await loop.run_in_executor(self._thread, self._unload, idle[0].model)
 
     def _evictable(self, keep: str) -> list[Resident[M]]:
         idle = [r for r in self.residents if not (r.users or r.spec.pinned or r.spec.name == keep)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from deployments.engine import openvino
 from deployments.engine.interface import Engine
@@ -17,8 +18,8 @@ class EngineSettings:
     """Bounds of an engine; those that a kind does not know have no effect on it.
 
     ``slots``, ``kv_cache_gb`` (GiB) and ``max_batched_tokens`` are of the batching engines,
-    ``device`` and ``dtype`` of the torch ones. ``None`` leaves the window to the model and the
-    threads to the library.
+    ``device`` and ``options``, which are keyword arguments of ``from_pretrained``, of the torch
+    ones. ``None`` leaves the window to the model and the threads to the library.
     """
 
     slots: int = 16
@@ -27,7 +28,7 @@ class EngineSettings:
     max_batched_tokens: int = 512
     window: int | None = None
     device: str = "auto"
-    dtype: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_engine(
@@ -53,9 +54,9 @@ def open_engine(
     return TorchEngine(
         folder,
         device=given.device,
-        dtype=given.dtype,
         window=given.window,
         threads=given.threads,
+        options=given.options,
     )
 
 

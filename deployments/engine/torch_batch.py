@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ class TorchEngine(SteppingEngine):
     """Any ``AutoModelForCausalLM`` with a KV cache, one sequence at a time.
 
     ``device`` and ``dtype`` may be "auto": the best device there is; float32 on a CPU, bfloat16
-    where a GPU has it, else float16. ``threads`` is torch's, for the whole process. A prompt is
-    read ``prefill_chunk`` tokens a step, so that a cancel need not wait for all of it.
+    where a GPU has it, else float16. ``options`` are further keyword arguments of
+    ``from_pretrained`` and outrank ``dtype``. ``threads`` is torch's, for the whole process. A
+    prompt is read ``prefill_chunk`` tokens a step, so that a cancel need not wait for all of it.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class TorchEngine(SteppingEngine):
         dtype: str = "auto",
         window: int | None = None,
         threads: int | None = None,
+        options: Mapping[str, Any] | None = None,
         prefill_chunk: int = 512,
         hang_after_s: float = 120.0,
     ) -> None:
@@ -57,7 +60,8 @@ class TorchEngine(SteppingEngine):
         if threads is not None:
             torch.set_num_threads(threads)
         self._device = _device(device)
-        self._model = _load(files.path, self._device, _dtype(dtype, self._device))
+        options = {"dtype": _dtype(dtype, self._device), **(options or {})}
+        self._model = _load(files.path, self._device, options)
         self._bytes = _size(self._model)
         self._prefill_chunk = prefill_chunk
         self._decodings: dict[Sequence, _Decoding] = {}
@@ -126,13 +130,12 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
+    given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype, local_files_only=True, use_safetensors=True
-        )
+        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **given)
         return model.eval().to(device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
 
 
