@@ -1,0 +1,61 @@
+"""What tests of the configuration share: a clean environment and a profile to break."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+
+from configs.settings import PREFIX
+
+Change: TypeAlias = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def sound() -> dict[str, Any]:
+    """A profile that keeps every rule, as YAML would give it; new for each test."""
+    writer = {"name": "house/writer", "aliases": ["writer"], "tasks": ["generate"], "pinned": True}
+    reader = {"name": "house/reader", "tasks": ["embed"], "pinned": True}
+    for model in (writer, reader):
+        model |= {"source": {"folder": "/models"}, "memory_gb": 2.0}
+    return {
+        "name": "sound",
+        "settings": {"default_generation_model": "writer"},
+        "gpu_memory_gb": 24.0,
+        "families": [
+            {
+                "name": "generation",
+                "deployment": "deployments.generation:Generation",
+                "options": {"user_config": {"max_batch_size": 8}},
+                "models": [writer],
+            },
+            {
+                "name": "embeddings",
+                "deployment": "deployments.embeddings:Embeddings",
+                "options": {"ray_actor_options": {"num_gpus": 0.5}},
+                "models": [reader],
+            },
+        ],
+    }
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Any], Path]:
+    """Writes a profile, or any text, to a file."""
+
+    def write(content: Any) -> Path:
+        path = tmp_path / "profile.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write

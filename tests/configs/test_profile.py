@@ -1,0 +1,163 @@
+"""Profiles: what a bad file is told, and what the shipped ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import configs
+from configs.errors import ConfigError
+from configs.profile import Profile, load_profile, load_settings, profile_path
+
+Write = Callable[[Any], Path]
+SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
+
+
+def refusal(reference: str | Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_profile(reference)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_profile_loads_under_its_own_name(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    load_settings(profile)
+
+
+def test_the_profiles_that_are_promised_are_shipped() -> None:
+    assert {"embedded", "hub", "gpu"} <= set(SHIPPED)
+
+
+def test_a_sound_profile_loads_from_its_path(sound: dict[str, Any], written: Write) -> None:
+    profile = load_profile(written(sound))
+    assert [family.deployment_name for family in profile.families] == ["Generation", "Embeddings"]
+    assert profile.models[1].name == "house/reader"
+    assert profile.family_of(profile.models[1]).name == "embeddings"
+
+
+def test_a_name_is_a_file_beside_the_module_and_a_path_is_itself() -> None:
+    assert profile_path("embedded").is_file()
+    assert profile_path("some/where.yaml") == Path("some/where.yaml")
+    assert profile_path("where.yml") == Path("where.yml")
+
+
+def test_a_name_that_is_not_there_lists_those_that_are() -> None:
+    message = refusal("nosuch")
+    assert "nosuch.yaml: cannot be read (No such file or directory)" in message
+    assert "embedded" in message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
+    assert refusal(folder).startswith(f"{folder}: cannot be read")
+
+
+def test_a_file_that_is_not_yaml_is_named_with_the_place(written: Write) -> None:
+    path = written("families: [")
+    message = refusal(path)
+    assert message.startswith(f"{path}: is not YAML")
+    assert "line 1" in message
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00name: caf\xe9")
+    assert refusal(path).startswith(f"{path}: is not YAML")
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "just words", "", "7"])
+def test_a_file_that_is_no_mapping_says_so(written: Write, content: str) -> None:
+    path = written(content)
+    assert refusal(path) == f"{path}: (whole file): expected a mapping"
+
+
+def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
+    """Put ``value`` at ``a.0.b``, or take the key away for ``...``."""
+    *steps, last = path.split(".")
+    place: Any = profile
+    for step in steps:
+        place = place[int(step)] if step.isdecimal() else place.setdefault(step, {})
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("famlies", [], "Extra inputs are not permitted"),
+        ("name", ..., "Field required"),
+        ("families", [], "at least 1 item"),
+        ("families", ..., "Field required"),
+        ("gpu_memory_gb", -1, "greater than 0 (got -1)"),
+        ("families.0.name", "Big Family", "should match pattern"),
+        ("families.0.deployment", "deployments.generation", "should match pattern"),
+        ("families.0.routers", ["no colon"], "should match pattern"),
+        ("families.0.models", [], "at least 1 item"),
+        ("families.0.models.0.name", "../up", "should match pattern"),
+        ("families.0.models.0.name", "a/b/c", "should match pattern"),
+        ("families.0.models.0.aliases", ["two words"], "should match pattern"),
+        ("families.0.models.0.tasks", [], "at least 1 item"),
+        ("families.0.models.0.engine", "vllm", "'torch' or 'openvino'"),
+        ("families.0.models.0.dtype", "int4", "'auto', 'float32'"),
+        ("families.0.models.0.quantization", "int4", "'none', 'int8' or 'nf4'"),
+        ("families.0.models.0.window", 0, "greater than 0 (got 0)"),
+        ("families.0.models.0.max_tokens", -5, "greater than 0 (got -5)"),
+        ("families.0.models.0.source", {"url": "x"}, "one of the keys hub, folder, wheel"),
+        ("families.0.models.0.source", ..., "Field required"),
+        ("families.0.models.0.sauce", 1, "Extra inputs are not permitted"),
+        ("families.0.options.num_replicas", 1, "Extra inputs are not permitted"),
+        ("families.0.options.max_ongoing_requests", "all", "valid integer"),
+        ("families.0.options.ray_actor_options.num_cpus", -1, "greater than or equal to 0"),
+        ("families.0.options.autoscaling_config.min_replicas", -1, "greater than or equal to 0"),
+        ("families.0.options.autoscaling_config.max_replicas", 0, "greater than 0"),
+        ("families.0.options.user_config.max_batch_size", 0, "greater than 0"),
+        ("families.0.options.user_config.batch_wait_timeout_s", 60, "less than or equal to 10"),
+        ("ingress.max_queued_requests", -2, "greater than or equal to -1"),
+    ],
+)
+def test_what_is_wrong_is_named_by_file_and_key_with_what_was_expected(
+    sound: dict[str, Any], written: Write, key: str, value: Any, expected: str
+) -> None:
+    set_at(sound, key, value)
+    path = written(sound)
+    message = refusal(path)
+    assert f"{path}: {key}" in message
+    assert expected in message
+
+
+def test_a_bad_setting_in_a_profile_names_the_file_and_the_setting(
+    sound: dict[str, Any], written: Write
+) -> None:
+    sound["settings"]["temperature"] = 3
+    path = written(sound)
+    message = refusal(path)
+    assert message.startswith(str(path))
+    assert "temperature: Input should be less than or equal to 2 (got 3)" in message
+
+
+def test_a_broken_rule_names_the_file(sound: dict[str, Any], written: Write) -> None:
+    sound["families"][0]["models"][0]["pinned"] = False
+    path = written(sound)
+    assert refusal(path) == (
+        f"{path}: families.generation.models: expected at least one pinned model"
+    )
+
+
+def test_the_environment_is_part_of_what_is_checked(
+    sound: dict[str, Any], written: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRSM_HF_DEFAULT_EMBEDDING_MODEL", "no/such")
+    assert "settings.default_embedding_model: expected" in refusal(written(sound))
+
+
+def test_settings_come_from_the_profile(sound: dict[str, Any]) -> None:
+    sound["settings"] = {"batch_size": 3}
+    assert load_settings(Profile.model_validate(sound)).batch_size == 3

@@ -1,0 +1,182 @@
+"""Rules: a sound profile keeps them all, and each change breaks exactly the one it should."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from configs.profile import Profile, load_settings
+from configs.rules import CUDA_CONTEXT_GB, broken_rules
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def broken(content: dict[str, Any]) -> list[str]:
+    profile = Profile.model_validate(content)
+    return broken_rules(profile, load_settings(profile))
+
+
+def family(content: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = content["families"][index]
+    return found
+
+
+def model(content: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = family(content, index)["models"][0]
+    return found
+
+
+def options(**given: Any) -> Change:
+    return lambda content: family(content).update(options=given)
+
+
+def scaling(**given: Any) -> Change:
+    return options(autoscaling_config=given)
+
+
+def model_with(index: int = 0, **given: Any) -> Change:
+    return lambda content: model(content, index).update(given)
+
+
+def setting(name: str) -> Change:
+    return lambda content: content["settings"].update({name: "no/such"})
+
+
+def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
+    assert broken(sound) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (model_with(1, name="house/writer"), "models.house/writer"),
+        (model_with(1, aliases=["writer"]), "models.writer"),
+        (model_with(0, aliases=["writer", "house/writer"]), "models.house/writer"),
+        (lambda content: family(content, 1).update(name="generation"), "families.generation"),
+        (setting("default_text_model"), "settings.default_text_model"),
+        (setting("default_generation_model"), "settings.default_generation_model"),
+        (setting("default_embedding_model"), "settings.default_embedding_model"),
+        (setting("default_classification_model"), "settings.default_classification_model"),
+        (
+            scaling(min_replicas=3, max_replicas=2),
+            "families.generation.options.autoscaling_config.min_replicas",
+        ),
+        (
+            scaling(target_ongoing_requests=64),
+            "families.generation.options.autoscaling_config.target_ongoing_requests",
+        ),
+        (
+            options(max_ongoing_requests=4, user_config={"max_batch_size": 5}),
+            "families.generation.options.max_ongoing_requests",
+        ),
+        (
+            options(health_check_period_s=10, health_check_timeout_s=5),
+            "families.generation.options.health_check_timeout_s",
+        ),
+        (
+            options(ray_actor_options={"num_gpus": 1.5}),
+            "families.generation.options.ray_actor_options.num_gpus",
+        ),
+        (
+            lambda content: content.update(
+                ingress={"autoscaling_config": {"min_replicas": 2, "max_replicas": 1}}
+            ),
+            "ingress.autoscaling_config.min_replicas",
+        ),
+        (
+            model_with(trust_remote_code=True),
+            "families.generation.models.house/writer.trust_remote_code",
+        ),
+        (
+            model_with(engine="openvino", quantization="int8"),
+            "families.generation.models.house/writer.quantization",
+        ),
+        (model_with(pinned=False), "families.generation.models"),
+        (lambda content: content.update(gpu_memory_gb=None), "gpu_memory_gb"),
+        (model_with(1, memory_gb=None), "families.embeddings.models.house/reader.memory_gb"),
+        (model_with(1, memory_gb=12), "families.embeddings.options.ray_actor_options.num_gpus"),
+    ],
+)
+def test_each_rule_names_the_key_that_breaks_it(
+    sound: dict[str, Any], change: Change, key: str
+) -> None:
+    change(sound)
+    problems = broken(sound)
+    assert [problem.partition(": expected")[0] for problem in problems] == [key]
+
+
+def test_all_that_is_broken_is_told_at_once(sound: dict[str, Any]) -> None:
+    model_with(pinned=False)(sound)
+    model_with(1, aliases=["writer"])(sound)
+    assert len(broken(sound)) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        setting("default_text_model"),
+        lambda content: content["settings"].update(default_embedding_model="house/writer"),
+    ],
+)
+def test_a_default_model_is_one_of_its_own_family(sound: dict[str, Any], change: Change) -> None:
+    change(sound)
+    (problem,) = broken(sound)
+    assert "(house/writer, writer)" in problem or "(house/reader)" in problem
+
+
+@pytest.mark.parametrize("name", ["house/writer", "writer"])
+def test_a_default_model_may_be_named_by_name_or_alias(sound: dict[str, Any], name: str) -> None:
+    sound["settings"]["default_text_model"] = name
+    assert broken(sound) == []
+
+
+def test_remote_code_of_a_trusted_model_may_run(sound: dict[str, Any]) -> None:
+    sound["trusted_models"] = ["house/writer"]
+    model_with(trust_remote_code=True)(sound)
+    assert broken(sound) == []
+
+
+def test_what_sits_on_the_edge_of_a_limit_is_within_it(sound: dict[str, Any]) -> None:
+    family(sound)["options"] = {
+        "autoscaling_config": {"min_replicas": 2, "max_replicas": 2, "target_ongoing_requests": 4},
+        "max_ongoing_requests": 5,
+        "user_config": {"max_batch_size": 5},
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 5,
+        "ray_actor_options": {"num_gpus": 2},
+    }
+    model_with(1, memory_gb=12 - CUDA_CONTEXT_GB)(sound)
+    assert broken(sound) == []
+
+
+def test_models_on_demand_take_no_room_before_they_are_asked_for(sound: dict[str, Any]) -> None:
+    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 100}
+    family(sound, 1)["models"].append(spare)
+    assert broken(sound) == []
+
+
+def test_every_pinned_model_of_a_family_takes_room(sound: dict[str, Any]) -> None:
+    family(sound, 1)["models"].append({**model(sound, 1), "name": "house/second", "memory_gb": 9.6})
+    (problem,) = broken(sound)
+    assert "expected room for 12.1 GB" in problem
+    assert "0.5 of 24 GB is 12.0 GB" in problem
+
+
+def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
+    """Replicas share a GPU when their fractions add up to at most 1, which is all Ray looks at."""
+    draw = random.Random(7)
+    verdicts = set()
+    for _ in range(300):
+        share = draw.choice([0.1, 0.25, 0.5, 0.75, 0.9])
+        memories = [draw.uniform(0.1, 24), draw.uniform(0.1, 24)]
+        for index, fraction in enumerate((share, 1 - share)):
+            actor = {"num_gpus": fraction}
+            family(sound, index)["options"] = {"ray_actor_options": actor}
+            model_with(index, memory_gb=memories[index])(sound)
+        accepted = not broken(sound)
+        verdicts.add(accepted)
+        assert not accepted or sum(memories) + 2 * CUDA_CONTEXT_GB <= 24
+    assert verdicts == {True, False}

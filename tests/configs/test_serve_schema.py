@@ -1,0 +1,143 @@
+"""Profiles as Serve's configuration: Serve takes it, and what is edited there is still checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+import configs
+from configs.errors import ConfigError
+from configs.profile import load_profile
+from configs.serve_schema import INGRESS, profile_of_config, serve_config
+
+ROOT = Path(configs.__file__).parents[1]
+SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return serve_config("embedded")
+
+
+def entry(config: dict[str, Any], name: str) -> dict[str, Any]:
+    entries = config["applications"][0]["deployments"]
+    return next(each for each in entries if each["name"] == name)
+
+
+def refusal(config: Any, folder: Path) -> str:
+    path = folder / "serve_config.yaml"
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+    with pytest.raises(ConfigError) as caught:
+        profile_of_config(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_serve_takes_the_configuration_of_every_shipped_profile(name: str) -> None:
+    schema = ServeDeploySchema.model_validate(serve_config(name))
+    profile = load_profile(name)
+    (application,) = schema.applications
+    deployed = {deployment.name: deployment for deployment in application.deployments}
+    assert set(deployed) == {INGRESS, *(family.deployment_name for family in profile.families)}
+    for family in profile.families:
+        found = deployed[family.deployment_name]
+        assert found.max_ongoing_requests == family.options.max_ongoing_requests
+        assert found.max_queued_requests == family.options.max_queued_requests
+
+
+def test_the_deadline_is_the_services_own_not_serves(config: dict[str, Any]) -> None:
+    schema = ServeDeploySchema.model_validate(config)
+    assert schema.http_options.request_timeout_s is None
+
+
+def test_the_repositorys_configuration_is_what_the_embedded_profile_makes(
+    config: dict[str, Any],
+) -> None:
+    shipped = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    read = ServeDeploySchema.model_validate
+    assert read(shipped) == read(config)
+
+
+def test_the_repositorys_configuration_names_the_embedded_profile() -> None:
+    assert profile_of_config(ROOT / "serve_config.yaml") == load_profile("embedded")
+
+
+def test_options_in_the_file_take_the_place_of_the_profiles(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    entry(config, "Embeddings")["max_queued_requests"] = 7
+    entry(config, INGRESS)["max_ongoing_requests"] = 900
+    path = tmp_path / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    profile = profile_of_config(path)
+    embeddings = next(family for family in profile.families if family.name == "embeddings")
+    assert embeddings.options.max_queued_requests == 7
+    assert profile.ingress.max_ongoing_requests == 900
+
+
+def test_a_deployment_that_the_profile_does_not_have_is_named(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    config["applications"][0]["deployments"].append({"name": "Poetry"})
+    assert "deployments.Poetry: expected a deployment of profile embedded" in refusal(
+        config, tmp_path
+    )
+
+
+def test_a_deployment_that_is_missing_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    deployments = config["applications"][0]["deployments"]
+    deployments.remove(entry(config, "Classification"))
+    assert "expected an entry for Classification" in refusal(config, tmp_path)
+
+
+def test_a_limit_that_breaks_a_rule_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    entry(config, "Embeddings")["autoscaling_config"]["min_replicas"] = 9
+    message = refusal(config, tmp_path)
+    assert "families.embeddings.options.autoscaling_config.min_replicas: expected" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("max_ongoing_requests", 0), ("max_ongoing_request", 5)]
+)
+def test_an_option_that_is_wrong_or_unknown_is_named_under_its_deployment(
+    config: dict[str, Any], tmp_path: Path, option: str, value: int
+) -> None:
+    entry(config, "Generation")[option] = value
+    assert f"deployments.Generation.{option}: " in refusal(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("applications: [", "is not YAML"),
+        ("- a", "applications: expected a list of one application"),
+        ("applications: []", "applications: expected a list of one application"),
+        ("applications: [7]", "applications.0: expected a mapping"),
+        ("applications: [{import_path: 'a:b'}]", "applications.0.import_path: expected"),
+    ],
+)
+def test_a_file_that_is_no_configuration_of_ours_says_what_was_expected(
+    tmp_path: Path, content: str, expected: str
+) -> None:
+    assert expected in refusal(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("args", "embedded"), ("deployments", [{}]), ("deployments", ["Ingress"])]
+)
+def test_parts_of_the_wrong_shape_are_named(
+    config: dict[str, Any], tmp_path: Path, key: str, value: Any
+) -> None:
+    config["applications"][0][key] = value
+    assert f"applications.0.{key}: expected" in refusal(config, tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nosuch\.yaml: cannot be read"):
+        profile_of_config(tmp_path / "nosuch.yaml")

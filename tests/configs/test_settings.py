@@ -1,0 +1,163 @@
+"""Settings: who outranks whom, and what a bad value is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.settings import Settings, resolve
+
+SECRET = "hf_do_not_show_me"
+
+
+def refusal(values: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(values, "a.yaml")
+    return str(caught.value)
+
+
+def test_what_nobody_sets_is_the_documented_default() -> None:
+    settings = resolve({}, "a.yaml")
+    assert (settings.max_length, settings.temperature, settings.top_p) == (512, 0.8, 0.9)
+    assert (settings.top_k, settings.repetition_penalty, settings.batch_size) == (50, 1.1, 8)
+    assert (settings.max_concurrent_requests, settings.device) == (4, "auto")
+    assert settings.use_gpu
+    assert not settings.use_quantization
+    assert settings.max_memory_gb is None
+    assert settings.token is None
+    assert settings.hf_cache_dir == Path("./cache/huggingface")
+    assert settings.max_body_bytes == 10 * 1024 * 1024
+    assert (settings.max_prompt_bytes, settings.max_texts) == (100 * 1024, 2048)
+    assert settings.cors_origins == ()
+
+
+def test_the_profile_outranks_the_default() -> None:
+    assert resolve({"top_k": 7}, "a.yaml").top_k == 7
+
+
+def test_the_environment_outranks_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRSM_HF_TOP_K", "9")
+    settings = resolve({"top_k": 7, "batch_size": 3}, "a.yaml")
+    assert (settings.top_k, settings.batch_size) == (9, 3)
+
+
+def test_an_environment_that_repeats_the_default_still_outranks_the_profile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRSM_HF_TEMPERATURE", "0.8")
+    assert resolve({"temperature": 0.1}, "a.yaml").temperature == 0.8
+
+
+def test_an_explicit_zero_is_a_value_in_the_profile() -> None:
+    settings = resolve({"temperature": 0, "top_k": 0}, "a.yaml")
+    assert (settings.temperature, settings.top_k) == (0.0, 0)
+
+
+def test_an_explicit_zero_is_a_value_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRSM_HF_TEMPERATURE", "0")
+    monkeypatch.setenv("PRSM_HF_USE_GPU", "0")
+    settings = resolve({"temperature": 1.5, "use_gpu": True}, "a.yaml")
+    assert settings.temperature == 0.0
+    assert not settings.use_gpu
+
+
+@pytest.mark.parametrize("variable", ["PRSM_HF_TOKEN", "PRSM_HF_HF_TOKEN"])
+def test_the_token_is_read_under_both_names(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, SECRET)
+    assert resolve({}, "a.yaml").token == SECRET
+    assert resolve({"hf_token": "of-the-profile"}, "a.yaml").token == SECRET
+
+
+def test_the_profile_may_set_the_token() -> None:
+    assert resolve({"hf_token": SECRET}, "a.yaml").token == SECRET
+
+
+def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRSM_HF_TOKEN", "")
+    assert resolve({}, "a.yaml").token is None
+
+
+def test_the_token_is_never_shown() -> None:
+    settings = resolve({"hf_token": SECRET}, "a.yaml")
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_a_token_of_the_wrong_type_is_named_but_not_shown() -> None:
+    message = refusal({"hf_token": 1234567})
+    assert "hf_token" in message
+    assert "1234567" not in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("device", "tpu"),
+        ("use_gpu", "perhaps"),
+        ("max_memory_gb", 0),
+        ("use_quantization", 2),
+        ("max_length", 0),
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("temperature", float("nan")),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("top_k", -1),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", 2.1),
+        ("batch_size", 0),
+        ("max_concurrent_requests", "many"),
+        ("threads", -1),
+        ("request_timeout_s", 0),
+        ("request_timeout_s", float("nan")),
+        ("stall_timeout_s", -1),
+        ("heartbeat_s", 0),
+        ("stream_max_new_tokens", 0),
+        ("max_body_bytes", -1),
+        ("max_prompt_bytes", 0),
+        ("max_texts", 0),
+    ],
+)
+def test_a_bad_value_is_named_with_its_file_and_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: Any
+) -> None:
+    message = refusal({key: value})
+    assert message.startswith("a.yaml")
+    assert f"{key}: " in message
+    assert f"got {value!r}" in message
+    monkeypatch.setenv(f"PRSM_HF_{key.upper()}", str(value))
+    message = refusal({})
+    assert "PRSM_HF_" in message
+    assert f"{key}: " in message
+
+
+def test_a_variable_that_should_hold_a_list_and_does_not_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRSM_HF_CORS_ORIGINS", "https://a.example")
+    message = refusal({})
+    assert "PRSM_HF_" in message
+    assert "cors_origins" in message
+
+
+def test_a_list_comes_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRSM_HF_CORS_ORIGINS", '["https://a.example"]')
+    assert resolve({}, "a.yaml").cors_origins == ("https://a.example",)
+
+
+def test_a_key_that_is_not_known_is_named() -> None:
+    assert "tempreature: Extra inputs are not permitted" in refusal({"tempreature": 1})
+
+
+def test_every_problem_is_told_at_once() -> None:
+    message = refusal({"top_k": -1, "top_p": 2, "nope": 1})
+    assert all(key in message for key in ("top_k", "top_p", "nope"))
+    assert len(message.splitlines()) == 3
+
+
+def test_settings_do_not_change_once_made() -> None:
+    settings = Settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.top_k = 1  # type: ignore[misc]

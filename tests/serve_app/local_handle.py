@@ -1,0 +1,130 @@
+"""Deployment handles without Ray: a family of this process behind Serve's interface.
+
+As with Serve's, a call starts when ``remote`` is called, and goes on until its response is
+cancelled: whoever stops waiting for it does not stop it by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Generator
+from typing import Any
+
+from ray.serve.exceptions import RequestCancelledError
+
+PATIENCE_S = 30.0
+"""How long a test waits for what must happen; only a failing test waits that long."""
+
+FOREVER = object()
+"""An answer, or an item of a stream, that never comes."""
+
+
+async def happens(what: asyncio.Event) -> None:
+    """Wait for what a test expects, and fail rather than wait for ever."""
+    await asyncio.wait_for(what.wait(), PATIENCE_S)
+
+
+class Family:
+    """Stands in for a family: keeps what it was asked, and gives the answers it was made with.
+
+    An answer is a value, an exception to raise or ``FOREVER``; that of ``stream`` a list of these.
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.asked: list[Any] = []
+        self.began = asyncio.Event()
+        self.stopped = asyncio.Event()
+
+    async def generate(self, request: Any) -> Any:
+        self.asked.append(request)
+        try:
+            return await self._given(self._answers.pop(0))
+        finally:
+            self.stopped.set()
+
+    embed = cluster = classify = generate
+
+    async def stream(self, request: Any) -> AsyncIterator[Any]:
+        self.asked.append(request)
+        try:
+            for item in self._answers.pop(0):
+                yield await self._given(item)
+        finally:
+            self.stopped.set()
+
+    async def _given(self, answer: Any) -> Any:
+        self.began.set()
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is FOREVER:
+            await asyncio.Event().wait()
+        return answer
+
+
+class LocalHandle:
+    """The part of ``DeploymentHandle`` that the ingress uses."""
+
+    def __init__(self, family: object, *, stream: bool = False) -> None:
+        self._family = family
+        self._stream = stream
+
+    def options(self, *, stream: bool) -> LocalHandle:
+        return LocalHandle(self._family, stream=stream)
+
+    def __getattr__(self, method: str) -> LocalMethod:
+        return LocalMethod(getattr(self._family, method), self._stream)
+
+
+class LocalMethod:
+    def __init__(self, method: Any, stream: bool) -> None:
+        self._method = method
+        self._stream = stream
+
+    def remote(self, request: Any) -> LocalResponse | LocalStream:
+        called = self._method(request)
+        return LocalStream(called) if self._stream else LocalResponse(called)
+
+
+class LocalResponse:
+    """One answer on its way."""
+
+    def __init__(self, call: Coroutine[Any, Any, Any]) -> None:
+        self._task = asyncio.ensure_future(call)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.shield(self._task).__await__()
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+
+class LocalStream:
+    """Items on their way; the family runs ahead of the reader, as a replica does."""
+
+    def __init__(self, items: AsyncIterator[Any]) -> None:
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._task = asyncio.ensure_future(self._run(items))
+
+    async def _run(self, items: AsyncIterator[Any]) -> None:
+        end: BaseException = StopAsyncIteration()
+        try:
+            async for item in items:
+                self._queue.put_nowait(item)
+        except asyncio.CancelledError:
+            end = RequestCancelledError()
+        except Exception as error:  # noqa: BLE001 - it travels to the reader, as in Ray
+            end = error
+        self._queue.put_nowait(end)
+
+    def __aiter__(self) -> LocalStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        item = await self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def cancel(self) -> None:
+        self._task.cancel()

@@ -1,0 +1,221 @@
+"""Chats: OpenAI's defaults and shapes, and the model side's words under OpenAI's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.seam import (
+    ChatMessage,
+    Choice,
+    Generated,
+    GenerationRequest,
+    Problem,
+    Sampling,
+    TokenLogprob,
+)
+from tests.serve_app import house
+from tests.serve_app.house import FAST, FULL, WINDOW, burst, generated
+from tests.serve_app.local_handle import Family
+
+PATH = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Hi"}]
+SECRET = "/home/inside/model.py line 7"
+
+
+async def posted(family: Family, **body: Any) -> httpx.Response:
+    application = house.app({"generation": family})
+    return await house.post(application, PATH, {"messages": MESSAGES, **body})
+
+
+async def reaching(**body: Any) -> GenerationRequest:
+    """The request that reaches the family."""
+    family = Family([burst("a", finish="stop")] if body.get("stream") else generated("a"))
+    response = await posted(family, **body)
+    assert response.status_code == 200, response.text
+    (request,) = family.asked
+    assert isinstance(request, GenerationRequest)
+    return request
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_not_said_is_as_openai_says(stream: bool) -> None:
+    request = await reaching(stream=stream)
+    assert request.sampling == Sampling(seed=request.sampling.seed)
+    assert (request.max_new_tokens, request.max_length) == (None, None)
+    assert (request.choices, request.stop, request.prompt) == (1, (), None)
+    assert request.messages == (ChatMessage("user", "Hi"),)
+
+
+async def test_null_is_the_default_as_well() -> None:
+    fields = ("temperature", "top_p", "n", "stop", "seed", "max_tokens", "stream", "logprobs")
+    request = await reaching(**dict.fromkeys(fields))
+    assert request.sampling == Sampling(seed=request.sampling.seed)
+
+
+async def test_what_is_said_is_what_reaches_the_model() -> None:
+    request = await reaching(
+        model=FULL,
+        temperature=0,
+        top_p=0.5,
+        top_k=7,
+        repetition_penalty=1.3,
+        frequency_penalty=-1.5,
+        presence_penalty=0.5,
+        logit_bias={"42": -100},
+        logprobs=True,
+        top_logprobs=3,
+        seed=11,
+        stop="end",
+        n=2,
+        max_tokens=9,
+    )
+    assert request.sampling == Sampling(0.0, 0.5, 7, 1.3, -1.5, 0.5, {42: -100.0}, True, 3, 11)
+    assert (request.stop, request.choices, request.max_new_tokens) == (("end",), 2, 9)
+    assert request.model == FULL
+
+
+async def test_there_is_always_a_seed() -> None:
+    seeds = {(await reaching()).sampling.seed for _ in range(5)}
+    assert len(seeds) == 5
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_both_names_of_the_bound_are_read(field: str) -> None:
+    assert (await reaching(**{field: 5})).max_new_tokens == 5
+
+
+async def test_both_bounds_at_once_are_refused() -> None:
+    response = await posted(Family(), max_tokens=5, max_completion_tokens=5)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "max_tokens"
+
+
+async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    request = await reaching(messages=[{"role": "developer", "content": parts}, *MESSAGES])
+    assert request.messages == (ChatMessage("system", "ab"), ChatMessage("user", "Hi"))
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "name"),
+    [
+        ("max_new_tokens", {"max_completion_tokens": 5}, "max_completion_tokens"),
+        ("max_new_tokens", {"max_tokens": 5}, "max_tokens"),
+        ("prompt", {}, "messages"),
+        ("logit_bias", {"model": FULL, "logit_bias": {"1": 1}}, "logit_bias"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_problems_field_has_openais_name(
+    field: str, given: dict[str, Any], name: str, stream: bool
+) -> None:
+    problem = Problem("validation", "not like this", field)
+    response = await posted(Family([problem] if stream else problem), stream=stream, **given)
+    assert response.status_code == 400
+    assert response.json()["error"] == {
+        "message": "not like this",
+        "type": "invalid_request_error",
+        "param": name,
+        "code": "invalid_value",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("logit_bias", {"logit_bias": {"1": 5}}),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
+        ("frequency_penalty", {"frequency_penalty": 0.5}),
+        ("presence_penalty", {"presence_penalty": -0.5}),
+    ],
+)
+async def test_what_this_engine_cannot_do_names_the_field_and_a_model_that_can(
+    field: str, given: dict[str, Any]
+) -> None:
+    response = await posted(Family(), model=FAST, **given)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == field
+    assert FULL in error["message"]
+    assert (await reaching(model=FULL, **given)).model == FULL
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("tools", {"tools": [{"type": "function"}]}),
+        ("response_format", {"response_format": {"type": "json_object"}}),
+    ],
+)
+async def test_what_no_engine_can_do_is_refused_by_name(field: str, given: dict[str, Any]) -> None:
+    for model in (FAST, FULL):
+        response = await posted(Family(), model=model, **given)
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == field
+
+
+async def test_fields_that_change_nothing_are_taken() -> None:
+    await reaching(
+        user="me",
+        metadata={"a": "b"},
+        store=False,
+        frequency_penalty=0,
+        presence_penalty=0,
+        logit_bias={},
+        tools=[],
+        tool_choice="none",
+        response_format={"type": "text"},
+        service_tier="auto",
+        modalities=["text"],
+    )
+
+
+async def test_an_unknown_model_is_openais_404_that_lists_those_there_are() -> None:
+    response = await posted(Family(), model="no/such")
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert FAST in error["message"]
+    assert FULL in error["message"]
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_a_bound_beyond_the_window_is_named(field: str) -> None:
+    response = await posted(Family(), **{field: WINDOW + 1})
+    assert response.json()["error"]["param"] == field
+
+
+async def test_messages_are_bounded_together_not_one_by_one() -> None:
+    application = house.app(max_prompt_bytes=10)
+    turns = [{"role": "user", "content": "x" * 6}] * 2
+    response = await house.post(application, PATH, {"messages": turns})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages"
+
+
+async def test_the_answer_has_openais_shape() -> None:
+    response = await posted(Family(generated("a", "b", finish="length")), n=2)
+    body = response.json()
+    assert (body["object"], body["model"]) == ("chat.completion", FAST)
+    assert body["id"].startswith("chatcmpl-")
+    assert [choice["index"] for choice in body["choices"]] == [0, 1]
+    first = body["choices"][0]
+    assert first["message"] == {"role": "assistant", "content": "a", "refusal": None}
+    assert (first["finish_reason"], first["logprobs"]) == ("length", None)
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+async def test_log_probabilities_have_openais_shape() -> None:
+    logprob = TokenLogprob("é", -0.5, "é".encode(), (("e", -1.0, b"e"),))
+    answer = Generated(3, (Choice("é", "stop", 1, (logprob,)),))
+    response = await posted(Family(answer), model=FULL, logprobs=True, top_logprobs=1)
+    (content,) = response.json()["choices"][0]["logprobs"]["content"]
+    assert content == {
+        "token": "é",
+        "logprob": -0.5,
+        "bytes": [195, 169],
+        "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+    }

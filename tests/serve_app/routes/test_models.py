@@ -1,0 +1,30 @@
+"""The list of models, known without asking any replica."""
+
+from __future__ import annotations
+
+from tests.serve_app import house
+from tests.serve_app.house import FAST, FULL, NATIVE, WINDOW
+
+
+async def test_every_model_tells_what_it_is_and_what_its_engine_cannot_do() -> None:
+    body = (await house.get(house.app(), f"{NATIVE}/models")).json()
+    assert [model["name"] for model in body["models"]] == [
+        FAST,
+        FULL,
+        "house/vectors",
+        "house/mood",
+    ]
+    fast, full = body["models"][:2]
+    assert fast["aliases"] == ["fast"]
+    assert (fast["family"], fast["tasks"]) == ("generation", ["generate", "chat"])
+    assert (fast["engine"], fast["pinned"]) == ("openvino", True)
+    assert fast["limits"] == {"window": WINDOW, "max_tokens": None}
+    assert "logit_bias" in fast["unsupported"]
+    assert "logit_bias" not in full["unsupported"]
+
+
+async def test_the_list_carries_what_every_native_answer_carries() -> None:
+    response = await house.get(house.app(), f"{NATIVE}/models", **{"x-request-id": "abc"})
+    assert response.json()["request_id"] == "abc"
+    assert response.json()["execution_time"] >= 0
+    assert "data" not in response.json()
