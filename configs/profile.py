@@ -100,7 +100,8 @@ class Family(Section):
 
     @property
     def deployment_name(self) -> str:
-        return self.deployment.rpartition(":")[2]
+        """The family's name as Serve shows it, so that one class may serve several families."""
+        return "".join(part.title() for part in self.name.split("_"))
 
 
 class Profile(Section):

@@ -11,16 +11,19 @@ CUDA_CONTEXT_GB = 0.5
 """What one process takes on a GPU before its first tensor (kernels and the context itself)."""
 
 DEFAULTS = {
-    "default_text_model": "generation",
-    "default_generation_model": "generation",
-    "default_embedding_model": "embeddings",
-    "default_classification_model": "classification",
+    "default_text_model": "generate",
+    "default_generation_model": "generate",
+    "default_embedding_model": "embed",
+    "default_classification_model": "sentiment",
 }
+"""The task that each setting's model has to do."""
 
 
 def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
     problems = [*_names(profile), *_defaults(profile, settings)]
+    if "hf_token" in profile.settings:
+        problems.append("settings.hf_token: expected in the environment, not in a file")
     problems += _consistent("ingress", profile.ingress)
     for family in profile.families:
         key = f"families.{family.name}"
@@ -43,21 +46,22 @@ def _names(profile: Profile) -> Iterator[str]:
 
 
 def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
-    for key, family_name in DEFAULTS.items():
+    for key, task in DEFAULTS.items():
         wanted = getattr(settings, key)
-        if wanted is None:
-            continue
-        family = next((f for f in profile.families if f.name == family_name), None)
-        names = {n for m in family.models for n in (m.name, *m.aliases)} if family else set()
-        if wanted not in names:
+        able = [model for model in profile.models if task in model.tasks]
+        names = {name for model in able for name in (model.name, *model.aliases)}
+        if wanted is not None and wanted not in names:
             known = ", ".join(sorted(names)) or "none"
-            yield f"settings.{key}: expected a model of family {family_name} ({known})"
+            yield f"settings.{key}: expected a model that can {task} ({known})"
 
 
 def _consistent(key: str, options: Options) -> Iterator[str]:
     scaling = options.autoscaling_config
     if scaling.min_replicas > scaling.max_replicas:
         yield f"{key}.autoscaling_config.min_replicas: expected at most max_replicas"
+    first = scaling.initial_replicas
+    if first is not None and not scaling.min_replicas <= first <= scaling.max_replicas:
+        yield f"{key}.autoscaling_config.initial_replicas: expected between min and max_replicas"
     if scaling.target_ongoing_requests >= options.max_ongoing_requests:
         yield (
             f"{key}.autoscaling_config.target_ongoing_requests: expected less than "

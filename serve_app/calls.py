@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -162,8 +163,9 @@ def _translated(*, last: bool) -> Iterator[None]:
         if isinstance(error, RayError):  # the family's own code raised it: not our deadline
             raise _unforeseen(error) from None
         raise DeadlineExceeded("The answer took longer than this server's deadline.") from None
-    except BackPressureError:
-        raise TooManyRequests("Too many requests are waiting for this model.") from None
+    except BackPressureError as error:
+        wait = math.ceil(error.retry_after_s or 1)
+        raise TooManyRequests("Too many requests are waiting for this model.", wait) from None
     except (DeploymentUnavailableError, ReplicaUnavailableError):
         raise Unavailable("The model is not available right now.") from None
     except (RequestCancelledError, TaskCancelledError):

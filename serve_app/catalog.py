@@ -36,12 +36,12 @@ class Catalog:
     def __init__(self, profile: Profile, settings: Settings) -> None:
         self.cards = tuple(_card(family, m) for family in profile.families for m in family.models)
         self._by_name = {name: card for card in self.cards for name in (card.name, *card.aliases)}
-        generation = settings.default_generation_model or settings.default_text_model
-        self._preferred = {
-            "generation": generation,
-            "embeddings": settings.default_embedding_model,
-            "classification": settings.default_classification_model,
-        }
+        self._preferred = (
+            settings.default_generation_model,
+            settings.default_text_model,
+            settings.default_embedding_model,
+            settings.default_classification_model,
+        )
 
     def find(self, name: str, field: str = "model") -> ModelCard:
         """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
@@ -81,9 +81,9 @@ class Catalog:
             )
 
     def _default(self, able: list[ModelCard]) -> ModelCard:
-        preferred = self._preferred.get(able[0].family)
-        for card in able:
-            if preferred in (card.name, *card.aliases):
+        for preferred in self._preferred:
+            card = self._by_name.get(preferred) if preferred else None
+            if card in able:
                 return card
         return next((card for card in able if card.pinned), able[0])
 

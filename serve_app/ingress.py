@@ -41,8 +41,9 @@ def create_app(
     for router in (*ALWAYS, *routers):
         app.include_router(router)
     errors.install(app)
-    # Added last runs first: ids, then the edge, then limits.
+    # Added last runs first: ids, then CORS, then the edge, then limits.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Edge)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -51,7 +52,6 @@ def create_app(
             allow_headers=["*"],
             expose_headers=[HEADER],
         )
-    app.add_middleware(Edge)
     app.add_middleware(RequestIds, echo=not under_serve)
     return app
 

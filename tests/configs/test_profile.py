@@ -161,3 +161,9 @@ def test_the_environment_is_part_of_what_is_checked(
 def test_settings_come_from_the_profile(sound: dict[str, Any]) -> None:
     sound["settings"] = {"batch_size": 3}
     assert load_settings(Profile.model_validate(sound)).batch_size == 3
+
+
+def test_one_class_may_serve_several_families(sound: dict[str, Any]) -> None:
+    hot = {**sound["families"][0], "name": "hot_chat"}
+    families = Profile.model_validate({**sound, "families": [sound["families"][0], hot]}).families
+    assert [family.deployment_name for family in families] == ["Generation", "HotChat"]

@@ -60,6 +60,11 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
         (setting("default_generation_model"), "settings.default_generation_model"),
         (setting("default_embedding_model"), "settings.default_embedding_model"),
         (setting("default_classification_model"), "settings.default_classification_model"),
+        (lambda content: content["settings"].update(hf_token="hf_x"), "settings.hf_token"),
+        (
+            scaling(min_replicas=1, max_replicas=2, initial_replicas=3),
+            "families.generation.options.autoscaling_config.initial_replicas",
+        ),
         (
             scaling(min_replicas=3, max_replicas=2),
             "families.generation.options.autoscaling_config.min_replicas",
