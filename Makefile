@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= embedded
+PORT ?= 8000
 
 .PHONY: serve test lint types format lock clean
 
 serve: $(READY)
-	@exec $(BIN)/prsm-serve up --profile $(PROFILE)
+	@exec $(BIN)/prsm-serve up --profile $(PROFILE) --port $(PORT)
 
 test: $(READY)
 	@exec $(BIN)/python -m pytest $(TESTS)

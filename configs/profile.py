@@ -70,7 +70,9 @@ class ModelSpec(Section):
 
     ``window`` is the context length in tokens of a text generator, ``max_tokens`` what one text may
     have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
-    ``pinned`` models are loaded at start and stay; the others load at their first request.
+    ``prefill_tokens`` bounds how much of a prompt one decode step reads, and so how long it holds
+    up the texts beside it. ``pinned`` models are loaded at start and stay; the others load at
+    their first request.
     """
 
     name: ModelName
@@ -85,7 +87,8 @@ class ModelSpec(Section):
     window: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
     slots: PositiveInt | None = None
-    kv_cache_gb: PositiveInt = 1
+    kv_cache_gb: PositiveFloat = 1.0
+    prefill_tokens: PositiveInt = 128
     memory_gb: PositiveFloat | None = None
 
 

@@ -50,21 +50,22 @@ class FamilyConfig:
 def pick_device(config: FamilyConfig) -> str:
     """``cuda``, ``mps`` or ``cpu``: what the settings ask for, if this replica can see it.
 
-    A family without a GPU fraction sees no GPU (Ray hides them), so ``auto`` is the CPU there.
-    Raises ``RuntimeError`` when a device that was asked for by name is not there.
+    A family without a GPU fraction has no GPU, so ``auto`` is the CPU there: Ray counts that GPU
+    as free, but by default it does not hide it (``RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO``). Raises
+    ``RuntimeError`` when a device that was asked for by name is not there.
     """
     import torch
 
     wanted = config.settings.device if config.settings.use_gpu else "cpu"
     there = {
-        "cuda": torch.cuda.is_available(),
+        "cuda": config.gpu_fraction > 0 and torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
-        raise RuntimeError(f"device {wanted} was asked for, but this replica sees none")
+        raise RuntimeError(f"device {wanted} was asked for, but this replica has none")
     return wanted
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.profile import ModelSpec
-from deployments.base import ModelUnavailable, claim_device, load_options
+from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.encoders import EncoderFamily
 from deployments.seam import (
     Clustered,
@@ -25,6 +25,10 @@ from deployments.texts import TokenizedText, pad
 
 class Embeddings(EncoderFamily[Vectors]):
     """The deployment of the embeddings family."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        self._clustering = asyncio.Lock()
+        super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
@@ -47,10 +51,9 @@ class Embeddings(EncoderFamily[Vectors]):
             return embedded
         if embedded.problems:
             return Clustered((), embedded.vectors[:0], embedded.problems)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, _k_means, embedded.vectors, request.n_clusters
-        )
+        # Not on the tokenizing thread, which others wait for; one at a time, since each is long.
+        async with self._clustering:
+            return await asyncio.to_thread(_k_means, embedded.vectors, request.n_clusters)
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
         from sentence_transformers import SentenceTransformer
@@ -110,6 +113,6 @@ def _unit(vectors: Vectors) -> Vectors:
 def _k_means(vectors: Vectors, n_clusters: int) -> Clustered:
     from sklearn.cluster import KMeans
 
-    fitted = KMeans(n_clusters=n_clusters, random_state=42, n_init=10).fit(vectors)
+    fitted = KMeans(n_clusters=n_clusters, random_state=42, n_init=1).fit(vectors)
     labels = tuple(int(label) for label in fitted.labels_)
     return Clustered(labels, fitted.cluster_centers_.astype(np.float32))

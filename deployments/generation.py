@@ -101,6 +101,8 @@ class Generation:
             threads=self._config.threads,
             kv_cache_gb=spec.kv_cache_gb,
             window=spec.window,
+            max_batched_tokens=spec.prefill_tokens,
+            hang_after_s=self._config.settings.stall_timeout_s,
         )
         if spec.engine == "torch":
             device = claim_device(self._config)

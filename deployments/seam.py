@@ -54,7 +54,13 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0.0 or self.top_k == 1
+        """Below this temperature only the likeliest token is drawn, and float32 overflows."""
+        return self.temperature < 1e-3 or self.top_k == 1
+
+    @property
+    def nucleus(self) -> float:
+        """``top_p``, never so small that float32 loses it: one token always stays."""
+        return max(self.top_p, 1e-6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from serve_app.request_id import request_id_of
 logger = logging.getLogger(__name__)
 
 OPENAI_PREFIX = "/v1/"
+MOST_ERRORS = 20
+MOST_OF_A_NAME = 200
+"""An answer never grows with what was wrong with the request."""
 UNION_BRANCHES = frozenset({"str", "constrained-str"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
@@ -82,8 +85,9 @@ class ModelNotFound(NotFound):
 
     def __init__(self, name: str, available: Sequence[str], field: str) -> None:
         shown = ", ".join(available) or "none"
+        name = name[:MOST_OF_A_NAME]
         super().__init__(
-            f"The model {name!r} is not served here for this task. Available: {shown}.",
+            f"The model {name!r} is not served here, or not for this. Available: {shown}.",
             field=field,
             details={"model": name, "available": list(available)},
         )
@@ -214,10 +218,11 @@ def from_validation(error: RequestValidationError) -> ServiceError:
     """One message that names every field at fault, and the first as the field."""
     found: dict[str, str] = {}
     for item in error.errors():
-        path = _field_path(item)
-        found.setdefault(path, _message(item))
+        found.setdefault(_field_path(item)[:MOST_OF_A_NAME], _message(item))
+        if len(found) == MOST_ERRORS:
+            break
     first = next(iter(found))
-    message = "; ".join(f"{path}: {text}" for path, text in list(found.items())[:20])
+    message = "; ".join(f"{path}: {text}" for path, text in found.items())
     return ValidationFailed(message, field=first, details={"field_errors": found})
 
 
@@ -227,8 +232,9 @@ def _field_path(item: Mapping[str, Any]) -> str:
     The first part says where in the request; of a body that is no JSON the next is a position.
     """
     parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
+    unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
     kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
-    return ".".join(kept) or "body"
+    return ".".join([*kept, *unknown]) or "body"
 
 
 def _message(item: Mapping[str, Any]) -> str:

@@ -27,12 +27,16 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
-Texts: TypeAlias = str | Annotated[list[str], Field(min_length=1)]
+TextList: TypeAlias = Annotated[list[str], Field(min_length=1, fail_fast=True)]
+"""Stops at the first bad item: the errors of a million would be larger than the request."""
+Texts: TypeAlias = str | TextList
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 TopK: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
-RepetitionPenalty: TypeAlias = Annotated[float, Field(gt=0, le=2)]
+RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
+"""Logits are divided by it: smaller values overflow float32."""
+
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
 TokenCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]

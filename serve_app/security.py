@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.errors import PayloadTooLarge, answer
 from serve_app.request_id import request_id_of
 
+DRAIN_S = 10.0
 DRAIN = 4
 """How many times the limit is read and thrown away, so that an honest client that sends too much
 reads the 413 instead of a broken connection."""
@@ -51,11 +55,13 @@ class BodyLimit:
         return counting
 
     async def _drain(self, receive: Receive, read: int) -> None:
-        while read <= DRAIN * self.limit:
-            message = await receive()
-            read += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body"):
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while read <= DRAIN * self.limit:
+                    message = await receive()
+                    read += len(message.get("body", b""))
+                    if message["type"] != "http.request" or not message.get("more_body"):
+                        return
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = PayloadTooLarge(self._message(), details={"limit_bytes": self.limit})

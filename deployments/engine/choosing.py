@@ -88,6 +88,6 @@ def _warpers(sampling: Sampling) -> LogitsProcessorList:
         warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
     if sampling.top_k:
         warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1.0:
-        warpers.append(TopPLogitsWarper(float(sampling.top_p)))
+    if sampling.nucleus < 1.0:
+        warpers.append(TopPLogitsWarper(float(sampling.nucleus)))
     return warpers

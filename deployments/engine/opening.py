@@ -28,6 +28,7 @@ class EngineSettings:
     max_batched_tokens: int = 512
     window: int | None = None
     device: str = "auto"
+    hang_after_s: float = 120.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -48,6 +49,7 @@ def open_engine(
             kv_cache_gb=given.kv_cache_gb,
             max_batched_tokens=given.max_batched_tokens,
             window=given.window,
+            hang_after_s=given.hang_after_s,
         )
     from deployments.engine.torch_batch import TorchEngine
 
@@ -57,9 +59,6 @@ def open_engine(
         window=given.window,
         threads=given.threads,
         options=given.options,
+        prefill_chunk=given.max_batched_tokens,
+        hang_after_s=given.hang_after_s,
     )
-
-
-def unsupported(kind: EngineKind) -> frozenset[str]:
-    """Names of the request fields that this kind of engine cannot honour."""
-    return openvino.UNSUPPORTED if kind == "openvino" else frozenset()

@@ -21,30 +21,26 @@ from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
 from deployments.seam import Problem, Sampling, TokenLogprob
 
-UNSUPPORTED: frozenset[str] = frozenset(
-    {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"}
-)
-"""Request fields that cannot be honoured.
-
-The pipeline has no bias on logits and reports the chosen token only. Its frequency and presence
-penalties move a logit towards zero, so they *raise* the negative logits of repeated tokens, where
-OpenAI's lower every one.
-"""
-
 logger = logging.getLogger(__name__)
 
 _KV_BYTES = 4
+_READ_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
 _MOST_RETURNS = 8
 
 
 @dataclass(slots=True)
 class _Run:
-    """A sequence inside the pipeline. ``repeats`` of its next tokens were delivered before."""
+    """A sequence inside the pipeline. ``repeats`` of its next tokens were delivered before.
+
+    ``read`` tokens of a long prompt are in the cache; while ``reading``, more of it is on the way.
+    """
 
     number: int
     sequence: Sequence
     repeats: int = 0
     returns: int = 0
+    read: int = 0
+    reading: bool = False
 
 
 class OpenVinoEngine(SteppingEngine):
@@ -53,7 +49,8 @@ class OpenVinoEngine(SteppingEngine):
     ``kv_cache_gb`` GiB of KV cache bound the window; when several sequences together outgrow it
     some wait for their turn again, without a trace in their text. ``threads`` is for the matrix
     products (all of the processor's by default), ``max_batched_tokens`` bounds a step, and with it
-    how long a long prompt holds up the others.
+    how long a long prompt holds up the others: prompts are read in pieces of at most a step each,
+    and whoever came meanwhile is served between two of them.
     """
 
     def __init__(
@@ -74,6 +71,7 @@ class OpenVinoEngine(SteppingEngine):
         super().__init__(codec, slots=slots, window=smallest, hang_after_s=hang_after_s)
         self._runs: dict[int, _Run] = {}
         self._numbers: dict[Sequence, int] = {}
+        self._piece = _whole_blocks(max_batched_tokens - slots)
         self._next = 0
         self._admissions: list[Admission] = []
         self._drops: list[int] = []
@@ -120,6 +118,13 @@ class OpenVinoEngine(SteppingEngine):
             run.repeats = len(sequence.generated)
         self._runs[run.number] = run
         self._numbers[sequence] = run.number
+        if len(prompt) - run.read > 2 * self._piece:
+            # The pipeline gives a whole step to the oldest prompt. Read in pieces that end, each
+            # found in the prefix cache by the next, a long one goes to the back of the queue.
+            run.read, run.reading = run.read + self._piece, True
+            self._admissions.append(Admission(run.number, prompt[: run.read], _READ_ONLY))
+            return
+        run.reading = False
         settings = _settings(sequence, new_tokens)
         self._admissions.append(Admission(run.number, prompt, settings))
 
@@ -146,7 +151,10 @@ class OpenVinoEngine(SteppingEngine):
         run = self._runs.get(number)
         if run is None:
             return
-        if run.repeats == 0:
+        if run.reading:
+            del self._runs[number]
+            self._admit(run)
+        elif run.repeats == 0:
             run.returns = 0
             self._hand_over(run.sequence, token_id, self._detail(run.sequence, token_id, logprob))
         elif run.sequence.generated[-run.repeats] == token_id:
@@ -215,6 +223,11 @@ def _kv_blocks(files: ModelFolder, gigabytes: float) -> int:
     return blocks
 
 
+def _whole_blocks(tokens: int) -> int:
+    """The prefix cache keeps whole blocks; at least one."""
+    return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
+
+
 def _properties(threads: int | None) -> dict[str, Any]:
     """Exact arithmetic: with the plugin's defaults a text depends on what decodes beside it."""
     count = threads or len(os.sched_getaffinity(0))
@@ -240,7 +253,7 @@ def _settings(sequence: Sequence, new_tokens: int) -> dict[str, Any]:
     if not sampling.greedy:
         settings |= {
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+            "top_p": sampling.nucleus,
             "rng_seed": sequence.seed % 2**32,
         }
         if sampling.top_k:

@@ -132,6 +132,7 @@ class SteppingEngine(ABC):
             sequence.append(token_id, logprob)
         except Exception:
             logger.exception("A sequence's reader failed; the sequence is dropped")
+            self._report(sequence, Problem("internal", "The token could not be delivered."))
             sequence.cancelled = True
         if sequence.over:
             self._drop(sequence)

@@ -16,9 +16,6 @@ from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
 
-UNSUPPORTED: frozenset[str] = frozenset()
-"""Request fields that cannot be honoured: none."""
-
 _NO_WINDOW = 2048
 
 

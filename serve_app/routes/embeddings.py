@@ -20,7 +20,7 @@ from deployments.seam import (
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Answer, Body, ModelName, Text, Texts, example
+from serve_app.fields import Answer, Body, ModelName, Text, TextList, Texts, example
 from serve_app.limits import check_count, check_prompt, text_problem
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
 
@@ -31,7 +31,7 @@ TASK = "embed"
 FIELDS = {"model": "model_name"}
 MAX_DIMENSIONS = 65_536
 
-Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSIONS)]
+Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSIONS, fail_fast=True)]
 Truncate = Annotated[bool, Field(description="cut texts that are too long instead of refusing")]
 
 
@@ -64,7 +64,7 @@ class SearchBody(Body):
     model_config = example(query_text="a pet", candidate_texts=["a kitten", "a share"], top_k=1)
 
     query_text: Text
-    candidate_texts: Annotated[list[str], Field(min_length=1)]
+    candidate_texts: TextList
     top_k: Annotated[int, Field(ge=1)] = 5
     model_name: ModelName | None = None
     truncate: Truncate = False
@@ -75,7 +75,7 @@ class ClusterBody(Body):
 
     model_config = example(texts=["cat", "kitten", "share", "bond"], n_clusters=2)
 
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: TextList
     n_clusters: Annotated[int, Field(ge=1)] = 5
     model_name: ModelName | None = None
     truncate: Truncate = False

@@ -186,7 +186,18 @@ def test_a_message_names_at_most_twenty_fields() -> None:
     items = [{"type": "missing", "loc": ("body", f"f{i}"), "msg": ""} for i in range(50)]
     error = errors.from_validation(RequestValidationError(items))
     assert error.message.count("required") == 20
-    assert len(error.details["field_errors"]) == 50
+    assert len(error.details["field_errors"]) == 20
+
+
+def test_the_answer_does_not_grow_with_a_fields_name() -> None:
+    item = {"type": "extra_forbidden", "loc": ("body", "x" * 100_000), "msg": ""}
+    assert len(errors.from_validation(RequestValidationError([item])).message) < 300
+
+
+@pytest.mark.parametrize("name", ["str", "a]", "query"])
+def test_an_unknown_field_is_named_whatever_it_is_called(name: str) -> None:
+    item = {"type": "extra_forbidden", "loc": ("body", name), "msg": ""}
+    assert errors.from_validation(RequestValidationError([item])).field == name
 
 
 def test_our_own_checks_speak_without_pydantics_prefix() -> None:

@@ -39,7 +39,7 @@ class Message(Body):
     """One turn. Content is text, whole or in parts; images are not read by these models."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)]
+    content: str | Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)]
 
     @property
     def text(self) -> str:
@@ -64,7 +64,7 @@ class ChatBody(SamplingBody):
         messages=[{"role": "user", "content": "What is the capital of France?"}], temperature=0
     )
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=2048)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fast=True)]
     max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None

@@ -26,6 +26,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, respons
 
 FIELDS = {"max_new_tokens": "max_tokens"}
 MAX_PROMPTS = 16
+DEFAULT_MAX_TOKENS = 16
 
 
 class CompletionBody(SamplingBody):
@@ -34,11 +35,15 @@ class CompletionBody(SamplingBody):
     model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
-    max_tokens: TokenCount | None = Field(16, description="new tokens")
+    max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: Literal[False] | None = None
     suffix: None = None
     best_of: Literal[1] | None = None
+
+    @property
+    def bound(self) -> int:
+        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     @property
     def prompts(self) -> list[str]:
@@ -105,14 +110,14 @@ def _request(
 ) -> tuple[str, GenerationRequest]:
     card = served.catalog.resolve("generate", body.model, "model")
     served.catalog.require(card, "generate", body.used())
-    check_window(body.max_tokens, card, "max_tokens")
+    check_window(body.bound, card, "max_tokens")
     for prompt in body.prompts:
         check_prompt(prompt, served.settings, "prompt")
     return card.name, GenerationRequest(
         request_id=asking.request_id,
         model=card.name,
         prompt=body.prompts[0],
-        max_new_tokens=body.max_tokens,
+        max_new_tokens=body.bound,
         sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
         stop=stops(body.stop),
         choices=body.n or 1,

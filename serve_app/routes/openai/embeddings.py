@@ -24,7 +24,7 @@ class OpenAIEmbeddingsBody(Body):
 
     model_config = example(input="The cat sat on the mat.")
 
-    input: Text | Annotated[list[Text], Field(min_length=1)]
+    input: Text | Annotated[list[Text], Field(min_length=1, fail_fast=True)]
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None

@@ -27,7 +27,7 @@ from serve_app.fields import (
 from serve_app.routes.generation import seed_of, usage
 from serve_app.streams import message
 
-TokenId = Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")]
+TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 DONE = b"data: [DONE]\n\n"
@@ -59,7 +59,7 @@ class SamplingBody(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
 

@@ -1,4 +1,4 @@
-"""Real weights, the engines opened on them, and a tokenizer small enough to reason about."""
+"""Real weights and the engines opened on them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from configs.engines import UNSUPPORTED
 from configs.weights import WheelSource, materialise
 from configs.weights.sources import Plain
-from deployments.engine.codec import TextCodec
 from deployments.engine.interface import Engine
-from deployments.engine.model_folder import ModelFolder
-from deployments.engine.opening import EngineSettings, open_engine, unsupported
+from deployments.engine.opening import EngineSettings, open_engine
 
 CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
 
@@ -66,26 +64,7 @@ def needs(request: pytest.FixtureRequest, engine: Engine) -> Callable[[str], Non
     kind: Literal["openvino", "torch"] = "openvino" if engine.load().slots > 1 else "torch"
 
     def check(field: str) -> None:
-        if field in unsupported(kind):
+        if field in UNSUPPORTED[kind]:
             pytest.skip(f"{kind} does not support {field}")
 
     return check
-
-
-@pytest.fixture(scope="session")
-def byte_tokenizer() -> Tokenizer:
-    """One token a byte, so that every character beyond ASCII is split; 256 ends a sequence."""
-    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken("<end>", special=True)])
-    return tokenizer
-
-
-@pytest.fixture(scope="session")
-def byte_codec(byte_tokenizer: Tokenizer) -> TextCodec:
-    folder = ModelFolder(
-        Path("nowhere"), {"vocab_size": 257}, {"eos_token_id": 256}, {"eos_token": "<end>"}
-    )
-    return TextCodec(byte_tokenizer, folder)

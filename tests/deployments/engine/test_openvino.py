@@ -29,6 +29,46 @@ def story(engine: Engine, *, repeat: int = 1, new: int, seed: int = 0) -> Reader
     return Reader(engine, prompt, new=new, temperature=1.0, seed=seed, eos_ids=frozenset())
 
 
+@pytest.fixture(scope="module")
+def steady(gguf_folder: Path) -> Iterator[OpenVinoEngine]:
+    """Reads at most 128 tokens of prompts a step."""
+    engine = OpenVinoEngine(gguf_folder, slots=4, threads=2, max_batched_tokens=128)
+    yield engine
+    engine.close()
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one_before_it(steady: OpenVinoEngine) -> None:
+    finished: list[str] = []
+    long, short = story(steady, repeat=150, new=1), story(steady, new=1, seed=1)
+    long.on_token = lambda _: finished.append("long")
+    short.on_token = lambda _: finished.append("short")
+    long.start()
+    short.start()
+    long.wait()
+    short.wait()
+    assert finished == ["short", "long"]
+
+
+def test_a_prompt_read_in_pieces_is_read_whole(
+    steady: OpenVinoEngine, openvino_engine: Engine
+) -> None:
+    prompt = "Bob likes red. " + "The weather is fine. " * 100 + "The capital of France is"
+    texts = [
+        Reader(engine, engine.codec.encode(prompt), new=6, temperature=0.0).read()
+        for engine in (steady, openvino_engine)
+    ]
+    assert texts[0] == texts[1]
+    assert "Paris" in texts[0]
+
+
+def test_a_cancelled_prompt_is_not_read_on(steady: OpenVinoEngine) -> None:
+    long = story(steady, repeat=150, new=1).start()
+    steady.cancel(long.sequence)
+    assert story(steady, new=2, seed=2).read()
+    assert steady.load().active == 0
+    assert long.tokens == []
+
+
 def test_the_kv_cache_bounds_the_window(small: OpenVinoEngine) -> None:
     assert small.window == 19 * 32
     with pytest.raises(ValueError, match="608"):
