@@ -1,0 +1,75 @@
+"""An engine that decodes what the test says, on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from deployments.engine.codec import TextCodec
+from deployments.engine.interface import EngineLoad, EngineStopped
+from deployments.engine.sequence import Sequence
+from deployments.seam import Problem
+
+PATIENCE_S = 60.0
+
+
+class PuppetEngine:
+    """Takes ``slots`` sequences at a time to come; :meth:`emit` decodes for one of them."""
+
+    def __init__(self, codec: TextCodec, window: int = 64) -> None:
+        self.stopped: str | None = None
+        self.refuses_after: int | None = None
+        self.held: list[Sequence] = []
+        self._codec = codec
+        self._window = window
+        self._thread = ThreadPoolExecutor(1)
+        self._loop = asyncio.get_running_loop()
+        self._submitted: asyncio.Queue[Sequence] = asyncio.Queue()
+        self._taken = 0
+
+    @property
+    def codec(self) -> TextCodec:
+        return self._codec
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    def submit(self, sequence: Sequence) -> None:
+        if self.stopped is not None or self._taken == self.refuses_after:
+            raise EngineStopped(self.stopped or "enough")
+        self._taken += 1
+        self.held.append(sequence)
+        self._submitted.put_nowait(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        if sequence in self.held:
+            self.held.remove(sequence)
+
+    def load(self) -> EngineLoad:
+        return EngineLoad(4, len(self.held), 0, None, 0)
+
+    def check(self) -> None:
+        if self.stopped is not None:
+            raise EngineStopped(self.stopped)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    async def submitted(self) -> Sequence:
+        """The next sequence that was submitted, once it is."""
+        return await asyncio.wait_for(self._submitted.get(), PATIENCE_S)
+
+    def emit(self, sequence: Sequence, text: str) -> None:
+        """Decode ``text``, a token a byte, on the engine's thread; back when that is done."""
+        for token_id in self._codec.encode(text):
+            self._thread.submit(sequence.append, token_id).result(PATIENCE_S)
+
+    def finish(self, sequence: Sequence) -> None:
+        """Decode an end of sequence."""
+        (end,) = self._codec.eos_ids
+        self._thread.submit(sequence.append, end).result(PATIENCE_S)
+
+    def break_down(self, sequence: Sequence) -> None:
+        problem = Problem("unavailable", "The model stopped; please try again.")
+        self._thread.submit(sequence.fail, problem).result(PATIENCE_S)

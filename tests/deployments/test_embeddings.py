@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs.profile import ModelSpec
+from deployments.embeddings import Embeddings
+from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest, Problem
+from deployments.texts import TokenizedText
+from tests.deployments import tiny
+from tests.deployments.conftest import Configured
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
+
+TEXTS = (tiny.text(*range(10)), tiny.text(3), tiny.text(20, 21, 22), tiny.text(3, 4))
+TOO_LONG = tiny.text(*range(40))
+
+
+class Counting(Embeddings):
+    """Notes how many texts each forward gets."""
+
+    forwards: list[int]
+
+    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
+        tokenizer, limit, run = super().load(folder, spec)
+        self.forwards = []
+
+        def counted(batch: Sequence[TokenizedText]) -> Any:
+            self.forwards.append(len(batch))
+            return run(batch)
+
+        return tokenizer, limit, counted
+
+
+@pytest.fixture
+def family(configured: Configured, encoder_folder: Path) -> Counting:
+    return Counting(configured(encoder_folder))
+
+
+async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
+    answer = await family.embed(EmbeddingRequest("tiny", texts, **fields))
+    assert isinstance(answer, Embedded)
+    return answer
+
+
+def cosines(ours: Any, theirs: Any) -> Any:
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return (ours * theirs).sum(axis=1) / lengths
+
+
+async def test_vectors_are_those_of_sentence_transformers(
+    family: Counting, encoder_folder: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    ours = await embedded(family, *TEXTS)
+    theirs = SentenceTransformer(str(encoder_folder), device="cpu").encode(list(TEXTS))
+    assert ours.vectors.dtype == np.float32
+    assert ours.vectors == pytest.approx(theirs, abs=1e-5)
+
+
+async def test_a_text_has_the_same_vector_alone_and_among_others(family: Counting) -> None:
+    together = await embedded(family, *TEXTS)
+    for text, vector, tokens in zip(TEXTS, together.vectors, together.tokens, strict=True):
+        alone = await embedded(family, text)
+        assert alone.vectors[0] == pytest.approx(vector, abs=1e-5)
+        assert alone.tokens == (tokens,)
+    assert together.tokens == (12, 3, 5, 4)
+    assert len(np.unique(together.vectors.round(3), axis=0)) == len(TEXTS)
+
+
+async def test_vectors_have_length_one_only_when_that_is_asked_for(family: Counting) -> None:
+    unit = await embedded(family, *TEXTS, normalize=True)
+    raw = await embedded(family, *TEXTS, normalize=False)
+    assert np.linalg.norm(unit.vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert (np.linalg.norm(raw.vectors, axis=1) > 1.5).all()
+    assert cosines(unit.vectors, raw.vectors) == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_fewer_dimensions_are_the_first_ones_scaled_anew(family: Counting) -> None:
+    raw = await embedded(family, *TEXTS, normalize=False)
+    cut = await embedded(family, *TEXTS, dimensions=5)
+    assert cut.vectors.shape == (len(TEXTS), 5)
+    assert np.linalg.norm(cut.vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert cosines(cut.vectors, raw.vectors[:, :5]) == pytest.approx(1.0, abs=1e-5)
+
+
+async def test_more_dimensions_than_there_are_is_a_problem(family: Counting) -> None:
+    answer = await family.embed(EmbeddingRequest("tiny", TEXTS, dimensions=65))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "dimensions")
+    assert "64" in answer.message
+
+
+async def test_a_text_that_is_too_long_has_zeros_and_a_problem(family: Counting) -> None:
+    answer = await embedded(family, TEXTS[0], TOO_LONG, TEXTS[1])
+    whole = await embedded(family, TEXTS[0], TEXTS[1])
+    assert set(answer.problems) == {1}
+    assert not answer.vectors[1].any()
+    assert answer.tokens == (12, 0, 3)
+    assert answer.vectors[[0, 2]] == pytest.approx(whole.vectors, abs=1e-5)
+
+
+async def test_truncating_embeds_the_start_of_a_long_text(family: Counting) -> None:
+    long = await embedded(family, TOO_LONG, truncate=True)
+    start = await embedded(family, tiny.text(*range(tiny.POSITIONS - 2)))
+    assert long.problems == {}
+    assert long.vectors == pytest.approx(start.vectors, abs=1e-6)
+
+
+async def test_only_problems_leave_no_vectors(family: Counting) -> None:
+    answer = await embedded(family, TOO_LONG, TOO_LONG, dimensions=5)
+    assert set(answer.problems) == {0, 1}
+    assert answer.vectors.shape == (2, 0)
+
+
+async def test_a_request_bounds_the_texts_of_its_forwards(family: Counting) -> None:
+    await embedded(family, *TEXTS, *TEXTS, batch_size=3)
+    assert family.forwards == [3, 3, 2]
+
+
+async def test_a_new_batch_size_reaches_the_forwards(family: Counting) -> None:
+    family.reconfigure({"max_batch_size": 6})
+    await embedded(family, *TEXTS, *TEXTS)
+    assert family.forwards == [6, 2]
+
+
+async def test_like_texts_are_in_one_cluster(family: Counting) -> None:
+    texts = (tiny.text(1), tiny.text(40, 41, 42, 43), tiny.text(1), tiny.text(40, 41, 42, 43))
+    answer = await family.cluster(ClusterRequest(EmbeddingRequest("tiny", texts), 2))
+    assert isinstance(answer, Clustered)
+    first, second, third, fourth = answer.labels
+    assert first == third != second == fourth
+    assert answer.centers.shape == (2, 64)
+    assert answer.centers.dtype == np.float32
+
+
+async def test_a_text_that_cannot_be_embedded_cannot_be_clustered(family: Counting) -> None:
+    request = EmbeddingRequest("tiny", (*TEXTS, TOO_LONG))
+    answer = await family.cluster(ClusterRequest(request, 2))
+    assert isinstance(answer, Clustered)
+    assert (answer.labels, set(answer.problems)) == ((), {len(TEXTS)})
+
+
+async def test_a_model_that_cannot_be_loaded_is_unavailable(
+    configured: Configured, tmp_path: Path
+) -> None:
+    family = Embeddings(configured(tmp_path / "nowhere", pinned=False))
+    request = EmbeddingRequest("tiny", TEXTS)
+    for answer in (await family.embed(request), await family.cluster(ClusterRequest(request, 2))):
+        assert isinstance(answer, Problem)
+        assert answer.kind == "unavailable"
+        assert "nowhere" not in answer.message
+
+
+async def test_quantised_vectors_are_close_to_the_models_own(
+    configured: Configured, encoder_folder: Path, quantization: str
+) -> None:
+    whole = Embeddings(configured(encoder_folder))
+    small = Embeddings(configured(encoder_folder, quantization=quantization))
+    ours, theirs = await embedded(small, *TEXTS), await embedded(whole, *TEXTS)
+    likeness = cosines(ours.vectors, theirs.vectors)
+    assert (likeness > 0.6).all()
+    assert (likeness < 1 - 1e-7).any()

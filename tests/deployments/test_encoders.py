@@ -1,0 +1,157 @@
+"""The walk of a text through a family of encoders, with a family that needs no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import ValidationError
+
+from configs.profile import ModelSpec
+from deployments.encoders import EncoderFamily
+from deployments.seam import Problem
+from deployments.texts import TokenizedText
+from tests.deployments.conftest import Configured
+from tests.deployments.forwards import PATIENCE_S, Forwards
+
+# Serve keeps one queue a class, on the event loop that first used it.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
+
+
+def letters(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
+    """A tokenizer: one token a letter."""
+    return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+
+
+class Doubled(EncoderFamily[int]):
+    """Answers a text with twice its length, and never one of thirteen letters."""
+
+    forwards: Forwards
+
+    async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
+        async with asyncio.timeout(PATIENCE_S), self._residency.use("tiny") as encoder:
+            answers, _ = await self._answers(encoder, texts, truncate=False, batch_size=batch_size)
+        return answers
+
+    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
+        self.forwards = Forwards()
+
+        def run(batch: Sequence[TokenizedText]) -> Sequence[int | Problem]:
+            if any(len(text) == 13 for text in batch):
+                raise ArithmeticError("thirteen")
+            return self.forwards([len(text) for text in batch])
+
+        return letters, 20, run
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def family(configured: Configured, classifier_folder: Path) -> Doubled:
+    return Doubled(configured(classifier_folder, {"batch_size": 4}))
+
+
+async def test_answers_keep_the_order_of_texts_of_any_length(family: Doubled) -> None:
+    family.forwards.end(100)
+    texts = ["ccc", "a", "bbbbb", "", "dd"]
+    assert await family.ask(*texts) == [6, 2, 10, 0, 4]
+
+
+async def test_texts_of_several_requests_share_a_forward(family: Doubled) -> None:
+    first = asyncio.create_task(family.ask("a"))
+    await family.forwards.started()
+    others = [asyncio.create_task(family.ask(text)) for text in ("bb", "ccc", "dddd")]
+    encoder = family._residency.residents[0].model
+    async with asyncio.timeout(PATIENCE_S):
+        while encoder.lane.depth < 3:
+            await asyncio.wait(others, timeout=0.001)
+    family.forwards.end(2)
+    assert await asyncio.gather(first, *others) == [[2], [4], [6], [8]]
+    assert family.forwards.batches == [[1], [2, 3, 4]]
+
+
+async def test_no_forward_is_larger_than_the_batch_size_of_the_settings(family: Doubled) -> None:
+    family.forwards.end(100)
+    await family.ask(*("x" * length for length in range(10)))
+    assert sum(map(len, family.forwards.batches)) == 10
+    assert max(map(len, family.forwards.batches)) == 4
+
+
+async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
+    family.forwards.end(100)
+    answers = await family.ask(*("x" * length for length in range(5)), batch_size=2)
+    assert answers == [0, 2, 4, 6, 8]
+    assert [len(batch) for batch in family.forwards.batches] == [2, 2, 1]
+
+
+async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
+    family.forwards.end(100)
+    family.reconfigure({"max_batch_size": 9, "batch_wait_timeout_s": 0.0})
+    await family.ask(*("x" * length for length in range(12)))
+    assert [len(batch) for batch in family.forwards.batches] == [9, 3]
+
+
+async def test_a_configuration_that_makes_no_sense_changes_nothing(family: Doubled) -> None:
+    family.forwards.end(100)
+    with pytest.raises(ValidationError):
+        family.reconfigure({"max_batch_size": 0})
+    await family.ask(*("x" * length for length in range(8)))
+    assert [len(batch) for batch in family.forwards.batches] == [4, 4]
+
+
+async def test_a_text_that_is_too_long_or_fails_does_so_alone(family: Doubled) -> None:
+    family.forwards.end(100)
+    good, long, bad, other = await family.ask("aa", "l" * 21, "b" * 13, "ccc")
+    assert (good, other) == (4, 6)
+    assert isinstance(long, Problem)
+    assert isinstance(bad, Problem)
+    assert (long.kind, bad.kind) == ("validation", "internal")
+
+
+async def test_a_request_without_a_good_text_needs_no_forward(family: Doubled) -> None:
+    (answer,) = await family.ask("l" * 21)
+    assert isinstance(answer, Problem)
+    assert family.forwards.batches == []
+
+
+async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family: Doubled) -> None:
+    first = asyncio.create_task(family.ask("a"))
+    await family.forwards.started()
+    gone = asyncio.create_task(family.ask("bb", "ccc"))
+    lane = family._residency.residents[0].model.lane
+    async with asyncio.timeout(PATIENCE_S):
+        while lane.depth < 2:
+            await asyncio.wait([gone], timeout=0.001)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    family.forwards.end(100)
+    await first
+    assert await family.ask("dddd") == [8]
+    assert family.forwards.batches == [[1], [4]]
+
+
+async def test_a_forward_that_hangs_fails_the_health_check(
+    configured: Configured, classifier_folder: Path
+) -> None:
+    family = Doubled(configured(classifier_folder, {"stall_timeout_s": 1e-9}))
+    await family.check_health()
+    asking = asyncio.create_task(family.ask("a"))
+    await family.forwards.started()
+    with pytest.raises(RuntimeError, match="forward has been running"):
+        await family.check_health()
+    family.forwards.end()
+    await asking
+    await family.check_health()
+
+
+async def test_the_profile_can_bound_the_length_of_texts(
+    configured: Configured, classifier_folder: Path
+) -> None:
+    family = Doubled(configured(classifier_folder, max_tokens=3))
+    family.forwards.end(100)
+    short, long = await family.ask("aaa", "aaaa")
+    assert short == 6
+    assert isinstance(long, Problem)

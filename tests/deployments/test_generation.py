@@ -1,0 +1,295 @@
+"""What the generation family does with an engine, and what it asks of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.engine.codec import TextCodec
+from deployments.engine.interface import EngineNotLoaded, EngineStopped
+from deployments.engine.opening import EngineSettings
+from deployments.generation import Generation
+from deployments.seam import (
+    Burst,
+    ChatMessage,
+    Generated,
+    GenerationRequest,
+    Problem,
+    Sampling,
+)
+from tests.deployments.conftest import Configured
+from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
+
+Stream = AsyncGenerator[Burst | Problem, None]
+
+
+@pytest.fixture
+async def engine(byte_codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> PuppetEngine:
+    made = PuppetEngine(byte_codec)
+    monkeypatch.setattr("deployments.generation.open_engine", lambda *_: made)
+    return made
+
+
+@pytest.fixture
+def family(engine: PuppetEngine, configured: Configured, classifier_folder: Path) -> Generation:
+    return Generation(configured(classifier_folder))
+
+
+def request(**fields: Any) -> GenerationRequest:
+    given = {"prompt": "Once"} | fields
+    return GenerationRequest("request", "tiny", **given)
+
+
+async def following(stream: Stream) -> Burst | Problem:
+    return await asyncio.wait_for(anext(stream), PATIENCE_S)
+
+
+async def burst(stream: Stream) -> str:
+    item = await following(stream)
+    assert isinstance(item, Burst)
+    return "".join(token.text for token in item.tokens)
+
+
+async def problem_of(family: Generation, **fields: Any) -> Problem:
+    """The same problem, whole and streamed."""
+    whole = await asyncio.wait_for(family.generate(request(**fields)), PATIENCE_S)
+    stream = family.stream(request(**fields))
+    assert await following(stream) == whole
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert isinstance(whole, Problem)
+    return whole
+
+
+async def test_a_token_is_sent_as_soon_as_it_is_decoded(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    stream = family.stream(request())
+    first = asyncio.create_task(following(stream))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "a")
+    item = await first
+    assert isinstance(item, Burst)
+    assert [token.text for token in item.tokens] == ["a"]
+    assert item.prompt_tokens == 4
+    for letter in "bc":
+        engine.emit(sequence, letter)
+        assert await burst(stream) == letter
+    await stream.aclose()
+
+
+async def test_tokens_that_wait_for_a_slow_reader_travel_together(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    stream = family.stream(request())
+    first = asyncio.create_task(burst(stream))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "a")
+    assert await first == "a"
+    engine.emit(sequence, "bcdef")
+    assert await burst(stream) == "bcdef"
+    engine.emit(sequence, "gh")
+    engine.finish(sequence)
+    assert await burst(stream) == "gh"
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+async def test_a_whole_answer_has_every_token_and_its_reason(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.generate(request(max_new_tokens=9)))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "upon")
+    engine.finish(sequence)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    (choice,) = answer.choices
+    assert (choice.text, choice.finish_reason, choice.tokens) == ("upon", "stop", 5)
+    assert answer.prompt_tokens == 4
+
+
+async def test_choices_come_in_order_however_they_end(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.generate(request(choices=3, max_new_tokens=4)))
+    sequences = [await engine.submitted() for _ in range(3)]
+    for sequence, text in zip(reversed(sequences), ("cccc", "b", "a"), strict=True):
+        engine.emit(sequence, text)
+    engine.finish(sequences[0])
+    engine.finish(sequences[1])
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    assert [choice.text for choice in answer.choices] == ["a", "b", "cccc"]
+    assert [choice.finish_reason for choice in answer.choices] == ["stop", "stop", "length"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"prompt": ""}, "prompt", "no tokens"),
+        ({"prompt": None, "messages": ()}, "prompt", "at least one message"),
+        ({"prompt": "x" * 64}, "prompt", "64"),
+        ({"prompt": "x" * 500}, "prompt", "500 tokens"),
+        ({"max_length": 4}, "max_length", "leaves none of 4"),
+        ({"max_new_tokens": 61}, "max_new_tokens", "window of 64"),
+        ({"sampling": Sampling(logit_bias={257: 1.0})}, "logit_bias", "no token 257"),
+    ],
+)
+async def test_what_cannot_be_decoded_is_refused_by_its_field(
+    family: Generation, engine: PuppetEngine, fields: dict[str, Any], field: str, said: str
+) -> None:
+    problem = await problem_of(family, **fields)
+    assert (problem.kind, problem.field) == ("validation", field)
+    assert said in problem.message
+    assert engine.held == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "room"),
+    [
+        ({}, 60),
+        ({"max_new_tokens": 60}, 60),
+        ({"max_length": 10}, 6),
+        ({"max_length": 1000}, 60),
+        ({"max_length": 10, "max_new_tokens": 3}, 3),
+        ({"max_length": 6, "max_new_tokens": 3}, 2),
+    ],
+)
+async def test_the_smallest_bound_ends_the_text(
+    family: Generation, engine: PuppetEngine, fields: dict[str, Any], room: int
+) -> None:
+    asking = asyncio.create_task(family.generate(request(**fields)))
+    engine.emit(await engine.submitted(), "x" * room)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    assert (answer.choices[0].tokens, answer.choices[0].finish_reason) == (room, "length")
+
+
+async def test_closing_a_stream_stops_every_choice_of_it(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    stream = family.stream(request(choices=2))
+    first = asyncio.create_task(following(stream))
+    sequences = [await engine.submitted() for _ in range(2)]
+    engine.emit(sequences[1], "a")
+    await first
+    assert engine.held == sequences
+    await stream.aclose()
+    assert engine.held == []
+
+
+async def test_cancelling_whoever_waits_stops_the_decoding(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    whole = asyncio.create_task(family.generate(request(choices=2)))
+    streamed = asyncio.create_task(following(family.stream(request())))
+    sequences = [await engine.submitted() for _ in range(3)]
+    assert engine.held == sequences
+    for asking in (whole, streamed):
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert engine.held == []
+
+
+async def test_a_stream_whose_engine_breaks_ends_with_a_problem_after_its_tokens(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    stream = family.stream(request())
+    first = asyncio.create_task(burst(stream))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "a")
+    assert await first == "a"
+    engine.emit(sequence, "bc")
+    engine.break_down(sequence)
+    assert await burst(stream) == "bc"
+    last = await following(stream)
+    assert isinstance(last, Problem)
+    assert last.kind == "unavailable"
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert engine.held == []
+
+
+async def test_a_whole_answer_whose_engine_breaks_is_a_problem(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.generate(request(choices=2)))
+    first, second = [await engine.submitted() for _ in range(2)]
+    engine.emit(first, "abc")
+    engine.break_down(second)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Problem)
+    assert engine.held == []
+
+
+async def test_a_stopped_engine_is_unavailable_and_unhealthy(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    await family.check_health()
+    engine.stopped = "The engine died: OutOfMemoryError"
+    problem = await problem_of(family)
+    assert problem.kind == "unavailable"
+    assert "OutOfMemory" not in problem.message
+    with pytest.raises(EngineStopped, match="died"):
+        await family.check_health()
+
+
+async def test_a_request_that_only_half_fits_in_holds_nothing(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    engine.refuses_after = 1
+    answer = await asyncio.wait_for(family.generate(request(choices=2)), PATIENCE_S)
+    assert isinstance(answer, Problem)
+    assert engine.held == []
+
+
+async def test_a_chat_is_read_as_its_turns(family: Generation, engine: PuppetEngine) -> None:
+    turns = (ChatMessage("user", "Hi"), ChatMessage("assistant", "Yo"), ChatMessage("user", "So"))
+    asking = asyncio.create_task(family.generate(request(prompt=None, messages=turns)))
+    sequence = await engine.submitted()
+    assert list(sequence.prompt_ids) == engine.codec.encode("Hi<end>Yo<end>So<end>")
+    engine.finish(sequence)
+    await asyncio.wait_for(asking, PATIENCE_S)
+
+
+async def test_a_model_that_cannot_be_loaded_is_unavailable(
+    configured: Configured, classifier_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise EngineNotLoaded("transformers cannot load /secret/place")
+
+    monkeypatch.setattr("deployments.generation.open_engine", broken)
+    problem = await problem_of(Generation(configured(classifier_folder, pinned=False)))
+    assert problem.kind == "unavailable"
+    assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+async def test_the_engine_gets_what_the_profile_says(
+    configured: Configured,
+    classifier_folder: Path,
+    byte_codec: TextCodec,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    opened: list[tuple[str, EngineSettings]] = []
+
+    def opening(engine: str, folder: Path, settings: EngineSettings) -> PuppetEngine:
+        opened.append((engine, settings))
+        return PuppetEngine(byte_codec)
+
+    monkeypatch.setattr("deployments.generation.open_engine", opening)
+    given: dict[str, Any] = {"window": 40, "kv_cache_gb": 2, "dtype": "bfloat16"}
+    config: Callable[..., Any] = configured
+    Generation(config(classifier_folder, engine=kind, slots=3, **given))
+    Generation(config(classifier_folder, {"max_concurrent_requests": 7}, engine=kind))
+    (name, settings), (_, default) = opened
+    assert (name, settings.slots, default.slots) == (kind, 3, 7)
+    assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
+    assert bool(settings.options) is (kind == "torch")

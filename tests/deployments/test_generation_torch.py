@@ -1,0 +1,208 @@
+"""The generation family over the torch engine, on tiny models with random weights."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from deployments.engine.interface import Engine
+from deployments.generation import Generation
+from deployments.seam import Burst, ChatMessage, Generated, GenerationRequest, Problem, Sampling
+from tests.deployments.conftest import Configured
+
+PATIENCE_S = 120.0
+GREEDY = Sampling(temperature=0.0)
+END = 256
+
+
+def saved(folder: Path, model: Any, tokenizer: Tokenizer) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<end>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dialogue_folder(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: Tokenizer) -> Path:
+    """Shaped as DialoGPT: GPT-2 without a chat template."""
+    torch.manual_seed(0)
+    sizes = GPT2Config(
+        vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=128, eos_token_id=END
+    )
+    model = GPT2LMHeadModel(sizes)
+    return saved(tmp_path_factory.mktemp("gpt2") / "model", model, byte_tokenizer)
+
+
+@pytest.fixture(scope="module")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: Tokenizer) -> Path:
+    torch.manual_seed(0)
+    sizes = LlamaConfig(
+        vocab_size=257,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        bos_token_id=None,
+        eos_token_id=END,
+    )
+    model = LlamaForCausalLM(sizes)
+    return saved(tmp_path_factory.mktemp("llama") / "model", model, byte_tokenizer)
+
+
+@pytest.fixture
+def opened(configured: Configured) -> Iterator[Any]:
+    """Opens a family on a folder; its engines are closed in the end."""
+    families: list[Generation] = []
+
+    def opening(folder: Path, **fields: Any) -> Generation:
+        families.append(Generation(configured(folder, **fields)))
+        return families[-1]
+
+    yield opening
+    for family in families:
+        engine_of(family).close()
+
+
+def engine_of(family: Generation) -> Engine:
+    return family._residency.residents[0].model
+
+
+def weights_of(folder: Path) -> int:
+    """Bytes of the float32 weights on disk."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+async def generated(family: Generation, **fields: Any) -> Generated:
+    request = GenerationRequest("request", "tiny", **fields)
+    answer = await asyncio.wait_for(family.generate(request), PATIENCE_S)
+    assert isinstance(answer, Generated)
+    return answer
+
+
+async def test_turns_are_joined_by_the_end_of_sequence(opened: Any, dialogue_folder: Path) -> None:
+    family = opened(dialogue_folder)
+    turns = (
+        ChatMessage("user", "Hello."),
+        ChatMessage("assistant", "Hi!"),
+        ChatMessage("user", "?"),
+    )
+    answer = await generated(family, messages=turns, max_new_tokens=8, sampling=GREEDY)
+    model: Any = GPT2LMHeadModel.from_pretrained(dialogue_folder)
+    prompt = [id_ for turn in turns for id_ in (*engine_of(family).codec.encode(turn.content), END)]
+    ids = model.eval().generate(
+        torch.tensor([prompt]), do_sample=False, max_new_tokens=8, pad_token_id=END
+    )
+    assert answer.prompt_tokens == len(prompt)
+    assert answer.choices[0].text == engine_of(family).codec.decode(ids[0, len(prompt) :].tolist())
+
+
+async def test_a_stream_says_what_the_whole_answer_says(opened: Any, dialogue_folder: Path) -> None:
+    family = opened(dialogue_folder)
+    fields: dict[str, Any] = {"prompt": "Once", "max_new_tokens": 12, "choices": 2}
+    whole = await generated(family, **fields, sampling=Sampling(seed=3))
+    request = GenerationRequest("request", "tiny", **fields, sampling=Sampling(seed=3))
+    texts = ["", ""]
+    async with asyncio.timeout(PATIENCE_S):
+        async for item in family.stream(request):
+            assert isinstance(item, Burst)
+            for token in item.tokens:
+                texts[token.choice] += token.text
+    assert texts == [choice.text for choice in whole.choices]
+    assert texts[0] != texts[1]
+
+
+async def test_a_closed_stream_gives_its_slot_to_the_next(
+    opened: Any, dialogue_folder: Path
+) -> None:
+    family = opened(dialogue_folder)
+    banned = Sampling(logit_bias={END: -100.0})
+    request = GenerationRequest("request", "tiny", prompt="Once", sampling=banned)
+    stream = family.stream(request)
+    await asyncio.wait_for(anext(stream), PATIENCE_S)
+    await stream.aclose()
+    answer = await generated(family, prompt="Twice", max_new_tokens=2, sampling=banned)
+    assert answer.choices[0].tokens == 2
+    assert engine_of(family).load().active <= 1
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+async def test_the_profiles_dtype_reaches_the_weights(
+    opened: Any, llama_folder: Path, dtype: str
+) -> None:
+    family = opened(llama_folder, dtype=dtype)
+    share = 0.5 if dtype == "bfloat16" else 1.0
+    expected = weights_of(llama_folder) * share
+    assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)
+
+
+async def test_quantised_weights_are_smaller_and_still_generate(
+    opened: Any, llama_folder: Path, quantization: str
+) -> None:
+    whole, small = opened(llama_folder), opened(llama_folder, quantization=quantization)
+    sizes = [engine_of(family).load().memory_bytes or 0 for family in (whole, small)]
+    assert sizes[1] < 0.6 * sizes[0]
+    ours, theirs = [
+        await generated(
+            family, prompt="Once", max_new_tokens=1, sampling=Sampling(0.0, logprobs=True)
+        )
+        for family in (small, whole)
+    ]
+    (one,), (other,) = ours.choices[0].logprobs, theirs.choices[0].logprobs
+    assert one.logprob == pytest.approx(other.logprob, abs=0.5)
+    assert one.logprob != other.logprob
+
+
+REMOTE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class HouseConfig(LlamaConfig):
+    model_type = "house"
+
+class HouseForCausalLM(LlamaForCausalLM):
+    config_class = HouseConfig
+"""
+
+
+@pytest.fixture
+def foreign_folder(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that comes with code of its own."""
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
+    folder = Path(shutil.copytree(llama_folder, tmp_path / "house"))
+    (folder / "house.py").write_text(REMOTE)
+    config = json.loads((folder / "config.json").read_text())
+    code = {"AutoConfig": "house.HouseConfig", "AutoModelForCausalLM": "house.HouseForCausalLM"}
+    config |= {"model_type": "house", "architectures": ["HouseForCausalLM"], "auto_map": code}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+async def test_a_models_own_code_runs_where_the_profile_trusts_it(
+    opened: Any, foreign_folder: Path
+) -> None:
+    family = opened(foreign_folder, trust_remote_code=True)
+    answer = await generated(family, prompt="Once", max_new_tokens=2, sampling=GREEDY)
+    assert answer.choices[0].tokens > 0
+
+
+async def test_a_models_own_code_never_runs_otherwise(
+    configured: Configured, foreign_folder: Path, tmp_path: Path
+) -> None:
+    (foreign_folder / "house.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    family = Generation(configured(foreign_folder, pinned=False))
+    answer = await family.generate(GenerationRequest("request", "tiny", prompt="Once"))
+    assert isinstance(answer, Problem)
+    assert answer.kind == "unavailable"
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import pytest
+
+from deployments.lane import Lane
+from deployments.seam import Problem
+from tests.deployments.forwards import PATIENCE_S, Forwards
+
+
+def size(item: int) -> int:
+    return item
+
+
+def lane_of(forwards: Forwards, max_items: int = 32) -> Lane[int, int]:
+    return Lane("test", forwards, size, max_items)
+
+
+async def answered(futures: Sequence[asyncio.Future[int | Problem]]) -> list[int | Problem]:
+    return await asyncio.wait_for(asyncio.gather(*futures), PATIENCE_S)
+
+
+async def run_of(arrivals_ms: Sequence[int], forward_ms: int, max_items: int) -> int:
+    """When the last item is answered, on a clock that only arrivals and forwards move."""
+    forwards = Forwards()
+    lane: Lane[int, int] = Lane("test", forwards, lambda item: 8, max_items)
+    coming, now, open_items = deque(arrivals_ms), 0, 0
+    futures: list[asyncio.Future[int | Problem]] = []
+    while coming or open_items:
+        if not open_items:
+            now = coming.popleft()
+            futures += lane.admit([now])
+            open_items = 1
+        batch = await forwards.started()
+        now += forward_ms
+        while coming and coming[0] <= now:
+            futures += lane.admit([coming.popleft()])
+            open_items += 1
+        forwards.end()
+        open_items -= len(batch)
+    assert await answered(futures) == [2 * at for at in arrivals_ms]
+    assert max(map(len, forwards.batches)) <= max_items
+    return now
+
+
+async def test_the_model_is_never_idle_while_something_waits() -> None:
+    # Ideal: forwards of 1, 20, 20, 20 and 3 items, back to back.
+    ideal_ms = 5 * 200
+    took_ms = await run_of(range(0, 640, 10), forward_ms=200, max_items=32)
+    assert took_ms <= 1.15 * ideal_ms
+
+
+async def test_a_lone_item_does_not_wait_for_company() -> None:
+    assert await run_of([0, 1000, 2000], forward_ms=200, max_items=32) == 2200
+
+
+async def test_a_batch_holds_the_likest_lengths_shortest_first() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards, max_items=3)
+    futures = lane.admit([1])
+    assert await forwards.started() == [1]
+    futures += lane.admit([50, 400, 52, 390, 49])
+    forwards.end(3)
+    assert await forwards.started() == [49, 50, 52]
+    assert await forwards.started() == [390, 400]
+    assert await answered(futures) == [2, 100, 800, 104, 780, 98]
+
+
+async def test_the_oldest_item_is_in_the_next_batch_whatever_its_length() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards, max_items=4)
+    futures = lane.admit([1])
+    await forwards.started()
+    futures += lane.admit([900, *range(10, 30)])
+    forwards.end()
+    assert 900 in await forwards.started()
+    for oldest in (10, 14, 18):
+        futures += lane.admit([11])
+        forwards.end()
+        assert oldest in await forwards.started()
+    forwards.end(100)
+    await answered(futures)
+
+
+async def test_only_the_bad_item_of_a_batch_fails() -> None:
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        if 13 in batch:
+            raise ArithmeticError("this model has its superstitions")
+        return [item * 2 for item in batch]
+
+    lane: Lane[int, int] = Lane("test", forward, size, 8)
+    good, bad, other = await answered(lane.admit([12, 13, 14]))
+    assert (good, other) == (24, 28)
+    assert isinstance(bad, Problem)
+    assert bad.kind == "internal"
+    assert "superstitions" not in bad.message
+    assert await answered(lane.admit([15])) == [30]
+
+
+async def test_a_model_can_answer_one_item_with_a_problem_of_its_own() -> None:
+    problem = Problem("validation", "an odd text")
+
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        return [problem if item % 2 else item for item in batch]
+
+    lane: Lane[int, int] = Lane("test", forward, size, 8)
+    assert await answered(lane.admit([2, 3, 4])) == [2, problem, 4]
+
+
+async def test_a_cancelled_item_never_reaches_the_model() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    (running,) = lane.admit([1])
+    await forwards.started()
+    gone, stays = lane.admit([2, 3])
+    gone.cancel()
+    forwards.end(2)
+    assert await forwards.started() == [3]
+    assert await answered([running, stays]) == [2, 6]
+
+
+async def test_an_item_cancelled_in_its_forward_costs_its_neighbours_nothing() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    gone, stays = lane.admit([1, 2])
+    await forwards.started()
+    gone.cancel()
+    forwards.end()
+    assert await answered([stays]) == [4]
+
+
+async def test_nothing_runs_when_all_that_waited_has_gone() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    (running,) = lane.admit([1])
+    await forwards.started()
+    for future in lane.admit([2, 3]):
+        future.cancel()
+    forwards.end()
+    await answered([running])
+    forwards.end(2)
+    assert await answered(lane.admit([4])) == [8]
+    assert forwards.batches == [[1], [4]]
+
+
+async def test_a_new_bound_holds_from_the_next_batch_on() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards, max_items=2)
+    futures = lane.admit([1])
+    await forwards.started()
+    futures += lane.admit([2, 3, 4, 5, 6, 7])
+    forwards.end()
+    assert await forwards.started() == [2, 3]
+    lane.max_items = 4
+    forwards.end(2)
+    assert await forwards.started() == [4, 5, 6, 7]
+    await answered(futures)
+
+
+async def test_the_depth_counts_what_waits_and_not_what_runs() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    futures = lane.admit([1])
+    await forwards.started()
+    assert lane.depth == 0
+    futures += lane.admit([2, 3])
+    assert lane.depth == 2
+    forwards.end(2)
+    await answered(futures)
+    assert lane.depth == 0
+
+
+async def test_a_forward_that_hangs_fails_the_check_until_it_ends() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    lane.check(0.0)
+    futures = lane.admit([1])
+    await forwards.started()
+    lane.check(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="more than 0 s"):
+        lane.check(0.0)
+    forwards.end()
+    await answered(futures)
+    lane.check(0.0)
+
+
+async def test_closing_ends_the_thread() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards)
+    forwards.end()
+    await answered(lane.admit([1]))
+    lane.close()
+    assert forwards.thread is not None
+    await asyncio.to_thread(forwards.thread.join, PATIENCE_S)
+    assert not forwards.thread.is_alive()
