@@ -15,6 +15,8 @@ import orjson
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serve_app.errors import InternalError, ServiceError
+
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b": heartbeat\n\n"
@@ -54,6 +56,21 @@ class EventStream(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self._source):
             await super().stream_response(send)
+
+
+async def ending(
+    chunks: AsyncGenerator[bytes, None], failed: Callable[[ServiceError], bytes]
+) -> AsyncGenerator[bytes, None]:
+    """``chunks``, and when what makes them breaks, the one event that says so."""
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+    except ServiceError as error:
+        yield failed(error)
+    except Exception:  # a stream that has begun is beyond the reach of every handler
+        logger.exception("a stream broke")
+        yield failed(InternalError())
 
 
 async def with_heartbeat(

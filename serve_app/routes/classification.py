@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
 from serve_app.body import JsonRoute
+from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem, item_error
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.limits import check_count, text_problem
@@ -19,7 +20,6 @@ from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
 
-FAMILY = "classification"
 TASK = "sentiment"
 FIELDS = {"model": "model_name"}
 
@@ -58,7 +58,7 @@ async def classify(body: ClassifyBody, served: Served, asking: Asking) -> Respon
     card = served.catalog.resolve(TASK, body.model_name)
     texts = [body.texts] if isinstance(body.texts, str) else body.texts
     check_count(len(texts), served.settings, "texts")
-    items = await _classified(texts, card.name, body.truncate, served)
+    items = await _classified(texts, card, body.truncate, served)
     if isinstance(body.texts, str):
         if isinstance(items[0], Problem):
             raise from_problem(Problem(items[0].kind, items[0].message, "texts"))
@@ -71,14 +71,14 @@ async def classify(body: ClassifyBody, served: Served, asking: Asking) -> Respon
 
 
 async def _classified(
-    texts: Sequence[str], model: str, truncate: bool, served: Services
+    texts: Sequence[str], card: ModelCard, truncate: bool, served: Services
 ) -> list[tuple[LabelScore, ...] | Problem]:
     """An answer or a problem a text; what the ingress refuses never reaches the model."""
     items: list[Any] = [text_problem(text, served.settings) for text in texts]
     good = [index for index, problem in enumerate(items) if problem is None]
     if good:
-        request = ClassificationRequest(model, tuple(texts[i] for i in good), truncate)
-        answer: Classified = await served.calls.ask(FAMILY, "classify", request, FIELDS)
+        request = ClassificationRequest(card.name, tuple(texts[i] for i in good), truncate)
+        answer: Classified = await served.calls.ask(card.family, "classify", request, FIELDS)
         for index, item in zip(good, answer.items, strict=True):
             items[index] = item
     return items

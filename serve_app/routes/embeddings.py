@@ -26,7 +26,6 @@ from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["embeddings"], route_class=JsonRoute)
 
-FAMILY = "embeddings"
 TASK = "embed"
 FIELDS = {"model": "model_name"}
 MAX_DIMENSIONS = 65_536
@@ -170,7 +169,7 @@ async def cluster(body: ClusterBody, served: Served, asking: Asking) -> Response
     refuse(_unreadable(body.texts, served), "texts")
     texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
     request = ClusterRequest(texts, body.n_clusters)
-    clustered: Clustered = await served.calls.ask(FAMILY, "cluster", request, FIELDS)
+    clustered: Clustered = await served.calls.ask(card.family, "cluster", request, FIELDS)
     refuse(clustered.problems, "texts")
     clusters: dict[str, list[dict[str, Any]]] = {}
     for index, label in enumerate(clustered.labels):
@@ -203,7 +202,7 @@ async def embed(
         check_count(len(texts), served.settings, field)
     refuse(_unreadable(texts, served), field)
     request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
-    embedded: Embedded = await served.calls.ask(FAMILY, "embed", request, fields)
+    embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
 

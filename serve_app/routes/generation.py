@@ -13,6 +13,7 @@ from starlette.responses import Response
 from deployments.seam import FinishReason, Generated, GenerationRequest, Sampling, Token
 from serve_app.body import JsonRoute
 from serve_app.calls import Bursts
+from serve_app.catalog import ModelCard
 from serve_app.errors import ServiceError, ValidationFailed
 from serve_app.fields import (
     Answer,
@@ -31,11 +32,10 @@ from serve_app.fields import (
 )
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
-from serve_app.streams import EVENT_STREAM, EventStream, event
+from serve_app.streams import EVENT_STREAM, EventStream, ending, event
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
 
-FAMILY = "generation"
 FIELDS = {"model": "model_name"}
 SEEDS = 2**63
 T = TypeVar("T")
@@ -86,12 +86,12 @@ async def generate(body: GenerateBody, served: Served, asking: Asking) -> Respon
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
         return await _stream(body, served, asking)
-    model, request = _request(body, served, asking)
-    generated: Generated = await served.calls.ask(FAMILY, "generate", request, FIELDS)
+    card, request = _request(body, served, asking)
+    generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
-    return asking.answer(_whole(texts, reason, generated.prompt_tokens, counts), model)
+    return asking.answer(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
 @router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENT_STREAM)
@@ -106,27 +106,25 @@ async def _stream(body: GenerateBody, served: Services, asking: Asked) -> Respon
             "num_return_sequences must be 1 in a stream: its events carry one text.",
             field="num_return_sequences",
         )
-    model, request = _request(body, served, asking, stream=True)
-    bursts = await served.calls.open(FAMILY, "stream", request, FIELDS)
-    return EventStream(_events(bursts, asking, model), served.settings.heartbeat_s, bursts.close)
+    card, request = _request(body, served, asking, stream=True)
+    bursts = await served.calls.open(card.family, "stream", request, FIELDS)
+    events = ending(
+        _events(bursts, asking, card.name), lambda error: failure(error, asking.request_id)
+    )
+    return EventStream(events, served.settings.heartbeat_s, bursts.close)
 
 
 async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[bytes, None]:
-    """Deltas in order, then exactly one terminal event, whatever happens."""
+    """The tokens' events in order, and the whole answer as the last one."""
     texts: list[str] = []
     prompt_tokens, reason = 0, "stop"
-    try:
-        async for burst in bursts:
-            prompt_tokens = burst.prompt_tokens
-            texts += [token.text for token in burst.tokens]
-            reason = burst.tokens[-1].finish_reason or reason
-            yield b"".join(_token(token) for token in burst.tokens)
-        whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
-        yield event("result", asking.whole(whole, model))
-    except ServiceError as error:
-        yield failure(error, asking.request_id)
-    finally:
-        bursts.close()
+    async for burst in bursts:
+        prompt_tokens = burst.prompt_tokens
+        texts += [token.text for token in burst.tokens]
+        reason = burst.tokens[-1].finish_reason or reason
+        yield b"".join(_token(token) for token in burst.tokens)
+    whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
+    yield event("result", asking.whole(whole, model))
 
 
 def failure(error: ServiceError, request_id: str) -> bytes:
@@ -169,7 +167,7 @@ def usage(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
 
 def _request(
     body: GenerateBody, served: Services, asking: Asked, *, stream: bool = False
-) -> tuple[str, GenerationRequest]:
+) -> tuple[ModelCard, GenerationRequest]:
     card = served.catalog.resolve("generate", body.model_name)
     check_prompt(body.prompt, served.settings, "prompt")
     check_window(body.max_length, card, "max_length")
@@ -180,7 +178,7 @@ def _request(
             max_new = served.settings.stream_max_new_tokens
         else:
             max_length = served.settings.max_length
-    return card.name, GenerationRequest(
+    return card, GenerationRequest(
         request_id=asking.request_id,
         model=card.name,
         prompt=body.prompt,

@@ -9,6 +9,8 @@ from contextlib import aclosing
 import pytest
 from starlette.types import Message
 
+from serve_app import streams
+from serve_app.errors import ServiceError, Unavailable
 from serve_app.streams import HEARTBEAT, EventStream, event, message, with_heartbeat
 from tests.serve_app.local_handle import PATIENCE_S, happens
 
@@ -206,3 +208,20 @@ async def test_a_server_that_gives_up_before_the_first_chunk_stops_the_source(
     await happens(source.stopped)
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+async def broken_after(chunk: bytes, error: Exception) -> AsyncGenerator[bytes, None]:
+    yield chunk
+    raise error
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("secret detail")])
+async def test_a_stream_that_breaks_says_so_once_and_shows_no_internals(error: Exception) -> None:
+    def failed(shown: ServiceError) -> bytes:
+        return f"{shown.error_type} {shown.message}".encode()
+
+    chunks = [chunk async for chunk in streams.ending(broken_after(b"one", error), failed)]
+    assert chunks[0] == b"one"
+    assert len(chunks) == 2
+    assert b"secret" not in chunks[1]
+    assert chunks[1].startswith(b"service_unavailable" if isinstance(error, Unavailable) else b"i")

@@ -18,14 +18,15 @@ from deployments.seam import (
     TokenLogprob,
 )
 from serve_app.body import JsonRoute
+from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body, TokenCount, TopLogprobs, example
 from serve_app.limits import check_prompt, check_window
-from serve_app.routes.generation import FAMILY, stops, usage
-from serve_app.routes.openai.sampling import SamplingBody, chunks, now
+from serve_app.routes.generation import stops, usage
+from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
-from serve_app.streams import EVENT_STREAM, EventStream
+from serve_app.streams import EVENT_STREAM, EventStream, ending
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
@@ -105,14 +106,14 @@ class ChatBody(SamplingBody):
 )
 async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    model, request, fields = _request(body, served, asking)
-    head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": model}
+    card, request, fields = _request(body, served, asking)
+    head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
     if body.stream:
-        bursts = await served.calls.open(FAMILY, "stream", request, fields)
+        bursts = await served.calls.open(card.family, "stream", request, fields)
         head["object"] = "chat.completion.chunk"
         pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-        return EventStream(pieces, served.settings.heartbeat_s, bursts.close)
-    generated: Generated = await served.calls.ask(FAMILY, "generate", request, fields)
+        return EventStream(ending(pieces, failure), served.settings.heartbeat_s, bursts.close)
+    generated: Generated = await served.calls.ask(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
@@ -126,7 +127,7 @@ async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Re
 
 def _request(
     body: ChatBody, served: Services, asking: Asked
-) -> tuple[str, GenerationRequest, dict[str, str]]:
+) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
     card = served.catalog.resolve("chat", body.model, "model")
     served.catalog.require(card, "chat", body.used())
     field, bound = body.bound
@@ -147,7 +148,7 @@ def _request(
         stop=stops(body.stop),
         choices=body.n or 1,
     )
-    return card.name, request, {"prompt": "messages", "max_new_tokens": field}
+    return card, request, {"prompt": "messages", "max_new_tokens": field}
 
 
 def _choice(index: int, choice: Choice) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from starlette.responses import Response
 
 from deployments.seam import Choice, Generated, GenerationRequest, Token, TokenLogprob
 from serve_app.body import JsonRoute
+from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Text, TokenCount, example
 from serve_app.limits import check_prompt, check_window
-from serve_app.routes.generation import FAMILY, stops, usage
-from serve_app.routes.openai.sampling import SamplingBody, chunks, now
+from serve_app.routes.generation import stops, usage
+from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, Completion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
-from serve_app.streams import EVENT_STREAM, EventStream
+from serve_app.streams import EVENT_STREAM, EventStream, ending
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
@@ -60,17 +61,17 @@ class CompletionBody(SamplingBody):
 )
 async def completions(body: CompletionBody, served: Served, asking: Asking) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
-    model, request = _request(body, served, asking)
+    card, request = _request(body, served, asking)
     head = {
         "id": f"cmpl-{asking.request_id}",
         "object": "text_completion",
         "created": now(),
-        "model": model,
+        "model": card.name,
     }
     if body.stream:
-        return await _stream(body, request, head, served)
+        return await _stream(body, card.family, request, head, served)
     asks = [
-        served.calls.ask(FAMILY, "generate", replace(request, prompt=prompt), FIELDS)
+        served.calls.ask(card.family, "generate", replace(request, prompt=prompt), FIELDS)
         for prompt in body.prompts
     ]
     answers: list[Generated] = await _all(asks)
@@ -96,24 +97,28 @@ async def _all(asks: list[Coroutine[Any, Any, Generated]]) -> list[Generated]:
 
 
 async def _stream(
-    body: CompletionBody, request: GenerationRequest, head: dict[str, Any], served: Services
+    body: CompletionBody,
+    family: str,
+    request: GenerationRequest,
+    head: dict[str, Any],
+    served: Services,
 ) -> Response:
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one text in a stream.", field="prompt")
-    bursts = await served.calls.open(FAMILY, "stream", request, FIELDS)
+    bursts = await served.calls.open(family, "stream", request, FIELDS)
     pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-    return EventStream(pieces, served.settings.heartbeat_s, bursts.close)
+    return EventStream(ending(pieces, failure), served.settings.heartbeat_s, bursts.close)
 
 
 def _request(
     body: CompletionBody, served: Services, asking: Asked
-) -> tuple[str, GenerationRequest]:
+) -> tuple[ModelCard, GenerationRequest]:
     card = served.catalog.resolve("generate", body.model, "model")
     served.catalog.require(card, "generate", body.used())
     check_window(body.bound, card, "max_tokens")
     for prompt in body.prompts:
         check_prompt(prompt, served.settings, "prompt")
-    return card.name, GenerationRequest(
+    return card, GenerationRequest(
         request_id=asking.request_id,
         model=card.name,
         prompt=body.prompts[0],

@@ -105,18 +105,18 @@ async def chunks(
     """
     head = {**head, "usage": None} if reports_usage else head
     prompt_tokens = new_tokens = 0
-    try:
-        async for burst in bursts:
-            prompt_tokens = burst.prompt_tokens
-            new_tokens += len(burst.tokens)
-            choices = [choice for token in burst.tokens for choice in choice_chunks(token)]
-            if choices:
-                yield b"".join(message({**head, "choices": [choice]}) for choice in choices)
-        if reports_usage:
-            totals = usage(prompt_tokens, new_tokens)
-            yield message({**head, "choices": [], "usage": totals})
-    except ServiceError as error:
-        yield message(openai_envelope(error))
-    finally:
-        bursts.close()
+    async for burst in bursts:
+        prompt_tokens = burst.prompt_tokens
+        new_tokens += len(burst.tokens)
+        choices = [choice for token in burst.tokens for choice in choice_chunks(token)]
+        if choices:
+            yield b"".join(message({**head, "choices": [choice]}) for choice in choices)
+    if reports_usage:
+        totals = usage(prompt_tokens, new_tokens)
+        yield message({**head, "choices": [], "usage": totals})
     yield DONE
+
+
+def failure(error: ServiceError) -> bytes:
+    """The end of a stream that broke: the clients raise it as their own exception."""
+    return message(openai_envelope(error)) + DONE
