@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from deployments.seam import Problem
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 class Forwards:

@@ -10,7 +10,7 @@ from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
 from deployments.seam import Problem
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 class PuppetEngine:

@@ -14,7 +14,7 @@ from configs.weights import FolderSource
 from deployments.base import ModelUnavailable
 from deployments.residency import GIB, Residency
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 SIZES_GB = {"pin": 1, "big": 3, "one": 1, "two": 1, "three": 1}
 
 
