@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError
 
 from configs.errors import ConfigError, explain
+from configs.labels import DEFAULT_TOPICS, Topics
 
 PREFIX = "PRSM_HF_"
 MIB = 1024 * 1024
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = 10 * MIB
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048
+    max_pairs: PositiveInt = Field(default=8192, description="texts times labels, of zero-shot")
+    topics: Topics = DEFAULT_TOPICS
     cors_origins: tuple[str, ...] = ()
 
     @classmethod

@@ -3,24 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from configs.profile import ModelSpec
-from deployments.base import ModelUnavailable, claim_device, load_options
-from deployments.encoders import EncoderFamily
-from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
-from deployments.texts import TokenizedText, pad
+from deployments.base import ModelUnavailable
+from deployments.encoders import HEADS, EncoderFamily
+from deployments.seam import (
+    ClassificationRequest,
+    Classified,
+    LabelScore,
+    Problem,
+    ZeroShotRequest,
+)
+from deployments.texts import TokenizedText, pad, token_limit
+from deployments.zero_shot import (
+    chances_of_nli,
+    entailment_columns,
+    nli_pairs,
+    problem_of,
+    ranked,
+    sigmoid,
+    softmax,
+)
 
-Labels = tuple[LabelScore, ...]
-
-HEADS = ("classifier", "score", "classification_head")
-"""What transformers calls the layers above the encoder. It would quantise them, although they are
-small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
+AUTO_CLASS = "AutoModelForSequenceClassification"
+ZERO_SHOT = "zero_shot"
 
 
-class Classification(EncoderFamily[Labels]):
-    """The deployment of the classification family."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a classifier's outputs stand for; ``several`` when a text may have several of them.
+
+    ``entailment`` is where an NLI model has entailment and contradiction.
+    """
+
+    names: tuple[str, ...]
+    several: bool
+    entailment: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """One text's outputs, float64 of shape (labels,)."""
+
+    head: Head
+    values: npt.NDArray[np.float64]
+
+    def ranked(self) -> tuple[LabelScore, ...]:
+        """Softmax over classes, or a sigmoid a class for models trained on several a text."""
+        chances = sigmoid(self.values) if self.head.several else softmax(self.values)
+        return ranked(self.head.names, chances)
+
+
+class Classification(EncoderFamily[Logits]):
+    """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
 
     async def classify(self, request: ClassificationRequest) -> Classified | Problem:
         """Every label of every text, best first."""
@@ -29,48 +70,55 @@ class Classification(EncoderFamily[Labels]):
                 answers, _ = await self._answers(encoder, request.texts, truncate=request.truncate)
         except ModelUnavailable as error:
             return error.problem
-        return Classified(tuple(answers))
+        return Classified(tuple(a if isinstance(a, Problem) else a.ranked() for a in answers))
+
+    async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:
+        """Every given label of every text, best first, by how far the text entails it."""
+        try:
+            async with self._residency.use(request.model) as encoder:
+                pairs = nli_pairs(request)
+                answers, _ = await self._pair_answers(encoder, pairs, truncate=request.truncate)
+        except ModelUnavailable as error:
+            return error.problem
+        width = len(request.labels)
+        rows = [answers[start : start + width] for start in range(0, len(answers), width)]
+        return Classified(tuple(_entailed(row, request) for row in rows))
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)
+        head = _head(model.config)
+        if ZERO_SHOT in spec.tasks and head.entailment is None:
+            raise ValueError(f"{spec.name} has no label for entailment: {list(head.names)}")
 
-        device = claim_device(self._config)
-        options = load_options(self._config, spec, device, unquantised=HEADS)
-        trust = options["trust_remote_code"]
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=trust
-        )
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **options)
-        model = model.to(device).eval()
+        def run(batch: Sequence[TokenizedText]) -> list[Logits | Problem]:
+            return _forward(model, head, pad(tokenizer, batch, device))
 
-        def run(batch: Sequence[TokenizedText]) -> list[Labels | Problem]:
-            return _forward(model, pad(tokenizer, batch, device))
-
-        return tokenizer, _limit(tokenizer, model), run
+        return tokenizer, token_limit(tokenizer, model), run
 
 
-def _forward(model: Any, features: dict[str, Any]) -> list[Labels | Problem]:
-    """Softmax over classes, or a sigmoid a class for models trained on several labels a text."""
+def _head(config: Any) -> Head:
+    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+    several = config.problem_type == "multi_label_classification"
+    return Head(names, several, entailment_columns(names))
+
+
+def _forward(model: Any, head: Head, features: dict[str, Any]) -> list[Logits | Problem]:
     import torch
 
     with torch.inference_mode():
-        logits = model(**features).logits.float()
-    several = model.config.problem_type == "multi_label_classification"
-    chances = logits.sigmoid() if several else logits.softmax(-1)
-    names = [str(model.config.id2label[i]) for i in range(logits.shape[-1])]
-    return [_ranked(names, row) for row in chances.cpu().tolist()]
+        logits = model(**features).logits.double().cpu().numpy()
+    return [Logits(head, row) for row in logits]
 
 
-def _ranked(names: Sequence[str], chances: Sequence[float]) -> Labels:
-    scored = [LabelScore(name, chance) for name, chance in zip(names, chances, strict=True)]
-    return tuple(sorted(scored, key=lambda label: label.score, reverse=True))
-
-
-def _limit(tokenizer: Any, model: Any) -> int:
-    """Tokens a text: the smaller of what tokenizer and position embeddings take.
-
-    RoBERTa's position ids start after its padding id, so some of its positions are never used.
-    """
-    positions = int(getattr(model.config, "max_position_embeddings", 512))
-    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
-    return min(int(tokenizer.model_max_length), positions - offset)
+def _entailed(
+    row: Sequence[Logits | Problem], request: ZeroShotRequest
+) -> tuple[LabelScore, ...] | Problem:
+    """The labels of one text from the logits of its pairs."""
+    scored = [answer for answer in row if isinstance(answer, Logits)]
+    columns = scored[0].head.entailment if scored else None
+    if (problem := problem_of(row)) is not None or columns is None:
+        return problem or Problem("internal", "the model is not one of inference")
+    logits = np.stack([answer.values for answer in scored])
+    entailed, contradicted = logits[:, columns[0]], logits[:, columns[1]]
+    chances = chances_of_nli(entailed, contradicted, multi_label=request.multi_label)
+    return ranked(request.labels, chances)

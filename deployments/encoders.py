@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from ray import serve
 
 from configs.profile import Live, ModelSpec
-from deployments.base import FamilyConfig
+from deployments.base import FamilyConfig, claim_device, load_options
 from deployments.lane import Lane
 from deployments.residency import Residency
 from deployments.seam import Problem
-from deployments.texts import TokenizedText, tokenize
+from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
 
 R = TypeVar("R")
+T = TypeVar("T")
+P = ParamSpec("P")
 ADMITTED_TOGETHER = 1024
 """Requests that ``@serve.batch`` hands over in one go; the model's batch is cut by the lane."""
+
+HEADS = ("classifier", "score", "classification_head")
+"""What transformers calls the layers above the encoder. It would quantise them, although they are
+small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
 
 
 @dataclass(slots=True)
@@ -78,8 +85,27 @@ class EncoderFamily(ABC, Generic[R]):
 
         At most ``batch_size`` texts of this request are in one forward.
         """
-        loop = asyncio.get_running_loop()
-        tokenized = await loop.run_in_executor(self._thread, _tokenized, encoder, texts, truncate)
+        tokenizer, limit = encoder.tokenizer, encoder.max_tokens
+        tokenized = await self._in_thread(tokenize, tokenizer, texts, limit, truncate=truncate)
+        return await self._forwarded(encoder, tokenized, batch_size), _counts(tokenized)
+
+    async def _pair_answers(
+        self, encoder: Encoder[R], pairs: Pairs, *, truncate: bool
+    ) -> tuple[list[R | Problem], tuple[int, ...]]:
+        """The same for pairs of texts that the model reads together."""
+        tokenizer, limit = encoder.tokenizer, encoder.max_tokens
+        tokenized = await self._in_thread(
+            tokenize_pairs, tokenizer, pairs, limit, truncate=truncate
+        )
+        return await self._forwarded(encoder, tokenized), _counts(tokenized)
+
+    async def _forwarded(
+        self,
+        encoder: Encoder[R],
+        tokenized: Sequence[TokenizedText | Problem],
+        batch_size: int | None = None,
+    ) -> list[R | Problem]:
+        """One answer a tokenized text, in order; problems stay where they are."""
         answers: list[R | Problem] = [
             text if isinstance(text, Problem) else UNANSWERED for text in tokenized
         ]
@@ -90,13 +116,31 @@ class EncoderFamily(ABC, Generic[R]):
             job = Job(encoder.lane, [tokenized[i] for i in chosen])
             for i, answer in zip(chosen, await _all(await self._admit(job)), strict=True):
                 answers[i] = answer
-        counts = tuple(0 if isinstance(text, Problem) else len(text) for text in tokenized)
-        return answers, counts
+        return answers
+
+    async def _in_thread(self, function: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
+        """Tokenizing and its like: off the event loop, and beside the model."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(function, *given, **options))
 
     @serve.batch(max_batch_size=ADMITTED_TOGETHER, batch_wait_timeout_s=0.0)
     async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]]]:
         """Admission only: the futures come back at once, the batch is formed behind them."""
         return [job.lane.admit(job.items) for job in jobs]
+
+    def _opened(
+        self, auto_class: str, folder: Path, spec: ModelSpec, unquantised: Sequence[str] = ()
+    ) -> tuple[Any, Any, str]:
+        """Tokenizer, model ready to answer, and its device, by a class of transformers."""
+        import transformers
+
+        device = claim_device(self._config)
+        options = load_options(self._config, spec, device, unquantised)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
+        )
+        model = getattr(transformers, auto_class).from_pretrained(folder, **options)
+        return tokenizer, model.to(device).eval(), device
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)
@@ -113,10 +157,8 @@ class Job:
 UNANSWERED = Problem("internal", "the model gave no answer")
 
 
-def _tokenized(
-    encoder: Encoder[R], texts: Sequence[str], truncate: bool
-) -> list[TokenizedText | Problem]:
-    return tokenize(encoder.tokenizer, texts, encoder.max_tokens, truncate=truncate)
+def _counts(tokenized: Sequence[TokenizedText | Problem]) -> tuple[int, ...]:
+    return tuple(0 if isinstance(text, Problem) else len(text) for text in tokenized)
 
 
 async def _all(futures: list[asyncio.Future[Any]]) -> list[Any]:

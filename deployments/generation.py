@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from configs.profile import ModelSpec
+from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.engine.codec import TextCodec
 from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
@@ -22,6 +22,8 @@ from deployments.seam import (
     Generated,
     GenerationRequest,
     Problem,
+    Summarised,
+    SummaryRequest,
     Token,
 )
 
@@ -66,6 +68,11 @@ class Generation:
             async for item in bursts:
                 yield item
 
+    async def summarize(self, request: SummaryRequest) -> Summarised:
+        """Summaries by a chat model; a text that does not fit fails alone."""
+        at_once = self._config.settings.max_concurrent_requests
+        return await chat_summaries.summarize(request, self.generate, at_once)
+
     async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         try:
             async with self._residency.use(request.model) as engine:
@@ -84,7 +91,7 @@ class Generation:
     ) -> tuple[list[int], int] | Problem:
         """The prompt's token ids and how many new ones may follow, or why there can be none."""
         loop = asyncio.get_running_loop()
-        ids = await loop.run_in_executor(self._thread, _encoded, engine.codec, request)
+        ids = await loop.run_in_executor(self._thread, _encoded, engine, request)
         if isinstance(ids, Problem):
             return ids
         size = engine.codec.vocab_size
@@ -111,10 +118,14 @@ class Generation:
         return open_engine(spec.engine, self._config.folder(spec), settings)
 
 
-def _encoded(codec: TextCodec, request: GenerationRequest) -> list[int] | Problem:
+def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
+    codec, messages = engine.codec, request.messages
     try:
-        if request.messages is not None:
-            return codec.encode_chat(request.messages)
+        if messages is not None:
+            if request.truncate:
+                room = engine.window - (request.max_new_tokens or 1)
+                messages = codec.shortened(messages, room)
+            return codec.encode_chat(messages)
         return codec.encode(request.prompt or "")
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
@@ -149,6 +160,7 @@ async def _decoded(
             prompt_ids=prompt,
             sampling=request.sampling,
             max_new_tokens=room,
+            min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
             choice=choice,

@@ -75,7 +75,9 @@ class GenerationRequest:
 
     Exactly one of ``prompt`` and ``messages`` is given. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
-    may fill the model's window.
+    may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
+    new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
+    is cut off where prompt and ``max_new_tokens`` would pass the window.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -86,10 +88,12 @@ class GenerationRequest:
     prompt: str | None = None
     messages: tuple[ChatMessage, ...] | None = None
     max_new_tokens: int | None = None
+    min_new_tokens: int = 0
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     choices: int = 1
+    truncate: bool = False
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
@@ -201,6 +205,90 @@ class Classified:
     """One entry a text, in order: its labels best first, or why it has none."""
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShotRequest:
+    """Texts to score against labels that no model was trained on.
+
+    The scores of a text's labels sum to one, unless ``multi_label``: then each is independent.
+    ``template`` makes a label a sentence by its ``{}``; ``None`` leaves it to the model's kind.
+    Answered by :class:`Classified`.
+    """
+
+    model: str
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    multi_label: bool = False
+    template: str | None = None
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """Documents to score against a query; ``truncate`` cuts documents, never the query."""
+
+    model: str
+    query: str
+    documents: tuple[str, ...]
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """One raw score (a logit) a document, in order; ``tokens`` is what query and document count."""
+
+    items: tuple[float | Problem, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRequest:
+    model: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A named span: ``start`` and ``end`` index the text's characters, as Python counts them."""
+
+    label: str
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """One entry a text, in order: its entities in order of appearance, or why there are none."""
+
+    items: tuple[tuple[Entity, ...] | Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRequest:
+    """Texts to summarise greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens."""
+
+    request_id: str
+    model: str
+    texts: tuple[str, ...]
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    text: str
+    prompt_tokens: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """One summary a text, in order, or why it has none."""
+
+    items: tuple[Summary | Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deployments.seam import Problem
 
@@ -19,6 +19,23 @@ class TokenizedText:
         return len(self.features["input_ids"])
 
 
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of texts that a model reads together; ``subject`` is what a client calls a pair.
+
+    ``shortened`` is the side that may be cut; the other one is always read whole.
+    """
+
+    firsts: tuple[str, ...]
+    seconds: tuple[str, ...]
+    shortened: Literal["first", "second"]
+    subject: str
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return self.seconds if self.shortened == "first" else self.firsts
+
+
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_tokens: int, *, truncate: bool
 ) -> list[TokenizedText | Problem]:
@@ -26,16 +43,51 @@ def tokenize(
     encoded = tokenizer(
         list(texts), truncation=truncate, max_length=max_tokens if truncate else None, verbose=False
     )
-    made: list[TokenizedText | Problem] = []
-    for index in range(len(texts)):
-        features = {name: values[index] for name, values in encoded.items()}
-        count = len(features["input_ids"])
-        if count > max_tokens:
-            message = f"the text has {count} tokens; the model takes {max_tokens}"
-            made.append(Problem("validation", f"{message} (or set truncate)"))
-        else:
-            made.append(TokenizedText(features))
+    return [_checked(encoded, i, max_tokens, "the text has") for i in range(len(texts))]
+
+
+def tokenize_pairs(
+    tokenizer: Any, pairs: Pairs, max_tokens: int, *, truncate: bool
+) -> list[TokenizedText | Problem]:
+    """Each pair's tokens; with ``truncate`` its shortened side is cut, else too many are a problem.
+
+    A kept side that leaves no room for one token of the other is a problem in any case.
+    """
+    full = crowding(tokenizer, pairs.kept, max_tokens)
+    made: list[TokenizedText | Problem] = [
+        full.get(kept, Problem("internal", "not tokenized")) for kept in pairs.kept
+    ]
+    good = [i for i, kept in enumerate(pairs.kept) if kept not in full]
+    if not good:
+        return made
+    encoded = tokenizer(
+        [pairs.firsts[i] for i in good],
+        [pairs.seconds[i] for i in good],
+        truncation=f"only_{pairs.shortened}" if truncate else False,
+        max_length=max_tokens if truncate else None,
+        verbose=False,
+    )
+    for place, i in enumerate(good):
+        made[i] = _checked(encoded, place, max_tokens, f"{pairs.subject} have together")
     return made
+
+
+def crowding(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, Problem]:
+    """Those of ``kept`` that leave no room for a token of the other side of their pair."""
+    unique = list(dict.fromkeys(kept))
+    if not unique:
+        return {}
+    encoded = tokenizer(unique, add_special_tokens=False, verbose=False)["input_ids"]
+    room = max_tokens - int(tokenizer.num_special_tokens_to_add(pair=True))
+    return {
+        text: Problem(
+            "validation",
+            f"{text[:40]!r} has {len(ids)} tokens, which leaves no room beside it: "
+            f"the model takes {max_tokens} in all",
+        )
+        for text, ids in zip(unique, encoded, strict=True)
+        if len(ids) >= room
+    }
 
 
 def pad(tokenizer: Any, batch: Sequence[TokenizedText], device: str) -> dict[str, Any]:
@@ -43,3 +95,22 @@ def pad(tokenizer: Any, batch: Sequence[TokenizedText], device: str) -> dict[str
     names = batch[0].features
     columns = {name: [text.features[name] for text in batch] for name in names}
     return dict(tokenizer.pad(columns, padding=True, return_tensors="pt").to(device))
+
+
+def token_limit(tokenizer: Any, model: Any) -> int:
+    """Tokens a text: the smaller of what tokenizer and position embeddings take.
+
+    RoBERTa's position ids start after its padding id, so some of its positions are never used.
+    """
+    positions = int(getattr(model.config, "max_position_embeddings", 512))
+    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
+    return min(int(tokenizer.model_max_length), positions - offset)
+
+
+def _checked(encoded: Any, index: int, max_tokens: int, subject: str) -> TokenizedText | Problem:
+    features = {name: values[index] for name, values in encoded.items()}
+    count = len(features["input_ids"])
+    if count > max_tokens:
+        message = f"{subject} {count} tokens; the model takes {max_tokens}"
+        return Problem("validation", f"{message} (or set truncate)")
+    return TokenizedText(features)

@@ -66,6 +66,21 @@ class Catalog:
             raise ModelNotFound(name, [card.name for card in able], field)
         return card
 
+    def resolve_first(
+        self, tasks: Iterable[str], name: str | None, field: str = "model_name"
+    ) -> tuple[str, ModelCard]:
+        """The first of ``tasks`` that can be answered, by the named model if there is one.
+
+        Raises as :meth:`resolve` does, for the last of ``tasks``.
+        """
+        *earlier, last = tasks
+        named = None if name is None else self._by_name.get(name)
+        for task in earlier:
+            able = [card for card in self.cards if task in card.tasks]
+            if named in able or (name is None and able):
+                return task, self.resolve(task, name, field)
+        return last, self.resolve(last, name, field)
+
     def require(self, card: ModelCard, task: str, fields: Iterable[tuple[str, str]]) -> None:
         """Refuse, by name, a field whose capability the card's engine does not have."""
         for field, capability in fields:

@@ -21,7 +21,7 @@ from deployments.seam import Sampling, TokenLogprob
 
 
 class TokenChooser:
-    """Penalties, bias, temperature, top-k, top-p, then a draw by (seed, position).
+    """Penalties, bias, no early end, temperature, top-k, top-p, then a draw by (seed, position).
 
     Works on float32 on the host, so that a choice does not depend on the device.
     """
@@ -61,6 +61,8 @@ class TokenChooser:
         if sampling.logit_bias:
             bias = torch.tensor(list(sampling.logit_bias.values()), dtype=scores.dtype)
             scores[list(sampling.logit_bias)] += bias
+        if sequence.owed and sequence.eos_ids:
+            scores[list(sequence.eos_ids)] = float("-inf")
         return scores
 
     def _logprob(self, raw: torch.Tensor, token_id: int) -> TokenLogprob | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Ids
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ class TextCodec:
             raise ValueError("A chat needs at least one message.")
         text = self._render(turns) if self._template else self._join(turns)
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def shortened(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
+        """The chat with the end of its last message cut off, so that it has up to ``tokens``."""
+        *before, last = messages
+        chat = messages
+        while chat[-1].content and (excess := len(self.encode_chat(chat)) - tokens) > 0:
+            text = chat[-1].content
+            spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
+            kept = text[: spans[-excess][0]] if excess < len(spans) else ""
+            chat = (*before, replace(last, content=kept))
+        return chat
 
     def decode(self, ids: Ids[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))

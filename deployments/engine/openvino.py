@@ -110,10 +110,10 @@ class OpenVinoEngine(SteppingEngine):
         self._next += 1
         run = replace(run, number=self._next)
         sequence, prompt = run.sequence, run.sequence.prompt_ids
-        new_tokens = sequence.max_new_tokens
+        new_tokens, owed = sequence.max_new_tokens, sequence.min_new_tokens
         if sequence.sampling.greedy:
             prompt = (*prompt, *sequence.generated)
-            new_tokens -= len(sequence.generated)
+            new_tokens, owed = new_tokens - len(sequence.generated), sequence.owed
         else:
             run.repeats = len(sequence.generated)
         self._runs[run.number] = run
@@ -125,7 +125,7 @@ class OpenVinoEngine(SteppingEngine):
             self._admissions.append(Admission(run.number, prompt[: run.read], _READ_ONLY))
             return
         run.reading = False
-        settings = _settings(sequence, new_tokens)
+        settings = _settings(sequence, new_tokens, owed)
         self._admissions.append(Admission(run.number, prompt, settings))
 
     def _leave(self, sequence: Sequence) -> None:
@@ -240,10 +240,11 @@ def _properties(threads: int | None) -> dict[str, Any]:
     }
 
 
-def _settings(sequence: Sequence, new_tokens: int) -> dict[str, Any]:
+def _settings(sequence: Sequence, new_tokens: int, owed: int) -> dict[str, Any]:
     sampling: Sampling = sequence.sampling
     settings: dict[str, Any] = {
         "max_new_tokens": new_tokens,
+        "min_new_tokens": owed,
         "stop_token_ids": set(sequence.eos_ids),
         "ignore_eos": not sequence.eos_ids,
         "repetition_penalty": sampling.repetition_penalty,

@@ -18,7 +18,8 @@ class Sequence:
     ``deliver`` gets one :class:`Token` a decoded token and ``fail`` at most one
     :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
     block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
-    penalties and text go on behind them, they are not delivered again.
+    penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
+    may be chosen before there are ``min_new_tokens``; every engine keeps to that.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Sequence:
         prompt_ids: Ids[int],
         sampling: Sampling,
         max_new_tokens: int,
+        min_new_tokens: int = 0,
         deliver: Callable[[Token], None],
         fail: Callable[[Problem], None],
         stop: Iterable[str] = (),
@@ -38,6 +40,7 @@ class Sequence:
         self.prompt_ids = tuple(prompt_ids)
         self.sampling = sampling
         self.max_new_tokens = max_new_tokens
+        self.min_new_tokens = min_new_tokens
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
         self.generated: list[int] = []
@@ -55,6 +58,11 @@ class Sequence:
         """64 bits from the request's seed and the choice, so that choices differ."""
         entropy = [self.sampling.seed % 2**64, self.choice]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+
+    @property
+    def owed(self) -> int:
+        """Tokens that must still come before the sequence may end by itself."""
+        return max(0, self.min_new_tokens - len(self.generated))
 
     @property
     def over(self) -> bool:

@@ -1,4 +1,4 @@
-"""``POST /classify``: the sentiment of texts."""
+"""``POST /classify``: the sentiment of texts, or how well labels of one's own fit them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from configs.labels import Labels
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
-from serve_app.errors import from_problem, item_error
+from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, example
-from serve_app.limits import check_count, text_problem
+from serve_app.routes import zero_shot
 from serve_app.routes.embeddings import Truncate
+from serve_app.routes.items import ItemError, answered, listed, shown
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
@@ -30,6 +32,8 @@ class ClassifyBody(Body):
     model_config = example(texts=["I want my money back", "my new favourite album"])
 
     texts: Texts
+    labels: Labels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
+    multi_label: bool = Field(False, description="score each label by itself; needs labels")
     model_name: ModelName | None = None
     truncate: Truncate = False
 
@@ -44,45 +48,44 @@ class SentimentAnswer(Sentiment, Answer):
     """One text's answer; in a list each is a bare ``Sentiment``, or ``{error: ...}``."""
 
 
-class ItemError(BaseModel):
-    error: dict[str, str]
-
-
 @router.post(
     "/classify",
-    summary="Sentiment of texts",
-    response_model=SentimentAnswer | list[Sentiment | ItemError],
+    summary="Sentiment of texts, or labels of your own",
+    response_model=SentimentAnswer
+    | zero_shot.PredictionsAnswer
+    | list[Sentiment | zero_shot.Predictions | ItemError],
 )
 async def classify(body: ClassifyBody, served: Served, asking: Asking) -> Response:
-    """``{text, sentiment, confidence}`` for a text; in a list, a bad text fails alone."""
-    card = served.catalog.resolve(TASK, body.model_name)
-    texts = [body.texts] if isinstance(body.texts, str) else body.texts
-    check_count(len(texts), served.settings, "texts")
-    items = await _classified(texts, card, body.truncate, served)
-    if isinstance(body.texts, str):
-        if isinstance(items[0], Problem):
-            raise from_problem(Problem(items[0].kind, items[0].message, "texts"))
-        return asking.answer(_shown(body.texts, items[0]), card.name)
-    shown = [
-        item_error(from_problem(item)) if isinstance(item, Problem) else _shown(text, item)
-        for text, item in zip(texts, items, strict=True)
-    ]
-    return asking.bare_list(shown, card.name)
+    """Without labels ``{text, sentiment, confidence}``, with them ``{text, predictions, ...}``.
+
+    In a list a bad text fails alone.
+    """
+    texts = listed(body.texts)
+    if body.labels is None:
+        if body.multi_label:
+            raise ValidationFailed("multi_label has no effect without labels.", field="multi_label")
+        card = served.catalog.resolve(TASK, body.model_name)
+        items = await classified(texts, card, served, truncate=body.truncate)
+        return shown(body.texts, items, _with_sentiment, asking, card.name)
+    card = served.catalog.resolve(zero_shot.TASK, body.model_name)
+    items = await zero_shot.scored(
+        texts, body.labels, card, served, multi_label=body.multi_label, truncate=body.truncate
+    )
+    return shown(body.texts, items, zero_shot.with_predictions, asking, card.name)
 
 
-async def _classified(
-    texts: Sequence[str], card: ModelCard, truncate: bool, served: Services
+async def classified(
+    texts: Sequence[str], card: ModelCard, served: Services, *, truncate: bool
 ) -> list[tuple[LabelScore, ...] | Problem]:
-    """An answer or a problem a text; what the ingress refuses never reaches the model."""
-    items: list[Any] = [text_problem(text, served.settings) for text in texts]
-    good = [index for index, problem in enumerate(items) if problem is None]
-    if good:
-        request = ClassificationRequest(card.name, tuple(texts[i] for i in good), truncate)
+    """The labels that the model was trained on, best first, or why a text has none."""
+
+    async def ask(good: tuple[str, ...]) -> Sequence[tuple[LabelScore, ...] | Problem]:
+        request = ClassificationRequest(card.name, good, truncate)
         answer: Classified = await served.calls.ask(card.family, "classify", request, FIELDS)
-        for index, item in zip(good, answer.items, strict=True):
-            items[index] = item
-    return items
+        return answer.items
+
+    return await answered(texts, served.settings, ask)
 
 
-def _shown(text: str, labels: tuple[LabelScore, ...]) -> dict[str, Any]:
+def _with_sentiment(text: str, labels: tuple[LabelScore, ...]) -> dict[str, Any]:
     return {"text": text, "sentiment": labels[0].label, "confidence": labels[0].score}

@@ -56,6 +56,13 @@ ROUTES = [
         long=["a", "x" * (101 * 1024)],
     ),
     Route(f"{NATIVE}/classify", {"texts": "good"}, "texts", "truncate"),
+    Route(f"{NATIVE}/topics", {"texts": "good"}, "texts", "truncate"),
+    Route(f"{NATIVE}/entities", {"texts": "good"}, "texts", "model_name"),
+    Route(f"{NATIVE}/rerank", {"query": "good", "documents": ["better"]}, "query", "top_k"),
+    Route(
+        "/v1/rerank", {"query": "good", "documents": ["better"]}, "query", "top_n", model="model"
+    ),
+    Route(f"{NATIVE}/summarize", {"texts": "good", "max_length": 1}, "texts", "max_length"),
 ]
 
 

@@ -10,7 +10,14 @@ NATIVE = "/api/v1/huggingface"
 def test_health_names_every_deployment(client: httpx.Client) -> None:
     body = client.get("/health").json()
     assert body["status"] == "healthy"
-    assert set(body["deployments"]) == {"Ingress", "Generation", "Embeddings", "Classification"}
+    assert set(body["deployments"]) == {
+        "Ingress",
+        "Generation",
+        "Embeddings",
+        "Classification",
+        "Reranking",
+        "Entities",
+    }
     assert client.get("/health/liveness").json() == {"status": "alive"}
     assert client.get("/health/readiness").json()["status"] == "ready"
 

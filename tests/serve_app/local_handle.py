@@ -43,7 +43,7 @@ class Family:
         finally:
             self.stopped.set()
 
-    embed = cluster = classify = generate
+    embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         self.asked.append(request)

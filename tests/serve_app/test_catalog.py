@@ -96,3 +96,20 @@ def test_what_no_engine_can_do_names_no_model(catalog: Catalog) -> None:
         catalog.require(catalog.find(FULL), "chat", [("tools", "tools")])
     assert caught.value.details["models"] == []
     assert "These models can" not in caught.value.message
+
+
+def test_the_first_task_that_somebody_does_is_answered(catalog: Catalog) -> None:
+    task, card = catalog.resolve_first(["topic", "sentiment", "chat"], None)
+    assert (task, card.name) == ("sentiment", "house/mood")
+
+
+def test_a_named_model_decides_which_task_is_answered(catalog: Catalog) -> None:
+    task, card = catalog.resolve_first(["sentiment", "chat"], "fast")
+    assert (task, card.name) == ("chat", FAST)
+
+
+def test_without_any_the_last_task_is_missed(catalog: Catalog) -> None:
+    with pytest.raises(ValidationFailed, match="No model is configured for zero_shot"):
+        catalog.resolve_first(["topic", "zero_shot"], None)
+    with pytest.raises(ModelNotFound):
+        catalog.resolve_first(["sentiment", "chat"], "no/such")

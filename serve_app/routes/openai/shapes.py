@@ -69,6 +69,25 @@ class EmbeddingList(BaseModel):
     usage: EmbeddingUsage
 
 
+class RerankedText(BaseModel):
+    text: str
+
+
+class RerankResult(BaseModel):
+    index: int
+    relevance_score: float
+    document: RerankedText | None = None
+
+
+class Rerank(BaseModel):
+    """Not OpenAI's: Jina's and Cohere's."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    usage: EmbeddingUsage
+
+
 class Model(BaseModel):
     id: str
     object: Literal["model"]

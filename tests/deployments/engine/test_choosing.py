@@ -19,6 +19,7 @@ def choose(
     codec: TextCodec,
     generated: tuple[int, ...] = (),
     prompt: tuple[int, ...] = (200,),
+    least: int = 0,
     **sampling: Any,
 ) -> tuple[int, TokenLogprob | None]:
     sequence = Sequence(
@@ -26,6 +27,7 @@ def choose(
         prompt_ids=prompt,
         sampling=Sampling(**sampling),
         max_new_tokens=1000,
+        min_new_tokens=least,
         deliver=lambda token: None,
         fail=lambda problem: None,
         resume_ids=generated,
@@ -118,3 +120,14 @@ def test_logprobs_are_the_models_own(byte_codec: TextCodec) -> None:
 
 def test_no_logprobs_unless_asked_for(byte_codec: TextCodec) -> None:
     assert choose(byte_codec, temperature=0.0)[1] is None
+
+
+def test_no_end_before_the_minimum_whatever_speaks_for_it(byte_codec: TextCodec) -> None:
+    towards_the_end = {256: 100.0}
+
+    def next_token(already: int, **sampling: Any) -> int:
+        bias = towards_the_end
+        return choose(byte_codec, (5,) * already, least=2, logit_bias=bias, **sampling)[0]
+
+    assert [next_token(already, temperature=0.0) for already in range(3)] == [0, 0, 256]
+    assert next_token(1, temperature=2.0, seed=3) != 256

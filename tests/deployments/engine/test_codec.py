@@ -108,3 +108,19 @@ def test_threads_can_share_it(codec: TextCodec) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing-here"):
         TextCodec.from_folder(tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize("text", ["a plain text", "ü你😀" * 5, "😀" * 9])
+@pytest.mark.parametrize("room", [0, 1, 9, 10, 11, 12, 13, 1000])
+def test_a_chat_is_cut_at_the_end_of_its_last_message(
+    byte_codec: TextCodec, text: str, room: int
+) -> None:
+    chat = (ChatMessage("user", "asking"), ChatMessage("user", text))
+    *before, last = byte_codec.shortened(chat, room)
+    assert before == [chat[0]]
+    assert text.startswith(last.content)
+    size = len(byte_codec.encode_chat([*before, last]))
+    assert size <= room or not last.content
+    whole = len(byte_codec.encode_chat(chat))
+    widest = max(len(character.encode()) for character in text)
+    assert whole <= room or not last.content or size > room - widest

@@ -226,3 +226,26 @@ def test_the_load_tells_the_memory_of_the_model(engine: Engine) -> None:
     load = engine.load()
     assert load.memory_bytes is not None
     assert 50 * 2**20 < load.memory_bytes < 4 * 2**30
+
+
+def test_a_text_may_not_end_before_its_minimum(engine: Engine) -> None:
+    plain = Reader(engine, PARIS, temperature=0.0)
+    plain.read()
+    words = len(plain.tokens) - 1  # the last one is its end
+    exact = Reader(engine, PARIS, least=words, temperature=0.0)
+    exact.read()
+    assert exact.ids == plain.ids
+    longer = Reader(engine, PARIS, new=words + 8, least=words + 4, temperature=0.0)
+    longer.read()
+    assert len(longer.tokens) > words + 4
+    assert longer.ids[:words] == plain.ids[:words]
+    assert not engine.codec.eos_ids & set(longer.ids[: words + 4])
+
+
+def test_what_was_decoded_elsewhere_counts_towards_the_minimum(engine: Engine) -> None:
+    whole = Reader(engine, PARIS, new=20, least=14, temperature=0.0)
+    whole.read()
+    already = tuple(whole.ids[:6])
+    rest = Reader(engine, PARIS, new=20, least=14, temperature=0.0, resume_ids=already)
+    rest.read()
+    assert rest.tokens == whole.tokens[6:]

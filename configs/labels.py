@@ -1,0 +1,44 @@
+"""Labels that texts are scored against without a model trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+S = TypeVar("S", bound=Sequence[str])
+
+MOST_LABELS = 64
+
+
+def distinct(labels: S) -> S:
+    """``labels``, if each is there once; ``ValueError`` names the first that is there again."""
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            raise ValueError(f"the label {label[:40]!r} is given twice")
+        seen.add(label)
+    return labels
+
+
+Label: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"\S")]
+Labels: TypeAlias = Annotated[
+    list[Label], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
+]
+Topics: TypeAlias = Annotated[
+    tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
+]
+
+DEFAULT_TOPICS = (
+    "politics",
+    "business",
+    "technology",
+    "science",
+    "health",
+    "sports",
+    "entertainment",
+    "travel",
+    "food",
+    "education",
+)

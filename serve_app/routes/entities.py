@@ -1,0 +1,84 @@
+"""``POST /entities``: what is named in texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from deployments.seam import Entity, EntityRequest, Problem, Recognised
+from serve_app.body import JsonRoute
+from serve_app.fields import Answer, Body, ModelName, Texts, example
+from serve_app.routes.items import ItemError, answered, listed, shown
+from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["entities"], route_class=JsonRoute)
+
+TASK = "entities"
+FIELDS = {"model": "model_name"}
+
+
+class EntitiesBody(Body):
+    """One text for one answer, a list for a list of them. Long texts are read in windows."""
+
+    model_config = example(texts="My name is Anna Schmidt and I live in Berlin.")
+
+    texts: Texts
+    model_name: ModelName | None = None
+
+
+class Named(BaseModel):
+    text: str
+    label: str
+    confidence: float
+    start: int
+    end: int
+
+
+class Found(BaseModel):
+    text: str
+    entities: list[Named]
+
+
+class EntitiesAnswer(Found, Answer):
+    """One text's answer; in a list each is a bare ``Found``, or ``{error: ...}``."""
+
+
+@router.post(
+    "/entities",
+    summary="What is named in texts",
+    response_model=EntitiesAnswer | list[Found | ItemError],
+)
+async def entities(body: EntitiesBody, served: Served, asking: Asking) -> Response:
+    """``{text, entities: [{text, label, confidence, start, end}]}``, in order of appearance.
+
+    ``start`` and ``end`` count the characters (code points) of the text as it was sent.
+    """
+    card = served.catalog.resolve(TASK, body.model_name)
+
+    async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
+        request = EntityRequest(card.name, good)
+        answer: Recognised = await served.calls.ask(card.family, "recognise", request, FIELDS)
+        return answer.items
+
+    items = await answered(listed(body.texts), served.settings, ask)
+    return shown(body.texts, items, _with_entities, asking, card.name)
+
+
+def _with_entities(text: str, found: tuple[Entity, ...]) -> dict[str, Any]:
+    return {
+        "text": text,
+        "entities": [
+            {
+                "text": text[entity.start : entity.end],
+                "label": entity.label,
+                "confidence": entity.score,
+                "start": entity.start,
+                "end": entity.end,
+            }
+            for entity in found
+        ],
+    }

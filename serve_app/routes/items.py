@@ -1,0 +1,76 @@
+"""Texts that are answered one by one: a single one as an object, several as a bare list."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from configs.settings import Settings
+from deployments.seam import Problem
+from serve_app.errors import from_problem, item_error
+from serve_app.limits import check_count, text_problem
+from serve_app.routes.services import Asked
+
+R = TypeVar("R")
+
+
+class ItemError(BaseModel):
+    """What stands in a list in the place of an item that failed alone."""
+
+    error: dict[str, str]
+
+
+FIELD = "texts"
+
+
+async def answered(
+    texts: Sequence[str],
+    settings: Settings,
+    ask: Callable[[tuple[str, ...]], Awaitable[Sequence[R | Problem]]],
+) -> list[R | Problem]:
+    """An answer or a problem a text; what the ingress refuses never reaches the model."""
+    check_count(len(texts), settings, FIELD)
+    items: list[Any] = [text_problem(text, settings) for text in texts]
+    good = [index for index, problem in enumerate(items) if problem is None]
+    if good:
+        answers = await ask(tuple(texts[i] for i in good))
+        for index, item in zip(good, answers, strict=True):
+            items[index] = item
+    return items
+
+
+def listed(given: str | list[str]) -> list[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def shown(
+    given: str | list[str],
+    items: Sequence[R | Problem],
+    show: Callable[[str, R], dict[str, Any]],
+    asking: Asked,
+    model: str,
+) -> Response:
+    """One object for one text, whose problem is an error; a bare list for a list of texts."""
+    if isinstance(given, str):
+        return asking.answer(show(given, only(items)), model)
+    entries = [
+        failed(item) if isinstance(item, Problem) else show(text, item)
+        for text, item in zip(given, items, strict=True)
+    ]
+    return asking.bare_list(entries, model)
+
+
+def only(items: Sequence[R | Problem]) -> R:
+    """The answer of a single text. Raises its problem, naming the field it came in."""
+    (item,) = items
+    if isinstance(item, Problem):
+        raise from_problem(Problem(item.kind, item.message, FIELD))
+    return item
+
+
+def failed(problem: Problem) -> dict[str, Any]:
+    """What stands in the place of a text that failed alone."""
+    return item_error(from_problem(problem))

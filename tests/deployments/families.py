@@ -1,0 +1,68 @@
+"""Families over tiny models of random weights, outside Serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertTokenizer
+
+from configs.profile import ModelSpec
+from configs.settings import Settings
+from configs.weights import FolderSource
+from deployments.base import FamilyConfig
+
+MAX_TOKENS = 16
+WORDS = ("this", "example", "is", ".", ",", "@", *"abcdefghij", "sport", "tax", "cat")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PIECES = ("##s", "##ing")
+
+
+def act_as_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``@serve.batch`` asks the replica around it how many requests it lets in."""
+    context = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=2**20))
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
+
+
+def family_of(folder: Path, *tasks: str, **fields: Any) -> FamilyConfig:
+    """A family of one pinned model, ``tiny``, on the CPU."""
+    spec = ModelSpec(
+        name="tiny", tasks=tasks, source=FolderSource(folder=folder), **({"pinned": True} | fields)
+    )
+    settings = Settings(device="cpu", threads=1, hf_cache_dir=folder.parent / "cache")
+    return FamilyConfig("family", (spec,), settings)
+
+
+def tokenizer() -> Any:
+    """BERT's, with a vocabulary of a few words."""
+    words = {word: index for index, word in enumerate((*SPECIAL, *WORDS, *PIECES))}
+    made: Any = BertTokenizer(vocab=words)
+    made.model_max_length = MAX_TOKENS
+    return made
+
+
+def bert_config(*labels: str, **more: Any) -> Any:
+    """Wide weights, so that different texts have clearly different answers."""
+    torch.manual_seed(0)
+    return BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS) + len(PIECES),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=MAX_TOKENS,
+        initializer_range=0.5,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        **more,
+    )
+
+
+def saved(model: Any, folder: Path) -> Path:
+    """``model`` and the tokenizer, as a folder that a family loads."""
+    model.eval().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

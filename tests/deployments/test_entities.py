@@ -1,0 +1,71 @@
+"""Token classification, from texts to spans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertForTokenClassification
+
+from deployments.entities import Entities
+from deployments.seam import Entity, EntityRequest, Problem, Recognised
+from tests.deployments.families import act_as_replica, bert_config, family_of, saved
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TEXTS = ("a cat", "sport and tax is a cat", "e f g h i j " * 8)
+
+
+@pytest.fixture(autouse=True)
+def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    act_as_replica(monkeypatch)
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Entities:
+    """A model that calls a word a CAT when its own embedding says so, whatever stands around."""
+    model = BertForTokenClassification(bert_config("O", "B-CAT"))
+    with torch.no_grad():
+        cat = model.bert.embeddings.word_embeddings.weight[23].clone()
+        for name, parameter in model.named_parameters():
+            if "embeddings.word" not in name and "LayerNorm.weight" not in name:
+                parameter.zero_()
+        model.classifier.weight[1] = cat - cat.mean()
+        model.classifier.bias[0] = 0.8 * float((cat - cat.mean()).norm()) * len(cat) ** 0.5
+    folder = saved(model, tmp_path / "model")
+    return Entities(family_of(folder, "entities"))
+
+
+async def recognised(family: Entities, *texts: str) -> list[tuple[Entity, ...]]:
+    answer = await family.recognise(EntityRequest("tiny", texts))
+    assert isinstance(answer, Recognised)
+    found = [item for item in answer.items if not isinstance(item, Problem)]
+    assert len(found) == len(texts)
+    return found
+
+
+async def test_every_text_gets_its_own_entities(family: Entities) -> None:
+    found = await recognised(family, "a cat", "no such thing", "cat , cat")
+    assert [[(e.label, e.start, e.end) for e in item] for item in found] == [
+        [("CAT", 2, 5)],
+        [],
+        [("CAT", 0, 3), ("CAT", 6, 9)],
+    ]
+    assert 0.5 < found[0][0].score <= 1
+
+
+async def test_a_text_of_many_windows_is_read_to_its_end(family: Entities) -> None:
+    text = "a b c d e f g h i j " * 5 + "cat " + "a b c d e " * 9 + "cat"
+    (found,) = await recognised(family, text)
+    assert [text[e.start : e.end] for e in found] == ["cat", "cat"]
+    assert found[1].end == len(text)
+
+
+async def test_neighbours_change_nothing(family: Entities) -> None:
+    def places(found: tuple[Entity, ...]) -> list[tuple[str, int, int]]:
+        return [(entity.label, entity.start, entity.end) for entity in found]
+
+    together = await recognised(family, *TEXTS)
+    alone = [(await recognised(family, text))[0] for text in TEXTS]
+    assert [places(found) for found in together] == [places(found) for found in alone]

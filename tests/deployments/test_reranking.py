@@ -1,0 +1,77 @@
+"""Reranking by a cross-encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from deployments.reranking import Reranking
+from deployments.seam import Problem, Reranked, RerankRequest
+from tests.deployments.families import act_as_replica, bert_config, family_of, saved, tokenizer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DOCUMENTS = ("a b c", "d", "e f g h", "tax")
+LONG = " ".join("abcdefghij" * 2)
+
+
+@pytest.fixture(autouse=True)
+def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    act_as_replica(monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return saved(BertForSequenceClassification(bert_config("relevance")), tmp_path / "model")
+
+
+@pytest.fixture
+def family(folder: Path) -> Reranking:
+    return Reranking(family_of(folder, "rerank"))
+
+
+async def test_a_score_is_the_models_logit_for_query_and_document(
+    family: Reranking, folder: Path
+) -> None:
+    answer = await family.rerank(RerankRequest("tiny", "sport", DOCUMENTS))
+    assert isinstance(answer, Reranked)
+    model: Any = BertForSequenceClassification.from_pretrained(folder)
+    model.eval()
+    for document, score, tokens in zip(DOCUMENTS, answer.items, answer.tokens, strict=True):
+        features = tokenizer()("sport", document, return_tensors="pt")
+        with torch.inference_mode():
+            expected = float(model(**features).logits[0, 0])
+        assert score == pytest.approx(expected, abs=1e-5)
+        assert tokens == features["input_ids"].shape[1]
+    assert len(set(answer.items)) == len(DOCUMENTS)
+
+
+async def test_a_document_that_is_too_long_fails_alone_unless_cut(family: Reranking) -> None:
+    request = RerankRequest("tiny", "sport", ("a", LONG, "b"))
+    answer = await family.rerank(request)
+    assert isinstance(answer, Reranked)
+    assert [isinstance(item, Problem) for item in answer.items] == [False, True, False]
+    cut = await family.rerank(RerankRequest("tiny", "sport", ("a", LONG, "b"), truncate=True))
+    assert isinstance(cut, Reranked)
+    assert cut.items[0] == pytest.approx(answer.items[0], abs=1e-5)
+    assert isinstance(cut.items[1], float)
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+async def test_a_query_that_is_too_long_is_at_fault_itself(
+    family: Reranking, truncate: bool
+) -> None:
+    answer = await family.rerank(RerankRequest("tiny", LONG, ("a",), truncate))
+    assert isinstance(answer, Problem)
+    assert answer.field == "query"
+
+
+async def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> None:
+    model = BertForSequenceClassification(bert_config("glad", "sad"))
+    folder = saved(model, tmp_path / "two")
+    with pytest.raises(ValueError, match="2 outputs"):
+        Reranking(family_of(folder, "rerank"))

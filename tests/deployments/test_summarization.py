@@ -1,0 +1,148 @@
+"""Sequence-to-sequence summaries, on tiny models of random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from deployments.seam import Problem, Summarised, Summary, SummaryRequest
+from deployments.summarization import Summarization
+from tests.deployments.families import MAX_TOKENS, act_as_replica, family_of, saved, tokenizer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TEXTS = ("a b c", "sport and tax", "e f g h i j a b")
+LONG = " ".join("abcdefghij" * 2)
+SIZES: dict[str, Any] = {
+    "vocab_size": len(tokenizer()),
+    "d_model": 32,
+    "pad_token_id": 0,
+    "eos_token_id": 3,
+    "bos_token_id": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    act_as_replica(monkeypatch)
+
+
+def t5(folder: Path, **config: Any) -> Path:
+    torch.manual_seed(0)
+    sizes = {"d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    made: Any = T5ForConditionalGeneration(T5Config(**(SIZES | sizes | config)))
+    # Random weights say one word for ever: this one is fond of ending, and unsure.
+    torch.nn.init.normal_(made.lm_head.weight, std=2.0)
+    return saved(made, folder)
+
+
+def bart(folder: Path) -> Path:
+    torch.manual_seed(1)
+    layers: dict[str, Any] = {
+        f"{side}_{what}": count
+        for side in ("encoder", "decoder")
+        for what, count in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))
+    }
+    config = BartConfig(
+        **SIZES,
+        **layers,
+        max_position_embeddings=40,
+        decoder_start_token_id=2,
+        init_std=0.5,
+        forced_eos_token_id=None,
+    )
+    made: Any = BartForConditionalGeneration(config)
+    # As checkpoints for summaries come: with beams and lengths of their own.
+    made.generation_config.update(num_beams=4, max_length=9, min_length=7, length_penalty=2.0)
+    made.generation_config.early_stopping = True
+    return saved(made, folder)
+
+
+@pytest.fixture(params=[t5, bart], ids=["t5", "bart"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    made: Path = request.param(tmp_path / "model")
+    return made
+
+
+async def summarised(
+    family: Summarization, *texts: str, most: int = 12, least: int = 0, truncate: bool = False
+) -> list[Summary | Problem]:
+    request = SummaryRequest("r", "tiny", texts, most, least, truncate)
+    answer = await family.summarize(request)
+    assert isinstance(answer, Summarised)
+    return list(answer.items)
+
+
+def greedy(folder: Path, text: str, most: int, least: int) -> list[int]:
+    """The same, token by token, without ``generate``."""
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    features = tokenizer()(text, return_tensors="pt")
+    ids = [model.config.decoder_start_token_id]
+    with torch.inference_mode():
+        while len(ids) <= most and (len(ids) == 1 or ids[-1] != 3):
+            logits = model(
+                input_ids=features["input_ids"],
+                attention_mask=features["attention_mask"],
+                decoder_input_ids=torch.tensor([ids]),
+            ).logits[0, -1]
+            if len(ids) <= least:
+                logits[3] = float("-inf")
+            ids.append(int(logits.argmax()))
+    return ids[1:]
+
+
+@pytest.mark.parametrize(("most", "least"), [(12, 0), (12, 12), (5, 3)])
+async def test_a_summary_is_the_models_greedy_text_within_the_bounds(
+    folder: Path, most: int, least: int
+) -> None:
+    family = Summarization(family_of(folder, "summarize", max_tokens=MAX_TOKENS))
+    made = await summarised(family, *TEXTS, most=most, least=least)
+    for text, summary in zip(TEXTS, made, strict=True):
+        assert isinstance(summary, Summary)
+        expected = greedy(folder, text, most, least)
+        assert summary.text == tokenizer().decode(expected, skip_special_tokens=True).strip()
+        assert summary.tokens == len(expected)
+        assert least <= summary.tokens <= most
+        assert summary.prompt_tokens == len(tokenizer()(text)["input_ids"])
+
+
+async def test_a_text_that_is_too_long_fails_alone_unless_cut(folder: Path) -> None:
+    family = Summarization(family_of(folder, "summarize", max_tokens=MAX_TOKENS))
+    first, bad, last = await summarised(family, TEXTS[0], LONG, TEXTS[1])
+    assert isinstance(bad, Problem)
+    assert f"takes {MAX_TOKENS}" in bad.message
+    (alone,) = await summarised(family, TEXTS[0])
+    assert first == alone
+    assert isinstance(last, Summary)
+    (cut,) = await summarised(family, LONG, truncate=True)
+    assert isinstance(cut, Summary)
+    assert cut.prompt_tokens == MAX_TOKENS
+
+
+async def test_a_summary_longer_than_the_model_can_write_is_refused(tmp_path: Path) -> None:
+    family = Summarization(family_of(bart(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
+    answer = await family.summarize(SummaryRequest("r", "tiny", TEXTS, 41))
+    assert isinstance(answer, Problem)
+    assert answer.field == "max_new_tokens"
+    assert "40" in answer.message
+
+
+async def test_the_words_that_a_checkpoint_wants_before_a_text_are_put_there(
+    tmp_path: Path,
+) -> None:
+    asks = {"task_specific_params": {"summarization": {"prefix": "this is "}}}
+    plain = Summarization(family_of(t5(tmp_path / "plain"), "summarize", max_tokens=MAX_TOKENS))
+    asking = Summarization(
+        family_of(t5(tmp_path / "asks", **asks), "summarize", max_tokens=MAX_TOKENS)
+    )
+    assert await summarised(asking, "a b") == await summarised(plain, "this is a b")
