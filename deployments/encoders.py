@@ -16,6 +16,8 @@ from ray import serve
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig, claim_device, load_options
 from deployments.lane import Lane
+from deployments.lifecycle import Lifecycle
+from deployments.memory import own_weights
 from deployments.residency import Residency
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
@@ -43,17 +45,22 @@ class Encoder(Generic[R]):
         self.lane.close()
 
 
-class EncoderFamily(ABC, Generic[R]):
+class EncoderFamily(Lifecycle["Encoder[R]"], ABC, Generic[R]):
     """A deployment of encoders. A family says how a model is loaded and what an answer is."""
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-        self._residency: Residency[Encoder[R]] = Residency(
-            config.models, self._load, Encoder.close, config.settings.max_memory_gb
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                Encoder.close,
+                config.settings.max_memory_gb,
+                fetch=config.folder,
+            )
         )
-        self._residency.pin()
 
     @abstractmethod
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
@@ -72,6 +79,7 @@ class EncoderFamily(ABC, Generic[R]):
         """Raises when a forward has been running for longer than any may."""
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
+        self._settle()
 
     async def _answers(
         self,
@@ -140,7 +148,9 @@ class EncoderFamily(ABC, Generic[R]):
             folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
         )
         model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-        return tokenizer, model.to(device).eval(), device
+        model = model.to(device).eval()
+        own_weights(model)
+        return tokenizer, model, device
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
 from configs.profile import ModelSpec
@@ -15,6 +15,7 @@ from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_
 from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
+from deployments.lifecycle import Lifecycle
 from deployments.residency import Residency
 from deployments.seam import (
     Burst,
@@ -30,21 +31,29 @@ from deployments.seam import (
 TOKENIZING_THREADS = 2
 
 
-class Generation:
+class Generation(Lifecycle[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
-        self._residency: Residency[Engine] = Residency(
-            config.models, self._load, lambda engine: engine.close(), config.settings.max_memory_gb
-        )
-        self._residency.pin()
+        with _libraries_of(config.models):
+            self._begin(
+                Residency(
+                    config.models,
+                    self._load,
+                    lambda engine: engine.close(),
+                    config.settings.max_memory_gb,
+                    fetch=config.folder,
+                    process=lambda engine: engine.process_id,
+                )
+            )
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
         for resident in self._residency.residents:
             resident.model.check()
+        self._settle()
 
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
         """The whole answer, every choice of it."""
@@ -116,6 +125,27 @@ class Generation:
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
         return open_engine(spec.engine, self._config.folder(spec), settings)
+
+
+@contextmanager
+def _libraries_of(models: Iterable[ModelSpec]) -> Iterator[None]:
+    """Import what models that come on demand will need, beside the block.
+
+    The first of them then loads in the time that its weights take, and what it takes of memory is
+    the model's, not the libraries'.
+    """
+    importing = threading.Thread(target=_import_torch, name="import", daemon=True)
+    if any(model.engine == "torch" for model in models):
+        importing.start()
+    yield
+    if importing.ident is not None:
+        importing.join()
+
+
+def _import_torch() -> None:
+    import transformers.modeling_utils  # noqa: F401
+
+    import deployments.engine.torch_batch  # noqa: F401
 
 
 def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:

@@ -48,6 +48,11 @@ class Engine(Protocol):
         """The most tokens, prompt and new ones together, that one sequence may have."""
         ...
 
+    @property
+    def process_id(self) -> int | None:
+        """The process that decodes, when it is the model's own; its memory is the model's."""
+        ...
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Thread-safe, returns at once.
 
