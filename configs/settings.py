@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048
     max_pairs: PositiveInt = Field(default=8192, description="texts times labels, of zero-shot")
+    max_image_pixels: int = Field(
+        default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
+    )
     topics: Topics = DEFAULT_TOPICS
     cors_origins: tuple[str, ...] = ()
 

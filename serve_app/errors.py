@@ -27,7 +27,7 @@ OPENAI_PREFIX = "/v1/"
 MOST_ERRORS = 20
 MOST_OF_A_NAME = 200
 """An answer never grows with what was wrong with the request."""
-UNION_BRANCHES = frozenset({"str", "constrained-str"})
+UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
 
