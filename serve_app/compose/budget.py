@@ -24,9 +24,10 @@ class Budget:
 
     def take(self, value: Any) -> None:
         """Count ``value``. Raises :class:`PayloadTooLarge` when that is more than is left."""
-        self._left -= weight(value, self._left)
-        if self._left < 0:
+        taken = weight(value, self._left)
+        if taken > self._left:
             raise PayloadTooLarge(f"more than {self.most} bytes would flow between the steps")
+        self._left -= taken
 
 
 def weight(value: Any, enough: int) -> int:
