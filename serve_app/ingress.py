@@ -18,12 +18,13 @@ from serve_app.catalog import Catalog
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import health, models
+from serve_app.routes import graph, health, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
+from serve_app.routes.tasks import tasks_of
 from serve_app.security import BodyLimit
 
-ALWAYS = (health.router, models.router, openai_models.router)
+ALWAYS = (health.router, models.router, graph.router, openai_models.router)
 
 
 def create_app(
@@ -37,8 +38,10 @@ def create_app(
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
     )
+    routers = (*ALWAYS, *routers)
     app.state.services = services
-    for router in (*ALWAYS, *routers):
+    app.state.tasks = tasks_of(routers)
+    for router in routers:
         app.include_router(router)
     errors.install(app)
     # Added last runs first: ids, then CORS, then the edge, then limits.
