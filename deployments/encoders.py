@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,9 @@ from ray import serve
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig, claim_device, load_options
 from deployments.lane import Lane
+from deployments.metrics import signals
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import Sample
 from deployments.residency import Residency
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
@@ -50,8 +53,13 @@ class EncoderFamily(ABC, Generic[R]):
         self._config = config
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        self._meter = Meter(config.ledger, self._gauges)
         self._residency: Residency[Encoder[R]] = Residency(
-            config.models, self._load, Encoder.close, config.settings.max_memory_gb
+            config.models,
+            self._load,
+            Encoder.close,
+            config.settings.max_memory_gb,
+            self._meter.model,
         )
         self._residency.pin()
 
@@ -70,6 +78,7 @@ class EncoderFamily(ABC, Generic[R]):
 
     async def check_health(self) -> None:
         """Raises when a forward has been running for longer than any may."""
+        self._meter.start()
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
 
@@ -144,8 +153,15 @@ class EncoderFamily(ABC, Generic[R]):
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)
-        lane: Lane[TokenizedText, R] = Lane(spec.name, run, len, self._batch)
+        observe = partial(self._meter.batch, spec.name)
+        lane: Lane[TokenizedText, R] = Lane(spec.name, run, len, self._batch, observe)
         return Encoder(tokenizer, spec.max_tokens or max_tokens, lane)
+
+    def _gauges(self) -> Iterator[Sample]:
+        for resident in self._residency.residents:
+            name = resident.spec.name
+            yield signals.MEMORY.of(name, amount=resident.host_bytes)
+            yield signals.WAITING.of(name, amount=resident.model.lane.depth)
 
 
 @dataclass(frozen=True, slots=True)

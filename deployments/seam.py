@@ -218,6 +218,7 @@ class Clustered:
     labels: tuple[int, ...]
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +236,13 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """One entry a text, in order: its labels best first, or why it has none."""
+    """One entry a text, in order: its labels best first, or why it has none.
+
+    ``tokens`` are those that were read, where the model counts any.
+    """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +301,7 @@ class Recognised:
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
