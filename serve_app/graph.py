@@ -29,8 +29,7 @@ def build(args: GraphArgs) -> Application:
     ``serve_config.yaml`` gives a deployment take the place of the profile's.
     """
     profile = load_profile(args.profile)
-    settings = load_settings(profile)
-    settings = settings.model_copy(update={"hf_cache_dir": settings.hf_cache_dir.resolve()})
+    settings = load_settings(profile).located()
     families: dict[str, Any] = {}
     for family in profile.families:
         config = FamilyConfig(
