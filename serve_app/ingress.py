@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +16,7 @@ from configs.settings import Settings
 from serve_app import errors
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
+from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
@@ -36,8 +38,10 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        lifespan=_lifespan,
     )
     app.state.services = services
+    app.state.conversations = Conversations(settings)
     for router in (*ALWAYS, *routers):
         app.include_router(router)
     errors.install(app)
@@ -54,6 +58,12 @@ def create_app(
         )
     app.add_middleware(RequestIds, echo=not under_serve)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.conversations.close()
 
 
 class Ingress:
