@@ -107,7 +107,8 @@ class GenerationRequest:
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
     new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
-    is cut off where prompt and ``max_new_tokens`` would pass the window.
+    is cut off where prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a
+    chat's oldest turns are left out there, never its system message nor its last one.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -127,6 +128,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     choices: int = 1
     truncate: bool = False
+    trim_oldest: bool = False
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
@@ -159,10 +161,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """The tokens that were ready together; one item of a stream. Never empty."""
+    """The tokens that were ready together; one item of a stream. Never empty.
+
+    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ...
+    """
 
     prompt_tokens: int
     tokens: tuple[Token, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +181,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer: ``choices`` in order, each with its own count of tokens."""
+    """A whole answer: ``choices`` in order, each with its own count of tokens.
+
+    ``device`` is as in :class:`Burst`.
+    """
 
     prompt_tokens: int
     choices: tuple[Choice, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +21,7 @@ from serve_app.accounts.books import Books, RemoteLedger, local_books
 from serve_app.accounts.middleware import Accounts
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
+from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
@@ -55,11 +57,13 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        lifespan=_lifespan,
     )
     routers = (*ALWAYS, *routers)
     app.state.services = services
     app.state.tasks = tasks_of(routers)
     app.state.books = books or local_books(services.catalog)
+    app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
     errors.install(app)
@@ -77,6 +81,12 @@ def create_app(
         )
     app.add_middleware(RequestIds, echo=not under_serve)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.conversations.close()
 
 
 class Ingress:
