@@ -116,7 +116,7 @@ def make_captions(folder: Path) -> None:
         value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=wanted[chosen]).loss
         return value
 
-    train(model, loss, len(drawings), steps=2000, batch=64)
+    train(model, loss, len(drawings), steps=1500, batch=64)
     save(model, folder, processor, words)
 
 
@@ -182,6 +182,7 @@ def make_detection(folder: Path) -> None:
         label2id={kind: index for index, kind in enumerate(KINDS)},
     )
     model: Any = YolosForObjectDetection(config)
+    _tell_apart(model.vit.embeddings)
     processor: Any = YolosImageProcessorPil(
         size={"height": SIDE, "width": SIDE}, do_pad=False, format="coco_detection"
     )
@@ -196,6 +197,21 @@ def make_detection(folder: Path) -> None:
 
     train(model, loss, len(drawings), steps=3000, batch=32)
     save(model, folder, processor)
+
+
+def _tell_apart(embeddings: Any) -> None:
+    """Start places as waves of their coordinates, and the tokens that look for objects at random.
+
+    transformers starts all of them at zero: with nothing to tell them apart little is learnt.
+    """
+    places, hidden = SIDE // PATCH, SIZES["hidden_size"]
+    frequencies = torch.pi * 2.0 ** torch.arange(hidden // 4).div(3)
+    angles = (torch.arange(places) + 0.5)[:, None] / places * frequencies
+    waves = torch.cat([angles.sin(), angles.cos()], 1)
+    down, along = waves.repeat_interleave(places, 0), waves.repeat(places, 1)
+    with torch.no_grad():
+        embeddings.position_embeddings[0, 1 : 1 + places**2] = 0.3 * torch.cat([along, down], 1)
+        torch.nn.init.normal_(embeddings.detection_tokens, std=0.5)
 
 
 def _targets(of: Drawing) -> dict[str, torch.Tensor]:
@@ -246,9 +262,9 @@ def train(
     model: Any, loss: Callable[[torch.Tensor], torch.Tensor], items: int, *, steps: int, batch: int
 ) -> None:
     """AdamW with a short warm-up, then the rate falls along a cosine."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.05
+        optimizer, max_lr=1e-3, total_steps=steps, pct_start=0.05
     )
     model.train()
     for step in range(steps):
