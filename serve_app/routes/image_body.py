@@ -40,7 +40,8 @@ def image_body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
         if IMAGE in texts:
             raise ValidationFailed("image belongs in the body.", field=IMAGE)
         fields = await _fields(request, texts)
-        return reader.validated(fields, texts)
+        body: B = reader.validated(fields, texts)
+        return body
 
     return read
 

@@ -50,14 +50,6 @@ class Answered:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a native task came to: one object, or a bare list; and the model that did it."""
-
-    body: dict[str, Any] | list[Any]
-    model: str
-
-
 @dataclass(slots=True)
 class Asked:
     """One native request on its way: its id and when it came."""
