@@ -117,7 +117,10 @@ class Family(Section):
 
 
 class Profile(Section):
+    """What is served. ``nodes`` says whether Serve may put replicas on more than one machine."""
+
     name: str
+    nodes: Literal["one", "many"] = "one"
     settings: dict[str, Any] = {}
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()

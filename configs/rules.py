@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from configs.databases import is_sqlite
 from configs.profile import Family, ModelSpec, Options, Profile
 from configs.settings import Settings
 
@@ -18,12 +19,16 @@ DEFAULTS = {
 }
 """The task that each setting's model has to do."""
 
+CONVERSATIONS = "serve_app.routes.conversations:router"
+"""The router whose routes keep something: the history of conversations."""
+
 
 def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
     problems = [*_names(profile), *_defaults(profile, settings)]
     if "hf_token" in profile.settings:
         problems.append("settings.hf_token: expected in the environment, not in a file")
+    problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
     for family in profile.families:
@@ -54,6 +59,19 @@ def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
         if wanted is not None and wanted not in names:
             known = ", ".join(sorted(names)) or "none"
             yield f"settings.{key}: expected a model that can {task} ({known})"
+
+
+def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
+    served = any(CONVERSATIONS in family.routers for family in profile.families)
+    if served and profile.nodes == "many" and is_sqlite(settings.conversations_database):
+        yield (
+            "settings.conversations_url: expected a PostgreSQL database, since replicas of the "
+            "ingress on several nodes (nodes: many) share no SQLite file"
+        )
+    in_file = str(profile.settings.get("conversations_url", ""))
+    user, _, password = in_file.partition("://")[2].rpartition("@")[0].partition(":")
+    if user and password:
+        yield "settings.conversations_url: expected its password in the environment, not in a file"
 
 
 def _consistent(key: str, options: Options) -> Iterator[str]:

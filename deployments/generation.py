@@ -59,15 +59,16 @@ class Generation:
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
         """The whole answer, every choice of it."""
         tokens: list[list[Token]] = [[] for _ in range(request.choices)]
-        prompt_tokens = 0
+        prompt_tokens, device = 0, ""
         async with aclosing(self._bursts(request)) as bursts:
             async for item in bursts:
                 if isinstance(item, Problem):
                     return item
-                prompt_tokens = item.prompt_tokens
+                prompt_tokens, device = item.prompt_tokens, item.device
                 for token in item.tokens:
                     tokens[token.choice].append(token)
-        return Generated(prompt_tokens, tuple(_choice(of_choice) for of_choice in tokens))
+        choices = tuple(_choice(of_choice) for of_choice in tokens)
+        return Generated(prompt_tokens, choices, device)
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         """Tokens as they come; those that became ready together travel together.
@@ -143,8 +144,10 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     codec, messages = engine.codec, request.messages
     try:
         if messages is not None:
+            room = engine.window - (request.max_new_tokens or 1)
+            if request.trim_oldest:
+                messages = codec.newest(messages, room)
             if request.truncate:
-                room = engine.window - (request.max_new_tokens or 1)
                 messages = codec.shortened(messages, room)
             return codec.encode_chat(messages)
         return codec.encode(request.prompt or "")
@@ -210,7 +213,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(prompt), tokens)
+                yield Burst(len(prompt), tokens, engine.device)
             if problem is not None:
                 yield problem
                 return

@@ -32,8 +32,7 @@ def build(args: GraphArgs) -> Application:
     ``serve_config.yaml`` gives a deployment take the place of the profile's.
     """
     profile = load_profile(args.profile)
-    settings = load_settings(profile)
-    settings = settings.model_copy(update={"hf_cache_dir": settings.hf_cache_dir.resolve()})
+    settings = load_settings(profile).located()
     labels = ledger_config(Catalog(profile, settings))
     ledger = _deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -20,15 +21,23 @@ from serve_app.accounts.books import Books, RemoteLedger, local_books
 from serve_app.accounts.middleware import Accounts
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
+from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import health, metrics, models
+from serve_app.routes import graph, health, metrics, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
+from serve_app.routes.tasks import tasks_of
 from serve_app.security import BodyLimit
 
-ALWAYS = (health.router, metrics.router, models.router, openai_models.router)
+ALWAYS = (
+    health.router,
+    metrics.router,
+    models.router,
+    graph.router,
+    openai_models.router,
+)
 
 
 def create_app(
@@ -48,10 +57,14 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        lifespan=_lifespan,
     )
+    routers = (*ALWAYS, *routers)
     app.state.services = services
+    app.state.tasks = tasks_of(routers)
     app.state.books = books or local_books(services.catalog)
-    for router in (*ALWAYS, *routers):
+    app.state.conversations = Conversations(settings)
+    for router in routers:
         app.include_router(router)
     errors.install(app)
     # Added last runs first: ids, then CORS, then accounts, then the edge, then limits.
@@ -68,6 +81,12 @@ def create_app(
         )
     app.add_middleware(RequestIds, echo=not under_serve)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.conversations.close()
 
 
 class Ingress:
