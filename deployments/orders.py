@@ -23,7 +23,11 @@ class Orders(Protocol):
         """Whether each model is to be loaded (``True``) or not."""
         ...
 
-    def give(self, model: str, loaded: bool) -> None: ...
+    def give(self, model: str, *, loaded: bool) -> None: ...
+
+    def withdraw(self, model: str) -> None:
+        """As if no order had been given."""
+        ...
 
 
 class ClusterOrders:
@@ -40,10 +44,15 @@ class ClusterOrders:
                 found[key.removeprefix(self._prefix).decode()] = value == b"load"
         return found
 
-    def give(self, model: str, loaded: bool) -> None:
+    def give(self, model: str, *, loaded: bool) -> None:
         value = b"load" if loaded else b"unload"
-        key = self._prefix + model.encode()
-        internal_kv._internal_kv_put(key, value, overwrite=True, namespace=NAMESPACE)
+        internal_kv._internal_kv_put(self._key(model), value, overwrite=True, namespace=NAMESPACE)
+
+    def withdraw(self, model: str) -> None:
+        internal_kv._internal_kv_del(self._key(model), namespace=NAMESPACE)
+
+    def _key(self, model: str) -> bytes:
+        return self._prefix + model.encode()
 
 
 class OwnOrders:
@@ -55,8 +64,11 @@ class OwnOrders:
     def all(self) -> dict[str, bool]:
         return dict(self._orders)
 
-    def give(self, model: str, loaded: bool) -> None:
+    def give(self, model: str, *, loaded: bool) -> None:
         self._orders[model] = loaded
+
+    def withdraw(self, model: str) -> None:
+        self._orders.pop(model, None)
 
 
 def orders_here() -> Orders:

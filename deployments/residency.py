@@ -18,6 +18,7 @@ from configs.profile import ModelSpec
 from deployments.backoff import Backoff
 from deployments.base import ModelUnavailable
 from deployments.memory import Footprint, footprint, give_back, process_bytes
+from deployments.metrics.meter import ModelEvent
 from deployments.reasons import reason_of
 from deployments.seam import Holding, Stage
 
@@ -74,7 +75,8 @@ class Residency(Generic[M]):
 
     ``load`` makes a model and ``unload`` ends it. ``fetch`` has its files at hand, for it is told
     apart from loading and their size is known before; ``process`` tells which process a model has
-    of its own, if any.
+    of its own, if any. ``notice`` is told of each request that finds or misses its model, and of
+    each load and unload.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Residency(Generic[M]):
         load: Callable[[ModelSpec], M],
         unload: Callable[[M], None],
         budget_gb: float | None = None,
+        notice: Callable[[ModelEvent, str], None] = lambda event, name: None,
         *,
         fetch: Callable[[ModelSpec], Path] | None = None,
         process: Callable[[M], int | None] = lambda _: None,
@@ -91,6 +94,7 @@ class Residency(Generic[M]):
         self._specs = {spec.name: spec for spec in specs}
         self._load = load
         self._unload = unload
+        self._notice = notice
         self._budget = None if budget_gb is None else int(budget_gb * GIB)
         self._fetch = fetch
         self._process = process
@@ -144,6 +148,7 @@ class Residency(Generic[M]):
         A model that is being unloaded is waited for, and loaded again. Raises
         :class:`ModelUnavailable` when it cannot be loaded; a later request tries again.
         """
+        self._notice("hit" if name in self._residents else "miss", name)
         resident = await self._present(name)
         resident.users += 1
         resident.idle.clear()
@@ -204,6 +209,7 @@ class Residency(Generic[M]):
                 resident = await self._arrival(spec)
             except ModelUnavailable as error:
                 self._backoff.failed(spec.name, error.reason)
+                self._notice("load_failure", spec.name)
                 raise
             finally:
                 self._stages.pop(spec.name, None)
@@ -303,6 +309,7 @@ class Residency(Generic[M]):
         del model
         await self._in_thread(give_back)
         freed = before - footprint()
+        self._notice("unload", resident.spec.name)
         return elsewhere + freed.host + freed.gpu
 
     async def _attempt(self, spec: ModelSpec, step: Callable[[ModelSpec], T]) -> T:
@@ -341,6 +348,7 @@ class Residency(Generic[M]):
         give_back()
         taken, seconds = footprint() - before, time.monotonic() - started
         resident = Resident(spec, model, taken, seconds, self._process(model))
+        self._notice("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, resident.host_bytes / GIB)
         return resident
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from deployments.seam import Burst, GenerationRequest, Problem
 from serve_app.errors import (
     DeadlineExceeded,
     InternalError,
+    ServiceError,
     TooManyRequests,
     Unavailable,
     from_problem,
@@ -88,11 +89,46 @@ class Calls:
             raise from_problem(first, fields)
         return bursts
 
+    async def everywhere(
+        self, family: str, method: str, request: Any, within_s: float
+    ) -> list[Any | ServiceError]:
+        """What every running replica of a family answered, or why it did not within ``within_s``.
+
+        None is woken: of a family that has no replica the list is empty. Never for what a client
+        may ask often, since Serve's bounds on queues do not count here.
+        """
+        deadline = asyncio.get_running_loop().time() + within_s
+        broadcast = self._handles[family].broadcast(method, request)
+        try:
+            async with asyncio.timeout_at(deadline):
+                # Serve's ``results_async`` loses every answer when one replica is late.
+                results = await broadcast._fetch_replica_results_async()
+        except DeploymentUnavailableError:
+            return []
+        except TimeoutError:
+            return [DeadlineExceeded(f"The replicas of {family} could not be reached in time.")]
+        return list(await asyncio.gather(*(_outcome(result, deadline) for result in results)))
+
+
+async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
+    """One replica's answer. A failure is returned: it must not hide what the others say."""
+    try:
+        with _translated(last=True):
+            async with asyncio.timeout_at(deadline):
+                return await result.get_async()
+    except ServiceError as error:
+        result.cancel()
+        return error
+    except asyncio.CancelledError:
+        result.cancel()
+        raise
+
 
 class Bursts:
     """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
 
-    When the replica is lost, another one goes on behind the tokens that have come.
+    When the replica is lost, another one goes on behind the tokens that have come. ``watch`` is
+    told of every burst on its way to the reader.
     """
 
     def __init__(self, method: Any, request: GenerationRequest, deadline: float) -> None:
@@ -102,6 +138,7 @@ class Bursts:
         self._response = method.remote(request)
         self._attempts = ATTEMPTS
         self._first: Burst | None = None
+        self.watch: Callable[[Burst], None] | None = None
 
     async def start(self) -> Burst | Problem:
         """The first item. Raises :class:`ServiceError` when there is none."""
@@ -119,6 +156,8 @@ class Bursts:
             while item is not None:
                 if isinstance(item, Problem):
                     raise from_problem(item)
+                if self.watch is not None:
+                    self.watch(item)
                 yield item
                 item = await self._next()
         finally:

@@ -53,6 +53,11 @@ class Engine(Protocol):
         """The process that decodes, when it is the model's own; its memory is the model's."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it decodes, as torch names devices."""
+        ...
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Thread-safe, returns at once.
 

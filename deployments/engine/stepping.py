@@ -55,6 +55,10 @@ class SteppingEngine(ABC):
     def process_id(self) -> int | None:
         return None
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def submit(self, sequence: Sequence) -> None:
         prompt, new = len(sequence.prompt_ids), sequence.max_new_tokens
         if prompt == 0 or new < 1 or prompt + new > self._window:
@@ -192,6 +196,7 @@ class SteppingEngine(ABC):
                     return
                 sequence = self._waiting.popleft()
                 self._active.append(sequence)
+            sequence.seated()
             self._enter(sequence)
 
     def _end(self, reason: str) -> None:

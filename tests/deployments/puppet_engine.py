@@ -39,6 +39,10 @@ class PuppetEngine:
     def process_id(self) -> int | None:
         return None
 
+    @property
+    def device(self) -> str:
+        return "puppet:0"
+
     def submit(self, sequence: Sequence) -> None:
         if self.stopped is not None or self._taken == self.refuses_after:
             raise EngineStopped(self.stopped or "enough")
