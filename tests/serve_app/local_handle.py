@@ -11,7 +11,11 @@ from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 from typing import Any
 
 from ray.serve._private.common import DeploymentID
-from ray.serve.exceptions import DeploymentUnavailableError, RequestCancelledError
+from ray.serve.exceptions import (
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
 
 from deployments.seam import Holding, ReplicaReport
 
@@ -89,7 +93,7 @@ class LocalHandle:
         return LocalHandle(self._family, stream=stream)
 
     def broadcast(self, method: str, request: Any) -> LocalBroadcast:
-        return LocalBroadcast([getattr(replica, method) for replica in self._replicas], request)
+        return LocalBroadcast([getattr(each, method, _missing) for each in self._replicas], request)
 
     def __getattr__(self, method: str) -> LocalMethod:
         return LocalMethod(getattr(self._family, method), self._stream)
@@ -103,6 +107,10 @@ class LocalMethod:
     def remote(self, request: Any) -> LocalResponse | LocalStream:
         called = self._method(request)
         return LocalStream(called) if self._stream else LocalResponse(called)
+
+
+async def _missing(request: Any) -> Any:
+    raise RayServeException("Tried to call a method that does not exist.")
 
 
 class LocalBroadcast:
