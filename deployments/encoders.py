@@ -102,7 +102,7 @@ class EncoderFamily(LaneFamily[Encoder[R]], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)
-        lane: Lane[TokenizedText, R] = Lane(spec.name, run, len, self._batch)
+        lane: Lane[TokenizedText, R] = self._lane(spec.name, run, len)
         return Encoder(tokenizer, spec.max_tokens or max_tokens, lane)
 
 

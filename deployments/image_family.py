@@ -108,7 +108,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> ImageModel[R]:
         reader = self.load(self._config.folder(spec), spec)
-        lane: Lane[Seen, R] = Lane(spec.name, _Run(reader), lambda seen: seen.pixels, self._batch)
+        lane: Lane[Seen, R] = self._lane(spec.name, _Run(reader), lambda seen: seen.pixels)
         return ImageModel(reader, lane)
 
 

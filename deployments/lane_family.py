@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,9 @@ from ray import serve
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
+from deployments.metrics import signals
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import Sample
 from deployments.residency import Residency
 from deployments.seam import Problem
 
@@ -51,14 +54,19 @@ class LaneFamily(ABC, Generic[M]):
         self._config = config
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._meter = Meter(config.ledger, self._gauges)
         self._residency: Residency[M] = Residency(
-            config.models, self._load, _close, config.settings.max_memory_gb
+            config.models,
+            self._load,
+            _close,
+            config.settings.max_memory_gb,
+            self._meter.model,
         )
         self._residency.pin()
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:
-        """The model, ready to answer; its lane takes ``self._batch`` items at most."""
+        """The model, ready to answer, behind a lane that :meth:`_lane` made."""
 
     def reconfigure(self, live: Mapping[str, Any]) -> None:
         """Batch size and wait, changed on a running replica by Serve's ``user_config``."""
@@ -71,8 +79,18 @@ class LaneFamily(ABC, Generic[M]):
 
     async def check_health(self) -> None:
         """Raises when a forward has been running for longer than any may."""
+        self._meter.start()
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
+
+    def _lane(
+        self,
+        name: str,
+        run: Callable[[Sequence[Any]], Sequence[Any]],
+        size: Callable[[Any], int],
+    ) -> Lane[Any, Any]:
+        """The lane to the model ``name``, of this family's batch size; its batches are metered."""
+        return Lane(name, run, size, self._batch, partial(self._meter.batch, name))
 
     async def _through(self, lane: Lane[Any, Any], items: list[Any]) -> list[Any]:
         """One answer an item, in order; when the asker is cancelled, its items leave the queue."""
@@ -92,6 +110,12 @@ class LaneFamily(ABC, Generic[M]):
     async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]]]:
         """Admission only: the futures come back at once, the batch is formed behind them."""
         return [job.lane.admit(job.items) for job in jobs]
+
+    def _gauges(self) -> Iterator[Sample]:
+        for resident in self._residency.residents:
+            name = resident.spec.name
+            yield signals.MEMORY.of(name, amount=resident.host_bytes)
+            yield signals.WAITING.of(name, amount=resident.model.lane.depth)
 
 
 def _close(model: Laned) -> None:
