@@ -20,7 +20,7 @@ class Purpose(NamedTuple):
 PURPOSES = {
     f"{NATIVE}generate": Purpose("generate"),
     f"{NATIVE}generate/stream": Purpose("generate"),
-    f"{NATIVE}query": Purpose("generate"),
+    f"{NATIVE}query": Purpose("chat"),
     f"{NATIVE}embeddings": Purpose("embed"),
     f"{NATIVE}similarity": Purpose("embed"),
     f"{NATIVE}search": Purpose("embed"),
