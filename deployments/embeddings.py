@@ -13,6 +13,7 @@ import numpy as np
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.encoders import EncoderFamily
+from deployments.memory import own_weights
 from deployments.seam import (
     Clustered,
     ClusterRequest,
@@ -70,6 +71,7 @@ class Embeddings(EncoderFamily[Vectors]):
             trust_remote_code=options.pop("trust_remote_code"),
             model_kwargs=options,
         ).eval()
+        own_weights(model)
         # Whether vectors are normalised is for the request to say, not for the checkpoint.
         modules = [module for module in model if not isinstance(module, Normalize)]
 

@@ -15,6 +15,7 @@ from ray import serve
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
+from deployments.lifecycle import Lifecycle
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -47,7 +48,7 @@ class Job:
     items: list[Any]
 
 
-class LaneFamily(ABC, Generic[M]):
+class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     """A deployment whose models answer in batches. A family says how a model is loaded."""
 
     def __init__(self, config: FamilyConfig) -> None:
@@ -55,14 +56,16 @@ class LaneFamily(ABC, Generic[M]):
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
-        self._residency: Residency[M] = Residency(
-            config.models,
-            self._load,
-            _close,
-            config.settings.max_memory_gb,
-            self._meter.model,
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                _close,
+                config.settings.max_memory_gb,
+                self._meter.model,
+                fetch=config.folder,
+            )
         )
-        self._residency.pin()
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:
@@ -82,6 +85,7 @@ class LaneFamily(ABC, Generic[M]):
         self._meter.start()
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
+        self._settle()
 
     def _lane(
         self,

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 ProblemKind: TypeAlias = Literal["validation", "not_found", "unavailable", "timeout", "internal"]
+Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -423,8 +424,52 @@ class Detected:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaLoad:
-    """What one replica holds at a moment; figures are of the engine, not estimates."""
+class ModelOrder:
+    """Load or unload ``model``, giving up after ``within_s`` seconds."""
 
-    models: tuple[str, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    model: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CudaMemory:
+    """Bytes on one replica's GPU, as PyTorch counts them."""
+
+    allocated: int = 0
+    cached: int = 0
+    max_allocated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One model of a replica, in memory (``warm``) or on its way there.
+
+    Bytes are measured: what loading it added to the replica's process, and what a process of the
+    model's own takes now. ``seconds`` is how long loading took.
+    """
+
+    model: str
+    stage: Stage
+    host_bytes: int = 0
+    gpu_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReport:
+    """What one replica holds at a moment."""
+
+    replica: str
+    node: str
+    holdings: tuple[Holding, ...]
+    cuda: CudaMemory = field(default_factory=CudaMemory)
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A replica no longer holds a model; ``freed_bytes`` is by how much its memory fell."""
+
+    replica: str
+    node: str
+    freed_bytes: int
+    seconds: float

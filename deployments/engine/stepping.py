@@ -52,6 +52,10 @@ class SteppingEngine(ABC):
         return self._window
 
     @property
+    def process_id(self) -> int | None:
+        return None
+
+    @property
     def device(self) -> str:
         return "cpu"
 

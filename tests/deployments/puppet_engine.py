@@ -36,6 +36,10 @@ class PuppetEngine:
         return self._window
 
     @property
+    def process_id(self) -> int | None:
+        return None
+
+    @property
     def device(self) -> str:
         return "puppet:0"
 

@@ -122,7 +122,7 @@ async def test_a_folder_of_pickles_is_not_loaded(configured: Configured, tmp_pat
     family = Classification(configured(folder, pinned=False))
     answer = await family.classify(ClassificationRequest("tiny", TEXTS))
     assert isinstance(answer, Problem)
-    assert "NoSafeWeights" in answer.message
+    assert "no safetensors" in answer.message
 
 
 @pytest.mark.parametrize("make", [tiny.classifier, tiny.roberta])
