@@ -47,9 +47,16 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("graph") / "up.log"
     launcher = Path(sys.executable).with_name("prsm-serve")
+    settings = {
+        "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
+        "PRSM_HF_CONVERSATION_LEASE_S": "6",  # what a killed replica held is free that much later
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(launcher), "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT
+            [str(launcher), "up", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
         )
     try:
         url = f"http://127.0.0.1:{port}"
