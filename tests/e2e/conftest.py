@@ -49,6 +49,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     launcher = Path(sys.executable).with_name("prsm-serve")
     settings = {
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
+        "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
         "PRSM_HF_CONVERSATION_LEASE_S": "6",  # what a killed replica held is free that much later
     }
     with log.open("wb") as output:

@@ -125,11 +125,3 @@ def test_users_are_listed_in_pages_and_for_their_key_alone(talk: httpx.Client) -
     assert talk.get(CONVERSATIONS, headers=stranger).json()["user_ids"] == []
     assert talk.get(f"{CONVERSATIONS}/b", headers=stranger).json()["history"] == []
     assert talk.get(CONVERSATIONS, params={"cursor": "x"}).status_code == 400
-
-
-def test_a_history_longer_than_the_window_is_trimmed_not_refused(talk: httpx.Client) -> None:
-    """Each message fits the window of 8,192 tokens with its answer, but no two of them do."""
-    for number in (1, 2):
-        answer = say(talk, "word " * 4200 + f"Say {number}.")
-        assert 4200 < answer["usage"]["prompt_tokens"] < 2 * 4200
-    assert len(history(talk)) == 2

@@ -70,11 +70,11 @@ def test_its_embedding_of_one_string_is_a_vector(node: httpx.Client) -> None:
 
 def test_its_query_is_answered(node: httpx.Client) -> None:
     body = {
-        "prompt": "Where is the meeting?",
+        "prompt": "In which city does Ada live?",
         "user_id": "node-1",
         "max_tokens": 40,
         "temperature": 0.0,
-        "context": {"meeting": "on Monday at nine, in Berlin"},
+        "context": {"name": "Ada", "city": "Berlin"},
     }
     answer = sent(node, f"{NATIVE}/query", body)
     assert answer["query_id"].startswith("hf_node-1_")
