@@ -30,6 +30,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
         problems.append("settings.hf_token: expected in the environment, not in a file")
     problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
+    problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
     for family in profile.families:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
@@ -96,6 +97,17 @@ def _consistent(key: str, options: Options) -> Iterator[str]:
     gpus = options.ray_actor_options.num_gpus
     if gpus > 1 and gpus != int(gpus):
         yield f"{key}.ray_actor_options.num_gpus: expected a fraction up to 1 or a whole number"
+
+
+def _single(ledger: Options) -> Iterator[str]:
+    """Two ledgers would each know a part."""
+    scaling = ledger.autoscaling_config
+    for key, count in (
+        ("min_replicas", scaling.min_replicas),
+        ("max_replicas", scaling.max_replicas),
+    ):
+        if count != 1:
+            yield f"ledger.autoscaling_config.{key}: expected 1"
 
 
 def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:

@@ -64,7 +64,17 @@ class Settings(BaseSettings):
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048
     max_pairs: PositiveInt = Field(default=8192, description="texts times labels, of zero-shot")
+    max_image_pixels: int = Field(
+        default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
+    )
     topics: Topics = DEFAULT_TOPICS
+    max_graph_steps: int = Field(default=32, ge=1, le=1024)
+    max_graph_bytes: PositiveInt = Field(
+        default=64 * MIB, description="that flow between the steps of one graph request"
+    )
+    max_graph_depth: PositiveInt = Field(default=16, description="names in one reference")
+    max_graph_concurrency: PositiveInt = Field(default=8, description="steps at the same time")
+    graph_timeout_s: PositiveFloat = 300.0
     cors_origins: tuple[str, ...] = ()
 
     answer_max_new_tokens: PositiveInt = Field(

@@ -192,6 +192,7 @@ class SteppingEngine(ABC):
                     return
                 sequence = self._waiting.popleft()
                 self._active.append(sequence)
+            sequence.seated()
             self._enter(sequence)
 
     def _end(self, reason: str) -> None:
