@@ -183,7 +183,7 @@ def make_detection(folder: Path) -> None:
     processor: Any = YolosImageProcessorPil(
         size={"height": SIDE, "width": SIDE}, do_pad=False, format="coco_detection"
     )
-    drawings = [d for shapes in (1, 2) for d in drawn(DRAWINGS // 2, shapes)]
+    drawings = [*drawn(DRAWINGS, shapes=1), *drawn(DRAWINGS // 4, shapes=2)]
     pixels = torch.cat([processor(d.image, return_tensors="pt")["pixel_values"] for d in drawings])
     labels = [_targets(d) for d in drawings]
 
@@ -192,7 +192,7 @@ def make_detection(folder: Path) -> None:
         value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=targets).loss
         return value
 
-    train(model, loss, len(drawings), steps=2500, batch=24)
+    train(model, loss, len(drawings), steps=6000, batch=24)
     save(model, folder, processor)
 
 
