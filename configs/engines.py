@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 Engine: TypeAlias = Literal["torch", "openvino"]
 
-NOT_YET = frozenset({"response_format", "tools"})
-"""What no engine here can do: constrained decoding, and parsing calls of tools."""
+NOT_YET = frozenset({"response_format", "regex", "tools"})
+"""What no engine here can do: constrained decoding (to JSON, to an expression), calls of tools."""
 
 UNSUPPORTED: dict[Engine, frozenset[str]] = {
     "torch": NOT_YET,

@@ -64,20 +64,51 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model asks for; ``arguments`` is a JSON object as text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """One turn. ``tool_calls`` are an assistant's, ``tool_call_id`` says what a tool answers."""
+
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What the new text has to be, from its first character to its last.
+
+    ``json`` is any JSON object and has no ``source``; ``json_schema`` is an instance of the schema
+    that ``source`` is, as JSON; ``regex`` a match of the whole expression. ``before`` and ``after``
+    are literal text around that. A text that is cut off by its bounds is the beginning of one.
+    """
+
+    kind: Literal["json", "json_schema", "regex"]
+    source: str = ""
+    before: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One prompt or one chat, and the bounds of what may follow it.
 
-    Exactly one of ``prompt`` and ``messages`` is given. ``max_new_tokens`` bounds the new tokens,
+    Exactly one of ``prompt``, ``prompt_ids`` (tokens, taken as they are) and ``messages`` is given.
+    ``tools`` are shown to the chat template: each the JSON of one of OpenAI's tool objects.
+    ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
     new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
-    is cut off where prompt and ``max_new_tokens`` would pass the window.
+    is cut off where prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a
+    chat's oldest turns are left out there, never its system message nor its last one.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -86,7 +117,10 @@ class GenerationRequest:
     request_id: str
     model: str
     prompt: str | None = None
+    prompt_ids: tuple[int, ...] | None = None
     messages: tuple[ChatMessage, ...] | None = None
+    tools: tuple[str, ...] = ()
+    grammar: Grammar | None = None
     max_new_tokens: int | None = None
     min_new_tokens: int = 0
     max_length: int | None = None
@@ -94,6 +128,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     choices: int = 1
     truncate: bool = False
+    trim_oldest: bool = False
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
@@ -126,10 +161,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """The tokens that were ready together; one item of a stream. Never empty."""
+    """The tokens that were ready together; one item of a stream. Never empty.
+
+    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ...
+    """
 
     prompt_tokens: int
     tokens: tuple[Token, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +181,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer: ``choices`` in order, each with its own count of tokens."""
+    """A whole answer: ``choices`` in order, each with its own count of tokens.
+
+    ``device`` is as in :class:`Burst`.
+    """
 
     prompt_tokens: int
     choices: tuple[Choice, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +228,7 @@ class Clustered:
     labels: tuple[int, ...]
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +246,13 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """One entry a text, in order: its labels best first, or why it has none."""
+    """One entry a text, in order: its labels best first, or why it has none.
+
+    ``tokens`` are those that were read, where the model counts any.
+    """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +311,7 @@ class Recognised:
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

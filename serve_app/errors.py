@@ -27,7 +27,7 @@ OPENAI_PREFIX = "/v1/"
 MOST_ERRORS = 20
 MOST_OF_A_NAME = 200
 """An answer never grows with what was wrong with the request."""
-UNION_BRANCHES = frozenset({"str", "constrained-str"})
+UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
 
@@ -137,6 +137,25 @@ class DeadlineExceeded(ServiceError):
     status = 504
     error_type = "timeout"
     code = "timeout"
+
+
+def error_type_of(status: int) -> str:
+    """What the envelope calls an answer of this status."""
+    return ERROR_TYPES.get(status, ServiceError.error_type)
+
+
+ERROR_TYPES = {
+    400: ValidationFailed.error_type,
+    401: "authentication_error",
+    403: "authorization_error",
+    404: NotFound.error_type,
+    405: MethodNotAllowed.error_type,
+    413: PayloadTooLarge.error_type,
+    415: UnsupportedMediaType.error_type,
+    429: TooManyRequests.error_type,
+    503: Unavailable.error_type,
+    504: DeadlineExceeded.error_type,
+}
 
 
 def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> ServiceError:

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_core import InitErrorDetails
 
@@ -53,6 +54,12 @@ Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)
 Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
 Texts: TypeAlias = str | TextList
+
+ImageSent: TypeAlias = Annotated[
+    str | bytes,
+    WithJsonSchema({"type": "string", "description": "an image: a data: URI, or bare base64"}),
+]
+"""Text from JSON, a file's bytes from a form; ``images.received`` makes checked bytes of both."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]

@@ -129,7 +129,7 @@ async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[b
         prompt_tokens = burst.prompt_tokens
         texts += [token.text for token in burst.tokens]
         reason = burst.tokens[-1].finish_reason or reason
-        yield b"".join(_token(token) for token in burst.tokens)
+        yield b"".join(token_event(token) for token in burst.tokens)
     whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
     yield event("result", asking.whole(whole, model))
 
@@ -141,7 +141,8 @@ def failure(error: ServiceError, request_id: str) -> bytes:
     )
 
 
-def _token(token: Token) -> bytes:
+def token_event(token: Token) -> bytes:
+    """One token of a native stream."""
     return event(
         "token",
         {
