@@ -28,6 +28,8 @@ from deployments.texts import TokenizedText, pad
 class Embeddings(EncoderFamily[Vectors]):
     """The deployment of the embeddings family."""
 
+    libraries = ("sentence_transformers",)
+
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
         super().__init__(config)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import replace
 
 from configs.profile import ModelSpec
@@ -17,6 +17,7 @@ from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
 from deployments.lifecycle import Lifecycle
+from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -42,18 +43,19 @@ class Generation(Lifecycle[Engine]):
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
-        with _libraries_of(config.models):
-            self._begin(
-                Residency(
-                    config.models,
-                    self._load,
-                    lambda engine: engine.close(),
-                    config.settings.max_memory_gb,
-                    self._meter.model,
-                    fetch=config.folder,
-                    process=lambda engine: engine.process_id,
-                )
+        if any(model.engine == "torch" for model in config.models):
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                lambda engine: engine.close(),
+                config.settings.max_memory_gb,
+                self._meter.model,
+                fetch=config.folder,
+                process=lambda engine: engine.process_id,
             )
+        )
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
@@ -144,27 +146,6 @@ class Generation(Lifecycle[Engine]):
             yield signals.WAITING.of(name, amount=load.waiting)
             if load.kv_usage is not None:
                 yield signals.KV_USAGE.of(name, amount=load.kv_usage)
-
-
-@contextmanager
-def _libraries_of(models: Iterable[ModelSpec]) -> Iterator[None]:
-    """Import what models that come on demand will need, beside the block.
-
-    The first of them then loads in the time that its weights take, and what it takes of memory is
-    the model's, not the libraries'.
-    """
-    importing = threading.Thread(target=_import_torch, name="import", daemon=True)
-    if any(model.engine == "torch" for model in models):
-        importing.start()
-    yield
-    if importing.ident is not None:
-        importing.join()
-
-
-def _import_torch() -> None:
-    import transformers.modeling_utils  # noqa: F401
-
-    import deployments.engine.torch_batch  # noqa: F401
 
 
 def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:

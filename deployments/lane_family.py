@@ -16,6 +16,7 @@ from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
 from deployments.lifecycle import Lifecycle
+from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -49,13 +50,19 @@ class Job:
 
 
 class LaneFamily(Lifecycle[M], ABC, Generic[M]):
-    """A deployment whose models answer in batches. A family says how a model is loaded."""
+    """A deployment whose models answer in batches. A family says how a model is loaded.
+
+    ``libraries`` are imported before any model is: their memory is not the first model's.
+    """
+
+    libraries: tuple[str, ...] = ("transformers.modeling_utils",)
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
+        import_libraries(*self.libraries)
         self._begin(
             Residency(
                 config.models,

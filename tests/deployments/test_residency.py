@@ -262,33 +262,6 @@ async def test_a_failed_request_gives_its_model_back(store: Storehouse) -> None:
     assert store.unloaded == ["one"]
 
 
-async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> None:
-    noticed: Counter[tuple[str, str]] = Counter()
-    specs = [*store.residency("pin", "one", "two")._specs.values()]
-    residency = Residency(
-        specs, store.load, store.unload, 2, lambda event, name: noticed.update([(event, name)])
-    )
-    residency.pin()
-    await used(residency, "pin")
-    await used(residency, "one")
-    await used(residency, "one")
-    await used(residency, "two")
-    store.broken = {"one"}
-    with pytest.raises(ModelUnavailable):
-        await used(residency, "one")
-    assert noticed == {
-        ("load", "pin"): 1,
-        ("hit", "pin"): 1,
-        ("miss", "one"): 2,
-        ("load", "one"): 1,
-        ("hit", "one"): 1,
-        ("miss", "two"): 1,
-        ("load", "two"): 1,
-        ("unload", "one"): 1,
-        ("load_failure", "one"): 1,
-    }
-
-
 async def test_a_model_that_just_failed_is_not_loaded_again_by_each_request(
     store: Storehouse,
 ) -> None:
@@ -522,3 +495,30 @@ async def test_nothing_refers_to_a_model_that_was_unloaded() -> None:
         del model
     await residency.unload("one", PATIENCE_S)
     assert seen() is None
+
+
+async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> None:
+    noticed: Counter[tuple[str, str]] = Counter()
+    specs = [*store.residency("pin", "one", "two")._specs.values()]
+    residency = Residency(
+        specs, store.load, store.unload, 2, lambda event, name: noticed.update([(event, name)])
+    )
+    residency.pin()
+    await used(residency, "pin")
+    await used(residency, "one")
+    await used(residency, "one")
+    await used(residency, "two")
+    store.broken = {"one"}
+    with pytest.raises(ModelUnavailable):
+        await used(residency, "one")
+    assert noticed == {
+        ("load", "pin"): 1,
+        ("hit", "pin"): 1,
+        ("miss", "one"): 2,
+        ("load", "one"): 1,
+        ("hit", "one"): 1,
+        ("miss", "two"): 1,
+        ("load", "two"): 1,
+        ("unload", "one"): 1,
+        ("load_failure", "one"): 1,
+    }
