@@ -31,7 +31,7 @@ from serve_app.fields import (
     example,
 )
 from serve_app.limits import check_prompt, check_window
-from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
 from serve_app.streams import EVENT_STREAM, EventStream, ending, event
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
@@ -82,16 +82,22 @@ class GeneratedText(Answer):
 
 
 @router.post("/generate", summary="Continue a prompt", response_model=GeneratedText)
-async def generate(body: GenerateBody, served: Served, asking: Asking) -> Response:
+async def generate_route(body: GenerateBody, served: Served, asking: Asking) -> Response:
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
         return await _stream(body, served, asking)
+    return asking.respond(await generate(body, served, asking))
+
+
+async def generate(body: GenerateBody, served: Services, asking: Asked) -> Answered:
+    if body.stream:
+        raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
     card, request = _request(body, served, asking)
     generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
-    return asking.answer(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
+    return Answered(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
 @router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENT_STREAM)

@@ -19,7 +19,7 @@ from serve_app.fields import Answer, Body, ModelName, Text, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate, check_text
 from serve_app.routes.items import ItemError
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
+from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["reranking"], route_class=JsonRoute)
 
@@ -72,12 +72,16 @@ class Ranking:
 
 
 @router.post("/rerank", summary="Documents by relevance to a query", response_model=RerankAnswer)
-async def rerank(body: RerankBody, served: Served, asking: Asking) -> Response:
+async def rerank_route(body: RerankBody, served: Served, asking: Asking) -> Response:
     """The ``top_k`` documents, best first, with their places in the request.
 
     A score is from 0 to 1, unless ``raw_scores``. Documents that could not be scored follow the
     others, each with its ``index`` and ``error``.
     """
+    return asking.respond(await rerank(body, served, asking))
+
+
+async def rerank(body: RerankBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     ranking = await ranked(body.query, body.documents, card, served, truncate=body.truncate)
     results: list[dict[str, Any]] = [
@@ -92,7 +96,7 @@ async def rerank(body: RerankBody, served: Served, asking: Asking) -> Response:
         {"index": index, **item_error(from_problem(problem))}
         for index, problem in sorted(ranking.problems.items())
     ]
-    return asking.answer({"results": results}, card.name)
+    return Answered({"results": results}, card.name)
 
 
 async def ranked(

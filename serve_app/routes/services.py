@@ -35,6 +35,14 @@ def services_of(request: Request) -> Services:
     return services
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a native task came to: one object, or a bare list; and the model that did it."""
+
+    body: dict[str, Any] | list[Any]
+    model: str
+
+
 @dataclass(slots=True)
 class Asked:
     """One native request on its way: its id and when it came."""
@@ -50,6 +58,12 @@ class Asked:
             "request_id": self.request_id,
             "execution_time": round(time.perf_counter() - self.started, 6),
         }
+
+    def respond(self, answered: Answered) -> Response:
+        """A task's outcome as the response of its own route."""
+        if isinstance(answered.body, list):
+            return self.bare_list(answered.body, answered.model)
+        return self.answer(answered.body, answered.model)
 
     def answer(self, body: dict[str, Any], model: str | None = None) -> Response:
         return json_response(self.whole(body, model))

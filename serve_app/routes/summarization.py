@@ -18,7 +18,7 @@ from serve_app.limits import check_window
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.generation import usage
 from serve_app.routes.items import ItemError, answered, failed, listed, only
-from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["summarization"], route_class=JsonRoute)
 
@@ -68,8 +68,12 @@ class SummariesAnswer(Answer):
 @router.post(
     "/summarize", summary="Texts made short", response_model=SummaryAnswer | SummariesAnswer
 )
-async def summarize(body: SummarizeBody, served: Served, asking: Asking) -> Response:
+async def summarize_route(body: SummarizeBody, served: Served, asking: Asking) -> Response:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
+    return asking.respond(await summarize(body, served, asking))
+
+
+async def summarize(body: SummarizeBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_window(body.max_length, card, "max_length")
     items = await _summaries(body, card, served, asking)
@@ -80,7 +84,7 @@ async def summarize(body: SummarizeBody, served: Served, asking: Asking) -> Resp
         answer = {"summary": only(items).text}
     else:
         answer = {"summaries": [_in_list(item) for item in items]}
-    return asking.answer({**answer, "usage": counts}, card.name)
+    return Answered({**answer, "usage": counts}, card.name)
 
 
 async def _summaries(
