@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from deployments.seam import (
     Classified,
     LabelScore,
     Problem,
+    ScoreFunction,
     ZeroShotRequest,
 )
 from deployments.texts import TokenizedText, pad, token_limit
 from deployments.zero_shot import (
+    Scores,
     chances_of_nli,
     entailment_columns,
     nli_pairs,
@@ -33,6 +35,11 @@ from deployments.zero_shot import (
 
 AUTO_CLASS = "AutoModelForSequenceClassification"
 ZERO_SHOT = "zero_shot"
+SCORES: dict[ScoreFunction, Callable[[Scores], Scores]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +61,10 @@ class Logits:
     head: Head
     values: npt.NDArray[np.float64]
 
-    def ranked(self) -> tuple[LabelScore, ...]:
+    def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
         """Softmax over classes, or a sigmoid a class for models trained on several a text."""
-        chances = sigmoid(self.values) if self.head.several else softmax(self.values)
-        return ranked(self.head.names, chances)
+        chosen = scores or ("sigmoid" if self.head.several else "softmax")
+        return ranked(self.head.names, SCORES[chosen](self.values))
 
 
 class Classification(EncoderFamily[Logits]):
@@ -70,7 +77,9 @@ class Classification(EncoderFamily[Logits]):
                 answers, _ = await self._answers(encoder, request.texts, truncate=request.truncate)
         except ModelUnavailable as error:
             return error.problem
-        return Classified(tuple(a if isinstance(a, Problem) else a.ranked() for a in answers))
+        return Classified(
+            tuple(a if isinstance(a, Problem) else a.ranked(request.scores) for a in answers)
+        )
 
     async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:
         """Every given label of every text, best first, by how far the text entails it."""

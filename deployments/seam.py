@@ -106,7 +106,8 @@ class GenerationRequest:
     ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
+    new ones; a stop string still ends the text. Of a prompt only the last ``keep_last`` tokens are
+    read, where that is given. With ``truncate`` the end of a chat's last message
     is cut off where prompt and ``max_new_tokens`` would pass the window.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
@@ -127,17 +128,23 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     choices: int = 1
     truncate: bool = False
+    keep_last: int | None = None
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Natural-log probability of the chosen token and of the most likely alternatives."""
+    """Natural-log probability of the chosen token and of the most likely alternatives.
+
+    ``top_ids`` are the alternatives' token ids, ``top_special`` those of them without a text.
+    """
 
     text: str
     logprob: float
     raw: bytes
     top: tuple[tuple[str, float, bytes], ...] = ()
+    top_ids: tuple[int, ...] = ()
+    top_special: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,8 @@ class Token:
 
     ``text`` is what this token adds to the text and never splits a character: a token that
     completes none, or that may begin a stop string, adds nothing yet. The last token of a choice
-    carries its ``finish_reason``.
+    carries its ``finish_reason``, and the ``stop_string`` that ended the text, which is not part of
+    it. A ``special`` token is one of the model's own marks, such as its end of sequence.
     """
 
     choice: int
@@ -155,6 +163,8 @@ class Token:
     text: str
     finish_reason: FinishReason | None = None
     logprob: TokenLogprob | None = None
+    special: bool = False
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,7 @@ class Choice:
     finish_reason: FinishReason
     tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +194,10 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request."""
+    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request.
+
+    ``prompt_name`` is one of the prompts that the model was published with: it goes before each.
+    """
 
     model: str
     texts: tuple[str, ...]
@@ -191,6 +205,7 @@ class EmbeddingRequest:
     truncate: bool = False
     batch_size: int | None = None
     dimensions: int | None = None
+    prompt_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +235,17 @@ class Clustered:
     problems: Mapping[int, Problem] = field(default_factory=dict)
 
 
+ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class ClassificationRequest:
+    """``scores`` makes scores of the model's logits; ``None`` is what the model was trained for."""
+
     model: str
     texts: tuple[str, ...]
     truncate: bool = False
+    scores: ScoreFunction | None = None
 
 
 @dataclass(frozen=True, slots=True)

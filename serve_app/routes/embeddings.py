@@ -208,6 +208,7 @@ async def embed(
     batch_size: int | None = None,
     dimensions: int | None = None,
     fields: Mapping[str, str] = FIELDS,
+    prompt_name: str | None = None,
 ) -> Embedded:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
@@ -217,7 +218,9 @@ async def embed(
     if isinstance(field, str):
         check_count(len(texts), served.settings, field)
     refuse(_unreadable(texts, served), field)
-    request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
+    request = EmbeddingRequest(
+        card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
+    )
     embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
