@@ -18,12 +18,12 @@ from serve_app.catalog import Catalog
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import health, models
+from serve_app.routes import health, huggingface, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
 from serve_app.security import BodyLimit
 
-ALWAYS = (health.router, models.router, openai_models.router)
+ALWAYS = (health.router, models.router, openai_models.router, *huggingface.ROUTERS)
 
 
 def create_app(
