@@ -107,8 +107,9 @@ class GenerationRequest:
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
     new ones; a stop string still ends the text. Of a prompt only the last ``keep_last`` tokens are
-    read, where that is given. With ``truncate`` the end of a chat's last message
-    is cut off where prompt and ``max_new_tokens`` would pass the window.
+    read, where that is given. With ``truncate`` the end of a chat's last message is cut off where
+    prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
+    are left out there, never its system message nor its last one.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -128,6 +129,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     choices: int = 1
     truncate: bool = False
+    trim_oldest: bool = False
     keep_last: int | None = None
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
@@ -169,10 +171,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """The tokens that were ready together; one item of a stream. Never empty."""
+    """The tokens that were ready together; one item of a stream. Never empty.
+
+    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ...
+    """
 
     prompt_tokens: int
     tokens: tuple[Token, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +192,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer: ``choices`` in order, each with its own count of tokens."""
+    """A whole answer: ``choices`` in order, each with its own count of tokens.
+
+    ``device`` is as in :class:`Burst`.
+    """
 
     prompt_tokens: int
     choices: tuple[Choice, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +243,7 @@ class Clustered:
     labels: tuple[int, ...]
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
+    tokens: tuple[int, ...] = ()
 
 
 ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
@@ -256,9 +267,13 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """One entry a text, in order: its labels best first, or why it has none."""
+    """One entry a text, in order: its labels best first, or why it has none.
+
+    ``tokens`` are those that were read, where the model counts any.
+    """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +332,7 @@ class Recognised:
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 
 class Body(BaseModel):
@@ -30,6 +30,12 @@ Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1, fail_fast=True)]
 """Stops at the first bad item: the errors of a million would be larger than the request."""
 Texts: TypeAlias = str | TextList
+
+ImageSent: TypeAlias = Annotated[
+    str | bytes,
+    WithJsonSchema({"type": "string", "description": "an image: a data: URI, or bare base64"}),
+]
+"""Text from JSON, a file's bytes from a form; ``images.received`` makes checked bytes of both."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]

@@ -48,6 +48,11 @@ class Engine(Protocol):
         """The most tokens, prompt and new ones together, that one sequence may have."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it decodes, as torch names devices."""
+        ...
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Thread-safe, returns at once.
 

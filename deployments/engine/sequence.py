@@ -19,7 +19,8 @@ class Sequence:
     :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
     block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
     penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
-    may be chosen before there are ``min_new_tokens``; every engine keeps to that.
+    may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``seated`` is
+    called on the engine's thread when the sequence gets a slot.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Sequence:
         stop: Iterable[str] = (),
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
+        seated: Callable[[], None] = lambda: None,
         resume_ids: Ids[int] = (),
     ) -> None:
         self.prompt_ids = tuple(prompt_ids)
@@ -43,6 +45,7 @@ class Sequence:
         self.min_new_tokens = min_new_tokens
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
+        self.seated = seated
         self.generated: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cancelled = False

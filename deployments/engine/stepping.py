@@ -51,6 +51,10 @@ class SteppingEngine(ABC):
     def window(self) -> int:
         return self._window
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def submit(self, sequence: Sequence) -> None:
         prompt, new = len(sequence.prompt_ids), sequence.max_new_tokens
         if prompt == 0 or new < 1 or prompt + new > self._window:
@@ -188,6 +192,7 @@ class SteppingEngine(ABC):
                     return
                 sequence = self._waiting.popleft()
                 self._active.append(sequence)
+            sequence.seated()
             self._enter(sequence)
 
     def _end(self, reason: str) -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem, ScoreFunction
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes import zero_shot
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.items import ItemError, answered, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
+router = NativeRouter("classification")
 
 TASK = "sentiment"
 FIELDS = {"model": "model_name"}
@@ -63,6 +62,7 @@ async def classify_route(body: ClassifyBody, served: Served, asking: Asking) -> 
     return asking.respond(await classify(body, served, asking))
 
 
+@router.task("classify", ClassifyBody, TASK, zero_shot.TASK)
 async def classify(body: ClassifyBody, served: Services, asking: Asked) -> Answered:
     texts = listed(body.texts)
     if body.labels is None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -17,14 +16,14 @@ from deployments.seam import (
     EmbeddingRequest,
     Problem,
 )
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Text, TextList, Texts, example
 from serve_app.limits import check_count, check_prompt, text_problem
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["embeddings"], route_class=JsonRoute)
+router = NativeRouter("embeddings")
 
 TASK = "embed"
 FIELDS = {"model": "model_name"}
@@ -115,6 +114,7 @@ async def embeddings_route(body: EmbeddingsBody, served: Served, asking: Asking)
     return asking.respond(await embeddings(body, served, asking))
 
 
+@router.task("embeddings", EmbeddingsBody, TASK)
 async def embeddings(body: EmbeddingsBody, served: Services, asking: Asked) -> Answered:
     single = isinstance(body.texts, str)
     texts = (body.texts,) if isinstance(body.texts, str) else tuple(body.texts)
@@ -134,6 +134,7 @@ async def similarity_route(body: SimilarityBody, served: Served, asking: Asking)
     return asking.respond(await similarity(body, served, asking))
 
 
+@router.task("similarity", SimilarityBody, TASK)
 async def similarity(body: SimilarityBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     given = {"text1": body.text1, "text2": body.text2}
@@ -154,6 +155,7 @@ async def search_route(body: SearchBody, served: Served, asking: Asking) -> Resp
     return asking.respond(await search(body, served, asking))
 
 
+@router.task("search", SearchBody, TASK)
 async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_text(body.query_text, served, "query_text")
@@ -176,6 +178,7 @@ async def cluster_route(body: ClusterBody, served: Served, asking: Asking) -> Re
     return asking.respond(await cluster(body, served, asking))
 
 
+@router.task("cluster", ClusterBody, TASK)
 async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_count(len(body.texts), served.settings, "texts")

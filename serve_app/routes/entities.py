@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam import Entity, EntityRequest, Problem, Recognised
-from serve_app.body import JsonRoute
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes.items import ItemError, answered, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["entities"], route_class=JsonRoute)
+router = NativeRouter("entities")
 
 TASK = "entities"
 FIELDS = {"model": "model_name"}
@@ -60,6 +59,7 @@ async def entities_route(body: EntitiesBody, served: Served, asking: Asking) -> 
     return asking.respond(await entities(body, served, asking))
 
 
+@router.task("entities", EntitiesBody, TASK)
 async def entities(body: EntitiesBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
 

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam import Problem, Reranked, RerankRequest
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem, item_error
 from serve_app.fields import Answer, Body, ModelName, Text, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate, check_text
 from serve_app.routes.items import ItemError
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["reranking"], route_class=JsonRoute)
+router = NativeRouter("reranking")
 
 TASK = "rerank"
 FIELDS = {"model": "model_name"}
@@ -81,6 +80,7 @@ async def rerank_route(body: RerankBody, served: Served, asking: Asking) -> Resp
     return asking.respond(await rerank(body, served, asking))
 
 
+@router.task("rerank", RerankBody, TASK)
 async def rerank(body: RerankBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     ranking = await ranked(body.query, body.documents, card, served, truncate=body.truncate)

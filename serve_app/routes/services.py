@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import orjson
@@ -11,6 +11,8 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
+from serve_app.accounts.middleware import account_of
+from serve_app.accounts.noting import NotingCalls, NotingCatalog
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.readiness import Readiness
@@ -31,8 +33,13 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
+    """The services, which keep the request's account where it has one."""
     services: Services = request.app.state.services
-    return services
+    account = account_of(request.scope)
+    if account is None:
+        return services
+    catalog = NotingCatalog(services.catalog, account)
+    return replace(services, catalog=catalog, calls=NotingCalls(services.calls, account))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, TokenCount, example
@@ -18,9 +16,10 @@ from serve_app.limits import check_window
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.generation import usage
 from serve_app.routes.items import ItemError, answered, failed, listed, only
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["summarization"], route_class=JsonRoute)
+router = NativeRouter("summarization")
 
 TASK = "summarize"
 FIELDS = {"model": "model_name", "max_new_tokens": "max_length"}
@@ -73,6 +72,7 @@ async def summarize_route(body: SummarizeBody, served: Served, asking: Asking) -
     return asking.respond(await summarize(body, served, asking))
 
 
+@router.task("summarize", SummarizeBody, TASK)
 async def summarize(body: SummarizeBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_window(body.max_length, card, "max_length")

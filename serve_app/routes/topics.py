@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam import LabelScore
-from serve_app.body import JsonRoute
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes import zero_shot
 from serve_app.routes.classification import classified
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.items import ItemError, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
+router = NativeRouter("classification")
 
 TASK = "topic"
 
@@ -60,6 +59,7 @@ async def topics_route(body: TopicsBody, served: Served, asking: Asking) -> Resp
     return asking.respond(await topics(body, served, asking))
 
 
+@router.task("topics", TopicsBody, TASK, zero_shot.TASK)
 async def topics(body: TopicsBody, served: Services, asking: Asked) -> Answered:
     texts = listed(body.texts)
     tasks = (TASK, zero_shot.TASK) if body.labels is None else (zero_shot.TASK,)

@@ -35,6 +35,10 @@ class PuppetEngine:
     def window(self) -> int:
         return self._window
 
+    @property
+    def device(self) -> str:
+        return "puppet:0"
+
     def submit(self, sequence: Sequence) -> None:
         if self.stopped is not None or self._taken == self.refuses_after:
             raise EngineStopped(self.stopped or "enough")
