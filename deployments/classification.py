@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,16 @@ from deployments.seam import (
 )
 from deployments.texts import TokenizedText, pad, token_limit
 from deployments.zero_shot import (
-    Scores,
+    SCORE_FUNCTIONS,
     chances_of_nli,
     entailment_columns,
     nli_pairs,
     problem_of,
     ranked,
-    sigmoid,
-    softmax,
 )
 
 AUTO_CLASS = "AutoModelForSequenceClassification"
 ZERO_SHOT = "zero_shot"
-SCORES: dict[ScoreFunction, Callable[[Scores], Scores]] = {
-    "softmax": softmax,
-    "sigmoid": sigmoid,
-    "none": lambda logits: logits,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class Logits:
     def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
         """Softmax over classes, or a sigmoid a class for models trained on several a text."""
         chosen = scores or ("sigmoid" if self.head.several else "softmax")
-        return ranked(self.head.names, SCORES[chosen](self.values))
+        return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
 
 
 class Classification(EncoderFamily[Logits]):

@@ -366,7 +366,8 @@ class ImageClassificationRequest:
     """One image to name. ``image`` is an encoded file (JPEG, PNG, ...) whose header was checked.
 
     With ``labels`` the model scores those (zero-shot), each made a sentence by ``template``'s
-    ``{}``; without them the ones it was trained on. Answered by :class:`Classified`, one item.
+    ``{}``; without them the ones it was trained on, and ``scores`` makes scores of its logits,
+    ``None`` as it was trained. Answered by :class:`Classified`, one item.
     """
 
     model: str
@@ -374,6 +375,7 @@ class ImageClassificationRequest:
     top_k: int = 5
     labels: tuple[str, ...] = ()
     template: str | None = None
+    scores: ScoreFunction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ async def _answer(
     card = served.catalog.find(model_id)
     payload = await payload_of(request)
     kind = meant(KINDS, card, payload, task)
+    card = served.catalog.resolve(kind.task, model_id, "model")
     if isinstance(payload, bytes):
         assert kind.from_file is not None
         return await kind.answer(kind.from_file(payload), card, served, asking)

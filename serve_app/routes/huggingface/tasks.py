@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from serve_app.routes.huggingface.entities import EntityBody, token_classification
 from serve_app.routes.huggingface.generation import GenerateBody, text_generation
+from serve_app.routes.huggingface.images import (
+    DetectionBody,
+    ImageClassificationBody,
+    ImageLabelsBody,
+    ImageToTextBody,
+    QuestionBody,
+    image_classification,
+    image_to_text,
+    object_detection,
+    visual_question_answering,
+    zero_shot_image_classification,
+)
 from serve_app.routes.huggingface.kinds import Kind
 from serve_app.routes.huggingface.labels import (
     ClassificationBody,
@@ -40,5 +52,40 @@ KINDS = (
         frozenset({"candidate_labels"}),
     ),
     Kind("token-classification", "entities", EntityBody, token_classification),
+    Kind(
+        "image-classification",
+        "image_classify",
+        ImageClassificationBody,
+        image_classification,
+        from_file=ImageClassificationBody.of,
+    ),
+    Kind(
+        "zero-shot-image-classification",
+        "image_zero_shot",
+        ImageLabelsBody,
+        zero_shot_image_classification,
+        frozenset({"candidate_labels"}),
+    ),
+    Kind(
+        "object-detection",
+        "detect",
+        DetectionBody,
+        object_detection,
+        from_file=DetectionBody.of,
+    ),
+    Kind(
+        "image-to-text",
+        "caption",
+        ImageToTextBody,
+        image_to_text,
+        from_file=ImageToTextBody.of,
+    ),
+    Kind(
+        "visual-question-answering",
+        "visual_question",
+        QuestionBody,
+        visual_question_answering,
+        frozenset({"question"}),
+    ),
 )
 """Of a model that does several, the first is meant where the body does not tell."""
