@@ -30,7 +30,9 @@ UNREADABLE = (
     LookupError,
     ArithmeticError,
     AttributeError,
-    NotImplementedError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     *BOMBS,
 )
