@@ -311,10 +311,21 @@ class Reranked:
     tokens: tuple[int, ...]
 
 
+Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class EntityRequest:
+    """Texts to search for entities.
+
+    Of a word's pieces the ``first``, their ``average`` or the surest (``max``) says what the whole
+    word is. ``simple`` joins pieces whatever word they are of, and ``none`` joins nothing: each
+    piece is an entity, under the model's own tag.
+    """
+
     model: str
     texts: tuple[str, ...]
+    aggregation: Aggregation = "first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,12 @@ def test_what_is_named_in_a_text(at: Open) -> None:
         ("CITY", "São Paulo"),
     ]
     assert all(text[each.start : each.end] == each.word for each in found)
+    for aggregation in ("simple", "average", "max"):
+        same = at("rampart").token_classification(text, aggregation_strategy=aggregation)
+        assert [each.entity_group for each in same][:2] == ["GIVEN_NAME", "SURNAME"]
+    pieces = at("rampart").token_classification(text, aggregation_strategy="none")
+    assert len(pieces) > len(found)
+    assert pieces[0].entity in {"B-GIVEN_NAME", "GIVEN_NAME"}
     kept = at("rampart").token_classification(text, ignore_labels=["CITY"])
     assert [each.entity_group for each in kept] == ["GIVEN_NAME", "SURNAME"]
 

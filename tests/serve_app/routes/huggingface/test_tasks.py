@@ -135,6 +135,14 @@ async def test_what_is_named_in_a_text() -> None:
     assert family.asked == [EntityRequest(MODEL, (text,))]
 
 
+async def test_pieces_have_the_models_own_tags() -> None:
+    family = Family(Recognised(((Entity("B-CITY", 0.5, 0, 2),),)))
+    body = {"inputs": "Rome", "parameters": {"aggregation_strategy": "none"}}
+    (only,) = await post(family, "entities", body)
+    assert only == {"entity": "B-CITY", "score": 0.5, "word": "Ro", "start": 0, "end": 2}
+    assert family.asked == [EntityRequest(MODEL, ("Rome",), "none")]
+
+
 async def test_what_is_named_in_several_texts() -> None:
     family = Family(Recognised(((),)))
     assert await post(family, "entities", {"inputs": ["a", ""]}) == [[], EMPTY]
