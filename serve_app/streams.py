@@ -82,8 +82,8 @@ async def ending(
         yield LastWords.of(failed(error), error)
     except Exception:  # a stream that has begun is beyond the reach of every handler
         logger.exception("a stream broke")
-        error = InternalError()
-        yield LastWords.of(failed(error), error)
+        unforeseen = InternalError()
+        yield LastWords.of(failed(unforeseen), unforeseen)
 
 
 async def with_heartbeat(

@@ -11,16 +11,16 @@ from deployments.metrics.report import Finished, Sample
 from deployments.seam import Burst
 from serve_app.accounts.tokens import Tokens
 
+TEXTS = ("generate", "chat")
 METHOD_TASKS = {
-    "generate": "generate",
-    "stream": "generate",
-    "summarize": "summarize",
-    "zero_shot": "zero_shot",
-    "classify": "sentiment",
-    "embed": "embed",
-    "rerank": "rerank",
+    "generate": TEXTS,
+    "stream": TEXTS,
+    "summarize": ("summarize",),
+    "classify": ("sentiment", "topics"),
+    "zero_shot": ("zero_shot",),
+    "rerank": ("rerank",),
 }
-"""What a method of a family does, where one request uses one model for several tasks."""
+"""What a method of a family is for, where one request uses one model for several tasks."""
 
 
 @dataclass(slots=True)
@@ -131,9 +131,9 @@ class Account:
         return next(iter(self._tasks)) if len(self._tasks) == 1 else signals.SEVERAL
 
     def _task_of(self, model: str, method: str) -> str:
-        tasks = self._tasks.get(model) or [METHOD_TASKS.get(method, self._task)]
-        by_method = METHOD_TASKS.get(method)
-        return by_method if by_method in tasks and len(tasks) > 1 else tasks[-1]
+        tasks = self._tasks.get(model) or [self._task]
+        likely = [task for task in tasks if task in METHOD_TASKS.get(method, ())]
+        return (likely or tasks)[-1]
 
     def _samples(self, success: bool, reason: str | None, cancelled: bool) -> Iterator[Sample]:
         model, task = self.model, self._task

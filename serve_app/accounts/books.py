@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
 from deployments.metrics.ledger import Ledger, LedgerConfig
@@ -14,6 +14,8 @@ from serve_app.accounts.tasks import FALLBACKS
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.errors import ServiceError, Unavailable
+
+T = TypeVar("T")
 
 PATIENCE_S = 3.0
 """How long a scrape waits for the ledger; Prometheus gives up after ten seconds by default."""
@@ -67,17 +69,17 @@ class Books:
 
     async def exposition(self, accept: str) -> Exposition:
         """Raises :class:`Unavailable` while the ledger is away."""
-        return await self._read("exposition", accept)
+        return await self._read(lambda: self._ledger.exposition(accept))
 
     async def performance(self) -> Performance | None:
         """Raises :class:`Unavailable` while the ledger is away."""
-        return await self._read("performance")
+        return await self._read(self._ledger.performance)
 
-    async def _read(self, method: str, *given: str) -> Any:
+    async def _read(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if await self._reporter.flush():
-                    return await getattr(self._ledger, method)(*given)
+                    return await ask()
         except (TimeoutError, ServiceError):
             pass
         raise Unavailable("The ledger of metrics is restarting.", 2)

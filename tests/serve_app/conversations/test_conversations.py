@@ -344,7 +344,7 @@ async def test_tables_of_another_version_are_left_alone(opened: Opened, rows: Ro
     ["sqlite:////proc/nothing/x.sqlite3", "postgresql://nobody:secret@127.0.0.1:1/nothing"],
 )
 async def test_a_database_that_is_not_there_is_a_503_without_its_url(url: str) -> None:
-    conversations = Conversations(Settings(conversations_url=url))  # type: ignore[arg-type]
+    conversations = Conversations(Settings(conversations_url=url))
     for _ in range(2):
         with pytest.raises(Unavailable) as caught:
             await conversations.read(*ADA)
