@@ -114,10 +114,16 @@ def test_best_of_gives_the_likeliest(text: InferenceClient) -> None:
 
 
 def test_truncate_keeps_the_end_of_a_prompt(text: InferenceClient) -> None:
-    long = "Bananas are yellow and lemons are sour. " + PROMPT
-    assert text.text_generation(long, truncate=5, max_new_tokens=6) == text.text_generation(
-        PROMPT, max_new_tokens=6
-    )
+    def last(before: str) -> Any:
+        (*_, event) = text.text_generation(
+            f"{before} {PROMPT}", truncate=5, max_new_tokens=6, stream=True, details=True
+        )
+        return event
+
+    one, other = last("Bananas are yellow."), last("Q: What is two and two? A: Four.")
+    assert one.details.input_length == other.details.input_length == 5
+    assert one.generated_text == other.generated_text
+    assert one.generated_text.startswith(" Paris")
 
 
 def test_what_an_engine_cannot_do_is_named_with_a_model_that_can(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator
 from starlette.responses import Response
 
 from deployments.seam import Generated, GenerationRequest, Sampling
@@ -43,6 +43,12 @@ DEFAULT_NEW_TOKENS = 100
 """What the client documents and TGI's router does."""
 
 
+def _off_at_one(value: float) -> float:
+    if value != 1.0:
+        raise ValueError("this cannot be honoured here; leave it out, or 1.0")
+    return value
+
+
 class GenerateParameters(Body):
     """TGI's ``GenerateParameters``. Lengths are in tokens; ``truncate`` keeps a prompt's end."""
 
@@ -64,7 +70,7 @@ class GenerateParameters(Body):
     top_n_tokens: TopLogprobs | None = None
     top_p: TopP | None = None
     truncate: TokenCount | None = None
-    typical_p: Annotated[float, Field(ge=1, le=1)] | None = None
+    typical_p: Annotated[float, AfterValidator(_off_at_one)] | None = None
     watermark: Off = None
 
     @property

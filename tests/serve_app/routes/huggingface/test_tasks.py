@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -266,3 +267,19 @@ async def test_bodies_that_are_none_are_refused(
     response = await sent(content, **{"content-type": content_type})
     assert response.status_code == status, response.text
     assert set(response.json()) == {"error", "error_type", "details", "request_id"}
+
+
+async def test_a_body_over_the_limit_is_413_in_the_same_envelope() -> None:
+    async with hub.client(Family(), "embed", max_body_bytes=1000) as client:
+        whole = await client.post(MODEL, json={"inputs": "x" * 2000})
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield b"x" * 500
+
+        headers = {"content-type": "application/octet-stream"}
+        cut = await client.post(MODEL, content=pieces(), headers=headers)
+    for response in (whole, cut):
+        assert response.status_code == 413
+        assert response.json()["error_type"] is None
+        assert "1000" in response.json()["error"]
