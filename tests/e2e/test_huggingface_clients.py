@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from huggingface_hub.errors import (
     TextGenerationError,
     ValidationError,
 )
+from PIL import Image
+
+from deployments.shapes.drawing import Shape, draw
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROMPT = "The capital of France is"
@@ -25,6 +29,7 @@ NEWS = (
     "The council closed the old bridge for eighteen months, since engineers had found cracks in "
     "two of its pillars. A ferry carries pedestrians free of charge meanwhile."
 )
+SQUARE = (40, 40, 120, 120)
 PHOTOS = Path(sklearn.datasets.__file__).parent / "images"
 Open: TypeAlias = Callable[[str], InferenceClient]
 
@@ -257,6 +262,38 @@ def test_images_are_classified(at: Open, options: dict[str, int]) -> None:
     assert len(found) == options.get("top_k", 5)
     assert found[0].label == "daisy"
     assert client.image_classification((PHOTOS / "flower.jpg").read_bytes())[0].label == "daisy"
+
+
+@pytest.fixture
+def drawn() -> Image.Image:
+    """A blue square on white, which the client sends as a PNG."""
+    image = Image.new("RGB", (160, 160), "white")
+    draw(image, Shape("blue", "square", SQUARE), (20, 40, 230))
+    return image
+
+
+def test_things_in_an_image_are_found(at: Open, drawn: Image.Image) -> None:
+    client = at("prsm-serve/shapes-detection")
+    (found,) = client.object_detection(drawn)
+    assert "square" in found.label
+    box = (found.box.xmin, found.box.ymin, found.box.xmax, found.box.ymax)
+    assert box == pytest.approx(SQUARE, abs=24)
+    assert len(client.object_detection(drawn, threshold=0.0)) >= 1
+
+
+def test_an_image_is_put_into_words(at: Open, drawn: Image.Image) -> None:
+    assert "blue" in at("prsm-serve/shapes-captions").image_to_text(drawn).generated_text
+
+
+def test_questions_about_an_image_are_answered(at: Open, drawn: Image.Image) -> None:
+    file = io.BytesIO()
+    drawn.save(file, "PNG")
+    client = at("prsm-serve/shapes-questions")
+    first, second = client.visual_question_answering(
+        file.getvalue(), "What color is the shape?", top_k=2
+    )
+    assert first.answer == "blue"
+    assert first.score > second.score
 
 
 def test_an_unknown_model_is_404_and_what_there_is_is_said(at: Open) -> None:
