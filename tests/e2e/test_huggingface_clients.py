@@ -265,14 +265,16 @@ def test_images_are_classified(at: Open, options: dict[str, int]) -> None:
 
 
 @pytest.fixture
-def drawn() -> Image.Image:
-    """A blue square on white, which the client sends as a PNG."""
+def drawn() -> bytes:
+    """A blue square on white, as a PNG."""
     image = Image.new("RGB", (160, 160), "white")
     draw(image, Shape("blue", "square", SQUARE), (20, 40, 230))
-    return image
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
-def test_things_in_an_image_are_found(at: Open, drawn: Image.Image) -> None:
+def test_things_in_an_image_are_found(at: Open, drawn: bytes) -> None:
     client = at("prsm-serve/shapes-detection")
     (found,) = client.object_detection(drawn)
     assert "square" in found.label
@@ -281,17 +283,13 @@ def test_things_in_an_image_are_found(at: Open, drawn: Image.Image) -> None:
     assert len(client.object_detection(drawn, threshold=0.0)) >= 1
 
 
-def test_an_image_is_put_into_words(at: Open, drawn: Image.Image) -> None:
+def test_an_image_is_put_into_words(at: Open, drawn: bytes) -> None:
     assert "blue" in at("prsm-serve/shapes-captions").image_to_text(drawn).generated_text
 
 
-def test_questions_about_an_image_are_answered(at: Open, drawn: Image.Image) -> None:
-    file = io.BytesIO()
-    drawn.save(file, "PNG")
+def test_questions_about_an_image_are_answered(at: Open, drawn: bytes) -> None:
     client = at("prsm-serve/shapes-questions")
-    first, second = client.visual_question_answering(
-        file.getvalue(), "What color is the shape?", top_k=2
-    )
+    first, second = client.visual_question_answering(drawn, "What color is the shape?", top_k=2)
     assert first.answer == "blue"
     assert first.score > second.score
 
