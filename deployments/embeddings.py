@@ -74,7 +74,7 @@ class Embeddings(EncoderFamily[Vectors]):
             trust_remote_code=options.pop("trust_remote_code"),
             model_kwargs=options,
         ).eval()
-        self._prompts[spec.name] = dict(model.prompts)
+        self._prompts[spec.name] = {name: text or "" for name, text in model.prompts.items()}
         # Whether vectors are normalised is for the request to say, not for the checkpoint.
         modules = [module for module in model if not isinstance(module, Normalize)]
 

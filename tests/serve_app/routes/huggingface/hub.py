@@ -20,7 +20,12 @@ WINDOW = 1000
 
 
 def profile(*tasks: str, engine: str = "torch") -> Profile:
-    model = {"name": MODEL, "aliases": [ALIAS], "tasks": list(tasks), "engine": engine}
+    model: dict[str, Any] = {
+        "name": MODEL,
+        "aliases": [ALIAS],
+        "tasks": list(tasks),
+        "engine": engine,
+    }
     model |= {"window": WINDOW, "pinned": True, "source": {"folder": "/models"}}
     family = {"name": "only", "deployment": "deployments.only:Only", "models": [model]}
     return Profile.model_validate({"name": "hub", "families": [family]})
