@@ -41,6 +41,10 @@ def model_with(index: int = 0, **given: Any) -> Change:
     return lambda content: model(content, index).update(given)
 
 
+def ledgers(**given: Any) -> Change:
+    return lambda content: content.update(ledger={"autoscaling_config": given})
+
+
 def setting(name: str) -> Change:
     return lambda content: content["settings"].update({name: "no/such"})
 
@@ -56,6 +60,8 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
         (model_with(1, aliases=["writer"]), "models.writer"),
         (model_with(0, aliases=["writer", "house/writer"]), "models.house/writer"),
         (lambda content: family(content, 1).update(name="generation"), "families.generation"),
+        (ledgers(max_replicas=2), "ledger.autoscaling_config.max_replicas"),
+        (ledgers(min_replicas=0), "ledger.autoscaling_config.min_replicas"),
         (setting("default_text_model"), "settings.default_text_model"),
         (setting("default_generation_model"), "settings.default_generation_model"),
         (setting("default_embedding_model"), "settings.default_embedding_model"),

@@ -233,3 +233,30 @@ async def test_a_failed_request_gives_its_model_back(store: Storehouse) -> None:
             raise ZeroDivisionError
     await used(residency, "two")
     assert store.unloaded == ["one"]
+
+
+async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> None:
+    noticed: Counter[tuple[str, str]] = Counter()
+    specs = [*store.residency("pin", "one", "two")._specs.values()]
+    residency = Residency(
+        specs, store.load, store.unload, 2, lambda event, name: noticed.update([(event, name)])
+    )
+    residency.pin()
+    await used(residency, "pin")
+    await used(residency, "one")
+    await used(residency, "one")
+    await used(residency, "two")
+    store.broken = {"one"}
+    with pytest.raises(ModelUnavailable):
+        await used(residency, "one")
+    assert noticed == {
+        ("load", "pin"): 1,
+        ("hit", "pin"): 1,
+        ("miss", "one"): 2,
+        ("load", "one"): 1,
+        ("hit", "one"): 1,
+        ("miss", "two"): 1,
+        ("load", "two"): 1,
+        ("unload", "one"): 1,
+        ("load_failure", "one"): 1,
+    }

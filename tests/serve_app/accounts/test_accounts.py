@@ -92,6 +92,8 @@ async def test_what_is_asked_for_besides_inference_is_not_counted() -> None:
         await house.get(application, path)
     for path in ("/nothing", "/v1/nothing", f"{NATIVE}/nothing"):
         assert (await house.post(application, path, {})).status_code == 404
+    for path in ("/v1/models", f"{NATIVE}/performance"):
+        assert (await house.post(application, path, {})).status_code == 405
     assert requests(await counted(application)) == {}
 
 
