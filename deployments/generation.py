@@ -158,7 +158,8 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
             if request.truncate:
                 messages = codec.shortened(messages, room)
             return codec.encode_chat(messages)
-        return codec.encode(request.prompt or "")
+        ids = codec.encode(request.prompt or "")
+        return ids if request.keep_last is None else ids[-request.keep_last :]
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
 
@@ -263,4 +264,5 @@ def _choice(tokens: list[Token]) -> Choice:
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),
         logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        stop_string=tokens[-1].stop_string,
     )

@@ -210,6 +210,7 @@ async def embed(
     batch_size: int | None = None,
     dimensions: int | None = None,
     fields: Mapping[str, str] = FIELDS,
+    prompt_name: str | None = None,
 ) -> Embedded:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
@@ -219,7 +220,9 @@ async def embed(
     if isinstance(field, str):
         check_count(len(texts), served.settings, field)
     await _refuse_unreadable(served, card, texts, field, truncate, fields)
-    request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
+    request = EmbeddingRequest(
+        card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
+    )
     embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded

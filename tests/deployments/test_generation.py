@@ -319,3 +319,24 @@ async def test_the_engine_gets_what_the_profile_says(
     assert (name, settings.slots, default.slots) == (kind, 3, 7)
     assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
     assert bool(settings.options) is (kind == "torch")
+
+
+async def test_only_the_end_of_a_prompt_is_read_when_asked(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    for prompt, kept in (("Once upon", "upon"), ("in", "in")):
+        task = asyncio.create_task(family.generate(request(prompt=prompt, keep_last=4)))
+        sequence = await engine.submitted()
+        assert engine.codec.decode(sequence.prompt_ids) == kept
+        task.cancel()
+
+
+async def test_a_whole_answer_tells_which_stop_string_ended_it(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    task = asyncio.create_task(family.generate(request(stop=("b",))))
+    engine.emit(await engine.submitted(), "ab")
+    answer = await asyncio.wait_for(task, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    (choice,) = answer.choices
+    assert (choice.text, choice.finish_reason, choice.stop_string) == ("a", "stop", "b")
