@@ -10,7 +10,7 @@ NOT_YET = frozenset({"response_format", "regex", "tools"})
 """What no engine here can do: constrained decoding (to JSON, to an expression), calls of tools."""
 
 UNSUPPORTED: dict[Engine, frozenset[str]] = {
-    "torch": NOT_YET,
+    "torch": frozenset({"tools"}),
     # OpenVINO GenAI 2026.4 has no bias on logits and reports the chosen token only; its frequency
     # and presence penalties move a logit towards zero, so they raise negative ones.
     "openvino": NOT_YET | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.engine.constraint import Constraint, ConstraintError
 from deployments.engine.interface import Engine, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
@@ -76,31 +77,35 @@ class Generation:
     async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         try:
             async with self._residency.use(request.model) as engine:
-                prompt = await self._prompt(engine, request)
-                if isinstance(prompt, Problem):
-                    yield prompt
+                start = await self._start(engine, request)
+                if isinstance(start, Problem):
+                    yield start
                     return
-                async with aclosing(_decoded(engine, request, *prompt)) as bursts:
+                async with aclosing(_decoded(engine, request, start)) as bursts:
                     async for item in bursts:
                         yield item
         except ModelUnavailable as error:
             yield error.problem
 
-    async def _prompt(
-        self, engine: Engine, request: GenerationRequest
-    ) -> tuple[list[int], int] | Problem:
-        """The prompt's token ids and how many new ones may follow, or why there can be none."""
+    async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
+        """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
         ids = await loop.run_in_executor(self._thread, _encoded, engine, request)
         if isinstance(ids, Problem):
             return ids
-        size = engine.codec.vocab_size
-        unknown = [token for token in request.sampling.logit_bias if token >= size]
-        if unknown:
-            message = f"the model has no token {unknown[0]}: it knows {size}"
-            return Problem("validation", message, "logit_bias")
+        unknown = _unknown(request.sampling.logit_bias, engine, "logit_bias")
+        if unknown is not None:
+            return unknown
         room = _room(len(ids), engine.window, request)
-        return room if isinstance(room, Problem) else (ids, room)
+        if isinstance(room, Problem):
+            return room
+        if request.grammar is None:
+            return Start(ids, room)
+        try:
+            constraint = await loop.run_in_executor(self._thread, engine.constrain, request.grammar)
+        except ConstraintError as error:
+            return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
+        return Start(ids, room, constraint)
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(
@@ -118,17 +123,38 @@ class Generation:
         return open_engine(spec.engine, self._config.folder(spec), settings)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+
+    prompt: list[int]
+    room: int
+    constraint: Constraint | None = None
+
+
 def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     codec, messages = engine.codec, request.messages
+    if request.prompt_ids is not None:
+        unknown = _unknown(request.prompt_ids, engine, "prompt")
+        return list(request.prompt_ids) if unknown is None else unknown
     try:
         if messages is not None:
             if request.truncate:
                 room = engine.window - (request.max_new_tokens or 1)
                 messages = codec.shortened(messages, room)
-            return codec.encode_chat(messages)
+            return codec.encode_chat(messages, request.tools)
         return codec.encode(request.prompt or "")
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
+
+
+def _unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
+    """The problem with the first token that the model does not have."""
+    size = engine.codec.vocab_size
+    unknown = next((token for token in ids if not 0 <= token < size), None)
+    if unknown is None:
+        return None
+    return Problem("validation", f"the model has no token {unknown}: it knows {size}", field)
 
 
 def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
@@ -150,21 +176,22 @@ def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, prompt: list[int], room: int
+    engine: Engine, request: GenerationRequest, start: Start
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
     outbox = Outbox(asyncio.get_running_loop())
     delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
-            prompt_ids=prompt,
+            prompt_ids=start.prompt,
             sampling=request.sampling,
-            max_new_tokens=room,
+            max_new_tokens=start.room,
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
             resume_ids=already,
+            constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
             fail=outbox.put,
         )
@@ -183,7 +210,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(prompt), tokens)
+                yield Burst(len(start.prompt), tokens)
             if problem is not None:
                 yield problem
                 return

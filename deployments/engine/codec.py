@@ -48,17 +48,18 @@ class TextCodec:
         """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
         return list(self._tokenizer.encode(prompt).ids)
 
-    def encode_chat(self, messages: Iterable[ChatMessage]) -> list[int]:
+    def encode_chat(self, messages: Iterable[ChatMessage], tools: Iterable[str] = ()) -> list[int]:
         """Ids of a chat, ending where the assistant's answer begins.
 
-        A model without a template gets the turns joined by its end-of-sequence token, as DialoGPT
-        was trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
+        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them. A model
+        without a template gets the turns joined by its end-of-sequence token, as DialoGPT was
+        trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
         the model's template refuses the messages.
         """
-        turns = [{"role": each.role, "content": each.content} for each in messages]
+        turns = [_turn(each) for each in messages]
         if not turns:
             raise ValueError("A chat needs at least one message.")
-        text = self._render(turns) if self._template else self._join(turns)
+        text = self._render(turns, tools) if self._template else self._join(turns)
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def shortened(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
@@ -71,6 +72,10 @@ class TextCodec:
             kept = text[: spans[-excess][0]] if excess < len(spans) else ""
             chat = (*before, replace(last, content=kept))
         return chat
+
+    def to_json(self) -> str:
+        """The tokenizer as its ``tokenizer.json`` would have it."""
+        return str(self._tokenizer.to_str())
 
     def decode(self, ids: Ids[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -88,10 +93,13 @@ class TextCodec:
         """A token as it is shown in a list of log-probabilities; U+FFFD for parts of characters."""
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
-    def _render(self, turns: list[dict[str, str]], answer: bool = True) -> str:
+    def _render(
+        self, turns: list[dict[str, Any]], tools: Iterable[str] = (), answer: bool = True
+    ) -> str:
         arguments: dict[str, Any] = {
             **self._special_tokens,
             "conversations": [turns],
+            "tools": [json.loads(tool) for tool in tools] or None,
             "chat_template": self._template,
             "add_generation_prompt": answer,
         }
@@ -106,9 +114,9 @@ class TextCodec:
             raise ValueError("The model's chat template cannot show these messages.") from error
         return str(rendered[0][0])
 
-    def _join(self, turns: list[dict[str, str]]) -> str:
+    def _join(self, turns: list[dict[str, Any]]) -> str:
         end = self._special_tokens.get("eos_token", "\n")
-        return "".join(turn["content"] + end for turn in turns)
+        return "".join(str(turn["content"]) + end for turn in turns)
 
     def _named_ends(self) -> frozenset[int]:
         """The tokenizer's end of sequence, and the token that ends a turn in the template."""
@@ -129,6 +137,23 @@ class TextCodec:
         special = self._tokenizer.get_added_tokens_decoder()
         first = ids[0] if ids else None
         return first if first in special and special[first].special else None
+
+
+def _turn(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat templates read it: the arguments of calls are objects, not text."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
 
 
 def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:

@@ -11,10 +11,12 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from deployments.engine.choosing import TokenChooser
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import ConstraintError
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
+from deployments.seam import Problem
 
 _NO_WINDOW = 2048
 
@@ -94,7 +96,11 @@ class TorchEngine(SteppingEngine):
 
     @torch.inference_mode()
     def _choose(self, decoding: _Decoding, logits: torch.Tensor) -> None:
-        token_id, logprob = decoding.chooser.choose(logits)
+        try:
+            token_id, logprob = decoding.chooser.choose(logits)
+        except ConstraintError as error:
+            self._give_up(decoding.sequence, Problem("validation", str(error), "grammar"))
+            return
         decoding.unseen = [token_id]
         self._hand_over(decoding.sequence, token_id, logprob)
 

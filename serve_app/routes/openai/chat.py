@@ -14,6 +14,7 @@ from deployments.seam import (
     Choice,
     Generated,
     GenerationRequest,
+    Grammar,
     Token,
     TokenLogprob,
 )
@@ -23,6 +24,7 @@ from serve_app.errors import ValidationFailed
 from serve_app.fields import Body, TokenCount, TopLogprobs, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.generation import stops, usage
+from serve_app.routes.openai.response_format import ResponseFormat
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
@@ -51,11 +53,6 @@ class Message(Body):
     def plain(self) -> ChatMessage:
         """Developer messages are what later OpenAI models call system messages."""
         return ChatMessage("system" if self.role == "developer" else self.role, self.text)
-
-
-class ResponseFormat(Body):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: dict[str, Any] | None = None
 
 
 class ChatBody(SamplingBody):
@@ -87,8 +84,12 @@ class ChatBody(SamplingBody):
             yield "top_logprobs", "top_logprobs"
         if self.tools:
             yield "tools", "tools"
-        if self.response_format and self.response_format.type != "text":
+        if self.grammar is not None:
             yield "response_format", "response_format"
+
+    @property
+    def grammar(self) -> Grammar | None:
+        return self.response_format.grammar() if self.response_format else None
 
     @property
     def bound(self) -> tuple[str, int | None]:
@@ -143,12 +144,14 @@ def _request(
         request_id=asking.request_id,
         model=card.name,
         messages=tuple(message.plain() for message in body.messages),
+        grammar=body.grammar,
         max_new_tokens=bound,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
         stop=stops(body.stop),
         choices=body.n or 1,
     )
-    return card, request, {"prompt": "messages", "max_new_tokens": field}
+    fields = {"prompt": "messages", "max_new_tokens": field, "grammar": "response_format"}
+    return card, request, fields
 
 
 def _choice(index: int, choice: Choice) -> dict[str, Any]:
