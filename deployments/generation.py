@@ -13,7 +13,7 @@ from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.engine.constraint import Constraint, ConstraintError
-from deployments.engine.interface import Engine, EngineStopped
+from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
 from deployments.residency import Residency
@@ -115,12 +115,17 @@ class Generation:
             window=spec.window,
             max_batched_tokens=spec.prefill_tokens,
             hang_after_s=self._config.settings.stall_timeout_s,
+            chat_template=spec.template(),
         )
         if spec.engine == "torch":
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
-        return open_engine(spec.engine, self._config.folder(spec), settings)
+        engine = open_engine(spec.engine, self._config.folder(spec), settings)
+        if spec.tool_calls and not engine.codec.shows_tools:
+            engine.close()
+            raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
+        return engine
 
 
 @dataclass(frozen=True, slots=True)

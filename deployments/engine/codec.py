@@ -18,31 +18,38 @@ from deployments.engine.detokenizer import TextStream
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam import ChatMessage
 
+_MARKER = "a-function-by-this-name"
+
 
 class TextCodec:
     """A model's tokenizer and chat template. Every method may be called from any thread."""
 
-    def __init__(self, tokenizer: Tokenizer, folder: ModelFolder) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, folder: ModelFolder, chat_template: str | None = None
+    ) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._special_tokens = folder.special_tokens
-        self._template = folder.chat_template
+        self._template = chat_template or folder.chat_template
         self._to_bytes = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
         self.eos_ids = folder.eos_ids | self._named_ends()
 
     @classmethod
-    def from_folder(cls, path: Path | str) -> TextCodec:
-        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of."""
+    def from_folder(cls, path: Path | str, chat_template: str | None = None) -> TextCodec:
+        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of.
+
+        ``chat_template`` takes the place of the folder's own.
+        """
         folder = ModelFolder.read(path)
         file = folder.path / "tokenizer.json"
         if file.is_file():
-            return cls(Tokenizer.from_file(str(file)), folder)
+            return cls(Tokenizer.from_file(str(file)), folder, chat_template)
         from transformers import AutoTokenizer  # imports torch
 
         converted = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
-        return cls(converted.backend_tokenizer, folder)
+        return cls(converted.backend_tokenizer, folder, chat_template)
 
     def encode(self, prompt: str) -> list[int]:
         """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
@@ -61,6 +68,18 @@ class TextCodec:
             raise ValueError("A chat needs at least one message.")
         text = self._render(turns, tools) if self._template else self._join(turns)
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def shows_tools(self) -> bool:
+        """Whether the chat template tells the model of the tools that it is given."""
+        if not self._template:
+            return False
+        function = {"name": _MARKER, "description": "", "parameters": {"type": "object"}}
+        tool = json.dumps({"type": "function", "function": function})
+        try:
+            return _MARKER in self._render([{"role": "user", "content": "?"}], [tool])
+        except ValueError:
+            return False
 
     def shortened(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
         """The chat with the end of its last message cut off, so that it has up to ``tokens``."""

@@ -70,7 +70,7 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise ConstraintError("the grammar became too complex for this text")
+            raise ConstraintError("this text can be held to it no further; it may be too complex")
 
 
 class Grammars:
@@ -116,14 +116,20 @@ def _plain(grammar: Grammar) -> str:
 def _lark(grammar: Grammar) -> str:
     """llguidance's own notation, for a grammar between two literals."""
     before, after = json.dumps(grammar.before), json.dumps(grammar.after)
+    start = f"start: {before} body {after}"
+    if grammar.triggered:
+        mark = grammar.before.rstrip()  # the white space behind it is no choice of the text's
+        space = json.dumps(grammar.before.removeprefix(mark))
+        start = f"start: part* TEXT\npart: opening {space} body {after}"
+        start += f"\nopening[lazy]: TEXT {json.dumps(mark)}\nTEXT: /(.|\\n)*/"
     if grammar.kind == "regex":
-        return f"start: {before} BODY {after}\nBODY: /{regex_to_lark(grammar.source)}/"
+        return f"{start}\nbody: BODY\nBODY: /{regex_to_lark(grammar.source)}/"
     try:
         schema = json.loads(_schema(grammar))
     except ValueError as error:
         raise ConstraintError(str(error)) from None
     styled = {**schema, "x-guidance": _JSON_STYLE}
-    return f"start: {before} body {after}\nbody: %json {json.dumps(styled)}"
+    return f"{start}\nbody: %json {json.dumps(styled)}"
 
 
 def _schema(grammar: Grammar) -> str:

@@ -47,12 +47,14 @@ class TorchEngine(SteppingEngine):
         device: str = "auto",
         dtype: str = "auto",
         window: int | None = None,
+        chat_template: str | None = None,
         threads: int | None = None,
         options: Mapping[str, Any] | None = None,
         prefill_chunk: int = 512,
         hang_after_s: float = 120.0,
     ) -> None:
-        codec, files = TextCodec.from_folder(folder), ModelFolder.read(folder)
+        codec = TextCodec.from_folder(folder, chat_template)
+        files = ModelFolder.read(folder)
         bounds = [each for each in (window, files.window) if each is not None]
         smallest = min(bounds, default=_NO_WINDOW)
         super().__init__(codec, slots=1, window=smallest, hang_after_s=hang_after_s)
