@@ -25,7 +25,7 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
         found = item["input"]
         plain = isinstance(found, str | int | float | bool | None)
-        secret = path.lower().endswith("token")
+        secret = path.lower().endswith(("token", "_url"))
         shown = f" (got {found!r})" if plain and not secret else ""
         lines.append(f"{where}: {item['msg']}{shown}")
     return lines

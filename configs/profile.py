@@ -65,6 +65,15 @@ class Options(Section):
     user_config: Live | None = None
 
 
+LEDGER = Options(
+    ray_actor_options=ActorOptions(num_cpus=0),
+    max_ongoing_requests=256,
+    max_queued_requests=-1,
+    graceful_shutdown_timeout_s=5.0,
+)
+"""The ledger's own: it only adds, and what cannot reach it waits where it came from."""
+
+
 class ModelSpec(Section):
     """One model: where its weights are, how it runs, and what it may take.
 
@@ -128,11 +137,15 @@ class Family(Section):
 
 
 class Profile(Section):
+    """What is served. ``nodes`` says whether Serve may put replicas on more than one machine."""
+
     name: str
+    nodes: Literal["one", "many"] = "one"
     settings: dict[str, Any] = {}
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
     ingress: Options = Options()
+    ledger: Options = LEDGER
     families: Annotated[tuple[Family, ...], Field(min_length=1)]
 
     @property

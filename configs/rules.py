@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from configs.databases import is_sqlite
 from configs.profile import Family, ModelSpec, Options, Profile
 from configs.settings import Settings
 
@@ -18,13 +19,18 @@ DEFAULTS = {
 }
 """The task that each setting's model has to do."""
 
+CONVERSATIONS = "serve_app.routes.conversations:router"
+"""The router whose routes keep something: the history of conversations."""
+
 
 def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
     problems = [*_names(profile), *_defaults(profile, settings)]
     if "hf_token" in profile.settings:
         problems.append("settings.hf_token: expected in the environment, not in a file")
+    problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
+    problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
     for family in profile.families:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
@@ -55,6 +61,19 @@ def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
             yield f"settings.{key}: expected a model that can {task} ({known})"
 
 
+def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
+    served = any(CONVERSATIONS in family.routers for family in profile.families)
+    if served and profile.nodes == "many" and is_sqlite(settings.conversations_database):
+        yield (
+            "settings.conversations_url: expected a PostgreSQL database, since replicas of the "
+            "ingress on several nodes (nodes: many) share no SQLite file"
+        )
+    in_file = str(profile.settings.get("conversations_url", ""))
+    user, _, password = in_file.partition("://")[2].rpartition("@")[0].partition(":")
+    if user and password:
+        yield "settings.conversations_url: expected its password in the environment, not in a file"
+
+
 def _consistent(key: str, options: Options) -> Iterator[str]:
     scaling = options.autoscaling_config
     if scaling.min_replicas > scaling.max_replicas:
@@ -78,6 +97,17 @@ def _consistent(key: str, options: Options) -> Iterator[str]:
     gpus = options.ray_actor_options.num_gpus
     if gpus > 1 and gpus != int(gpus):
         yield f"{key}.ray_actor_options.num_gpus: expected a fraction up to 1 or a whole number"
+
+
+def _single(ledger: Options) -> Iterator[str]:
+    """Two ledgers would each know a part."""
+    scaling = ledger.autoscaling_config
+    for key, count in (
+        ("min_replicas", scaling.min_replicas),
+        ("max_replicas", scaling.max_replicas),
+    ):
+        if count != 1:
+            yield f"ledger.autoscaling_config.{key}: expected 1"
 
 
 def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:

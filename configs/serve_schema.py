@@ -15,6 +15,7 @@ from configs.rules import broken_rules
 IMPORT_PATH = "serve_app.graph:build"
 APPLICATION = "prsm"
 INGRESS = "Ingress"
+LEDGER = "Ledger"
 
 
 def serve_config(profile_ref: str | Path) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def serve_config(profile_ref: str | Path) -> dict[str, Any]:
     error envelope instead of Serve's bare 408.
     """
     profile = load_profile(profile_ref)
-    deployments = [_entry(INGRESS, profile.ingress)]
+    deployments = [_entry(INGRESS, profile.ingress), _entry(LEDGER, profile.ledger)]
     deployments += [_entry(family.deployment_name, family.options) for family in profile.families]
     return {
         "proxy_location": "EveryNode",
@@ -51,7 +52,7 @@ def profile_of_config(path: str | Path) -> Profile:
     origin = str(path)
     arguments, entries = _application(Path(path))
     profile = load_profile(arguments.get("profile", "embedded"))
-    expected = {INGRESS, *(family.deployment_name for family in profile.families)}
+    expected = {INGRESS, LEDGER, *(family.deployment_name for family in profile.families)}
     problems = [
         f"deployments.{name}: expected a deployment of profile {profile.name}"
         for name in sorted(set(entries) - expected)
@@ -104,4 +105,5 @@ def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -
         family.model_copy(update={"options": options(family.deployment_name)})
         for family in profile.families
     )
-    return profile.model_copy(update={"ingress": options(INGRESS), "families": families})
+    ours = {"ingress": options(INGRESS), "ledger": options(LEDGER)}
+    return profile.model_copy(update={**ours, "families": families})

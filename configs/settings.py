@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
+from sqlalchemy.engine import URL
 
+from configs.databases import database_url, located, sqlite_url
 from configs.errors import ConfigError, explain
 from configs.labels import DEFAULT_TOPICS, Topics
 
@@ -54,8 +64,34 @@ class Settings(BaseSettings):
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048
     max_pairs: PositiveInt = Field(default=8192, description="texts times labels, of zero-shot")
+    max_image_pixels: int = Field(
+        default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
+    )
     topics: Topics = DEFAULT_TOPICS
+    max_graph_steps: int = Field(default=32, ge=1, le=1024)
+    max_graph_bytes: PositiveInt = Field(
+        default=64 * MIB, description="that flow between the steps of one graph request"
+    )
+    max_graph_depth: PositiveInt = Field(default=16, description="names in one reference")
+    max_graph_concurrency: PositiveInt = Field(default=8, description="steps at the same time")
+    graph_timeout_s: PositiveFloat = 300.0
     cors_origins: tuple[str, ...] = ()
+
+    answer_max_new_tokens: PositiveInt = Field(
+        default=256, description="of /query and /conversations; the prompt is trimmed to leave room"
+    )
+    conversations_url: SecretStr | None = Field(
+        default=None, description="a database; none: a SQLite file in hf_cache_dir"
+    )
+    conversation_max_turns: PositiveInt = 100
+    conversation_max_bytes: PositiveInt = 256 * 1024
+    conversation_max_age_days: PositiveFloat = 30.0
+    conversation_wait_s: PositiveFloat = Field(
+        default=60.0, description="for the answer to the message before; then a 429"
+    )
+    conversation_lease_s: PositiveFloat = Field(
+        default=30.0, description="until a conversation whose replica died is free again"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -69,9 +105,30 @@ class Settings(BaseSettings):
         """The environment outranks what the profile passes in; defaults come last."""
         return env_settings, init_settings
 
+    @field_validator("conversations_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            database_url(value.get_secret_value())
+        return value
+
     @property
     def token(self) -> str | None:
         return self.hf_token.get_secret_value() if self.hf_token else None
+
+    @property
+    def conversations_database(self) -> URL:
+        if self.conversations_url is None:
+            return sqlite_url(self.hf_cache_dir / "conversations.sqlite3")
+        return database_url(self.conversations_url.get_secret_value())
+
+    def located(self) -> Settings:
+        """The same settings with absolute paths, for processes that run in other directories."""
+        changed: dict[str, Any] = {"hf_cache_dir": self.hf_cache_dir.resolve()}
+        if self.conversations_url is not None:
+            url = located(self.conversations_database)
+            changed["conversations_url"] = SecretStr(url.render_as_string(hide_password=False))
+        return self.model_copy(update=changed)
 
 
 def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:

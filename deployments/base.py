@@ -30,12 +30,13 @@ class ModelUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FamilyConfig:
-    """What ``graph.build`` hands to a family's deployment."""
+    """What ``graph.build`` hands to a family's deployment. ``ledger`` is a handle, under Serve."""
 
     name: str
     models: tuple[ModelSpec, ...]
     settings: Settings
     gpu_fraction: float = 0.0
+    ledger: Any = None
 
     def folder(self, model: ModelSpec) -> Path:
         """The model's weights on this node; fetched and converted here if they are not yet."""

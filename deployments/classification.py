@@ -67,22 +67,27 @@ class Classification(EncoderFamily[Logits]):
         """Every label of every text, best first."""
         try:
             async with self._residency.use(request.model) as encoder:
-                answers, _ = await self._answers(encoder, request.texts, truncate=request.truncate)
+                answers, tokens = await self._answers(
+                    encoder, request.texts, truncate=request.truncate
+                )
         except ModelUnavailable as error:
             return error.problem
-        return Classified(tuple(a if isinstance(a, Problem) else a.ranked() for a in answers))
+        ranked_items = tuple(a if isinstance(a, Problem) else a.ranked() for a in answers)
+        return Classified(ranked_items, tokens)
 
     async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:
         """Every given label of every text, best first, by how far the text entails it."""
         try:
             async with self._residency.use(request.model) as encoder:
                 pairs = nli_pairs(request)
-                answers, _ = await self._pair_answers(encoder, pairs, truncate=request.truncate)
+                answers, tokens = await self._pair_answers(
+                    encoder, pairs, truncate=request.truncate
+                )
         except ModelUnavailable as error:
             return error.problem
         width = len(request.labels)
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
-        return Classified(tuple(_entailed(row, request) for row in rows))
+        return Classified(tuple(_entailed(row, request) for row in rows), tokens)
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
         tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)

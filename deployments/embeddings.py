@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ class Embeddings(EncoderFamily[Vectors]):
             return Clustered((), embedded.vectors[:0], embedded.problems)
         # Not on the tokenizing thread, which others wait for; one at a time, since each is long.
         async with self._clustering:
-            return await asyncio.to_thread(_k_means, embedded.vectors, request.n_clusters)
+            clustered = await asyncio.to_thread(_k_means, embedded.vectors, request.n_clusters)
+        return replace(clustered, tokens=embedded.tokens)
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
         from sentence_transformers import SentenceTransformer

@@ -36,18 +36,17 @@ class Entities(EncoderFamily[Tagged]):
         """The entities of every text, in order of appearance."""
         try:
             async with self._residency.use(request.model) as encoder:
-                return Recognised(await self._recognised(encoder, request.texts))
+                return await self._recognised(encoder, request.texts)
         except ModelUnavailable as error:
             return error.problem
 
-    async def _recognised(
-        self, encoder: Encoder[Tagged], texts: tuple[str, ...]
-    ) -> tuple[tuple[Entity, ...] | Problem, ...]:
+    async def _recognised(self, encoder: Encoder[Tagged], texts: tuple[str, ...]) -> Recognised:
         read = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
         parts = [window.tokens for of_text in read for window in of_text]
         answers = iter(await self._forwarded(encoder, parts))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
-        return tuple(await self._in_thread(_all_entities, texts, read, tagged))
+        items = tuple(await self._in_thread(_all_entities, texts, read, tagged))
+        return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
         tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterable
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from deployments.engine.constraint import Constraint, ConstraintError
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
+from deployments.metrics import signals
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import Sample
 from deployments.residency import Residency
 from deployments.seam import (
     Burst,
@@ -37,28 +41,35 @@ class Generation:
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
+        self._meter = Meter(config.ledger, self._gauges)
         self._residency: Residency[Engine] = Residency(
-            config.models, self._load, lambda engine: engine.close(), config.settings.max_memory_gb
+            config.models,
+            self._load,
+            lambda engine: engine.close(),
+            config.settings.max_memory_gb,
+            self._meter.model,
         )
         self._residency.pin()
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
+        self._meter.start()
         for resident in self._residency.residents:
             resident.model.check()
 
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
         """The whole answer, every choice of it."""
         tokens: list[list[Token]] = [[] for _ in range(request.choices)]
-        prompt_tokens = 0
+        prompt_tokens, device = 0, ""
         async with aclosing(self._bursts(request)) as bursts:
             async for item in bursts:
                 if isinstance(item, Problem):
                     return item
-                prompt_tokens = item.prompt_tokens
+                prompt_tokens, device = item.prompt_tokens, item.device
                 for token in item.tokens:
                     tokens[token.choice].append(token)
-        return Generated(prompt_tokens, tuple(_choice(of_choice) for of_choice in tokens))
+        choices = tuple(_choice(of_choice) for of_choice in tokens)
+        return Generated(prompt_tokens, choices, device)
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         """Tokens as they come; those that became ready together travel together.
@@ -81,7 +92,8 @@ class Generation:
                 if isinstance(start, Problem):
                     yield start
                     return
-                async with aclosing(_decoded(engine, request, start)) as bursts:
+                decoded = _decoded(engine, request, start, self._meter)
+                async with aclosing(decoded) as bursts:
                     async for item in bursts:
                         yield item
         except ModelUnavailable as error:
@@ -127,6 +139,16 @@ class Generation:
             raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
         return engine
 
+    def _gauges(self) -> Iterator[Sample]:
+        for resident in self._residency.residents:
+            name, load = resident.spec.name, resident.model.load()
+            yield signals.MEMORY.of(name, amount=load.memory_bytes or resident.host_bytes)
+            yield signals.SLOTS.of(name, amount=load.slots)
+            yield signals.SLOTS_IN_USE.of(name, amount=load.active)
+            yield signals.WAITING.of(name, amount=load.waiting)
+            if load.kv_usage is not None:
+                yield signals.KV_USAGE.of(name, amount=load.kv_usage)
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -144,8 +166,10 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
         return list(request.prompt_ids) if unknown is None else unknown
     try:
         if messages is not None:
+            room = engine.window - (request.max_new_tokens or 1)
+            if request.trim_oldest:
+                messages = codec.newest(messages, room)
             if request.truncate:
-                room = engine.window - (request.max_new_tokens or 1)
                 messages = codec.shortened(messages, room)
             return codec.encode_chat(messages, request.tools)
         return codec.encode(request.prompt or "")
@@ -181,9 +205,14 @@ def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, start: Start
+    engine: Engine, request: GenerationRequest, start: Start, meter: Meter
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
+    submitted = time.monotonic()
+
+    def seated() -> None:
+        meter.seated(request.model, time.monotonic() - submitted)
+
     outbox = Outbox(asyncio.get_running_loop())
     delivered = request.delivered or ((),) * request.choices
     sequences = [
@@ -199,6 +228,7 @@ async def _decoded(
             constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
             fail=outbox.put,
+            seated=seated,
         )
         for choice, already in enumerate(delivered)
         if already is not None
@@ -215,7 +245,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(start.prompt), tokens)
+                yield Burst(len(start.prompt), tokens, engine.device)
             if problem is not None:
                 yield problem
                 return

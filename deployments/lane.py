@@ -27,6 +27,7 @@ class Waiting(Generic[I, R]):
     item: I
     size: int
     result: asyncio.Future[R | Problem]
+    since: float
 
 
 class Lane(Generic[I, R]):
@@ -35,7 +36,8 @@ class Lane(Generic[I, R]):
     ``size`` is an item's length in tokens; ``max_items`` bounds a batch and may change while
     running. The item that has waited longest is in the next batch, together with those nearest to
     it in length, so none waits for ever and little of a batch is padding. A batch whose run raises
-    is tried again item by item, so that only the bad one fails.
+    is tried again item by item, so that only the bad one fails. ``observe`` is told, as a batch
+    begins, how long each of its items has waited, in seconds, and the bound on their number.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Lane(Generic[I, R]):
         run: Callable[[Sequence[I]], Sequence[R | Problem]],
         size: Callable[[I], int],
         max_items: int,
+        observe: Callable[[Sequence[float], int], None] | None = None,
     ) -> None:
         self.max_items = max_items
+        self._observe = observe
         self._run = run
         self._size = size
         self._waiting: list[Waiting[I, R]] = []
@@ -56,7 +60,8 @@ class Lane(Generic[I, R]):
     def admit(self, items: Sequence[I]) -> list[asyncio.Future[R | Problem]]:
         """Queue ``items``; one future each. Cancelling a future drops its item if still queued."""
         loop = asyncio.get_running_loop()
-        admitted = [Waiting(item, self._size(item), loop.create_future()) for item in items]
+        now = time.monotonic()
+        admitted = [Waiting(item, self._size(item), loop.create_future(), now) for item in items]
         self._waiting += admitted
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
@@ -79,7 +84,9 @@ class Lane(Generic[I, R]):
         loop = asyncio.get_running_loop()
         while batch := self._next_batch():
             items = [waiting.item for waiting in batch]
-            self._busy_since = time.monotonic()
+            self._busy_since = began = time.monotonic()
+            if self._observe is not None:
+                self._observe([began - waiting.since for waiting in batch], self.max_items)
             answers = await loop.run_in_executor(self._thread, self._attempt, items)
             self._busy_since = None
             for waiting, answer in zip(batch, answers, strict=True):

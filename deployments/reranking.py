@@ -50,12 +50,14 @@ class Reranking(EncoderFamily[float]):
         try:
             async with self._residency.use(request.model) as encoder:
                 pairs = query_pairs(request)
-                answers, _ = await self._pair_answers(encoder, pairs, truncate=request.truncate)
+                answers, tokens = await self._pair_answers(
+                    encoder, pairs, truncate=request.truncate
+                )
         except ModelUnavailable as error:
             return error.problem
         width = len(request.labels)
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
-        return Classified(tuple(_relevant(row, request) for row in rows))
+        return Classified(tuple(_relevant(row, request) for row in rows), tokens)
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
         tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)

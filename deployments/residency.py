@@ -15,6 +15,7 @@ import psutil
 
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
+from deployments.metrics.meter import ModelEvent
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class Residency(Generic[M]):
 
     ``budget_gb`` bounds what loaded models take together; a model that requests are running on and
     a pinned model are never evicted, even over the budget. One model loads at a time, in a thread
-    of its own, while requests for the others go on.
+    of its own, while requests for the others go on. ``notice`` is told of each request that finds
+    or misses its model, and of each load and unload.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Residency(Generic[M]):
         load: Callable[[ModelSpec], M],
         unload: Callable[[M], None],
         budget_gb: float | None = None,
+        notice: Callable[[ModelEvent, str], None] = lambda event, name: None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._load = load
         self._unload = unload
+        self._notice = notice
         self._budget = None if budget_gb is None else int(budget_gb * GIB)
         self._residents: dict[str, Resident[M]] = {}
         self._loading = asyncio.Lock()
@@ -73,6 +77,7 @@ class Residency(Generic[M]):
 
         Raises :class:`ModelUnavailable` when it cannot be loaded; the next request tries again.
         """
+        self._notice("hit" if name in self._residents else "miss", name)
         while (resident := self._residents.get(name)) is None:
             await self._admitted(name)
         resident.users += 1
@@ -108,6 +113,7 @@ class Residency(Generic[M]):
             del self._residents[idle[0].spec.name]
             logger.info("evicting %s", idle[0].spec.name)
             await loop.run_in_executor(self._thread, self._unload, idle[0].model)
+            self._notice("unload", idle[0].spec.name)
 
     def _evictable(self, keep: str) -> list[Resident[M]]:
         idle = [r for r in self.residents if not (r.users or r.spec.pinned or r.spec.name == keep)]
@@ -121,6 +127,7 @@ class Residency(Generic[M]):
             return self._measured(spec)
         except Exception as error:  # outermost edge of loading: libraries raise anything here
             logger.exception("loading %s failed", spec.name)
+            self._notice("load_failure", spec.name)
             raise ModelUnavailable(spec.name, type(error).__name__) from error
 
     def _measured(self, spec: ModelSpec) -> Resident[M]:
@@ -129,5 +136,6 @@ class Residency(Generic[M]):
         model = self._load(spec)
         taken = max(0, process.memory_info().rss - before)
         seconds = time.monotonic() - started
+        self._notice("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, taken / GIB)
         return Resident(spec, model, taken)

@@ -110,7 +110,8 @@ class GenerationRequest:
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
     new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
-    is cut off where prompt and ``max_new_tokens`` would pass the window.
+    is cut off where prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a
+    chat's oldest turns are left out there, never its system message nor its last one.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -130,6 +131,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     choices: int = 1
     truncate: bool = False
+    trim_oldest: bool = False
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
@@ -162,10 +164,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """The tokens that were ready together; one item of a stream. Never empty."""
+    """The tokens that were ready together; one item of a stream. Never empty.
+
+    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ...
+    """
 
     prompt_tokens: int
     tokens: tuple[Token, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +184,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer: ``choices`` in order, each with its own count of tokens."""
+    """A whole answer: ``choices`` in order, each with its own count of tokens.
+
+    ``device`` is as in :class:`Burst`.
+    """
 
     prompt_tokens: int
     choices: tuple[Choice, ...]
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,7 @@ class Clustered:
     labels: tuple[int, ...]
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +249,13 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """One entry a text, in order: its labels best first, or why it has none."""
+    """One entry a text, in order: its labels best first, or why it has none.
+
+    ``tokens`` are those that were read, where the model counts any.
+    """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +314,7 @@ class Recognised:
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

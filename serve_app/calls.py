@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,7 +92,8 @@ class Calls:
 class Bursts:
     """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
 
-    When the replica is lost, another one goes on behind the tokens that have come.
+    When the replica is lost, another one goes on behind the tokens that have come. ``watch`` is
+    told of every burst on its way to the reader.
     """
 
     def __init__(self, method: Any, request: GenerationRequest, deadline: float) -> None:
@@ -102,6 +103,7 @@ class Bursts:
         self._response = method.remote(request)
         self._attempts = ATTEMPTS
         self._first: Burst | None = None
+        self.watch: Callable[[Burst], None] | None = None
 
     async def start(self) -> Burst | Problem:
         """The first item. Raises :class:`ServiceError` when there is none."""
@@ -119,6 +121,8 @@ class Bursts:
             while item is not None:
                 if isinstance(item, Problem):
                     raise from_problem(item)
+                if self.watch is not None:
+                    self.watch(item)
                 yield item
                 item = await self._next()
         finally:

@@ -7,7 +7,7 @@ What nobody foresaw is logged with its request id and answered as ``internal_err
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ OPENAI_PREFIX = "/v1/"
 MOST_ERRORS = 20
 MOST_OF_A_NAME = 200
 """An answer never grows with what was wrong with the request."""
-UNION_BRANCHES = frozenset({"str", "constrained-str"})
+UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
 
@@ -139,6 +139,25 @@ class DeadlineExceeded(ServiceError):
     code = "timeout"
 
 
+def error_type_of(status: int) -> str:
+    """What the envelope calls an answer of this status."""
+    return ERROR_TYPES.get(status, ServiceError.error_type)
+
+
+ERROR_TYPES = {
+    400: ValidationFailed.error_type,
+    401: "authentication_error",
+    403: "authorization_error",
+    404: NotFound.error_type,
+    405: MethodNotAllowed.error_type,
+    413: PayloadTooLarge.error_type,
+    415: UnsupportedMediaType.error_type,
+    429: TooManyRequests.error_type,
+    503: Unavailable.error_type,
+    504: DeadlineExceeded.error_type,
+}
+
+
 def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> ServiceError:
     """The error for a problem that the model side reported.
 
@@ -216,14 +235,23 @@ def from_http(error: HTTPException) -> ServiceError:
 
 def from_validation(error: RequestValidationError) -> ServiceError:
     """One message that names every field at fault, and the first as the field."""
+    return invalid(field_errors(error.errors()))
+
+
+def invalid(found: Mapping[str, str]) -> ValidationFailed:
+    """The refusal of the fields that ``found`` names, each with what is wrong with it."""
+    message = "; ".join(f"{path}: {text}" for path, text in found.items())
+    return ValidationFailed(message, field=next(iter(found)), details={"field_errors": dict(found)})
+
+
+def field_errors(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What is wrong by field, of pydantic's errors within a part of the request."""
     found: dict[str, str] = {}
-    for item in error.errors():
+    for item in items:
         found.setdefault(_field_path(item)[:MOST_OF_A_NAME], _message(item))
         if len(found) == MOST_ERRORS:
             break
-    first = next(iter(found))
-    message = "; ".join(f"{path}: {text}" for path, text in found.items())
-    return ValidationFailed(message, field=first, details={"field_errors": found})
+    return found
 
 
 def _field_path(item: Mapping[str, Any]) -> str:

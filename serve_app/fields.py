@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import InitErrorDetails
+
+from serve_app.errors import MOST_ERRORS
 
 
 class Body(BaseModel):
@@ -23,13 +35,31 @@ class Answer(BaseModel):
     execution_time: float
 
 
+def _only_texts(items: Any) -> Any:
+    """Names the items that are no texts, but not all of a million: the first ones are enough."""
+    if isinstance(items, list):
+        bad = (index for index, item in enumerate(items) if not isinstance(item, str))
+        errors = [
+            InitErrorDetails(type="string_type", loc=(index,), input=items[index])
+            for index in islice(bad, MOST_ERRORS)
+        ]
+        if errors:
+            raise ValidationError.from_exception_data("texts", errors)
+    return items
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
-TextList: TypeAlias = Annotated[list[str], Field(min_length=1, fail_fast=True)]
-"""Stops at the first bad item: the errors of a million would be larger than the request."""
+TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
 Texts: TypeAlias = str | TextList
+
+ImageSent: TypeAlias = Annotated[
+    str | bytes,
+    WithJsonSchema({"type": "string", "description": "an image: a data: URI, or bare base64"}),
+]
+"""Text from JSON, a file's bytes from a form; ``images.received`` makes checked bytes of both."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]

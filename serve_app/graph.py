@@ -9,8 +9,11 @@ from ray import serve
 from ray.serve import Application
 
 from configs.profile import Options, load_profile, load_settings
-from configs.serve_schema import INGRESS
+from configs.serve_schema import INGRESS, LEDGER
 from deployments.base import FamilyConfig
+from deployments.metrics.ledger import Ledger
+from serve_app.accounts.books import ledger_config
+from serve_app.catalog import Catalog
 from serve_app.ingress import Ingress, imported
 
 
@@ -23,14 +26,15 @@ class GraphArgs(BaseModel):
 
 
 def build(args: GraphArgs) -> Application:
-    """The application of a profile: one deployment a family, and the ingress over them.
+    """The application of a profile: one deployment a family, the ledger, and the ingress.
 
     Settings are read here, once, so that every replica on every node has the same. Options that
     ``serve_config.yaml`` gives a deployment take the place of the profile's.
     """
     profile = load_profile(args.profile)
-    settings = load_settings(profile)
-    settings = settings.model_copy(update={"hf_cache_dir": settings.hf_cache_dir.resolve()})
+    settings = load_settings(profile).located()
+    labels = ledger_config(Catalog(profile, settings))
+    ledger = _deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}
     for family in profile.families:
         config = FamilyConfig(
@@ -38,12 +42,14 @@ def build(args: GraphArgs) -> Application:
             models=family.models,
             settings=settings,
             gpu_fraction=family.options.ray_actor_options.num_gpus,
+            ledger=ledger,
         )
         cls = imported(family.deployment)
         deployment = _deployment(cls, family.deployment_name, family.options)
         families[family.name] = deployment.bind(config)
     ingress = serve.ingress()(Ingress)
-    return _deployment(ingress, INGRESS, profile.ingress).bind(profile, settings, families)
+    front = _deployment(ingress, INGRESS, profile.ingress)
+    return front.bind(profile, settings, families, ledger)
 
 
 def _deployment(cls: type, name: str, options: Options) -> serve.Deployment:

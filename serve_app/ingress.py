@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -11,39 +12,65 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from configs.profile import Profile
+from configs.serve_schema import LEDGER
 from configs.settings import Settings
+from deployments.metrics.dashboard import RayMetrics
+from deployments.metrics.reporter import Reporter
 from serve_app import errors
+from serve_app.accounts.books import Books, RemoteLedger, local_books
+from serve_app.accounts.middleware import Accounts
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
+from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import health, models
+from serve_app.routes import graph, health, metrics, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
+from serve_app.routes.tasks import tasks_of
 from serve_app.security import BodyLimit
 
-ALWAYS = (health.router, models.router, openai_models.router)
+ALWAYS = (
+    health.router,
+    metrics.router,
+    models.router,
+    graph.router,
+    openai_models.router,
+)
 
 
 def create_app(
-    services: Services, routers: Iterable[APIRouter], *, under_serve: bool = False
+    services: Services,
+    routers: Iterable[APIRouter],
+    *,
+    under_serve: bool = False,
+    books: Books | None = None,
 ) -> FastAPI:
-    """The application: routers, middleware and handlers. Needs no Ray by itself."""
+    """The application: routers, middleware and handlers. Needs no Ray by itself.
+
+    Without ``books`` it keeps its own.
+    """
     settings = services.settings
     app = FastAPI(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        lifespan=_lifespan,
     )
+    routers = (*ALWAYS, *routers)
     app.state.services = services
-    for router in (*ALWAYS, *routers):
+    app.state.tasks = tasks_of(routers)
+    app.state.books = books or local_books(services.catalog)
+    app.state.conversations = Conversations(settings)
+    for router in routers:
         app.include_router(router)
     errors.install(app)
-    # Added last runs first: ids, then CORS, then the edge, then limits.
+    # Added last runs first: ids, then CORS, then accounts, then the edge, then limits.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Edge)
+    app.add_middleware(Accounts, books=app.state.books)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -56,18 +83,29 @@ def create_app(
     return app
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.conversations.close()
+
+
 class Ingress:
     """The ingress deployment. Holds a handle to every family and state of its own to none."""
 
-    def __init__(self, profile: Profile, settings: Settings, handles: Mapping[str, Any]) -> None:
+    def __init__(
+        self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
+    ) -> None:
         catalog = Catalog(profile, settings)
-        calls = Calls(handles, settings.request_timeout_s)
+        calls = Calls({**handles, LEDGER: ledger}, settings.request_timeout_s)
+        remote = RemoteLedger(calls)
+        self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness())
         self._profile = profile
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve in the replica, after the constructor."""
-        return create_app(self._services, routers_of(self._profile), under_serve=True)
+        routers = routers_of(self._profile)
+        return create_app(self._services, routers, under_serve=True, books=self._books)
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

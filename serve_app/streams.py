@@ -30,6 +30,18 @@ def message(data: Mapping[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
+class LastWords(bytes):
+    """The chunk that ends a stream that broke: on the way out it says so to whoever watches."""
+
+    error_type: str
+
+    @classmethod
+    def of(cls, chunk: bytes, error: ServiceError) -> LastWords:
+        words = cls(chunk)
+        words.error_type = error.error_type
+        return words
+
+
 class EventStream(StreamingResponse):
     """A streamed answer that closes its source as soon as nobody reads it any more.
 
@@ -67,10 +79,11 @@ async def ending(
             async for chunk in chunks:
                 yield chunk
     except ServiceError as error:
-        yield failed(error)
+        yield LastWords.of(failed(error), error)
     except Exception:  # a stream that has begun is beyond the reach of every handler
         logger.exception("a stream broke")
-        yield failed(InternalError())
+        unforeseen = InternalError()
+        yield LastWords.of(failed(unforeseen), unforeseen)
 
 
 async def with_heartbeat(

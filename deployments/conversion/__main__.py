@@ -15,6 +15,7 @@ RECIPES = {
     "gguf-safetensors": "gguf:write_checkpoint",
     "onnx-bert": "onnx_bert:write_checkpoint",
     "sentiment-head": "sentiment:write_checkpoint",
+    "efficientnet-lite": "efficientnet:write_checkpoint",
     "pickle-safetensors": "pickles:write_checkpoint",
 }
 

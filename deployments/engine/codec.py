@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Ids
 from dataclasses import replace
@@ -95,6 +96,25 @@ class TextCodec:
     def to_json(self) -> str:
         """The tokenizer as its ``tokenizer.json`` would have it."""
         return str(self._tokenizer.to_str())
+
+    def newest(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
+        """The chat without its oldest turns, as many as have to go for it to have ``tokens``.
+
+        A turn is what a user says and what follows it. System messages before the first turn stay,
+        and so does the last turn, fit or not.
+        """
+        starts = [place for place, each in enumerate(messages) if each.role == "user"]
+        if not starts:
+            return messages
+        head = messages[: starts[0]]
+
+        def fits(start: int) -> bool:
+            return len(self.encode_chat((*head, *messages[start:]))) <= tokens
+
+        if fits(starts[0]):
+            return messages
+        first = bisect_left(starts, True, hi=len(starts) - 1, key=fits)
+        return (*head, *messages[starts[first] :])
 
     def decode(self, ids: Ids[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))

@@ -57,6 +57,11 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it decodes, as torch names devices."""
+        ...
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Thread-safe, returns at once.
 

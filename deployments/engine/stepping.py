@@ -56,6 +56,10 @@ class SteppingEngine(ABC):
     def constrain(self, grammar: Grammar) -> Constraint:
         return self._grammars.compile(grammar)
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def submit(self, sequence: Sequence) -> None:
         prompt, new = len(sequence.prompt_ids), sequence.max_new_tokens
         if prompt == 0 or new < 1 or prompt + new > self._window:
@@ -196,6 +200,7 @@ class SteppingEngine(ABC):
                     return
                 sequence = self._waiting.popleft()
                 self._active.append(sequence)
+            sequence.seated()
             self._enter(sequence)
 
     def _end(self, reason: str) -> None:

@@ -68,6 +68,10 @@ class TorchEngine(SteppingEngine):
         self._decodings: dict[Sequence, _Decoding] = {}
         self._start()
 
+    @property
+    def device(self) -> str:
+        return str(self._model.device)
+
     def _enter(self, sequence: Sequence) -> None:
         cache = DynamicCache(config=self._model.config)
         chooser = TokenChooser(sequence, self.codec)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes import zero_shot
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.items import ItemError, answered, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
+router = NativeRouter("classification")
 
 TASK = "sentiment"
 FIELDS = {"model": "model_name"}
@@ -55,23 +54,28 @@ class SentimentAnswer(Sentiment, Answer):
     | zero_shot.PredictionsAnswer
     | list[Sentiment | zero_shot.Predictions | ItemError],
 )
-async def classify(body: ClassifyBody, served: Served, asking: Asking) -> Response:
+async def classify_route(body: ClassifyBody, served: Served, asking: Asking) -> Response:
     """Without labels ``{text, sentiment, confidence}``, with them ``{text, predictions, ...}``.
 
     In a list a bad text fails alone.
     """
+    return asking.respond(await classify(body, served, asking))
+
+
+@router.task("classify", ClassifyBody, TASK, zero_shot.TASK)
+async def classify(body: ClassifyBody, served: Services, asking: Asked) -> Answered:
     texts = listed(body.texts)
     if body.labels is None:
         if body.multi_label:
             raise ValidationFailed("multi_label has no effect without labels.", field="multi_label")
         card = served.catalog.resolve(TASK, body.model_name)
         items = await classified(texts, card, served, truncate=body.truncate)
-        return shown(body.texts, items, _with_sentiment, asking, card.name)
+        return shown(body.texts, items, _with_sentiment, card.name)
     card = served.catalog.resolve(zero_shot.TASK, body.model_name)
     items = await zero_shot.scored(
         texts, body.labels, card, served, multi_label=body.multi_label, truncate=body.truncate
     )
-    return shown(body.texts, items, zero_shot.with_predictions, asking, card.name)
+    return shown(body.texts, items, zero_shot.with_predictions, card.name)
 
 
 async def classified(

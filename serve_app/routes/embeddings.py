@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -17,14 +16,14 @@ from deployments.seam import (
     EmbeddingRequest,
     Problem,
 )
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Text, TextList, Texts, example
 from serve_app.limits import check_count, check_prompt, text_problem
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["embeddings"], route_class=JsonRoute)
+router = NativeRouter("embeddings")
 
 TASK = "embed"
 FIELDS = {"model": "model_name"}
@@ -110,8 +109,13 @@ class ClusterAnswer(Answer):
 
 
 @router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingsAnswer)
-async def embeddings(body: EmbeddingsBody, served: Served, asking: Asking) -> Response:
+async def embeddings_route(body: EmbeddingsBody, served: Served, asking: Asking) -> Response:
     """``embeddings`` is one flat vector for a single string, else a list of them, in order."""
+    return asking.respond(await embeddings(body, served, asking))
+
+
+@router.task("embeddings", EmbeddingsBody, TASK)
+async def embeddings(body: EmbeddingsBody, served: Services, asking: Asked) -> Answered:
     single = isinstance(body.texts, str)
     texts = (body.texts,) if isinstance(body.texts, str) else tuple(body.texts)
     card = served.catalog.resolve(TASK, body.model_name)
@@ -119,14 +123,19 @@ async def embeddings(body: EmbeddingsBody, served: Served, asking: Asking) -> Re
         served, card, texts, "texts", body.normalize, body.truncate, body.batch_size
     )
     vectors = embedded.vectors[0] if single else embedded.vectors
-    return asking.answer({"embeddings": vectors}, card.name)
+    return Answered({"embeddings": vectors}, card.name)
 
 
 @router.post(
     "/similarity", summary="How alike two texts or vectors are", response_model=SimilarityAnswer
 )
-async def similarity(body: SimilarityBody, served: Served, asking: Asking) -> Response:
+async def similarity_route(body: SimilarityBody, served: Served, asking: Asking) -> Response:
     """Cosine similarity, from -1 to 1."""
+    return asking.respond(await similarity(body, served, asking))
+
+
+@router.task("similarity", SimilarityBody, TASK)
+async def similarity(body: SimilarityBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     given = {"text1": body.text1, "text2": body.text2}
     vectors = {name: np.asarray(v, np.float64) for name, v in given.items() if isinstance(v, list)}
@@ -137,12 +146,17 @@ async def similarity(body: SimilarityBody, served: Served, asking: Asking) -> Re
         named = tuple(texts.values())
         embedded = await embed(served, card, named, tuple(texts), True, body.truncate)
         vectors |= dict(zip(texts, embedded.vectors.astype(np.float64), strict=True))
-    return asking.answer({"similarity": _cosine(vectors["text1"], vectors["text2"])}, card.name)
+    return Answered({"similarity": _cosine(vectors["text1"], vectors["text2"])}, card.name)
 
 
 @router.post("/search", summary="Candidates nearest to a query", response_model=SearchAnswer)
-async def search(body: SearchBody, served: Served, asking: Asking) -> Response:
+async def search_route(body: SearchBody, served: Served, asking: Asking) -> Response:
     """The ``top_k`` candidates, best first, with their place in the request."""
+    return asking.respond(await search(body, served, asking))
+
+
+@router.task("search", SearchBody, TASK)
+async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_text(body.query_text, served, "query_text")
     check_count(len(body.candidate_texts), served.settings, "candidate_texts")
@@ -155,12 +169,17 @@ async def search(body: SearchBody, served: Served, asking: Asking) -> Response:
         {"text": body.candidate_texts[i], "similarity": float(scores[i]), "index": int(i)}
         for i in best
     ]
-    return asking.answer({"results": results}, card.name)
+    return Answered({"results": results}, card.name)
 
 
 @router.post("/cluster", summary="Texts in groups", response_model=ClusterAnswer)
-async def cluster(body: ClusterBody, served: Served, asking: Asking) -> Response:
+async def cluster_route(body: ClusterBody, served: Served, asking: Asking) -> Response:
     """Clusters by label, each with its texts and their places in the request."""
+    return asking.respond(await cluster(body, served, asking))
+
+
+@router.task("cluster", ClusterBody, TASK)
+async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_count(len(body.texts), served.settings, "texts")
     if body.n_clusters > len(body.texts):
@@ -179,7 +198,7 @@ async def cluster(body: ClusterBody, served: Served, asking: Asking) -> Response
         "cluster_centers": clustered.centers,
         "n_clusters": body.n_clusters,
     }
-    return asking.answer(answer, card.name)
+    return Answered(answer, card.name)
 
 
 async def embed(

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam import Entity, EntityRequest, Problem, Recognised
-from serve_app.body import JsonRoute
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes.items import ItemError, answered, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["entities"], route_class=JsonRoute)
+router = NativeRouter("entities")
 
 TASK = "entities"
 FIELDS = {"model": "model_name"}
@@ -52,11 +51,16 @@ class EntitiesAnswer(Found, Answer):
     summary="What is named in texts",
     response_model=EntitiesAnswer | list[Found | ItemError],
 )
-async def entities(body: EntitiesBody, served: Served, asking: Asking) -> Response:
+async def entities_route(body: EntitiesBody, served: Served, asking: Asking) -> Response:
     """``{text, entities: [{text, label, confidence, start, end}]}``, in order of appearance.
 
     ``start`` and ``end`` count the characters (code points) of the text as it was sent.
     """
+    return asking.respond(await entities(body, served, asking))
+
+
+@router.task("entities", EntitiesBody, TASK)
+async def entities(body: EntitiesBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
@@ -65,7 +69,7 @@ async def entities(body: EntitiesBody, served: Served, asking: Asking) -> Respon
         return answer.items
 
     items = await answered(listed(body.texts), served.settings, ask)
-    return shown(body.texts, items, _with_entities, asking, card.name)
+    return shown(body.texts, items, _with_entities, card.name)
 
 
 def _with_entities(text: str, found: tuple[Entity, ...]) -> dict[str, Any]:

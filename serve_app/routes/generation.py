@@ -6,12 +6,10 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam import FinishReason, Generated, GenerationRequest, Sampling, Token
-from serve_app.body import JsonRoute
 from serve_app.calls import Bursts
 from serve_app.catalog import ModelCard
 from serve_app.errors import ServiceError, ValidationFailed
@@ -31,11 +29,13 @@ from serve_app.fields import (
     example,
 )
 from serve_app.limits import check_prompt, check_window
-from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 from serve_app.streams import EVENT_STREAM, EventStream, ending, event
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
+router = NativeRouter("generation")
 
+TASK = "generate"
 FIELDS = {"model": "model_name"}
 SEEDS = 2**63
 T = TypeVar("T")
@@ -82,16 +82,23 @@ class GeneratedText(Answer):
 
 
 @router.post("/generate", summary="Continue a prompt", response_model=GeneratedText)
-async def generate(body: GenerateBody, served: Served, asking: Asking) -> Response:
+async def generate_route(body: GenerateBody, served: Served, asking: Asking) -> Response:
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
         return await _stream(body, served, asking)
+    return asking.respond(await generate(body, served, asking))
+
+
+@router.task("generate", GenerateBody, TASK)
+async def generate(body: GenerateBody, served: Services, asking: Asked) -> Answered:
+    if body.stream:
+        raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
     card, request = _request(body, served, asking)
     generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
-    return asking.answer(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
+    return Answered(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
 @router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENT_STREAM)
@@ -122,7 +129,7 @@ async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[b
         prompt_tokens = burst.prompt_tokens
         texts += [token.text for token in burst.tokens]
         reason = burst.tokens[-1].finish_reason or reason
-        yield b"".join(_token(token) for token in burst.tokens)
+        yield b"".join(token_event(token) for token in burst.tokens)
     whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
     yield event("result", asking.whole(whole, model))
 
@@ -134,7 +141,8 @@ def failure(error: ServiceError, request_id: str) -> bytes:
     )
 
 
-def _token(token: Token) -> bytes:
+def token_event(token: Token) -> bytes:
+    """One token of a native stream."""
     return event(
         "token",
         {
@@ -168,7 +176,7 @@ def usage(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
 def _request(
     body: GenerateBody, served: Services, asking: Asked, *, stream: bool = False
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = served.catalog.resolve("generate", body.model_name)
+    card = served.catalog.resolve(TASK, body.model_name)
     check_prompt(body.prompt, served.settings, "prompt")
     check_window(body.max_length, card, "max_length")
     check_window(body.max_new_tokens, card, "max_new_tokens")

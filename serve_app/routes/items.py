@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from configs.settings import Settings
 from deployments.seam import Problem
 from serve_app.errors import from_problem, item_error
 from serve_app.limits import check_count, text_problem
-from serve_app.routes.services import Asked
+from serve_app.routes.services import Answered
 
 R = TypeVar("R")
 
@@ -50,17 +49,16 @@ def shown(
     given: str | list[str],
     items: Sequence[R | Problem],
     show: Callable[[str, R], dict[str, Any]],
-    asking: Asked,
     model: str,
-) -> Response:
+) -> Answered:
     """One object for one text, whose problem is an error; a bare list for a list of texts."""
     if isinstance(given, str):
-        return asking.answer(show(given, only(items)), model)
+        return Answered(show(given, only(items)), model)
     entries = [
         failed(item) if isinstance(item, Problem) else show(text, item)
         for text, item in zip(given, items, strict=True)
     ]
-    return asking.bare_list(entries, model)
+    return Answered(entries, model)
 
 
 def only(items: Sequence[R | Problem]) -> R:

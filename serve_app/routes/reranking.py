@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam import Problem, Reranked, RerankRequest
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem, item_error
-from serve_app.fields import Answer, Body, ModelName, Text, example
+from serve_app.fields import Answer, Body, ModelName, Text, TextList, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate, check_text
 from serve_app.routes.items import ItemError
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["reranking"], route_class=JsonRoute)
+router = NativeRouter("reranking")
 
 TASK = "rerank"
 FIELDS = {"model": "model_name"}
@@ -36,7 +35,7 @@ class RerankBody(Body):
     )
 
     query: Text
-    documents: Annotated[list[str], Field(min_length=1)]
+    documents: TextList
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="all, unless given")
     raw_scores: bool = Field(False, description="the model's logits instead of 0 to 1")
     model_name: ModelName | None = None
@@ -72,12 +71,17 @@ class Ranking:
 
 
 @router.post("/rerank", summary="Documents by relevance to a query", response_model=RerankAnswer)
-async def rerank(body: RerankBody, served: Served, asking: Asking) -> Response:
+async def rerank_route(body: RerankBody, served: Served, asking: Asking) -> Response:
     """The ``top_k`` documents, best first, with their places in the request.
 
     A score is from 0 to 1, unless ``raw_scores``. Documents that could not be scored follow the
     others, each with its ``index`` and ``error``.
     """
+    return asking.respond(await rerank(body, served, asking))
+
+
+@router.task("rerank", RerankBody, TASK)
+async def rerank(body: RerankBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     ranking = await ranked(body.query, body.documents, card, served, truncate=body.truncate)
     results: list[dict[str, Any]] = [
@@ -92,7 +96,7 @@ async def rerank(body: RerankBody, served: Served, asking: Asking) -> Response:
         {"index": index, **item_error(from_problem(problem))}
         for index, problem in sorted(ranking.problems.items())
     ]
-    return asking.answer({"results": results}, card.name)
+    return Answered({"results": results}, card.name)
 
 
 async def ranked(

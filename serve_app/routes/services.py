@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import orjson
@@ -11,6 +11,8 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
+from serve_app.accounts.middleware import account_of
+from serve_app.accounts.noting import NotingCalls, NotingCatalog
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.readiness import Readiness
@@ -31,8 +33,21 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
+    """The services, which keep the request's account where it has one."""
     services: Services = request.app.state.services
-    return services
+    account = account_of(request.scope)
+    if account is None:
+        return services
+    catalog = NotingCatalog(services.catalog, account)
+    return replace(services, catalog=catalog, calls=NotingCalls(services.calls, account))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a native task came to: one object, or a bare list; and the model that did it."""
+
+    body: dict[str, Any] | list[Any]
+    model: str
 
 
 @dataclass(slots=True)
@@ -50,6 +65,12 @@ class Asked:
             "request_id": self.request_id,
             "execution_time": round(time.perf_counter() - self.started, 6),
         }
+
+    def respond(self, answered: Answered) -> Response:
+        """A task's outcome as the response of its own route."""
+        if isinstance(answered.body, list):
+            return self.bare_list(answered.body, answered.model)
+        return self.answer(answered.body, answered.model)
 
     def answer(self, body: dict[str, Any], model: str | None = None) -> Response:
         return json_response(self.whole(body, model))

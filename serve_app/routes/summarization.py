@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
-from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, TokenCount, example
@@ -18,9 +16,10 @@ from serve_app.limits import check_window
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.generation import usage
 from serve_app.routes.items import ItemError, answered, failed, listed, only
-from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["summarization"], route_class=JsonRoute)
+router = NativeRouter("summarization")
 
 TASK = "summarize"
 FIELDS = {"model": "model_name", "max_new_tokens": "max_length"}
@@ -68,8 +67,13 @@ class SummariesAnswer(Answer):
 @router.post(
     "/summarize", summary="Texts made short", response_model=SummaryAnswer | SummariesAnswer
 )
-async def summarize(body: SummarizeBody, served: Served, asking: Asking) -> Response:
+async def summarize_route(body: SummarizeBody, served: Served, asking: Asking) -> Response:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
+    return asking.respond(await summarize(body, served, asking))
+
+
+@router.task("summarize", SummarizeBody, TASK)
+async def summarize(body: SummarizeBody, served: Services, asking: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model_name)
     check_window(body.max_length, card, "max_length")
     items = await _summaries(body, card, served, asking)
@@ -80,7 +84,7 @@ async def summarize(body: SummarizeBody, served: Served, asking: Asking) -> Resp
         answer = {"summary": only(items).text}
     else:
         answer = {"summaries": [_in_list(item) for item in items]}
-    return asking.answer({**answer, "usage": counts}, card.name)
+    return Answered({**answer, "usage": counts}, card.name)
 
 
 async def _summaries(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam import LabelScore
-from serve_app.body import JsonRoute
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes import zero_shot
 from serve_app.routes.classification import classified
 from serve_app.routes.embeddings import Truncate
 from serve_app.routes.items import ItemError, listed, shown
-from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["classification"], route_class=JsonRoute)
+router = NativeRouter("classification")
 
 TASK = "topic"
 
@@ -51,22 +50,27 @@ class TopicAnswer(Topic, Answer):
     | zero_shot.PredictionsAnswer
     | list[Topic | zero_shot.Predictions | ItemError],
 )
-async def topics(body: TopicsBody, served: Served, asking: Asking) -> Response:
+async def topics_route(body: TopicsBody, served: Served, asking: Asking) -> Response:
     """``{text, category, confidence}``; with labels the same as ``/classify`` with labels.
 
     Without labels a topic model answers where one is configured, else the topics of the setting
     ``topics`` are scored.
     """
+    return asking.respond(await topics(body, served, asking))
+
+
+@router.task("topics", TopicsBody, TASK, zero_shot.TASK)
+async def topics(body: TopicsBody, served: Services, asking: Asked) -> Answered:
     texts = listed(body.texts)
     tasks = (TASK, zero_shot.TASK) if body.labels is None else (zero_shot.TASK,)
     task, card = served.catalog.resolve_first(tasks, body.model_name)
     if task == TASK:
         items = await classified(texts, card, served, truncate=body.truncate)
-        return shown(body.texts, items, _with_category, asking, card.name)
+        return shown(body.texts, items, _with_category, card.name)
     labels = body.labels or served.settings.topics
     items = await zero_shot.scored(texts, labels, card, served, truncate=body.truncate)
     show = _with_category if body.labels is None else zero_shot.with_predictions
-    return shown(body.texts, items, show, asking, card.name)
+    return shown(body.texts, items, show, card.name)
 
 
 def _with_category(text: str, labels: tuple[LabelScore, ...]) -> dict[str, Any]:

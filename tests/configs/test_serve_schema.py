@@ -12,7 +12,7 @@ from ray.serve.schema import ServeDeploySchema
 import configs
 from configs.errors import ConfigError
 from configs.profile import load_profile
-from configs.serve_schema import INGRESS, profile_of_config, serve_config
+from configs.serve_schema import INGRESS, LEDGER, profile_of_config, serve_config
 
 ROOT = Path(configs.__file__).parents[1]
 SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
@@ -44,7 +44,8 @@ def test_serve_takes_the_configuration_of_every_shipped_profile(name: str) -> No
     profile = load_profile(name)
     (application,) = schema.applications
     deployed = {deployment.name: deployment for deployment in application.deployments}
-    assert set(deployed) == {INGRESS, *(family.deployment_name for family in profile.families)}
+    families = {family.deployment_name for family in profile.families}
+    assert set(deployed) == {INGRESS, LEDGER, *families}
     for family in profile.families:
         found = deployed[family.deployment_name]
         assert found.max_ongoing_requests == family.options.max_ongoing_requests

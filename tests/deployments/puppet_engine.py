@@ -40,6 +40,10 @@ class PuppetEngine:
     def constrain(self, grammar: Grammar) -> Constraint:
         return self._grammars.compile(grammar)
 
+    @property
+    def device(self) -> str:
+        return "puppet:0"
+
     def submit(self, sequence: Sequence) -> None:
         if self.stopped is not None or self._taken == self.refuses_after:
             raise EngineStopped(self.stopped or "enough")

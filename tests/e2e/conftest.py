@@ -53,7 +53,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process, log)
+        wait_until_ready(url, process, log)
         yield Graph(url, psutil.Process(process.pid))
     finally:
         process.send_signal(signal.SIGTERM)
@@ -66,7 +66,7 @@ def base_url(graph: Graph) -> str:
     return graph.url
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -34,7 +34,13 @@ def profile() -> Profile:
     fast = {"name": FAST, "aliases": ["fast"], "engine": "openvino", "pinned": True, **texts}
     full = {"name": FULL, "engine": "torch", "tool_calls": "hermes", **texts}
     families = {
-        "generation": ["generation", "openai.chat", "openai.completions"],
+        "generation": [
+            "generation",
+            "query",
+            "conversations",
+            "openai.chat",
+            "openai.completions",
+        ],
         "embeddings": ["embeddings", "openai.embeddings"],
         "classification": ["classification"],
     }

@@ -43,6 +43,7 @@ class Family:
         finally:
             self.stopped.set()
 
+    classify_image = caption = answer_question = detect = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:

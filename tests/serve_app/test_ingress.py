@@ -73,7 +73,7 @@ def test_each_router_that_families_name_is_taken_once() -> None:
     content = house.profile().model_dump(mode="json")
     content["families"][1]["routers"] += content["families"][0]["routers"]
     routers = routers_of(Profile.model_validate(content))
-    assert len(routers) == len({id(router) for router in routers}) == 6
+    assert len(routers) == len({id(router) for router in routers}) == 8
 
 
 def test_a_path_leads_to_the_object_it_names() -> None:

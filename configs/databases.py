@@ -1,0 +1,52 @@
+"""URLs of databases: read and checked without connecting, for SQLAlchemy's async drivers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+SQLITE = "sqlite+aiosqlite"
+POSTGRESQL = "postgresql+asyncpg"
+DRIVERS = {
+    "sqlite": SQLITE,
+    SQLITE: SQLITE,
+    "postgres": POSTGRESQL,
+    "postgresql": POSTGRESQL,
+    POSTGRESQL: POSTGRESQL,
+}
+"""Schemes that are taken, and the driver that serves each."""
+
+
+def database_url(given: str) -> URL:
+    """The URL of a SQLite file or a PostgreSQL database.
+
+    Raises ``ValueError`` for anything else; its message repeats nothing, since a URL may hold a
+    password.
+    """
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise ValueError("expected a URL such as postgresql://user@host/database") from None
+    if url.drivername not in DRIVERS:
+        raise ValueError(f"expected one of the schemes {', '.join(DRIVERS)}")
+    url = url.set(drivername=DRIVERS[url.drivername])
+    if is_sqlite(url) and (url.database in {None, "", ":memory:"} or url.host or url.query):
+        raise ValueError("expected the path of a file: sqlite:////absolute/path (no options)")
+    if not is_sqlite(url) and not url.database:
+        raise ValueError("expected the name of a database: postgresql://user@host/database")
+    return url
+
+
+def sqlite_url(path: Path) -> URL:
+    return URL.create(SQLITE, database=str(path))
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.drivername == SQLITE
+
+
+def located(url: URL) -> URL:
+    """The same database, independent of the directory that a process runs in."""
+    return sqlite_url(Path(url.database or "").resolve()) if is_sqlite(url) else url

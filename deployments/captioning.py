@@ -1,0 +1,192 @@
+"""Captioning: models that look at an image and write: captions, and answers to questions.
+
+The class is chosen by the model's own configuration: an encoder with a decoder of its own
+(``VisionEncoderDecoderModel``), BLIP's question answerer, or any image-and-text model, with or
+without a chat template. Everything is decoded greedily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from configs.profile import ModelSpec
+from deployments.image_family import (
+    ImageFamily,
+    Reader,
+    Seen,
+    Tensors,
+    on_device,
+    opened_processor,
+)
+from deployments.images import Picture
+from deployments.seam import (
+    Caption,
+    CaptionRequest,
+    Problem,
+    VisualAnswer,
+    VisualAnswers,
+    VisualQuestionRequest,
+)
+
+NEW_TOKENS = 64
+"""Where neither the request nor the model says how long a text may be."""
+
+INSTRUCTION = "Describe this image in one sentence."
+"""What a chat model is asked for a caption, unless the request has words of its own."""
+
+Request: TypeAlias = CaptionRequest | VisualQuestionRequest
+
+
+class Captioning(ImageFamily[Caption]):
+    """The deployment of the captioning family."""
+
+    async def caption(self, request: CaptionRequest) -> Caption | Problem:
+        """What the model writes about the image."""
+        return await self._answered(request)
+
+    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+        """The one answer that the model writes; how sure it is of it, it does not say."""
+        written = await self._answered(request)
+        if isinstance(written, Problem):
+            return written
+        return VisualAnswers((VisualAnswer(written.text, None),))
+
+    def load(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
+        """Raises ``ValueError`` when the model cannot do what its tasks say."""
+        import transformers
+
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
+        )
+        encoder_decoder = config.model_type == "vision-encoder-decoder"
+        answers_only = any(
+            name.endswith("ForQuestionAnswering") for name in config.architectures or ()
+        )
+        if encoder_decoder and "visual_question" in spec.tasks:
+            raise ValueError(f"{spec.name} reads no questions")
+        if answers_only and "caption" in spec.tasks:
+            raise ValueError(f"{spec.name} writes no captions")
+        if encoder_decoder:
+            return self._encoder_decoder(folder, spec)
+        auto_class = (
+            "AutoModelForVisualQuestionAnswering" if answers_only else "AutoModelForImageTextToText"
+        )
+        model, device = self._opened(auto_class, folder, spec)
+        processor = opened_processor("AutoProcessor", folder, spec)
+        see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
+        return Reader(_bounded(see, model), _Writing(model, processor, device))
+
+    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
+        import transformers
+
+        model, device = self._opened("VisionEncoderDecoderModel", folder, spec)
+        images = opened_processor("AutoImageProcessor", folder, spec)
+        words = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
+        )
+
+        def see(shown: Picture, asked: Any) -> Any:
+            if asked.prompt is not None:
+                return Problem("validation", "the model takes no beginning of a caption", "prompt")
+            return images(images=shown, return_tensors="pt")
+
+        return Reader(_bounded(see, model), _Writing(model, words, device))
+
+
+See: TypeAlias = Callable[[Picture, Any], Any]
+"""Features of one image with what was asked, or a :class:`Problem`."""
+
+
+def _has_template(processor: Any) -> bool:
+    return getattr(processor, "chat_template", None) is not None
+
+
+def _chat(processor: Any) -> See:
+    """For models that are spoken to."""
+
+    def see(shown: Picture, asked: Request) -> Any:
+        content = [{"type": "image"}, {"type": "text", "text": _words(asked) or INSTRUCTION}]
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        return processor(images=[shown], text=[text], return_tensors="pt")
+
+    return see
+
+
+def _plain(processor: Any, answers_only: bool) -> See:
+    """For models that go on with a text: BLIP and its like (arXiv:2201.12086, 2301.12597)."""
+
+    def see(shown: Picture, asked: Request) -> Any:
+        words = _words(asked)
+        if isinstance(asked, VisualQuestionRequest) and not answers_only:
+            words = f"Question: {asked.question} Answer:"
+        return processor(images=shown, text=words, return_tensors="pt")
+
+    return see
+
+
+def _words(asked: Request) -> str | None:
+    return asked.question if isinstance(asked, VisualQuestionRequest) else asked.prompt
+
+
+def _bounded(see: See, model: Any) -> Callable[[Picture, Any], Seen | Problem]:
+    """``see`` with the bound on new tokens that the request, the model and its window set."""
+    config = model.generation_config
+    usual = config.max_new_tokens or NEW_TOKENS
+    window = _window(model.config)
+
+    def bounded(shown: Picture, asked: Request) -> Seen | Problem:
+        features = see(shown, asked)
+        if isinstance(features, Problem):
+            return features
+        ids = features.get("input_ids")
+        length = 1 if ids is None else int(ids.shape[1])
+        wanted = getattr(asked, "max_new_tokens", None)
+        if window is not None and length + (wanted or 1) > window:
+            at_fault = "max_new_tokens" if wanted and length < window else "question"
+            message = f"the model has room for {window} tokens; {length} of them are taken"
+            return Problem("validation", message, at_fault)
+        most = wanted or usual
+        return Seen(features, shown.size, asked, min(most, (window or most + length) - length))
+
+    return bounded
+
+
+def _window(config: Any) -> int | None:
+    """Positions of the part that writes, where the configuration says how many it has."""
+    writer = getattr(config, "decoder", None) or getattr(config, "text_config", None) or config
+    positions: int | None = getattr(writer, "max_position_embeddings", None)
+    return positions
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """Decodes images of like shape together, greedily; ``words`` turns tokens into text."""
+
+    model: Any
+    words: Any
+    device: str
+
+    def __call__(self, tensors: Tensors, seen: Sequence[Seen]) -> list[Caption | Problem]:
+        inputs = on_device(tensors, self.model, self.device)
+        config = deepcopy(self.model.generation_config)
+        config.update(
+            do_sample=False,
+            num_beams=1,
+            max_length=None,
+            min_length=None,
+            max_new_tokens=seen[0].kind,
+        )
+        ids = self.model.generate(**inputs, generation_config=config)
+        given = 0 if _has_template(self.words) is False else inputs["input_ids"].shape[1]
+        return [self._caption(row[given:], config) for row in ids.tolist()]
+
+    def _caption(self, row: list[int], config: Any) -> Caption:
+        text = self.words.decode(row, skip_special_tokens=True).strip()
+        silent = {config.pad_token_id, config.bos_token_id, config.decoder_start_token_id}
+        return Caption(text, sum(token not in silent for token in row))

@@ -1,0 +1,170 @@
+"""What every family of images shares: files to pixels, pixels to the lane, answers back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from configs.profile import ModelSpec
+from deployments.base import ModelUnavailable, claim_device, load_options
+from deployments.images import Picture, picture
+from deployments.lane import Lane
+from deployments.lane_family import LaneFamily
+from deployments.seam import Problem
+
+MOST_PIXELS = 4_000_000
+"""Of one forward, after preprocessing: 80 images of 224 x 224, or 4 of a detector's size."""
+
+R = TypeVar("R")
+Tensors: TypeAlias = Mapping[str, Any]
+
+
+class Asking(Protocol):
+    """What every request about an image has."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def image(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image as its model reads it: ``tensors`` of shape (1, ...), by name.
+
+    ``size`` is (width, height) of the picture before preprocessing, ``asked`` the request. Only
+    images of the same ``kind`` share a forward, and then only where their tensors' shapes agree:
+    so nothing is padded, and no neighbour changes an answer.
+    """
+
+    tensors: Tensors
+    size: tuple[int, int]
+    asked: Any
+    kind: object = None
+
+    @property
+    def pixels(self) -> int:
+        """How many there are after preprocessing, all channels and tiles counted as one."""
+        shape = self.tensors["pixel_values"].shape
+        return max(1, int(self.tensors["pixel_values"].numel()) // max(1, int(shape[1])))
+
+    def like(self) -> tuple[object, ...]:
+        return self.kind, *((name, tuple(t.shape)) for name, t in sorted(self.tensors.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Generic[R]):
+    """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
+
+    ``see`` runs in the family's thread and may refuse a request; ``answer`` runs in the lane's,
+    on stacked tensors, and gives one answer an image.
+    """
+
+    see: Callable[[Picture, Any], Seen | Problem]
+    answer: Callable[[Tensors, Sequence[Seen]], Sequence[R | Problem]]
+
+
+@dataclass(slots=True)
+class ImageModel(Generic[R]):
+    """One loaded model and the lane to it."""
+
+    reader: Reader[R]
+    lane: Lane[Seen, R]
+
+    def close(self) -> None:
+        self.lane.close()
+
+
+class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
+    """A deployment of models that look at images. A family says how a model is used."""
+
+    @abstractmethod
+    def load(self, folder: Path, spec: ModelSpec) -> Reader[R]:
+        """Open the model in ``folder``, by what the profile says that it does."""
+
+    async def _answered(self, asking: Asking) -> R | Problem:
+        """The one answer to a request about one image."""
+        try:
+            async with self._residency.use(asking.model) as model:
+                seen = await self._in_thread(_seen, model.reader, asking)
+                if isinstance(seen, Problem):
+                    return seen
+                answers: list[R | Problem] = await self._through(model.lane, [seen])
+                return answers[0]
+        except ModelUnavailable as error:
+            return error.problem
+
+    def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
+        """A model ready to answer, and its device, by a class of transformers."""
+        import transformers
+
+        device = claim_device(self._config)
+        options = load_options(self._config, spec, device)
+        model = getattr(transformers, auto_class).from_pretrained(folder, **options)
+        return model.to(device).eval(), device
+
+    def _load(self, spec: ModelSpec) -> ImageModel[R]:
+        reader = self.load(self._config.folder(spec), spec)
+        lane: Lane[Seen, R] = self._lane(spec.name, _Run(reader), lambda seen: seen.pixels)
+        return ImageModel(reader, lane)
+
+
+def _seen(reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    shown = picture(asking.image)
+    return shown if isinstance(shown, Problem) else reader.see(shown, asking)
+
+
+class _Run(Generic[R]):
+    """The lane's run: images of like shape together, few enough for ``MOST_PIXELS``."""
+
+    def __init__(self, reader: Reader[R]) -> None:
+        self._reader = reader
+
+    def __call__(self, batch: Sequence[Seen]) -> Sequence[R | Problem]:
+        import torch
+
+        answers: dict[int, R | Problem] = {}
+        for places in _alike(batch):
+            together = [batch[i] for i in places]
+            stacked = {
+                name: torch.cat([seen.tensors[name] for seen in together])
+                for name in together[0].tensors
+            }
+            with torch.inference_mode():
+                given = self._reader.answer(stacked, together)
+            answers.update(zip(places, given, strict=True))
+        return [answers[i] for i in range(len(batch))]
+
+
+def _alike(batch: Sequence[Seen]) -> Iterator[list[int]]:
+    """Places of images that share a forward."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for place, seen in enumerate(batch):
+        groups.setdefault(seen.like(), []).append(place)
+    for places in groups.values():
+        step = max(1, MOST_PIXELS // batch[places[0]].pixels)
+        for start in range(0, len(places), step):
+            yield places[start : start + step]
+
+
+def opened_processor(auto_class: str, folder: Path, spec: ModelSpec) -> Any:
+    """A processor of transformers, on Pillow: torchvision is not needed for any."""
+    import transformers
+
+    return getattr(transformers, auto_class).from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=spec.trust_remote_code,
+        backend="pil",
+    )
+
+
+def on_device(tensors: Tensors, model: Any, device: str) -> dict[str, Any]:
+    """``tensors`` where the model is; numbers with a fraction in the model's own dtype."""
+    return {
+        name: tensor.to(device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in tensors.items()
+    }

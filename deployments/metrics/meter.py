@@ -1,0 +1,74 @@
+"""What a family's replica tells the ledger: its batches, its queue, its models, its memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias
+
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from deployments.metrics import signals
+from deployments.metrics.dashboard import RayMetrics
+from deployments.metrics.report import Report, Sample
+from deployments.metrics.reporter import NotDelivered, Reporter
+
+ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
+
+EVENTS = {
+    "hit": signals.CACHE_HITS,
+    "miss": signals.CACHE_MISSES,
+    "load": signals.LOADS,
+    "load_failure": signals.LOAD_FAILURES,
+    "unload": signals.UNLOADS,
+}
+
+
+class Meter:
+    """A replica's observer. ``gauges`` are read whenever a report goes; without a ``ledger``,
+    which is a handle, nothing is kept."""
+
+    def __init__(self, ledger: Any, gauges: Callable[[], Iterable[Sample]]) -> None:
+        self._reporter: Reporter | None = None
+        if ledger is not None:
+            self._reporter = Reporter(_delivery(ledger), gauges, RayMetrics().take)
+
+    def start(self) -> None:
+        """Report from now on, on the event loop that runs this. Idempotent."""
+        if self._reporter is not None:
+            self._reporter.start()
+
+    def model(self, event: ModelEvent, name: str) -> None:
+        """A model was found, missed, loaded or unloaded."""
+        self._note(EVENTS[event].of(name))
+
+    def batch(self, name: str, waits_s: Sequence[float], most: int) -> None:
+        """A forward of ``len(waits_s)`` items, of at most ``most``, begins."""
+        self._note(
+            signals.BATCH_SIZE.of(name, amount=len(waits_s)),
+            signals.BATCH_FILL.of(name, amount=len(waits_s) / most),
+            *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in waits_s),
+        )
+
+    def seated(self, name: str, wait_s: float) -> None:
+        """A text got its slot."""
+        self._note(signals.QUEUE_WAIT.of(name, amount=wait_s))
+
+    def _note(self, *samples: Sample) -> None:
+        if self._reporter is not None:
+            self._reporter.note(samples)
+
+
+def _delivery(ledger: Any) -> Callable[[Report], Awaitable[None]]:
+    async def deliver(report: Report) -> None:
+        response = ledger.take.remote(report)
+        try:
+            await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except (RayError, RayServeException) as error:
+            raise NotDelivered from error
+
+    return deliver

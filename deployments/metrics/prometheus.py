@@ -1,0 +1,69 @@
+"""The ledger's instruments: a registry of its own, in Prometheus' client library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from deployments.metrics.report import Exposition, Sample
+from deployments.metrics.signals import BY_NAME, GAUGES, PREFIX, SIGNALS, Signal
+
+Values: TypeAlias = Mapping[tuple[str, ...], float]
+"""A gauge's values by their labels' values."""
+
+
+class Instruments:
+    """Counters and histograms that samples are added to, and gauges that are asked for."""
+
+    def __init__(self, gauges: Callable[[Signal], Values]) -> None:
+        self._registry = CollectorRegistry()
+        self._counters = {
+            signal.name: Counter(PREFIX + signal.name, signal.about, signal.labels, registry=None)
+            for signal in SIGNALS
+            if signal.kind == "counter"
+        }
+        self._histograms = {
+            signal.name: Histogram(
+                PREFIX + signal.name,
+                signal.about,
+                signal.labels,
+                registry=None,
+                buckets=signal.buckets,
+            )
+            for signal in SIGNALS
+            if signal.kind == "histogram"
+        }
+        for collector in (*self._counters.values(), *self._histograms.values(), _Gauges(gauges)):
+            self._registry.register(collector)
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        for sample in samples:
+            if BY_NAME[sample.signal].kind == "counter":
+                counter = self._counters[sample.signal]
+                (counter.labels(*sample.labels) if sample.labels else counter).inc(sample.amount)
+            else:
+                self._histograms[sample.signal].labels(*sample.labels).observe(sample.amount)
+
+    def exposition(self, accept: str) -> Exposition:
+        """Text in the format that an ``Accept`` header prefers: Prometheus' or OpenMetrics."""
+        encode, content_type = choose_encoder(accept)
+        return Exposition(encode(self._registry), content_type)
+
+
+class _Gauges(Collector):
+    """Gauges whose values are looked up when they are scraped."""
+
+    def __init__(self, values: Callable[[Signal], Values]) -> None:
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        for signal in GAUGES:
+            family = GaugeMetricFamily(PREFIX + signal.name, signal.about, labels=signal.labels)
+            for labels, value in self._values(signal).items():
+                family.add_metric(labels, value)
+            yield family

@@ -1,0 +1,49 @@
+"""Figures of the last requests."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from deployments.metrics.report import Finished, Performance
+
+KEPT = 1000
+SHOWN = 100
+GIB = 1024**3
+
+
+class Recent:
+    """The last 1,000 requests, each with the memory of its model when it was noted."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[Finished, float | None]] = deque(maxlen=KEPT)
+
+    def note(self, finished: Finished, memory_bytes: float | None) -> None:
+        self._kept.append((finished, memory_bytes))
+
+    def performance(self) -> Performance | None:
+        """How many requests are kept, and figures of the last 100 of them."""
+        if not self._kept:
+            return None
+        shown = list(self._kept)[-SHOWN:]
+        requests = [request for request, _ in shown]
+        seconds = [each.seconds for each in requests if each.seconds is not None]
+        memory = [size / GIB for _, size in shown if size is not None]
+        return Performance(
+            total_requests=len(self._kept),
+            average_inference_time=_mean(seconds),
+            max_inference_time=max(seconds, default=None),
+            min_inference_time=min(seconds, default=None),
+            average_memory_usage=_mean(memory),
+            model_usage=_counted(request.model for request in requests),
+            task_usage=_counted(request.task for request in requests),
+            success_rate=100.0 * sum(request.success for request in requests) / len(requests),
+        )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())

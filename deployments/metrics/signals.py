@@ -1,0 +1,136 @@
+"""Every metric of the service: its name, kind and labels.
+
+The same table makes the ledger's Prometheus instruments and each replica's instruments for Ray's
+dashboard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from deployments.metrics.report import Sample
+
+PREFIX = "prsm_huggingface_"
+UNKNOWN = "unknown"
+SEVERAL = "several"
+"""The model of a request that more than one answered."""
+
+Kind: TypeAlias = Literal["counter", "histogram", "sum", "mean"]
+"""``sum`` and ``mean`` are gauges, by how the replicas' values become the cluster's."""
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+BYTES = tuple(16 * 4**power for power in range(12))
+FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One metric. ``name`` is without prefix, and without the ``_total`` of counters."""
+
+    name: str
+    kind: Kind
+    about: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = SECONDS
+
+    def of(self, *values: str, amount: float = 1.0) -> Sample:
+        """A sample of this signal; ``values`` are those of its labels, in order."""
+        return Sample(self.name, values, amount)
+
+
+_MODEL, _TASK, _BOTH = ("model_name",), ("task",), ("model_name", "task")
+
+REQUESTS = Signal(
+    "requests", "counter", "Requests for inference, by how they ended.", (*_BOTH, "status")
+)
+REJECTIONS = Signal(
+    "rejections", "counter", "Requests answered by an error, by its type.", (*_TASK, "reason")
+)
+CANCELLED = Signal(
+    "cancelled", "counter", "Requests whose client left before the end; errors too.", _BOTH
+)
+DURATION = Signal(
+    "inference_duration_seconds",
+    "histogram",
+    "From a request's first call of a model to its last answer; answered requests only.",
+    _BOTH,
+)
+FIRST_TOKEN = Signal(
+    "time_to_first_token_seconds",
+    "histogram",
+    "From a streamed request's arrival to its first token.",
+    _MODEL,
+)
+PER_TOKEN = Signal(
+    "time_per_output_token_seconds",
+    "histogram",
+    "A stream's time a token, behind the first.",
+    _MODEL,
+)
+INPUT_BYTES = Signal("input_length_bytes", "histogram", "Bytes of a request's body.", _TASK, BYTES)
+OUTPUT_BYTES = Signal("output_length_bytes", "histogram", "Bytes of an answer.", _TASK, BYTES)
+INPUT_TOKENS = Signal(
+    "input_length_tokens", "histogram", "Tokens that a request's models read.", _BOTH, POWERS
+)
+OUTPUT_TOKENS = Signal(
+    "output_length_tokens", "histogram", "Tokens that a request's models wrote.", _BOTH, POWERS
+)
+TOKENS_IN = Signal("tokens_in", "counter", "Tokens that models read.", _BOTH)
+TOKENS_OUT = Signal("tokens_out", "counter", "Tokens that models wrote.", _BOTH)
+
+QUEUE_WAIT = Signal(
+    "queue_wait_seconds", "histogram", "From admission to a batch or a slot.", _MODEL
+)
+BATCH_SIZE = Signal("batch_size", "histogram", "Items of one forward.", _MODEL, POWERS)
+BATCH_FILL = Signal(
+    "batch_fill_ratio", "histogram", "Items of one forward over its bound.", _MODEL, FRACTIONS
+)
+CACHE_HITS = Signal(
+    "cache_hits", "counter", "Requests that found their model in a replica's memory.", _MODEL
+)
+CACHE_MISSES = Signal(
+    "cache_misses", "counter", "Requests that waited for their model to load.", _MODEL
+)
+LOADS = Signal("model_loads", "counter", "Models loaded into a replica's memory.", _MODEL)
+LOAD_FAILURES = Signal("model_load_failures", "counter", "Loads that failed.", _MODEL)
+UNLOADS = Signal("model_unloads", "counter", "Models taken out of a replica's memory.", _MODEL)
+LOST = Signal("lost_samples", "counter", "Samples dropped while the ledger was away.", ())
+
+MEMORY = Signal("model_memory_bytes", "sum", "Memory of a model, on all replicas.", _MODEL)
+SLOTS = Signal("slots", "sum", "Texts that can be decoded together.", _MODEL)
+SLOTS_IN_USE = Signal("slots_in_use", "sum", "Texts that are being decoded.", _MODEL)
+WAITING = Signal("queue_depth", "sum", "Texts that wait for a batch or a slot.", _MODEL)
+KV_USAGE = Signal("kv_cache_usage_ratio", "mean", "Used part of the KV cache.", _MODEL)
+
+SIGNALS = (
+    REQUESTS,
+    REJECTIONS,
+    CANCELLED,
+    DURATION,
+    FIRST_TOKEN,
+    PER_TOKEN,
+    INPUT_BYTES,
+    OUTPUT_BYTES,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    TOKENS_IN,
+    TOKENS_OUT,
+    QUEUE_WAIT,
+    BATCH_SIZE,
+    BATCH_FILL,
+    CACHE_HITS,
+    CACHE_MISSES,
+    LOADS,
+    LOAD_FAILURES,
+    UNLOADS,
+    LOST,
+    MEMORY,
+    SLOTS,
+    SLOTS_IN_USE,
+    WAITING,
+    KV_USAGE,
+)
+BY_NAME = {signal.name: signal for signal in SIGNALS}
+GAUGES = tuple(signal for signal in SIGNALS if signal.kind in ("sum", "mean"))

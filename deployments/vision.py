@@ -1,0 +1,197 @@
+"""Vision: models that answer about an image in one forward: labels, answers, boxes.
+
+What a model does is said by its tasks in the profile. Models that write text about an image are
+the captioning family's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from configs.profile import ModelSpec
+from deployments.boxes import detections
+from deployments.image_family import (
+    ImageFamily,
+    Reader,
+    Seen,
+    Tensors,
+    on_device,
+    opened_processor,
+)
+from deployments.images import Picture
+from deployments.seam import (
+    Classified,
+    Detected,
+    DetectionRequest,
+    ImageClassificationRequest,
+    LabelScore,
+    Problem,
+    VisualAnswer,
+    VisualAnswers,
+    VisualQuestionRequest,
+)
+from deployments.zero_shot import ranked, sigmoid, softmax
+
+Answer: TypeAlias = Classified | VisualAnswers | Detected
+TEMPLATE = "This is a photo of {}."
+"""As transformers' own zero-shot pipeline phrases a label."""
+
+
+class Vision(ImageFamily[Answer]):
+    """The deployment of the vision family."""
+
+    async def classify_image(self, request: ImageClassificationRequest) -> Classified | Problem:
+        """The ``top_k`` labels of the image, best first."""
+        answer: Any = await self._answered(request)
+        return answer  # type: ignore[no-any-return]
+
+    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+        """The ``top_k`` answers, best first, each with its score."""
+        answer: Any = await self._answered(request)
+        return answer  # type: ignore[no-any-return]
+
+    async def detect(self, request: DetectionRequest) -> Detected | Problem:
+        """What is in the image, best first, in pixels of the image as a viewer shows it."""
+        answer: Any = await self._answered(request)
+        return answer  # type: ignore[no-any-return]
+
+    def load(self, folder: Path, spec: ModelSpec) -> Reader[Answer]:
+        """Raises ``ValueError`` for a model with no task of this family, or with several."""
+        able = [task for task in spec.tasks if task in READERS]
+        if len(able) != 1:
+            raise ValueError(f"{spec.name}: expected one task of {', '.join(READERS)}")
+        auto_class, processor_class, reader = READERS[able[0]]
+        processor = opened_processor(processor_class, folder, spec)
+        model, device = self._opened(auto_class, folder, spec)
+        return reader(model, processor, device)
+
+
+def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
+    """A model with labels of its own."""
+    names = names_of(model.config)
+    several = model.config.problem_type == "multi_label_classification"
+
+    def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
+        if asked.labels:
+            return Problem("validation", "the model has labels of its own", "labels")
+        return Seen(processor(images=shown, return_tensors="pt"), shown.size, asked)
+
+    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Classified]:
+        logits = as_numbers(model(**on_device(tensors, model, device)).logits)
+        chances = map(sigmoid if several else softmax, logits)
+        return [_best(names, row, each.asked) for row, each in zip(chances, seen, strict=True)]
+
+    return Reader(see, answer)
+
+
+def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
+    """A CLIP-like model, which scores any label against an image.
+
+    SigLIP's scores stand each for itself (arXiv:2303.15343), the others' sum to one.
+    """
+    siglip = "siglip" in model.config.model_type
+    padding = "max_length" if siglip else True
+
+    def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
+        if not asked.labels:
+            return Problem("validation", "the model has no labels of its own", "labels")
+        template = asked.template or TEMPLATE
+        texts = [template.replace("{}", label) for label in asked.labels]
+        features = processor(
+            text=texts, images=shown, padding=padding, truncation=True, return_tensors="pt"
+        )
+        # One image with all its labels a forward: the labels are a batch of their own.
+        return Seen(features, shown.size, asked, kind=object())
+
+    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Classified]:
+        (only,) = seen
+        (logits,) = as_numbers(model(**on_device(tensors, model, device)).logits_per_image)
+        chances = sigmoid(logits) if siglip else softmax(logits)
+        return [_best(only.asked.labels, chances, only.asked)]
+
+    return Reader(see, answer)
+
+
+def answerer(model: Any, processor: Any, device: str) -> Reader[Answer]:
+    """A model with answers of its own (ViLT): each has its chance, by a sigmoid as in training."""
+    names = names_of(model.config)
+    longest = model.config.max_position_embeddings
+
+    def see(shown: Picture, asked: VisualQuestionRequest) -> Seen | Problem:
+        features = processor(images=shown, text=asked.question, return_tensors="pt")
+        tokens = features["input_ids"].shape[1]
+        if tokens > longest:
+            message = f"the question has {tokens} tokens; the model reads up to {longest}"
+            return Problem("validation", message, "question")
+        return Seen(features, shown.size, asked)
+
+    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[VisualAnswers]:
+        logits = as_numbers(model(**on_device(tensors, model, device)).logits)
+        return [
+            VisualAnswers(
+                tuple(
+                    VisualAnswer(each.label, each.score)
+                    for each in ranked(names, sigmoid(row))[: one.asked.top_k]
+                )
+            )
+            for row, one in zip(logits, seen, strict=True)
+        ]
+
+    return Reader(see, answer)
+
+
+def detector(model: Any, processor: Any, device: str) -> Reader[Answer]:
+    """A model that finds objects (DETR, YOLOS and their like)."""
+    names = model.config.id2label
+
+    def see(shown: Picture, asked: DetectionRequest) -> Seen | Problem:
+        features = processor(images=shown, return_tensors="pt")
+        return Seen({k: v for k, v in features.items() if k != "labels"}, shown.size, asked)
+
+    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Detected]:
+        outputs = model(**on_device(tensors, model, device))
+        sizes = [(height, width) for width, height in (each.size for each in seen)]
+        # Everything is asked for: the request's own threshold is applied to the letter below.
+        found = processor.post_process_object_detection(outputs, threshold=-1.0, target_sizes=sizes)
+        return [
+            Detected(
+                detections(
+                    [names[label] for label in one["labels"].tolist()],
+                    one["scores"].tolist(),
+                    one["boxes"].double().cpu().numpy(),
+                    each.size,
+                    each.asked.threshold,
+                )
+            )
+            for one, each in zip(found, seen, strict=True)
+        ]
+
+    return Reader(see, answer)
+
+
+READERS: dict[str, tuple[str, str, Callable[[Any, Any, str], Reader[Answer]]]] = {
+    "image_classify": ("AutoModelForImageClassification", "AutoImageProcessor", classifier),
+    "image_zero_shot": ("AutoModelForZeroShotImageClassification", "AutoProcessor", zero_shot),
+    "visual_question": ("AutoModelForVisualQuestionAnswering", "AutoProcessor", answerer),
+    "detect": ("AutoModelForObjectDetection", "AutoImageProcessor", detector),
+}
+"""By task: the classes of transformers that open model and processor, and how they are used."""
+
+
+def names_of(config: Any) -> tuple[str, ...]:
+    return tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+
+
+def as_numbers(logits: Any) -> Any:
+    """float64 of the same shape, where Python's own arithmetic can go on."""
+    numbers: np.ndarray[Any, Any] = logits.double().cpu().numpy()
+    return numbers
+
+
+def _best(names: Sequence[str], chances: Any, asked: ImageClassificationRequest) -> Classified:
+    best: tuple[LabelScore, ...] = ranked(names, chances)[: asked.top_k]
+    return Classified((best,))

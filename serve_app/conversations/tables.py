@@ -1,0 +1,107 @@
+"""The tables of conversations, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import VARCHAR
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+VERSION = 1
+"""Of these tables, as the database itself records it; a later one says how it migrates."""
+
+
+class now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function it is
+    """Seconds since 1970 by the database's clock, the one clock that all replicas share."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _sqlite_now(element: Any, compiler: Any, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _postgresql_now(element: Any, compiler: Any, **_: Any) -> str:
+    return "extract(epoch FROM clock_timestamp())::float8"
+
+
+class Said(TypeDecorator[str]):
+    """Text of people and models. PostgreSQL's cannot hold NUL: U+FFFD takes its place."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\x00", "�")
+
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+UserId = String(256).with_variant(VARCHAR(256, collation="C"), "postgresql")
+"""Ordered by code points on both databases, so that a page goes on where the last one ended."""
+
+metadata = MetaData()
+
+schema = Table(
+    "conversation_schema",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("caller", String(64), nullable=False),
+    Column("user_id", UserId, nullable=False),
+    Column("model", String(200)),
+    Column("updated", Float, nullable=False),
+    UniqueConstraint("caller", "user_id"),
+    Index("conversations_updated", "updated"),
+)
+"""One row a caller's user. ``model`` answers where a message names none; ``None``: the default."""
+
+turns = Table(
+    "conversation_turns",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column(
+        "conversation", Number, ForeignKey(conversations.c.id, ondelete="CASCADE"), nullable=False
+    ),
+    Column("user_text", Said, nullable=False),
+    Column("assistant_text", Said, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("conversation_turns_in_order", "conversation", "id"),
+)
+"""A message and its answer, in the order of ``id``. ``bytes`` is the UTF-8 of both."""
+
+leases = Table(
+    "conversation_leases",
+    metadata,
+    Column("caller", String(64), primary_key=True),
+    Column("user_id", UserId, primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("expires", Float, nullable=False),
+    Index("conversation_leases_expires", "expires"),
+)
+"""Who answers a message of a conversation right now, and until when that is believed."""

@@ -1,0 +1,119 @@
+"""Images as clients send them: their bytes, checked by their header and not decoded here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote_to_bytes
+
+from configs.settings import Settings
+from deployments.images import BOMBS, FORMATS, UNREADABLE, opened
+from serve_app.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+
+DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
+SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+WHITE_SPACE = b" \t\r\n\f\v"
+
+KNOWN = (
+    (re.compile(rb"....ftyp(heic|heix|mif1|msf1|hevc)", re.DOTALL), "HEIC"),
+    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg[\s>]", re.DOTALL), "SVG"),
+    (re.compile(rb"%PDF-"), "PDF"),
+    (re.compile(rb"8BPS"), "PSD"),
+    (re.compile(rb"\x00\x00\x01\x00"), "ICO"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), "JPEG 2000"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "JPEG XL"),
+    (re.compile(rb"P[1-7]\s"), "PNM"),
+    (re.compile(rb"%!PS"), "EPS"),
+)
+"""Signatures of images that are not read here, so that a client is told what to do about it."""
+
+
+def received(sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
+    """The checked bytes of an image, which came as a file or as text."""
+    if isinstance(sent, str):
+        return decoded(sent, settings, field)
+    return checked(sent, settings, field)
+
+
+def decoded(text: str, settings: Settings, field: str = "image") -> bytes:
+    """The checked bytes of an image sent as a ``data:`` URI (RFC 2397) or as bare base64.
+
+    Both alphabets of RFC 4648 are read, with or without padding and white space. Raises
+    :class:`ValidationFailed` for a URL and for what is no base64, and as :func:`checked` does.
+    """
+    payload = _payload(text.strip(), field).translate(URL_SAFE, WHITE_SPACE)
+    payload += b"=" * (-len(payload) % 4)
+    try:
+        raw = base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        raise ValidationFailed(f"{field} is not base64.", field=field) from None
+    return checked(raw, settings, field)
+
+
+def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
+    """``raw``, whose header says that it is an image that a family may decode.
+
+    Raises :class:`ValidationFailed` when it is empty or no image, :class:`UnsupportedMediaType`
+    for an image of another format, :class:`PayloadTooLarge` for more pixels than the settings
+    allow. What is behind the header is not looked at: a file cut short passes.
+    """
+    if not raw:
+        raise ValidationFailed(f"{field} is empty.", field=field)
+    try:
+        with opened(raw) as image:
+            width, height = image.size
+    except BOMBS:
+        raise _too_large(f"{field} has far more pixels", settings, field) from None
+    except UNREADABLE:
+        raise _unreadable(raw, field) from None
+    if width * height > settings.max_image_pixels:
+        raise _too_large(f"{field} has {width} x {height} pixels", settings, field)
+    return raw
+
+
+def _payload(text: str, field: str) -> bytes:
+    """The base64 in ``text``, as bytes that may still have white space in them."""
+    if uri := DATA_URI.match(text):
+        if not uri["type"].lower().rstrip().endswith(";base64"):
+            raise ValidationFailed(f"{field} is a data: URI without ;base64.", field=field)
+        return _ascii(text[uri.end() :], field, quoted=True)
+    scheme = SCHEME.match(text)
+    if scheme and scheme["name"].lower() in {"http", "https"}:
+        raise ValidationFailed(
+            f"{field} is a URL; fetching URLs is off on this server. Send the image itself: as a "
+            "multipart file, a data: URI or base64.",
+            field=field,
+        )
+    if scheme:
+        name = scheme["name"].lower()
+        raise ValidationFailed(
+            f"{field} is not base64: it starts with {name!r}: and only data:...;base64 is read.",
+            field=field,
+        )
+    return _ascii(text, field)
+
+
+def _ascii(text: str, field: str, *, quoted: bool = False) -> bytes:
+    if not text.isascii():
+        raise ValidationFailed(f"{field} is not base64.", field=field)
+    return unquote_to_bytes(text) if quoted and "%" in text else text.encode("ascii")
+
+
+def _too_large(what: str, settings: Settings, field: str) -> PayloadTooLarge:
+    message = f"{what}; the limit is {settings.max_image_pixels} pixels."
+    details = {"field_errors": {field: message}, "limit_pixels": settings.max_image_pixels}
+    return PayloadTooLarge(message, field=field, details=details)
+
+
+def _unreadable(raw: bytes, field: str) -> ValidationFailed | UnsupportedMediaType:
+    name = next((name for signature, name in KNOWN if signature.match(raw[:1024])), None)
+    able = ", ".join(FORMATS)
+    if name is None:
+        return ValidationFailed(
+            f"{field} is not an image, or its header is damaged. These are read: {able}.",
+            field=field,
+        )
+    message = f"{field} is {name}, which is not read here. These are: {able}."
+    return UnsupportedMediaType(message, field=field, details={"field_errors": {field: message}})

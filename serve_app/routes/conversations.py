@@ -1,0 +1,287 @@
+"""Conversations: chats whose history is kept here, by the caller's key and a user's id."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from starlette.responses import Response
+
+from deployments.seam import FinishReason, Generated, GenerationRequest
+from serve_app.body import JsonRoute
+from serve_app.caller import Caller
+from serve_app.calls import Bursts
+from serve_app.catalog import ModelCard
+from serve_app.conversations import Conversation, Conversations, Lease, Turn
+from serve_app.errors import MethodNotAllowed, ModelNotFound, Unavailable, ValidationFailed
+from serve_app.fields import Answer, Body, ModelName, Text, example
+from serve_app.limits import check_prompt
+from serve_app.routes.answers import PLAIN, TASK, UserId, asking
+from serve_app.routes.generation import failure, token_event, usage
+from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.streams import EVENT_STREAM, EventStream, ending, event
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
+
+GREETING = "Hello! How can I help you today?"
+CURSOR = "after:"
+AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}$")])
+MESSAGES = b"/messages"
+
+
+class BeginBody(Body):
+    """A new conversation, which takes the place of the user's earlier one."""
+
+    model_config = example(user_id="ada", initial_message="My name is Ada. Who are you?")
+
+    user_id: UserId
+    initial_message: Text | None = None
+    model_name: ModelName | None = Field(None, description="also of the messages that follow")
+
+
+class MessageBody(Body):
+    model_config = example(message="What is my name?")
+
+    message: Text
+    model_name: ModelName | None = Field(None, description="of this message alone")
+    stream: bool = False
+
+
+class Page(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str | None = Field(None, description="the next_cursor of the page before")
+
+
+class Begun(Answer):
+    """The greeting, which is not part of the history, or the first answer with its usage."""
+
+    user_id: str
+    response: str
+    finish_reason: FinishReason | None = None
+    usage: dict[str, int] | None = None
+
+
+class Answering(Answer):
+    user_id: str
+    response: str
+    finish_reason: FinishReason
+    usage: dict[str, int]
+
+
+class HistoryTurn(BaseModel):
+    user: str
+    assistant: str
+
+
+class History(BaseModel):
+    user_id: str
+    history: list[HistoryTurn]
+    request_id: str
+    execution_time: float
+
+
+class Users(BaseModel):
+    user_ids: list[str]
+    next_cursor: str | None
+    request_id: str
+    execution_time: float
+
+
+def conversations_of(request: Request) -> Conversations:
+    conversations: Conversations = request.app.state.conversations
+    return conversations
+
+
+def user_of(
+    user_id: Annotated[UserId, Path(description="may contain an encoded slash, %2F")],
+    request: Request,
+) -> str:
+    """The user that a path names. Where a path ends in ``/messages`` it names none."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    if request.method != "POST" and raw.endswith(MESSAGES):
+        raise MethodNotAllowed("The route does not take this method.", headers={"Allow": "POST"})
+    return user_id
+
+
+Kept = Annotated[Conversations, Depends(conversations_of)]
+User = Annotated[str, Depends(user_of)]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One message on its way to its answer, with the lease of its conversation.
+
+    ``begun`` is set when the message begins a conversation anew.
+    """
+
+    user_id: str
+    message: str
+    card: ModelCard
+    request: GenerationRequest
+    lease: Lease
+    fields: dict[str, str]
+    begun: Conversation | None = None
+
+    async def answered(
+        self, text: str, reason: FinishReason, prompt_tokens: int, new_tokens: int
+    ) -> dict[str, Any]:
+        """The answer, once its turn is stored; raises when it is not whole."""
+        if reason == "cancelled":
+            raise Unavailable("The answer was cut off by the server, so it was not stored.")
+        response = text.strip()
+        await self.lease.add(Turn(self.message, response), self.begun)
+        return {
+            "user_id": self.user_id,
+            "response": response,
+            "finish_reason": reason,
+            "usage": usage(prompt_tokens, new_tokens),
+        }
+
+
+@router.post("/conversations", summary="Begin a conversation", response_model=Begun)
+async def begin(
+    body: BeginBody, served: Served, asked: Asking, caller: Caller, kept: Kept
+) -> Response:
+    """Without a message there is a greeting. The earlier conversation goes once that is certain."""
+    card = served.catalog.resolve(TASK, body.model_name)
+    message = body.initial_message
+    if message is not None:
+        check_prompt(message, served.settings, "initial_message")
+    lease = await kept.lease(caller, body.user_id)
+    model = card.name if body.model_name else None
+    try:
+        if message is None:
+            await lease.begin(model)
+            return asked.answer({"user_id": body.user_id, "response": GREETING}, card.name)
+        begun = Conversation(model=model)
+        request = asking(asked.request_id, card, begun.asking(message), served.settings)
+        fields = _fields("initial_message")
+        exchange = Exchange(body.user_id, message, card, request, lease, fields, begun)
+        return await _whole(exchange, served, asked)
+    finally:
+        lease.drop()
+
+
+@router.post(
+    "/conversations/{user_id:path}/messages",
+    summary="Say something, and be answered",
+    response_model=Answering,
+    responses=EVENT_STREAM,
+)
+async def say(
+    body: MessageBody, user_id: User, served: Served, asked: Asking, caller: Caller, kept: Kept
+) -> Response:
+    """An unknown user begins a conversation. Messages of one user are answered one by one.
+
+    A turn is kept when its answer is whole, and nothing of it otherwise.
+    """
+    named = served.catalog.resolve(TASK, body.model_name)
+    check_prompt(body.message, served.settings, "message")
+    lease = await kept.lease(caller, user_id)
+    streams = False
+    try:
+        earlier = await lease.read()
+        card = named if body.model_name else _model_of(earlier, served, named)
+        request = asking(asked.request_id, card, earlier.asking(body.message), served.settings)
+        exchange = Exchange(user_id, body.message, card, request, lease, _fields("message"))
+        if not body.stream:
+            return await _whole(exchange, served, asked)
+        bursts = await served.calls.open(card.family, "stream", request, exchange.fields)
+        streams = True
+    finally:
+        if not streams:
+            lease.drop()
+    events = ending(
+        _events(exchange, bursts, asked), lambda error: failure(error, asked.request_id)
+    )
+
+    def stop() -> None:
+        bursts.close()
+        lease.drop()
+
+    return EventStream(events, served.settings.heartbeat_s, stop)
+
+
+@router.get("/conversations", summary="Who talks here", response_model=Users)
+async def users(
+    page: Annotated[Page, Query()], asked: Asking, caller: Caller, kept: Kept
+) -> Response:
+    """The users of the caller's key, in order; ``next_cursor`` leads to those that follow."""
+    found = await kept.users(caller, page.limit + 1, _after(page.cursor))
+    shown = found[: page.limit]
+    following = _cursor(shown[-1]) if len(found) > page.limit else None
+    return asked.answer({"user_ids": shown, "next_cursor": following})
+
+
+@router.get("/conversations/{user_id:path}", summary="What was said", response_model=History)
+async def history(user_id: User, asked: Asking, caller: Caller, kept: Kept) -> Response:
+    """Oldest turn first; an empty list where there is no conversation."""
+    turns = (await kept.read(caller, user_id)).turns
+    shown = [{"user": turn.user, "assistant": turn.assistant} for turn in turns]
+    return asked.answer({"user_id": user_id, "history": shown})
+
+
+@router.delete("/conversations/{user_id:path}", summary="Forget a conversation", status_code=204)
+async def forget(user_id: User, caller: Caller, kept: Kept) -> Response:
+    """At once, and for good: an answer that is being written is not stored either."""
+    await kept.delete(caller, user_id)
+    return Response(status_code=204)
+
+
+async def _whole(exchange: Exchange, served: Services, asked: Asked) -> Response:
+    generated: Generated = await served.calls.ask(
+        exchange.card.family, "generate", exchange.request, exchange.fields
+    )
+    (choice,) = generated.choices
+    body = await exchange.answered(
+        choice.text, choice.finish_reason, generated.prompt_tokens, choice.tokens
+    )
+    return asked.answer(body, exchange.card.name)
+
+
+async def _events(exchange: Exchange, bursts: Bursts, asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The tokens' events in order, and last the answer, which is stored by then."""
+    texts: list[str] = []
+    prompt_tokens = 0
+    reason: FinishReason = "stop"
+    async for burst in bursts:
+        exchange.lease.check()
+        prompt_tokens = burst.prompt_tokens
+        texts += [token.text for token in burst.tokens]
+        reason = burst.tokens[-1].finish_reason or reason
+        yield b"".join(token_event(token) for token in burst.tokens)
+    body = await exchange.answered("".join(texts), reason, prompt_tokens, len(texts))
+    yield event("result", asked.whole(body, exchange.card.name))
+
+
+def _model_of(earlier: Conversation, served: Services, default: ModelCard) -> ModelCard:
+    """The model that the conversation was begun with, while it is served."""
+    try:
+        return served.catalog.resolve(TASK, earlier.model) if earlier.model else default
+    except ModelNotFound:
+        return default
+
+
+def _fields(message: str) -> dict[str, str]:
+    """What the model side has against a chat is about the message, whose field is this one's."""
+    return {"model": "model_name", "prompt": message, "max_new_tokens": message}
+
+
+def _cursor(user_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{CURSOR}{user_id}".encode()).decode()
+
+
+def _after(cursor: str | None) -> str:
+    if cursor is None:
+        return ""
+    try:
+        read = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        return AFTER.validate_python(read).removeprefix(CURSOR)
+    except ValueError:  # of base64, of UTF-8 or of pydantic
+        raise ValidationFailed("cursor is not the next_cursor of a page.", field="cursor") from None

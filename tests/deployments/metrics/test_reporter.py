@@ -1,0 +1,183 @@
+"""Reports: batches that arrive, one after the other, whatever happens to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.metrics import reporter as module
+from deployments.metrics import signals
+from deployments.metrics.report import Finished, Report, Sample
+from deployments.metrics.reporter import NotDelivered, Reporter
+
+PATIENCE_S = 30.0
+HIT = signals.CACHE_HITS.of("one")
+
+
+class Post:
+    """Takes what is delivered, unless the ledger is ``away`` or ``mute``: taken, not confirmed."""
+
+    def __init__(self) -> None:
+        self.taken: list[Report] = []
+        self.away = self.mute = False
+        self._came = asyncio.Event()
+
+    async def __call__(self, report: Report) -> None:
+        if self.away:
+            raise NotDelivered
+        self.taken.append(report)
+        self._came.set()
+        if self.mute:
+            raise NotDelivered
+
+    async def came(self) -> None:
+        await asyncio.wait_for(self._came.wait(), PATIENCE_S)
+        self._came.clear()
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What a ledger adds up: each number once."""
+        batches = {report.number: report for report in self.taken}
+        return [sample for report in batches.values() for sample in report.samples]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("INTERVAL_S", "RETRY_S", "BEAT_S"):
+        monkeypatch.setattr(module, name, 0.001)
+    return
+
+
+async def test_a_note_is_delivered_without_being_asked_for() -> None:
+    post = Post()
+    Reporter(post).note([HIT], Finished("one", "chat", True, 1.0))
+    await post.came()
+    (report,) = post.taken
+    assert (report.number, report.samples) == (1, (HIT,))
+    assert report.finished == (Finished("one", "chat", True, 1.0),)
+
+
+async def test_a_flush_delivers_what_was_noted_and_says_so() -> None:
+    post = Post()
+    reporter = Reporter(post)
+    for _ in range(5):
+        reporter.note([HIT])
+    assert await reporter.flush()
+    assert post.samples == [HIT] * 5
+    assert await reporter.flush()
+    assert len(post.taken) == 1
+
+
+async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
+    post = Post()
+    post.away = True
+    reporter = Reporter(post)
+    reporter.note([HIT])
+    assert not await reporter.flush()
+    reporter.note([HIT])
+    assert not await reporter.flush()
+    post.away = False
+    await post.came()
+    assert await reporter.flush()
+    assert post.samples == [HIT, HIT]
+
+
+async def test_a_batch_that_was_not_confirmed_comes_again_under_its_number() -> None:
+    post = Post()
+    post.mute = True
+    reporter = Reporter(post)
+    reporter.note([HIT])
+    assert not await reporter.flush()
+    post.mute = False
+    assert await reporter.flush()
+    assert [report.number for report in post.taken] == [1, 1]
+    assert post.taken[0] == post.taken[1]
+    assert post.samples == [HIT]
+
+
+async def test_a_flush_that_is_given_up_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    post, stuck = Post(), asyncio.Event()
+
+    async def slow(report: Report) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    reporter = Reporter(slow)
+    reporter.note([HIT])
+    flushing = asyncio.ensure_future(reporter.flush())
+    await asyncio.wait_for(stuck.wait(), PATIENCE_S)
+    monkeypatch.setattr(reporter, "_deliver", post)
+    flushing.cancel()
+    reporter.note([HIT])
+    await asyncio.wait({flushing})
+    assert reporter._worker is not None
+    reporter._worker.cancel()  # it may hang where the flush did
+    await asyncio.wait({reporter._worker})
+    assert await reporter.flush()
+    assert post.samples == [HIT, HIT]
+
+
+async def test_while_the_ledger_is_away_what_is_kept_is_bounded_and_the_rest_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 10)
+    post = Post()
+    post.away = True
+    reporter = Reporter(post)
+    reporter.note([HIT] * 25)
+    post.away = False
+    assert await reporter.flush()
+    assert post.samples.count(HIT) == 10
+    assert signals.LOST.of(amount=15) in post.samples
+
+
+async def test_a_long_queue_goes_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SENT", 4)
+    post = Post()
+    reporter = Reporter(post)
+    reporter.note([HIT] * 10)
+    assert await reporter.flush()
+    assert [len(report.samples) for report in post.taken] == [4, 4, 2]
+    assert [report.number for report in post.taken] == [1, 2, 3]
+
+
+async def test_a_replica_with_gauges_is_heard_of_when_nothing_happens() -> None:
+    post = Post()
+    slots = signals.SLOTS.of("one", amount=16)
+    Reporter(post, lambda: [slots]).start()
+    for _ in range(3):
+        await post.came()
+    assert [report.gauges for report in post.taken[:3]] == [(slots,)] * 3
+    numbers = [report.number for report in post.taken]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_notes_may_come_from_any_thread_and_before_there_is_a_loop() -> None:
+    post = Post()
+    reporter = Reporter(post)
+    early = threading.Thread(target=reporter.note, args=([HIT],))
+    early.start()
+    await asyncio.to_thread(early.join)
+    assert post.taken == []
+    reporter.start()
+    await post.came()
+    assert post.samples == [HIT]
+    late = threading.Thread(target=reporter.note, args=([HIT],))
+    late.start()
+    await post.came()
+    assert post.samples == [HIT, HIT]
+
+
+async def test_the_mirror_sees_each_batch_once_however_often_it_is_sent() -> None:
+    post, seen = Post(), list[Report]()
+    post.mute = True
+    reporter = Reporter(post, mirror=seen.append)
+    reporter.note([HIT])
+    assert not await reporter.flush()
+    post.mute = False
+    assert await reporter.flush()
+    assert len(post.taken) == 2
+    assert [report.number for report in seen] == [1]

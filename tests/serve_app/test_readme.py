@@ -1,0 +1,53 @@
+"""The README's table of the API is what the application serves: no route more, no route less."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from starlette.routing import BaseRoute, Route
+
+from configs.profile import load_profile
+from serve_app.ingress import create_app, routers_of
+from tests.serve_app import house
+
+README = Path(__file__).parents[2] / "README.md"
+ROW = re.compile(
+    r"^\| (?P<methods>[A-Z, ]+) \| `(?P<path>/[^`]*)` \| (?P<what>.+) \|$", re.MULTILINE
+)
+OWN = {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+"""What FastAPI serves by itself: the documentation of the others."""
+
+
+def documented() -> list[tuple[str, str]]:
+    section = README.read_text().partition("## The API")[2].partition("\n## ")[0]
+    return [
+        (method.strip(), row["path"])
+        for row in ROW.finditer(section)
+        for method in row["methods"].split(",")
+    ]
+
+
+def served() -> set[tuple[str, str]]:
+    """Every method and path of the embedded profile's application."""
+    app = create_app(house.services({}), routers_of(load_profile("embedded")))
+    return {found for route in app.routes for found in _found(route)}
+
+
+def _found(route: BaseRoute) -> set[tuple[str, str]]:
+    if included := getattr(route, "original_router", None):  # FastAPI resolves these lazily
+        return {found for each in included.routes for found in _found(each)}
+    if not isinstance(route, Route) or route.path in OWN:
+        return set()
+    path = re.sub(r":\w+}", "}", route.path)  # {model_id:path} is written {model_id}
+    return {(method, path) for method in (route.methods or set()) - {"HEAD"}}
+
+
+def test_the_table_has_every_route_and_no_other() -> None:
+    assert set(documented()) == served()
+
+
+def test_the_table_has_no_row_twice() -> None:
+    rows = documented()
+    assert len(rows) == len(set(rows))
+    assert len(rows) > 20

@@ -1,0 +1,38 @@
+"""The toy family's deployment: it spells texts backwards. Neither weights nor torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployments.base import FamilyConfig
+from deployments.seam import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SpellingRequest:
+    model: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A text or a problem for each text, in order."""
+
+    items: tuple[str | Problem, ...]
+
+
+class Spelling:
+    """A deployment. Its models differ in whether they shout."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        self._loud = {model.name: model.name.endswith("loud") for model in config.models}
+
+    async def spell(self, request: SpellingRequest) -> Spelled:
+        loud = self._loud[request.model]
+        return Spelled(tuple(_spelled(text, loud) for text in request.texts))
+
+
+def _spelled(text: str, loud: bool) -> str | Problem:
+    if not text.isascii():
+        return Problem("validation", "only ASCII can be spelled")
+    return text[::-1].upper() if loud else text[::-1]
