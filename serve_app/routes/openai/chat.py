@@ -157,6 +157,7 @@ def _request(
     field, bound = body.bound
     check_window(bound, card, field)
     body.check()
+    body.check_stream()
     shown = tuple(tool.shown() for tool in body.offered)
     check_prompt("".join(shown), served.settings, "tools")
     check_prompt("".join(message.written for message in body.messages), served.settings, "messages")
