@@ -89,13 +89,16 @@ class Grammar:
 
     ``json`` is any JSON object and has no ``source``; ``json_schema`` is an instance of the schema
     that ``source`` is, as JSON; ``regex`` a match of the whole expression. ``before`` and ``after``
-    are literal text around that. A text that is cut off by its bounds is the beginning of one.
+    are literal text around that. With ``triggered`` the text is free and may be anything until it
+    writes ``before``; what follows has to be the rest, and is free again behind ``after``. A text
+    that is cut off by its bounds is the beginning of one.
     """
 
     kind: Literal["json", "json_schema", "regex"]
     source: str = ""
     before: str = ""
     after: str = ""
+    triggered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from configs.engines import UNSUPPORTED
+from configs.engines import ToolCalls
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
 from serve_app.errors import ModelNotFound, ValidationFailed
@@ -29,6 +29,7 @@ class ModelCard:
     window: int | None
     max_tokens: int | None
     pinned: bool
+    tool_calls: ToolCalls | None = None
 
 
 class Catalog:
@@ -93,7 +94,7 @@ class Catalog:
             raise ValidationFailed(
                 f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",
                 field=field,
-                details={"field_errors": {field: "not supported by this engine"}, "models": able},
+                details={"field_errors": {field: "not supported by this model"}, "models": able},
             )
 
     def _default(self, able: list[ModelCard]) -> ModelCard:
@@ -113,8 +114,9 @@ def _card(family: Family, model: ModelSpec) -> ModelCard:
         tasks=model.tasks,
         engine=model.engine,
         revision=getattr(model.source, "revision", None),
-        unsupported=UNSUPPORTED[model.engine],
+        unsupported=model.unsupported,
         window=model.window,
         max_tokens=model.max_tokens,
         pinned=model.pinned,
+        tool_calls=model.tool_calls,
     )
