@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     conversation_max_bytes: PositiveInt = 256 * 1024
     conversation_max_age_days: PositiveFloat = 30.0
     conversation_wait_s: PositiveFloat = Field(
-        default=60.0, description="for the answer to the message before; then a 429"
+        default=120.0, description="for the answer to the message before; then a 429"
     )
     conversation_lease_s: PositiveFloat = Field(
         default=30.0, description="until a conversation whose replica died is free again"

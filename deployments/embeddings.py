@@ -32,15 +32,19 @@ class Embeddings(EncoderFamily[Vectors]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
+        self._prompts: dict[str, dict[str, str]] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
         try:
             async with self._residency.use(request.model) as encoder:
+                prompt = self._prompt(request)
+                if isinstance(prompt, Problem):
+                    return prompt
                 answers, counts = await self._answers(
                     encoder,
-                    request.texts,
+                    [prompt + text for text in request.texts],
                     truncate=request.truncate,
                     batch_size=request.batch_size,
                 )
@@ -74,6 +78,7 @@ class Embeddings(EncoderFamily[Vectors]):
             model_kwargs=options,
         ).eval()
         own_weights(model)
+        self._prompts[spec.name] = {name: text or "" for name, text in model.prompts.items()}
         # Whether vectors are normalised is for the request to say, not for the checkpoint.
         modules = [module for module in model if not isinstance(module, Normalize)]
 
@@ -81,6 +86,17 @@ class Embeddings(EncoderFamily[Vectors]):
             return _forward(modules, pad(model.tokenizer, batch, device))
 
         return model.tokenizer, int(model.get_max_seq_length() or 512), run
+
+    def _prompt(self, request: EmbeddingRequest) -> str | Problem:
+        """What the request wants before each of its texts."""
+        if request.prompt_name is None:
+            return ""
+        prompts = self._prompts[request.model]
+        if request.prompt_name not in prompts:
+            known = ", ".join(sorted(prompts)) or "none"
+            message = f"the model has no prompt {request.prompt_name[:100]!r}; it has: {known}"
+            return Problem("validation", message, "prompt_name")
+        return prompts[request.prompt_name]
 
 
 def _forward(modules: Sequence[Any], features: Any) -> list[Vectors | Problem]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.engine.interface import Engine, EngineStopped
+from deployments.engine.constraint import Constraint, ConstraintError
+from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
 from deployments.lifecycle import Lifecycle
@@ -95,32 +96,36 @@ class Generation(Lifecycle[Engine]):
     async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         try:
             async with self._residency.use(request.model) as engine:
-                prompt = await self._prompt(engine, request)
-                if isinstance(prompt, Problem):
-                    yield prompt
+                start = await self._start(engine, request)
+                if isinstance(start, Problem):
+                    yield start
                     return
-                decoded = _decoded(engine, request, *prompt, self._meter)
+                decoded = _decoded(engine, request, start, self._meter)
                 async with aclosing(decoded) as bursts:
                     async for item in bursts:
                         yield item
         except ModelUnavailable as error:
             yield error.problem
 
-    async def _prompt(
-        self, engine: Engine, request: GenerationRequest
-    ) -> tuple[list[int], int] | Problem:
-        """The prompt's token ids and how many new ones may follow, or why there can be none."""
+    async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
+        """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
         ids = await loop.run_in_executor(self._thread, _encoded, engine, request)
         if isinstance(ids, Problem):
             return ids
-        size = engine.codec.vocab_size
-        unknown = [token for token in request.sampling.logit_bias if token >= size]
-        if unknown:
-            message = f"the model has no token {unknown[0]}: it knows {size}"
-            return Problem("validation", message, "logit_bias")
+        unknown = _unknown(request.sampling.logit_bias, engine, "logit_bias")
+        if unknown is not None:
+            return unknown
         room = _room(len(ids), engine.window, request)
-        return room if isinstance(room, Problem) else (ids, room)
+        if isinstance(room, Problem):
+            return room
+        if request.grammar is None:
+            return Start(ids, room)
+        try:
+            constraint = await loop.run_in_executor(self._thread, engine.constrain, request.grammar)
+        except ConstraintError as error:
+            return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
+        return Start(ids, room, constraint)
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(
@@ -130,12 +135,17 @@ class Generation(Lifecycle[Engine]):
             window=spec.window,
             max_batched_tokens=spec.prefill_tokens,
             hang_after_s=self._config.settings.stall_timeout_s,
+            chat_template=spec.template(),
         )
         if spec.engine == "torch":
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
-        return open_engine(spec.engine, self._config.folder(spec), settings)
+        engine = open_engine(spec.engine, self._config.folder(spec), settings)
+        if spec.tool_calls and not engine.codec.shows_tools:
+            engine.close()
+            raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
+        return engine
 
     def _gauges(self) -> Iterator[Sample]:
         for resident in self._residency.residents:
@@ -148,8 +158,20 @@ class Generation(Lifecycle[Engine]):
                 yield signals.KV_USAGE.of(name, amount=load.kv_usage)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+
+    prompt: list[int]
+    room: int
+    constraint: Constraint | None = None
+
+
 def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     codec, messages = engine.codec, request.messages
+    if request.prompt_ids is not None:
+        unknown = _unknown(request.prompt_ids, engine, "prompt")
+        return list(request.prompt_ids) if unknown is None else unknown
     try:
         if messages is not None:
             room = engine.window - (request.max_new_tokens or 1)
@@ -157,10 +179,20 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
                 messages = codec.newest(messages, room)
             if request.truncate:
                 messages = codec.shortened(messages, room)
-            return codec.encode_chat(messages)
-        return codec.encode(request.prompt or "")
+            return codec.encode_chat(messages, request.tools)
+        ids = codec.encode(request.prompt or "")
+        return ids if request.keep_last is None else ids[-request.keep_last :]
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
+
+
+def _unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
+    """The problem with the first token that the model does not have."""
+    size = engine.codec.vocab_size
+    unknown = next((token for token in ids if not 0 <= token < size), None)
+    if unknown is None:
+        return None
+    return Problem("validation", f"the model has no token {unknown}: it knows {size}", field)
 
 
 def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
@@ -182,7 +214,7 @@ def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, prompt: list[int], room: int, meter: Meter
+    engine: Engine, request: GenerationRequest, start: Start, meter: Meter
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
     submitted = time.monotonic()
@@ -194,14 +226,15 @@ async def _decoded(
     delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
-            prompt_ids=prompt,
+            prompt_ids=start.prompt,
             sampling=request.sampling,
-            max_new_tokens=room,
+            max_new_tokens=start.room,
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
             resume_ids=already,
+            constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
             fail=outbox.put,
             seated=seated,
@@ -221,7 +254,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(prompt), tokens, engine.device)
+                yield Burst(len(start.prompt), tokens, engine.device)
             if problem is not None:
                 yield problem
                 return
@@ -263,4 +296,5 @@ def _choice(tokens: list[Token]) -> Choice:
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),
         logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        stop_string=tokens[-1].stop_string,
     )

@@ -26,7 +26,7 @@ from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import graph, health, loading, metrics, models
+from serve_app.routes import graph, health, huggingface, loading, metrics, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
 from serve_app.routes.tasks import tasks_of
@@ -39,6 +39,7 @@ ALWAYS = (
     loading.router,
     graph.router,
     openai_models.router,
+    *huggingface.ROUTERS,
 )
 
 

@@ -162,7 +162,10 @@ def make_questions(folder: Path) -> None:
 
 
 def make_detection(folder: Path) -> None:
-    """A ``YolosForObjectDetection`` for up to two shapes. It has no tokenizer files."""
+    """A ``YolosForObjectDetection`` for up to two shapes. It has no tokenizer files.
+
+    Starts from the captions' model, which has to lie beside ``folder``.
+    """
     from transformers import YolosConfig, YolosForObjectDetection
     from transformers.models.yolos.image_processing_pil_yolos import YolosImageProcessorPil
 
@@ -176,11 +179,11 @@ def make_detection(folder: Path) -> None:
         label2id={kind: index for index, kind in enumerate(KINDS)},
     )
     model: Any = YolosForObjectDetection(config)
-    _tell_apart(model.vit.embeddings)
+    _start(model.vit, folder.with_name("captions"))
     processor: Any = YolosImageProcessorPil(
         size={"height": SIDE, "width": SIDE}, do_pad=False, format="coco_detection"
     )
-    drawings = [d for shapes in (1, 2) for d in drawn(DRAWINGS // 2, shapes)]
+    drawings = [*drawn(DRAWINGS, shapes=1), *drawn(DRAWINGS // 4, shapes=2)]
     pixels = torch.cat([processor(d.image, return_tensors="pt")["pixel_values"] for d in drawings])
     labels = [_targets(d) for d in drawings]
 
@@ -189,23 +192,42 @@ def make_detection(folder: Path) -> None:
         value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=targets).loss
         return value
 
-    train(model, loss, len(drawings), steps=3500, batch=24)
+    train(model, loss, len(drawings), steps=6000, batch=24)
     save(model, folder, processor)
 
 
-def _tell_apart(embeddings: Any) -> None:
-    """Start places as waves of their coordinates, and the tokens that look for objects at random.
+def _start(finder: Any, captions: Path) -> None:
+    """Start from the reader of the captions' model, which can tell shapes from grounds already.
 
-    transformers starts all of them at zero: with nothing to tell them apart little is learnt.
+    Its layers are the finder's first ones. The tokens that look for objects start at random:
+    transformers starts all of them at zero, where nothing tells them apart.
     """
-    places, hidden = SIDE // PATCH, SIZES["hidden_size"]
-    frequencies = torch.pi * 2.0 ** torch.arange(hidden // 4).div(3)
-    angles = (torch.arange(places) + 0.5)[:, None] / places * frequencies
-    waves = torch.cat([angles.sin(), angles.cos()], 1)
-    down, along = waves.repeat_interleave(places, 0), waves.repeat(places, 1)
+    from transformers import VisionEncoderDecoderModel
+
+    reader: Any = VisionEncoderDecoderModel.from_pretrained(captions).encoder
+    known, own = {}, finder.state_dict()
+    for name, tensor in reader.state_dict().items():
+        for part, here in READER_TO_FINDER.items():
+            name = name.replace(part, here)
+        if name in own and own[name].shape == tensor.shape:
+            known[name] = tensor
+    finder.load_state_dict(known, strict=False)
+    places = reader.embeddings.position_embeddings[0]
     with torch.no_grad():
-        embeddings.position_embeddings[0, 1 : 1 + places**2] = 0.3 * torch.cat([along, down], 1)
-        torch.nn.init.normal_(embeddings.detection_tokens, std=0.5)
+        finder.embeddings.position_embeddings[0, : len(places)] = places
+        torch.nn.init.normal_(finder.embeddings.detection_tokens, std=0.5)
+
+
+READER_TO_FINDER = {
+    "layers.": "encoder.layer.",
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+"""What transformers calls the same layers in ViT and in YOLOS."""
 
 
 def _targets(of: Drawing) -> dict[str, torch.Tensor]:

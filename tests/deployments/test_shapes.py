@@ -79,14 +79,14 @@ def share(hits: Sequence[bool]) -> float:
     return sum(hits) / len(hits)
 
 
-def test_each_model_is_small_and_safe() -> None:
+async def test_each_model_is_small_and_safe() -> None:
     for name in ("captions", "questions", "detection"):
         (weights,) = (FOLDERS / name).glob("*.safetensors")
         assert weights.stat().st_size < 1_000_000
         assert not list((FOLDERS / name).glob("*.bin"))
 
 
-def test_the_same_dice_draw_the_same() -> None:
+async def test_the_same_dice_draw_the_same() -> None:
     one, other = (drawing(random.Random(5), 2) for _ in range(2))
     assert one.shapes == other.shapes
     assert one.image.tobytes() == other.image.tobytes()
