@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 Engine: TypeAlias = Literal["torch", "openvino"]
+ToolCalls: TypeAlias = Literal["hermes"]
+"""How a model writes calls of tools: which parser reads them."""
 
-NOT_YET = frozenset({"response_format", "regex", "tools"})
-"""What no engine here can do: constrained decoding (to JSON, to an expression), calls of tools."""
+CONSTRAINED = frozenset({"response_format", "regex"})
+"""Constrained decoding, to JSON and to an expression."""
 
 UNSUPPORTED: dict[Engine, frozenset[str]] = {
-    "torch": NOT_YET,
+    "torch": frozenset(),
     # OpenVINO GenAI 2026.4 has no bias on logits and reports the chosen token only; its frequency
     # and presence penalties move a logit towards zero, so they raise negative ones.
-    "openvino": NOT_YET | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
+    "openvino": CONSTRAINED
+    | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
 }
 """Request fields that an engine cannot honour: refused by name, with a model that can."""

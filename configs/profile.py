@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic import StringConstraints as Text
 
-from configs.engines import Engine
+from configs.engines import UNSUPPORTED, Engine, ToolCalls
 from configs.errors import ConfigError, explain
 from configs.settings import Settings, resolve
 from configs.weights import Source
@@ -81,7 +81,9 @@ class ModelSpec(Section):
     have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
     ``prefill_tokens`` bounds how much of a prompt one decode step reads, and so how long it holds
     up the texts beside it. ``pinned`` models are loaded at start and stay; the others load at
-    their first request.
+    their first request. ``chat_template`` takes the place of the model's own: Jinja text, or the
+    path of a ``.jinja`` file on every node. ``tool_calls`` says in which form the model writes
+    calls of tools, which its template has to show it.
     """
 
     name: ModelName
@@ -99,6 +101,24 @@ class ModelSpec(Section):
     kv_cache_gb: PositiveFloat = 1.0
     prefill_tokens: PositiveInt = 128
     memory_gb: PositiveFloat | None = None
+    chat_template: Annotated[str, Text(min_length=1)] | None = None
+    tool_calls: ToolCalls | None = None
+
+    @property
+    def unsupported(self) -> frozenset[str]:
+        """What a request may ask for that this model cannot do, by the names of the engines."""
+        return UNSUPPORTED[self.engine] | (frozenset() if self.tool_calls else {"tools"})
+
+    @property
+    def template_file(self) -> Path | None:
+        """Where the chat template is, when it is a file."""
+        given = self.chat_template or ""
+        return Path(given) if given.endswith(".jinja") and "\n" not in given else None
+
+    def template(self) -> str | None:
+        """The text of the chat template. Raises ``OSError`` when its file cannot be read."""
+        file = self.template_file
+        return self.chat_template if file is None else file.read_text(encoding="utf-8")
 
 
 class Family(Section):

@@ -117,6 +117,10 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
             yield f"{where}.trust_remote_code: expected the name in trusted_models as well"
         if model.engine == "openvino" and model.quantization != "none":
             yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
+        if model.template_file is not None and not model.template_file.is_file():
+            yield f"{where}.chat_template: expected a file that is there"
+        if model.tool_calls and "chat" not in model.tasks:
+            yield f"{where}.tool_calls: expected the task chat as well"
     if not any(model.pinned for model in family.models):
         yield f"{key}.models: expected at least one pinned model"
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.engine.interface import Engine, EngineStopped
+from deployments.engine.constraint import Constraint, ConstraintError
+from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
+from deployments.lifecycle import Lifecycle
+from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -34,27 +37,33 @@ from deployments.seam import (
 TOKENIZING_THREADS = 2
 
 
-class Generation:
+class Generation(Lifecycle[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
-        self._residency: Residency[Engine] = Residency(
-            config.models,
-            self._load,
-            lambda engine: engine.close(),
-            config.settings.max_memory_gb,
-            self._meter.model,
+        if any(model.engine == "torch" for model in config.models):
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                lambda engine: engine.close(),
+                config.settings.max_memory_gb,
+                self._meter.model,
+                fetch=config.folder,
+                process=lambda engine: engine.process_id,
+            )
         )
-        self._residency.pin()
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
         self._meter.start()
         for resident in self._residency.residents:
             resident.model.check()
+        self._settle()
 
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
         """The whole answer, every choice of it."""
@@ -87,32 +96,36 @@ class Generation:
     async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
         try:
             async with self._residency.use(request.model) as engine:
-                prompt = await self._prompt(engine, request)
-                if isinstance(prompt, Problem):
-                    yield prompt
+                start = await self._start(engine, request)
+                if isinstance(start, Problem):
+                    yield start
                     return
-                decoded = _decoded(engine, request, *prompt, self._meter)
+                decoded = _decoded(engine, request, start, self._meter)
                 async with aclosing(decoded) as bursts:
                     async for item in bursts:
                         yield item
         except ModelUnavailable as error:
             yield error.problem
 
-    async def _prompt(
-        self, engine: Engine, request: GenerationRequest
-    ) -> tuple[list[int], int] | Problem:
-        """The prompt's token ids and how many new ones may follow, or why there can be none."""
+    async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
+        """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
         ids = await loop.run_in_executor(self._thread, _encoded, engine, request)
         if isinstance(ids, Problem):
             return ids
-        size = engine.codec.vocab_size
-        unknown = [token for token in request.sampling.logit_bias if token >= size]
-        if unknown:
-            message = f"the model has no token {unknown[0]}: it knows {size}"
-            return Problem("validation", message, "logit_bias")
+        unknown = _unknown(request.sampling.logit_bias, engine, "logit_bias")
+        if unknown is not None:
+            return unknown
         room = _room(len(ids), engine.window, request)
-        return room if isinstance(room, Problem) else (ids, room)
+        if isinstance(room, Problem):
+            return room
+        if request.grammar is None:
+            return Start(ids, room)
+        try:
+            constraint = await loop.run_in_executor(self._thread, engine.constrain, request.grammar)
+        except ConstraintError as error:
+            return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
+        return Start(ids, room, constraint)
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(
@@ -122,12 +135,17 @@ class Generation:
             window=spec.window,
             max_batched_tokens=spec.prefill_tokens,
             hang_after_s=self._config.settings.stall_timeout_s,
+            chat_template=spec.template(),
         )
         if spec.engine == "torch":
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
-        return open_engine(spec.engine, self._config.folder(spec), settings)
+        engine = open_engine(spec.engine, self._config.folder(spec), settings)
+        if spec.tool_calls and not engine.codec.shows_tools:
+            engine.close()
+            raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
+        return engine
 
     def _gauges(self) -> Iterator[Sample]:
         for resident in self._residency.residents:
@@ -140,8 +158,20 @@ class Generation:
                 yield signals.KV_USAGE.of(name, amount=load.kv_usage)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+
+    prompt: list[int]
+    room: int
+    constraint: Constraint | None = None
+
+
 def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     codec, messages = engine.codec, request.messages
+    if request.prompt_ids is not None:
+        unknown = _unknown(request.prompt_ids, engine, "prompt")
+        return list(request.prompt_ids) if unknown is None else unknown
     try:
         if messages is not None:
             room = engine.window - (request.max_new_tokens or 1)
@@ -149,10 +179,20 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
                 messages = codec.newest(messages, room)
             if request.truncate:
                 messages = codec.shortened(messages, room)
-            return codec.encode_chat(messages)
-        return codec.encode(request.prompt or "")
+            return codec.encode_chat(messages, request.tools)
+        ids = codec.encode(request.prompt or "")
+        return ids if request.keep_last is None else ids[-request.keep_last :]
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
+
+
+def _unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
+    """The problem with the first token that the model does not have."""
+    size = engine.codec.vocab_size
+    unknown = next((token for token in ids if not 0 <= token < size), None)
+    if unknown is None:
+        return None
+    return Problem("validation", f"the model has no token {unknown}: it knows {size}", field)
 
 
 def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
@@ -174,7 +214,7 @@ def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, prompt: list[int], room: int, meter: Meter
+    engine: Engine, request: GenerationRequest, start: Start, meter: Meter
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
     submitted = time.monotonic()
@@ -186,14 +226,15 @@ async def _decoded(
     delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
-            prompt_ids=prompt,
+            prompt_ids=start.prompt,
             sampling=request.sampling,
-            max_new_tokens=room,
+            max_new_tokens=start.room,
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
             resume_ids=already,
+            constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
             fail=outbox.put,
             seated=seated,
@@ -213,7 +254,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(prompt), tokens, engine.device)
+                yield Burst(len(start.prompt), tokens, engine.device)
             if problem is not None:
                 yield problem
                 return
@@ -255,4 +296,5 @@ def _choice(tokens: list[Token]) -> Choice:
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),
         logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        stop_string=tokens[-1].stop_string,
     )

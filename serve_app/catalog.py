@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from configs.engines import UNSUPPORTED
+from configs.engines import ToolCalls
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
 from serve_app.errors import ModelNotFound, ValidationFailed
@@ -21,6 +21,7 @@ class ModelCard:
     name: str
     aliases: tuple[str, ...]
     family: str
+    deployment: str
     tasks: tuple[str, ...]
     engine: str
     revision: str | None
@@ -28,6 +29,7 @@ class ModelCard:
     window: int | None
     max_tokens: int | None
     pinned: bool
+    tool_calls: ToolCalls | None = None
 
 
 class Catalog:
@@ -92,7 +94,7 @@ class Catalog:
             raise ValidationFailed(
                 f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",
                 field=field,
-                details={"field_errors": {field: "not supported by this engine"}, "models": able},
+                details={"field_errors": {field: "not supported by this model"}, "models": able},
             )
 
     def _default(self, able: list[ModelCard]) -> ModelCard:
@@ -108,11 +110,13 @@ def _card(family: Family, model: ModelSpec) -> ModelCard:
         name=model.name,
         aliases=model.aliases,
         family=family.name,
+        deployment=family.deployment_name,
         tasks=model.tasks,
         engine=model.engine,
         revision=getattr(model.source, "revision", None),
-        unsupported=UNSUPPORTED[model.engine],
+        unsupported=model.unsupported,
         window=model.window,
         max_tokens=model.max_tokens,
         pinned=model.pinned,
+        tool_calls=model.tool_calls,
     )

@@ -70,6 +70,7 @@ RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
 TokenCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TokenId: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 TopLogprobs: TypeAlias = Annotated[int, Field(ge=0, le=20)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 

@@ -21,7 +21,7 @@ from deployments.seam import Sampling, TokenLogprob
 
 
 class TokenChooser:
-    """Penalties, bias, no early end, temperature, top-k, top-p, then a draw by (seed, position).
+    """What is allowed, penalties, bias, temperature, top-k, top-p, a draw by (seed, position).
 
     Works on float32 on the host, so that a choice does not depend on the device.
     """
@@ -34,9 +34,12 @@ class TokenChooser:
         self._repetition = RepetitionPenaltyLogitsProcessor(float(penalty))
 
     def choose(self, logits: torch.Tensor) -> tuple[int, TokenLogprob | None]:
-        """The next token for raw ``logits`` of shape (vocabulary,), and its log-probability."""
+        """The next token for raw ``logits`` of shape (vocabulary,), and its log-probability.
+
+        Raises ``ConstraintError`` when the sequence's constraint cannot be followed any further.
+        """
         raw = logits.float().cpu()
-        scores = self._penalised(raw.clone())
+        scores = self._allowed(self._penalised(raw.clone()))
         token_id = self._pick(scores)
         return token_id, self._logprob(raw, token_id)
 
@@ -61,9 +64,19 @@ class TokenChooser:
         if sampling.logit_bias:
             bias = torch.tensor(list(sampling.logit_bias.values()), dtype=scores.dtype)
             scores[list(sampling.logit_bias)] += bias
-        if sequence.owed and sequence.eos_ids:
-            scores[list(sequence.eos_ids)] = float("-inf")
         return scores
+
+    def _allowed(self, scores: torch.Tensor) -> torch.Tensor:
+        """No end before the minimum, unless the constraint leaves nothing else."""
+        sequence = self._sequence
+        ends = torch.zeros_like(scores, dtype=torch.bool)
+        if sequence.owed and sequence.eos_ids:
+            ends[list(sequence.eos_ids)] = True
+        if sequence.constraint is None:
+            return scores.masked_fill_(ends, float("-inf"))
+        allowed = torch.from_numpy(sequence.constraint.allowed(len(scores)))
+        longer = allowed & ~ends
+        return scores.masked_fill_(~(longer if bool(longer.any()) else allowed), float("-inf"))
 
     def _logprob(self, raw: torch.Tensor, token_id: int) -> TokenLogprob | None:
         sampling = self._sequence.sampling
@@ -71,12 +84,14 @@ class TokenChooser:
             return None
         logprobs = torch.log_softmax(raw, dim=-1)
         best = torch.topk(logprobs, sampling.top_logprobs)
+        ids = tuple(best.indices.tolist())
         top = tuple(
             (self._codec.token_text(index), value, self._codec.token_bytes(index))
-            for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            for value, index in zip(best.values.tolist(), ids, strict=True)
         )
         text, spelt = self._codec.token_text(token_id), self._codec.token_bytes(token_id)
-        return TokenLogprob(text, float(logprobs[token_id]), spelt, top)
+        special = self._codec.special_ids.intersection(ids)
+        return TokenLogprob(text, float(logprobs[token_id]), spelt, top, ids, special)
 
 
 _NO_IDS: Any = torch.empty((1, 0), dtype=torch.long)

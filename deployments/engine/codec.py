@@ -19,48 +19,70 @@ from deployments.engine.detokenizer import TextStream
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam import ChatMessage
 
+_MARKER = "a-function-by-this-name"
+
 
 class TextCodec:
     """A model's tokenizer and chat template. Every method may be called from any thread."""
 
-    def __init__(self, tokenizer: Tokenizer, folder: ModelFolder) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, folder: ModelFolder, chat_template: str | None = None
+    ) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._special_tokens = folder.special_tokens
-        self._template = folder.chat_template
+        self._template = chat_template or folder.chat_template
         self._to_bytes = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
         self.eos_ids = folder.eos_ids | self._named_ends()
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_ids = frozenset(each for each, token in added.items() if token.special)
 
     @classmethod
-    def from_folder(cls, path: Path | str) -> TextCodec:
-        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of."""
+    def from_folder(cls, path: Path | str, chat_template: str | None = None) -> TextCodec:
+        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of.
+
+        ``chat_template`` takes the place of the folder's own.
+        """
         folder = ModelFolder.read(path)
         file = folder.path / "tokenizer.json"
         if file.is_file():
-            return cls(Tokenizer.from_file(str(file)), folder)
+            return cls(Tokenizer.from_file(str(file)), folder, chat_template)
         from transformers import AutoTokenizer  # imports torch
 
         converted = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
-        return cls(converted.backend_tokenizer, folder)
+        return cls(converted.backend_tokenizer, folder, chat_template)
 
     def encode(self, prompt: str) -> list[int]:
         """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
         return list(self._tokenizer.encode(prompt).ids)
 
-    def encode_chat(self, messages: Iterable[ChatMessage]) -> list[int]:
+    def encode_chat(self, messages: Iterable[ChatMessage], tools: Iterable[str] = ()) -> list[int]:
         """Ids of a chat, ending where the assistant's answer begins.
 
-        A model without a template gets the turns joined by its end-of-sequence token, as DialoGPT
-        was trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
+        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them. A model
+        without a template gets the turns joined by its end-of-sequence token, as DialoGPT was
+        trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
         the model's template refuses the messages.
         """
-        turns = [{"role": each.role, "content": each.content} for each in messages]
+        turns = [_turn(each) for each in messages]
         if not turns:
             raise ValueError("A chat needs at least one message.")
-        text = self._render(turns) if self._template else self._join(turns)
+        text = self._render(turns, tools) if self._template else self._join(turns)
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def shows_tools(self) -> bool:
+        """Whether the chat template tells the model of the tools that it is given."""
+        if not self._template:
+            return False
+        function = {"name": _MARKER, "description": "", "parameters": {"type": "object"}}
+        tool = json.dumps({"type": "function", "function": function})
+        try:
+            return _MARKER in self._render([{"role": "user", "content": "?"}], [tool])
+        except ValueError:
+            return False
 
     def shortened(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
         """The chat with the end of its last message cut off, so that it has up to ``tokens``."""
@@ -72,6 +94,10 @@ class TextCodec:
             kept = text[: spans[-excess][0]] if excess < len(spans) else ""
             chat = (*before, replace(last, content=kept))
         return chat
+
+    def to_json(self) -> str:
+        """The tokenizer as its ``tokenizer.json`` would have it."""
+        return str(self._tokenizer.to_str())
 
     def newest(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
         """The chat without its oldest turns, as many as have to go for it to have ``tokens``.
@@ -108,10 +134,13 @@ class TextCodec:
         """A token as it is shown in a list of log-probabilities; U+FFFD for parts of characters."""
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
-    def _render(self, turns: list[dict[str, str]], answer: bool = True) -> str:
+    def _render(
+        self, turns: list[dict[str, Any]], tools: Iterable[str] = (), answer: bool = True
+    ) -> str:
         arguments: dict[str, Any] = {
             **self._special_tokens,
             "conversations": [turns],
+            "tools": [json.loads(tool) for tool in tools] or None,
             "chat_template": self._template,
             "add_generation_prompt": answer,
         }
@@ -126,9 +155,9 @@ class TextCodec:
             raise ValueError("The model's chat template cannot show these messages.") from error
         return str(rendered[0][0])
 
-    def _join(self, turns: list[dict[str, str]]) -> str:
+    def _join(self, turns: list[dict[str, Any]]) -> str:
         end = self._special_tokens.get("eos_token", "\n")
-        return "".join(turn["content"] + end for turn in turns)
+        return "".join(str(turn["content"]) + end for turn in turns)
 
     def _named_ends(self) -> frozenset[int]:
         """The tokenizer's end of sequence, and the token that ends a turn in the template."""
@@ -149,6 +178,23 @@ class TextCodec:
         special = self._tokenizer.get_added_tokens_decoder()
         first = ids[0] if ids else None
         return first if first in special and special[first].special else None
+
+
+def _turn(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat templates read it: the arguments of calls are objects, not text."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
 
 
 def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:

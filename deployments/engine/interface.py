@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import Constraint
 from deployments.engine.sequence import Sequence
+from deployments.seam import Grammar
 
 
 class EngineStopped(RuntimeError):
@@ -46,6 +48,18 @@ class Engine(Protocol):
     @property
     def window(self) -> int:
         """The most tokens, prompt and new ones together, that one sequence may have."""
+        ...
+
+    def constrain(self, grammar: Grammar) -> Constraint:
+        """What this engine makes of a grammar. Thread-safe, but slow: not for an event loop.
+
+        Raises ``ConstraintError``, with a message for the client, when it cannot be kept to.
+        """
+        ...
+
+    @property
+    def process_id(self) -> int | None:
+        """The process that decodes, when it is the model's own; its memory is the model's."""
         ...
 
     @property

@@ -19,7 +19,8 @@ class EngineSettings:
 
     ``slots``, ``kv_cache_gb`` (GiB) and ``max_batched_tokens`` are of the batching engines,
     ``device`` and ``options``, which are keyword arguments of ``from_pretrained``, of the torch
-    ones. ``None`` leaves the window to the model and the threads to the library.
+    ones. ``None`` leaves the window to the model and the threads to the library; ``chat_template``
+    takes the place of the model's own.
     """
 
     slots: int = 16
@@ -27,6 +28,7 @@ class EngineSettings:
     kv_cache_gb: float = 1.0
     max_batched_tokens: int = 512
     window: int | None = None
+    chat_template: str | None = None
     device: str = "auto"
     hang_after_s: float = 120.0
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +51,7 @@ def open_engine(
             kv_cache_gb=given.kv_cache_gb,
             max_batched_tokens=given.max_batched_tokens,
             window=given.window,
+            chat_template=given.chat_template,
             hang_after_s=given.hang_after_s,
         )
     from deployments.engine.torch_batch import TorchEngine
@@ -57,6 +60,7 @@ def open_engine(
         folder,
         device=given.device,
         window=given.window,
+        chat_template=given.chat_template,
         threads=given.threads,
         options=given.options,
         prefill_chunk=given.max_batched_tokens,

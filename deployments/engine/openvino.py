@@ -62,9 +62,11 @@ class OpenVinoEngine(SteppingEngine):
         kv_cache_gb: float = 1.0,
         max_batched_tokens: int = 512,
         window: int | None = None,
+        chat_template: str | None = None,
         hang_after_s: float = 120.0,
     ) -> None:
-        codec, files = TextCodec.from_folder(folder), ModelFolder.read(folder)
+        codec = TextCodec.from_folder(folder, chat_template)
+        files = ModelFolder.read(folder)
         blocks = _kv_blocks(files, kv_cache_gb)
         bounds = (window, files.window, (blocks - 1) * KV_BLOCK_TOKENS)
         smallest = min(each for each in bounds if each is not None)

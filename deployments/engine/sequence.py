@@ -8,6 +8,7 @@ from collections.abc import Sequence as Ids
 import numpy as np
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import Constraint
 from deployments.engine.stopping import StopScanner
 from deployments.seam import FinishReason, Problem, Sampling, Token, TokenLogprob
 
@@ -19,8 +20,9 @@ class Sequence:
     :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
     block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
     penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
-    may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``seated`` is
-    called on the engine's thread when the sequence gets a slot.
+    may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``constraint`` is
+    this sequence's own, at its beginning; the text ends where it is complete. ``seated`` is called
+    on the engine's thread when the sequence gets a slot.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Sequence:
         choice: int = 0,
         seated: Callable[[], None] = lambda: None,
         resume_ids: Ids[int] = (),
+        constraint: Constraint | None = None,
     ) -> None:
         self.prompt_ids = tuple(prompt_ids)
         self.sampling = sampling
@@ -45,12 +48,14 @@ class Sequence:
         self.min_new_tokens = min_new_tokens
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
+        self.constraint = constraint
         self.seated = seated
         self.generated: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cancelled = False
         self._deliver = deliver
         self._fail = fail
+        self._special_ids = codec.special_ids
         self._text = codec.stream()
         self._stops = StopScanner(stop)
         for token_id in resume_ids:
@@ -74,11 +79,22 @@ class Sequence:
     def append(self, token_id: int, logprob: TokenLogprob | None = None) -> bool:
         """Take the next token and deliver its event; true when the sequence is finished.
 
-        An end-of-sequence token counts as a token and has no text.
+        An end-of-sequence token counts as a token and has no text. Raises ``ConstraintError``, and
+        delivers nothing, for a token that the constraint does not allow.
         """
         position = len(self.generated)
         text = self._take(token_id)
-        self._deliver(Token(self.choice, position, token_id, text, self.finish_reason, logprob))
+        token = Token(
+            self.choice,
+            position,
+            token_id,
+            text,
+            self.finish_reason,
+            logprob,
+            special=token_id in self._special_ids,
+            stop_string=self._stops.found,
+        )
+        self._deliver(token)
         return self.finish_reason is not None
 
     def fail(self, problem: Problem) -> None:
@@ -86,6 +102,7 @@ class Sequence:
         self._fail(problem)
 
     def _take(self, token_id: int) -> str:
+        complete = self.constraint is not None and self.constraint.take(token_id)
         self.generated.append(token_id)
         if token_id in self.eos_ids:
             self.finish_reason = "stop"
@@ -93,6 +110,9 @@ class Sequence:
         text, stopped = self._stops.push(self._text.push(token_id))
         if stopped:
             self.finish_reason = "stop"
+        elif complete:
+            self.finish_reason = "stop"
+            text += self._rest()
         elif len(self.generated) >= self.max_new_tokens:
             self.finish_reason = "length"
             text += self._rest()

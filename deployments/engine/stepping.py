@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import Constraint, ConstraintError, Grammars
 from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
-from deployments.seam import Problem, TokenLogprob
+from deployments.seam import Grammar, Problem, TokenLogprob
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class SteppingEngine(ABC):
         self, codec: TextCodec, *, slots: int, window: int, hang_after_s: float = 120.0
     ) -> None:
         self._codec = codec
+        self._grammars = Grammars(codec)
         self._slots = slots
         self._window = window
         self._hang_after_s = hang_after_s
@@ -50,6 +52,13 @@ class SteppingEngine(ABC):
     @property
     def window(self) -> int:
         return self._window
+
+    def constrain(self, grammar: Grammar) -> Constraint:
+        return self._grammars.compile(grammar)
+
+    @property
+    def process_id(self) -> int | None:
+        return None
 
     @property
     def device(self) -> str:
@@ -134,6 +143,9 @@ class SteppingEngine(ABC):
         self._tokens += 1
         try:
             sequence.append(token_id, logprob)
+        except ConstraintError as error:
+            self._give_up(sequence, Problem("validation", str(error), "grammar"))
+            return
         except Exception:
             logger.exception("A sequence's reader failed; the sequence is dropped")
             self._report(sequence, Problem("internal", "The token could not be delivered."))

@@ -11,10 +11,13 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from deployments.engine.choosing import TokenChooser
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import ConstraintError
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
+from deployments.memory import own_weights
+from deployments.seam import Problem
 
 _NO_WINDOW = 2048
 
@@ -45,12 +48,14 @@ class TorchEngine(SteppingEngine):
         device: str = "auto",
         dtype: str = "auto",
         window: int | None = None,
+        chat_template: str | None = None,
         threads: int | None = None,
         options: Mapping[str, Any] | None = None,
         prefill_chunk: int = 512,
         hang_after_s: float = 120.0,
     ) -> None:
-        codec, files = TextCodec.from_folder(folder), ModelFolder.read(folder)
+        codec = TextCodec.from_folder(folder, chat_template)
+        files = ModelFolder.read(folder)
         bounds = [each for each in (window, files.window) if each is not None]
         smallest = min(bounds, default=_NO_WINDOW)
         super().__init__(codec, slots=1, window=smallest, hang_after_s=hang_after_s)
@@ -98,7 +103,11 @@ class TorchEngine(SteppingEngine):
 
     @torch.inference_mode()
     def _choose(self, decoding: _Decoding, logits: torch.Tensor) -> None:
-        token_id, logprob = decoding.chooser.choose(logits)
+        try:
+            token_id, logprob = decoding.chooser.choose(logits)
+        except ConstraintError as error:
+            self._give_up(decoding.sequence, Problem("validation", str(error), "grammar"))
+            return
         decoding.unseen = [token_id]
         self._hand_over(decoding.sequence, token_id, logprob)
 
@@ -135,9 +144,11 @@ def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **given)
-        return model.eval().to(device)
+        model = model.eval().to(device)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
+    own_weights(model)
+    return model
 
 
 def _size(model: torch.nn.Module) -> int:

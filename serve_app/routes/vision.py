@@ -171,7 +171,7 @@ async def detect_route(
     return asking.respond(await detect(body, served, asking))
 
 
-@router.task("image_classify", ImageClassifyBody, CLASSIFY)
+@router.task("classify_image", ImageClassifyBody, CLASSIFY)
 async def classify_image(body: ImageClassifyBody, served: Services, asking: Asked) -> Answered:
     """The labels of an image."""
     card = served.catalog.resolve(CLASSIFY, body.model_name)
@@ -195,7 +195,7 @@ async def caption(body: CaptionBody, served: Services, asking: Asked) -> Answere
     return Answered({"caption": answer.text, "usage": usage}, card.name)
 
 
-@router.task("visual_question", QuestionBody, QUESTION)
+@router.task("question", QuestionBody, QUESTION)
 async def question(body: QuestionBody, served: Services, asking: Asked) -> Answered:
     """The best answer to a question about an image."""
     check_prompt(body.question, served.settings, "question")

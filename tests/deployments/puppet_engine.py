@@ -6,9 +6,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.constraint import Constraint, Grammars
 from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
-from deployments.seam import Problem
+from deployments.seam import Grammar, Problem
 
 PATIENCE_S = 30.0
 
@@ -21,6 +22,7 @@ class PuppetEngine:
         self.refuses_after: int | None = None
         self.held: list[Sequence] = []
         self._codec = codec
+        self._grammars = Grammars(codec)
         self._window = window
         self._thread = ThreadPoolExecutor(1)
         self._loop = asyncio.get_running_loop()
@@ -34,6 +36,13 @@ class PuppetEngine:
     @property
     def window(self) -> int:
         return self._window
+
+    def constrain(self, grammar: Grammar) -> Constraint:
+        return self._grammars.compile(grammar)
+
+    @property
+    def process_id(self) -> int | None:
+        return None
 
     @property
     def device(self) -> str:

@@ -32,7 +32,7 @@ def profile() -> Profile:
     texts = {"tasks": ["generate", "chat"], "window": WINDOW, "source": SOURCE}
     encoder = {"source": SOURCE, "pinned": True, "max_tokens": 64}
     fast = {"name": FAST, "aliases": ["fast"], "engine": "openvino", "pinned": True, **texts}
-    full = {"name": FULL, "engine": "torch", **texts}
+    full = {"name": FULL, "engine": "torch", "tool_calls": "hermes", **texts}
     families = {
         "generation": [
             "generation",

@@ -86,14 +86,14 @@ def test_what_an_engine_cannot_do_names_the_field_and_a_model_that_can(catalog: 
     with pytest.raises(ValidationFailed) as caught:
         catalog.require(catalog.find(FAST), "chat", [("stop", "stop"), ("logprobs", "logit_bias")])
     assert caught.value.field == "logprobs"
-    assert caught.value.details["field_errors"] == {"logprobs": "not supported by this engine"}
+    assert caught.value.details["field_errors"] == {"logprobs": "not supported by this model"}
     assert caught.value.details["models"] == [FULL]
     assert FULL in caught.value.message
 
 
-def test_what_no_engine_can_do_names_no_model(catalog: Catalog) -> None:
+def test_what_no_model_can_do_names_none(catalog: Catalog) -> None:
     with pytest.raises(ValidationFailed) as caught:
-        catalog.require(catalog.find(FULL), "chat", [("tools", "tools")])
+        catalog.require(catalog.find(FAST), "summarize", [("tools", "tools")])
     assert caught.value.details["models"] == []
     assert "These models can" not in caught.value.message
 

@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import Field, model_validator
+from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam import (
-    ChatMessage,
-    Choice,
-    Generated,
-    GenerationRequest,
-    Token,
-    TokenLogprob,
-)
+from deployments.seam import Generated, GenerationRequest, Grammar
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Body, TokenCount, TopLogprobs, example
+from serve_app.fields import TokenCount, TopLogprobs, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.generation import stops, usage
+from serve_app.routes.openai.chat_answers import Calls, ChatPieces, whole
+from serve_app.routes.openai.messages import Messages, check_answers
+from serve_app.routes.openai.response_format import ResponseFormat
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
+from serve_app.routes.openai.tools import NamedTool, Tool, ToolChoice, Tools, calling
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
 from serve_app.streams import EVENT_STREAM, EventStream, ending
+from serve_app.tool_calls import FORMATS
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
-
-
-class TextPart(Body):
-    type: Literal["text"]
-    text: str
-
-
-class Message(Body):
-    """One turn. Content is text, whole or in parts; images are not read by these models."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)]
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
-
-    def plain(self) -> ChatMessage:
-        """Developer messages are what later OpenAI models call system messages."""
-        return ChatMessage("system" if self.role == "developer" else self.role, self.text)
-
-
-class ResponseFormat(Body):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: dict[str, Any] | None = None
 
 
 class ChatBody(SamplingBody):
@@ -65,21 +36,20 @@ class ChatBody(SamplingBody):
         messages=[{"role": "user", "content": "What is the capital of France?"}], temperature=0
     )
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fast=True)]
+    messages: Messages
     max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
     response_format: ResponseFormat | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     modalities: Annotated[list[Literal["text"]], Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _coherent(self) -> ChatBody:
-        if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs to be true")
-        return self
+    reasoning_effort: Literal["none"] | None = None
+    verbosity: Literal["medium"] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    safety_identifier: str | None = None
 
     def used(self) -> Iterator[tuple[str, str]]:
         yield from super().used()
@@ -87,8 +57,60 @@ class ChatBody(SamplingBody):
             yield "top_logprobs", "top_logprobs"
         if self.tools:
             yield "tools", "tools"
+        if any(message.tool_calls or message.role == "tool" for message in self.messages):
+            yield "messages", "tools"
         if self.response_format and self.response_format.type != "text":
             yield "response_format", "response_format"
+        if self.tool_choice not in (None, "none", "auto"):
+            yield "tool_choice", "response_format"
+        if any(tool.function.strict for tool in self.offered):
+            yield "tools", "response_format"
+
+    def check(self) -> None:
+        """Refuse fields that contradict each other. Raises ``ValidationFailed``."""
+        named = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
+        formatted = self.response_format is not None and self.response_format.type != "text"
+        wrong = {
+            "max_tokens": (
+                None not in (self.max_tokens, self.max_completion_tokens),
+                "max_tokens and max_completion_tokens exclude each other.",
+            ),
+            "top_logprobs": (
+                bool(self.top_logprobs and not self.logprobs),
+                "top_logprobs needs logprobs to be true.",
+            ),
+            "tool_choice": (
+                named not in {None, *(tool.function.name for tool in self.offered)}
+                or (self.tool_choice == "required" and not self.tools),
+                "tool_choice needs the function among the tools.",
+            ),
+            "response_format": (
+                formatted and bool(self.offered),
+                "response_format cannot be kept to where tools may be called.",
+            ),
+        }
+        for field, (broken, message) in wrong.items():
+            if broken:
+                raise ValidationFailed(message, field=field)
+        check_answers(self.messages)
+
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that may be called."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    def grammar(self, card: ModelCard) -> Grammar | None:
+        """What the text is held to by the tools or by the format; never both are given."""
+        if self.offered and card.tool_calls:
+            return calling(self.offered, self.tool_choice or "auto", FORMATS[card.tool_calls])
+        return self.response_format.grammar() if self.response_format else None
+
+    def stops(self, card: ModelCard) -> tuple[str, ...]:
+        """The stop strings; where calls may not be parallel, the end of the first one as well."""
+        given = stops(self.stop)
+        if self.offered and card.tool_calls and self.parallel_tool_calls is False:
+            return (*given, FORMATS[card.tool_calls].closing.strip())
+        return given
 
     @property
     def bound(self) -> tuple[str, int | None]:
@@ -107,19 +129,21 @@ class ChatBody(SamplingBody):
 async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
     card, request, fields = _request(body, served, asking)
+    calls = Calls.of(card, body.offered)
     head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
     if body.stream:
         bursts = await served.calls.open(card.family, "stream", request, fields)
         head["object"] = "chat.completion.chunk"
-        pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-        return EventStream(ending(pieces, failure), served.settings.heartbeat_s, bursts.close)
+        pieces = ChatPieces(calls)
+        made = chunks(bursts, head, pieces.of, reports_usage=body.reports_usage)
+        return EventStream(ending(made, failure), served.settings.heartbeat_s, bursts.close)
     generated: Generated = await served.calls.ask(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
             **head,
             "object": "chat.completion",
-            "choices": [_choice(i, choice) for i, choice in enumerate(generated.choices)],
+            "choices": [whole(i, choice, calls) for i, choice in enumerate(generated.choices)],
             "usage": usage(generated.prompt_tokens, new_tokens),
         }
     )
@@ -131,78 +155,22 @@ def _request(
     card = served.catalog.resolve("chat", body.model, "model")
     served.catalog.require(card, "chat", body.used())
     field, bound = body.bound
-    if body.max_tokens is not None and field != "max_tokens":
-        raise ValidationFailed(
-            "max_tokens and max_completion_tokens exclude each other.", field="max_tokens"
-        )
     check_window(bound, card, field)
-    for message in body.messages:
-        check_prompt(message.text, served.settings, "messages")
-    check_prompt("".join(message.text for message in body.messages), served.settings, "messages")
+    body.check()
+    body.check_stream()
+    shown = tuple(tool.shown() for tool in body.offered)
+    check_prompt("".join(shown), served.settings, "tools")
+    check_prompt("".join(message.written for message in body.messages), served.settings, "messages")
     request = GenerationRequest(
         request_id=asking.request_id,
         model=card.name,
         messages=tuple(message.plain() for message in body.messages),
+        tools=shown,
+        grammar=body.grammar(card),
         max_new_tokens=bound,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
-        stop=stops(body.stop),
+        stop=body.stops(card),
         choices=body.n or 1,
     )
-    return card, request, {"prompt": "messages", "max_new_tokens": field}
-
-
-def _choice(index: int, choice: Choice) -> dict[str, Any]:
-    return {
-        "index": index,
-        "message": {"role": "assistant", "content": choice.text, "refusal": None},
-        "logprobs": _logprobs(choice.logprobs) if choice.logprobs else None,
-        "finish_reason": choice.finish_reason,
-    }
-
-
-def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
-    """The role opens each choice, and its finish reason closes it with an empty delta."""
-    opened: set[int] = set()
-
-    def pieces(token: Token) -> list[dict[str, Any]]:
-        made: list[dict[str, Any]] = []
-        logprobs = _logprobs((token.logprob,)) if token.logprob else None
-
-        def piece(delta: dict[str, Any], logprobs: Any, reason: str | None) -> None:
-            made.append(
-                {
-                    "index": token.choice,
-                    "delta": delta,
-                    "logprobs": logprobs,
-                    "finish_reason": reason,
-                }
-            )
-
-        if token.choice not in opened:
-            opened.add(token.choice)
-            piece({"role": "assistant", "content": ""}, None, None)
-        if token.text or logprobs:
-            piece({"content": token.text}, logprobs, None)
-        if token.finish_reason:
-            piece({}, None, token.finish_reason)
-        return made
-
-    return pieces
-
-
-def _logprobs(logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
-    return {
-        "content": [
-            {
-                "token": item.text,
-                "logprob": item.logprob,
-                "bytes": list(item.raw),
-                "top_logprobs": [
-                    {"token": text, "logprob": logprob, "bytes": list(raw)}
-                    for text, logprob, raw in item.top
-                ],
-            }
-            for item in logprobs
-        ],
-        "refusal": None,
-    }
+    held_to = "tools" if shown else "response_format"
+    return card, request, {"prompt": "messages", "max_new_tokens": field, "grammar": held_to}

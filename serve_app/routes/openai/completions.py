@@ -15,7 +15,7 @@ from deployments.seam import Choice, Generated, GenerationRequest, Token, TokenL
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Text, TokenCount, example
+from serve_app.fields import Text, TokenCount, TokenId, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.generation import stops, usage
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
@@ -29,13 +29,21 @@ FIELDS = {"max_new_tokens": "max_tokens"}
 MAX_PROMPTS = 16
 DEFAULT_MAX_TOKENS = 16
 
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+Prompts = (
+    Text
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+    | TokenIds
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+)
+
 
 class CompletionBody(SamplingBody):
-    """One prompt or several, each continued on its own."""
+    """One prompt or several, as text or as token ids, each continued on its own."""
 
     model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+    prompt: Prompts
     max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: Literal[False] | None = None
@@ -47,8 +55,12 @@ class CompletionBody(SamplingBody):
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     @property
-    def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts one by one: one list of token ids is one prompt."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [each for each in self.prompt if isinstance(each, int)]
+        return [ids] if ids else [each for each in self.prompt if not isinstance(each, int)]
 
     def used(self) -> Iterator[tuple[str, str]]:
         yield from super().used()
@@ -71,7 +83,7 @@ async def completions(body: CompletionBody, served: Served, asking: Asking) -> R
     if body.stream:
         return await _stream(body, card.family, request, head, served)
     asks = [
-        served.calls.ask(card.family, "generate", replace(request, prompt=prompt), FIELDS)
+        served.calls.ask(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
     answers: list[Generated] = await _all(asks)
@@ -104,7 +116,7 @@ async def _stream(
     served: Services,
 ) -> Response:
     if len(body.prompts) > 1:
-        raise ValidationFailed("prompt must be one text in a stream.", field="prompt")
+        raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     bursts = await served.calls.open(family, "stream", request, FIELDS)
     pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
     return EventStream(ending(pieces, failure), served.settings.heartbeat_s, bursts.close)
@@ -115,18 +127,27 @@ def _request(
 ) -> tuple[ModelCard, GenerationRequest]:
     card = served.catalog.resolve("generate", body.model, "model")
     served.catalog.require(card, "generate", body.used())
+    body.check_stream()
     check_window(body.bound, card, "max_tokens")
     for prompt in body.prompts:
-        check_prompt(prompt, served.settings, "prompt")
-    return card, GenerationRequest(
+        if isinstance(prompt, str):
+            check_prompt(prompt, served.settings, "prompt")
+    request = GenerationRequest(
         request_id=asking.request_id,
         model=card.name,
-        prompt=body.prompts[0],
         max_new_tokens=body.bound,
         sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
         stop=stops(body.stop),
         choices=body.n or 1,
     )
+    return card, _beginning(request, body.prompts[0])
+
+
+def _beginning(request: GenerationRequest, prompt: str | list[int]) -> GenerationRequest:
+    """The same request behind another prompt."""
+    if isinstance(prompt, str):
+        return replace(request, prompt=prompt, prompt_ids=None)
+    return replace(request, prompt=None, prompt_ids=tuple(prompt))
 
 
 def _choice(index: int, choice: Choice) -> dict[str, Any]:

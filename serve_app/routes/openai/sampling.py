@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 from deployments.seam import Sampling, Token
 from serve_app.calls import Bursts
-from serve_app.errors import ServiceError, openai_envelope
+from serve_app.errors import ServiceError, ValidationFailed, openai_envelope
 from serve_app.fields import (
     Body,
     Choices,
@@ -27,7 +27,7 @@ from serve_app.fields import (
 from serve_app.routes.generation import seed_of, usage
 from serve_app.streams import message
 
-TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
+BiasedToken = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 DONE = b"data: [DONE]\n\n"
@@ -52,7 +52,7 @@ class SamplingBody(Body):
     repetition_penalty: RepetitionPenalty | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] | None = None
+    logit_bias: Annotated[dict[BiasedToken, Bias], Field(max_length=1024)] | None = None
     n: Choices | None = None
     stop: Stops | None = None
     seed: Seed | None = None
@@ -62,6 +62,13 @@ class SamplingBody(Body):
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
+
+    def check_stream(self) -> None:
+        """Refuse what says how to stream where nothing is streamed. Raises ``ValidationFailed``."""
+        if self.stream_options is not None and not self.stream:
+            raise ValidationFailed(
+                "stream_options needs stream to be true.", field="stream_options"
+            )
 
     def sampling(self, *, logprobs: bool, top_logprobs: int) -> Sampling:
         return Sampling(

@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.engine.interface import Engine
 from deployments.engine.sequence import Sequence
-from deployments.seam import ChatMessage, Problem, Sampling, Token
+from deployments.seam import ChatMessage, Grammar, Problem, Sampling, Token
 
 PATIENCE_S = 120.0
 
@@ -28,6 +28,7 @@ class Reader:
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
         resume_ids: tuple[int, ...] = (),
+        grammar: Grammar | None = None,
         **sampling: Any,
     ) -> None:
         if isinstance(prompt, str):
@@ -49,6 +50,7 @@ class Reader:
             eos_ids=eos_ids,
             choice=choice,
             resume_ids=resume_ids,
+            constraint=engine.constrain(grammar).fresh() if grammar else None,
         )
 
     def start(self) -> Reader:

@@ -12,6 +12,7 @@ from deployments.seam import (
     Choice,
     Generated,
     GenerationRequest,
+    Grammar,
     Problem,
     Sampling,
     TokenLogprob,
@@ -130,6 +131,7 @@ async def test_a_problems_field_has_openais_name(
         ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
         ("frequency_penalty", {"frequency_penalty": 0.5}),
         ("presence_penalty", {"presence_penalty": -0.5}),
+        ("response_format", {"response_format": {"type": "json_object"}}),
     ],
 )
 async def test_what_this_engine_cannot_do_names_the_field_and_a_model_that_can(
@@ -143,16 +145,9 @@ async def test_what_this_engine_cannot_do_names_the_field_and_a_model_that_can(
     assert (await reaching(model=FULL, **given)).model == FULL
 
 
-@pytest.mark.parametrize(
-    ("field", "given"),
-    [
-        ("tools", {"tools": [{"type": "function"}]}),
-        ("response_format", {"response_format": {"type": "json_object"}}),
-    ],
-)
-async def test_what_no_engine_can_do_is_refused_by_name(field: str, given: dict[str, Any]) -> None:
-    for model in (FAST, FULL):
-        response = await posted(Family(), model=model, **given)
+async def test_a_field_that_nothing_here_honours_is_named() -> None:
+    for field in ("functions", "prediction", "web_search_options", "audio", "moderation"):
+        response = await posted(Family(), model=FULL, **{field: {}})
         assert response.status_code == 400
         assert response.json()["error"]["param"] == field
 
@@ -219,3 +214,53 @@ async def test_log_probabilities_have_openais_shape() -> None:
         "bytes": [195, 169],
         "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "grammar"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, Grammar("json")),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, Grammar("json")),
+        (
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "description": "y",
+                    "strict": True,
+                    "schema": {"type": "object", "properties": {"b": {}, "a": {}}},
+                },
+            },
+            Grammar("json_schema", '{"type":"object","properties":{"b":{},"a":{}}}'),
+        ),
+    ],
+)
+async def test_a_response_format_is_a_grammar(
+    given: dict[str, Any], grammar: Grammar | None
+) -> None:
+    assert (await reaching(model=FULL, response_format=given)).grammar == grammar
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "xml"},
+        {"type": "json_schema"},
+        {"type": "json_object", "json_schema": {"name": "x"}},
+        {"type": "json_schema", "json_schema": {"schema": {}}},
+        {"type": "json_schema", "json_schema": {"name": "a b"}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": "{}"}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schemas": {}}},
+    ],
+)
+async def test_a_response_format_that_is_none_is_named(given: dict[str, Any]) -> None:
+    response = await posted(Family(), model=FULL, response_format=given)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith("response_format")
+
+
+async def test_a_grammar_that_the_model_side_refuses_is_the_response_formats() -> None:
+    problem = Problem("validation", "no such keyword", "grammar")
+    response = await posted(Family(problem), model=FULL, response_format={"type": "json_object"})
+    assert response.json()["error"]["param"] == "response_format"

@@ -142,3 +142,36 @@ async def test_a_stream_that_breaks_says_so_in_openais_envelope_and_is_done() ->
     assert found[-1] == "[DONE]"
     assert found[-2]["error"]["code"] == "internal_error"
     assert SECRET not in str(found)
+
+
+async def test_token_ids_are_one_prompt_and_lists_of_them_several() -> None:
+    (one,) = await reaching(prompt=[5, 6, 7])
+    assert (one.prompt, one.prompt_ids) == (None, (5, 6, 7))
+    (alone,) = await reaching(prompt=[5], stream=True)
+    assert alone.prompt_ids == (5,)
+    several = await reaching(prompt=[[5], [6, 7]])
+    assert [request.prompt_ids for request in several] == [(5,), (6, 7)]
+    texts = await reaching(prompt=["a", "b"])
+    assert [(request.prompt, request.prompt_ids) for request in texts] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize("prompt", [[], [[]], [-1], [1, "a"], [1.5], [[1], "a"], [True]])
+async def test_a_prompt_that_is_neither_text_nor_tokens_is_named(prompt: Any) -> None:
+    response = await posted(Family(), prompt=prompt)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith("prompt")
+
+
+async def test_stream_options_without_a_stream_are_named() -> None:
+    response = await posted(Family(), stream_options={"include_usage": True})
+    assert response.json()["error"]["param"] == "stream_options"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("echo", True), ("suffix", "end"), ("best_of", 2), ("logprobs", 6), ("max_tokens", 0)],
+)
+async def test_what_is_not_served_is_named(field: str, value: Any) -> None:
+    response = await posted(Family(), **{field: value})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == field

@@ -1,0 +1,40 @@
+"""``response_format``: text, any JSON object, or an instance of a JSON schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, StringConstraints, model_validator
+
+from deployments.seam import Grammar
+from serve_app.fields import Body
+
+SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class JsonSchema(Body):
+    """A schema by name. It is always kept to, whether ``strict`` or not."""
+
+    name: SchemaName
+    description: str | None = None
+    definition: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Body):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema is given with type json_schema, and only then")
+        return self
+
+    def grammar(self) -> Grammar | None:
+        if self.type == "text":
+            return None
+        if self.json_schema is None or self.json_schema.definition is None:
+            return Grammar("json")
+        return Grammar("json_schema", orjson.dumps(self.json_schema.definition).decode())
