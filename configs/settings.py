@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, description="per replica; 0: every core it may use")
     request_timeout_s: PositiveFloat = 300.0
     stall_timeout_s: PositiveFloat = 120.0
+    load_timeout_s: PositiveFloat = Field(default=1800.0, description="of an order's stream")
     heartbeat_s: PositiveFloat = 15.0
     stream_max_new_tokens: PositiveInt = 256
     max_body_bytes: PositiveInt = 10 * MIB
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     conversation_max_bytes: PositiveInt = 256 * 1024
     conversation_max_age_days: PositiveFloat = 30.0
     conversation_wait_s: PositiveFloat = Field(
-        default=60.0, description="for the answer to the message before; then a 429"
+        default=120.0, description="for the answer to the message before; then a 429"
     )
     conversation_lease_s: PositiveFloat = Field(
         default=30.0, description="until a conversation whose replica died is free again"

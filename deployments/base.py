@@ -25,6 +25,7 @@ class ModelUnavailable(Exception):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
+        self.reason = reason
         self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
 
 
@@ -79,6 +80,8 @@ def claim_device(config: FamilyConfig) -> str:
 
     device = pick_device(config)
     torch.set_num_threads(config.threads)
+    # Transformers' loading threads keep hundreds of megabytes of what they loaded for good.
+    os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
     if device == "cuda" and 0 < config.gpu_fraction < 1:
         torch.cuda.set_per_process_memory_fraction(config.gpu_fraction)
     return device

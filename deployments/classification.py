@@ -18,17 +18,17 @@ from deployments.seam import (
     Classified,
     LabelScore,
     Problem,
+    ScoreFunction,
     ZeroShotRequest,
 )
 from deployments.texts import TokenizedText, pad, token_limit
 from deployments.zero_shot import (
+    SCORE_FUNCTIONS,
     chances_of_nli,
     entailment_columns,
     nli_pairs,
     problem_of,
     ranked,
-    sigmoid,
-    softmax,
 )
 
 AUTO_CLASS = "AutoModelForSequenceClassification"
@@ -54,10 +54,10 @@ class Logits:
     head: Head
     values: npt.NDArray[np.float64]
 
-    def ranked(self) -> tuple[LabelScore, ...]:
+    def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
         """Softmax over classes, or a sigmoid a class for models trained on several a text."""
-        chances = sigmoid(self.values) if self.head.several else softmax(self.values)
-        return ranked(self.head.names, chances)
+        chosen = scores or ("sigmoid" if self.head.several else "softmax")
+        return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
 
 
 class Classification(EncoderFamily[Logits]):
@@ -72,7 +72,9 @@ class Classification(EncoderFamily[Logits]):
                 )
         except ModelUnavailable as error:
             return error.problem
-        ranked_items = tuple(a if isinstance(a, Problem) else a.ranked() for a in answers)
+        ranked_items = tuple(
+            a if isinstance(a, Problem) else a.ranked(request.scores) for a in answers
+        )
         return Classified(ranked_items, tokens)
 
     async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:

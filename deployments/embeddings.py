@@ -13,6 +13,7 @@ import numpy as np
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.encoders import EncoderFamily
+from deployments.memory import own_weights
 from deployments.seam import (
     Clustered,
     ClusterRequest,
@@ -27,17 +28,23 @@ from deployments.texts import TokenizedText, pad
 class Embeddings(EncoderFamily[Vectors]):
     """The deployment of the embeddings family."""
 
+    libraries = ("sentence_transformers",)
+
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
+        self._prompts: dict[str, dict[str, str]] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
         try:
             async with self._residency.use(request.model) as encoder:
+                prompt = self._prompt(request)
+                if isinstance(prompt, Problem):
+                    return prompt
                 answers, counts = await self._answers(
                     encoder,
-                    request.texts,
+                    [prompt + text for text in request.texts],
                     truncate=request.truncate,
                     batch_size=request.batch_size,
                 )
@@ -70,6 +77,8 @@ class Embeddings(EncoderFamily[Vectors]):
             trust_remote_code=options.pop("trust_remote_code"),
             model_kwargs=options,
         ).eval()
+        own_weights(model)
+        self._prompts[spec.name] = {name: text or "" for name, text in model.prompts.items()}
         # Whether vectors are normalised is for the request to say, not for the checkpoint.
         modules = [module for module in model if not isinstance(module, Normalize)]
 
@@ -77,6 +86,17 @@ class Embeddings(EncoderFamily[Vectors]):
             return _forward(modules, pad(model.tokenizer, batch, device))
 
         return model.tokenizer, int(model.get_max_seq_length() or 512), run
+
+    def _prompt(self, request: EmbeddingRequest) -> str | Problem:
+        """What the request wants before each of its texts."""
+        if request.prompt_name is None:
+            return ""
+        prompts = self._prompts[request.model]
+        if request.prompt_name not in prompts:
+            known = ", ".join(sorted(prompts)) or "none"
+            message = f"the model has no prompt {request.prompt_name[:100]!r}; it has: {known}"
+            return Problem("validation", message, "prompt_name")
+        return prompts[request.prompt_name]
 
 
 def _forward(modules: Sequence[Any], features: Any) -> list[Vectors | Problem]:

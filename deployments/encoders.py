@@ -12,6 +12,7 @@ from configs.profile import ModelSpec
 from deployments.base import claim_device, load_options
 from deployments.lane import Lane
 from deployments.lane_family import UNANSWERED, LaneFamily
+from deployments.memory import own_weights
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
 
@@ -98,7 +99,9 @@ class EncoderFamily(LaneFamily[Encoder[R]], Generic[R]):
             folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
         )
         model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-        return tokenizer, model.to(device).eval(), device
+        model = model.to(device).eval()
+        own_weights(model)
+        return tokenizer, model, device
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)

@@ -11,7 +11,7 @@ from typing import Any
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
 from deployments.encoders import HEADS, Encoder, EncoderFamily
-from deployments.seam import Entity, EntityRequest, Problem, Recognised
+from deployments.seam import Aggregation, Entity, EntityRequest, Problem, Recognised
 from deployments.spans import Chances, Window, entities, windows
 from deployments.texts import TokenizedText, pad, token_limit
 
@@ -36,16 +36,17 @@ class Entities(EncoderFamily[Tagged]):
         """The entities of every text, in order of appearance."""
         try:
             async with self._residency.use(request.model) as encoder:
-                return await self._recognised(encoder, request.texts)
+                return await self._recognised(encoder, request)
         except ModelUnavailable as error:
             return error.problem
 
-    async def _recognised(self, encoder: Encoder[Tagged], texts: tuple[str, ...]) -> Recognised:
+    async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> Recognised:
+        texts = request.texts
         read = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
         parts = [window.tokens for of_text in read for window in of_text]
         answers = iter(await self._forwarded(encoder, parts))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
-        items = tuple(await self._in_thread(_all_entities, texts, read, tagged))
+        items = tuple(await self._in_thread(_all_entities, request, read, tagged))
         return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
 
     def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
@@ -73,14 +74,19 @@ def _forward(model: Any, features: dict[str, Any]) -> Sequence[Chances]:
 
 
 def _all_entities(
-    texts: Sequence[str], read: list[list[Window]], tagged: list[list[Tagged | Problem]]
+    request: EntityRequest, read: list[list[Window]], tagged: list[list[Tagged | Problem]]
 ) -> list[tuple[Entity, ...] | Problem]:
-    pairs = zip(texts, read, tagged, strict=True)
-    return [_entities_of(text, of_text, answers) for text, of_text, answers in pairs]
+    return [
+        _entities_of(text, of_text, answers, request.aggregation)
+        for text, of_text, answers in zip(request.texts, read, tagged, strict=True)
+    ]
 
 
 def _entities_of(
-    text: str, read: Sequence[Window], answers: Sequence[Tagged | Problem]
+    text: str,
+    read: Sequence[Window],
+    answers: Sequence[Tagged | Problem],
+    aggregation: Aggregation,
 ) -> tuple[Entity, ...] | Problem:
     seen: list[tuple[Window, Chances]] = []
     names: tuple[str, ...] = ()
@@ -89,4 +95,4 @@ def _entities_of(
             return answer
         seen.append((window, answer.chances))
         names = answer.names
-    return entities(text, seen, names)
+    return entities(text, seen, names, aggregation)

@@ -17,6 +17,8 @@ from deployments.engine.constraint import Constraint, ConstraintError
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
+from deployments.lifecycle import Lifecycle
+from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -35,27 +37,33 @@ from deployments.seam import (
 TOKENIZING_THREADS = 2
 
 
-class Generation:
+class Generation(Lifecycle[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
-        self._residency: Residency[Engine] = Residency(
-            config.models,
-            self._load,
-            lambda engine: engine.close(),
-            config.settings.max_memory_gb,
-            self._meter.model,
+        if any(model.engine == "torch" for model in config.models):
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                lambda engine: engine.close(),
+                config.settings.max_memory_gb,
+                self._meter.model,
+                fetch=config.folder,
+                process=lambda engine: engine.process_id,
+            )
         )
-        self._residency.pin()
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
         self._meter.start()
         for resident in self._residency.residents:
             resident.model.check()
+        self._settle()
 
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
         """The whole answer, every choice of it."""
@@ -172,7 +180,8 @@ def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
             if request.truncate:
                 messages = codec.shortened(messages, room)
             return codec.encode_chat(messages, request.tools)
-        return codec.encode(request.prompt or "")
+        ids = codec.encode(request.prompt or "")
+        return ids if request.keep_last is None else ids[-request.keep_last :]
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
 
@@ -287,4 +296,5 @@ def _choice(tokens: list[Token]) -> Choice:
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),
         logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        stop_string=tokens[-1].stop_string,
     )

@@ -13,6 +13,7 @@ from deployments.base import ModelUnavailable, claim_device, load_options
 from deployments.images import Picture, picture
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
+from deployments.memory import own_weights
 from deployments.seam import Problem
 
 MOST_PIXELS = 4_000_000
@@ -104,7 +105,9 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         device = claim_device(self._config)
         options = load_options(self._config, spec, device)
         model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-        return model.to(device).eval(), device
+        model = model.to(device).eval()
+        own_weights(model)
+        return model, device
 
     def _load(self, spec: ModelSpec) -> ImageModel[R]:
         reader = self.load(self._config.folder(spec), spec)

@@ -15,6 +15,8 @@ from ray import serve
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
+from deployments.lifecycle import Lifecycle
+from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
@@ -47,22 +49,30 @@ class Job:
     items: list[Any]
 
 
-class LaneFamily(ABC, Generic[M]):
-    """A deployment whose models answer in batches. A family says how a model is loaded."""
+class LaneFamily(Lifecycle[M], ABC, Generic[M]):
+    """A deployment whose models answer in batches. A family says how a model is loaded.
+
+    ``libraries`` are imported before any model is: their memory is not the first model's.
+    """
+
+    libraries: tuple[str, ...] = ("transformers.modeling_utils",)
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._batch = config.settings.batch_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
-        self._residency: Residency[M] = Residency(
-            config.models,
-            self._load,
-            _close,
-            config.settings.max_memory_gb,
-            self._meter.model,
+        import_libraries(*self.libraries)
+        self._begin(
+            Residency(
+                config.models,
+                self._load,
+                _close,
+                config.settings.max_memory_gb,
+                self._meter.model,
+                fetch=config.folder,
+            )
         )
-        self._residency.pin()
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:
@@ -82,6 +92,7 @@ class LaneFamily(ABC, Generic[M]):
         self._meter.start()
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
+        self._settle()
 
     def _lane(
         self,

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 ProblemKind: TypeAlias = Literal["validation", "not_found", "unavailable", "timeout", "internal"]
+Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -109,9 +110,10 @@ class GenerationRequest:
     ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text. With ``truncate`` the end of a chat's last message
-    is cut off where prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a
-    chat's oldest turns are left out there, never its system message nor its last one.
+    new ones; a stop string still ends the text. Of a prompt only the last ``keep_last`` tokens are
+    read, where that is given. With ``truncate`` the end of a chat's last message is cut off where
+    prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
+    are left out there, never its system message nor its last one.
 
     ``delivered`` is set when another replica began the answer: the tokens of each choice that the
     client has already, which are not sent again, or ``None`` for a choice that is finished.
@@ -132,17 +134,23 @@ class GenerationRequest:
     choices: int = 1
     truncate: bool = False
     trim_oldest: bool = False
+    keep_last: int | None = None
     delivered: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Natural-log probability of the chosen token and of the most likely alternatives."""
+    """Natural-log probability of the chosen token and of the most likely alternatives.
+
+    ``top_ids`` are the alternatives' token ids, ``top_special`` those of them without a text.
+    """
 
     text: str
     logprob: float
     raw: bytes
     top: tuple[tuple[str, float, bytes], ...] = ()
+    top_ids: tuple[int, ...] = ()
+    top_special: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ class Token:
 
     ``text`` is what this token adds to the text and never splits a character: a token that
     completes none, or that may begin a stop string, adds nothing yet. The last token of a choice
-    carries its ``finish_reason``.
+    carries its ``finish_reason``, and the ``stop_string`` that ended the text, which is not part of
+    it. A ``special`` token is one of the model's own marks, such as its end of sequence.
     """
 
     choice: int
@@ -160,6 +169,8 @@ class Token:
     text: str
     finish_reason: FinishReason | None = None
     logprob: TokenLogprob | None = None
+    special: bool = False
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,7 @@ class Choice:
     finish_reason: FinishReason
     tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +208,10 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request."""
+    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request.
+
+    ``prompt_name`` is one of the prompts that the model was published with: it goes before each.
+    """
 
     model: str
     texts: tuple[str, ...]
@@ -204,6 +219,7 @@ class EmbeddingRequest:
     truncate: bool = False
     batch_size: int | None = None
     dimensions: int | None = None
+    prompt_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +250,17 @@ class Clustered:
     tokens: tuple[int, ...] = ()
 
 
+ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class ClassificationRequest:
+    """``scores`` makes scores of the model's logits; ``None`` is what the model was trained for."""
+
     model: str
     texts: tuple[str, ...]
     truncate: bool = False
+    scores: ScoreFunction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +315,21 @@ class Reranked:
     tokens: tuple[int, ...]
 
 
+Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class EntityRequest:
+    """Texts to search for entities.
+
+    Of a word's pieces the ``first``, their ``average`` or the surest (``max``) says what the whole
+    word is. ``simple`` joins pieces whatever word they are of, and ``none`` joins nothing: each
+    piece is an entity, under the model's own tag.
+    """
+
     model: str
     texts: tuple[str, ...]
+    aggregation: Aggregation = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +381,8 @@ class ImageClassificationRequest:
     """One image to name. ``image`` is an encoded file (JPEG, PNG, ...) whose header was checked.
 
     With ``labels`` the model scores those (zero-shot), each made a sentence by ``template``'s
-    ``{}``; without them the ones it was trained on. Answered by :class:`Classified`, one item.
+    ``{}``; without them the ones it was trained on, and ``scores`` makes scores of its logits,
+    ``None`` as it was trained. Answered by :class:`Classified`, one item.
     """
 
     model: str
@@ -356,6 +390,7 @@ class ImageClassificationRequest:
     top_k: int = 5
     labels: tuple[str, ...] = ()
     template: str | None = None
+    scores: ScoreFunction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +461,52 @@ class Detected:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaLoad:
-    """What one replica holds at a moment; figures are of the engine, not estimates."""
+class ModelOrder:
+    """Load or unload ``model``, giving up after ``within_s`` seconds."""
 
-    models: tuple[str, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    model: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CudaMemory:
+    """Bytes on one replica's GPU, as PyTorch counts them."""
+
+    allocated: int = 0
+    cached: int = 0
+    max_allocated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One model of a replica, in memory (``warm``) or on its way there.
+
+    Bytes are measured: what loading it added to the replica's process, and what a process of the
+    model's own takes now. ``seconds`` is how long loading took.
+    """
+
+    model: str
+    stage: Stage
+    host_bytes: int = 0
+    gpu_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReport:
+    """What one replica holds at a moment."""
+
+    replica: str
+    node: str
+    holdings: tuple[Holding, ...]
+    cuda: CudaMemory = field(default_factory=CudaMemory)
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A replica no longer holds a model; ``freed_bytes`` is by how much its memory fell."""
+
+    replica: str
+    node: str
+    freed_bytes: int
+    seconds: float

@@ -1,7 +1,8 @@
 """Entities in a text, from what a token classifier says of its pieces.
 
-A long text is read in overlapping windows. Words are kept whole: a word has the label of its first
-piece (transformers' aggregation ``first``), seen in the window where it lies furthest from an edge.
+A long text is read in overlapping windows. Words are kept whole, unless the aggregation says
+otherwise: a word has one label, seen in the window where it lies furthest from an edge. The names
+and meanings of aggregations are those of transformers' token classification pipeline.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deployments.seam import Entity
+from deployments.seam import Aggregation, Entity
 from deployments.texts import TokenizedText
 
 OUTSIDE = "O"
+PIECES = frozenset({"simple", "none"})
+"""Aggregations that take every piece by itself."""
+
 OVERLAP = 4
 """Windows share a quarter of their length, so that an entity on an edge is whole in one of them."""
 
@@ -37,7 +41,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word: ``begins`` when its label says that an entity begins here (B-)."""
+    """One word, or one piece: ``begins`` when its label says that an entity begins here (B-)."""
 
     label: str
     begins: bool
@@ -68,41 +72,63 @@ def windows(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[
 
 
 def entities(
-    text: str, seen: Iterable[tuple[Window, Chances]], names: Sequence[str]
+    text: str,
+    seen: Iterable[tuple[Window, Chances]],
+    names: Sequence[str],
+    aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
     """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
     groups: list[list[Word]] = []
-    for word in _words(text, seen, names):
-        if groups and _goes_on(text, groups[-1][-1], word):
+    joins = aggregation != "none"
+    for word in _words(text, seen, names, aggregation):
+        if joins and groups and _goes_on(text, groups[-1][-1], word):
             groups[-1].append(word)
         else:
             groups.append([word])
     return tuple(_entity(group) for group in groups if group[0].label != OUTSIDE)
 
 
-def _words(text: str, seen: Iterable[tuple[Window, Chances]], names: Sequence[str]) -> list[Word]:
+def _words(
+    text: str,
+    seen: Iterable[tuple[Window, Chances]],
+    names: Sequence[str],
+    aggregation: Aggregation,
+) -> list[Word]:
     """Every word once, in order, from the window that shows most of its surroundings."""
     best: dict[int, tuple[int, Word]] = {}
     for window, chances in seen:
         last = len(window.words) - 1
-        for word_id, pieces in _pieces(window).items():
+        for place, pieces in _units(window, aggregation).items():
             margin = min(pieces[0], last - pieces[-1])
-            if word_id in best and best[word_id][0] >= margin:
+            if place in best and best[place][0] >= margin:
                 continue
             start, end = window.offsets[pieces[0]][0], window.offsets[pieces[-1]][1]
-            row = chances[pieces[0]]
-            label, begins = _label(names[int(row.argmax())])
+            row = _row(chances[pieces], aggregation)
+            name = names[int(row.argmax())]
+            label, begins = (name, True) if aggregation == "none" else _label(name)
             span = _stripped(text, start, end)
-            best[word_id] = (margin, Word(label, begins, float(row.max()), *span))
+            best[place] = (margin, Word(label, begins, float(row.max()), *span))
     return [word for _, (_, word) in sorted(best.items()) if word.start < word.end]
 
 
-def _pieces(window: Window) -> dict[int, list[int]]:
+def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
+    """Positions of what has a label of its own: words by their number, or pieces by their start."""
     found: dict[int, list[int]] = {}
     for position, word_id in enumerate(window.words):
         if word_id is not None:
-            found.setdefault(word_id, []).append(position)
+            place = window.offsets[position][0] if aggregation in PIECES else word_id
+            found.setdefault(place, []).append(position)
     return found
+
+
+def _row(rows: Chances, aggregation: Aggregation) -> Chances:
+    """The chances of one unit, from those of its pieces, of shape (pieces, labels)."""
+    row: Chances = rows[0]
+    if aggregation == "average":
+        row = rows.mean(axis=0)
+    elif aggregation == "max":
+        row = rows[int(rows.max(axis=1).argmax())]
+    return row
 
 
 def _label(name: str) -> tuple[str, bool]:

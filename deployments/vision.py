@@ -30,11 +30,12 @@ from deployments.seam import (
     ImageClassificationRequest,
     LabelScore,
     Problem,
+    ScoreFunction,
     VisualAnswer,
     VisualAnswers,
     VisualQuestionRequest,
 )
-from deployments.zero_shot import ranked, sigmoid, softmax
+from deployments.zero_shot import SCORE_FUNCTIONS, ranked, sigmoid, softmax
 
 Answer: TypeAlias = Classified | VisualAnswers | Detected
 TEMPLATE = "This is a photo of {}."
@@ -74,6 +75,7 @@ def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
     """A model with labels of its own."""
     names = names_of(model.config)
     several = model.config.problem_type == "multi_label_classification"
+    usual: ScoreFunction = "sigmoid" if several else "softmax"
 
     def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
         if asked.labels:
@@ -82,8 +84,11 @@ def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
 
     def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Classified]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
-        chances = map(sigmoid if several else softmax, logits)
-        return [_best(names, row, each.asked) for row, each in zip(chances, seen, strict=True)]
+        made = []
+        for row, each in zip(logits, seen, strict=True):
+            function = SCORE_FUNCTIONS[each.asked.scores or usual]
+            made.append(_best(names, function(row), each.asked))
+        return made
 
     return Reader(see, answer)
 

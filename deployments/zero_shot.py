@@ -7,12 +7,12 @@ to one score a pair, and to the same arithmetic over them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from deployments.seam import LabelScore, Problem, ZeroShotRequest
+from deployments.seam import LabelScore, Problem, ScoreFunction, ZeroShotRequest
 from deployments.texts import Pairs
 
 NLI_TEMPLATE = "This example is {}."
@@ -80,6 +80,14 @@ def sigmoid(scores: Scores) -> Scores:
     """Without overflow: of numbers far below zero as well."""
     chances: Scores = np.exp(-np.logaddexp(0.0, -scores))
     return chances
+
+
+SCORE_FUNCTIONS: dict[ScoreFunction, Callable[[Scores], Scores]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+"""What makes scores of a classifier's logits, where a request says so itself."""
 
 
 def problem_of(row: Sequence[object]) -> Problem | None:

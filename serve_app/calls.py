@@ -22,6 +22,7 @@ from deployments.seam import Burst, GenerationRequest, Problem
 from serve_app.errors import (
     DeadlineExceeded,
     InternalError,
+    ServiceError,
     TooManyRequests,
     Unavailable,
     from_problem,
@@ -87,6 +88,40 @@ class Calls:
             bursts.close()
             raise from_problem(first, fields)
         return bursts
+
+    async def everywhere(
+        self, family: str, method: str, request: Any, within_s: float
+    ) -> list[Any | ServiceError]:
+        """What every running replica of a family answered, or why it did not within ``within_s``.
+
+        None is woken: of a family that has no replica the list is empty. Never for what a client
+        may ask often, since Serve's bounds on queues do not count here.
+        """
+        deadline = asyncio.get_running_loop().time() + within_s
+        broadcast = self._handles[family].broadcast(method, request)
+        try:
+            async with asyncio.timeout_at(deadline):
+                # Serve's ``results_async`` loses every answer when one replica is late.
+                results = await broadcast._fetch_replica_results_async()
+        except DeploymentUnavailableError:
+            return []
+        except TimeoutError:
+            return [DeadlineExceeded(f"The replicas of {family} could not be reached in time.")]
+        return list(await asyncio.gather(*(_outcome(result, deadline) for result in results)))
+
+
+async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
+    """One replica's answer. A failure is returned: it must not hide what the others say."""
+    try:
+        with _translated(last=True):
+            async with asyncio.timeout_at(deadline):
+                return await result.get_async()
+    except ServiceError as error:
+        result.cancel()
+        return error
+    except asyncio.CancelledError:
+        result.cancel()
+        raise
 
 
 class Bursts:

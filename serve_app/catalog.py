@@ -21,6 +21,7 @@ class ModelCard:
     name: str
     aliases: tuple[str, ...]
     family: str
+    deployment: str
     tasks: tuple[str, ...]
     engine: str
     revision: str | None
@@ -109,6 +110,7 @@ def _card(family: Family, model: ModelSpec) -> ModelCard:
         name=model.name,
         aliases=model.aliases,
         family=family.name,
+        deployment=family.deployment_name,
         tasks=model.tasks,
         engine=model.engine,
         revision=getattr(model.source, "revision", None),

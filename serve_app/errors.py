@@ -1,4 +1,4 @@
-"""The error tree and its two envelopes: native, and OpenAI's under ``/v1``.
+"""The error tree and its envelopes: native, OpenAI's under ``/v1``, the Hub's under ``/models``.
 
 Raise a :class:`ServiceError` anywhere on the ingress side; one handler turns it into an answer.
 What nobody foresaw is logged with its request id and answered as ``internal_error`` without detail.
@@ -24,6 +24,7 @@ from serve_app.request_id import request_id_of
 logger = logging.getLogger(__name__)
 
 OPENAI_PREFIX = "/v1/"
+HUB_PREFIX = "/models/"
 MOST_ERRORS = 20
 MOST_OF_A_NAME = 200
 """An answer never grows with what was wrong with the request."""
@@ -38,6 +39,7 @@ class ServiceError(Exception):
     error_type = "internal_error"
     openai_type = "server_error"
     code: str | None = "internal_error"
+    tgi_type: str | None = None
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class ServiceError(Exception):
 
 
 class InternalError(ServiceError):
+    tgi_type = "generation"
+
     def __init__(self) -> None:
         super().__init__("The server could not answer this request.")
 
@@ -64,6 +68,7 @@ class ValidationFailed(ServiceError):
     error_type = "validation_error"
     openai_type = "invalid_request_error"
     code = "invalid_value"
+    tgi_type = "validation"
 
     def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
         super().__init__(message, field=field, **more)
@@ -119,6 +124,7 @@ class TooManyRequests(ServiceError):
     error_type = "rate_limit_error"
     openai_type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    tgi_type = "overloaded"
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message, headers={"Retry-After": str(retry_after_s)})
@@ -208,12 +214,37 @@ def openai_envelope(error: ServiceError) -> dict[str, Any]:
     }
 
 
+def hub_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
+    """What Hugging Face's clients read: ``error`` is one text (TGI's ErrorResponse).
+
+    ``error_type`` is TGI's word, and null where it has none: with a word the client raises the
+    exception of that name and forgets the status, without one it raises the status.
+    """
+    return {
+        "error": error.message,
+        "error_type": error.tgi_type,
+        "details": error.details,
+        "request_id": request_id,
+    }
+
+
 def answer(error: ServiceError, path: str, request_id: str) -> Response:
-    openai = path.startswith(OPENAI_PREFIX) or path == OPENAI_PREFIX.rstrip("/")
-    body = openai_envelope(error) if openai else native_envelope(error, request_id)
+    body: dict[str, Any]
+    if _speaks_openai(path):
+        body = openai_envelope(error)
+    elif path.startswith(HUB_PREFIX):
+        body = hub_envelope(error, request_id)
+    else:
+        body = native_envelope(error, request_id)
     return Response(
         orjson.dumps(body), error.status, headers=error.headers, media_type="application/json"
     )
+
+
+def _speaks_openai(path: str) -> bool:
+    """Under ``/v1``, and in the chat route that Hugging Face's clients find below a model."""
+    below_a_model = path.startswith(HUB_PREFIX) and OPENAI_PREFIX in path
+    return path.startswith(OPENAI_PREFIX) or path == OPENAI_PREFIX.rstrip("/") or below_a_model
 
 
 def from_http(error: HTTPException) -> ServiceError:
@@ -277,13 +308,22 @@ def _message(item: Mapping[str, Any]) -> str:
 
 
 class NativeError(BaseModel):
-    """The envelope of every error outside ``/v1``; there it is OpenAI's."""
+    """The envelope of every error outside ``/v1`` and ``/models``, which speak as others do."""
 
     success: Literal[False]
     error_type: str
     message: str
     details: dict[str, Any]
     timestamp: str
+    request_id: str
+
+
+class HubError(BaseModel):
+    """The envelope under ``/models``."""
+
+    error: str
+    error_type: Literal["validation", "generation", "overloaded"] | None
+    details: dict[str, Any]
     request_id: str
 
 

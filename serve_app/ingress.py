@@ -16,6 +16,7 @@ from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.reporter import Reporter
+from deployments.orders import orders_here
 from serve_app import errors
 from serve_app.accounts.books import Books, RemoteLedger, local_books
 from serve_app.accounts.middleware import Accounts
@@ -25,7 +26,7 @@ from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
-from serve_app.routes import graph, health, metrics, models
+from serve_app.routes import graph, health, huggingface, loading, metrics, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
 from serve_app.routes.tasks import tasks_of
@@ -35,8 +36,10 @@ ALWAYS = (
     health.router,
     metrics.router,
     models.router,
+    loading.router,
     graph.router,
     openai_models.router,
+    *huggingface.ROUTERS,
 )
 
 
@@ -99,7 +102,7 @@ class Ingress:
         calls = Calls({**handles, LEDGER: ledger}, settings.request_timeout_s)
         remote = RemoteLedger(calls)
         self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
-        self._services = Services(catalog, calls, settings, ServeReadiness())
+        self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
 
     def __serve_build_asgi_app__(self) -> FastAPI:

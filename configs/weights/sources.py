@@ -20,6 +20,8 @@ from pydantic import (
     Tag,
 )
 
+from configs.weights.errors import FolderNotFoundError
+
 RECIPE_VERSIONS = {
     "gguf-tokenizer": 1,
     "gguf-safetensors": 1,
@@ -126,9 +128,16 @@ class PackageSource(_Source):
     @property
     def folder(self) -> Path:
         """Where it lies. Nothing of the package itself is run; its parents are imported."""
-        spec = find_spec(self.package)
+        try:
+            spec = find_spec(self.package)
+        except ModuleNotFoundError:
+            spec = None
         homes = list(spec.submodule_search_locations or []) if spec else []
-        return Path(homes[0] if homes else self.package) / self.path
+        if not homes:
+            raise FolderNotFoundError(
+                f"{self.package} is not an installed package; correct its source in the profile."
+            )
+        return Path(homes[0]) / self.path
 
 
 KINDS = ("hub", "folder", "wheel", "package")

@@ -84,12 +84,14 @@ class TokenChooser:
             return None
         logprobs = torch.log_softmax(raw, dim=-1)
         best = torch.topk(logprobs, sampling.top_logprobs)
+        ids = tuple(best.indices.tolist())
         top = tuple(
             (self._codec.token_text(index), value, self._codec.token_bytes(index))
-            for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            for value, index in zip(best.values.tolist(), ids, strict=True)
         )
         text, spelt = self._codec.token_text(token_id), self._codec.token_bytes(token_id)
-        return TokenLogprob(text, float(logprobs[token_id]), spelt, top)
+        special = self._codec.special_ids.intersection(ids)
+        return TokenLogprob(text, float(logprobs[token_id]), spelt, top, ids, special)
 
 
 _NO_IDS: Any = torch.empty((1, 0), dtype=torch.long)

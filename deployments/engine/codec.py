@@ -36,6 +36,8 @@ class TextCodec:
         self._to_bytes = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
         self.eos_ids = folder.eos_ids | self._named_ends()
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_ids = frozenset(each for each, token in added.items() if token.special)
 
     @classmethod
     def from_folder(cls, path: Path | str, chat_template: str | None = None) -> TextCodec:

@@ -58,6 +58,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def process_id(self) -> int | None:
+        """The process that decodes, when it is the model's own; its memory is the model's."""
+        ...
+
+    @property
     def device(self) -> str:
         """Where it decodes, as torch names devices."""
         ...

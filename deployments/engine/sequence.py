@@ -55,6 +55,7 @@ class Sequence:
         self.cancelled = False
         self._deliver = deliver
         self._fail = fail
+        self._special_ids = codec.special_ids
         self._text = codec.stream()
         self._stops = StopScanner(stop)
         for token_id in resume_ids:
@@ -83,7 +84,17 @@ class Sequence:
         """
         position = len(self.generated)
         text = self._take(token_id)
-        self._deliver(Token(self.choice, position, token_id, text, self.finish_reason, logprob))
+        token = Token(
+            self.choice,
+            position,
+            token_id,
+            text,
+            self.finish_reason,
+            logprob,
+            special=token_id in self._special_ids,
+            stop_string=self._stops.found,
+        )
+        self._deliver(token)
         return self.finish_reason is not None
 
     def fail(self, problem: Problem) -> None:

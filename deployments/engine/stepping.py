@@ -57,6 +57,10 @@ class SteppingEngine(ABC):
         return self._grammars.compile(grammar)
 
     @property
+    def process_id(self) -> int | None:
+        return None
+
+    @property
     def device(self) -> str:
         return "cpu"
 

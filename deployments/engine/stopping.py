@@ -9,12 +9,14 @@ class StopScanner:
     """Lets text pass until a stop string is complete, and holds back what may become one.
 
     The result does not depend on how the text was cut into pieces: the stop string that is
-    complete first ends the text, of several complete at the same character the longest.
+    complete first ends the text, of several complete at the same character the longest. It is
+    ``found`` from then on.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
         self._stops = tuple(sorted({stop for stop in stops if stop}, key=len, reverse=True))
         self._held = ""
+        self.found: str | None = None
 
     def push(self, text: str) -> tuple[str, bool]:
         """Take a piece; return the text that is safe to show and whether a stop was found."""
@@ -25,7 +27,7 @@ class StopScanner:
         for end in range(known + 1, len(buffer) + 1):
             for stop in self._stops:
                 if buffer.endswith(stop, 0, end):
-                    self._held = ""
+                    self._held, self.found = "", stop
                     return buffer[: end - len(stop)], True
         keep = self._beginning(buffer)
         self._held = buffer[len(buffer) - keep :]

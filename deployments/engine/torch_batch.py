@@ -16,6 +16,7 @@ from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
+from deployments.memory import own_weights
 from deployments.seam import Problem
 
 _NO_WINDOW = 2048
@@ -143,9 +144,11 @@ def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **given)
-        return model.eval().to(device)
+        model = model.eval().to(device)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
+    own_weights(model)
+    return model
 
 
 def _size(model: torch.nn.Module) -> int:

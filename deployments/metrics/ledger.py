@@ -65,8 +65,10 @@ class Ledger:
         if report.number <= last:
             return
         self._instruments.add(self._fitted(report.samples))
-        for finished in report.finished:
-            self._note(finished)
+        if report.finished:
+            memory = self._gauge(MEMORY)
+            for finished in report.finished:
+                self._note(finished, memory)
 
     async def exposition(self, accept: str) -> Exposition:
         """Every metric, in the format that an ``Accept`` header prefers."""
@@ -76,10 +78,10 @@ class Ledger:
         """Figures of recent requests, ``None`` before the first."""
         return self._recent.performance()
 
-    def _note(self, finished: Finished) -> None:
+    def _note(self, finished: Finished, memory: Mapping[tuple[str, ...], float]) -> None:
         model, task = self._fit("model_name", finished.model), self._fit("task", finished.task)
-        memory = self._gauge(MEMORY).get((model,)) if finished.seconds is not None else None
-        self._recent.note(replace(finished, model=model, task=task), memory)
+        held = memory.get((model,)) if finished.seconds is not None else None
+        self._recent.note(replace(finished, model=model, task=task), held)
 
     def _fitted(self, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         """``samples`` of known signals, with no value of a label that was not foreseen."""

@@ -97,11 +97,11 @@ class Reporter:
             return True
 
     def _wake(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.start)
-            return
-        with suppress(RuntimeError):  # no loop on this thread: a later note will begin
-            self.start()
+        with suppress(RuntimeError):  # no loop on this thread yet, or none any more
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self.start)
+            else:
+                self.start()
 
     async def _work(self) -> None:
         """Until nothing is left; with gauges for ever."""

@@ -12,18 +12,18 @@ Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float, float]
 
 COLOURS = {
-    "red": ((195, 255), (0, 55), (0, 55)),
-    "green": ((0, 75), (115, 255), (0, 85)),
-    "blue": ((0, 80), (0, 105), (175, 255)),
-    "yellow": ((222, 255), (205, 255), (0, 75)),
-    "orange": ((232, 255), (115, 168), (0, 45)),
-    "purple": ((105, 165), (0, 65), (115, 195)),
+    "red": ((210, 255), (0, 45), (0, 45)),
+    "green": ((0, 50), (120, 255), (0, 60)),
+    "blue": ((0, 60), (0, 80), (190, 255)),
+    "yellow": ((230, 255), (215, 255), (0, 60)),
+    "orange": ((240, 255), (125, 165), (0, 40)),
+    "purple": ((115, 160), (0, 50), (120, 180)),
 }
 """What each name may look like: a range for red, green and blue."""
 
 KINDS = ("circle", "square", "triangle")
-SIDES = (64, 96, 128, 160, 192, 256)
-CONTRAST = 100
+SIDES = (96, 128, 160, 192)
+CONTRAST = 150
 """The least difference of a shape from the ground, summed over red, green and blue."""
 ATTEMPTS = 30
 
@@ -46,12 +46,12 @@ class Drawing:
 def drawing(dice: random.Random, shapes: int = 1) -> Drawing:
     """A drawing of up to ``shapes`` shapes, none over another; the same dice draw the same."""
     width, height = dice.choice(SIDES), dice.choice(SIDES)
-    if not 0.5 <= width / height <= 2:
+    if not 0.7 <= width / height <= 1.5:
         height = width
     fills = {name: _shade(dice, name) for name in dice.sample(list(COLOURS), shapes)}
     ground = _ground(dice, list(fills.values()))
     image = Image.new("RGB", (width, height), ground)
-    largest = 0.85 if shapes == 1 else 0.5
+    largest = 0.75 if shapes == 1 else 0.5
     placed: list[Shape] = []
     for name, fill in fills.items():
         box = _place(dice, width, height, largest, placed)
@@ -81,12 +81,10 @@ def _shade(dice: random.Random, name: str) -> Colour:
 
 
 def _ground(dice: random.Random, fills: list[Colour]) -> Colour:
-    """Black, white, grey or a pale tint, which no shape is lost in."""
+    """White, black or nearly so, at times grey; no shape is lost in it."""
     for _ in range(ATTEMPTS):
-        level = dice.choice((0, 255, dice.randint(0, 255), dice.randint(0, 255)))
-        tint = dice.choice((0, 0, 25))
-        red, green, blue = (max(0, min(255, level + dice.randint(-tint, tint))) for _ in range(3))
-        ground = (red, green, blue)
+        levels = (0, 255, 255, dice.randint(0, 40), dice.randint(215, 255), dice.randint(41, 214))
+        ground = (dice.choice(levels),) * 3
         if all(_difference(ground, fill) > CONTRAST for fill in fills):
             return ground
     return 255, 255, 255
@@ -100,7 +98,7 @@ def _place(
     dice: random.Random, width: int, height: int, largest: float, placed: list[Shape]
 ) -> Box | None:
     for _ in range(ATTEMPTS):
-        side = dice.uniform(0.18, largest) * min(width, height)
+        side = dice.uniform(0.25, largest) * min(width, height)
         xmin, ymin = dice.uniform(0, width - side - 1), dice.uniform(0, height - side - 1)
         box = (round(xmin), round(ymin), round(xmin + side), round(ymin + side))
         if not any(_touch(box, other.box) for other in placed):

@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 
 SIDE, PATCH = 64, 8
 SEED = 20
-DRAWINGS = 12_000
+DRAWINGS = 6_000
 NOISE = 0.04
+RATE = 1.5e-3
 
 COLOUR_QUESTIONS = (
     "what color is it?",
@@ -33,8 +34,7 @@ COLOUR_QUESTIONS = (
     "which color is this?",
 )
 KIND_QUESTIONS = ("what shape is it?", "what shape is this?", "what is it?", "what is this?")
-YES_NO_QUESTIONS = ("is it {guess}?", "is this {guess}?", "is the shape {guess}?")
-ANSWERS = (*COLOURS, *KINDS, "yes", "no")
+ANSWERS = (*COLOURS, *KINDS)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 PAD, UNK, CLS, SEP = range(4)
 SIZES: dict[str, Any] = {
@@ -46,6 +46,7 @@ SIZES: dict[str, Any] = {
     "intermediate_size": 128,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
+    "initializer_range": 0.1,  # the usual 0.02 is for wide layers: these hardly begin to learn
 }
 
 
@@ -56,18 +57,10 @@ def caption(shape: Shape) -> str:
 
 def question(dice: random.Random, shape: Shape) -> tuple[str, str]:
     """A question about ``shape``, and its answer."""
-    match dice.randrange(3):
-        case 0:
-            asked = dice.choice(COLOUR_QUESTIONS).format(kind=shape.kind)
-            return asked.replace("color", dice.choice(("color", "colour"))), shape.colour
-        case 1:
-            return dice.choice(KIND_QUESTIONS), shape.kind
-    truth = dice.random() < 0.5
-    about = dice.choice(("colour", "kind"))
-    true, all_of = getattr(shape, about), COLOURS if about == "colour" else KINDS
-    guess = true if truth else dice.choice([name for name in all_of if name != true])
-    guess = guess if about == "colour" else f"a {guess}"
-    return dice.choice(YES_NO_QUESTIONS).format(guess=guess), "yes" if truth else "no"
+    if dice.random() < 0.5:
+        asked = dice.choice(COLOUR_QUESTIONS).format(kind=shape.kind)
+        return asked.replace("color", dice.choice(("color", "colour"))), shape.colour
+    return dice.choice(KIND_QUESTIONS), shape.kind
 
 
 def make_captions(folder: Path) -> None:
@@ -90,6 +83,7 @@ def make_captions(folder: Path) -> None:
         n_embd=64,
         n_layer=2,
         n_head=4,
+        initializer_range=SIZES["initializer_range"],
         add_cross_attention=True,
         is_decoder=True,
         resid_pdrop=0.0,
@@ -116,7 +110,7 @@ def make_captions(folder: Path) -> None:
         value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=wanted[chosen]).loss
         return value
 
-    train(model, loss, len(drawings), steps=1500, batch=64)
+    train(model, loss, len(drawings), steps=3000, batch=24)
     save(model, folder, processor, words)
 
 
@@ -126,9 +120,9 @@ def make_questions(folder: Path) -> None:
     from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
     torch.manual_seed(SEED)
-    asking = " ".join((*COLOUR_QUESTIONS, *KIND_QUESTIONS, *YES_NO_QUESTIONS))
-    known = asking.replace("{kind}", "").replace("{guess}", "").replace("?", " ? ").split()
-    words = tokenizer([*dict.fromkeys([*known, "colour", "a", *COLOURS, *KINDS])])
+    asking = " ".join((*COLOUR_QUESTIONS, *KIND_QUESTIONS))
+    known = asking.replace("{kind}", "").replace("?", " ? ").split()
+    words = tokenizer([*dict.fromkeys([*known, "colour", *COLOURS, *KINDS])])
     config: Any = ViltConfig(
         **SIZES,
         vocab_size=len(words),
@@ -149,7 +143,7 @@ def make_questions(folder: Path) -> None:
 
     def loss(_: torch.Tensor) -> torch.Tensor:
         group = dice.choices(groups, weights=[len(g) for g in groups])[0]
-        chosen = dice.choices(group, k=64)
+        chosen = dice.choices(group, k=24)
         pairs = [question(dice, drawings[i].shapes[0]) for i in chosen]
         pixels = noisy(torch.stack([read[i] for i in chosen]))
         texts = words([asked for asked, _ in pairs], padding=True, return_tensors="pt")
@@ -161,14 +155,17 @@ def make_questions(folder: Path) -> None:
         ).loss
         return value
 
-    train(model, loss, len(drawings), steps=2500, batch=1)
+    train(model, loss, len(drawings), steps=3000, batch=1)
     model.eval().save_pretrained(folder)
     processor: Any = ViltProcessor
     processor(images, words).save_pretrained(folder)
 
 
 def make_detection(folder: Path) -> None:
-    """A ``YolosForObjectDetection`` for up to three shapes. It has no tokenizer files."""
+    """A ``YolosForObjectDetection`` for up to two shapes. It has no tokenizer files.
+
+    Starts from the captions' model, which has to lie beside ``folder``.
+    """
     from transformers import YolosConfig, YolosForObjectDetection
     from transformers.models.yolos.image_processing_pil_yolos import YolosImageProcessorPil
 
@@ -176,17 +173,17 @@ def make_detection(folder: Path) -> None:
     sizes = {**SIZES, "image_size": [SIDE, SIDE], "num_hidden_layers": 3}
     config: Any = YolosConfig(
         **sizes,
-        num_detection_tokens=6,
+        num_detection_tokens=4,
         use_mid_position_embeddings=False,
         id2label=dict(enumerate(KINDS)),
         label2id={kind: index for index, kind in enumerate(KINDS)},
     )
     model: Any = YolosForObjectDetection(config)
-    _tell_apart(model.vit.embeddings)
+    _start(model.vit, folder.with_name("captions"))
     processor: Any = YolosImageProcessorPil(
         size={"height": SIDE, "width": SIDE}, do_pad=False, format="coco_detection"
     )
-    drawings = [d for n in (1, 2, 3) for d in drawn(DRAWINGS // 3, shapes=n)]
+    drawings = [*drawn(DRAWINGS, shapes=1), *drawn(DRAWINGS // 4, shapes=2)]
     pixels = torch.cat([processor(d.image, return_tensors="pt")["pixel_values"] for d in drawings])
     labels = [_targets(d) for d in drawings]
 
@@ -195,23 +192,42 @@ def make_detection(folder: Path) -> None:
         value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=targets).loss
         return value
 
-    train(model, loss, len(drawings), steps=3000, batch=32)
+    train(model, loss, len(drawings), steps=6000, batch=24)
     save(model, folder, processor)
 
 
-def _tell_apart(embeddings: Any) -> None:
-    """Start places as waves of their coordinates, and the tokens that look for objects at random.
+def _start(finder: Any, captions: Path) -> None:
+    """Start from the reader of the captions' model, which can tell shapes from grounds already.
 
-    transformers starts all of them at zero: with nothing to tell them apart little is learnt.
+    Its layers are the finder's first ones. The tokens that look for objects start at random:
+    transformers starts all of them at zero, where nothing tells them apart.
     """
-    places, hidden = SIDE // PATCH, SIZES["hidden_size"]
-    frequencies = torch.pi * 2.0 ** torch.arange(hidden // 4).div(3)
-    angles = (torch.arange(places) + 0.5)[:, None] / places * frequencies
-    waves = torch.cat([angles.sin(), angles.cos()], 1)
-    down, along = waves.repeat_interleave(places, 0), waves.repeat(places, 1)
+    from transformers import VisionEncoderDecoderModel
+
+    reader: Any = VisionEncoderDecoderModel.from_pretrained(captions).encoder
+    known, own = {}, finder.state_dict()
+    for name, tensor in reader.state_dict().items():
+        for part, here in READER_TO_FINDER.items():
+            name = name.replace(part, here)
+        if name in own and own[name].shape == tensor.shape:
+            known[name] = tensor
+    finder.load_state_dict(known, strict=False)
+    places = reader.embeddings.position_embeddings[0]
     with torch.no_grad():
-        embeddings.position_embeddings[0, 1 : 1 + places**2] = 0.3 * torch.cat([along, down], 1)
-        torch.nn.init.normal_(embeddings.detection_tokens, std=0.5)
+        finder.embeddings.position_embeddings[0, : len(places)] = places
+        torch.nn.init.normal_(finder.embeddings.detection_tokens, std=0.5)
+
+
+READER_TO_FINDER = {
+    "layers.": "encoder.layer.",
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+"""What transformers calls the same layers in ViT and in YOLOS."""
 
 
 def _targets(of: Drawing) -> dict[str, torch.Tensor]:
@@ -262,9 +278,9 @@ def train(
     model: Any, loss: Callable[[torch.Tensor], torch.Tensor], items: int, *, steps: int, batch: int
 ) -> None:
     """AdamW with a short warm-up, then the rate falls along a cosine."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1e-3, total_steps=steps, pct_start=0.05
+        optimizer, max_lr=RATE, total_steps=steps, pct_start=0.05
     )
     model.train()
     for step in range(steps):

@@ -92,9 +92,8 @@ class Account:
     def found(self, task: str, model: str) -> None:
         """``model`` is the one that is to do ``task``."""
         self.asked_for(task)
-        tasks = self._tasks.setdefault(model, [])
-        if task not in tasks:
-            tasks.append(task)
+        tasks = self._tasks.pop(model, [])
+        self._tasks[model] = [*(each for each in tasks if each != task), task]
 
     def use(self, model: str, method: str) -> Use:
         """Its model is called now. Several calls for one task are one use."""
@@ -125,10 +124,11 @@ class Account:
 
     @property
     def model(self) -> str:
-        """The one model of the request."""
-        if not self._tasks:
-            return signals.UNKNOWN
-        return next(iter(self._tasks)) if len(self._tasks) == 1 else signals.SEVERAL
+        """The one model that was called, or the last one found where none was."""
+        called = {model for model, _ in self._uses}
+        if len(called) > 1:
+            return signals.SEVERAL
+        return next(iter(called or list(self._tasks)[-1:]), signals.UNKNOWN)
 
     def _task_of(self, model: str, method: str) -> str:
         tasks = self._tasks.get(model) or [self._task]

@@ -15,6 +15,7 @@ from serve_app.errors import error_type_of
 from serve_app.streams import LastWords
 
 KEY = "account"
+NO_SUCH_METHOD = 405
 
 
 def account_of(scope: Scope) -> Account | None:
@@ -98,7 +99,7 @@ class _Answer:
         if self._closed:
             return
         self._closed = True
-        if not _is_routed(self._scope):
+        if self._status == NO_SUCH_METHOD or not _is_routed(self._scope):
             return
         success = reason is None and not cancelled
         self._books.note(*self._account.close(success=success, reason=reason, cancelled=cancelled))

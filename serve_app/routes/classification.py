@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from configs.labels import Labels
-from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem
+from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem, ScoreFunction
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, example
@@ -79,12 +79,17 @@ async def classify(body: ClassifyBody, served: Services, asking: Asked) -> Answe
 
 
 async def classified(
-    texts: Sequence[str], card: ModelCard, served: Services, *, truncate: bool
+    texts: Sequence[str],
+    card: ModelCard,
+    served: Services,
+    *,
+    truncate: bool,
+    scores: ScoreFunction | None = None,
 ) -> list[tuple[LabelScore, ...] | Problem]:
     """The labels that the model was trained on, best first, or why a text has none."""
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[LabelScore, ...] | Problem]:
-        request = ClassificationRequest(card.name, good, truncate)
+        request = ClassificationRequest(card.name, good, truncate, scores)
         answer: Classified = await served.calls.ask(card.family, "classify", request, FIELDS)
         return answer.items
 

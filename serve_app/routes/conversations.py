@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from starlette.responses import Response
 
 from deployments.seam import FinishReason, Generated, GenerationRequest
@@ -17,10 +15,19 @@ from serve_app.caller import Caller
 from serve_app.calls import Bursts
 from serve_app.catalog import ModelCard
 from serve_app.conversations import Conversation, Conversations, Lease, Turn
-from serve_app.errors import MethodNotAllowed, ModelNotFound, Unavailable, ValidationFailed
-from serve_app.fields import Answer, Body, ModelName, Text, example
+from serve_app.errors import MethodNotAllowed, ModelNotFound, Unavailable
 from serve_app.limits import check_prompt
-from serve_app.routes.answers import PLAIN, TASK, UserId, asking
+from serve_app.routes.answers import TASK, UserId, asking
+from serve_app.routes.conversation_shapes import (
+    Answering,
+    BeginBody,
+    Begun,
+    History,
+    MessageBody,
+    Page,
+    Users,
+    cursor_after,
+)
 from serve_app.routes.generation import failure, token_event, usage
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
 from serve_app.streams import EVENT_STREAM, EventStream, ending, event
@@ -28,69 +35,7 @@ from serve_app.streams import EVENT_STREAM, EventStream, ending, event
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
 
 GREETING = "Hello! How can I help you today?"
-CURSOR = "after:"
-AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}$")])
 MESSAGES = b"/messages"
-
-
-class BeginBody(Body):
-    """A new conversation, which takes the place of the user's earlier one."""
-
-    model_config = example(user_id="ada", initial_message="My name is Ada. Who are you?")
-
-    user_id: UserId
-    initial_message: Text | None = None
-    model_name: ModelName | None = Field(None, description="also of the messages that follow")
-
-
-class MessageBody(Body):
-    model_config = example(message="What is my name?")
-
-    message: Text
-    model_name: ModelName | None = Field(None, description="of this message alone")
-    stream: bool = False
-
-
-class Page(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(100, ge=1, le=1000)
-    cursor: str | None = Field(None, description="the next_cursor of the page before")
-
-
-class Begun(Answer):
-    """The greeting, which is not part of the history, or the first answer with its usage."""
-
-    user_id: str
-    response: str
-    finish_reason: FinishReason | None = None
-    usage: dict[str, int] | None = None
-
-
-class Answering(Answer):
-    user_id: str
-    response: str
-    finish_reason: FinishReason
-    usage: dict[str, int]
-
-
-class HistoryTurn(BaseModel):
-    user: str
-    assistant: str
-
-
-class History(BaseModel):
-    user_id: str
-    history: list[HistoryTurn]
-    request_id: str
-    execution_time: float
-
-
-class Users(BaseModel):
-    user_ids: list[str]
-    next_cursor: str | None
-    request_id: str
-    execution_time: float
 
 
 def conversations_of(request: Request) -> Conversations:
@@ -213,9 +158,9 @@ async def users(
     page: Annotated[Page, Query()], asked: Asking, caller: Caller, kept: Kept
 ) -> Response:
     """The users of the caller's key, in order; ``next_cursor`` leads to those that follow."""
-    found = await kept.users(caller, page.limit + 1, _after(page.cursor))
+    found = await kept.users(caller, page.limit + 1, page.after)
     shown = found[: page.limit]
-    following = _cursor(shown[-1]) if len(found) > page.limit else None
+    following = cursor_after(shown[-1]) if len(found) > page.limit else None
     return asked.answer({"user_ids": shown, "next_cursor": following})
 
 
@@ -271,17 +216,3 @@ def _model_of(earlier: Conversation, served: Services, default: ModelCard) -> Mo
 def _fields(message: str) -> dict[str, str]:
     """What the model side has against a chat is about the message, whose field is this one's."""
     return {"model": "model_name", "prompt": message, "max_new_tokens": message}
-
-
-def _cursor(user_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{CURSOR}{user_id}".encode()).decode()
-
-
-def _after(cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    try:
-        read = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
-        return AFTER.validate_python(read).removeprefix(CURSOR)
-    except ValueError:  # of base64, of UTF-8 or of pydantic
-        raise ValidationFailed("cursor is not the next_cursor of a page.", field="cursor") from None

@@ -14,7 +14,6 @@ from deployments.seam import (
     ClusterRequest,
     Embedded,
     EmbeddingRequest,
-    Problem,
 )
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
@@ -185,7 +184,7 @@ async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answere
     if body.n_clusters > len(body.texts):
         message = f"n_clusters is {body.n_clusters}, but there are {len(body.texts)} texts."
         raise ValidationFailed(message, field="n_clusters")
-    refuse(_unreadable(body.texts, served), "texts")
+    await _refuse_unreadable(served, card, tuple(body.texts), "texts", body.truncate)
     texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
     request = ClusterRequest(texts, body.n_clusters)
     clustered: Clustered = await served.calls.ask(card.family, "cluster", request, FIELDS)
@@ -211,6 +210,7 @@ async def embed(
     batch_size: int | None = None,
     dimensions: int | None = None,
     fields: Mapping[str, str] = FIELDS,
+    prompt_name: str | None = None,
 ) -> Embedded:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
@@ -219,8 +219,10 @@ async def embed(
     """
     if isinstance(field, str):
         check_count(len(texts), served.settings, field)
-    refuse(_unreadable(texts, served), field)
-    request = EmbeddingRequest(card.name, texts, normalize, truncate, batch_size, dimensions)
+    await _refuse_unreadable(served, card, texts, field, truncate, fields)
+    request = EmbeddingRequest(
+        card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
+    )
     embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
@@ -244,9 +246,27 @@ def refuse(problems: Any, field: str | tuple[str, ...]) -> None:
     raise ValidationFailed(message, field=next(iter(named)), details={"field_errors": named})
 
 
-def _unreadable(texts: Any, served: Services) -> dict[int, Problem]:
-    found = ((index, text_problem(text, served.settings)) for index, text in enumerate(texts))
-    return {index: problem for index, problem in found if problem is not None}
+async def _refuse_unreadable(
+    served: Services,
+    card: ModelCard,
+    texts: tuple[str, ...],
+    field: str | tuple[str, ...],
+    truncate: bool,
+    fields: Mapping[str, str] = FIELDS,
+) -> None:
+    """A 400 for texts that no model reads. It names those as well that this model would refuse.
+
+    So one answer tells of every text at fault, and the next request can be a good one.
+    """
+    found = {index: text_problem(text, served.settings) for index, text in enumerate(texts)}
+    problems = {index: problem for index, problem in found.items() if problem is not None}
+    readable = [index for index in found if index not in problems]
+    if problems and readable:
+        given = tuple(texts[index] for index in readable)
+        request = EmbeddingRequest(card.name, given, truncate=truncate)
+        embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
+        problems |= {readable[index]: each for index, each in embedded.problems.items()}
+    refuse(problems, field)
 
 
 def _cosine(first: Any, second: Any) -> float:

@@ -56,5 +56,6 @@ async def root() -> Response:
             "health": "/health",
             "native": NATIVE_PREFIX,
             "openai": "/v1",
+            "hugging_face": "/models/{model_id}",
         }
     )

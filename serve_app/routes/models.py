@@ -1,4 +1,4 @@
-"""``GET /models``: every model that the graph may serve."""
+"""``GET /models``: every model that the graph may serve; ``GET /models/loaded``: what is where."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from configs.engines import UNSUPPORTED
+from deployments.seam import CudaMemory
 from serve_app.catalog import ModelCard
+from serve_app.fleet import Fleet, Survey
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
+
+GIB = 1024**3
+OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
+"""Request fields that some engine cannot honour."""
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
 
@@ -19,8 +26,13 @@ class Limits(BaseModel):
     max_tokens: int | None
 
 
+class Place(BaseModel):
+    replica: str
+    node: str
+
+
 class ModelEntry(BaseModel):
-    """``unsupported`` names request fields that the model's engine cannot honour."""
+    """``supported`` and ``unsupported`` name request fields that not every engine can honour."""
 
     name: str
     aliases: list[str]
@@ -28,9 +40,11 @@ class ModelEntry(BaseModel):
     tasks: list[str]
     revision: str | None
     engine: str
+    supported: list[str]
     unsupported: list[str]
     limits: Limits
     pinned: bool
+    loaded: list[Place]
 
 
 class ModelsAnswer(BaseModel):
@@ -39,14 +53,92 @@ class ModelsAnswer(BaseModel):
     execution_time: float
 
 
+class Held(BaseModel):
+    """One model on one replica; bytes are measured."""
+
+    replica: str
+    node: str
+    model: str
+    host_bytes: int
+    gpu_bytes: int
+
+
+class Cuda(BaseModel):
+    """Sums over the replicas' GPUs, in GiB, as PyTorch counts."""
+
+    allocated: float
+    cached: float
+    max_allocated: float
+
+
+class Memory(BaseModel):
+    cuda: Cuda
+
+
+class MemoryUsage(BaseModel):
+    """``unanswered`` has the family of each replica that did not answer in time."""
+
+    loaded_models: int
+    replicas: list[Held]
+    memory: Memory
+    unanswered: list[str]
+
+
+class LoadedModelsAnswer(BaseModel):
+    loaded_models: list[str]
+    memory_usage: MemoryUsage
+    request_id: str
+    execution_time: float
+
+
 @router.get("/models", summary="Every model the graph may serve", response_model=ModelsAnswer)
 async def list_models(served: Served, asking: Asking) -> Response:
-    """Known from configuration: no replica is called or woken."""
-    cards = [_shown(card) for card in served.catalog.cards]
-    return asking.answer({"models": cards})
+    """Known from configuration, and from running replicas where each is loaded. Wakes none."""
+    cards = served.catalog.cards
+    survey = await Fleet(served.calls, served.orders).survey(card.family for card in cards)
+    return asking.answer({"models": [_shown(card, survey) for card in cards]})
 
 
-def _shown(card: ModelCard) -> dict[str, Any]:
+@router.get(
+    "/models/loaded",
+    summary="What is in memory, on every replica of the cluster",
+    response_model=LoadedModelsAnswer,
+)
+async def loaded_models(served: Served, asking: Asking) -> Response:
+    """Wakes no family that sleeps, and waits for no replica that hangs."""
+    fleet = Fleet(served.calls, served.orders)
+    survey = await fleet.survey(card.family for card in served.catalog.cards)
+    held = [
+        {
+            "replica": report.replica,
+            "node": report.node,
+            "model": holding.model,
+            "host_bytes": holding.host_bytes,
+            "gpu_bytes": holding.gpu_bytes,
+        }
+        for card in served.catalog.cards
+        for report, holding in survey.warm(card.name)
+    ]
+    names = list(dict.fromkeys(each["model"] for each in held))
+    usage = {
+        "loaded_models": len(names),
+        "replicas": held,
+        "memory": {"cuda": _cuda([report.cuda for report in survey.reports])},
+        "unanswered": list(survey.silent),
+    }
+    return asking.answer({"loaded_models": names, "memory_usage": usage})
+
+
+def _cuda(found: list[CudaMemory]) -> dict[str, float]:
+    return {
+        "allocated": sum(each.allocated for each in found) / GIB,
+        "cached": sum(each.cached for each in found) / GIB,
+        "max_allocated": sum(each.max_allocated for each in found) / GIB,
+    }
+
+
+def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
+    optional = OPTIONAL if "generate" in card.tasks else frozenset[str]()
     return {
         "name": card.name,
         "aliases": card.aliases,
@@ -54,7 +146,11 @@ def _shown(card: ModelCard) -> dict[str, Any]:
         "tasks": card.tasks,
         "revision": card.revision,
         "engine": card.engine,
+        "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
         "pinned": card.pinned,
+        "loaded": [
+            {"replica": report.replica, "node": report.node} for report, _ in survey.warm(card.name)
+        ],
     }

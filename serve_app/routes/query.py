@@ -28,7 +28,9 @@ class QueryBody(Body):
     """One question, and what to know for its answer. ``max_tokens`` counts new tokens."""
 
     model_config = example(
-        prompt="Where is the meeting?", user_id="ada", context={"place": "Room 4", "day": "Monday"}
+        prompt="In which city does Ada live?",
+        user_id="u1",
+        context={"name": "Ada", "city": "Berlin"},
     )
 
     prompt: Text
@@ -98,8 +100,7 @@ async def query(body: QueryBody, served: Services, asked: Asked) -> Answered:
 def _shown(context: str | Mapping[str, Any] | None) -> str:
     """A context as a model reads it best: a text as it is, an object by its keys, line by line.
 
-    It stands before the question in the user's turn: small models take what a system's turn says
-    for a text to be talked about.
+    It stands before the question, in the user's turn: not every chat template has a system's.
     """
     if context is None or isinstance(context, str):
         return context or ""

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
+from deployments.orders import Orders, OwnOrders
 from serve_app.accounts.middleware import account_of
 from serve_app.accounts.noting import NotingCalls, NotingCatalog
 from serve_app.calls import Calls
@@ -29,6 +30,7 @@ class Services:
     calls: Calls
     settings: Settings
     readiness: Readiness
+    orders: Orders = field(default_factory=OwnOrders)
     started: int = field(default_factory=lambda: int(time.time()))
 
 

@@ -32,8 +32,8 @@ class Task:
 class NativeRouter(APIRouter):
     """A family's native routes, and the tasks that they answer."""
 
-    def __init__(self, tag: str, **options: Any) -> None:
-        super().__init__(prefix=NATIVE_PREFIX, tags=[tag], **{"route_class": JsonRoute, **options})
+    def __init__(self, tag: str, prefix: str = "") -> None:
+        super().__init__(prefix=NATIVE_PREFIX + prefix, tags=[tag], route_class=JsonRoute)
         self.tasks: list[Task] = []
 
     def task(self, name: str, body: type[B], *does: str) -> Callable[[Work[B]], Work[B]]:

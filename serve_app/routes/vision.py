@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -21,15 +21,15 @@ from deployments.seam import (
     VisualAnswers,
     VisualQuestionRequest,
 )
-from serve_app.body import JsonRoute
 from serve_app.errors import from_problem
 from serve_app.fields import Answer, Body, ImageSent, ModelName, Text, example
 from serve_app.images import received
 from serve_app.limits import check_prompt
 from serve_app.routes.image_body import documented, image_body
-from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Served, Services
+from serve_app.routes.services import Answered, Asked, Asking, Served, Services
+from serve_app.routes.tasks import NativeRouter
 
-router = APIRouter(prefix=f"{NATIVE_PREFIX}/vision", tags=["vision"], route_class=JsonRoute)
+router = NativeRouter("vision")
 
 CLASSIFY, CAPTION, QUESTION, DETECT = "image_classify", "caption", "visual_question", "detect"
 FIELDS = {"model": "model_name"}
@@ -108,7 +108,7 @@ class DetectAnswer(Answer):
 
 
 @router.post(
-    "/classify",
+    "/vision/classify",
     summary="What is in an image",
     response_model=ImageClassifyAnswer,
     openapi_extra=documented(ImageClassifyBody),
@@ -123,7 +123,7 @@ async def classify_route(
 
 
 @router.post(
-    "/caption",
+    "/vision/caption",
     summary="An image in words",
     response_model=CaptionAnswer,
     openapi_extra=documented(CaptionBody),
@@ -138,7 +138,7 @@ async def caption_route(
 
 
 @router.post(
-    "/question",
+    "/vision/question",
     summary="A question about an image",
     response_model=QuestionAnswer,
     openapi_extra=documented(QuestionBody),
@@ -153,7 +153,7 @@ async def question_route(
 
 
 @router.post(
-    "/detect",
+    "/vision/detect",
     summary="Where things are in an image",
     response_model=DetectAnswer,
     openapi_extra=documented(DetectBody),
@@ -171,6 +171,7 @@ async def detect_route(
     return asking.respond(await detect(body, served, asking))
 
 
+@router.task("classify_image", ImageClassifyBody, CLASSIFY)
 async def classify_image(body: ImageClassifyBody, served: Services, asking: Asked) -> Answered:
     """The labels of an image."""
     card = served.catalog.resolve(CLASSIFY, body.model_name)
@@ -183,6 +184,7 @@ async def classify_image(body: ImageClassifyBody, served: Services, asking: Aske
     return Answered({"classifications": [_label(each) for each in item]}, card.name)
 
 
+@router.task("caption", CaptionBody, CAPTION)
 async def caption(body: CaptionBody, served: Services, asking: Asked) -> Answered:
     """An image in words."""
     card = served.catalog.resolve(CAPTION, body.model_name)
@@ -193,6 +195,7 @@ async def caption(body: CaptionBody, served: Services, asking: Asked) -> Answere
     return Answered({"caption": answer.text, "usage": usage}, card.name)
 
 
+@router.task("question", QuestionBody, QUESTION)
 async def question(body: QuestionBody, served: Services, asking: Asked) -> Answered:
     """The best answer to a question about an image."""
     check_prompt(body.question, served.settings, "question")
@@ -205,6 +208,7 @@ async def question(body: QuestionBody, served: Services, asking: Asked) -> Answe
     return Answered({"answer": best.answer, **sure}, card.name)
 
 
+@router.task("detect", DetectBody, DETECT)
 async def detect(body: DetectBody, served: Services, asking: Asked) -> Answered:
     """The objects in an image."""
     card = served.catalog.resolve(DETECT, body.model_name)

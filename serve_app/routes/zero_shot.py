@@ -43,16 +43,23 @@ async def scored(
     *,
     multi_label: bool = False,
     truncate: bool = False,
+    template: str | None = None,
+    field: str = "texts",
 ) -> list[Ranking | Problem]:
     """The labels of every text, best first, or why it has none."""
     pairs, limit = len(texts) * len(labels), served.settings.max_pairs
     if pairs > limit:
         message = f"{len(texts)} texts with {len(labels)} labels are {pairs} pairs"
-        raise ValidationFailed(f"{message}; the limit is {limit}.", field="texts")
+        raise ValidationFailed(f"{message}; the limit is {limit}.", field=field)
 
     async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
         request = ZeroShotRequest(
-            card.name, good, tuple(labels), multi_label=multi_label, truncate=truncate
+            card.name,
+            good,
+            tuple(labels),
+            multi_label=multi_label,
+            template=template,
+            truncate=truncate,
         )
         answer: Classified = await served.calls.ask(card.family, "zero_shot", request, FIELDS)
         return answer.items

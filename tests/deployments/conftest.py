@@ -38,7 +38,9 @@ def configured(tmp_path: Path) -> Configured:
     ) -> FamilyConfig:
         given: dict[str, Any] = {"device": "cpu", "threads": 1, "hf_cache_dir": tmp_path / "cache"}
         source = FolderSource(folder=folder)
-        spec = ModelSpec(name="tiny", tasks=("any",), source=source, **({"pinned": True} | fields))
+        spec = ModelSpec(
+            name="tiny", source=source, **({"tasks": ("any",), "pinned": True} | fields)
+        )
         return FamilyConfig("family", (spec,), Settings(**(given | (settings or {}))))
 
     return configure

@@ -41,6 +41,10 @@ class PuppetEngine:
         return self._grammars.compile(grammar)
 
     @property
+    def process_id(self) -> int | None:
+        return None
+
+    @property
     def device(self) -> str:
         return "puppet:0"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deployments.classification import Classification
-from deployments.seam import ClassificationRequest, Classified, Problem
+from deployments.seam import ClassificationRequest, Classified, Problem, ScoreFunction
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 
@@ -122,7 +122,7 @@ async def test_a_folder_of_pickles_is_not_loaded(configured: Configured, tmp_pat
     family = Classification(configured(folder, pinned=False))
     answer = await family.classify(ClassificationRequest("tiny", TEXTS))
     assert isinstance(answer, Problem)
-    assert "NoSafeWeights" in answer.message
+    assert "no safetensors" in answer.message
 
 
 @pytest.mark.parametrize("make", [tiny.classifier, tiny.roberta])
@@ -136,3 +136,23 @@ async def test_quantised_probabilities_are_close_to_the_models_own(
     for one, other in zip(ours, theirs, strict=True):
         assert one == pytest.approx(other, abs=0.1)
     assert ours != theirs
+
+
+async def test_a_request_may_say_what_makes_scores_of_logits(
+    family: Classification, classifier_folder: Path
+) -> None:
+    raw = logits(classifier_folder, TEXTS[0])
+    made: dict[ScoreFunction, torch.Tensor] = {
+        "none": raw,
+        "sigmoid": raw.sigmoid(),
+        "softmax": raw.softmax(-1),
+    }
+    for function, expected in made.items():
+        request = ClassificationRequest("tiny", TEXTS[:1], scores=function)
+        answer = await family.classify(request)
+        assert isinstance(answer, Classified)
+        (item,) = answer.items
+        assert not isinstance(item, Problem)
+        by_label = {each.label: each.score for each in item}
+        named = dict(zip(("glad", "sad", "mad"), expected.tolist(), strict=True))
+        assert by_label == pytest.approx(named, abs=1e-5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,21 @@ async def test_quantised_vectors_are_close_to_the_models_own(
     likeness = cosines(ours.vectors, theirs.vectors)
     assert (likeness > 0.6).all()
     assert (likeness < 1 - 1e-7).any()
+
+
+async def test_a_named_prompt_goes_before_every_text(
+    configured: Configured, encoder_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "prompted"
+    shutil.copytree(encoder_folder, folder)
+    settings = folder / "config_sentence_transformers.json"
+    known = json.loads(settings.read_text()) | {"prompts": {"query": f"{TEXTS[1]} "}}
+    settings.write_text(json.dumps(known))
+    family = Embeddings(configured(folder))
+    named = await embedded(family, TEXTS[2], prompt_name="query")
+    written = await embedded(family, f"{TEXTS[1]} {TEXTS[2]}")
+    assert named.vectors == pytest.approx(written.vectors, abs=1e-6)
+    unknown = await family.embed(EmbeddingRequest("tiny", TEXTS, prompt_name="nothing"))
+    assert isinstance(unknown, Problem)
+    assert unknown.field == "prompt_name"
+    assert "query" in unknown.message

@@ -110,7 +110,7 @@ async def test_a_whole_answer_has_every_token_and_its_reason(
     assert isinstance(answer, Generated)
     (choice,) = answer.choices
     assert (choice.text, choice.finish_reason, choice.tokens) == ("upon", "stop", 5)
-    assert answer.prompt_tokens == 4
+    assert (answer.prompt_tokens, answer.device) == (4, engine.device)
 
 
 async def test_choices_come_in_order_however_they_end(
@@ -168,6 +168,32 @@ async def test_the_smallest_bound_ends_the_text(
     answer = await asyncio.wait_for(asking, PATIENCE_S)
     assert isinstance(answer, Generated)
     assert (answer.choices[0].tokens, answer.choices[0].finish_reason) == (room, "length")
+
+
+async def test_a_long_chat_loses_its_oldest_turns_only_where_it_is_asked_to(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    """The window of 64 tokens has room for the answer and the newest of two turns."""
+    turns = [ChatMessage(role, 10 * role[0]) for role in ("user", "assistant")] * 2
+    chat = (*turns, ChatMessage("user", "?"))
+    asked = {"prompt": None, "messages": chat, "max_new_tokens": 20}
+    assert (await problem_of(family, **asked)).field == "max_new_tokens"
+    asking = asyncio.create_task(family.generate(request(**asked, trim_oldest=True)))
+    sequence = await engine.submitted()
+    kept = engine.codec.encode_chat(chat[-3:])
+    assert list(sequence.prompt_ids) == kept
+    engine.emit(sequence, "x" * 20)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    assert answer.prompt_tokens == len(kept) == 24
+
+
+async def test_a_message_that_fits_no_window_is_refused_however_much_is_trimmed(
+    family: Generation,
+) -> None:
+    chat = (ChatMessage("user", "a"), ChatMessage("user", "b" * 80))
+    problem = await problem_of(family, prompt=None, messages=chat, trim_oldest=True)
+    assert problem.field == "prompt"
 
 
 async def test_closing_a_stream_stops_every_choice_of_it(
@@ -293,3 +319,24 @@ async def test_the_engine_gets_what_the_profile_says(
     assert (name, settings.slots, default.slots) == (kind, 3, 7)
     assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
     assert bool(settings.options) is (kind == "torch")
+
+
+async def test_only_the_end_of_a_prompt_is_read_when_asked(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    for prompt, kept in (("Once upon", "upon"), ("in", "in")):
+        task = asyncio.create_task(family.generate(request(prompt=prompt, keep_last=4)))
+        sequence = await engine.submitted()
+        assert engine.codec.decode(sequence.prompt_ids) == kept
+        task.cancel()
+
+
+async def test_a_whole_answer_tells_which_stop_string_ended_it(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    task = asyncio.create_task(family.generate(request(stop=("b",))))
+    engine.emit(await engine.submitted(), "ab")
+    answer = await asyncio.wait_for(task, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    (choice,) = answer.choices
+    assert (choice.text, choice.finish_reason, choice.stop_string) == ("a", "stop", "b")

@@ -196,3 +196,19 @@ async def test_closing_ends_the_thread() -> None:
     assert forwards.thread is not None
     await asyncio.to_thread(forwards.thread.join, PATIENCE_S)
     assert not forwards.thread.is_alive()
+
+
+async def test_an_observer_is_told_of_each_batch_and_how_long_its_items_waited() -> None:
+    forwards, seen = Forwards(), list[tuple[list[float], int]]()
+
+    def observe(waits: Sequence[float], most: int) -> None:
+        seen.append((list(waits), most))
+
+    lane: Lane[int, int] = Lane("test", forwards, size, 2, observe)
+    futures = lane.admit([1])
+    await forwards.started()
+    futures += lane.admit([2, 3, 4])
+    forwards.end(3)
+    await answered(futures)
+    assert [(len(waits), most) for waits, most in seen] == [(1, 2), (2, 2), (1, 2)]
+    assert all(wait >= 0 for waits, _ in seen for wait in waits)

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
+from deployments.backoff import FIRST_S, Backoff
 from deployments.base import ModelUnavailable
-from deployments.residency import GIB, Residency
+from deployments.memory import Footprint
+from deployments.residency import GIB, Residency, StillInUseError
 
 PATIENCE_S = 30.0
 SIZES_GB = {"pin": 1, "big": 3, "one": 1, "two": 1, "three": 1}
@@ -27,6 +30,8 @@ class Storehouse:
         self.unloaded: list[str] = []
         self.broken: set[str] = set()
         self.shut: set[str] = set()
+        self.now = 0.0
+        self.files: Path | None = None
         self._gates = {name: threading.Event() for name in SIZES_GB}
         self._loop = asyncio.get_running_loop()
         self._started = {name: asyncio.Event() for name in SIZES_GB}
@@ -61,14 +66,21 @@ class Storehouse:
             )
             for name in names
         ]
-        return Residency(specs, self.load, self.unload, budget_gb)
+        files = self.files
+        return Residency(
+            specs,
+            self.load,
+            self.unload,
+            budget_gb,
+            fetch=None if files is None else lambda spec: files / spec.name,
+            backoff=Backoff(lambda: self.now),
+        )
 
 
 @pytest.fixture
 async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     made = Storehouse()
-    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=made.held))
-    monkeypatch.setattr("deployments.residency.psutil", SimpleNamespace(Process=lambda: process))
+    monkeypatch.setattr("deployments.residency.footprint", lambda: Footprint(made.held, 0))
     yield made
     for name in SIZES_GB:
         made.open(name)
@@ -81,6 +93,20 @@ def names_in(residency: Residency[str]) -> set[str]:
 async def used(residency: Residency[str], name: str) -> str:
     async with asyncio.timeout(PATIENCE_S), residency.use(name) as model:
         return model
+
+
+async def stage(residency: Residency[str], wanted: str) -> None:
+    """Let what was started get to where a model is in stage ``wanted``."""
+    async with asyncio.timeout(PATIENCE_S):
+        while wanted not in {holding.stage for holding in residency.holdings()}:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def settled(residency: Residency[str]) -> None:
+    """Let chores that nobody waits for end."""
+    async with asyncio.timeout(PATIENCE_S):
+        while residency._chores:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def test_what_is_pinned_is_there_before_the_first_request(store: Storehouse) -> None:
@@ -131,6 +157,7 @@ async def test_a_failed_load_is_told_without_internals_and_may_be_tried_again(
     assert "one" in caught.value.problem.message
     assert "secret" not in caught.value.problem.message
     store.broken = set()
+    store.now = FIRST_S
     assert await used(residency, "one") == "one"
 
 
@@ -185,7 +212,7 @@ async def test_without_a_budget_nothing_goes(store: Storehouse) -> None:
 
 
 async def test_a_pinned_model_never_goes(store: Storehouse) -> None:
-    residency = store.residency("pin", "one", "two", budget_gb=1)
+    residency = store.residency("pin", "one", "two", budget_gb=2)
     residency.pin()
     for name in ("one", "two"):
         await used(residency, name)
@@ -233,3 +260,265 @@ async def test_a_failed_request_gives_its_model_back(store: Storehouse) -> None:
             raise ZeroDivisionError
     await used(residency, "two")
     assert store.unloaded == ["one"]
+
+
+async def test_a_model_that_just_failed_is_not_loaded_again_by_each_request(
+    store: Storehouse,
+) -> None:
+    store.broken = {"one"}
+    residency = store.residency("pin", "one")
+    residency.pin()
+    for _ in range(100):
+        with pytest.raises(ModelUnavailable, match="files are missing"):
+            await used(residency, "one")
+    assert store.loads["one"] == 1
+    assert await used(residency, "pin") == "pin"
+
+
+async def test_it_is_left_alone_for_longer_each_time_it_fails(store: Storehouse) -> None:
+    store.broken = {"one"}
+    residency = store.residency("one")
+    for loads, later in enumerate((0, FIRST_S, FIRST_S), 1):
+        store.now += later
+        with pytest.raises(ModelUnavailable):
+            await used(residency, "one")
+        assert store.loads["one"] == min(loads, 2)
+
+
+async def test_an_order_tries_at_once_what_has_just_failed(store: Storehouse) -> None:
+    store.broken = {"one"}
+    residency = store.residency("one")
+    with pytest.raises(ModelUnavailable):
+        await used(residency, "one")
+    store.broken = set()
+    await residency.load("one")
+    assert await used(residency, "one") == "one"
+
+
+async def test_a_model_that_fits_beside_nothing_that_stays_is_refused_and_let_go(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin", "big", "one", budget_gb=3)
+    residency.pin()
+    with pytest.raises(ModelUnavailable, match=r"leave 2\.00 GiB"):
+        await used(residency, "big")
+    assert store.held == SIZES_GB["pin"] * GIB
+    assert await used(residency, "one") == "one"
+    with pytest.raises(ModelUnavailable):
+        await used(residency, "big")
+    assert store.loads["big"] == 1
+
+
+async def test_files_that_are_larger_than_the_budget_are_not_loaded_at_all(
+    store: Storehouse, tmp_path: Path
+) -> None:
+    store.files = tmp_path
+    for name, size in (("one", 10), ("big", 2 * GIB)):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "model.safetensors").open("wb") as weights:
+            weights.truncate(size)
+    residency = store.residency("one", "big", budget_gb=1)
+    assert await used(residency, "one") == "one"
+    with pytest.raises(ModelUnavailable, match=r"it takes 2\.00 GiB"):
+        await used(residency, "big")
+    assert store.loads == {"one": 1}
+    assert store.unloaded == []
+
+
+async def test_room_is_made_before_a_model_loads_when_its_files_tell_what_it_takes(
+    store: Storehouse, tmp_path: Path
+) -> None:
+    store.files = tmp_path
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "model.safetensors").open("wb") as weights:
+            weights.truncate(GIB)
+    residency = store.residency("one", "two", budget_gb=1)
+    await used(residency, "one")
+    store.shut = {"two"}
+    loading = asyncio.create_task(used(residency, "two"))
+    await store.started("two")
+    assert store.unloaded == ["one"]
+    store.open("two")
+    assert await loading == "two"
+
+
+async def test_what_passed_the_budget_in_use_goes_when_its_request_ends(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("one", "two", budget_gb=1)
+    async with residency.use("one"):
+        await used(residency, "two")
+        assert store.held == 2 * GIB
+    await settled(residency)
+    assert store.unloaded in (["one"], ["two"])
+    assert store.held == GIB
+
+
+async def test_what_was_loaded_by_order_stays_until_an_order_unloads_it(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("one", "two", "three", budget_gb=2)
+    await residency.load("one")
+    for name in ("two", "three"):
+        await used(residency, name)
+    assert store.unloaded == ["two"]
+    assert await residency.unload("one", PATIENCE_S) == GIB
+    assert names_in(residency) == {"three"}
+
+
+async def test_a_pinned_model_may_be_unloaded_by_order_and_comes_back_when_asked_for(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin", "one", budget_gb=1)
+    residency.pin()
+    assert await residency.unload("pin", PATIENCE_S) == GIB
+    assert await used(residency, "pin") == "pin"
+    await used(residency, "one")
+    assert names_in(residency) == {"one"}
+
+
+async def test_what_was_unloaded_by_order_is_not_pinned_again(store: Storehouse) -> None:
+    residency = store.residency("pin", "one")
+    residency.pin(leave=["pin"])
+    assert names_in(residency) == set()
+    assert not residency.is_kept("pin")
+
+
+async def test_unloading_waits_for_the_requests_that_run(store: Storehouse) -> None:
+    residency = store.residency("one")
+    async with residency.use("one") as model:
+        unloading = asyncio.create_task(residency.unload("one", PATIENCE_S))
+        await stage(residency, "leaving")
+        assert not unloading.done()
+        assert store.unloaded == []
+        assert model == "one"
+    assert await unloading == GIB
+    assert names_in(residency) == set()
+
+
+async def test_a_request_that_comes_while_a_model_leaves_loads_it_again(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("one")
+    async with residency.use("one"):
+        unloading = asyncio.create_task(residency.unload("one", PATIENCE_S))
+        await stage(residency, "leaving")
+        asking = asyncio.create_task(used(residency, "one"))
+    assert await unloading == GIB
+    assert await asking == "one"
+    assert store.loads == {"one": 2}
+
+
+async def test_a_model_that_stays_in_use_is_not_unloaded_and_serves_on(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin")
+    residency.pin()
+    async with residency.use("pin"):
+        with pytest.raises(StillInUseError):
+            await residency.unload("pin", 0)
+        assert await used(residency, "pin") == "pin"
+    assert residency.is_kept("pin")
+    assert store.loads == {"pin": 1}
+
+
+async def test_unloading_comes_after_the_load_that_is_on_its_way(store: Storehouse) -> None:
+    store.shut = {"one"}
+    residency = store.residency("one")
+    loading = asyncio.create_task(residency.load("one"))
+    await store.started("one")
+    unloading = asyncio.create_task(residency.unload("one", PATIENCE_S))
+    store.open("one")
+    assert await unloading == GIB
+    await loading
+    assert store.held in (0, GIB)
+    assert store.unloaded == ["one"]
+
+
+async def test_unloading_what_is_not_loaded_is_done_at_once(store: Storehouse) -> None:
+    assert await store.residency("one").unload("one", 0) == 0
+
+
+async def test_two_orders_to_unload_are_one(store: Storehouse) -> None:
+    residency = store.residency("one")
+    await residency.load("one")
+    both = [residency.unload("one", PATIENCE_S) for _ in range(2)]
+    assert await asyncio.gather(*both) == [GIB, GIB]
+    assert store.unloaded == ["one"]
+
+
+async def test_holdings_tell_what_is_there_and_what_is_coming(store: Storehouse) -> None:
+    store.shut = {"one"}
+    residency = store.residency("pin", "one")
+    residency.pin()
+    loading = asyncio.create_task(used(residency, "one"))
+    await store.started("one")
+    held = {holding.model: holding for holding in residency.holdings()}
+    assert (held["pin"].stage, held["pin"].host_bytes) == ("warm", GIB)
+    assert (held["one"].stage, held["one"].host_bytes) == ("loading", 0)
+    store.open("one")
+    await loading
+    assert {holding.stage for holding in residency.holdings()} == {"warm"}
+
+
+async def test_no_part_of_a_failed_attempt_is_held_on_to(store: Storehouse) -> None:
+    class Half:
+        """What a load had made when it failed."""
+
+    made: list[weakref.ref[Half]] = []
+
+    def fail(spec: ModelSpec) -> str:
+        half = Half()
+        made.append(weakref.ref(half))
+        raise MemoryError(spec.name)
+
+    residency = store.residency("one")
+    residency._load = fail
+    with pytest.raises(ModelUnavailable, match="not enough memory") as caught:
+        await used(residency, "one")
+    assert made[0]() is None, caught.value
+
+
+async def test_nothing_refers_to_a_model_that_was_unloaded() -> None:
+    class Model:
+        """Can be pointed at weakly, and is in a cycle, as torch's modules are."""
+
+        def __init__(self, spec: ModelSpec) -> None:
+            self.spec, self.itself = spec, self
+
+    source = FolderSource.model_validate({"folder": "nowhere"})
+    spec = ModelSpec(name="one", tasks=("embed",), source=source)
+    residency: Residency[Model] = Residency([spec], Model, lambda _: None)
+    async with residency.use("one") as model:
+        seen = weakref.ref(model)
+        del model
+    await residency.unload("one", PATIENCE_S)
+    assert seen() is None
+
+
+async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> None:
+    noticed: Counter[tuple[str, str]] = Counter()
+    specs = [*store.residency("pin", "one", "two")._specs.values()]
+    residency = Residency(
+        specs, store.load, store.unload, 2, lambda event, name: noticed.update([(event, name)])
+    )
+    residency.pin()
+    await used(residency, "pin")
+    await used(residency, "one")
+    await used(residency, "one")
+    await used(residency, "two")
+    store.broken = {"one"}
+    with pytest.raises(ModelUnavailable):
+        await used(residency, "one")
+    assert noticed == {
+        ("load", "pin"): 1,
+        ("hit", "pin"): 1,
+        ("miss", "one"): 2,
+        ("load", "one"): 1,
+        ("hit", "one"): 1,
+        ("miss", "two"): 1,
+        ("load", "two"): 1,
+        ("unload", "one"): 1,
+        ("load_failure", "one"): 1,
+    }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.seam import Entity
+from deployments.seam import Aggregation, Entity
 from deployments.spans import Chances, Window, entities, windows
 from tests.deployments.families import tokenizer
 
@@ -19,10 +19,13 @@ def bert() -> Any:
     return tokenizer()
 
 
-def tagged(bert: Any, text: str, *labels: str) -> tuple[Entity, ...]:
+def tagged(
+    bert: Any, text: str, *labels: str, aggregation: Aggregation = "first"
+) -> tuple[Entity, ...]:
     """The entities of ``text`` when its pieces have these labels; ``[CLS]`` and its like ``O``."""
     (read,) = windows(bert, [text], 16)
-    return entities(text, [(read[0], chances(len(read[0].words), *labels))], NAMES)
+    seen = [(read[0], chances(len(read[0].words), *labels))]
+    return entities(text, seen, NAMES, aggregation)
 
 
 def chances(length: int, *labels: str, sure: float = 0.9) -> Chances:
@@ -60,6 +63,30 @@ def test_a_word_has_the_label_of_its_first_piece(bert: Any) -> None:
     text = "cats sporting"
     found = tagged(bert, text, "B-CITY", "O", "O", "B-CITY")
     assert spans(text, found) == [("CITY", "cats")]
+
+
+def test_pieces_may_be_entities_by_themselves(bert: Any) -> None:
+    text = "cats sporting"  # cat ##s sport ##ing
+    labels = ("B-CITY", "I-CITY", "O", "B-CITY")
+    simple = tagged(bert, text, *labels, aggregation="simple")
+    assert spans(text, simple) == [("CITY", "cats"), ("CITY", "ing")]
+    single = tagged(bert, text, *labels, aggregation="none")
+    assert spans(text, single) == [("B-CITY", "cat"), ("I-CITY", "s"), ("B-CITY", "ing")]
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "label"), [("first", "CITY"), ("max", "MAIL"), ("average", "NAME")]
+)
+def test_the_pieces_of_a_word_agree_on_a_label(
+    bert: Any, aggregation: Aggregation, label: str
+) -> None:
+    text = "cats"
+    (read,) = windows(bert, [text], 16)
+    rows = np.zeros((4, len(NAMES)), np.float32)
+    rows[1, [NAMES.index("B-CITY"), NAMES.index("NAME")]] = 0.52, 0.48
+    rows[2, [NAMES.index("B-MAIL"), NAMES.index("NAME")]] = 0.6, 0.4
+    found = entities(text, [(read[0], rows)], NAMES, aggregation)
+    assert spans(text, found) == [(label, text)]
 
 
 def test_parts_joined_by_punctuation_are_one_address(bert: Any) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +47,17 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("graph") / "up.log"
     launcher = Path(sys.executable).with_name("prsm-serve")
+    settings = {
+        "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
+        "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
+        "PRSM_HF_CONVERSATION_LEASE_S": "6",  # what a killed replica held is free that much later
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(launcher), "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT
+            [str(launcher), "up", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -64,6 +72,19 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
 @pytest.fixture(scope="session")
 def base_url(graph: Graph) -> str:
     return graph.url
+
+
+def wait_until(true: Callable[[], bool], limit_s: float = START_TIMEOUT_S) -> None:
+    """Ask until it is true; that nothing answers is not yet."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        try:
+            if true():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"not true within {limit_s} s")
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -62,6 +62,14 @@ ROUTES = [
     Route(
         "/v1/rerank", {"query": "good", "documents": ["better"]}, "query", "top_n", model="model"
     ),
+    Route(
+        f"{NATIVE}/query",
+        {"prompt": "Hi", "user_id": "bad", "max_tokens": 1},
+        "prompt",
+        "temperature",
+        model="model",
+    ),
+    Route(f"{NATIVE}/conversations/bad/messages", {"message": "Hi"}, "message", "stream"),
     Route(f"{NATIVE}/summarize", {"texts": "good", "max_length": 1}, "texts", "max_length"),
 ]
 

@@ -12,6 +12,7 @@ def test_health_names_every_deployment(client: httpx.Client) -> None:
     assert body["status"] == "healthy"
     assert set(body["deployments"]) == {
         "Ingress",
+        "Ledger",
         "Generation",
         "Embeddings",
         "Classification",
@@ -32,7 +33,14 @@ def test_models_tell_what_their_engines_can_do(client: httpx.Client) -> None:
     assert fast["limits"]["window"] == 8192
 
 
-BARE = {"/", "/health", "/health/liveness", "/health/readiness", f"{NATIVE}/generate/stream"}
+BARE = {
+    "/",
+    "/health",
+    "/health/liveness",
+    "/health/readiness",
+    "/metrics",
+    f"{NATIVE}/generate/stream",
+}
 """Routes whose answer is for people, or a stream."""
 
 

@@ -15,7 +15,7 @@ EMPTY, BYTES, TOKENS = 7, 32, 63
 BAD = [EMPTY, BYTES, TOKENS]
 GOOD = [
     "A short one.",
-    "The bridge over the river was closed for repairs, and " * 8,
+    "The bridge over the river was closed for repairs, " * 3,
     "¿Dónde está José García?",
     "私は東京に住んでいます。",
     "🦊🐻",

@@ -7,10 +7,17 @@ cancelled: whoever stops waiting for it does not stop it by that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 from typing import Any
 
-from ray.serve.exceptions import RequestCancelledError
+from ray.serve._private.common import DeploymentID
+from ray.serve.exceptions import (
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
+
+from deployments.seam import Holding, ReplicaReport
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
@@ -35,6 +42,11 @@ class Family:
         self.asked: list[Any] = []
         self.began = asyncio.Event()
         self.stopped = asyncio.Event()
+        self.holdings: list[Holding] = []
+        self.replica = "replica-1"
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        return ReplicaReport(self.replica, "node-1", tuple(self.holdings))
 
     async def generate(self, request: Any) -> Any:
         self.asked.append(request)
@@ -43,6 +55,7 @@ class Family:
         finally:
             self.stopped.set()
 
+    load_model = unload_model = generate
     classify_image = caption = answer_question = detect = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
@@ -64,14 +77,23 @@ class Family:
 
 
 class LocalHandle:
-    """The part of ``DeploymentHandle`` that the ingress uses."""
+    """The part of ``DeploymentHandle`` that the ingress uses.
 
-    def __init__(self, family: object, *, stream: bool = False) -> None:
+    A broadcast reaches every one of ``replicas``: the family alone, if nothing else is said.
+    """
+
+    def __init__(
+        self, family: object, *, stream: bool = False, replicas: Sequence[object] | None = None
+    ) -> None:
         self._family = family
         self._stream = stream
+        self._replicas = [family] if replicas is None else replicas
 
     def options(self, *, stream: bool) -> LocalHandle:
         return LocalHandle(self._family, stream=stream)
+
+    def broadcast(self, method: str, request: Any) -> LocalBroadcast:
+        return LocalBroadcast([getattr(each, method, _missing) for each in self._replicas], request)
 
     def __getattr__(self, method: str) -> LocalMethod:
         return LocalMethod(getattr(self._family, method), self._stream)
@@ -87,6 +109,23 @@ class LocalMethod:
         return LocalStream(called) if self._stream else LocalResponse(called)
 
 
+async def _missing(request: Any) -> Any:
+    raise RayServeException("Tried to call a method that does not exist.")
+
+
+class LocalBroadcast:
+    """One answer of every replica on its way. Serve refuses when there is none."""
+
+    def __init__(self, methods: Sequence[Any], request: Any) -> None:
+        self._methods = methods
+        self._request = request
+
+    async def _fetch_replica_results_async(self) -> list[LocalResponse]:
+        if not self._methods:
+            raise DeploymentUnavailableError(DeploymentID("Family"))
+        return [LocalResponse(method(self._request)) for method in self._methods]
+
+
 class LocalResponse:
     """One answer on its way."""
 
@@ -95,6 +134,9 @@ class LocalResponse:
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.shield(self._task).__await__()
+
+    async def get_async(self) -> Any:
+        return await self
 
     def cancel(self) -> None:
         self._task.cancel()

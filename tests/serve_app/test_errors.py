@@ -1,4 +1,4 @@
-"""Errors: one tree, two envelopes, and nothing of the inside in either."""
+"""Errors: one tree, three envelopes, and nothing of the inside in either."""
 
 from __future__ import annotations
 
@@ -211,3 +211,27 @@ def test_a_body_that_is_no_json_is_the_bodys_fault_not_a_fields() -> None:
     error = errors.from_validation(RequestValidationError([item]))
     assert error.field == "body"
     assert error.message == "body: the body is not valid JSON (EOF while parsing)"
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (errors.ValidationFailed("no"), "validation"),
+        (errors.TooManyRequests("wait"), "overloaded"),
+        (errors.InternalError(), "generation"),
+        (errors.Unavailable("loading"), None),
+        (errors.NotFound("nothing"), None),
+    ],
+)
+def test_hugging_faces_envelope_has_tgis_word_where_it_has_one(
+    error: ServiceError, word: str | None
+) -> None:
+    answered = body(error, "/models/house/model")
+    assert answered["error"] == error.message
+    assert (answered["error_type"], answered["request_id"]) == (word, "id-1")
+
+
+@pytest.mark.parametrize("path", ["/models/a/b/v1/chat/completions", "/v1/models", "/v1"])
+def test_openais_envelope_goes_where_openais_client_asks(path: str) -> None:
+    answered = body(errors.NotFound("nothing"), path)
+    assert set(answered["error"]) == {"message", "type", "param", "code"}

@@ -131,3 +131,11 @@ def test_no_end_before_the_minimum_whatever_speaks_for_it(byte_codec: TextCodec)
 
     assert [next_token(already, temperature=0.0) for already in range(3)] == [0, 0, 256]
     assert next_token(1, temperature=2.0, seed=3) != 256
+
+
+def test_alternatives_have_their_ids_and_marks(byte_codec: TextCodec) -> None:
+    _, logprob = choose(byte_codec, logprobs=True, top_logprobs=257)
+    assert logprob is not None
+    assert logprob.top_ids[:4] == (0, 1, 2, 3)
+    assert [text for text, _, _ in logprob.top[:4]] == [byte_codec.token_text(i) for i in range(4)]
+    assert logprob.top_special == {256}

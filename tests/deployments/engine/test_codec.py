@@ -124,3 +124,40 @@ def test_a_chat_is_cut_at_the_end_of_its_last_message(
     whole = len(byte_codec.encode_chat(chat))
     widest = max(len(character.encode()) for character in text)
     assert whole <= room or not last.content or size > room - widest
+
+
+SYSTEM = ChatMessage("system", "Be brief.")
+TURNS = tuple(
+    ChatMessage(role, f"{role} {number}") for number in range(5) for role in ("user", "assistant")
+)
+LAST = ChatMessage("user", "and now?")
+
+
+@pytest.mark.parametrize("head", [(), (SYSTEM,)])
+@pytest.mark.parametrize("kept", range(6))
+def test_a_chat_is_trimmed_by_whole_turns_from_the_oldest(
+    byte_codec: TextCodec, head: tuple[ChatMessage, ...], kept: int
+) -> None:
+    """Exactly as many as have to go: with one token less, one more goes."""
+    chat = (*head, *TURNS, LAST)
+    wanted = (*head, *TURNS[len(TURNS) - 2 * kept :], LAST)
+    room = len(byte_codec.encode_chat(wanted))
+    assert byte_codec.newest(chat, room) == wanted
+    if kept:
+        assert byte_codec.newest(chat, room - 1) == (*head, *TURNS[12 - 2 * kept :], LAST)
+
+
+def test_the_system_message_and_the_last_one_stay_even_where_they_do_not_fit(
+    byte_codec: TextCodec,
+) -> None:
+    assert byte_codec.newest((SYSTEM, *TURNS, LAST), 1) == (SYSTEM, LAST)
+    assert byte_codec.newest((SYSTEM,), 1) == (SYSTEM,)
+
+
+def test_a_trimmed_chat_still_fits_the_models_template(codec: TextCodec) -> None:
+    chat = (SYSTEM, *TURNS * 50, LAST)
+    trimmed = codec.newest(chat, 200)
+    size = len(codec.encode_chat(trimmed))
+    assert trimmed[0] == SYSTEM
+    assert trimmed[1].role == "user"
+    assert 150 < size <= 200

@@ -112,3 +112,17 @@ def test_choices_of_one_request_have_seeds_of_their_own(byte_codec: TextCodec) -
 def test_end_of_sequence_can_be_taken_from_the_caller(byte_codec: TextCodec) -> None:
     record = Recorder(byte_codec, eos_ids=frozenset())
     assert record.feed_ids([256, 256]) is False
+
+
+def test_a_text_tells_which_stop_string_ended_it(byte_codec: TextCodec) -> None:
+    record = Recorder(byte_codec, stop=("END", "."))
+    record.feed("a.")
+    assert [token.stop_string for token in record.tokens] == [None, "."]
+    assert not any(token.special for token in record.tokens)
+
+
+def test_an_end_of_sequence_is_special_and_no_stop_string(byte_codec: TextCodec) -> None:
+    record = Recorder(byte_codec, stop=("END",))
+    record.feed_ids([*byte_codec.encode("a"), 256])
+    assert [token.special for token in record.tokens] == [False, True]
+    assert record.tokens[-1].stop_string is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -45,10 +44,9 @@ class Post:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("INTERVAL_S", "RETRY_S", "BEAT_S"):
         monkeypatch.setattr(module, name, 0.001)
-    return
 
 
 async def test_a_note_is_delivered_without_being_asked_for() -> None:

@@ -47,6 +47,15 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
     assert samples["tokens_out", "write", "summarize"] == 3
 
 
+def test_a_model_that_was_looked_up_and_not_called_is_not_the_requests() -> None:
+    account = Account("chat")
+    account.found("chat", "default")
+    account.found("chat", "earlier")
+    assert account.model == "earlier"
+    account.use("default", "generate")
+    assert account.model == "default"
+
+
 def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answer() -> None:
     clock = Clock()
     account = Account("generate", clock=clock)

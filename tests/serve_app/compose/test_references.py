@@ -36,7 +36,7 @@ def put(template: Any) -> Any:
         ("$input.nothing", None),
         ("$input.0", "zero"),
         ("$hits.results.0.text", "a kitten"),
-        ("$hits.results", SOURCES["hits"]["results"]),  # type: ignore[index,call-overload]
+        ("$hits.results", SOURCES["hits"]["results"]),  # type: ignore[index]
         ("$mood.0.sentiment", "good"),
         ("$mood", SOURCES["mood"]),
         ("$vectors.embeddings", [[1.0, 2.0], [3.0, 4.0]]),

@@ -23,15 +23,23 @@ POSTGRES = "PRSM_TEST_POSTGRES_URL"
 Opened: TypeAlias = Callable[..., Conversations]
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+SERVER = os.environ.get(POSTGRES)
+NO_SERVER = pytest.mark.skip(f"no PostgreSQL to test against: {POSTGRES} is not set")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(None, id="sqlite"),
+        pytest.param(SERVER, id="postgresql", marks=[] if SERVER else NO_SERVER),
+    ],
+)
 def server(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """The URL of a new PostgreSQL database; ``None`` says SQLite."""
-    if request.param == "sqlite":
+    given: str | None = request.param
+    if given is None:
         yield None
         return
-    given = os.environ.get(POSTGRES)
-    if given is None:
-        pytest.skip(f"no PostgreSQL to test against: {POSTGRES} is not set")
     name = f"test_{secrets.token_hex(8)}"
     asyncio.run(administer(given, f"CREATE DATABASE {name}"))
     yield given.rpartition("/")[0] + f"/{name}"

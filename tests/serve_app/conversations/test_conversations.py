@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,19 @@ from tests.serve_app.local_handle import PATIENCE_S
 Rows = Callable[[str], Awaitable[Any]]
 
 ADA = ("key", "ada")
+OWNER = """
+import asyncio, sys
+from configs.settings import Settings
+from serve_app.conversations import Conversations
+
+async def main():
+    settings = Settings(conversations_url=sys.argv[1], conversation_lease_s=0.5)
+    lease = await Conversations(settings).lease("key", "ada")
+    print("held", flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
 EXPIRE = "UPDATE conversation_leases SET expires = 0"
 NUMBERS = [Turn(f"message {number}", f"answer {number}") for number in range(5)]
 
@@ -258,6 +272,20 @@ async def test_the_lease_of_a_dead_owner_expires_and_what_it_would_write_is_lost
         await old.add(NUMBERS[0])
     await new.add(NUMBERS[1])
     assert await said(alive) == NUMBERS[1:2]
+
+
+async def test_a_process_that_is_killed_holds_its_conversation_for_the_time_of_its_lease(
+    opened: Opened, url: str
+) -> None:
+    command = (sys.executable, "-c", OWNER, url)
+    owner = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert owner.stdout is not None
+    assert await asyncio.wait_for(owner.stdout.readline(), PATIENCE_S) == b"held\n"
+    with pytest.raises(TooManyRequests):
+        await opened(conversation_wait_s=1.0).lease(*ADA)  # it lives, and renews meanwhile
+    owner.kill()
+    await owner.wait()
+    await asyncio.wait_for(say(opened(), NUMBERS[0]), PATIENCE_S)
 
 
 async def test_the_leases_of_the_dead_are_swept(opened: Opened, rows: Rows) -> None:

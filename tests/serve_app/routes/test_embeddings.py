@@ -50,9 +50,11 @@ async def test_what_is_said_is_what_reaches_the_model() -> None:
 
 
 async def test_every_text_at_fault_is_named_by_its_place() -> None:
-    body = {"texts": ["a", " ", "b", "x" * 20]}
-    response = await posted("/embeddings", None, body, max_prompt_bytes=10)
-    assert named(response) == ["texts.1", "texts.3"]
+    """Whoever finds the fault: the ingress in the first two, the model in the last."""
+    body = {"texts": [" ", "a", "x" * 20, "b"]}
+    answer = embedded([1, 0], [0, 0], problems={1: LONG})
+    response = await posted("/embeddings", answer, body, max_prompt_bytes=10)
+    assert named(response) == ["texts.0", "texts.2", "texts.3"]
 
 
 async def test_a_text_that_the_model_refuses_is_named_by_its_place() -> None:

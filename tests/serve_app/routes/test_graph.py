@@ -24,7 +24,7 @@ def step(name: str, task: str, model_name: str | None = None, **inputs: Any) -> 
 
 
 def two(*vectors: list[float]) -> Embedded:
-    return Embedded(np.array(vectors, np.float32), {}, 0)
+    return Embedded(np.array(vectors, np.float32), (1,) * len(vectors), {})
 
 
 async def test_answers_go_from_step_to_step_and_only_the_ends_travel() -> None:

@@ -50,7 +50,7 @@ async def test_dimensions_reach_the_model_and_are_named_when_there_are_not_so_ma
 async def test_a_text_at_fault_is_named_as_openai_calls_it(
     body: dict[str, Any], param: str
 ) -> None:
-    response = await posted(None, **body)
+    response = await posted(Embedded(VECTORS[:1], (1,), {}), **body)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 

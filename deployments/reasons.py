@@ -1,0 +1,72 @@
+"""Why a model could not be loaded, in words for a client: of which kind, without paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from configs.weights import (
+    ConversionFailedError,
+    HubUnavailableError,
+    NoSafeWeightsError,
+    WeightsError,
+)
+
+PHRASES = {
+    "its code is not trusted here": ("trust_remote_code",),
+    "there is not enough memory for it": ("out of memory", "can't allocate memory", "bad_alloc"),
+    "it has no safetensors weights": ("safetensors_rust", "no file named model.safetensors"),
+    "its architecture is not known here": (
+        "does not recognize this architecture",
+        "unrecognized configuration class",
+        "unrecognized model",
+        "unsupported model architecture",
+        "should have a `model_type` key",
+    ),
+}
+"""What libraries say in exceptions of general kinds, where only the text tells them apart."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The most telling thing that is known of ``error`` and of what caused it."""
+    chain = list(_chain(error))
+    for one in chain:
+        if (reason := _by_text(str(one).lower())) is not None:
+            return reason
+    for one in reversed(chain):
+        if (reason := _by_kind(one)) is not None:
+            return reason
+    return "its engine could not be started"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _by_text(text: str) -> str | None:
+    hits = (reason for reason, said in PHRASES.items() if any(each in text for each in said))
+    return next(hits, None)
+
+
+def _by_kind(error: BaseException) -> str | None:
+    match error:
+        case NoSafeWeightsError():
+            return "it has no safetensors weights"
+        case ConversionFailedError():
+            return "its weights could not be converted"
+        case HubUnavailableError():
+            return "the model hub does not give it"
+        case WeightsError() | FileNotFoundError():
+            return "its files are missing"
+        case MemoryError():
+            return "there is not enough memory for it"
+        case ImportError():
+            return "a library that it needs is not installed"
+        case OSError():
+            return "its files are missing or cannot be read"
+        case KeyError() | ValueError() | TypeError():
+            return "its files do not make up a model that this engine can load"
+    if type(error).__name__ == "SafetensorError":  # not imported: it would load the library
+        return "its weights are damaged"
+    return None

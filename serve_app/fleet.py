@@ -1,0 +1,122 @@
+"""The models of the whole cluster: loaded and unloaded everywhere by one order, and where they are.
+
+Orders are written down before the replicas hear them, so that one that starts meanwhile, or takes
+the place of one that died, follows them too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ray.exceptions import RayError
+
+from deployments.orders import Orders
+from deployments.seam import Holding, ModelOrder, Problem, ReplicaReport, Unloaded
+from serve_app.calls import Calls
+from serve_app.catalog import ModelCard
+from serve_app.errors import ServiceError, Unavailable, from_problem
+
+SURVEY_S = 3.0
+"""How long a survey waits for replicas: they answer at once or they hang."""
+
+GRACE_S = 5.0
+"""What a replica gets to say that it could not keep to an order's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the replicas that answered hold, and the families of those that did not."""
+
+    reports: tuple[ReplicaReport, ...]
+    silent: tuple[str, ...]
+
+    def of(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+        """Every replica that holds ``model`` or is about to, and how."""
+        pairs = ((report, holding) for report in self.reports for holding in report.holdings)
+        return [(report, holding) for report, holding in pairs if holding.model == model]
+
+    def warm(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+        """Every replica that has ``model`` in memory."""
+        return [(report, held) for report, held in self.of(model) if held.stage == "warm"]
+
+
+class Fleet:
+    """Every replica of every family."""
+
+    def __init__(self, calls: Calls, orders: Orders) -> None:
+        self._calls = calls
+        self._orders = orders
+
+    async def load(self, card: ModelCard, within_s: float) -> list[tuple[ReplicaReport, Holding]]:
+        """Load a model on every replica of its family, to stay; where it is then.
+
+        A family that sleeps is woken: an order to load is a wish to use. Raises
+        :class:`ServiceError` when a replica could not; if the model is at fault the order is
+        withdrawn, so that no replica tries it for ever.
+        """
+        await self._write(card, loaded=True)
+        order = ModelOrder(card.name, within_s)
+        try:
+            answers = await self._calls.everywhere(
+                card.family, "load_model", order, within_s + GRACE_S
+            )
+            if not answers:
+                answers = [await self._calls.ask(card.family, "load_model", order)]
+            reports = _successes(answers)
+        except Unavailable:
+            if not await self._is_loaded(card):
+                await asyncio.to_thread(self._orders.withdraw, card.name)
+            raise
+        return Survey(tuple(reports), ()).of(card.name)
+
+    async def unload(self, card: ModelCard, within_s: float) -> list[Unloaded]:
+        """Unload a model from every replica; what came back where.
+
+        A pinned model goes too, and stays away until an order or a request brings it back. Nothing
+        is woken, and a model that is nowhere is unloaded. Raises :class:`ServiceError` when a
+        replica still uses it.
+        """
+        await self._write(card, loaded=False)
+        order = ModelOrder(card.name, within_s)
+        answers = await self._calls.everywhere(
+            card.family, "unload_model", order, within_s + GRACE_S
+        )
+        return _successes(answers)
+
+    async def survey(self, families: Iterable[str]) -> Survey:
+        """What is where, of the families named; nothing is woken, and nobody is waited for long."""
+        names = list(dict.fromkeys(families))
+        found = await asyncio.gather(
+            *(self._calls.everywhere(name, "loaded_models", None, SURVEY_S) for name in names)
+        )
+        reports: list[ReplicaReport] = []
+        silent: list[str] = []
+        for name, answers in zip(names, found, strict=True):
+            for answer in answers:
+                if isinstance(answer, ReplicaReport):
+                    reports.append(answer)
+                else:
+                    silent.append(name)
+        return Survey(tuple(reports), tuple(silent))
+
+    async def _is_loaded(self, card: ModelCard) -> bool:
+        return bool((await self.survey([card.family])).warm(card.name))
+
+    async def _write(self, card: ModelCard, *, loaded: bool) -> None:
+        try:
+            await asyncio.to_thread(self._orders.give, card.name, loaded=loaded)
+        except RayError:
+            raise Unavailable("The cluster cannot take orders right now.") from None
+
+
+def _successes(answers: list[Any]) -> list[Any]:
+    """The answers, when every replica gave one."""
+    for answer in answers:
+        if isinstance(answer, Problem):
+            raise from_problem(answer)
+        if isinstance(answer, ServiceError):
+            raise answer
+    return answers

@@ -1,0 +1,43 @@
+"""What clients ask about a model: whether it can answer, and what it is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from serve_app.errors import HubError, Unavailable
+from serve_app.readiness import READY_DEPLOYMENT
+from serve_app.routes.huggingface.kinds import names_of
+from serve_app.routes.huggingface.tasks import KINDS
+from serve_app.routes.services import Served, json_response
+
+router = APIRouter(prefix="/models", tags=["hugging face"], responses={"4XX": {"model": HubError}})
+
+
+@router.get("/{model_id:path}/health", summary="Hugging Face: whether a model can answer")
+async def model_health(model_id: str, served: Served) -> Response:
+    """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
+    card = served.catalog.find(model_id)
+    state = await served.readiness.state()
+    word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
+    if word not in READY_DEPLOYMENT:
+        raise Unavailable(f"The deployment of {card.name} is {word}.", 2)
+    return json_response({"status": "ready", "model": card.name})
+
+
+@router.get("/{model_id:path}/info", summary="Hugging Face: what a model is")
+async def model_info(model_id: str, served: Served) -> Response:
+    """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
+    card = served.catalog.find(model_id)
+    tasks = names_of(KINDS, card)
+    return json_response(
+        {
+            "model_id": card.name,
+            "model_sha": card.revision,
+            "model_pipeline_tag": tasks[0] if tasks else None,
+            "tasks": tasks,
+            "engine": card.engine,
+            "max_total_tokens": card.window,
+            "max_input_length": card.max_tokens or card.window,
+        }
+    )

@@ -1,0 +1,67 @@
+"""``POST /models/{model_id}``: every task of every model, as Hugging Face's clients ask for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serve_app.body import JsonRoute
+from serve_app.errors import HubError
+from serve_app.routes.huggingface.kinds import meant
+from serve_app.routes.huggingface.payload import parsed, payload_of
+from serve_app.routes.huggingface.tasks import KINDS
+from serve_app.routes.services import Asked, Asking, Served, Services
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": HubError, "description": "The request is at fault."},
+    "5XX": {"model": HubError, "description": "The service is at fault."},
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "required": ["inputs"]},
+                "example": {"inputs": "The capital of France is", "parameters": {}},
+            },
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
+
+
+@router.post(
+    "/{model_id:path}/pipeline/{task}",
+    summary="Hugging Face: one task of a model of several",
+    openapi_extra=BODY,
+)
+async def pipeline(
+    model_id: str, task: str, request: Request, served: Served, asking: Asking
+) -> Response:
+    """As ``/models/{model_id}``, for the task that the path names (``summarization``, ...)."""
+    return await _answer(model_id, request, served, asking, task)
+
+
+@router.post(
+    "/{model_id:path}", summary="Hugging Face: what a model is there for", openapi_extra=BODY
+)
+async def infer(model_id: str, request: Request, served: Served, asking: Asking) -> Response:
+    """``{inputs, parameters, options}``, or the bytes of an image; the model says which task."""
+    return await _answer(model_id, request, served, asking)
+
+
+async def _answer(
+    model_id: str, request: Request, served: Services, asking: Asked, task: str | None = None
+) -> Response:
+    card = served.catalog.find(model_id)
+    payload = await payload_of(request)
+    kind = meant(KINDS, card, payload, task)
+    card = served.catalog.resolve(kind.task, model_id, "model")
+    if isinstance(payload, bytes):
+        assert kind.from_file is not None
+        return await kind.answer(kind.from_file(payload), card, served, asking)
+    return await kind.answer(parsed(kind.body, payload), card, served, asking)

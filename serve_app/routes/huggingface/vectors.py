@@ -1,0 +1,77 @@
+"""Feature extraction and sentence similarity. Options sit at the root of the body, as in TEI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from serve_app.catalog import ModelCard
+from serve_app.errors import ValidationFailed
+from serve_app.fields import Body, Text, TextList
+from serve_app.routes.embeddings import check_text, embed
+from serve_app.routes.huggingface.payload import Inputs, NoParameters, Options
+from serve_app.routes.services import Asked, Services
+
+
+class FeatureBody(Body):
+    """Texts to embed. ``prompt_name`` is one of the prompts that the model was published with."""
+
+    inputs: Inputs
+    normalize: bool | None = None
+    prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    truncate: bool | None = None
+    truncation_direction: Literal["right"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    encoding_format: Literal["float"] | None = None
+    parameters: NoParameters | None = None
+    options: Options | None = None
+
+
+class Sentences(Body):
+    source_sentence: Text
+    sentences: TextList
+
+
+class SimilarityBody(Body):
+    """One sentence, and others to compare it with."""
+
+    inputs: Sentences
+    parameters: NoParameters | None = None
+    options: Options | None = None
+
+
+async def feature_extraction(
+    body: FeatureBody, card: ModelCard, served: Services, asking: Asked
+) -> Response:
+    """One vector a text, in a list also when it is one text, as TEI answers."""
+    texts = (body.inputs,) if isinstance(body.inputs, str) else tuple(body.inputs)
+    embedded = await embed(
+        served,
+        card,
+        texts,
+        ("inputs",) if isinstance(body.inputs, str) else "inputs",
+        normalize=body.normalize is not False,
+        truncate=bool(body.truncate),
+        dimensions=body.dimensions,
+        fields={},
+        prompt_name=body.prompt_name,
+    )
+    return asking.bare_list(list(embedded.vectors), card.name)
+
+
+async def sentence_similarity(
+    body: SimilarityBody, card: ModelCard, served: Services, asking: Asked
+) -> Response:
+    """The cosine of each sentence with the source, in order."""
+    source, others = body.inputs.source_sentence, body.inputs.sentences
+    check_text(source, served, "inputs.source_sentence")
+    if len(others) >= served.settings.max_texts:
+        limit = served.settings.max_texts - 1
+        message = f"{len(others)} sentences; the limit is {limit}."
+        raise ValidationFailed(message, field="inputs.sentences")
+    names = ("inputs.source_sentence", *(f"inputs.sentences.{i}" for i in range(len(others))))
+    embedded = await embed(served, card, (source, *others), names, fields={})
+    vectors = embedded.vectors
+    return asking.bare_list([float(score) for score in vectors[1:] @ vectors[0]], card.name)

@@ -1,0 +1,90 @@
+"""What a family's replica reports, and that it goes on when the ledger does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from deployments.metrics import meter as module
+from deployments.metrics import reporter, signals
+from deployments.metrics.ledger import Ledger, LedgerConfig
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import Report, Sample
+from tests.deployments.metrics.reading import Figures, figures
+from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
+
+CONFIG = LedgerConfig(frozenset({"one"}), frozenset({"embed"}))
+
+
+class Watched:
+    """A ledger's replica that fails first as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.ledger = Ledger(CONFIG)
+        self.mirrored: list[Report] = []
+        self._failures = failures
+        self._taken = asyncio.Event()
+
+    async def take(self, report: Report) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RayActorError
+        await self.ledger.take(report)
+        self._taken.set()
+
+    async def figures(self) -> Figures:
+        await asyncio.wait_for(self._taken.wait(), PATIENCE_S)
+        return figures((await self.ledger.exposition("")).body.decode())
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoRay:
+        def take(self, report: Report) -> None:
+            pass
+
+    monkeypatch.setattr(reporter, "RETRY_S", 0.001)
+    monkeypatch.setattr(module, "RayMetrics", NoRay)
+
+
+def gauges() -> Iterator[Sample]:
+    yield signals.MEMORY.of("one", amount=1000)
+
+
+def metered(watched: Watched) -> Meter:
+    handle: Any = LocalHandle(watched)
+    return Meter(handle, gauges)
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+async def test_batches_models_and_memory_reach_the_ledger(failures: int) -> None:
+    watched = Watched(failures)
+    meter = metered(watched)
+    meter.model("load", "one")
+    meter.model("hit", "one")
+    meter.batch("one", [0.1, 0.3], most=8)
+    meter.seated("one", 0.6)
+    found = await watched.figures()
+    assert found["model_loads_total", "one"] == 1
+    assert found["cache_hits_total", "one"] == 1
+    assert found["batch_size_sum", "one"] == 2
+    assert found["batch_fill_ratio_sum", "one"] == 0.25
+    assert found["queue_wait_seconds_sum", "one"] == pytest.approx(1.0)
+    assert found["model_memory_bytes", "one"] == 1000
+
+
+async def test_a_replica_to_which_nothing_happens_still_tells_its_memory() -> None:
+    watched = Watched()
+    metered(watched).start()
+    assert (await watched.figures())["model_memory_bytes", "one"] == 1000
+
+
+async def test_without_a_ledger_nothing_is_kept() -> None:
+    meter = Meter(None, gauges)
+    meter.start()
+    meter.batch("one", [0.1], most=8)
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,149 @@
+"""The captioning family over tiny models that write: bounds, batches, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipForQuestionAnswering,
+    BlipProcessor,
+)
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+from deployments.captioning import Captioning
+from deployments.seam import (
+    Caption,
+    CaptionRequest,
+    Problem,
+    VisualAnswers,
+    VisualQuestionRequest,
+)
+from tests.deployments import tiny
+from tests.deployments.conftest import Configured
+from tests.deployments.forwards import PATIENCE_S
+from tests.deployments.pictures import noise
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
+
+SIDE = 32
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "initializer_range": 0.5,
+}
+
+
+def blip(folder: Path, model_class: Any) -> Path:
+    torch.manual_seed(0)
+    words = tiny.tokenizer()
+    text = {
+        **SIZES,
+        "vocab_size": len(words),
+        "max_position_embeddings": 24,
+        "encoder_hidden_size": 32,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+        "pad_token_id": 1,
+    }
+    image = {**SIZES, "image_size": SIDE, "patch_size": 8}
+    config: Any = BlipConfig(text_config=text, vision_config=image)
+    model_class(config).eval().save_pretrained(folder)
+    images: Any = BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    processor: Any = BlipProcessor
+    processor(images, words).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def captioner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blip(tmp_path_factory.mktemp("blip") / "captions", BlipForConditionalGeneration)
+
+
+@pytest.fixture(scope="session")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blip(tmp_path_factory.mktemp("blip") / "answers", BlipForQuestionAnswering)
+
+
+async def written(family: Captioning, seed: int, **more: Any) -> Caption:
+    async with asyncio.timeout(PATIENCE_S):
+        answer = await family.caption(CaptionRequest("tiny", noise(seed), **more))
+    assert isinstance(answer, Caption), answer
+    return answer
+
+
+async def test_a_caption_is_as_long_as_the_request_lets_it_be(
+    configured: Configured, captioner: Path
+) -> None:
+    family = Captioning(configured(captioner, tasks=("caption",)))
+    long = await written(family, 1, max_new_tokens=9)
+    short = await written(family, 1, max_new_tokens=4)
+    assert short.tokens <= 4 < long.tokens <= 9
+    assert long.text.startswith(short.text)
+
+
+async def test_captions_of_several_requests_are_those_of_each_alone(
+    configured: Configured, captioner: Path
+) -> None:
+    family = Captioning(configured(captioner, {"batch_size": 8}, tasks=("caption",)))
+    bounds = (3, 7, 7, 5)
+    alone = [await written(family, s, max_new_tokens=most) for s, most in enumerate(bounds)]
+    together = await asyncio.gather(
+        *(written(family, s, max_new_tokens=most) for s, most in enumerate(bounds))
+    )
+    assert together == alone
+
+
+async def test_a_caption_begins_as_the_request_says(
+    configured: Configured, captioner: Path
+) -> None:
+    family = Captioning(configured(captioner, tasks=("caption",)))
+    caption = await written(family, 1, prompt="w3 w4", max_new_tokens=3)
+    assert caption.text.startswith("w3 w4")
+
+
+async def test_more_tokens_than_the_model_has_room_for_are_refused(
+    configured: Configured, captioner: Path
+) -> None:
+    family = Captioning(configured(captioner, tasks=("caption",)))
+    answer = await family.caption(CaptionRequest("tiny", noise(1), max_new_tokens=500))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "max_new_tokens")
+
+
+async def test_a_question_is_answered_in_words_without_a_score(
+    configured: Configured, answerer: Path
+) -> None:
+    family = Captioning(configured(answerer, tasks=("visual_question",)))
+    async with asyncio.timeout(PATIENCE_S):
+        answers = [
+            await family.answer_question(VisualQuestionRequest("tiny", noise(1), question))
+            for question in ("w1 w2", "w1 w2", "w30 w31 w32 w33")
+        ]
+    assert all(isinstance(a, VisualAnswers) and a.items[0].score is None for a in answers)
+    assert answers[0] == answers[1] != answers[2]
+
+
+async def test_a_question_that_is_too_long_is_refused(
+    configured: Configured, answerer: Path
+) -> None:
+    family = Captioning(configured(answerer, tasks=("visual_question",)))
+    long = " ".join(["w1"] * 60)
+    answer = await family.answer_question(VisualQuestionRequest("tiny", noise(1), long))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "question")
+
+
+async def test_a_model_that_cannot_do_its_tasks_is_refused(
+    configured: Configured, answerer: Path
+) -> None:
+    with pytest.raises(ValueError, match="writes no captions"):
+        Captioning(configured(answerer, tasks=("caption",)))

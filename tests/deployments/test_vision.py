@@ -1,0 +1,186 @@
+"""The vision family over tiny models of every kind: batches, refusals, scores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    ViTConfig,
+    ViTForImageClassification,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from deployments.image_family import MOST_PIXELS, Seen
+from deployments.seam import (
+    Classified,
+    DetectionRequest,
+    ImageClassificationRequest,
+    LabelScore,
+    Problem,
+)
+from deployments.vision import Vision
+from tests.deployments import tiny
+from tests.deployments.conftest import Configured
+from tests.deployments.forwards import PATIENCE_S
+from tests.deployments.pictures import noise
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
+
+SIDE = 32
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "initializer_range": 0.5,
+}
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return vit(tmp_path_factory.mktemp("vision") / "classifier")
+
+
+def vit(folder: Path, **more: Any) -> Path:
+    torch.manual_seed(0)
+    labels = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
+    config: Any = ViTConfig(image_size=SIDE, patch_size=8, **SIZES, **labels, **more)
+    model: Any = ViTForImageClassification(config)
+    model.eval().save_pretrained(folder)
+    processor: Any = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vision") / "clip"
+    torch.manual_seed(0)
+    words = tiny.tokenizer()
+    text: Any = CLIPTextConfig(
+        **SIZES, vocab_size=len(words), max_position_embeddings=16, eos_token_id=3
+    )
+    image: Any = CLIPVisionConfig(**SIZES, image_size=SIDE, patch_size=8)
+    config: Any = CLIPConfig(text_config=text.to_dict(), vision_config=image.to_dict())
+    model: Any = CLIPModel(config)
+    model.eval().save_pretrained(folder)
+    images: Any = CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+    processor: Any = CLIPProcessor
+    processor(images, words).save_pretrained(folder)
+    return folder
+
+
+async def labelled(family: Vision, seed: int, top_k: int = 5, **more: Any) -> list[LabelScore]:
+    request = ImageClassificationRequest("tiny", noise(seed), top_k, **more)
+    async with asyncio.timeout(PATIENCE_S):
+        answer = await family.classify_image(request)
+    assert isinstance(answer, Classified)
+    (item,) = answer.items
+    assert not isinstance(item, Problem)
+    return list(item)
+
+
+def scores(labels: Sequence[LabelScore]) -> dict[str, float]:
+    return {label.label: label.score for label in labels}
+
+
+async def test_labels_come_best_first_and_as_many_as_asked_for(
+    configured: Configured, classifier: Path
+) -> None:
+    family = Vision(configured(classifier, tasks=("image_classify",)))
+    labels = await labelled(family, 1)
+    assert sum(scores(labels).values()) == pytest.approx(1)
+    assert [each.score for each in labels] == sorted((e.score for e in labels), reverse=True)
+    assert await labelled(family, 1, top_k=1) == labels[:1]
+
+
+async def test_labels_that_do_not_exclude_each_other_need_not_sum_to_one(
+    configured: Configured, tmp_path: Path
+) -> None:
+    folder = vit(tmp_path / "several", problem_type="multi_label_classification")
+    family = Vision(configured(folder, tasks=("image_classify",)))
+    assert sum(scores(await labelled(family, 1)).values()) != pytest.approx(1, abs=1e-3)
+
+
+async def test_a_neighbour_changes_nothing_and_a_bad_one_fails_alone(
+    configured: Configured, classifier: Path
+) -> None:
+    family = Vision(configured(classifier, {"batch_size": 8}, tasks=("image_classify",)))
+    alone = [await labelled(family, seed) for seed in range(4)]
+    bad = ImageClassificationRequest("tiny", noise(9)[:400])
+    together = await asyncio.gather(
+        family.classify_image(bad), *(labelled(family, seed) for seed in range(4))
+    )
+    assert isinstance(together[0], Problem)
+    assert (together[0].kind, together[0].field) == ("validation", "image")
+    for one, other in zip(alone, together[1:], strict=True):
+        assert not isinstance(other, Problem | Classified)
+        assert scores(other) == pytest.approx(scores(one), abs=1e-5)
+
+
+async def test_a_classifier_refuses_labels_and_clip_wants_them(
+    configured: Configured, classifier: Path, clip: Path
+) -> None:
+    own = Vision(configured(classifier, tasks=("image_classify",)))
+    any_label = Vision(configured(clip, tasks=("image_zero_shot",)))
+    given = ImageClassificationRequest("tiny", noise(1), labels=("w1",))
+    bare = ImageClassificationRequest("tiny", noise(1))
+    for family, request in ((own, given), (any_label, bare)):
+        answer = await family.classify_image(request)
+        assert isinstance(answer, Problem)
+        assert (answer.kind, answer.field) == ("validation", "labels")
+
+
+async def test_clip_scores_any_labels_under_any_template(
+    configured: Configured, clip: Path
+) -> None:
+    family = Vision(configured(clip, tasks=("image_zero_shot",)))
+    labels = ("w1", "w2 w3", "w4")
+    first = scores(await labelled(family, 1, labels=labels))
+    assert set(first) == set(labels)
+    assert sum(first.values()) == pytest.approx(1)
+    turned = scores(await labelled(family, 1, labels=labels[::-1]))
+    assert turned == pytest.approx(first, abs=1e-5)
+    assert scores(await labelled(family, 1, labels=labels, template="w9 {}")) != pytest.approx(
+        first, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("tasks", [("caption",), ("image_classify", "detect")])
+async def test_a_model_with_no_task_of_vision_or_several_is_refused(
+    configured: Configured, classifier: Path, tasks: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match="expected one task of image_classify"):
+        Vision(configured(classifier, tasks=tasks))
+
+
+async def test_a_model_that_loads_on_demand_fails_with_a_reason_and_is_tried_again(
+    configured: Configured, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"no")
+    family = Vision(configured(broken, tasks=("detect",), pinned=False))
+    for _ in range(2):
+        answer = await family.detect(DetectionRequest("tiny", noise(1)))
+        assert isinstance(answer, Problem)
+        assert answer.kind == "unavailable"
+
+
+async def test_pixels_are_counted_after_preprocessing() -> None:
+    seen = Seen({"pixel_values": torch.zeros(1, 3, 20, 10)}, (1, 1), None)
+    assert seen.pixels == 200
+    assert MOST_PIXELS // seen.pixels == 20_000
