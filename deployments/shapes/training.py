@@ -77,7 +77,8 @@ def make_captions(folder: Path) -> None:
     torch.manual_seed(SEED)
     words = tokenizer(["a", "an", *COLOURS, *KINDS])
     marks: dict[str, Any] = {"bos_token_id": CLS, "eos_token_id": SEP, "pad_token_id": PAD}
-    writer: Any = GPT2Config(
+    writing: Any = GPT2Config  # untyped, as the others
+    writer = writing(
         vocab_size=len(words),
         n_positions=16,
         n_embd=64,
@@ -96,9 +97,8 @@ def make_captions(folder: Path) -> None:
     )
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = CLS, PAD, SEP
     model: Any = VisionEncoderDecoderModel(config=config)
-    model.generation_config = GenerationConfig(
-        decoder_start_token_id=CLS, max_new_tokens=8, **marks
-    )
+    settings: Any = GenerationConfig
+    model.generation_config = settings(decoder_start_token_id=CLS, max_new_tokens=8, **marks)
     processor: Any = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
     drawings = drawn(DRAWINGS, shapes=1)
     pixels = processor([d.image for d in drawings], return_tensors="pt")["pixel_values"]
@@ -132,7 +132,8 @@ def make_questions(folder: Path) -> None:
         label2id={answer: index for index, answer in enumerate(ANSWERS)},
     )
     model: Any = ViltForQuestionAnswering(config)
-    images: Any = ViltImageProcessorPil(size={"shortest_edge": SIDE}, size_divisor=PATCH)
+    reading: Any = ViltImageProcessorPil
+    images = reading(size={"shortest_edge": SIDE}, size_divisor=PATCH)
     drawings = drawn(DRAWINGS, shapes=1)
     read = [images(d.image, return_tensors="pt")["pixel_values"][0] for d in drawings]
     alike: dict[torch.Size, list[int]] = {}

@@ -54,7 +54,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def vit(folder: Path, **more: Any) -> Path:
     torch.manual_seed(0)
-    labels = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
+    labels: dict[str, Any] = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
     config: Any = ViTConfig(image_size=SIDE, patch_size=8, **SIZES, **labels, **more)
     model: Any = ViTForImageClassification(config)
     model.eval().save_pretrained(folder)
