@@ -122,13 +122,16 @@ class Residency(Generic[M]):
         return name in self._kept
 
     def holdings(self) -> tuple[Holding, ...]:
-        """Every model that is in memory or on its way, with its bytes as they are now."""
-        residents = dict(self._residents)
+        """Every model that is in memory or on its way, with its bytes as they are now.
+
+        From any thread: counting the bytes of another process takes a moment.
+        """
+        residents, stages = self._residents.copy(), self._stages.copy()
         warm = (
-            Holding(name, self._stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds)
+            Holding(name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds)
             for name, r in residents.items()
         )
-        coming = (Holding(n, stage) for n, stage in self._stages.items() if n not in residents)
+        coming = (Holding(n, stage) for n, stage in stages.items() if n not in residents)
         return (*warm, *coming)
 
     def pin(self, leave: Collection[str] = ()) -> None:

@@ -119,6 +119,8 @@ async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
     except ServiceError as error:
         result.cancel()
         return error
+    except Exception as error:  # noqa: BLE001  on the fast path a replica's own arrive as they are
+        return _unforeseen(error)
     except asyncio.CancelledError:
         result.cancel()
         raise

@@ -20,6 +20,7 @@ from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
 from serve_app.launcher.cluster import Head, InvalidConfigError, StartError
 from serve_app.launcher.dashboard import Dashboard, DashboardError
 from serve_app.launcher.environment import MARKER, serve_environment, usable_cpus
+from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.models import is_complete
 from serve_app.launcher.plan import Plan
 from serve_app.launcher.progress import progress_for, say, terminal
@@ -212,7 +213,11 @@ def end_leftovers(base: Path) -> None:
 
 def _environment(run: runs.Run, block: ports.PortBlock) -> dict[str, str]:
     environment = serve_environment(os.environ, run.id, run.path, block, usable_cpus())
-    return {**environment, **token_environment(environment, run.path)}
+    return {
+        **haproxy_environment(run.path),
+        **environment,
+        **token_environment(environment, run.path),
+    }
 
 
 def _drain(run_id: str, limit_s: float, hurry: Callable[[], bool]) -> None:

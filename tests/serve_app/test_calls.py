@@ -234,3 +234,27 @@ async def test_the_deadline_ends_a_stream_and_its_work(items: list[Any]) -> None
         async for _ in await calls(family, 0.01).open("generation", "stream", REQUEST):
             pass
     await happens(family.stopped)
+
+
+async def test_everywhere_is_every_replica_and_one_failure_hides_no_answer() -> None:
+    replicas = [Family("one"), Family(RuntimeError(SECRET)), Family(LOST), Family("four")]
+    handle = LocalHandle(Family(), replicas=replicas)
+    made = Calls({"generation": handle}, PATIENCE_S)
+    answers = await made.everywhere("generation", "generate", REQUEST, PATIENCE_S)
+    assert [a if isinstance(a, str) else a.status for a in answers] == ["one", 500, 503, "four"]
+    assert all(family.asked == [REQUEST] for family in replicas)
+
+
+async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -> None:
+    hanging = Family(FOREVER)
+    handle = LocalHandle(Family(), replicas=[Family("one"), hanging])
+    made = Calls({"generation": handle}, PATIENCE_S)
+    one, late = await made.everywhere("generation", "generate", REQUEST, 0.05)
+    assert one == "one"
+    assert isinstance(late, DeadlineExceeded)
+    await happens(hanging.stopped)
+
+
+async def test_everywhere_is_nobody_where_no_replica_runs() -> None:
+    made = Calls({"generation": LocalHandle(Family(), replicas=[])}, PATIENCE_S)
+    assert await made.everywhere("generation", "generate", REQUEST, PATIENCE_S) == []

@@ -1,0 +1,88 @@
+"""Models come and go by order, on the running graph, and their memory with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.conftest import Graph
+from tests.e2e.test_generation import events
+
+NATIVE = "/api/v1/huggingface"
+TWIN = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
+MODEL = f"{NATIVE}/models/{TWIN}"
+WEIGHTS = 135_000_000 * 4
+PATIENCE_S = 240
+
+
+def held(client: httpx.Client) -> dict[str, int]:
+    """Bytes of every model in memory."""
+    usage = client.get(f"{NATIVE}/models/loaded").json()["memory_usage"]
+    assert usage["unanswered"] == []
+    return {each["model"]: each["host_bytes"] for each in usage["replicas"]}
+
+
+def memory(replica: psutil.Process) -> int:
+    return sum(p.memory_info().rss for p in (replica, *replica.children(recursive=True)))
+
+
+def test_a_model_loads_by_order_is_used_and_gives_its_memory_back(
+    client: httpx.Client, graph: Graph
+) -> None:
+    if graph.launcher is None:
+        pytest.skip("memory is measured on processes that this session started")
+    replica = graph.replica("Generation")
+    assert client.delete(MODEL).status_code == 200
+    before = memory(replica)
+    with client.stream("POST", MODEL, headers={"accept": "text/event-stream"}) as response:
+        assert response.status_code == 200
+        told = list(events(response))
+    stages = [data["stage"] for name, data in told if name == "progress"]
+    assert stages[-1] == "warm"
+    assert told[-1][0] == "result"
+    assert 0.9 * WEIGHTS < held(client)[TWIN] < 1.5 * WEIGHTS
+    listed = client.get(f"{NATIVE}/models").json()["models"]
+    assert next(model for model in listed if model["name"] == TWIN)["loaded"]
+
+    asked = {"prompt": "Once upon a time", "max_new_tokens": 40, "seed": 1, "model_name": TWIN}
+    tokens: list[str] = []
+    gone: list[httpx.Response] = []
+    deleting = threading.Thread(target=lambda: gone.append(client.delete(MODEL)))
+    with client.stream("POST", f"{NATIVE}/generate/stream", json=asked) as response:
+        for name, _ in events(response):
+            tokens.append(name)
+            if len(tokens) == 3:
+                after = memory(replica)
+                deleting.start()
+    deleting.join()
+    assert tokens == ["token"] * 40 + ["result"]
+    assert gone[0].json()["message"] == f"Model {TWIN} unloaded successfully"
+    assert TWIN not in held(client)
+    assert memory(replica) - before < 0.1 * (after - before)
+
+
+def test_unloading_what_is_not_loaded_succeeds_and_unknown_names_do_not(
+    client: httpx.Client,
+) -> None:
+    assert client.delete(MODEL).status_code == 200
+    for answer in (client.post(f"{NATIVE}/models/no/such"), client.delete(f"{NATIVE}/models/no")):
+        assert answer.status_code == 404
+        assert TWIN in answer.json()["details"]["available"]
+
+
+def test_what_was_loaded_by_order_is_loaded_again_where_a_replica_died(
+    client: httpx.Client, graph: Graph
+) -> None:
+    if graph.launcher is None:
+        pytest.skip("a graph that this session did not start is not to be killed in part")
+    assert client.post(MODEL).status_code == 200
+    graph.replica("Generation").kill()
+    deadline = time.monotonic() + PATIENCE_S
+    while TWIN not in held(client):
+        assert time.monotonic() < deadline, "it was forgotten"
+        time.sleep(1)
+    assert client.delete(MODEL).status_code == 200
