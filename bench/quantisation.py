@@ -57,7 +57,8 @@ def _chat(config: FamilyConfig, spec: ModelSpec) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder, options = config.folder(spec), load_options(config, spec, "cpu")
-    model = AutoModelForCausalLM.from_pretrained(str(folder), **options).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **options)
+    model.eval()
     own_weights(model)
     return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
 
