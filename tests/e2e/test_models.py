@@ -20,9 +20,8 @@ PATIENCE_S = 240
 
 
 def held(client: httpx.Client) -> dict[str, int]:
-    """Bytes of every model in memory."""
+    """Bytes of every model in memory, on replicas that answer."""
     usage = client.get(f"{NATIVE}/models/loaded").json()["memory_usage"]
-    assert usage["unanswered"] == []
     return {each["model"]: each["host_bytes"] for each in usage["replicas"]}
 
 
