@@ -55,7 +55,8 @@ async def test_options_of_vectors_sit_at_the_root() -> None:
 
 
 async def test_a_text_that_has_no_vector_is_named_by_its_place() -> None:
-    response = await refused(Family(), "embed", {"inputs": ["a", " "]})
+    family = Family(embedded([1.0, 0.0]))
+    response = await refused(family, "embed", {"inputs": ["a", " "]})
     assert response.json()["details"]["field_errors"] == {"inputs.1": "the text is empty"}
 
 
