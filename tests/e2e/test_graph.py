@@ -104,7 +104,7 @@ def test_an_image_becomes_a_caption_and_the_caption_a_mood(client: httpx.Client)
     assert "red" in caption.split()
     assert outputs["mood"]["text"] == f"I love this picture of {caption}!"
     assert outputs["mood"]["sentiment"] == "POSITIVE"
-    assert "detections" in outputs["things"]
+    assert outputs["things"]["detections"]
 
 
 def test_vectors_of_one_step_are_the_other_steps_numbers(client: httpx.Client) -> None:
