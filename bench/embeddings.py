@@ -112,7 +112,7 @@ class Beside:
 
 def beside(service: Server, seed: int) -> Beside:
     """``QUERY`` and lists of 512, alone for a while each and then at the same time."""
-    bulk = replace(BULK, requests=3, seed=seed)
+    bulk = replace(BULK, requests=2, seed=seed)
     query = replace(QUERY, seed=seed)
     (query_alone,) = ask(service, query)
     (bulk_alone,) = ask(service, bulk)
