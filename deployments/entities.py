@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import HEADS, Encoder, EncoderFamily
+from deployments.encoders import HEADS, Encoder, EncoderFamily, in_parts
 from deployments.seam import Aggregation, Entity, EntityRequest, Problem, Recognised
 from deployments.spans import Chances, Window, entities, windows
 from deployments.texts import TokenizedText, pad, token_limit
@@ -41,10 +41,15 @@ class Entities(EncoderFamily[Tagged]):
             return error.problem
 
     async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> Recognised:
-        texts = request.texts
-        read = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
-        parts = [window.tokens for of_text in read for window in of_text]
-        answers = iter(await self._forwarded(encoder, parts))
+        read: list[list[Window]] = []
+
+        async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
+            for texts in in_parts(request.texts):
+                part = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
+                read.extend(part)
+                yield [window.tokens for of_text in part for window in of_text]
+
+        answers = iter(await self._through(encoder.lane, parts()))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
         items = tuple(await self._in_thread(_all_entities, request, read, tagged))
         return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))

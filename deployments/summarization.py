@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable
-from deployments.encoders import Encoder, EncoderFamily
+from deployments.encoders import Encoder, EncoderFamily, in_parts
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
 from deployments.texts import TokenizedText, pad, token_limit, tokenize
 
@@ -49,8 +49,12 @@ class Summarization(EncoderFamily[Summary]):
                 if most is not None and request.max_new_tokens > most:
                     message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
                     return Problem("validation", message, "max_new_tokens")
-                passages = await self._in_thread(self._passages, encoder, request)
-                return Summarised(tuple(await self._forwarded(encoder, passages)))
+                parts = [
+                    partial(self._passages, encoder, replace(request, texts=texts))
+                    for texts in in_parts(request.texts)
+                ]
+                answers, _ = await self._read_and_answered(encoder, parts)
+                return Summarised(tuple(answers))
         except ModelUnavailable as error:
             return error.problem
 
@@ -63,12 +67,15 @@ class Summarization(EncoderFamily[Summary]):
         self._facts[spec.name] = Facts(_prefix(model.config), positions)
 
         def run(batch: Sequence[Passage]) -> list[Summary | Problem]:
-            made: list[Summary | Problem] = []
-            for _, group in groupby(batch, key=lambda passage: (passage.most, passage.least)):
-                made += _summaries(model, tokenizer, list(group), device)
-            return made
+            return list(_summaries(model, tokenizer, batch, device))
 
         return tokenizer, token_limit(tokenizer, model), run
+
+    def _kind(self, text: TokenizedText) -> Hashable:
+        return (text.most, text.least) if isinstance(text, Passage) else None
+
+    def _first_batches(self, encoder: Encoder[Summary]) -> list[list[TokenizedText]]:
+        return []  # a forward here is a whole text, as long as the request says
 
     def _passages(
         self, encoder: Encoder[Summary], request: SummaryRequest

@@ -12,7 +12,7 @@ import pytest_asyncio
 from pydantic import ValidationError
 
 from configs.profile import ModelSpec
-from deployments.encoders import EncoderFamily
+from deployments.encoders import Encoder, EncoderFamily
 from deployments.seam import Problem
 from deployments.texts import TokenizedText
 from tests.deployments.conftest import Configured
@@ -46,6 +46,9 @@ class Doubled(EncoderFamily[int]):
             return self.forwards([len(text) for text in batch])
 
         return letters, 20, run
+
+    def _first_batches(self, encoder: Encoder[int]) -> list[list[TokenizedText]]:
+        return []
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,7 +92,7 @@ async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
 async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
     family.forwards.end(100)
     family.reconfigure({"max_batch_size": 9, "batch_wait_timeout_s": 0.0})
-    await family.ask(*("x" * length for length in range(12)))
+    await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
 
 
@@ -97,7 +100,7 @@ async def test_a_configuration_that_makes_no_sense_changes_nothing(family: Doubl
     family.forwards.end(100)
     with pytest.raises(ValidationError):
         family.reconfigure({"max_batch_size": 0})
-    await family.ask(*("x" * length for length in range(8)))
+    await family.ask(*["xxx"] * 8)
     assert [len(batch) for batch in family.forwards.batches] == [4, 4]
 
 
