@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -95,7 +96,7 @@ async def pattern(handle: Any) -> float:
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(rounds: int, file: Path | None) -> None:
     """Seconds for 64 requests, alternated with stock ``@serve.batch``."""
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     try:
         ours, stock = _deployed()
         tell("warming up")
@@ -109,7 +110,6 @@ def main(rounds: int, file: Path | None) -> None:
         )
     finally:
         serve.shutdown()
-        ray.shutdown()
     rows = [
         [side.name, f"{side.median:.2f}", f"{side.median / IDEAL_S:.2f}"]
         for side in (pair.ours, pair.theirs)
@@ -129,15 +129,11 @@ def _deployed() -> tuple[Any, Any]:
         Settings(batch_size=ITEMS),
     )
     options: dict[str, Any] = {"max_ongoing_requests": 256, "ray_actor_options": {"num_cpus": 0.1}}
-    bound = [
-        serve.deployment(Ours, **options).bind(config),
-        serve.deployment(Stock, **options).bind(),
-    ]
-    handles = [
-        serve.run(each, name=name, route_prefix=None)
-        for each, name in zip(bound, ("ours", "stock"), strict=True)
-    ]
-    return handles[0], handles[1]
+    deployed: Any = serve.deployment(**options)
+    return (
+        serve.run(deployed(Ours).bind(config), name="ours", route_prefix=None),
+        serve.run(deployed(Stock).bind(), name="stock", route_prefix=None),
+    )
 
 
 if __name__ == "__main__":
