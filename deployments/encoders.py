@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from configs.profile import ModelSpec
-from deployments.base import claim_device, load_options
+from configs.engines import Engine
 from deployments.lane import Lane
 from deployments.lane_family import UNANSWERED, LaneFamily
-from deployments.memory import own_weights
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
 
 R = TypeVar("R")
-
-HEADS = ("classifier", "score", "classification_head")
-"""What transformers calls the layers above the encoder. It would quantise them, although they are
-small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
 
 
 @dataclass(slots=True)
@@ -30,17 +23,14 @@ class Encoder(Generic[R]):
     tokenizer: Any
     max_tokens: int
     lane: Lane[TokenizedText, R]
+    engine: Engine = "torch"
 
     def close(self) -> None:
         self.lane.close()
 
 
-class EncoderFamily(LaneFamily[Encoder[R]], Generic[R]):
-    """A deployment of encoders. A family says how a model is loaded and what an answer is."""
-
-    @abstractmethod
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        """The tokenizer, the limit in tokens a text, and the function that answers a batch."""
+class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
+    """A deployment of models that read texts. A family says how one is loaded."""
 
     async def _answers(
         self,
@@ -86,27 +76,6 @@ class EncoderFamily(LaneFamily[Encoder[R]], Generic[R]):
             for i, answer in zip(chosen, through, strict=True):
                 answers[i] = answer
         return answers
-
-    def _opened(
-        self, auto_class: str, folder: Path, spec: ModelSpec, unquantised: Sequence[str] = ()
-    ) -> tuple[Any, Any, str]:
-        """Tokenizer, model ready to answer, and its device, by a class of transformers."""
-        import transformers
-
-        device = claim_device(self._config)
-        options = load_options(self._config, spec, device, unquantised)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
-        )
-        model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-        model = model.to(device).eval()
-        own_weights(model)
-        return tokenizer, model, device
-
-    def _load(self, spec: ModelSpec) -> Encoder[R]:
-        tokenizer, max_tokens, run = self.load(self._config.folder(spec), spec)
-        lane: Lane[TokenizedText, R] = self._lane(spec.name, run, len)
-        return Encoder(tokenizer, spec.max_tokens or max_tokens, lane)
 
 
 def _counts(tokenized: Sequence[TokenizedText | Problem]) -> tuple[int, ...]:

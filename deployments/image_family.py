@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from configs.engines import Engine
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable, claim_device, load_options
 from deployments.images import Picture, picture
@@ -74,6 +75,7 @@ class ImageModel(Generic[R]):
 
     reader: Reader[R]
     lane: Lane[Seen, R]
+    engine: Engine = "torch"
 
     def close(self) -> None:
         self.lane.close()
