@@ -20,6 +20,7 @@ import ray
 from ray import serve
 
 from bench.pairs import Side, alternated, machine, table, tell
+from configs.engines import Engine
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import PackageSource
@@ -44,6 +45,7 @@ class Sleeper:
 
     def __init__(self, lane: Lane[int, int]) -> None:
         self.lane = lane
+        self.engine: Engine = "torch"
 
     def close(self) -> None:
         self.lane.close()
@@ -96,7 +98,12 @@ async def pattern(handle: Any) -> float:
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(rounds: int, file: Path | None) -> None:
     """Seconds for 64 requests, alternated with stock ``@serve.batch``."""
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    quiet: dict[str, Any] = {
+        "include_dashboard": False,
+        "logging_level": logging.WARNING,
+        "log_to_driver": False,
+    }
+    ray.init(num_cpus=2, **quiet)
     try:
         ours, stock = _deployed()
         tell("warming up")
@@ -109,7 +116,7 @@ def main(rounds: int, file: Path | None) -> None:
             said=tell,
         )
     finally:
-        serve.shutdown()
+        ray.shutdown()
     rows = [
         [side.name, f"{side.median:.2f}", f"{side.median / IDEAL_S:.2f}"]
         for side in (pair.ours, pair.theirs)

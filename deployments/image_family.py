@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from configs.engines import Engine
 from configs.profile import Live, ModelSpec
 from deployments.base import ModelUnavailable, claim_device, load_options
 from deployments.images import Picture, picture
@@ -72,6 +73,7 @@ class ImageModel(Generic[R]):
 
     reader: Reader[R]
     lane: Lane[Seen, R]
+    engine: Engine = "torch"
 
     def close(self) -> None:
         self.lane.close()

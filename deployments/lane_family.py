@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ray import serve
 
+from configs.engines import Engine
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
@@ -36,6 +38,7 @@ class Laned(Protocol):
     """A loaded model and the lane that leads to it."""
 
     lane: Lane[Any, Any]
+    engine: Engine
 
     def close(self) -> None: ...
 
@@ -53,7 +56,7 @@ class Job:
 class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     """A deployment whose models answer in batches. A family says how a model is loaded.
 
-    ``libraries`` are imported before any model is: their memory is not the first model's.
+    ``libraries`` are imported before a model is loaded: their memory is not the first model's.
     """
 
     libraries: tuple[str, ...] = ("transformers.modeling_utils",)
@@ -63,7 +66,6 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         self._limits = self._limits_of(Live(max_batch_size=config.settings.batch_size))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
-        import_libraries(*self.libraries)
         self._begin(
             Residency(
                 config.models,
@@ -71,9 +73,15 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
                 _close,
                 config.settings.max_memory_gb,
                 self._meter.model,
-                fetch=config.folder,
+                fetch=self._fetch,
+                engine=lambda model: model.engine,
             )
         )
+
+    def _fetch(self, spec: ModelSpec) -> Path:
+        """The model's files, at hand, and imported what opens them: that is not the model's."""
+        import_libraries(*self.libraries)
+        return self._config.folder(spec)
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable
+from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.encoders import Encoder, EncoderFamily, in_parts
+from deployments.lane import Lane
+from deployments.memory import own_weights
+from deployments.network.padding import Padding
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
-from deployments.texts import TokenizedText, pad, token_limit, tokenize
-
-AUTO_CLASS = "AutoModelForSeq2SeqLM"
+from deployments.texts import TokenizedText, token_limit, tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Summarization(EncoderFamily[Summary]):
         except ModelUnavailable as error:
             return error.problem
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec)
+    def _load(self, spec: ModelSpec) -> Encoder[Summary]:
+        tokenizer, model, device = self._opened(spec)
         # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
         for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
             setattr(model.generation_config, name, None)
@@ -69,13 +69,22 @@ class Summarization(EncoderFamily[Summary]):
         def run(batch: Sequence[Passage]) -> list[Summary | Problem]:
             return list(_summaries(model, tokenizer, batch, device))
 
-        return tokenizer, token_limit(tokenizer, model), run
+        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds)
+        return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
 
-    def _kind(self, text: TokenizedText) -> Hashable:
-        return (text.most, text.least) if isinstance(text, Passage) else None
+    def _opened(self, spec: ModelSpec) -> tuple[Any, Any, str]:
+        """Tokenizer, model ready to write, and its device."""
+        import transformers
 
-    def _first_batches(self, encoder: Encoder[Summary]) -> list[list[TokenizedText]]:
-        return []  # a forward here is a whole text, as long as the request says
+        folder, device = self._config.folder(spec), claim_device(self._config)
+        options = load_options(self._config, spec, device)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
+        )
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
+        model = model.to(device).eval()
+        own_weights(model)
+        return tokenizer, model, device
 
     def _passages(
         self, encoder: Encoder[Summary], request: SummaryRequest
@@ -92,12 +101,20 @@ class Summarization(EncoderFamily[Summary]):
         ]
 
 
+def _bounds(passage: Passage) -> tuple[int, int]:
+    """What passages must have in common to share a forward."""
+    return passage.most, passage.least
+
+
 def _summaries(model: Any, tokenizer: Any, batch: Sequence[Passage], device: str) -> list[Summary]:
     """Summaries of passages that have the same bounds."""
     import torch
 
-    features = pad(tokenizer, batch, device)
-    inputs = {name: features[name] for name in ("input_ids", "attention_mask")}
+    features = Padding.of(tokenizer)(batch)
+    inputs = {
+        name: torch.from_numpy(features[name]).to(device)
+        for name in ("input_ids", "attention_mask")
+    }
     with torch.inference_mode():
         written = model.generate(**inputs, generation_config=_greedy(model, batch[0]))
     made = []

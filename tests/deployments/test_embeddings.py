@@ -11,6 +11,7 @@ import pytest
 
 from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings
+from deployments.network.interface import Network
 from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest, Problem
 from deployments.texts import TokenizedText
 from tests.deployments import tiny
@@ -27,15 +28,15 @@ class Counting(Embeddings):
 
     forwards: list[int]
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, limit, run = super().load(folder, spec)
+    def answering(self, network: Network, spec: ModelSpec) -> Any:
+        run = super().answering(network, spec)
         self.forwards = []
 
         def counted(batch: Sequence[TokenizedText]) -> Any:
             self.forwards.append(len(batch))
             return run(batch)
 
-        return tokenizer, limit, counted
+        return counted
 
 
 @pytest.fixture
