@@ -1,10 +1,29 @@
-"""What each way to decode can and cannot do, known without loading it."""
+"""What each way to run a model can and cannot do, known without loading it."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
 Engine: TypeAlias = Literal["torch", "openvino"]
+EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
+"""``auto`` is the faster of those that can run the model, measured once on each processor."""
+
+Head: TypeAlias = Literal["embedding", "sequence", "token"]
+"""What an encoder gives: a vector a text, labels a text, or labels a token."""
+
+HEADS: dict[str, Head] = {
+    "embed": "embedding",
+    "sentiment": "sequence",
+    "topic": "sequence",
+    "zero_shot": "sequence",
+    "rerank": "sequence",
+    "entities": "token",
+}
+"""The tasks of encoders, and the heads that do them: these models OpenVINO can run as well."""
+
+WRITING = frozenset({"generate", "chat"})
+"""The tasks whose requests may ask for what not every engine can do."""
+
 ToolCalls: TypeAlias = Literal["hermes"]
 """How a model writes calls of tools: which parser reads them."""
 

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic import StringConstraints as Text
 
-from configs.engines import UNSUPPORTED, Engine, ToolCalls
+from configs.engines import HEADS, UNSUPPORTED, WRITING, Engine, EngineChoice, Head, ToolCalls
 from configs.errors import ConfigError, explain
 from configs.settings import Settings, resolve
 from configs.weights import Source
@@ -45,9 +45,20 @@ class Autoscaling(Section):
 
 
 class Live(Section):
-    """``user_config``: what changes on running replicas without a restart."""
+    """``user_config``: what changes on running replicas without a restart.
+
+    A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
+    ``max_batch_pixels`` pixels behind preprocessing, padding included. It is expected to take at
+    most ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most
+    twice as long as that. At most ``max_batches_waited`` batches begin without an item of a request
+    that waits, as far as there is room for all that have waited so long.
+    """
 
     max_batch_size: PositiveInt = 8
+    max_batch_tokens: PositiveInt = 16_384
+    max_batch_pixels: PositiveInt = 4_000_000
+    max_forward_ms: PositiveFloat = 100.0
+    max_batches_waited: PositiveInt = 8
     batch_wait_timeout_s: float = Field(default=0.005, ge=0, le=10)
 
 
@@ -81,16 +92,17 @@ class ModelSpec(Section):
     have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
     ``prefill_tokens`` bounds how much of a prompt one decode step reads, and so how long it holds
     up the texts beside it. ``pinned`` models are loaded at start and stay; the others load at
-    their first request. ``chat_template`` takes the place of the model's own: Jinja text, or the
-    path of a ``.jinja`` file on every node. ``tool_calls`` says in which form the model writes
-    calls of tools, which its template has to show it.
+    their first request. ``engine`` is what runs the model: ``auto`` is the faster one for encoders
+    on CPUs, and torch for everything else. ``chat_template`` takes the place of the model's own:
+    Jinja text, or the path of a ``.jinja`` file on every node. ``tool_calls`` says in which form
+    the model writes calls of tools, which its template has to show it.
     """
 
     name: ModelName
     aliases: tuple[ModelName, ...] = ()
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     source: Source
-    engine: Engine = "torch"
+    engine: EngineChoice = "auto"
     pinned: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
@@ -105,9 +117,28 @@ class ModelSpec(Section):
     tool_calls: ToolCalls | None = None
 
     @property
+    def head(self) -> Head | None:
+        """The one that all of the tasks need; ``None`` when the model is no encoder."""
+        heads = {HEADS.get(task) for task in self.tasks}
+        return heads.pop() if len(heads) == 1 else None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """What may run this model. Of several, the faster one does, which only its node knows."""
+        if self.engine != "auto":
+            return (self.engine,)
+        plain = self.quantization == "none" and self.dtype in ("auto", "float32")
+        if self.head is None or self.trust_remote_code or not plain:
+            return ("torch",)
+        return ("openvino", "torch")
+
+    @property
     def unsupported(self) -> frozenset[str]:
         """What a request may ask for that this model cannot do, by the names of the engines."""
-        return UNSUPPORTED[self.engine] | (frozenset() if self.tool_calls else {"tools"})
+        if WRITING.isdisjoint(self.tasks):
+            return frozenset()
+        lacks = frozenset[str]().union(*(UNSUPPORTED[engine] for engine in self.engines))
+        return lacks | (frozenset() if self.tool_calls else {"tools"})
 
     @property
     def template_file(self) -> Path | None:
@@ -151,6 +182,13 @@ class Profile(Section):
     @property
     def models(self) -> list[ModelSpec]:
         return [model for family in self.families for model in family.models]
+
+    def export_of(self, model: ModelSpec) -> Head | None:
+        """The head to convert for OpenVINO ahead; ``None`` where replicas will not ask for it."""
+        on_gpus = self.family_of(model).options.ray_actor_options.num_gpus > 0
+        if "openvino" not in model.engines or (model.engine == "auto" and on_gpus):
+            return None
+        return model.head
 
     def family_of(self, model: ModelSpec) -> Family:
         return next(family for family in self.families if model in family.models)

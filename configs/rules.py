@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from configs.databases import is_sqlite
+from configs.engines import WRITING
 from configs.profile import Family, ModelSpec, Options, Profile
 from configs.settings import Settings
 
@@ -117,12 +118,25 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
             yield f"{where}.trust_remote_code: expected the name in trusted_models as well"
         if model.engine == "openvino" and model.quantization != "none":
             yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
+        yield from (f"{where}.{problem}" for problem in _exported(model))
         if model.template_file is not None and not model.template_file.is_file():
             yield f"{where}.chat_template: expected a file that is there"
         if model.tool_calls and "chat" not in model.tasks:
             yield f"{where}.tool_calls: expected the task chat as well"
     if not any(model.pinned for model in family.models):
         yield f"{key}.models: expected at least one pinned model"
+
+
+def _exported(model: ModelSpec) -> Iterator[str]:
+    """What does not go with a profile that insists on OpenVINO."""
+    if model.engine != "openvino" or not WRITING.isdisjoint(model.tasks):
+        return
+    if model.head is None:
+        yield f"engine: expected auto or torch (no openvino engine does {', '.join(model.tasks)})"
+    if model.trust_remote_code:
+        yield "engine: expected auto or torch (openvino converts no model with code of its own)"
+    if model.dtype not in ("auto", "float32"):
+        yield "dtype: expected auto or float32 (the openvino engine takes what the processor has)"
 
 
 def _fits(key: str, family: Family, profile: Profile) -> Iterator[str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.engines import Head
+from configs.processor import native_bfloat16
 from configs.profile import ModelSpec
 from configs.settings import Settings
-from configs.weights import materialise
+from configs.weights import Export, exported, materialise
 from deployments.seam import Problem
 
 if TYPE_CHECKING:
@@ -43,6 +46,11 @@ class FamilyConfig:
         """The model's weights on this node; fetched and converted here if they are not yet."""
         return materialise(model.source, self.settings.hf_cache_dir, token=self.settings.token)
 
+    def export(self, model: ModelSpec, head: Head) -> Export:
+        """The same weights as OpenVINO takes them, and how fast it is with them on this node."""
+        settings = self.settings
+        return exported(model.source, head, settings.hf_cache_dir, token=settings.token)
+
     @property
     def threads(self) -> int:
         """Threads for arithmetic. Ray's ``num_cpus`` is for scheduling and would give one."""
@@ -56,9 +64,12 @@ def pick_device(config: FamilyConfig) -> str:
     as free, but by default it does not hide it (``RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO``). Raises
     ``RuntimeError`` when a device that was asked for by name is not there.
     """
+    wanted = config.settings.device if config.settings.use_gpu else "cpu"
+    nothing_else = config.gpu_fraction == 0 and sys.platform != "darwin"
+    if wanted == "cpu" or (wanted == "auto" and nothing_else):
+        return "cpu"  # without torch, whose import takes seconds
     import torch
 
-    wanted = config.settings.device if config.settings.use_gpu else "cpu"
     there = {
         "cuda": config.gpu_fraction > 0 and torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -90,7 +101,7 @@ def claim_device(config: FamilyConfig) -> str:
 def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
     """The dtype to compute in: what the profile says, else what the processor is fast at.
 
-    On CPUs float32: without native bfloat16 arithmetic the narrower types are slower there.
+    On CPUs without bfloat16 arithmetic of their own the narrower types are slower than float32.
     """
     import torch
 
@@ -100,7 +111,9 @@ def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
-    return torch.float16 if device == "mps" else torch.float32
+    if device == "mps":
+        return torch.float16
+    return torch.bfloat16 if native_bfloat16() else torch.float32
 
 
 def load_options(
@@ -116,7 +129,7 @@ def load_options(
         "use_safetensors": True,
         "local_files_only": True,
     }
-    quantization = _quantization(config, model, device)
+    quantization = wanted_quantization(config, model, device)
     if quantization != "none":
         options["quantization_config"] = _bitsandbytes(
             quantization, options["dtype"], list(unquantised) or None
@@ -126,7 +139,8 @@ def load_options(
     return options
 
 
-def _quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
+def wanted_quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
+    """What the profile says, else what the settings want on ``device``."""
     if model.quantization != "none":
         return model.quantization
     if not config.settings.use_quantization:

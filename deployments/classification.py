@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from configs import engines
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import HEADS, EncoderFamily
+from deployments.network.interface import Network, Traits
+from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import (
     ClassificationRequest,
     Classified,
@@ -21,7 +22,7 @@ from deployments.seam import (
     ScoreFunction,
     ZeroShotRequest,
 )
-from deployments.texts import TokenizedText, pad, token_limit
+from deployments.texts import TokenizedText
 from deployments.zero_shot import (
     SCORE_FUNCTIONS,
     chances_of_nli,
@@ -31,7 +32,6 @@ from deployments.zero_shot import (
     ranked,
 )
 
-AUTO_CLASS = "AutoModelForSequenceClassification"
 ZERO_SHOT = "zero_shot"
 
 
@@ -60,8 +60,10 @@ class Logits:
         return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
 
 
-class Classification(EncoderFamily[Logits]):
+class Classification(NetworkFamily[Logits]):
     """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
+
+    head: ClassVar[engines.Head] = "sequence"
 
     async def classify(self, request: ClassificationRequest) -> Classified | Problem:
         """Every label of every text, best first."""
@@ -91,30 +93,19 @@ class Classification(EncoderFamily[Logits]):
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
         return Classified(tuple(_entailed(row, request) for row in rows), tokens)
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)
-        head = _head(model.config)
+    def answering(self, network: Network, spec: ModelSpec) -> Answering[Logits]:
+        head = _head(network.traits)
         if ZERO_SHOT in spec.tasks and head.entailment is None:
             raise ValueError(f"{spec.name} has no label for entailment: {list(head.names)}")
 
         def run(batch: Sequence[TokenizedText]) -> list[Logits | Problem]:
-            return _forward(model, head, pad(tokenizer, batch, device))
+            return [Logits(head, row) for row in network(batch).astype(np.float64)]
 
-        return tokenizer, token_limit(tokenizer, model), run
-
-
-def _head(config: Any) -> Head:
-    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
-    several = config.problem_type == "multi_label_classification"
-    return Head(names, several, entailment_columns(names))
+        return run
 
 
-def _forward(model: Any, head: Head, features: dict[str, Any]) -> list[Logits | Problem]:
-    import torch
-
-    with torch.inference_mode():
-        logits = model(**features).logits.double().cpu().numpy()
-    return [Logits(head, row) for row in logits]
+def _head(traits: Traits) -> Head:
+    return Head(traits.labels, traits.several, entailment_columns(traits.labels))
 
 
 def _entailed(

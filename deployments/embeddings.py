@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from configs.engines import Head
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.encoders import EncoderFamily
-from deployments.memory import own_weights
+from deployments.base import FamilyConfig, ModelUnavailable
+from deployments.network.interface import Network
+from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import (
     Clustered,
     ClusterRequest,
@@ -22,17 +22,18 @@ from deployments.seam import (
     Problem,
     Vectors,
 )
-from deployments.texts import TokenizedText, pad
 
 
-class Embeddings(EncoderFamily[Vectors]):
+class Embeddings(NetworkFamily[Vectors]):
     """The deployment of the embeddings family."""
 
-    libraries = ("sentence_transformers",)
+    head: ClassVar[Head] = "embedding"
 
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
-        self._prompts: dict[str, dict[str, str]] = {}  # filled while the base loads what is pinned
+        self._prompts: dict[
+            str, Mapping[str, str]
+        ] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
@@ -64,28 +65,9 @@ class Embeddings(EncoderFamily[Vectors]):
             clustered = await asyncio.to_thread(_k_means, embedded.vectors, request.n_clusters)
         return replace(clustered, tokens=embedded.tokens)
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.base.modules.normalize import Normalize
-
-        device = claim_device(self._config)
-        options = load_options(self._config, spec, device)
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=options.pop("trust_remote_code"),
-            model_kwargs=options,
-        ).eval()
-        own_weights(model)
-        self._prompts[spec.name] = {name: text or "" for name, text in model.prompts.items()}
-        # Whether vectors are normalised is for the request to say, not for the checkpoint.
-        modules = [module for module in model if not isinstance(module, Normalize)]
-
-        def run(batch: Sequence[TokenizedText]) -> list[Vectors | Problem]:
-            return _forward(modules, pad(model.tokenizer, batch, device))
-
-        return model.tokenizer, int(model.get_max_seq_length() or 512), run
+    def answering(self, network: Network, spec: ModelSpec) -> Answering[Vectors]:
+        self._prompts[spec.name] = network.traits.prompts
+        return lambda batch: list(network(batch))
 
     def _prompt(self, request: EmbeddingRequest) -> str | Problem:
         """What the request wants before each of its texts."""
@@ -97,16 +79,6 @@ class Embeddings(EncoderFamily[Vectors]):
             message = f"the model has no prompt {request.prompt_name[:100]!r}; it has: {known}"
             return Problem("validation", message, "prompt_name")
         return prompts[request.prompt_name]
-
-
-def _forward(modules: Sequence[Any], features: Any) -> list[Vectors | Problem]:
-    """One float32 vector of shape (dimensions,) a text."""
-    import torch
-
-    with torch.inference_mode():
-        for module in modules:
-            features = module(features)
-        return list(features["sentence_embedding"].float().cpu().numpy())
 
 
 def _embedded(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+import numpy as np
+
+from configs.engines import Head
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import HEADS, Encoder, EncoderFamily
+from deployments.encoders import Encoder, in_parts
+from deployments.network.interface import Network, Outputs
+from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import Aggregation, Entity, EntityRequest, Problem, Recognised
 from deployments.spans import Chances, Window, entities, windows
-from deployments.texts import TokenizedText, pad, token_limit
-
-AUTO_CLASS = "AutoModelForTokenClassification"
+from deployments.texts import TokenizedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,13 @@ class Tagged:
     chances: Chances
 
 
-class Entities(EncoderFamily[Tagged]):
+class Entities(NetworkFamily[Tagged]):
     """The deployment of the entities family. No text is too long: it is read in windows.
 
     ``max_tokens`` of a model is the length of one window.
     """
+
+    head: ClassVar[Head] = "token"
 
     async def recognise(self, request: EntityRequest) -> Recognised | Problem:
         """The entities of every text, in order of appearance."""
@@ -41,35 +45,35 @@ class Entities(EncoderFamily[Tagged]):
             return error.problem
 
     async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> Recognised:
-        texts = request.texts
-        read = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
-        parts = [window.tokens for of_text in read for window in of_text]
-        answers = iter(await self._forwarded(encoder, parts))
+        read: list[list[Window]] = []
+
+        async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
+            for texts in in_parts(request.texts):
+                part = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
+                read.extend(part)
+                yield [window.tokens for of_text in part for window in of_text]
+
+        answers = iter(await self._through(encoder.lane, parts()))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
         items = tuple(await self._in_thread(_all_entities, request, read, tagged))
         return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)
-        if not tokenizer.is_fast:
+    def answering(self, network: Network, spec: ModelSpec) -> Answering[Tagged]:
+        if not network.tokenizer.is_fast:
             raise ValueError(f"{spec.name} has no fast tokenizer, which tells where words are")
-        labels = model.config.id2label
-        names = tuple(str(labels[i]) for i in range(len(labels)))
+        names = network.traits.labels
 
         def run(batch: Sequence[TokenizedText]) -> list[Tagged | Problem]:
-            chances = _forward(model, pad(tokenizer, batch, device))
-            return [Tagged(names, row[: len(t)]) for row, t in zip(chances, batch, strict=True)]
+            rows = zip(_chances(network(batch)), batch, strict=True)
+            return [Tagged(names, row[: len(text)]) for row, text in rows]
 
-        return tokenizer, token_limit(tokenizer, model), run
+        return run
 
 
-def _forward(model: Any, features: dict[str, Any]) -> Sequence[Chances]:
+def _chances(logits: Outputs) -> Chances:
     """Softmax over labels, of shape (windows, longest, labels); padding is at the end."""
-    import torch
-
-    with torch.inference_mode():
-        logits = model(**features).logits.float()
-    chances: Sequence[Chances] = logits.softmax(-1).cpu().numpy()
+    exponents = np.exp(logits - logits.max(-1, keepdims=True))
+    chances: Chances = exponents / exponents.sum(-1, keepdims=True)
     return chances
 
 

@@ -44,7 +44,7 @@ class Generation(Lifecycle[Engine]):
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
-        if any(model.engine == "torch" for model in config.models):
+        if any("torch" in model.engines for model in config.models):
             import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
         self._begin(
             Residency(
@@ -137,11 +137,12 @@ class Generation(Lifecycle[Engine]):
             hang_after_s=self._config.settings.stall_timeout_s,
             chat_template=spec.template(),
         )
-        if spec.engine == "torch":
+        (kind,) = spec.engines
+        if kind == "torch":
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
-        engine = open_engine(spec.engine, self._config.folder(spec), settings)
+        engine = open_engine(kind, self._config.folder(spec), settings)
         if spec.tool_calls and not engine.codec.shows_tools:
             engine.close()
             raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from configs.engines import Head
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import HEADS, Encoder, EncoderFamily
+from deployments.encoders import Encoder
+from deployments.network.interface import Network
+from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import (
     Classified,
     LabelScore,
@@ -20,14 +22,14 @@ from deployments.seam import (
     RerankRequest,
     ZeroShotRequest,
 )
-from deployments.texts import Pairs, TokenizedText, crowding, pad, token_limit
+from deployments.texts import Pairs, TokenizedText, crowding
 from deployments.zero_shot import chances_of_relevance, problem_of, query_pairs, ranked
 
-AUTO_CLASS = "AutoModelForSequenceClassification"
 
-
-class Reranking(EncoderFamily[float]):
+class Reranking(NetworkFamily[float]):
     """The deployment of the reranking family; it can also stand in for an NLI model."""
+
+    head: ClassVar[Head] = "sequence"
 
     async def rerank(self, request: RerankRequest) -> Reranked | Problem:
         """The raw score of every document with the query, in order."""
@@ -59,23 +61,15 @@ class Reranking(EncoderFamily[float]):
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
         return Classified(tuple(_relevant(row, request) for row in rows), tokens)
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec, unquantised=HEADS)
-        if model.config.num_labels != 1:
-            raise ValueError(f"{spec.name} has {model.config.num_labels} outputs; a reranker has 1")
+    def answering(self, network: Network, spec: ModelSpec) -> Answering[float]:
+        if (outputs := len(network.traits.labels)) != 1:
+            raise ValueError(f"{spec.name} has {outputs} outputs; a reranker has 1")
 
         def run(batch: Sequence[TokenizedText]) -> list[float | Problem]:
-            return _forward(model, pad(tokenizer, batch, device))
+            scores: list[float | Problem] = network(batch)[:, 0].tolist()
+            return scores
 
-        return tokenizer, token_limit(tokenizer, model), run
-
-
-def _forward(model: Any, features: dict[str, Any]) -> list[float | Problem]:
-    import torch
-
-    with torch.inference_mode():
-        scores: list[float | Problem] = model(**features).logits[:, 0].float().cpu().tolist()
-    return scores
+        return run
 
 
 def _query_problem(encoder: Encoder[float], query: str) -> Problem | None:

@@ -41,7 +41,7 @@ class StillInUseError(Exception):
 class Resident(Generic[M]):
     """One loaded model, what loading it took of this process, and how many requests are on it.
 
-    ``process`` is the id of a process that the model has for itself.
+    ``process`` is the id of a process that the model has for itself, ``engine`` what runs it.
     """
 
     spec: ModelSpec
@@ -49,6 +49,7 @@ class Resident(Generic[M]):
     taken: Footprint
     seconds: float = 0.0
     process: int | None = None
+    engine: str = ""
     users: int = 0
     last_used: float = 0.0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,8 +76,8 @@ class Residency(Generic[M]):
 
     ``load`` makes a model and ``unload`` ends it. ``fetch`` has its files at hand, for it is told
     apart from loading and their size is known before; ``process`` tells which process a model has
-    of its own, if any. ``notice`` is told of each request that finds or misses its model, and of
-    each load and unload.
+    of its own, if any, and ``engine`` what runs it where the profile leaves that open. ``notice``
+    is told of each request that finds or misses its model, and of each load and unload.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Residency(Generic[M]):
         *,
         fetch: Callable[[ModelSpec], Path] | None = None,
         process: Callable[[M], int | None] = lambda _: None,
+        engine: Callable[[M], str] = lambda _: "",
         backoff: Backoff | None = None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
@@ -98,6 +100,7 @@ class Residency(Generic[M]):
         self._budget = None if budget_gb is None else int(budget_gb * GIB)
         self._fetch = fetch
         self._process = process
+        self._engine = engine
         self._backoff = backoff or Backoff()
         self._residents: dict[str, Resident[M]] = {}
         self._kept = {spec.name for spec in specs if spec.pinned}
@@ -128,7 +131,7 @@ class Residency(Generic[M]):
         """
         residents, stages = self._residents.copy(), self._stages.copy()
         warm = (
-            Holding(name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds)
+            Holding(name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds, r.engine)
             for name, r in residents.items()
         )
         coming = (Holding(n, stage) for n, stage in stages.items() if n not in residents)
@@ -142,6 +145,8 @@ class Residency(Generic[M]):
         self._kept -= set(leave)
         for name, spec in self._specs.items():
             if name in self._kept:
+                if self._fetch is not None:
+                    self._fetch(spec)
                 self._residents[name] = self._measured(spec)
 
     @asynccontextmanager
@@ -340,7 +345,7 @@ class Residency(Generic[M]):
         if self._fetch is None:
             return 0
         files = [file for file in self._fetch(spec).rglob("*") if file.suffix in WEIGHT_FILES]
-        narrow = 1.0 if spec.engine == "openvino" or spec.dtype in ("auto", "float32") else 0.5
+        narrow = 1.0 if "openvino" in spec.engines or spec.dtype in ("auto", "float32") else 0.5
         shrink = min(narrow, SHRINKS[spec.quantization])
         return int(sum(file.stat().st_size for file in files) * shrink)
 
@@ -350,7 +355,8 @@ class Residency(Generic[M]):
         model = self._load(spec)
         give_back()
         taken, seconds = footprint() - before, time.monotonic() - started
-        resident = Resident(spec, model, taken, seconds, self._process(model))
+        process, engine = self._process(model), self._engine(model) or spec.engines[0]
+        resident = Resident(spec, model, taken, seconds, process, engine)
         self._notice("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, resident.host_bytes / GIB)
         return resident

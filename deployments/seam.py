@@ -482,7 +482,7 @@ class Holding:
     """One model of a replica, in memory (``warm``) or on its way there.
 
     Bytes are measured: what loading it added to the replica's process, and what a process of the
-    model's own takes now. ``seconds`` is how long loading took.
+    model's own takes now. ``seconds`` is how long loading took, ``engine`` what runs the model.
     """
 
     model: str
@@ -490,6 +490,7 @@ class Holding:
     host_bytes: int = 0
     gpu_bytes: int = 0
     seconds: float = 0.0
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

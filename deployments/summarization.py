@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable
-from deployments.encoders import Encoder, EncoderFamily
+from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.encoders import Encoder, EncoderFamily, in_parts
+from deployments.lane import Lane
+from deployments.memory import own_weights
+from deployments.network.padding import Padding
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
-from deployments.texts import TokenizedText, pad, token_limit, tokenize
-
-AUTO_CLASS = "AutoModelForSeq2SeqLM"
+from deployments.texts import TokenizedText, token_limit, tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,17 @@ class Summarization(EncoderFamily[Summary]):
                 if most is not None and request.max_new_tokens > most:
                     message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
                     return Problem("validation", message, "max_new_tokens")
-                passages = await self._in_thread(self._passages, encoder, request)
-                return Summarised(tuple(await self._forwarded(encoder, passages)))
+                parts = [
+                    partial(self._passages, encoder, replace(request, texts=texts))
+                    for texts in in_parts(request.texts)
+                ]
+                answers, _ = await self._read_and_answered(encoder, parts)
+                return Summarised(tuple(answers))
         except ModelUnavailable as error:
             return error.problem
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, model, device = self._opened(AUTO_CLASS, folder, spec)
+    def _load(self, spec: ModelSpec) -> Encoder[Summary]:
+        tokenizer, model, device = self._opened(spec)
         # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
         for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
             setattr(model.generation_config, name, None)
@@ -63,12 +67,24 @@ class Summarization(EncoderFamily[Summary]):
         self._facts[spec.name] = Facts(_prefix(model.config), positions)
 
         def run(batch: Sequence[Passage]) -> list[Summary | Problem]:
-            made: list[Summary | Problem] = []
-            for _, group in groupby(batch, key=lambda passage: (passage.most, passage.least)):
-                made += _summaries(model, tokenizer, list(group), device)
-            return made
+            return list(_summaries(model, tokenizer, batch, device))
 
-        return tokenizer, token_limit(tokenizer, model), run
+        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds)
+        return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
+
+    def _opened(self, spec: ModelSpec) -> tuple[Any, Any, str]:
+        """Tokenizer, model ready to write, and its device."""
+        import transformers
+
+        folder, device = self._config.folder(spec), claim_device(self._config)
+        options = load_options(self._config, spec, device)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
+        )
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
+        model = model.to(device).eval()
+        own_weights(model)
+        return tokenizer, model, device
 
     def _passages(
         self, encoder: Encoder[Summary], request: SummaryRequest
@@ -85,12 +101,20 @@ class Summarization(EncoderFamily[Summary]):
         ]
 
 
+def _bounds(passage: Passage) -> tuple[int, int]:
+    """What passages must have in common to share a forward."""
+    return passage.most, passage.least
+
+
 def _summaries(model: Any, tokenizer: Any, batch: Sequence[Passage], device: str) -> list[Summary]:
     """Summaries of passages that have the same bounds."""
     import torch
 
-    features = pad(tokenizer, batch, device)
-    inputs = {name: features[name] for name in ("input_ids", "attention_mask")}
+    features = Padding.of(tokenizer)(batch)
+    inputs = {
+        name: torch.from_numpy(features[name]).to(device)
+        for name in ("input_ids", "attention_mask")
+    }
     with torch.inference_mode():
         written = model.generate(**inputs, generation_config=_greedy(model, batch[0]))
     made = []

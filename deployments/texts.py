@@ -90,13 +90,6 @@ def crowding(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, 
     }
 
 
-def pad(tokenizer: Any, batch: Sequence[TokenizedText], device: str) -> dict[str, Any]:
-    """A batch as tensors of shape (texts, longest), int64."""
-    names = batch[0].features
-    columns = {name: [text.features[name] for text in batch] for name in names}
-    return dict(tokenizer.pad(columns, padding=True, return_tensors="pt").to(device))
-
-
 def token_limit(tokenizer: Any, model: Any) -> int:
     """Tokens a text: the smaller of what tokenizer and position embeddings take.
 

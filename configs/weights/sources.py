@@ -22,6 +22,9 @@ from pydantic import (
 
 from configs.weights.errors import FolderNotFoundError
 
+EXPORT = "openvino"
+"""The recipe that makes an encoder one for OpenVINO: no profile asks for it, its replica does."""
+
 RECIPE_VERSIONS = {
     "gguf-tokenizer": 1,
     "gguf-safetensors": 1,
@@ -29,6 +32,7 @@ RECIPE_VERSIONS = {
     "sentiment-head": 1,
     "efficientnet-lite": 1,
     "pickle-safetensors": 1,
+    EXPORT: 1,
 }
 """Raise a number when what that recipe writes changes: finished folders are then made anew."""
 

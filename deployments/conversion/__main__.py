@@ -17,6 +17,7 @@ RECIPES = {
     "sentiment-head": "sentiment:write_checkpoint",
     "efficientnet-lite": "efficientnet:write_checkpoint",
     "pickle-safetensors": "pickles:write_checkpoint",
+    "openvino": "openvino_export:write_export",
 }
 
 

@@ -26,7 +26,7 @@ def served_models(profile: "Profile") -> list[ServedModel]:
             name=model.name,
             family=profile.family_of(model).name,
             tasks=tuple(model.tasks),
-            engine=model.engine,
+            engine=" or ".join(model.engines),
             source=model.source.name,
             is_cached=_is_cached(profile, model),
         )
@@ -37,11 +37,14 @@ def served_models(profile: "Profile") -> list[ServedModel]:
 def pull(profile: "Profile") -> None:
     """Fetch and convert what is missing, shown on standard error. Raises `WeightsError`."""
     from configs.profile import load_settings
-    from configs.weights import materialise
+    from configs.weights import exported, materialise
 
     settings = load_settings(profile)
+    cache, token = settings.hf_cache_dir, settings.token
     for model in profile.models:
-        materialise(model.source, settings.hf_cache_dir, token=settings.token)
+        materialise(model.source, cache, token=token)
+        if (head := profile.export_of(model)) is not None:
+            exported(model.source, head, cache, token=token)
 
 
 def is_complete(profile: "Profile") -> bool:
@@ -51,6 +54,8 @@ def is_complete(profile: "Profile") -> bool:
 
 def _is_cached(profile: "Profile", model: "ModelSpec") -> bool:
     from configs.profile import load_settings
-    from configs.weights import is_cached
+    from configs.weights import is_cached, is_exported
 
-    return bool(is_cached(model.source, load_settings(profile).hf_cache_dir))
+    cache, head = load_settings(profile).hf_cache_dir, profile.export_of(model)
+    exists = head is None or is_exported(model.source, head, cache)
+    return bool(exists and is_cached(model.source, cache))

@@ -27,12 +27,18 @@ class Limits(BaseModel):
 
 
 class Place(BaseModel):
+    """Where a model is loaded, and which engine runs it there."""
+
     replica: str
     node: str
+    engine: str
 
 
 class ModelEntry(BaseModel):
-    """``supported`` and ``unsupported`` name request fields that not every engine can honour."""
+    """``engine`` is ``auto`` where each node takes the faster one of ``engines``.
+
+    ``supported`` and ``unsupported`` name request fields that not every engine can honour.
+    """
 
     name: str
     aliases: list[str]
@@ -40,6 +46,7 @@ class ModelEntry(BaseModel):
     tasks: list[str]
     revision: str | None
     engine: str
+    engines: list[str]
     supported: list[str]
     unsupported: list[str]
     limits: Limits
@@ -146,11 +153,13 @@ def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
         "tasks": card.tasks,
         "revision": card.revision,
         "engine": card.engine,
+        "engines": card.engines,
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
         "pinned": card.pinned,
         "loaded": [
-            {"replica": report.replica, "node": report.node} for report, _ in survey.warm(card.name)
+            {"replica": report.replica, "node": report.node, "engine": held.engine}
+            for report, held in survey.warm(card.name)
         ],
     }

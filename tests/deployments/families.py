@@ -28,9 +28,10 @@ def act_as_replica(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def family_of(folder: Path, *tasks: str, **fields: Any) -> FamilyConfig:
-    """A family of one pinned model, ``tiny``, on the CPU."""
+    """A family of one pinned model, ``tiny``, on the CPU and on torch, which converts nothing."""
+    usual: dict[str, Any] = {"pinned": True, "engine": "torch"}
     spec = ModelSpec(
-        name="tiny", tasks=tasks, source=FolderSource(folder=folder), **({"pinned": True} | fields)
+        name="tiny", tasks=tasks, source=FolderSource(folder=folder), **(usual | fields)
     )
     settings = Settings(device="cpu", threads=1, hf_cache_dir=folder.parent / "cache")
     return FamilyConfig("family", (spec,), settings)

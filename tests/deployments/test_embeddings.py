@@ -11,6 +11,7 @@ import pytest
 
 from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings
+from deployments.network.interface import Network
 from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest, Problem
 from deployments.texts import TokenizedText
 from tests.deployments import tiny
@@ -27,15 +28,15 @@ class Counting(Embeddings):
 
     forwards: list[int]
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
-        tokenizer, limit, run = super().load(folder, spec)
+    def answering(self, network: Network, spec: ModelSpec) -> Any:
+        run = super().answering(network, spec)
         self.forwards = []
 
         def counted(batch: Sequence[TokenizedText]) -> Any:
             self.forwards.append(len(batch))
             return run(batch)
 
-        return tokenizer, limit, counted
+        return counted
 
 
 @pytest.fixture
@@ -121,13 +122,16 @@ async def test_only_problems_leave_no_vectors(family: Counting) -> None:
 
 
 async def test_a_request_bounds_the_texts_of_its_forwards(family: Counting) -> None:
-    await embedded(family, *TEXTS, *TEXTS, batch_size=3)
+    family.reconfigure({"max_forward_ms": 60_000})
+    family.forwards.clear()
+    await embedded(family, *[TEXTS[0]] * 8, batch_size=3)
     assert family.forwards == [3, 3, 2]
 
 
 async def test_a_new_batch_size_reaches_the_forwards(family: Counting) -> None:
-    family.reconfigure({"max_batch_size": 6})
-    await embedded(family, *TEXTS, *TEXTS)
+    family.reconfigure({"max_batch_size": 6, "max_forward_ms": 60_000})
+    family.forwards.clear()
+    await embedded(family, *[TEXTS[0]] * 8)
     assert family.forwards == [6, 2]
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
+from configs.engines import Head
 from configs.profile import ModelSpec
-from deployments.encoders import EncoderFamily
+from deployments.encoders import Encoder
+from deployments.network.interface import Traits
+from deployments.network_family import NetworkFamily
 from deployments.seam import Problem
 from deployments.texts import TokenizedText
 from tests.deployments.conftest import Configured
@@ -27,9 +31,10 @@ def letters(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
     return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
 
 
-class Doubled(EncoderFamily[int]):
+class Doubled(NetworkFamily[int]):
     """Answers a text with twice its length, and never one of thirteen letters."""
 
+    head: ClassVar[Head] = "sequence"
     forwards: Forwards
 
     async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
@@ -37,7 +42,10 @@ class Doubled(EncoderFamily[int]):
             answers, _ = await self._answers(encoder, texts, truncate=False, batch_size=batch_size)
         return answers
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
+    def _open(self, spec: ModelSpec) -> Any:
+        return SimpleNamespace(engine="torch", tokenizer=letters, traits=Traits(max_tokens=20))
+
+    def answering(self, network: Any, spec: ModelSpec) -> Any:
         self.forwards = Forwards()
 
         def run(batch: Sequence[TokenizedText]) -> Sequence[int | Problem]:
@@ -45,7 +53,10 @@ class Doubled(EncoderFamily[int]):
                 raise ArithmeticError("thirteen")
             return self.forwards([len(text) for text in batch])
 
-        return letters, 20, run
+        return run
+
+    def _first_batches(self, encoder: Encoder[int]) -> list[list[TokenizedText]]:
+        return []
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,7 +100,7 @@ async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
 async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
     family.forwards.end(100)
     family.reconfigure({"max_batch_size": 9, "batch_wait_timeout_s": 0.0})
-    await family.ask(*("x" * length for length in range(12)))
+    await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
 
 
@@ -97,7 +108,7 @@ async def test_a_configuration_that_makes_no_sense_changes_nothing(family: Doubl
     family.forwards.end(100)
     with pytest.raises(ValidationError):
         family.reconfigure({"max_batch_size": 0})
-    await family.ask(*("x" * length for length in range(8)))
+    await family.ask(*["xxx"] * 8)
     assert [len(batch) for batch in family.forwards.batches] == [4, 4]
 
 

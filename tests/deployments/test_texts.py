@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.seam import Problem
-from deployments.texts import TokenizedText, pad, tokenize
+from deployments.texts import TokenizedText, tokenize
 from tests.deployments import tiny
 
 MAX_TOKENS = 6
@@ -55,11 +55,3 @@ def test_a_text_of_exactly_the_limit_is_taken_whole(tokenizer: Any) -> None:
 def test_truncating_once_does_not_truncate_the_next(tokenizer: Any) -> None:
     tokenize(tokenizer, [LONG], MAX_TOKENS, truncate=True)
     assert lengths(tokenize(tokenizer, [LONG], 100, truncate=False)) == [11]
-
-
-def test_a_batch_is_padded_to_its_longest_and_masked(tokenizer: Any) -> None:
-    made = tokenize(tokenizer, [tiny.text(7), tiny.text(1, 2, 3)], MAX_TOKENS, truncate=False)
-    batch = pad(tokenizer, [each for each in made if isinstance(each, TokenizedText)], "cpu")
-    assert batch["input_ids"].shape == (2, 5)
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
-    assert batch["input_ids"][0, 3:].tolist() == [tokenizer.pad_token_id] * 2

@@ -1,0 +1,33 @@
+"""What the processor is called and can do, without asking a library that takes long to import."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Linux' names for multiplying bfloat16 in hardware, on x86 and on ARM."""
+
+
+def processor_name(cpuinfo: Path = CPUINFO) -> str:
+    """The maker's name for it, and the numbers of its kind: ``AMD EPYC (25/1)``."""
+    names = _values(cpuinfo, "model name")
+    if not names:
+        return platform.processor() or platform.machine()
+    numbers = [each[0] for key in ("cpu family", "model") if (each := _values(cpuinfo, key))]
+    return f"{names[0]} ({'/'.join(numbers)})" if numbers else names[0]
+
+
+def native_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    flags = _values(cpuinfo, "flags") or _values(cpuinfo, "Features")
+    return bool(flags) and not BFLOAT16.isdisjoint(flags[0].split())
+
+
+def _values(cpuinfo: Path, key: str) -> list[str]:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for name, _, value in pairs if name.strip() == key]

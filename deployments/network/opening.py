@@ -1,0 +1,77 @@
+"""Which engine runs an encoder, and the network on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.engines import Engine, Head
+from configs.profile import ModelSpec
+from deployments.base import (
+    FamilyConfig,
+    claim_device,
+    load_options,
+    pick_device,
+    wanted_quantization,
+)
+from deployments.memory import import_libraries
+from deployments.network.interface import Network
+
+LIBRARIES: dict[Engine, tuple[str, ...]] = {
+    "openvino": ("deployments.network.openvino",),
+    "torch": ("deployments.network.pytorch", "transformers.modeling_utils"),
+}
+
+
+class NotExportedError(Exception):
+    """A profile insists on OpenVINO for a model that OpenVINO does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine of one model on this node, and the folder that it loads."""
+
+    engine: Engine
+    folder: Path
+
+
+def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
+    """What runs ``spec`` here; fetched, converted and measured now if it was not yet.
+
+    Raises :class:`NotExportedError` when only OpenVINO may and it cannot.
+    """
+    torch = "torch" in spec.engines
+    if "openvino" in spec.engines and (not torch or _on_cpu(config, spec)):
+        export = config.export(spec, head)
+        if export.folder is None and not torch:
+            raise NotExportedError(f"OpenVINO does not take {spec.name}: {export.refusal}")
+        if export.folder is not None and (not torch or export.faster == "openvino"):
+            return Choice("openvino", export.folder)
+    return Choice("torch", config.folder(spec))
+
+
+def prepare(choice: Choice, head: Head) -> None:
+    """Import what opening the choice will need."""
+    import_libraries(*LIBRARIES[choice.engine])
+    if choice.engine == "torch" and head == "embedding":
+        import_libraries("sentence_transformers")
+
+
+def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:
+    """The network of ``spec``, ready to answer; takes seconds."""
+    choice = chosen(config, spec, head)
+    if choice.engine == "openvino":
+        from deployments.network.openvino import OpenVinoNetwork
+
+        return OpenVinoNetwork(choice.folder, config.threads)
+    from deployments.network import pytorch
+
+    device = claim_device(config)
+    unquantised = () if head == "embedding" else pytorch.UNQUANTISED
+    options = load_options(config, spec, device, unquantised)
+    return pytorch.opened(head, choice.folder, device, options)
+
+
+def _on_cpu(config: FamilyConfig, spec: ModelSpec) -> bool:
+    """Whether torch, too, would run it on the CPU and unquantised."""
+    return pick_device(config) == "cpu" and wanted_quantization(config, spec, "cpu") == "none"

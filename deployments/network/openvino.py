@@ -1,0 +1,63 @@
+"""Encoders on OpenVINO, which runs them on CPUs without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from configs.engines import Engine
+from deployments.network.interface import Outputs, Traits
+from deployments.network.tokenizer import FastTokenizer
+from deployments.texts import TokenizedText
+
+MODEL_FILE = "openvino_model.xml"
+TRAITS_FILE = "traits.json"
+DEVICE = "CPU"
+
+
+class OpenVinoNetwork:
+    """The network in a folder that the conversion ``openvino`` made; one forward at a time."""
+
+    engine: Engine = "openvino"
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.traits = Traits.read(folder / TRAITS_FILE)
+        self.tokenizer = FastTokenizer.read(folder)
+        compiled = compiled_model(folder / MODEL_FILE, threads)
+        self._inputs = [port.any_name for port in compiled.inputs]
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
+        arrays = self.tokenizer.padding(batch)
+        given = {name: arrays[name] for name in self._inputs}
+        found = self._request.infer(given, share_inputs=True, share_outputs=True)
+        # A copy: the next forward writes where this one did.
+        return np.array(found[0], np.float32)
+
+
+def compiled_model(model: Path, threads: int) -> Any:
+    """A model ready to run on ``threads`` threads."""
+    core = openvino.Core()
+    return core.compile_model(str(model), DEVICE, properties(threads, native_bfloat16(core)))
+
+
+def properties(threads: int, bfloat16: bool) -> Mapping[str, Any]:
+    """Short answers, in arithmetic that the processor has, beside other processes on its cores.
+
+    Threads are not pinned: every replica would pin its own to the same cores.
+    """
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+    }
+
+
+def native_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
