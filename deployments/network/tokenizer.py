@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from tokenizers import Encoding, Tokenizer
 
@@ -44,7 +44,7 @@ class Encoded(dict[str, list[Any]]):
         self._rows = rows
 
     def word_ids(self, row: int = 0) -> list[int | None]:
-        return cast("list[int | None]", self._rows[row].word_ids)
+        return self._rows[row].word_ids
 
 
 class FastTokenizer:
