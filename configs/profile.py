@@ -45,9 +45,20 @@ class Autoscaling(Section):
 
 
 class Live(Section):
-    """``user_config``: what changes on running replicas without a restart."""
+    """``user_config``: what changes on running replicas without a restart.
+
+    A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
+    ``max_batch_pixels`` pixels behind preprocessing, padding included. It is expected to take at
+    most ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most
+    twice as long as that. At most ``max_batches_waited`` batches begin without an item of a request
+    that waits, as far as there is room for all that have waited so long.
+    """
 
     max_batch_size: PositiveInt = 8
+    max_batch_tokens: PositiveInt = 16_384
+    max_batch_pixels: PositiveInt = 4_000_000
+    max_forward_ms: PositiveFloat = 100.0
+    max_batches_waited: PositiveInt = 8
     batch_wait_timeout_s: float = Field(default=0.005, ge=0, le=10)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from configs.engines import Engine
 from deployments.lane import Lane
-from deployments.lane_family import UNANSWERED, LaneFamily
+from deployments.lane_family import LaneFamily
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
 
 R = TypeVar("R")
+
+READ_TOGETHER = 64
 
 
 @dataclass(slots=True)
@@ -44,39 +47,41 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
 
         At most ``batch_size`` texts of this request are in one forward.
         """
-        tokenizer, limit = encoder.tokenizer, encoder.max_tokens
-        tokenized = await self._in_thread(tokenize, tokenizer, texts, limit, truncate=truncate)
-        return await self._forwarded(encoder, tokenized, batch_size), _counts(tokenized)
+        read = partial(
+            tokenize, encoder.tokenizer, max_tokens=encoder.max_tokens, truncate=truncate
+        )
+        parts = [partial(read, part) for part in in_parts(texts)]
+        return await self._read_and_answered(encoder, parts, batch_size)
 
     async def _pair_answers(
         self, encoder: Encoder[R], pairs: Pairs, *, truncate: bool
     ) -> tuple[list[R | Problem], tuple[int, ...]]:
         """The same for pairs of texts that the model reads together."""
-        tokenizer, limit = encoder.tokenizer, encoder.max_tokens
-        tokenized = await self._in_thread(
-            tokenize_pairs, tokenizer, pairs, limit, truncate=truncate
+        read = partial(
+            tokenize_pairs, encoder.tokenizer, max_tokens=encoder.max_tokens, truncate=truncate
         )
-        return await self._forwarded(encoder, tokenized), _counts(tokenized)
+        sides = zip(in_parts(pairs.firsts), in_parts(pairs.seconds), strict=True)
+        parts = [partial(read, replace(pairs, firsts=a, seconds=b)) for a, b in sides]
+        return await self._read_and_answered(encoder, parts)
 
-    async def _forwarded(
+    async def _read_and_answered(
         self,
         encoder: Encoder[R],
-        tokenized: Sequence[TokenizedText | Problem],
+        parts: Sequence[Callable[[], Sequence[TokenizedText | Problem]]],
         batch_size: int | None = None,
-    ) -> list[R | Problem]:
-        """One answer a tokenized text, in order; problems stay where they are."""
-        answers: list[R | Problem] = [
-            text if isinstance(text, Problem) else UNANSWERED for text in tokenized
-        ]
-        good = [i for i, text in enumerate(tokenized) if isinstance(text, TokenizedText)]
-        step = batch_size or max(1, len(good))
-        for start in range(0, len(good), step):
-            chosen = good[start : start + step]
-            through = await self._through(encoder.lane, [tokenized[i] for i in chosen])
-            for i, answer in zip(chosen, through, strict=True):
-                answers[i] = answer
-        return answers
+    ) -> tuple[list[R | Problem], tuple[int, ...]]:
+        """Answers and numbers of tokens. While one part is read, the model is at work on others."""
+        counts: list[int] = []
+
+        async def read() -> AsyncGenerator[Sequence[TokenizedText | Problem], None]:
+            for part in parts:
+                tokenized = await self._in_thread(part)
+                counts.extend(0 if isinstance(text, Problem) else len(text) for text in tokenized)
+                yield tokenized
+
+        return await self._through(encoder.lane, read(), batch_size), tuple(counts)
 
 
-def _counts(tokenized: Sequence[TokenizedText | Problem]) -> tuple[int, ...]:
-    return tuple(0 if isinstance(text, Problem) else len(text) for text in tokenized)
+def in_parts(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Texts that are tokenized in one go: few enough that others need not wait for long."""
+    return (tuple(texts[i : i + READ_TOGETHER]) for i in range(0, len(texts), READ_TOGETHER))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -12,7 +12,7 @@ import numpy as np
 from configs.engines import Head
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import Encoder
+from deployments.encoders import Encoder, in_parts
 from deployments.network.interface import Network, Outputs
 from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import Aggregation, Entity, EntityRequest, Problem, Recognised
@@ -45,10 +45,15 @@ class Entities(NetworkFamily[Tagged]):
             return error.problem
 
     async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> Recognised:
-        texts = request.texts
-        read = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
-        parts = [window.tokens for of_text in read for window in of_text]
-        answers = iter(await self._forwarded(encoder, parts))
+        read: list[list[Window]] = []
+
+        async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
+            for texts in in_parts(request.texts):
+                part = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
+                read.extend(part)
+                yield [window.tokens for of_text in part for window in of_text]
+
+        answers = iter(await self._through(encoder.lane, parts()))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
         items = tuple(await self._in_thread(_all_entities, request, read, tagged))
         return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))

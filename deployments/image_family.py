@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import Engine
-from configs.profile import ModelSpec
+from configs.profile import Live, ModelSpec
 from deployments.base import ModelUnavailable, claim_device, load_options
 from deployments.images import Picture, picture
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
 from deployments.memory import own_weights
 from deployments.seam import Problem
-
-MOST_PIXELS = 4_000_000
-"""Of one forward, after preprocessing: 80 images of 224 x 224, or 4 of a detector's size."""
+from deployments.turns import Limits
 
 R = TypeVar("R")
 Tensors: TypeAlias = Mapping[str, Any]
@@ -95,7 +93,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
                 seen = await self._in_thread(_seen, model.reader, asking)
                 if isinstance(seen, Problem):
                     return seen
-                answers: list[R | Problem] = await self._through(model.lane, [seen])
+                answers: list[R | Problem] = await self._through(model.lane, _one(seen))
                 return answers[0]
         except ModelUnavailable as error:
             return error.problem
@@ -113,8 +111,22 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> ImageModel[R]:
         reader = self.load(self._config.folder(spec), spec)
-        lane: Lane[Seen, R] = self._lane(spec.name, _Run(reader), lambda seen: seen.pixels)
+        lane: Lane[Seen, R] = self._lane(spec.name, _Run(reader), _pixels, Seen.like)
         return ImageModel(reader, lane)
+
+    @staticmethod
+    def _limits_of(live: Live) -> Limits:
+        """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
+        detector's size."""
+        return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
+
+
+async def _one(seen: Seen) -> AsyncGenerator[Sequence[Seen], None]:
+    yield [seen]
+
+
+def _pixels(seen: Seen) -> int:
+    return seen.pixels
 
 
 def _seen(reader: Reader[Any], asking: Asking) -> Seen | Problem:
@@ -123,7 +135,7 @@ def _seen(reader: Reader[Any], asking: Asking) -> Seen | Problem:
 
 
 class _Run(Generic[R]):
-    """The lane's run: images of like shape together, few enough for ``MOST_PIXELS``."""
+    """The lane's run, on images of like shape."""
 
     def __init__(self, reader: Reader[R]) -> None:
         self._reader = reader
@@ -131,28 +143,11 @@ class _Run(Generic[R]):
     def __call__(self, batch: Sequence[Seen]) -> Sequence[R | Problem]:
         import torch
 
-        answers: dict[int, R | Problem] = {}
-        for places in _alike(batch):
-            together = [batch[i] for i in places]
-            stacked = {
-                name: torch.cat([seen.tensors[name] for seen in together])
-                for name in together[0].tensors
-            }
-            with torch.inference_mode():
-                given = self._reader.answer(stacked, together)
-            answers.update(zip(places, given, strict=True))
-        return [answers[i] for i in range(len(batch))]
-
-
-def _alike(batch: Sequence[Seen]) -> Iterator[list[int]]:
-    """Places of images that share a forward."""
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for place, seen in enumerate(batch):
-        groups.setdefault(seen.like(), []).append(place)
-    for places in groups.values():
-        step = max(1, MOST_PIXELS // batch[places[0]].pixels)
-        for start in range(0, len(places), step):
-            yield places[start : start + step]
+        stacked = {
+            name: torch.cat([seen.tensors[name] for seen in batch]) for name in batch[0].tensors
+        }
+        with torch.inference_mode():
+            return self._reader.answer(stacked, batch)
 
 
 def opened_processor(auto_class: str, folder: Path, spec: ModelSpec) -> Any:

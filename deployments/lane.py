@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
+from deployments.pace import Pace
 from deployments.seam import Problem
+from deployments.turns import Batch, Limits, Turn, Turns, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -22,22 +25,23 @@ I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
 
-@dataclass(slots=True, eq=False)
-class Waiting(Generic[I, R]):
-    item: I
-    size: int
-    result: asyncio.Future[R | Problem]
-    since: float
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one batch was like: how long each item had waited, how much of what it might hold it
+    held, how much of it was padding (both from 0 to 1), and the seconds that it took."""
+
+    waits_s: tuple[float, ...]
+    fill: float
+    padding: float
+    seconds: float
 
 
 class Lane(Generic[I, R]):
-    """One model's queue. ``run`` takes a batch, in the lane's thread, and answers in its order.
+    """The line to one model. ``run`` takes a batch, in the lane's thread, and answers in its order.
 
-    ``size`` is an item's length in tokens; ``max_items`` bounds a batch and may change while
-    running. The item that has waited longest is in the next batch, together with those nearest to
-    it in length, so none waits for ever and little of a batch is padding. A batch whose run raises
-    is tried again item by item, so that only the bad one fails. ``observe`` is told, as a batch
-    begins, how long each of its items has waited, in seconds, and the bound on their number.
+    ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
+    ``limits`` may change while running. A batch whose run raises is tried again item by item, so
+    that only the bad one fails. ``observe`` is told of each batch before its answers go out.
     """
 
     def __init__(
@@ -45,70 +49,92 @@ class Lane(Generic[I, R]):
         name: str,
         run: Callable[[Sequence[I]], Sequence[R | Problem]],
         size: Callable[[I], int],
-        max_items: int,
-        observe: Callable[[Sequence[float], int], None] | None = None,
+        limits: Limits,
+        kind: Callable[[I], Hashable] = lambda item: None,
+        observe: Callable[[Forward], None] = lambda forward: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.max_items = max_items
-        self._observe = observe
-        self._run = run
-        self._size = size
-        self._waiting: list[Waiting[I, R]] = []
+        self.limits = limits
+        self._run, self._size, self._kind = run, size, kind
+        self._observe, self._clock = observe, clock
+        self._turns: Turns[I, R | Problem] = Turns()
+        self._pace = Pace()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{name}")
         self._busy_since: float | None = None
         self._worker: asyncio.Task[None] | None = None
 
-    def admit(self, items: Sequence[I]) -> list[asyncio.Future[R | Problem]]:
-        """Queue ``items``; one future each. Cancelling a future drops its item if still queued."""
-        loop = asyncio.get_running_loop()
-        now = time.monotonic()
-        admitted = [Waiting(item, self._size(item), loop.create_future(), now) for item in items]
-        self._waiting += admitted
+    def admit(
+        self, items: Sequence[I], turn: Turn | None = None
+    ) -> list[asyncio.Future[R | Problem]]:
+        """Queue ``items``; one future each. Cancelling a future drops its item if still queued.
+
+        Items that are admitted under one ``turn`` count as one request's.
+        """
+        loop, now, turn = asyncio.get_running_loop(), self._clock(), turn or Turn()
+        sized = sorted(((max(1, self._size(item)), i) for i, item in enumerate(items)))
+        futures = [loop.create_future() for _ in items]
+        for size, i in sized:
+            waiting = Waiting(items[i], size, self._kind(items[i]), turn, futures[i], now)
+            futures[i].add_done_callback(partial(self._gone, waiting))
+            self._turns.put(waiting)
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
-        return [waiting.result for waiting in admitted]
+        return futures
 
     @property
     def depth(self) -> int:
-        return len(self._waiting)
+        """Items that wait."""
+        return len(self._turns)
+
+    def warm_up(self, batches: Sequence[Sequence[I]]) -> None:
+        """Run each batch twice, the second time to learn how long it takes. Blocks.
+
+        Raises what the model raises.
+        """
+        for items in batches:
+            self._thread.submit(self._run, items).result()
+            began = self._clock()
+            self._thread.submit(self._run, items).result()
+            self._pace.learn(len(items) * max(map(self._size, items)), self._clock() - began)
 
     def check(self, stall_s: float) -> None:
         """Raises ``RuntimeError`` when the running batch has taken longer than ``stall_s``."""
         since = self._busy_since
-        if since is not None and time.monotonic() - since > stall_s:
+        if since is not None and self._clock() - since > stall_s:
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
 
+    def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
+        self._turns.drop(waiting)
+
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while batch := self._next_batch():
-            items = [waiting.item for waiting in batch]
-            self._busy_since = began = time.monotonic()
-            if self._observe is not None:
-                self._observe([began - waiting.since for waiting in batch], self.max_items)
-            answers = await loop.run_in_executor(self._thread, self._attempt, items)
+        while batch := self._turns.cut(self.limits, self._pace):
+            began = self._busy_since = self._clock()
+            items = [waiting.item for waiting in batch.items]
+            answers, seconds = await loop.run_in_executor(self._thread, self._attempt, items)
             self._busy_since = None
-            for waiting, answer in zip(batch, answers, strict=True):
+            self._turns.ended(batch)
+            self._told(batch, began, seconds)
+            for waiting, answer in zip(batch.items, answers, strict=True):
                 if not waiting.result.done():
                     waiting.result.set_result(answer)
 
-    def _next_batch(self) -> list[Waiting[I, R]]:
-        self._waiting = [waiting for waiting in self._waiting if not waiting.result.done()]
-        if not self._waiting:
-            return []
-        oldest = self._waiting[0]
-        others = sorted(self._waiting[1:], key=lambda waiting: abs(waiting.size - oldest.size))
-        batch = [oldest, *others[: self.max_items - 1]]
-        taken = set(map(id, batch))
-        self._waiting = [waiting for waiting in self._waiting if id(waiting) not in taken]
-        return sorted(batch, key=lambda waiting: waiting.size)
+    def _told(self, batch: Batch[I, R | Problem], began: float, seconds: float | None) -> None:
+        waits = tuple(began - waiting.since for waiting in batch.items)
+        self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
+        if seconds is not None:
+            self._pace.learn(batch.volume, seconds)
 
-    def _attempt(self, items: Sequence[I]) -> Sequence[R | Problem]:
+    def _attempt(self, items: Sequence[I]) -> tuple[Sequence[R | Problem], float | None]:
+        """Answers, and the seconds that their one forward took, if that did not fail."""
+        began = self._clock()
         try:
-            return self._run(items)
+            return self._run(items), self._clock() - began
         except Exception:  # the lane's thread is an outermost edge: nothing may stop it
             logger.exception("a batch of %d failed", len(items))
             if len(items) == 1:
-                return [Problem("internal", "the model failed on this item")]
-            return [self._attempt([item])[0] for item in items]
+                return [Problem("internal", "the model failed on this item")], None
+            return [self._attempt([item])[0][0] for item in items], None

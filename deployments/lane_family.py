@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,10 @@ from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
 from deployments.residency import Residency
 from deployments.seam import Problem
+from deployments.turns import Limits, Turn
 
 ADMITTED_TOGETHER = 1024
 """Requests that ``@serve.batch`` hands over in one go; the model's batch is cut by the lane."""
-
-UNANSWERED = Problem("internal", "the model gave no answer")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -50,6 +50,7 @@ M = TypeVar("M", bound=Laned)
 class Job:
     lane: Lane[Any, Any]
     items: list[Any]
+    turn: Turn
 
 
 class LaneFamily(Lifecycle[M], ABC, Generic[M]):
@@ -62,7 +63,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
-        self._batch = config.settings.batch_size
+        self._limits = self._limits_of(Live(max_batch_size=config.settings.batch_size))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
         self._begin(
@@ -87,13 +88,19 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         """The model, ready to answer, behind a lane that :meth:`_lane` made."""
 
     def reconfigure(self, live: Mapping[str, Any]) -> None:
-        """Batch size and wait, changed on a running replica by Serve's ``user_config``."""
-        limits = Live.model_validate(dict(live))
-        self._batch = limits.max_batch_size
+        """The bounds of batches, changed on a running replica by Serve's ``user_config``."""
+        changed = Live.model_validate(dict(live))
+        self._limits = self._limits_of(changed)
         for resident in self._residency.residents:
-            resident.model.lane.max_items = self._batch
+            resident.model.lane.limits = self._limits
         admit: Any = self._admit  # Serve's decorator adds the method below
-        admit.set_batch_wait_timeout_s(limits.batch_wait_timeout_s)
+        admit.set_batch_wait_timeout_s(changed.batch_wait_timeout_s)
+
+    @staticmethod
+    def _limits_of(live: Live) -> Limits:
+        """What bounds a forward, counted in tokens."""
+        seconds = live.max_forward_ms / 1000
+        return Limits(live.max_batch_size, live.max_batch_tokens, seconds, live.max_batches_waited)
 
     async def check_health(self) -> None:
         """Raises when a forward has been running for longer than any may."""
@@ -107,18 +114,36 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         name: str,
         run: Callable[[Sequence[Any]], Sequence[Any]],
         size: Callable[[Any], int],
+        kind: Callable[[Any], Hashable] = lambda item: None,
     ) -> Lane[Any, Any]:
-        """The lane to the model ``name``, of this family's batch size; its batches are metered."""
-        return Lane(name, run, size, self._batch, partial(self._meter.batch, name))
+        """The lane to the model ``name``, within this family's limits; its batches are metered."""
+        return Lane(name, run, size, self._limits, kind, partial(self._meter.forward, name))
 
-    async def _through(self, lane: Lane[Any, Any], items: list[Any]) -> list[Any]:
-        """One answer an item, in order; when the asker is cancelled, its items leave the queue."""
-        futures = await self._admit(Job(lane, items))
+    async def _through(
+        self,
+        lane: Lane[Any, Any],
+        parts: AsyncGenerator[Sequence[Any], None],
+        most: int | None = None,
+    ) -> list[Any]:
+        """One answer an item, in order, to one request's items; they are queued as they come.
+
+        At most ``most`` of them share a forward. A :class:`Problem` among them is its own answer.
+        When the asker is cancelled, its items leave the queue.
+        """
+        turn, answers = Turn(most), list[Any]()
         try:
-            return await asyncio.gather(*futures)
+            async with aclosing(parts):
+                async for part in parts:
+                    items = [item for item in part if not isinstance(item, Problem)]
+                    futures = iter(await self._admit(Job(lane, items, turn)) if items else ())
+                    answers += [
+                        each if isinstance(each, Problem) else next(futures) for each in part
+                    ]
+            return [each if isinstance(each, Problem) else await each for each in answers]
         finally:
-            for future in futures:
-                future.cancel()
+            for each in answers:
+                if not isinstance(each, Problem):
+                    each.cancel()
 
     async def _in_thread(self, function: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
         """What comes before the model: off the event loop, and beside the model."""
@@ -128,7 +153,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     @serve.batch(max_batch_size=ADMITTED_TOGETHER, batch_wait_timeout_s=0.0)
     async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]]]:
         """Admission only: the futures come back at once, the batch is formed behind them."""
-        return [job.lane.admit(job.items) for job in jobs]
+        return [job.lane.admit(job.items, job.turn) for job in jobs]
 
     def _gauges(self) -> Iterator[Sample]:
         for resident in self._residency.residents:

@@ -14,9 +14,11 @@ from deployments.lane import Lane
 from deployments.network.interface import Network
 from deployments.network.opening import chosen, open_network, prepare
 from deployments.seam import Problem
-from deployments.texts import TokenizedText
+from deployments.texts import TokenizedText, tokenize
 
 R = TypeVar("R")
+
+WARM_UP_TEXTS, WARM_UP_TOKENS = 8, 32
 
 Answering: TypeAlias = Callable[[Sequence[TokenizedText]], Sequence[R | Problem]]
 """One answer a text of a batch, in order."""
@@ -43,4 +45,15 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
         network = self._open(spec)
         lane: Lane[TokenizedText, R] = self._lane(spec.name, self.answering(network, spec), len)
         limit = spec.max_tokens or network.traits.max_tokens
-        return Encoder(network.tokenizer, limit, lane, network.engine)
+        encoder = Encoder(network.tokenizer, limit, lane, network.engine)
+        lane.warm_up(self._first_batches(encoder))
+        return encoder
+
+    def _first_batches(self, encoder: Encoder[R]) -> list[list[TokenizedText]]:
+        """What a new model answers before anybody asks: its first forwards are slow, and the later
+        ones tell the lane how long one takes."""
+        limit = encoder.max_tokens
+        texts = ["a", "a " * min(WARM_UP_TOKENS, limit // 2)]
+        read = tokenize(encoder.tokenizer, texts, limit, truncate=True)
+        pairs = zip(read, (1, WARM_UP_TEXTS), strict=True)
+        return [[text] * size for text, size in pairs if isinstance(text, TokenizedText)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.encoders import Encoder, EncoderFamily
+from deployments.encoders import Encoder, EncoderFamily, in_parts
 from deployments.lane import Lane
 from deployments.memory import own_weights
 from deployments.network.padding import Padding
@@ -49,8 +49,12 @@ class Summarization(EncoderFamily[Summary]):
                 if most is not None and request.max_new_tokens > most:
                     message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
                     return Problem("validation", message, "max_new_tokens")
-                passages = await self._in_thread(self._passages, encoder, request)
-                return Summarised(tuple(await self._forwarded(encoder, passages)))
+                parts = [
+                    partial(self._passages, encoder, replace(request, texts=texts))
+                    for texts in in_parts(request.texts)
+                ]
+                answers, _ = await self._read_and_answered(encoder, parts)
+                return Summarised(tuple(answers))
         except ModelUnavailable as error:
             return error.problem
 
@@ -63,12 +67,9 @@ class Summarization(EncoderFamily[Summary]):
         self._facts[spec.name] = Facts(_prefix(model.config), positions)
 
         def run(batch: Sequence[Passage]) -> list[Summary | Problem]:
-            made: list[Summary | Problem] = []
-            for _, group in groupby(batch, key=lambda passage: (passage.most, passage.least)):
-                made += _summaries(model, tokenizer, list(group), device)
-            return made
+            return list(_summaries(model, tokenizer, batch, device))
 
-        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len)
+        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds)
         return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
 
     def _opened(self, spec: ModelSpec) -> tuple[Any, Any, str]:
@@ -98,6 +99,11 @@ class Summarization(EncoderFamily[Summary]):
             each if isinstance(each, Problem) else Passage(each.features, *bounds)
             for each in tokenized
         ]
+
+
+def _bounds(passage: Passage) -> tuple[int, int]:
+    """What passages must have in common to share a forward."""
+    return passage.most, passage.least
 
 
 def _summaries(model: Any, tokenizer: Any, batch: Sequence[Passage], device: str) -> list[Summary]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, TypeAlias
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
+from deployments.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.report import Report, Sample
@@ -43,12 +44,14 @@ class Meter:
         """A model was found, missed, loaded or unloaded."""
         self._note(EVENTS[event].of(name))
 
-    def batch(self, name: str, waits_s: Sequence[float], most: int) -> None:
-        """A forward of ``len(waits_s)`` items, of at most ``most``, begins."""
+    def forward(self, name: str, forward: Forward) -> None:
+        """A batch has run."""
         self._note(
-            signals.BATCH_SIZE.of(name, amount=len(waits_s)),
-            signals.BATCH_FILL.of(name, amount=len(waits_s) / most),
-            *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in waits_s),
+            signals.BATCH_SIZE.of(name, amount=len(forward.waits_s)),
+            signals.BATCH_FILL.of(name, amount=forward.fill),
+            signals.BATCH_PADDING.of(name, amount=forward.padding),
+            signals.FORWARD.of(name, amount=forward.seconds),
+            *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in forward.waits_s),
         )
 
     def seated(self, name: str, wait_s: float) -> None:

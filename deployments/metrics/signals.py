@@ -85,8 +85,16 @@ QUEUE_WAIT = Signal(
 )
 BATCH_SIZE = Signal("batch_size", "histogram", "Items of one forward.", _MODEL, POWERS)
 BATCH_FILL = Signal(
-    "batch_fill_ratio", "histogram", "Items of one forward over its bound.", _MODEL, FRACTIONS
+    "batch_fill_ratio", "histogram", "How near one forward was to its bounds.", _MODEL, FRACTIONS
 )
+BATCH_PADDING = Signal(
+    "batch_padding_ratio",
+    "histogram",
+    "The part of one forward that is padding.",
+    _MODEL,
+    FRACTIONS,
+)
+FORWARD = Signal("forward_seconds", "histogram", "What one forward of a batch took.", _MODEL)
 CACHE_HITS = Signal(
     "cache_hits", "counter", "Requests that found their model in a replica's memory.", _MODEL
 )
@@ -120,6 +128,8 @@ SIGNALS = (
     QUEUE_WAIT,
     BATCH_SIZE,
     BATCH_FILL,
+    BATCH_PADDING,
+    FORWARD,
     CACHE_HITS,
     CACHE_MISSES,
     LOADS,

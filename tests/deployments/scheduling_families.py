@@ -41,6 +41,8 @@ class Report:
 class Letters(EncoderFamily[int]):
     """Counts letters; needs neither weights nor torch."""
 
+    _largest = 0
+
     async def report(self, texts: int) -> Report:
         self._largest = 0
         async with self._residency.use(self._config.models[0].name) as encoder:

@@ -122,13 +122,16 @@ async def test_only_problems_leave_no_vectors(family: Counting) -> None:
 
 
 async def test_a_request_bounds_the_texts_of_its_forwards(family: Counting) -> None:
-    await embedded(family, *TEXTS, *TEXTS, batch_size=3)
+    family.reconfigure({"max_forward_ms": 60_000})
+    family.forwards.clear()
+    await embedded(family, *[TEXTS[0]] * 8, batch_size=3)
     assert family.forwards == [3, 3, 2]
 
 
 async def test_a_new_batch_size_reaches_the_forwards(family: Counting) -> None:
-    family.reconfigure({"max_batch_size": 6})
-    await embedded(family, *TEXTS, *TEXTS)
+    family.reconfigure({"max_batch_size": 6, "max_forward_ms": 60_000})
+    family.forwards.clear()
+    await embedded(family, *[TEXTS[0]] * 8)
     assert family.forwards == [6, 2]
 
 

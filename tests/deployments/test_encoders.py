@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from configs.engines import Head
 from configs.profile import ModelSpec
+from deployments.encoders import Encoder
 from deployments.network.interface import Traits
 from deployments.network_family import NetworkFamily
 from deployments.seam import Problem
@@ -53,6 +54,9 @@ class Doubled(NetworkFamily[int]):
             return self.forwards([len(text) for text in batch])
 
         return run
+
+    def _first_batches(self, encoder: Encoder[int]) -> list[list[TokenizedText]]:
+        return []
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -96,7 +100,7 @@ async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
 async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
     family.forwards.end(100)
     family.reconfigure({"max_batch_size": 9, "batch_wait_timeout_s": 0.0})
-    await family.ask(*("x" * length for length in range(12)))
+    await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
 
 
@@ -104,7 +108,7 @@ async def test_a_configuration_that_makes_no_sense_changes_nothing(family: Doubl
     family.forwards.end(100)
     with pytest.raises(ValidationError):
         family.reconfigure({"max_batch_size": 0})
-    await family.ask(*("x" * length for length in range(8)))
+    await family.ask(*["xxx"] * 8)
     assert [len(batch) for batch in family.forwards.batches] == [4, 4]
 
 

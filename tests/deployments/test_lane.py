@@ -6,9 +6,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from deployments.lane import Lane
+from deployments.lane import Forward, Lane
 from deployments.seam import Problem
+from deployments.turns import Limits, Turn
 from tests.deployments.forwards import PATIENCE_S, Forwards
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def size(item: int) -> int:
@@ -16,7 +26,7 @@ def size(item: int) -> int:
 
 
 def lane_of(forwards: Forwards, max_items: int = 32) -> Lane[int, int]:
-    return Lane("test", forwards, size, max_items)
+    return Lane("test", forwards, size, Limits(items=max_items))
 
 
 async def answered(futures: Sequence[asyncio.Future[int | Problem]]) -> list[int | Problem]:
@@ -26,7 +36,7 @@ async def answered(futures: Sequence[asyncio.Future[int | Problem]]) -> list[int
 async def run_of(arrivals_ms: Sequence[int], forward_ms: int, max_items: int) -> int:
     """When the last item is answered, on a clock that only arrivals and forwards move."""
     forwards = Forwards()
-    lane: Lane[int, int] = Lane("test", forwards, lambda item: 8, max_items)
+    lane: Lane[int, int] = Lane("test", forwards, lambda item: 8, Limits(items=max_items))
     coming, now, open_items = deque(arrivals_ms), 0, 0
     futures: list[asyncio.Future[int | Problem]] = []
     while coming or open_items:
@@ -69,29 +79,13 @@ async def test_a_batch_holds_the_likest_lengths_shortest_first() -> None:
     assert await answered(futures) == [2, 100, 800, 104, 780, 98]
 
 
-async def test_the_oldest_item_is_in_the_next_batch_whatever_its_length() -> None:
-    forwards = Forwards()
-    lane = lane_of(forwards, max_items=4)
-    futures = lane.admit([1])
-    await forwards.started()
-    futures += lane.admit([900, *range(10, 30)])
-    forwards.end()
-    assert 900 in await forwards.started()
-    for oldest in (10, 14, 18):
-        futures += lane.admit([11])
-        forwards.end()
-        assert oldest in await forwards.started()
-    forwards.end(100)
-    await answered(futures)
-
-
 async def test_only_the_bad_item_of_a_batch_fails() -> None:
     def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
         if 13 in batch:
             raise ArithmeticError("this model has its superstitions")
         return [item * 2 for item in batch]
 
-    lane: Lane[int, int] = Lane("test", forward, size, 8)
+    lane: Lane[int, int] = Lane("test", forward, size, Limits())
     good, bad, other = await answered(lane.admit([12, 13, 14]))
     assert (good, other) == (24, 28)
     assert isinstance(bad, Problem)
@@ -106,7 +100,7 @@ async def test_a_model_can_answer_one_item_with_a_problem_of_its_own() -> None:
     def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
         return [problem if item % 2 else item for item in batch]
 
-    lane: Lane[int, int] = Lane("test", forward, size, 8)
+    lane: Lane[int, int] = Lane("test", forward, size, Limits())
     assert await answered(lane.admit([2, 3, 4])) == [2, problem, 4]
 
 
@@ -125,11 +119,11 @@ async def test_a_cancelled_item_never_reaches_the_model() -> None:
 async def test_an_item_cancelled_in_its_forward_costs_its_neighbours_nothing() -> None:
     forwards = Forwards()
     lane = lane_of(forwards)
-    gone, stays = lane.admit([1, 2])
+    gone, stays = lane.admit([20, 21])
     await forwards.started()
     gone.cancel()
     forwards.end()
-    assert await answered([stays]) == [4]
+    assert await answered([stays]) == [42]
 
 
 async def test_nothing_runs_when_all_that_waited_has_gone() -> None:
@@ -154,7 +148,7 @@ async def test_a_new_bound_holds_from_the_next_batch_on() -> None:
     futures += lane.admit([2, 3, 4, 5, 6, 7])
     forwards.end()
     assert await forwards.started() == [2, 3]
-    lane.max_items = 4
+    lane.limits = Limits(items=4)
     forwards.end(2)
     assert await forwards.started() == [4, 5, 6, 7]
     await answered(futures)
@@ -198,17 +192,70 @@ async def test_closing_ends_the_thread() -> None:
     assert not forwards.thread.is_alive()
 
 
-async def test_an_observer_is_told_of_each_batch_and_how_long_its_items_waited() -> None:
-    forwards, seen = Forwards(), list[tuple[list[float], int]]()
-
-    def observe(waits: Sequence[float], most: int) -> None:
-        seen.append((list(waits), most))
-
-    lane: Lane[int, int] = Lane("test", forwards, size, 2, observe)
-    futures = lane.admit([1])
+async def test_an_observer_is_told_of_each_batch_before_its_answers_go_out() -> None:
+    forwards, seen = Forwards(), list[Forward]()
+    lane: Lane[int, int] = Lane("test", forwards, size, Limits(items=4), observe=seen.append)
+    futures = lane.admit([6])
     await forwards.started()
-    futures += lane.admit([2, 3, 4])
+    futures += lane.admit([2, 3])
+    forwards.end()
+    await answered(futures[:1])
+    assert [(len(each.waits_s), each.padding) for each in seen] == [(1, 0.0)]
+    forwards.end()
+    await answered(futures)
+    assert seen[1].fill == 0.5
+    assert seen[1].padding == pytest.approx(1 / 6)
+    assert all(wait >= 0 for each in seen for wait in each.waits_s)
+    assert all(each.seconds > 0 for each in seen)
+
+
+async def test_only_items_of_a_kind_share_a_forward() -> None:
+    forwards = Forwards()
+    lane: Lane[int, int] = Lane("test", forwards, size, Limits(), kind=lambda item: item % 2)
+    futures = lane.admit([100])
+    await forwards.started()
+    futures += lane.admit([5, 6, 7, 8])
     forwards.end(3)
     await answered(futures)
-    assert [(len(waits), most) for waits, most in seen] == [(1, 2), (2, 2), (1, 2)]
-    assert all(wait >= 0 for waits, _ in seen for wait in waits)
+    assert forwards.batches == [[100], [5, 7], [6, 8]]
+
+
+async def test_a_single_item_waits_for_one_forward_of_a_long_list_at_most() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards, max_items=4)
+    listed = lane.admit([10] * 40)
+    await forwards.started()
+    (single,) = lane.admit([300])
+    forwards.end(2)
+    assert await forwards.started() == [300]
+    assert await answered([single]) == [600]
+    forwards.end(100)
+    assert await answered(listed) == [20] * 40
+    assert len(forwards.batches) == 11
+
+
+async def test_what_is_admitted_in_parts_under_one_turn_is_one_request() -> None:
+    forwards, turn = Forwards(), Turn()
+    lane = lane_of(forwards, max_items=1)
+    listed = lane.admit([1, 2], turn)
+    assert await forwards.started() == [1]
+    listed += lane.admit([3], turn)
+    single = lane.admit([4])
+    forwards.end(100)
+    await answered(listed + single)
+    assert forwards.batches == [[1], [4], [2], [3]]
+
+
+async def test_a_warm_up_runs_what_it_is_given_and_learns_from_it() -> None:
+    time = Clock()
+
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        time.now += 0.010 + 0.001 * len(batch) * max(batch)
+        return list(batch)
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(seconds=0.1), clock=time)
+    lane.warm_up([[1], [10] * 4])
+    sizes: list[int] = []
+    lane._observe = lambda each: sizes.append(len(each.waits_s))
+    await answered(lane.admit([10] * 20))
+    assert sizes == [9, 9, 2]

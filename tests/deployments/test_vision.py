@@ -21,7 +21,7 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.image_family import MOST_PIXELS, Seen
+from deployments.image_family import Seen
 from deployments.seam import (
     Classified,
     DetectionRequest,
@@ -183,4 +183,3 @@ async def test_a_model_that_loads_on_demand_fails_with_a_reason_and_is_tried_aga
 async def test_pixels_are_counted_after_preprocessing() -> None:
     seen = Seen({"pixel_values": torch.zeros(1, 3, 20, 10)}, (1, 1), None)
     assert seen.pixels == 200
-    assert MOST_PIXELS // seen.pixels == 20_000

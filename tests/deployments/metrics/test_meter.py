@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from deployments.lane import Forward
 from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
@@ -66,13 +67,15 @@ async def test_batches_models_and_memory_reach_the_ledger(failures: int) -> None
     meter = metered(watched)
     meter.model("load", "one")
     meter.model("hit", "one")
-    meter.batch("one", [0.1, 0.3], most=8)
+    meter.forward("one", Forward((0.1, 0.3), fill=0.25, padding=0.1, seconds=0.2))
     meter.seated("one", 0.6)
     found = await watched.figures()
     assert found["model_loads_total", "one"] == 1
     assert found["cache_hits_total", "one"] == 1
     assert found["batch_size_sum", "one"] == 2
     assert found["batch_fill_ratio_sum", "one"] == 0.25
+    assert found["batch_padding_ratio_sum", "one"] == 0.1
+    assert found["forward_seconds_sum", "one"] == 0.2
     assert found["queue_wait_seconds_sum", "one"] == pytest.approx(1.0)
     assert found["model_memory_bytes", "one"] == 1000
 
@@ -86,5 +89,5 @@ async def test_a_replica_to_which_nothing_happens_still_tells_its_memory() -> No
 async def test_without_a_ledger_nothing_is_kept() -> None:
     meter = Meter(None, gauges)
     meter.start()
-    meter.batch("one", [0.1], most=8)
+    meter.forward("one", Forward((0.1,), fill=0.25, padding=0.0, seconds=0.2))
     assert len(asyncio.all_tasks()) == 1

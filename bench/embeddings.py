@@ -1,0 +1,159 @@
+# ruff: noqa: T201 - a command that prints tables
+"""Vectors over HTTP: this service against infinity and others, on the same float32 weights.
+
+    python -m bench.embeddings [--rounds 3]
+
+Starts this service with only its embeddings, and beside it one peer at a time; asks both in turn,
+and prints the medians and the ratios. Then a single query beside a bulk load. Takes about six
+minutes and both cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from bench.asking import Figure, ask, http_side, library_side, noted
+from bench.pairs import Pair, alternated, machine, table, tell
+from bench.peers.inprocess import library
+from bench.peers.running import Server
+from bench.peers.servers import infinity, ours, plain_serve
+from serve_app.bench.figures import Figures
+from serve_app.bench.load import Load
+
+SECONDS = 4.0
+LIST = 512
+QUERY_PAUSE_S = 0.05
+
+SHORT = Load("embeddings", clients=32, seconds=SECONDS, texts="short")
+MIXED = replace(SHORT, texts="mixed")
+ONE = replace(SHORT, clients=1)
+BULK = Load("embeddings", clients=1, requests=1, texts="mixed", per_request=LIST)
+QUERY = replace(ONE, pause_s=QUERY_PAUSE_S)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the comparison, and what is aimed at, as words."""
+
+    what: str
+    unit: str
+    load: Load
+    figure: Figure
+    aim: str
+
+
+def requests_per_s(figures: Figures) -> float:
+    return figures.requests_per_s
+
+
+def texts_per_s(figures: Figures) -> float:
+    return figures.units_per_s
+
+
+def milliseconds(figures: Figures) -> float:
+    return figures.latency.p50 * 1000
+
+
+LINES = (
+    Line("32 clients, 8 words", "requests/s", SHORT, requests_per_s, "≥ 2"),
+    Line("32 clients, mixed lengths", "requests/s", MIXED, requests_per_s, "≥ 3"),
+    Line("1 client, 8 words", "ms (p50)", ONE, milliseconds, "≤ 0.6"),
+    Line(f"1 request of {LIST} mixed texts", "texts/s", BULK, texts_per_s, ""),
+)
+
+
+def compared(service: Server, rounds: int, notes: list[str]) -> list[list[str]]:
+    """A row for each line and peer; a note for what could not be measured."""
+    rows: list[list[str]] = []
+    for peer, lines in ((infinity, LINES), (lambda: plain_serve("embeddings"), LINES[:3])):
+        with noted(notes), peer().running() as server:
+            for line in lines:
+                pair = against(service, server, line, rounds)
+                rows.append(row(line, pair, line.aim if server.name == "infinity" else ""))
+    with noted(notes), library("sentence-transformers") as in_process:
+        line = LINES[-1]
+        tell(f"{line.what}: {service.name} against {in_process.name}")
+        ours_side = http_side(service, line.load, line.figure)
+        theirs = library_side(in_process, line.load, "float32")
+        theirs.measure()  # warms up
+        rows.append(row(line, alternated(ours_side, theirs, rounds=rounds, said=tell), "≥ 1.0"))
+    return rows
+
+
+def against(service: Server, peer: Server, line: Line, rounds: int) -> Pair:
+    tell(f"{line.what}: {service.name} against {peer.name}")
+    for server in (service, peer):
+        ask(server, replace(line.load.warm_up(line.load.clients), seconds=2))
+    sides = [http_side(server, line.load, line.figure) for server in (service, peer)]
+    return alternated(sides[0], sides[1], rounds=rounds, said=tell)
+
+
+def row(line: Line, pair: Pair, aim: str) -> list[str]:
+    values = [f"{each.median:.1f}" for each in (pair.ours, pair.theirs)]
+    spread = f"{min(pair.ratios):.2f}–{max(pair.ratios):.2f}"
+    sides = [pair.theirs.name, pair.ours.arithmetic, pair.theirs.arithmetic]
+    return [line.what, line.unit, *sides, *values, f"**{pair.ratio:.2f}**", spread, aim]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A single query and a bulk load, each alone and both together, in one round."""
+
+    query_alone: Figures
+    query_beside: Figures
+    bulk_alone: Figures
+    bulk_beside: Figures
+
+
+def beside(service: Server, seed: int) -> Beside:
+    """``QUERY`` and lists of 512, alone for a while each and then at the same time."""
+    bulk = replace(BULK, requests=3, seed=seed)
+    query = replace(QUERY, seed=seed)
+    (query_alone,) = ask(service, query)
+    (bulk_alone,) = ask(service, bulk)
+    # Queries for as long as the bulk lasts, never after it: they would be alone again.
+    lasting = replace(query, seconds=0.9 * bulk_alone.seconds)
+    bulk_beside, query_beside = ask(service, bulk, lasting)
+    return Beside(query_alone, query_beside, bulk_alone, bulk_beside)
+
+
+def fairness(rounds: list[Beside]) -> list[str]:
+    """The row of what a query and a bulk load cost each other: medians of the rounds."""
+    alone = median(each.query_alone.latency.p99 for each in rounds) * 1000
+    together = median(each.query_beside.latency.p99 for each in rounds) * 1000
+    slower = median(each.bulk_alone.units_per_s for each in rounds)
+    kept = median(each.bulk_beside.units_per_s / each.bulk_alone.units_per_s for each in rounds)
+    usual = median(each.query_beside.latency.p50 for each in rounds) * 1000
+    return [f"{alone:.0f}", f"{together:.0f}", f"{together - alone:+.0f}", f"{usual:.0f}",
+            f"{slower:.0f}", f"**{kept:.2f}**"]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.embeddings", description=__doc__)
+    parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
+    rounds: int = parser.parse_args().rounds
+    print(f"{machine()}\n")
+    notes: list[str] = []
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
+        service = stack.enter_context(ours(["embeddings"], place, "float32").running())
+        rows = compared(service, rounds, notes)
+        tell("a single query beside lists of 512")
+        together = [beside(service, seed) for seed in range(rounds)]
+    titles = ["load", "figure", "peer", "ours in", "peer in", "ours", "peer", "ratio", "spread",
+              "aim"]  # fmt: skip
+    print(table(titles, rows))
+    print(*(f"\n{note}" for note in notes), sep="\n")
+    print(f"\nA single query every {QUERY_PAUSE_S * 1000:.0f} ms beside lists of {LIST} texts:\n")
+    titles = ["query p99 alone, ms", "beside", "more", "p50 beside", "bulk alone, texts/s",
+              "share of it kept beside"]  # fmt: skip
+    print(table(titles, [fairness(together)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Libraries without a server around them, each in a process of its own.
+
+What they do with the same texts bounds what a server around them can do. The process is kept
+between measurements; it takes a load a line on its standard input and answers what that took.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+import orjson
+
+from bench.pairs import tell
+from bench.peers.running import end
+from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
+from serve_app.bench.kinds import request_body
+from serve_app.bench.load import Load
+from serve_app.bench.texts import texts_of
+
+PATIENCE_S = 120.0
+Work = Callable[[list[Any], Load], int]
+"""Does what the bodies ask for, and says how many units came of it."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library in a running process."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+    def rate(self, load: Load) -> float:
+        """Units a second. Raises ``RuntimeError`` when the process ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(asdict(load)) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended")
+        answer = json.loads(line)
+        return float(answer["units"] / answer["seconds"])
+
+
+@contextlib.contextmanager
+def library(name: str) -> Iterator[Library]:
+    """Start the library ``name`` of ``LIBRARIES`` in a process of its own, and end it."""
+    command = [sys.executable, "-m", "bench.peers.inprocess", name]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        began = time.monotonic()
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError(f"{name} did not load")
+        tell(f"{name} is loaded after {time.monotonic() - began:.0f} s")
+        yield Library(name, process)
+    finally:
+        end(process)
+
+
+def sentence_transformers() -> Work:
+    """``encode`` with batches of 32, which it sorts by length."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder_of(VECTORS)), device="cpu", local_files_only=True)
+
+    def encode(bodies: list[Any], load: Load) -> int:
+        texts = [text for body in bodies for text in body["input"]]
+        return len(model.encode(texts, batch_size=32, normalize_embeddings=True))
+
+    return encode
+
+
+def generate() -> Work:
+    """``model.generate`` in float32: static batches of as many as there are clients."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = str(folder_of(CHAT_FLOAT32))
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.eval()
+
+    def write(bodies: list[Any], load: Load) -> int:
+        units = 0
+        for start in range(0, len(bodies), load.clients):
+            messages = [body["messages"] for body in bodies[start : start + load.clients]]
+            batch = tokenizer.apply_chat_template(
+                messages,
+                add_generation_prompt=True,
+                padding=True,
+                return_tensors="pt",
+                return_dict=True,
+            )
+            with torch.inference_mode():
+                written = model.generate(**batch, do_sample=False, max_new_tokens=load.new_tokens)
+            new = written[:, batch["input_ids"].shape[1] :]
+            units += int((new != tokenizer.pad_token_id).sum())
+        return units
+
+    return write
+
+
+def engine() -> Work:
+    """Our OpenVINO engine without Serve or HTTP: each client asks again when it has its text."""
+    from deployments.engine.opening import EngineSettings, open_engine
+    from deployments.engine.sequence import Sequence
+    from deployments.seam import ChatMessage, Problem, Sampling, Token
+
+    opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192))
+
+    def one(body: Any) -> int:
+        tokens: list[Token] = []
+        problems: list[Problem] = []
+        over = threading.Event()
+
+        def deliver(token: Token) -> None:
+            tokens.append(token)
+            if token.finish_reason is not None:
+                over.set()
+
+        def fail(problem: Problem) -> None:
+            problems.append(problem)
+            over.set()
+
+        messages = [ChatMessage(each["role"], each["content"]) for each in body["messages"]]
+        opened.submit(
+            Sequence(
+                codec=opened.codec,
+                prompt_ids=opened.codec.encode_chat(messages),
+                sampling=Sampling(temperature=body["temperature"]),
+                max_new_tokens=body["max_tokens"],
+                deliver=deliver,
+                fail=fail,
+            )
+        )
+        if not over.wait(PATIENCE_S) or problems:
+            raise RuntimeError(f"the engine failed: {problems}")
+        return len(tokens)
+
+    def write(bodies: list[Any], load: Load) -> int:
+        with ThreadPoolExecutor(load.clients) as clients:
+            return sum(clients.map(one, bodies))
+
+    return write
+
+
+LIBRARIES: dict[str, Callable[[], Work]] = {
+    "sentence-transformers": sentence_transformers,
+    "model.generate": generate,
+    "our engine": engine,
+}
+
+
+def main(name: str, answers: TextIO) -> None:
+    """Load, say so with a line, and answer loads until the input ends."""
+    work = LIBRARIES[name]()
+    answers.write("loaded\n")
+    answers.flush()
+    for line in sys.stdin:
+        load = Load(**json.loads(line))
+        texts = texts_of(load.texts, load.seed)
+        bodies = [orjson.loads(request_body(load, texts)) for _ in range(load.requests)]
+        began = time.perf_counter()
+        units = work(bodies, load)
+        answers.write(json.dumps({"units": units, "seconds": time.perf_counter() - began}) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # What libraries print must not come between the answers.
+    with os.fdopen(os.dup(1), "w") as kept:
+        os.dup2(2, 1)
+        main(sys.argv[1], kept)
+        os._exit(0)  # threads of libraries need not be waited for

@@ -1,0 +1,114 @@
+"""A server that is started for a comparison, and ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bench.pairs import tell
+
+START_LIMIT_S = 180.0
+STOP_LIMIT_S = 60.0
+LOG_TAIL = 2000
+
+
+class ServerFailed(RuntimeError):
+    """A server did not come up; the message has the end of its log."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server, and what it computes in.
+
+    ``ready`` is the path that answers 200 when it can be asked. ``model`` is the name that it
+    wants in requests. ``environment`` is set beside ours; ``None`` takes a variable away.
+    """
+
+    name: str
+    arithmetic: str
+    command: Sequence[str | Path]
+    port: int
+    ready: str
+    model: str | None = None
+    streams: bool = True
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Its root."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Server]:
+        """Start it, wait until it is ready, and end it. Raises ``ServerFailed``."""
+        with tempfile.TemporaryDirectory(prefix="bench-") as place:
+            log = Path(place) / "log"
+            with log.open("wb") as output:
+                began = time.monotonic()
+                process = subprocess.Popen(
+                    list(map(str, self.command)),
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    env=self._environment(),
+                )
+                try:
+                    self._wait(process, log)
+                    tell(f"{self.name} is up after {time.monotonic() - began:.0f} s")
+                    yield self
+                finally:
+                    end(process)
+
+    def _environment(self) -> dict[str, str]:
+        merged = {**os.environ, **self.environment}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def _wait(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        limit = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < limit:
+            if process.poll() is not None:
+                break
+            if self._answers():
+                return
+            time.sleep(0.3)
+        said = log.read_text(errors="replace")[-LOG_TAIL:]
+        raise ServerFailed(f"{self.name} did not become ready:\n{said}")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + self.ready, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and end whatever of its descendants is left after that."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_LIMIT_S)
+        for each in [process, *descendants]:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                each.kill()
+        psutil.wait_procs(descendants, timeout=5)
+    process.wait(STOP_LIMIT_S)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

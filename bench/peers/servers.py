@@ -1,0 +1,140 @@
+"""The servers that are compared, each set as its own documentation says for this machine.
+
+All have both cores, the same weights, and batches as large as ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from bench.peers.environment import python_of
+from bench.peers.running import Server, free_port
+from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
+from configs.profile import profile_path
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+
+
+def ours(families: Sequence[str], place: Path, arithmetic: str) -> Server:
+    """This service with only ``families``, through its own launcher. ``place`` is for its files."""
+    port = free_port()
+    profile = place / "profile.yaml"
+    profile.write_text(yaml.safe_dump(trimmed(families), sort_keys=False), encoding="utf-8")
+    command = [script("prsm-serve"), "up", "--profile", profile, "--port", str(port)]
+    environment = {
+        "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{place / 'conversations.sqlite3'}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    return Server(
+        name="prsm-serve",
+        arithmetic=arithmetic,
+        command=command,
+        port=port,
+        ready="/health/readiness",
+        environment=environment,
+    )
+
+
+def trimmed(families: Sequence[str]) -> dict[str, object]:
+    """The embedded profile with only ``families``, and no defaults of the others."""
+    content = yaml.safe_load(profile_path("embedded").read_text(encoding="utf-8"))
+    content["families"] = [each for each in content["families"] if each["name"] in families]
+    kept = {model["name"] for each in content["families"] for model in each["models"]}
+    content["settings"] = {
+        key: value
+        for key, value in content["settings"].items()
+        if not key.startswith("default_") or value in kept
+    }
+    return dict(content)
+
+
+def infinity() -> Server:
+    """infinity-emb on torch, in the environment of its own."""
+    port = free_port()
+    command = [
+        python_of("infinity").with_name("infinity_emb"),
+        *("v2", "--model-id", folder_of(VECTORS), "--served-model-name", "all-MiniLM-L6-v2"),
+        *("--engine", "torch", "--device", "cpu", "--dtype", "float32", "--batch-size", "32"),
+        *("--no-compile", "--no-bettertransformer", "--lengths-via-tokenize"),
+        *("--url-prefix", "/v1", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+    return Server(
+        name="infinity",
+        arithmetic="float32",
+        command=command,
+        port=port,
+        ready="/v1/models",
+        model="all-MiniLM-L6-v2",
+        environment=OFFLINE,
+    )
+
+
+def transformers_serve() -> Server:
+    """`transformers serve --continuous-batching` of our own environment, in float32.
+
+    Its cache gets a size: left alone it takes 60 % of the machine's memory.
+    """
+    port, weights = free_port(), folder_of(CHAT_FLOAT32)
+    command = [
+        *(script("transformers"), "serve", weights, "--continuous-batching"),
+        *("--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)),
+        *("--cb-block-size", "32", "--cb-num-blocks", "512", "--cb-max-batch-tokens", "512"),
+    ]
+    return Server(
+        name="transformers serve",
+        arithmetic="float32",
+        command=command,
+        port=port,
+        ready="/health",
+        model=str(weights),
+        environment=OFFLINE,
+    )
+
+
+def llama_cpp() -> Server:
+    """llama.cpp's Python server, which answers one request after the other, on our GGUF."""
+    port = free_port()
+    weights = next(folder_of(CHAT).glob("*.gguf"))
+    threads = str(len(os.sched_getaffinity(0)))
+    command = [
+        *(python_of("llama_cpp"), "-m", "llama_cpp.server", "--model", weights),
+        *("--n_ctx", "2048", "--n_threads", threads, "--n_threads_batch", threads),
+        *("--interrupt_requests", "false", "--logits_all", "false", "--verbose", "false"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    return Server(
+        name="llama.cpp server",
+        arithmetic="Q4_1",
+        command=command,
+        port=port,
+        ready="/v1/models",
+        environment=OFFLINE,
+    )
+
+
+def plain_serve(what: str) -> Server:
+    """`@serve.batch` around a pipeline, under Serve's stock settings; the app is `plain_app.py`."""
+    port = free_port()
+    weights = folder_of(VECTORS if what == "embeddings" else CHAT_FLOAT32)
+    command = [sys.executable, "-m", "bench.peers.plain_app", what, weights, str(port)]
+    stock = {name: None for name in os.environ if name.startswith("RAY_SERVE_")}
+    environment = {**OFFLINE, **stock, "RAY_USAGE_STATS_ENABLED": "0"}
+    return Server(
+        name="plain @serve.batch",
+        arithmetic="float32",
+        command=command,
+        port=port,
+        ready="/-/healthz",
+        streams=False,
+        environment=environment,
+    )
+
+
+def script(name: str) -> Path:
+    """A console script of our own environment."""
+    return Path(sys.executable).with_name(name)

@@ -1,0 +1,118 @@
+"""What became of each request, and the figures of all of them together."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LEVELS = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request: when it began and ended, on one clock, in seconds; and what it brought.
+
+    ``first_s`` and ``last_s`` are when its first and its last token came, where it streamed.
+    ``error`` is the kind of what went wrong, ``detail`` what the server said about it.
+    """
+
+    began_s: float
+    ended_s: float
+    units: int = 0
+    prompt_tokens: int = 0
+    first_s: float | None = None
+    last_s: float | None = None
+    error: str | None = None
+    detail: str = ""
+
+    @property
+    def latency_s(self) -> float:
+        """From the request's first byte to the answer's last."""
+        return self.ended_s - self.began_s
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Three percentiles of one figure, in seconds; NaN where nothing was measured."""
+
+    p50: float
+    p90: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of ``values`` in any order."""
+        ordered = sorted(values)
+        return cls(*(percentile(ordered, level) for level in LEVELS))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One load's figures. Rates are of what succeeded, over all the time that the load took."""
+
+    clients: int
+    unit: str
+    seconds: float
+    succeeded: int
+    units: int
+    prompt_tokens: int
+    latency: Spread
+    first: Spread
+    per_token: Spread
+    errors: dict[str, int]
+    details: dict[str, str]
+    client_cpu: float
+
+    @property
+    def requests_per_s(self) -> float:
+        """Answers a second."""
+        return self.succeeded / self.seconds if self.seconds else 0.0
+
+    @property
+    def units_per_s(self) -> float:
+        """Tokens, texts or documents a second."""
+        return self.units / self.seconds if self.seconds else 0.0
+
+    @property
+    def failed(self) -> int:
+        """Requests that brought nothing."""
+        return sum(self.errors.values())
+
+
+def figures(samples: Sequence[Sample], *, clients: int, unit: str, cpu_s: float = 0.0) -> Figures:
+    """The figures of one load; ``cpu_s`` is the processor time that asking took."""
+    good = [sample for sample in samples if sample.error is None]
+    bad = [(sample.error, sample.detail) for sample in samples if sample.error is not None]
+    began = min((sample.began_s for sample in samples), default=0.0)
+    seconds = max((sample.ended_s for sample in samples), default=0.0) - began
+    return Figures(
+        clients=clients,
+        unit=unit,
+        seconds=seconds,
+        succeeded=len(good),
+        units=sum(sample.units for sample in good),
+        prompt_tokens=sum(sample.prompt_tokens for sample in good),
+        latency=Spread.of([sample.latency_s for sample in good]),
+        first=Spread.of([each.first_s - each.began_s for each in good if each.first_s is not None]),
+        per_token=Spread.of([pace for sample in good if (pace := _pace(sample)) is not None]),
+        errors=dict(Counter(kind for kind, _ in bad).most_common()),
+        details=dict(reversed(bad)),
+        client_cpu=cpu_s / seconds if seconds else 0.0,
+    )
+
+
+def percentile(ordered: Sequence[float], level: float) -> float:
+    """The least value that ``level`` of all do not exceed (nearest rank); NaN of nothing.
+
+    No value is made up between two measured ones: the p99 of 50 is the largest.
+    """
+    if not ordered:
+        return math.nan
+    return ordered[max(0, math.ceil(level * len(ordered)) - 1)]
+
+
+def _pace(sample: Sample) -> float | None:
+    """Seconds a token after the first."""
+    if sample.first_s is None or sample.last_s is None or sample.units < 2:
+        return None
+    return (sample.last_s - sample.first_s) / (sample.units - 1)
