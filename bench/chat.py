@@ -24,7 +24,7 @@ from statistics import median
 from bench.asking import ask, http_side, library_side, noted
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from bench.peers.inprocess import Library, library
-from bench.peers.running import Server
+from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import llama_cpp, ours, plain_serve, transformers_serve
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 from serve_app.bench.figures import Figures
@@ -115,7 +115,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     given = parser.parse_args()
-    print(f"{machine()}\n")
+    end_on_sigterm()
+    print(f"{machine()}\n", flush=True)
     rows: list[list[str]] = []
     notes: list[str] = []
     began = time.monotonic()
