@@ -20,7 +20,7 @@ from statistics import median
 from bench.asking import Figure, ask, http_side, library_side, noted
 from bench.pairs import Pair, alternated, machine, table, tell
 from bench.peers.inprocess import library
-from bench.peers.running import Server
+from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
 from configs.profile import load_profile
 from serve_app.bench.figures import Figures
@@ -146,7 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.embeddings", description=__doc__)
     parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
     rounds: int = parser.parse_args().rounds
-    print(f"{machine()}\n")
+    end_on_sigterm()
+    print(f"{machine()}\n", flush=True)
     notes: list[str] = []
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))

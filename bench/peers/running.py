@@ -95,6 +95,11 @@ class Server:
             return False
 
 
+def end_on_sigterm() -> None:
+    """Take SIGTERM as Ctrl-C, so that what was started is ended."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def end(process: subprocess.Popen[Any]) -> None:
     """Ask a process to end, and end whatever of its descendants is left after that."""
     with contextlib.suppress(psutil.NoSuchProcess):
