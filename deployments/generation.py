@@ -110,7 +110,7 @@ class Generation(Lifecycle[Engine]):
 
     def _way(self) -> Way:
         if self._out is None:
-            self._out = Way()
+            self._out = Way(asyncio.get_running_loop())
         return self._out
 
     async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:

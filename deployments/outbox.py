@@ -21,7 +21,7 @@ LONGEST_REST_S = 0.25
 
 
 class Way:
-    """The way out of one replica, shared by all of its streams; made and used on its event loop.
+    """The way out of one replica, shared by all of its streams, whose event ``loop`` is one.
 
     Streams that have tokens depart together. How long a departure takes is seen by when its streams
     come back for more, and the next is ``rest`` times that later: the way is not asked to carry
@@ -29,9 +29,9 @@ class Way:
     else. What is the first of its stream waits for nothing.
     """
 
-    def __init__(self, rest: float = REST) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rest: float = REST) -> None:
+        self._loop = loop
         self._rest = rest
-        self._loop = asyncio.get_running_loop()
         self._arrived: deque[tuple[Outbox, Token | Problem]] = deque()
         self._called = False
         self._laden: list[Outbox] = []
