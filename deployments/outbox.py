@@ -93,7 +93,8 @@ class Outbox:
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        self._items: list[Token | Problem] = []
+        self._tokens: list[Token] = []
+        self._problem: Problem | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._departure: int | None = None
 
@@ -106,21 +107,24 @@ class Outbox:
         if self._departure is not None:
             self._way.returned(self._departure)
         self._waiter = asyncio.get_running_loop().create_future()
-        if self._items:
+        if self._tokens or self._problem:
             self._load()
             self._way.depart()
         try:
             await self._waiter
         finally:
             self._waiter = None
-        items, self._items = self._items, []
-        tokens = tuple(item for item in items if isinstance(item, Token))
-        return tokens, next((item for item in items if isinstance(item, Problem)), None)
+        tokens, self._tokens = self._tokens, []
+        return tuple(tokens), self._problem
 
     def lay(self, item: Token | Problem) -> None:
         """On the loop: something has come."""
-        self._items.append(item)
-        if len(self._items) == 1 and self._waiter is not None:
+        waits = self._waiter is not None and not self._tokens and self._problem is None
+        if isinstance(item, Problem):
+            self._problem = self._problem or item
+        else:
+            self._tokens.append(item)
+        if waits:
             self._load()
 
     def go(self, departure: int) -> None:

@@ -50,7 +50,16 @@ class Calls:
     def __init__(self, handles: Mapping[str, Any], timeout_s: float) -> None:
         self._handles = {name: handle.options(**PLAIN) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
+        self._methods: dict[tuple[str, str, bool], Any] = {}
         self._timeout_s = timeout_s
+
+    def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
+        """A handle's method, looked up once: Serve makes a new handle of every look."""
+        key = (family, method, stream)
+        if key not in self._methods:
+            handles = self._streams if stream else self._handles
+            self._methods[key] = getattr(handles[family], method)
+        return self._methods[key]
 
     async def ask(
         self, family: str, method: str, request: Any, fields: Mapping[str, str] | None = None
@@ -71,7 +80,7 @@ class Calls:
         raise Unavailable("The model is restarting.")
 
     async def _once(self, family: str, method: str, request: Any) -> Any:
-        response = getattr(self._handles[family], method).remote(request)
+        response = self._method(family, method).remote(request)
         try:
             return await response
         except asyncio.CancelledError:
@@ -87,7 +96,7 @@ class Calls:
     ) -> Bursts:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        bursts = Bursts(getattr(self._streams[family], method), request, deadline)
+        bursts = Bursts(self._method(family, method, stream=True), request, deadline)
         first = await bursts.start()
         if isinstance(first, Problem):
             bursts.close()
