@@ -35,6 +35,16 @@ def noted(notes: list[str]) -> Iterator[None]:
         tell(notes[-1])
 
 
+@contextlib.contextmanager
+def interruptible(notes: list[str]) -> Iterator[None]:
+    """Ctrl-C leaves the block, so that what was measured before it is still told."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        notes.append("Interrupted: the rest was not measured.")
+        tell(notes[-1])
+
+
 def ask(server: Server, *loads: Load) -> list[Figures]:
     """Run ``loads`` at the same time against a running server.
 

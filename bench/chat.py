@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.asking import ask, http_side, library_side, noted
+from bench.asking import ask, http_side, interruptible, library_side, noted
+from bench.neighbours import watched
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from bench.peers.inprocess import Library, library
 from bench.peers.running import Server, end_on_sigterm
@@ -116,11 +117,10 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     given = parser.parse_args()
     end_on_sigterm()
-    print(f"{machine()}\n", flush=True)
     rows: list[list[str]] = []
     notes: list[str] = []
     began = time.monotonic()
-    with ExitStack() as stack:
+    with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
         service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
         for name in given.peers:
@@ -129,6 +129,7 @@ def main() -> None:
                 continue
             with noted(notes):
                 rows += compared(service, PEERS[name], given.rounds)
+    print(f"{machine()}. {neighbours}\n")
     titles = ["peer", "ours in", "peer in", "ours, tokens/s", "peer, tokens/s", "ratio", "spread",
               "aim", "first token p50, ms, ours / peer", "tokens an answer"]  # fmt: skip
     print(table(titles, rows))

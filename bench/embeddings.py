@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.asking import Figure, ask, http_side, library_side, noted
+from bench.asking import Figure, ask, http_side, interruptible, library_side, noted
+from bench.neighbours import watched
 from bench.pairs import Pair, alternated, machine, table, tell
 from bench.peers.inprocess import library
 from bench.peers.running import Server, end_on_sigterm
@@ -68,9 +69,8 @@ LINES = (
 )
 
 
-def compared(service: Server, rounds: int, notes: list[str]) -> list[list[str]]:
-    """A row for each line and peer; a note for what could not be measured."""
-    rows: list[list[str]] = []
+def compare(service: Server, rounds: int, rows: list[list[str]], notes: list[str]) -> None:
+    """Add a row for each line and peer, and a note for what could not be measured."""
     for peer, lines in ((infinity, LINES), (lambda: plain_serve("embeddings"), LINES[:3])):
         with noted(notes), peer().running() as server:
             for line in lines:
@@ -83,7 +83,6 @@ def compared(service: Server, rounds: int, notes: list[str]) -> list[list[str]]:
         theirs = library_side(in_process, line.load, "float32")
         theirs.measure()  # warms up
         rows.append(row(line, alternated(ours_side, theirs, rounds=rounds, said=tell), "≥ 1.0"))
-    return rows
 
 
 def against(service: Server, peer: Server, line: Line, rounds: int) -> Pair:
@@ -147,18 +146,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
     rounds: int = parser.parse_args().rounds
     end_on_sigterm()
-    print(f"{machine()}\n", flush=True)
+    rows: list[list[str]] = []
+    together: list[Beside] = []
     notes: list[str] = []
-    with ExitStack() as stack:
+    with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
         service = stack.enter_context(ours(["embeddings"], place, "float32").running())
-        rows = compared(service, rounds, notes)
+        compare(service, rounds, rows, notes)
         tell("a single query beside lists of 512")
-        together = [beside(service, seed) for seed in range(rounds)]
+        together += (beside(service, seed) for seed in range(rounds))
+    print(f"{machine()}. {neighbours}\n")
     titles = ["load", "figure", "peer", "ours in", "peer in", "ours", "peer", "ratio", "spread",
               "aim"]  # fmt: skip
     print(table(titles, rows))
     print(*(f"\n{note}" for note in notes), sep="\n")
+    if not together:
+        return
     print(f"\nA single query every {QUERY_PAUSE_S * 1000:.0f} ms beside lists of {LIST} texts:\n")
     titles = ["query p99 alone, ms", "beside", "aim", "p50 beside", "bulk alone, texts/s",
               "share of it kept beside (aim ≥ 0.8)"]  # fmt: skip

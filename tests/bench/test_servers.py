@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 
-from bench.asking import Incomplete, ask, http_side, noted
+from bench.asking import Incomplete, ask, http_side, interruptible, noted
 from bench.embeddings import Beside, fairness, forward_limit_ms
 from bench.pairs import alternated
 from bench.peers.running import Server, ServerFailed, free_port
@@ -61,6 +61,13 @@ def test_a_peer_that_cannot_be_measured_is_noted_and_the_others_go_on() -> None:
     with noted(notes):
         raise ServerFailed("it is not installed")
     assert notes == ["Not measured: it is not installed"]
+
+
+def test_ctrl_c_leaves_what_was_measured() -> None:
+    notes: list[str] = []
+    with interruptible(notes):
+        raise KeyboardInterrupt
+    assert notes == ["Interrupted: the rest was not measured."]
 
 
 def test_both_sides_of_a_round_are_asked_the_same() -> None:
