@@ -35,6 +35,16 @@ def noted(notes: list[str]) -> Iterator[None]:
         tell(notes[-1])
 
 
+@contextlib.contextmanager
+def interruptible(notes: list[str]) -> Iterator[None]:
+    """Ctrl-C leaves the block, so that what was measured before it is still told."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        notes.append("Interrupted: the rest was not measured.")
+        tell(notes[-1])
+
+
 def ask(server: Server, *loads: Load) -> list[Figures]:
     """Run ``loads`` at the same time against a running server.
 
@@ -55,12 +65,25 @@ async def _ask(server: Server, loads: Sequence[Load]) -> list[Figures]:
         return list(await asyncio.gather(*(bench.run(load) for load in streaming)))
 
 
-def http_side(server: Server, load: Load, figure: Figure, arithmetic: str | None = None) -> Side:
-    """A server as a side: every round asks with other texts, the same ones on both sides."""
+def http_side(
+    server: Server,
+    load: Load,
+    figure: Figure,
+    *,
+    arithmetic: str | None = None,
+    heard: list[Figures] | None = None,
+) -> Side:
+    """A server as a side: every round asks with other texts, the same ones on both sides.
+
+    ``heard`` gets all figures of every round, of which ``figure`` picks the one to compare.
+    """
     seeds = count(load.seed)
 
     def measure() -> float:
-        return figure(ask(server, replace(load, seed=next(seeds)))[0])
+        (figures,) = ask(server, replace(load, seed=next(seeds)))
+        if heard is not None:
+            heard.append(figures)
+        return figure(figures)
 
     return Side(server.name, arithmetic or server.arithmetic, measure)
 

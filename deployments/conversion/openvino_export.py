@@ -8,10 +8,10 @@ its input would go on as the example did.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,6 @@ from deployments.network.openvino import MODEL_FILE, TRAITS_FILE, OpenVinoNetwor
 from deployments.network.tokenizer import FastTokenizer
 from deployments.texts import TokenizedText, tokenize
 
-logger = logging.getLogger(__name__)
-
 OPTIONS = {
     "dtype": torch.float32,
     "trust_remote_code": False,
@@ -42,13 +40,13 @@ SENTENCE = "Towns set their clocks by the timetable of trains"
 """Nine words: the length of a query."""
 
 BATCH = 32
-LONGEST_WORDS = 96
+LONGEST_WORDS = 64
 TOLERANCE = 1e-3
 """How far outputs may be from torch's, as a part of the largest one; rounding makes 1e-6 of it."""
 NARROW_TOLERANCE = 5e-2
 """The same where the processor multiplies bfloat16, whose rounding is coarser."""
-ROUNDS = {1: 25, BATCH: 7}
-PATIENCE_S = 30.0
+ROUNDS = {1: 15, BATCH: 3}
+PATIENCE_S = 15.0
 
 
 def write_export(origin: Path, folder: Path, head: Head) -> None:
@@ -84,7 +82,9 @@ def _write(network: pytorch.TorchNetwork, folder: Path) -> None:
     network.traits.write(folder / TRAITS_FILE)
     arrays = network.padding(_texts(network, [SENTENCE, *_mixed(3)]))
     example = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        # Each says that the recording may not hold for other inputs: that is what is compared.
+        warnings.simplefilter("ignore")
         model = openvino.convert_model(_Recorded(network.module), example_input=example)
     # Weights as they are: by default they are rounded to float16.
     openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=False)
@@ -111,7 +111,8 @@ class _Recorded(torch.nn.Module):
 
 def _compare(network: Network, exported: Network) -> None:
     tolerance = NARROW_TOLERANCE if native_bfloat16() else TOLERANCE
-    for texts in ([SENTENCE], _mixed(2), _mixed(5), [" ".join([SENTENCE] * 200), SENTENCE]):
+    longest = " ".join([SENTENCE] * 200)
+    for texts in (["Towns"], [SENTENCE], _mixed(2), _mixed(5), [longest, SENTENCE]):
         tokenized = _texts(network, texts)
         if tokenized != _texts(exported, texts):
             raise ConversionError("its tokenizer alone reads texts in another way")

@@ -10,7 +10,7 @@ import pytest
 
 import configs
 from configs.errors import ConfigError
-from configs.profile import Profile, load_profile, load_settings, profile_path
+from configs.profile import ModelSpec, Profile, load_profile, load_settings, profile_path
 
 Write = Callable[[Any], Path]
 SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
@@ -167,3 +167,38 @@ def test_one_class_may_serve_several_families(sound: dict[str, Any]) -> None:
     hot = {**sound["families"][0], "name": "hot_chat"}
     families = Profile.model_validate({**sound, "families": [sound["families"][0], hot]}).families
     assert [family.deployment_name for family in families] == ["Generation", "HotChat"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "engines"),
+    [
+        ({"tasks": ["embed"]}, ("openvino", "torch")),
+        ({"tasks": ["rerank", "zero_shot"]}, ("openvino", "torch")),
+        ({"tasks": ["embed"], "engine": "torch"}, ("torch",)),
+        ({"tasks": ["embed"], "engine": "openvino"}, ("openvino",)),
+        ({"tasks": ["embed", "entities"]}, ("torch",)),
+        ({"tasks": ["embed"], "quantization": "int8"}, ("torch",)),
+        ({"tasks": ["embed"], "trust_remote_code": True}, ("torch",)),
+        ({"tasks": ["embed"], "dtype": "float16"}, ("torch",)),
+        ({"tasks": ["generate"]}, ("torch",)),
+        ({"tasks": ["generate"], "engine": "openvino"}, ("openvino",)),
+        ({"tasks": ["caption"]}, ("torch",)),
+    ],
+)
+def test_a_model_tells_which_engines_may_run_it(
+    fields: dict[str, Any], engines: tuple[str, ...]
+) -> None:
+    spec = ModelSpec.model_validate({"name": "one", "source": {"folder": "/models"}, **fields})
+    assert spec.engines == engines
+
+
+def test_only_what_replicas_will_ask_for_is_exported_ahead(sound: dict[str, Any]) -> None:
+    def heads() -> list[str | None]:
+        profile = Profile.model_validate(sound)
+        return [profile.export_of(model) for model in profile.models]
+
+    assert heads() == [None, None]  # the reader is on a GPU
+    sound["families"][1]["options"]["ray_actor_options"]["num_gpus"] = 0
+    assert heads() == [None, "embedding"]
+    sound["families"][1]["models"][0]["engine"] = "torch"
+    assert heads() == [None, None]

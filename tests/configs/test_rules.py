@@ -49,6 +49,11 @@ def setting(name: str) -> Change:
     return lambda content: content["settings"].update({name: "no/such"})
 
 
+def trusted_on_openvino(content: dict[str, Any]) -> None:
+    content["trusted_models"] = ["house/reader"]
+    model(content, 1).update(engine="openvino", trust_remote_code=True)
+
+
 def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
     assert broken(sound) == []
 
@@ -104,6 +109,15 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
         (
             model_with(engine="openvino", quantization="int8"),
             "families.generation.models.house/writer.quantization",
+        ),
+        (trusted_on_openvino, "families.embeddings.models.house/reader.engine"),
+        (
+            model_with(1, engine="openvino", dtype="float16"),
+            "families.embeddings.models.house/reader.dtype",
+        ),
+        (
+            model_with(1, engine="openvino", tasks=["summarize"]),
+            "families.embeddings.models.house/reader.engine",
         ),
         (model_with(pinned=False), "families.generation.models"),
         (lambda content: content.update(gpu_memory_gb=None), "gpu_memory_gb"),

@@ -38,9 +38,8 @@ def configured(tmp_path: Path) -> Configured:
     ) -> FamilyConfig:
         given: dict[str, Any] = {"device": "cpu", "threads": 1, "hf_cache_dir": tmp_path / "cache"}
         source = FolderSource(folder=folder)
-        spec = ModelSpec(
-            name="tiny", source=source, **({"tasks": ("any",), "pinned": True} | fields)
-        )
+        usual = {"tasks": ("any",), "pinned": True, "dtype": "float32"}
+        spec = ModelSpec(name="tiny", source=source, **(usual | fields))
         return FamilyConfig("family", (spec,), Settings(**(given | (settings or {}))))
 
     return configure

@@ -29,7 +29,7 @@ def act_as_replica(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def family_of(folder: Path, *tasks: str, **fields: Any) -> FamilyConfig:
     """A family of one pinned model, ``tiny``, on the CPU and on torch, which converts nothing."""
-    usual: dict[str, Any] = {"pinned": True, "engine": "torch"}
+    usual: dict[str, Any] = {"pinned": True, "engine": "torch", "dtype": "float32"}
     spec = ModelSpec(
         name="tiny", tasks=tasks, source=FolderSource(folder=folder), **(usual | fields)
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,7 +12,7 @@ from fastapi import APIRouter
 
 from configs.profile import ModelSpec
 from deployments.classification import Classification
-from deployments.encoders import EncoderFamily
+from deployments.encoders import Encoder, EncoderFamily
 from deployments.seam import ClassificationRequest, Classified
 from deployments.texts import TokenizedText
 from serve_app.routes.services import Served
@@ -50,7 +49,7 @@ class Letters(EncoderFamily[int]):
             answers, _ = await self._answers(encoder, ["a"] * texts, truncate=False)
         return Report(os.getpid(), share(), visible(), answers.count(1), self._largest)
 
-    def load(self, folder: Path, spec: ModelSpec) -> tuple[Any, int, Any]:
+    def _load(self, spec: ModelSpec) -> Encoder[int]:
         def tokenizer(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
             return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
 
@@ -58,7 +57,7 @@ class Letters(EncoderFamily[int]):
             self._largest = max(self._largest, len(batch))
             return [len(text) for text in batch]
 
-        return tokenizer, 20, run
+        return Encoder(tokenizer, 20, self._lane(spec.name, run, len))
 
 
 class Judge(Classification):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def sees(monkeypatch: pytest.MonkeyPatch) -> Sight:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", native)
+        monkeypatch.setattr("deployments.base.native_bfloat16", lambda: bfloat16)
 
     return see
 
@@ -81,6 +83,17 @@ def test_a_gpu_that_the_family_has_no_share_of_is_not_taken(sees: Sight) -> None
         pick_device(config(gpu_fraction=0.0, device="cuda"))
 
 
+def test_a_family_without_a_gpu_is_on_the_cpu_whatever_torch_would_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert pick_device(config(gpu_fraction=0.0)) == "cpu"
+    assert pick_device(config(device="cpu")) == "cpu"
+    with pytest.raises(ImportError):
+        pick_device(config())
+
+
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_was_asked_for_and_is_missing_is_an_error(sees: Sight, device: str) -> None:
     sees()
@@ -91,7 +104,8 @@ def test_a_device_that_was_asked_for_and_is_missing_is_an_error(sees: Sight, dev
 @pytest.mark.parametrize(
     ("device", "native", "expected"),
     [
-        ("cpu", True, torch.float32),
+        ("cpu", True, torch.bfloat16),
+        ("cpu", False, torch.float32),
         ("cuda", True, torch.bfloat16),
         ("cuda", False, torch.float16),
         ("mps", False, torch.float16),
@@ -110,7 +124,8 @@ def test_a_dtype_that_the_profile_names_is_taken(device: str, name: str) -> None
     assert pick_dtype(model(dtype=name), device) is getattr(torch, name)
 
 
-def test_weights_are_safe_local_and_trusted_only_when_the_profile_says_so() -> None:
+def test_weights_are_safe_local_and_trusted_only_when_the_profile_says_so(sees: Sight) -> None:
+    sees(bfloat16=False)
     options = load_options(config(), model(), "cpu")
     assert options == {
         "dtype": torch.float32,

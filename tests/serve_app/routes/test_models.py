@@ -23,6 +23,14 @@ async def test_every_model_tells_what_it_is_and_what_its_engine_cannot_do() -> N
     assert "logit_bias" not in full["unsupported"]
 
 
+async def test_a_model_that_may_run_on_several_engines_says_where_which_one_does() -> None:
+    body = (await house.get(house.app(), f"{NATIVE}/models")).json()
+    fast, vectors = body["models"][0], body["models"][2]
+    assert (fast["engine"], fast["engines"]) == ("openvino", ["openvino"])
+    assert (vectors["engine"], vectors["engines"]) == ("auto", ["openvino", "torch"])
+    assert vectors["unsupported"] == []
+
+
 async def test_the_list_carries_what_every_native_answer_carries() -> None:
     response = await house.get(house.app(), f"{NATIVE}/models", **{"x-request-id": "abc"})
     assert response.json()["request_id"] == "abc"

@@ -1,0 +1,124 @@
+"""Exports for OpenVINO are made once for each processor, and so is finding out that none can be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.weights import (
+    RECORD,
+    ConversionFailedError,
+    FolderNotFoundError,
+    FolderSource,
+    Step,
+    conversion,
+    exported,
+    is_exported,
+)
+from configs.weights.exports import FACTS_FILE
+
+FACTS = {
+    "processor": "a",
+    "faster": "openvino",
+    "milliseconds": {"torch": {"1": 4.0}, "openvino": {"1": 2.0}},
+}
+
+
+def quiet(_: Step) -> None:
+    """Shows nothing."""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> FolderSource:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    (folder / "model.safetensors").write_text("weights")
+    return FolderSource(folder=folder)
+
+
+class Recipe:
+    """Stands in for the conversion; ``done`` has the options of each."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        self.fails = False
+        self.done: list[dict[str, Any]] = []
+
+    def __call__(self, name: str, _: Path, folder: Path, options: dict[str, Any]) -> None:
+        self.done.append(options)
+        if self.fails:
+            raise ConversionFailedError("out of memory")
+        (folder / FACTS_FILE).write_text(json.dumps(self.facts))
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    made = Recipe(FACTS)
+    monkeypatch.setattr(conversion, "run", made)
+    return made
+
+
+def test_an_export_is_made_once_and_its_record_has_both_figures(
+    source: FolderSource, recipe: Recipe, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert not is_exported(source, "embedding", cache)
+    first = exported(source, "embedding", cache, progress=quiet)
+    assert first == exported(source, "embedding", cache, progress=quiet)
+    assert recipe.done == [{"head": "embedding"}]
+    assert is_exported(source, "embedding", cache)
+    assert first.folder is not None
+    assert (first.faster, first.milliseconds["torch"]["1"]) == ("openvino", 4.0)
+    record = json.loads((first.folder / RECORD).read_text())
+    assert record["export"] == FACTS
+    assert record["made_by"]["openvino"]
+    assert not (first.folder / FACTS_FILE).exists()
+
+
+def test_each_head_and_each_processor_has_an_export_of_its_own(
+    source: FolderSource, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    exported(source, "token", tmp_path / "cache", progress=quiet)
+    monkeypatch.setattr("configs.weights.delivery.processor_name", lambda: "another")
+    assert not is_exported(source, "embedding", tmp_path / "cache")
+    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    assert len(recipe.done) == 3
+
+
+def test_other_weights_are_exported_anew(
+    source: FolderSource, recipe: Recipe, tmp_path: Path
+) -> None:
+    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    (source.folder / "model.safetensors").write_text("other weights")
+    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    assert len(recipe.done) == 2
+
+
+def test_a_refusal_is_remembered(source: FolderSource, recipe: Recipe, tmp_path: Path) -> None:
+    recipe.facts = {"processor": "a", "refusal": "no such layer"}
+    for _ in range(2):
+        export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+        assert (export.folder, export.refusal, export.faster) == (None, "no such layer", "torch")
+    assert len(recipe.done) == 1
+    assert is_exported(source, "embedding", tmp_path / "cache")
+
+
+def test_a_conversion_that_breaks_down_leaves_torch_and_is_tried_again(
+    source: FolderSource, recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe.fails = True
+    export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    assert (export.folder, export.faster) == (None, "torch")
+    recipe.fails = False
+    assert exported(source, "embedding", tmp_path / "cache", progress=quiet).folder is not None
+
+
+def test_weights_that_are_not_there_are_no_matter_of_engines(tmp_path: Path) -> None:
+    missing = FolderSource(folder=tmp_path / "missing")
+    with pytest.raises(FolderNotFoundError):
+        exported(missing, "embedding", tmp_path / "cache", progress=quiet)
+    assert not is_exported(missing, "embedding", tmp_path / "cache")

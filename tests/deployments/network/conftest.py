@@ -1,0 +1,31 @@
+"""Exports of tiny models, each made once, in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from configs.engines import Head
+from configs.weights.exports import FACTS_FILE
+from deployments.conversion.openvino_export import write_export
+
+Exported: TypeAlias = Callable[[Path, Head], tuple[Path, dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The export of a checkpoint, and what the conversion found out."""
+    made: dict[tuple[Path, Head], tuple[Path, dict[str, Any]]] = {}
+
+    def export(origin: Path, head: Head) -> tuple[Path, dict[str, Any]]:
+        if (origin, head) not in made:
+            folder = tmp_path_factory.mktemp("export")
+            write_export(origin, folder, head)
+            made[origin, head] = folder, json.loads((folder / FACTS_FILE).read_text())
+        return made[origin, head]
+
+    return export
