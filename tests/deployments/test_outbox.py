@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from deployments.outbox import LONGEST_REST_S, Outbox, Way
+from deployments.outbox import LONGEST_S, Outbox, Way
 from deployments.seam import Burst, Problem, Token, TokenLogprob
 
 PATIENCE_S = 30.0
-REST = 2.0
+SHARE = 3.0
 STREAMS = 64
 BROKEN = Problem("unavailable", "the model stopped")
 
@@ -68,7 +68,7 @@ async def loop() -> Loop:
 
 def way_on(loop: Loop) -> Way:
     clocked: Any = loop
-    return Way(clocked, REST)
+    return Way(clocked, SHARE)
 
 
 def token(position: int) -> Token:
@@ -127,7 +127,7 @@ async def test_a_first_token_waits_for_nobody(loop: Loop) -> None:
     (busy,) = await opened(way, 1)
     busy.put()
     await turns()
-    await loop.to(0.02)
+    await loop.to(0.004)
     busy.ask()
     await turns()
     busy.put()
@@ -145,15 +145,15 @@ async def test_on_a_slow_way_tokens_join_for_as_long_as_it_rests(loop: Loop) -> 
     (stream,) = await opened(way_on(loop), 1)
     stream.put()
     await turns()
-    await loop.to(0.010)  # so long it took to send
+    await loop.to(0.004)  # so long it took to send
     stream.ask()
     await turns()
-    for step in (0.012, 0.020, 0.029):
+    for step in (0.005, 0.008, 0.011):
         await loop.to(step)
         stream.put()
         await turns()
     assert stream.bursts == [[0], [1]]
-    await loop.to(0.030)
+    await loop.to(0.012 + 1e-6)
     assert stream.bursts == [[0], [1], [2, 3, 4]]
 
 
@@ -174,7 +174,7 @@ async def test_streams_that_wait_leave_together_each_with_its_own_tokens_in_orde
             stream.put()
     await turns()
     assert all(len(stream.bursts) == 2 for stream in streams)
-    await loop.to(0.0064 * (1 + REST))
+    await loop.to(0.0064 * SHARE + 1e-6)
     assert all(stream.bursts == [[0], [1], [2, 3, 4]] for stream in streams)
 
 
@@ -204,7 +204,7 @@ async def test_however_long_the_loop_was_kept_the_rest_has_an_end(loop: Loop) ->
     stream.put()
     await turns()
     assert stream.bursts == [[0], [1]]
-    await loop.to(60 + LONGEST_REST_S)
+    await loop.to(60 + (SHARE - 1) * LONGEST_S + 1e-6)
     assert stream.bursts == [[0], [1], [2]]
 
 
