@@ -1,11 +1,15 @@
-"""URLs of databases: read and checked without connecting, for SQLAlchemy's async drivers."""
+"""URLs of databases: read and checked without connecting, for SQLAlchemy's async drivers.
+
+SQLAlchemy is imported where there is a URL: every replica reads settings, few a database.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
@@ -25,6 +29,9 @@ def database_url(given: str) -> URL:
     Raises ``ValueError`` for anything else; its message repeats nothing, since a URL may hold a
     password.
     """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
@@ -40,6 +47,8 @@ def database_url(given: str) -> URL:
 
 
 def sqlite_url(path: Path) -> URL:
+    from sqlalchemy.engine import URL
+
     return URL.create(SQLITE, database=str(path))
 
 

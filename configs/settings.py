@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -17,11 +17,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
-from sqlalchemy.engine import URL
 
 from configs.databases import database_url, located, sqlite_url
 from configs.errors import ConfigError, explain
 from configs.labels import DEFAULT_TOPICS, Topics
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 PREFIX = "PRSM_HF_"
 MIB = 1024 * 1024

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
@@ -45,8 +46,6 @@ class Generation(Lifecycle[Engine]):
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
         self._out: Way | None = None
-        if any("torch" in model.engines for model in config.models):
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
         self._begin(
             Residency(
                 config.models,
@@ -54,7 +53,7 @@ class Generation(Lifecycle[Engine]):
                 lambda engine: engine.close(),
                 config.settings.max_memory_gb,
                 self._meter.model,
-                fetch=config.folder,
+                fetch=self._fetch,
                 process=lambda engine: engine.process_id,
             )
         )
@@ -110,7 +109,7 @@ class Generation(Lifecycle[Engine]):
 
     def _way(self) -> Way:
         if self._out is None:
-            self._out = Way()
+            self._out = Way(asyncio.get_running_loop())
         return self._out
 
     async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
@@ -132,6 +131,12 @@ class Generation(Lifecycle[Engine]):
         except ConstraintError as error:
             return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
         return Start(ids, room, constraint)
+
+    def _fetch(self, spec: ModelSpec) -> Path:
+        """The model's files, at hand, and imported what opens them: that is not the model's."""
+        if "torch" in spec.engines:
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
+        return self._config.folder(spec)
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(

@@ -12,31 +12,30 @@ from collections import deque
 
 from deployments.seam import Problem, Token
 
-REST = 2.0
-"""How long the way rests after a departure, as a multiple of what that took on this side: about
-what the ingress, a process of its own, spends on what has departed."""
+SHARE = 3.0
+"""The way is given this many times what an item takes on this side: the ingress, a process of its
+own that often has the same cores, takes half as long again for it."""
 
-LONGEST_REST_S = 0.25
-"""However long something else kept the event loop."""
+LONGEST_S = 0.005
+"""What takes longer than this was kept by something else: a reader that is slow, a busy loop."""
 
 
 class Way:
-    """The way out of one replica, shared by all of its streams; made and used on its event loop.
+    """The way out of one replica, shared by all of its streams, whose event ``loop`` is one.
 
-    Streams that have tokens depart together. How long a departure takes is seen by when its streams
-    come back for more, and the next is ``rest`` times that later: the way is not asked to carry
-    more items than it can. A stream whose reader is slow does not come back, and holds up nobody
-    else. What is the first of its stream waits for nothing.
+    Streams that have tokens depart together. What an item takes is seen by when its stream comes
+    back for more, and the next departure is as much later as ``share`` times all that is: the way
+    is not asked to carry more items than it can. A stream whose reader is slow does not come back,
+    and holds up nobody else. What is the first of its stream waits for nothing.
     """
 
-    def __init__(self, rest: float = REST) -> None:
-        self._rest = rest
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop, share: float = SHARE) -> None:
+        self._loop = loop
+        self._share = share
         self._arrived: deque[tuple[Outbox, Token | Problem]] = deque()
         self._called = False
         self._laden: list[Outbox] = []
-        self._departure = 0
-        self._departed_at = 0.0
+        self._seen_at = 0.0
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,12 +54,16 @@ class Way:
         """A stream waits, and its outbox has something for it."""
         self._laden.append(outbox)
 
-    def returned(self, departure: int) -> None:
-        """A stream that left with ``departure`` is back for more."""
-        if departure == self._departure:
-            now = self._loop.time()
-            rest = min(self._rest * (now - self._departed_at), LONGEST_REST_S)
-            self._free_at = max(self._free_at, now + rest)
+    def begun(self) -> None:
+        """A stream's first departure."""
+        self._seen_at = self._loop.time()
+
+    def returned(self) -> None:
+        """A stream is back for more: what it took has left this side."""
+        now = self._loop.time()
+        took = min(now - self._seen_at, LONGEST_S)
+        self._seen_at = now
+        self._free_at = max(self._free_at, now - took) + self._share * took
 
     def depart(self) -> None:
         """Let the streams go that have something, now or when the way is free."""
@@ -71,10 +74,9 @@ class Way:
             self._timer = self._loop.call_at(self._free_at, self._rested)
             return
         departing, self._laden = self._laden, []
-        self._departure += 1
-        self._departed_at = now
+        self._seen_at = now
         for outbox in departing:
-            outbox.go(self._departure)
+            outbox.go()
 
     def _rested(self) -> None:
         self._timer = None
@@ -93,9 +95,10 @@ class Outbox:
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        self._items: list[Token | Problem] = []
+        self._tokens: list[Token] = []
+        self._problem: Problem | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._departure: int | None = None
+        self._began = False
 
     def put(self, item: Token | Problem) -> None:
         """From any thread."""
@@ -103,34 +106,38 @@ class Outbox:
 
     async def take(self) -> tuple[tuple[Token, ...], Problem | None]:
         """Everything that is there when the way is free: tokens in order, and a problem, if any."""
-        if self._departure is not None:
-            self._way.returned(self._departure)
+        if self._began:
+            self._way.returned()
         self._waiter = asyncio.get_running_loop().create_future()
-        if self._items:
+        if self._tokens or self._problem:
             self._load()
             self._way.depart()
         try:
             await self._waiter
         finally:
             self._waiter = None
-        items, self._items = self._items, []
-        tokens = tuple(item for item in items if isinstance(item, Token))
-        return tokens, next((item for item in items if isinstance(item, Problem)), None)
+        tokens, self._tokens = self._tokens, []
+        return tuple(tokens), self._problem
 
     def lay(self, item: Token | Problem) -> None:
         """On the loop: something has come."""
-        self._items.append(item)
-        if len(self._items) == 1 and self._waiter is not None:
+        waits = self._waiter is not None and not self._tokens and self._problem is None
+        if isinstance(item, Problem):
+            self._problem = self._problem or item
+        else:
+            self._tokens.append(item)
+        if waits:
             self._load()
 
-    def go(self, departure: int) -> None:
+    def go(self) -> None:
         """Wake the stream, if it still waits."""
         if self._waiter is not None and not self._waiter.done():
-            self._departure = departure
             self._waiter.set_result(None)
 
     def _load(self) -> None:
-        if self._departure is None:
-            self.go(0)
-        else:
+        if self._began:
             self._way.laden(self)
+        else:
+            self._began = True
+            self._way.begun()
+            self.go()

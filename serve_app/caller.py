@@ -22,7 +22,7 @@ def key_of(headers: Headers) -> str | None:
     return bearer or headers.get("x-api-key", "").strip() or None
 
 
-def caller_of(request: Request) -> str:
+async def caller_of(request: Request) -> str:
     """The SHA-256 of the key, in 64 hexadecimal digits."""
     key = key_of(request.headers)
     return ANONYMOUS if key is None else hashlib.sha256(key.encode("latin-1")).hexdigest()

@@ -35,6 +35,11 @@ ATTEMPTS = 2
 """Every call is idempotent (its seed is fixed at the ingress), so one lost replica is retried."""
 
 
+PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
+"""What crosses the seam can be imported on both sides: ``cloudpickle`` takes three times as long
+and gives the same."""
+
+
 class Calls:
     """Calls from the ingress to the families.
 
@@ -43,9 +48,18 @@ class Calls:
     """
 
     def __init__(self, handles: Mapping[str, Any], timeout_s: float) -> None:
-        self._handles = handles
-        self._streams = {name: handle.options(stream=True) for name, handle in handles.items()}
+        self._handles = {name: handle.options(**PLAIN) for name, handle in handles.items()}
+        self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
+        self._methods: dict[tuple[str, str, bool], Any] = {}
         self._timeout_s = timeout_s
+
+    def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
+        """A handle's method, looked up once: Serve makes a new handle of every look."""
+        key = (family, method, stream)
+        if key not in self._methods:
+            handles = self._streams if stream else self._handles
+            self._methods[key] = getattr(handles[family], method)
+        return self._methods[key]
 
     async def ask(
         self, family: str, method: str, request: Any, fields: Mapping[str, str] | None = None
@@ -66,7 +80,7 @@ class Calls:
         raise Unavailable("The model is restarting.")
 
     async def _once(self, family: str, method: str, request: Any) -> Any:
-        response = getattr(self._handles[family], method).remote(request)
+        response = self._method(family, method).remote(request)
         try:
             return await response
         except asyncio.CancelledError:
@@ -82,7 +96,7 @@ class Calls:
     ) -> Bursts:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        bursts = Bursts(getattr(self._streams[family], method), request, deadline)
+        bursts = Bursts(self._method(family, method, stream=True), request, deadline)
         first = await bursts.start()
         if isinstance(first, Problem):
             bursts.close()

@@ -62,7 +62,7 @@ def create_app(
         responses=errors.DOCUMENTED,
         lifespan=_lifespan,
     )
-    routers = (*ALWAYS, *routers)
+    routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
     app.state.services = services
     app.state.tasks = tasks_of(routers)
     app.state.books = books or local_books(services.catalog)

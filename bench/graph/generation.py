@@ -16,6 +16,7 @@ STAMP_EVERY = 16
 """Every so many tokens, from the first on, a token's id is the time at which it was decoded."""
 
 WRAP = 2**30
+BEHIND = 10
 
 
 class StubGeneration(Generation):
@@ -32,8 +33,9 @@ class StubGeneration(Generation):
 class StubEngine(SteppingEngine):
     """One token a step for every active sequence, from the engine's own thread.
 
-    Words of its vocabulary in turn. A step takes ``step_s``, or what handing the tokens over takes
-    where that is longer; time lost is not made up for, as no model could.
+    Words of its vocabulary in turn. Steps begin ``step_s`` apart, or one right after the other
+    where handing the tokens over takes longer; up to ``BEHIND`` steps that came late are made up
+    for.
     """
 
     def __init__(self, codec: TextCodec, slots: int, window: int, step_s: float) -> None:
@@ -51,7 +53,7 @@ class StubEngine(SteppingEngine):
 
     def _step(self) -> None:
         time.sleep(max(0.0, self._due_s - time.monotonic()))
-        self._due_s = time.monotonic() + self._step_s
+        self._due_s = max(self._due_s, time.monotonic() - BEHIND * self._step_s) + self._step_s
         for sequence in [*self._active]:
             if not sequence.cancelled:
                 self._hand_over(sequence, self._next(sequence))

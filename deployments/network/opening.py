@@ -51,8 +51,12 @@ def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
 
 
 def prepare(choice: Choice, head: Head) -> None:
-    """Import what opening the choice will need."""
+    """Import what opening the choice will need: its memory is not the model's."""
     import_libraries(*LIBRARIES[choice.engine])
+    if choice.engine == "openvino":
+        from deployments.network.openvino import begin
+
+        begin()
     if choice.engine == "torch" and head == "embedding":
         import_libraries("sentence_transformers")
 

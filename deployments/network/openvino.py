@@ -39,6 +39,17 @@ class OpenVinoNetwork:
         return np.array(found[0], np.float32)
 
 
+def begin() -> None:
+    """Have the library make what it makes once: a first model's memory is then the model's."""
+    from openvino import opset13 as ops
+
+    rows = ops.parameter([-1, 64], np.float32)
+    product = ops.matmul(rows, ops.constant(np.ones((64, 64), np.float32)), False, False)
+    small = openvino.Model([ops.softmax(product, -1)], [rows])
+    given = properties(threads=1, bfloat16=False)
+    openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
+
+
 def compiled_model(model: Path, threads: int) -> Any:
     """A model ready to run on ``threads`` threads."""
     core = openvino.Core()

@@ -38,12 +38,12 @@ GREETING = "Hello! How can I help you today?"
 MESSAGES = b"/messages"
 
 
-def conversations_of(request: Request) -> Conversations:
+async def conversations_of(request: Request) -> Conversations:
     conversations: Conversations = request.app.state.conversations
     return conversations
 
 
-def user_of(
+async def user_of(
     user_id: Annotated[UserId, Path(description="may contain an encoded slash, %2F")],
     request: Request,
 ) -> str:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import Field
 from starlette.responses import Response
 
@@ -38,6 +39,11 @@ router = NativeRouter("generation")
 TASK = "generate"
 FIELDS = {"model": "model_name"}
 SEEDS = 2**63
+TOKEN = (
+    b"event: token\n"
+    b'data: {"sequence_index":%d,"text_delta":%b,"token_id":%d,"finish_reason":%b}\n'
+    b"\n"
+)
 T = TypeVar("T")
 
 
@@ -142,15 +148,12 @@ def failure(error: ServiceError, request_id: str) -> bytes:
 
 
 def token_event(token: Token) -> bytes:
-    """One token of a native stream."""
-    return event(
-        "token",
-        {
-            "sequence_index": token.position,
-            "text_delta": token.text,
-            "token_id": token.token_id,
-            "finish_reason": token.finish_reason,
-        },
+    """One token of a native stream: ``event("token", ...)``, whose frame is always the same."""
+    return TOKEN % (
+        token.position,
+        orjson.dumps(token.text),
+        token.token_id,
+        orjson.dumps(token.finish_reason),
     )
 
 

@@ -91,7 +91,7 @@ class GraphAnswer(BaseModel):
     execution_time: float
 
 
-def tasks_of_app(request: Request) -> Mapping[str, Task]:
+async def tasks_of_app(request: Request) -> Mapping[str, Task]:
     tasks: Mapping[str, Task] = request.app.state.tasks
     return tasks
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from serve_app.body import JSON_TYPE
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body
-from serve_app.routes.services import services_of
+from serve_app.routes.services import Services
 
 B = TypeVar("B", bound=Body)
 
@@ -112,7 +112,8 @@ async def _json(request: Request) -> Any:
 
 async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
     """The form's one file; its texts join ``texts``. All of it is bounded."""
-    largest = services_of(request).settings.max_prompt_bytes + 1
+    services: Services = request.app.state.services
+    largest = services.settings.max_prompt_bytes + 1
     files: dict[str, Any] = {}
     async with request.form(
         max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=largest

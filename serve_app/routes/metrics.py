@@ -15,7 +15,7 @@ from serve_app.routes.services import NATIVE_PREFIX, json_response
 router = APIRouter(tags=["metrics"])
 
 
-def books_of(request: Request) -> Books:
+async def books_of(request: Request) -> Books:
     books: Books = request.app.state.books
     return books
 

@@ -34,8 +34,12 @@ class Services:
     started: int = field(default_factory=lambda: int(time.time()))
 
 
-def services_of(request: Request) -> Services:
-    """The services, which keep the request's account where it has one."""
+async def services_of(request: Request) -> Services:
+    """The services, which keep the request's account where it has one.
+
+    Like every dependency here a coroutine, though it awaits nothing: FastAPI sends plain functions
+    to a thread, which costs more than the rest of the application.
+    """
     services: Services = request.app.state.services
     account = account_of(request.scope)
     if account is None:
@@ -92,7 +96,7 @@ def json_response(body: Any, headers: dict[str, str] | None = None, status: int 
     )
 
 
-def asked(request: Request) -> Asked:
+async def asked(request: Request) -> Asked:
     return Asked(request_id_of(request.scope))
 
 

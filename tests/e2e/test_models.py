@@ -14,6 +14,7 @@ from tests.e2e.test_generation import events
 
 NATIVE = "/api/v1/huggingface"
 TWIN = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
+RERANKER = "cross-encoder/ms-marco-MiniLM-L12-v2"
 MODEL = f"{NATIVE}/models/{TWIN}"
 WEIGHTS = 135_000_000 * 4
 PATIENCE_S = 240
@@ -35,6 +36,8 @@ def test_a_model_loads_by_order_is_used_and_gives_its_memory_back(
     if graph.launcher is None:
         pytest.skip("memory is measured on processes that this session started")
     replica = graph.replica("Generation")
+    # Once before: what the first one imports stays, and is no model's memory.
+    assert client.post(MODEL).status_code == 200
     assert client.delete(MODEL).status_code == 200
     before = memory(replica)
     with client.stream("POST", MODEL, headers={"accept": "text/event-stream"}) as response:
@@ -62,6 +65,22 @@ def test_a_model_loads_by_order_is_used_and_gives_its_memory_back(
     assert gone[0].json()["message"] == f"Model {TWIN} unloaded successfully"
     assert TWIN not in held(client)
     assert memory(replica) - before < 0.1 * (after - before)
+
+
+def test_an_encoder_on_openvino_gives_its_memory_back(client: httpx.Client, graph: Graph) -> None:
+    if graph.launcher is None:
+        pytest.skip("memory is measured on processes that this session started")
+    replica = graph.replica("Reranking")
+    pairs = {"query": "bread", "documents": ["flour and water " * 60] * 32}
+    assert client.post(f"{NATIVE}/rerank", json=pairs).status_code == 200
+    whole, said = memory(replica), held(client)[RERANKER]
+    assert client.delete(f"{NATIVE}/models/{RERANKER}").status_code == 200
+    empty = memory(replica)
+    assert whole - empty > 0.9 * said
+    assert client.post(f"{NATIVE}/rerank", json=pairs).status_code == 200  # loads it again
+    assert client.delete(f"{NATIVE}/models/{RERANKER}").status_code == 200
+    assert memory(replica) - empty < 0.1 * (whole - empty)
+    assert client.post(f"{NATIVE}/models/{RERANKER}").status_code == 200
 
 
 def test_unloading_what_is_not_loaded_succeeds_and_unknown_names_do_not(

@@ -89,8 +89,8 @@ class LocalHandle:
         self._stream = stream
         self._replicas = [family] if replicas is None else replicas
 
-    def options(self, *, stream: bool) -> LocalHandle:
-        return LocalHandle(self._family, stream=stream)
+    def options(self, *, stream: bool = False, **serialization: str) -> LocalHandle:
+        return LocalHandle(self._family, stream=stream, replicas=self._replicas)
 
     def broadcast(self, method: str, request: Any) -> LocalBroadcast:
         return LocalBroadcast([getattr(each, method, _missing) for each in self._replicas], request)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, StringConstraints
 
 from deployments.seam import Sampling, Token
@@ -110,18 +111,24 @@ async def chunks(
 
     ``choice_chunks`` turns one token into the choices of none, one or more chunks.
     """
-    head = {**head, "usage": None} if reports_usage else head
+    frame = framed({**head, "usage": None} if reports_usage else head)
     prompt_tokens = new_tokens = 0
     async for burst in bursts:
         prompt_tokens = burst.prompt_tokens
         new_tokens += len(burst.tokens)
         choices = [choice for token in burst.tokens for choice in choice_chunks(token)]
         if choices:
-            yield b"".join(message({**head, "choices": [choice]}) for choice in choices)
+            yield b"".join(map(frame, choices))
     if reports_usage:
         totals = usage(prompt_tokens, new_tokens)
-        yield message({**head, "choices": [], "usage": totals})
+        yield message({**head, "usage": totals, "choices": []})
     yield DONE
+
+
+def framed(head: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
+    """How one choice becomes a chunk under ``head``, which is the same for every one of them."""
+    opening = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
+    return lambda choice: opening + orjson.dumps(choice) + b"]}\n\n"
 
 
 def failure(error: ServiceError) -> bytes:

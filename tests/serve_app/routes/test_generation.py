@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError, RayError
 
-from deployments.seam import GenerationRequest, Problem, Sampling
+from deployments.seam import GenerationRequest, Problem, Sampling, Token
+from serve_app.routes.generation import token_event
+from serve_app.streams import event
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE, WINDOW, burst, events, generated
 from tests.serve_app.local_handle import FOREVER, Family, happens
@@ -146,6 +148,19 @@ async def test_a_stream_is_one_event_a_token_and_then_the_result() -> None:
     assert (result["generated_text"], result["finish_reason"]) == ("ab", "length")
     assert result["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
     assert {"model", "request_id", "execution_time"} <= set(result)
+
+
+@pytest.mark.parametrize("text", ["a", "", "é 🙂", '"\\\n\r\u2028</', "%d"])
+@pytest.mark.parametrize("reason", [None, "stop", "length"])
+def test_a_tokens_event_is_framed_as_every_other(text: str, reason: Any) -> None:
+    token = Token(0, 7, 2**40, text, reason)
+    data = {
+        "sequence_index": 7,
+        "text_delta": text,
+        "token_id": 2**40,
+        "finish_reason": reason,
+    }
+    assert token_event(token) == event("token", data)
 
 
 async def test_the_tokens_of_one_burst_travel_in_one_chunk() -> None:

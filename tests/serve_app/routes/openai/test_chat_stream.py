@@ -8,6 +8,8 @@ import pytest
 from ray.exceptions import RayError
 
 from deployments.seam import Burst, Problem, Token
+from serve_app.routes.openai.sampling import framed
+from serve_app.streams import message
 from tests.serve_app import house
 from tests.serve_app.house import burst, events
 from tests.serve_app.local_handle import FOREVER, Family, happens
@@ -85,3 +87,9 @@ async def test_a_client_that_leaves_stops_the_generation() -> None:
     connection.left.set()
     await happens(family.stopped)
     await connection.done
+
+
+def test_a_chunk_is_framed_as_every_other_message() -> None:
+    head = {"id": "chatcmpl-1", "created": 1, "model": "a/b", "object": "x", "usage": None}
+    for choice in ({"index": 0, "delta": {"content": 'é"\n'}}, {}):
+        assert framed(head)(choice) == message({**head, "choices": [choice]})

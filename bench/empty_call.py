@@ -1,0 +1,80 @@
+"""A call that does nothing, there and back: ``python -m bench.empty_call``.
+
+HTTP, the ingress with its classification route, Serve, a family that answers at once, and back, for
+32 connections that are kept open. The same graph and the same code twice: as the launcher sets
+Serve up, and as Serve comes. The clients run in this process, on the same cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import click
+
+from bench.graph.client import Address, answered, request, run
+from bench.pairs import Side, alternated, machine, table, tell
+from bench.streams import graph
+
+PATH = "/api/v1/huggingface/classify"
+CLIENTS = 32
+STOCK: dict[str, str | None] = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+    "RAY_SERVE_ENABLE_HA_PROXY": "0",
+}
+
+
+def per_second(address: Address, clients: int, seconds: float) -> float:
+    """Requests answered a second, by so many clients that each ask again at once."""
+
+    async def work() -> int:
+        asked = request(PATH, json.dumps({"texts": "a good day"}).encode())
+        until = time.monotonic() + seconds
+        return sum(await asyncio.gather(*(answered(address, asked, until) for _ in range(clients))))
+
+    began = time.monotonic()
+    count, cpu_s = run(work)
+    took = time.monotonic() - began
+    tell(f"{count / took:.0f} requests/s; the clients took {cpu_s / took:.2f} cores")
+    return count / took
+
+
+def measured(environment: dict[str, str | None], clients: int, seconds: float) -> float:
+    """The same of a graph that is started for it, and warm."""
+    with graph(environment).running() as server:
+        address = Address("127.0.0.1", server.port)
+        per_second(address, clients, 2.0)
+        return per_second(address, clients, seconds)
+
+
+@click.command()
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 20))
+@click.option("--seconds", default=8.0, show_default=True, type=click.FloatRange(1, 60))
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
+def main(rounds: int, seconds: float, file: Path | None) -> None:
+    """Requests a second, alternated with stock Serve settings; a graph is started for each."""
+    pair = alternated(
+        Side("as launched", "none", lambda: measured({}, CLIENTS, seconds)),
+        Side("stock Serve", "none", lambda: measured(STOCK, CLIENTS, seconds)),
+        rounds=rounds,
+        said=tell,
+    )
+    rows = [
+        [side.name, f"{side.median:.0f}", ", ".join(f"{value:.0f}" for value in side.values)]
+        for side in (pair.ours, pair.theirs)
+    ]
+    click.echo(f"{machine()}\n")
+    click.echo(table([f"{CLIENTS} connections", "requests/s", "rounds"], rows))
+    ratios = ", ".join(f"{ratio:.2f}" for ratio in pair.ratios)
+    click.echo(f"\nas launched / stock: {pair.ratio:.2f} (median of {ratios}; {seconds:g} s each)")
+    if file is not None:
+        figures = {side.name: side.values for side in (pair.ours, pair.theirs)}
+        file.write_text(
+            json.dumps({"requests_per_s": figures, "ratio": pair.ratio}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

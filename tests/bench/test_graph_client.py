@@ -1,0 +1,81 @@
+"""The bench's own client: it notices what is wrong with a stream, however it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bench.graph.client import Address, BadStreamError, Streamed, request, streamed
+from bench.graph.generation import STAMP_EVERY, WRAP, age_s, stamp
+
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+RESULT = b'event: result\ndata: {"generated_text":"a"}\n\n'
+
+
+def event(index: int, token_id: int = 5) -> bytes:
+    data = b'{"sequence_index":%d,"text_delta":"a","token_id":%d,"finish_reason":null}'
+    return b"event: token\ndata: " + data % (index, token_id) + b"\n\n"
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[Address]:
+    """A server that answers whatever it is asked with the same bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Address(*server.sockets[0].getsockname()[:2])
+
+
+async def read(body: bytes, size: int = 4096) -> Streamed:
+    async with answering(HEAD + chunked(body, size)) as address:
+        return await streamed(address, request("/", b"{}"))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 4096])
+async def test_every_token_is_counted_wherever_the_chunks_are_cut(size: int) -> None:
+    count = 2 * STAMP_EVERY + 1
+    body = b"".join(event(index, stamp()) for index in range(count)) + RESULT
+    brought = await read(body, size)
+    assert (brought.tokens, len(brought.ages_s)) == (count, 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(0) + event(2) + RESULT,
+        event(1) + RESULT,
+        event(0) + event(0) + RESULT,
+        event(0) + b'event: error\ndata: {"code":"internal_error"}\n\n',
+        event(0),
+        b"",
+    ],
+)
+async def test_a_stream_that_is_not_whole_and_in_order_is_refused(body: bytes) -> None:
+    with pytest.raises(BadStreamError):
+        await read(body)
+
+
+async def test_another_status_is_refused() -> None:
+    async with answering(b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n") as address:
+        with pytest.raises(BadStreamError, match="503"):
+            await streamed(address, request("/", b"{}"))
+
+
+@pytest.mark.parametrize("later_us", [0, 250_000, WRAP - 1])
+def test_a_stamps_age_survives_the_end_of_its_range(later_us: int) -> None:
+    made = 2 * WRAP - 10
+    now = WRAP + (made + later_us) % WRAP
+    assert age_s(made, now) == pytest.approx(later_us / 1e6)

@@ -1,0 +1,25 @@
+"""Many streams at once through a real graph, from an engine that is quicker than the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.graph.client import Address, Streamed, run, streamed
+from bench.streams import asked, graph
+
+STREAMS = 64
+TOKENS = 300
+
+
+def test_64_streams_come_whole_and_in_order_and_tokens_join_on_the_way() -> None:
+    async def together(address: Address) -> list[Streamed]:
+        one = asked("stub/1ms", TOKENS)
+        return await asyncio.gather(*(streamed(address, one) for _ in range(STREAMS)))
+
+    with graph().running() as server:
+        address = Address("127.0.0.1", server.port)
+        brought, _ = run(lambda: together(address))
+        lone, _ = run(lambda: streamed(address, asked("stub/20ms", 5)))
+    assert [each.tokens for each in brought] == [TOKENS] * STREAMS  # the client checks their order
+    assert sum(each.chunks for each in brought) < STREAMS * TOKENS
+    assert (lone.tokens, lone.chunks) == (5, 5)
