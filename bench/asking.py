@@ -55,12 +55,25 @@ async def _ask(server: Server, loads: Sequence[Load]) -> list[Figures]:
         return list(await asyncio.gather(*(bench.run(load) for load in streaming)))
 
 
-def http_side(server: Server, load: Load, figure: Figure, arithmetic: str | None = None) -> Side:
-    """A server as a side: every round asks with other texts, the same ones on both sides."""
+def http_side(
+    server: Server,
+    load: Load,
+    figure: Figure,
+    *,
+    arithmetic: str | None = None,
+    heard: list[Figures] | None = None,
+) -> Side:
+    """A server as a side: every round asks with other texts, the same ones on both sides.
+
+    ``heard`` gets all figures of every round, of which ``figure`` picks the one to compare.
+    """
     seeds = count(load.seed)
 
     def measure() -> float:
-        return figure(ask(server, replace(load, seed=next(seeds)))[0])
+        (figures,) = ask(server, replace(load, seed=next(seeds)))
+        if heard is not None:
+            heard.append(figures)
+        return figure(figures)
 
     return Side(server.name, arithmetic or server.arithmetic, measure)
 

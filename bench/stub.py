@@ -36,7 +36,7 @@ async def app(
     elif scope["path"].endswith("/chat/completions"):
         await _stream(orjson.loads(body), send)
     else:
-        await _start(send, 404, b"application/json")
+        await _start(send, 200 if scope["path"] == "/health" else 404, b"application/json")
         await send({"type": "http.response.body", "body": b"{}"})
 
 

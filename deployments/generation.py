@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
+from deployments.outbox import Way
 from deployments.residency import Residency
 from deployments.seam import (
     Burst,
@@ -45,6 +45,7 @@ class Generation(Lifecycle[Engine]):
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._meter = Meter(config.ledger, self._gauges)
+        self._out: Way | None = None
         self._begin(
             Residency(
                 config.models,
@@ -99,12 +100,17 @@ class Generation(Lifecycle[Engine]):
                 if isinstance(start, Problem):
                     yield start
                     return
-                decoded = _decoded(engine, request, start, self._meter)
+                decoded = _decoded(engine, request, start, self._way(), self._meter)
                 async with aclosing(decoded) as bursts:
                     async for item in bursts:
                         yield item
         except ModelUnavailable as error:
             yield error.problem
+
+    def _way(self) -> Way:
+        if self._out is None:
+            self._out = Way()
+        return self._out
 
     async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
         """Where the request's texts begin, or why there can be none."""
@@ -220,7 +226,7 @@ def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, start: Start, meter: Meter
+    engine: Engine, request: GenerationRequest, start: Start, way: Way, meter: Meter
 ) -> AsyncGenerator[Burst | Problem, None]:
     """Bursts of all choices together, until each has finished."""
     submitted = time.monotonic()
@@ -228,7 +234,7 @@ async def _decoded(
     def seated() -> None:
         meter.seated(request.model, time.monotonic() - submitted)
 
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = way.outbox()
     delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
@@ -267,33 +273,6 @@ async def _decoded(
     finally:
         for sequence in sequences:
             engine.cancel(sequence)
-
-
-class Outbox:
-    """Hands tokens from an engine's thread to an event loop, waking it once a burst."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._items: list[Token | Problem] = []
-        self._ready = asyncio.Event()
-
-    def put(self, item: Token | Problem) -> None:
-        """From any thread."""
-        with self._lock:
-            first = not self._items
-            self._items.append(item)
-        if first:
-            self._loop.call_soon_threadsafe(self._ready.set)
-
-    async def take(self) -> tuple[tuple[Token, ...], Problem | None]:
-        """Everything that is there, once something is: tokens in order, and a problem, if any."""
-        await self._ready.wait()
-        with self._lock:
-            items, self._items = self._items, []
-            self._ready.clear()
-        tokens = tuple(item for item in items if isinstance(item, Token))
-        return tokens, next((item for item in items if isinstance(item, Problem)), None)
 
 
 def _choice(tokens: list[Token]) -> Choice:

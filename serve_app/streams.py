@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.errors import InternalError, ServiceError
 
@@ -45,8 +45,10 @@ class LastWords(bytes):
 class EventStream(StreamingResponse):
     """A streamed answer that closes its source as soon as nobody reads it any more.
 
-    ``stop`` ends what feeds ``chunks``, however little of it was read: a generator that a client
-    left before its first chunk never started, and has no ``finally`` to run.
+    Whenever no chunk came for ``heartbeat_s`` seconds a comment line goes out, for proxies and
+    clients close connections on which nothing moves. ``stop`` ends what feeds ``chunks``, however
+    little of it was read: a generator that a client left before its first chunk never started, and
+    has no ``finally`` to run.
     """
 
     media_type = "text/event-stream"
@@ -55,9 +57,11 @@ class EventStream(StreamingResponse):
         self, chunks: AsyncGenerator[bytes, None], heartbeat_s: float, stop: Callable[[], None]
     ) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        self._source = with_heartbeat(chunks, heartbeat_s)
+        self._source = chunks
+        self._heartbeat_s = heartbeat_s
+        self._moved = 0.0
         self._stop = stop
-        super().__init__(self._source, headers=headers)
+        super().__init__(chunks, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -66,8 +70,34 @@ class EventStream(StreamingResponse):
             self._stop()
 
     async def stream_response(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        start = {"type": "http.response.start", "status": self.status_code}
         async with aclosing(self._source):
-            await super().stream_response(send)
+            await send({**start, "headers": self.raw_headers})
+            self._moved = loop.time()
+            heart = loop.create_task(self._beat(send, loop))
+            try:
+                async for chunk in self._source:
+                    self._moved = loop.time()
+                    await send(_body(chunk))
+            finally:
+                heart.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _beat(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
+        """Beside the chunks, and not around each of them: a task a chunk costs more than it."""
+        with suppress(OSError):  # the client is gone, and the chunks' own sending finds that out
+            while True:
+                still_s = loop.time() - self._moved
+                if still_s < self._heartbeat_s:
+                    await asyncio.sleep(self._heartbeat_s - still_s)
+                else:
+                    self._moved = loop.time()
+                    await send(_body(HEARTBEAT))
+
+
+def _body(chunk: bytes) -> Message:
+    return {"type": "http.response.body", "body": chunk, "more_body": True}
 
 
 async def ending(
@@ -84,30 +114,6 @@ async def ending(
         logger.exception("a stream broke")
         unforeseen = InternalError()
         yield LastWords.of(failed(unforeseen), unforeseen)
-
-
-async def with_heartbeat(
-    chunks: AsyncGenerator[bytes, None], every_s: float
-) -> AsyncGenerator[bytes, None]:
-    """``chunks``, with a comment line whenever none came for ``every_s`` seconds.
-
-    Proxies and clients close connections on which nothing moves.
-    """
-    async with aclosing(chunks):
-        iterator: AsyncIterator[bytes] = aiter(chunks)
-        while True:
-            upcoming = asyncio.ensure_future(anext(iterator))
-            try:
-                while not (await asyncio.wait({upcoming}, timeout=every_s))[0]:
-                    yield HEARTBEAT
-                chunk = upcoming.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                if not upcoming.done():
-                    upcoming.cancel()
-                    await asyncio.wait({upcoming})
-            yield chunk
 
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {

@@ -45,14 +45,19 @@ class Chat:
 
     def __init__(self, folder: str) -> None:
         import torch
-        from transformers import pipeline
+        from transformers import AutoTokenizer, pipeline
 
-        self.model = pipeline("text-generation", folder, device="cpu", dtype=torch.float32)
-        self.model.tokenizer.padding_side = "left"
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model: Any = pipeline(
+            "text-generation",
+            folder,
+            tokenizer=self.tokenizer,
+            device="cpu",
+            dtype=torch.float32,
+        )
 
     @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.01)
     async def write(self, asked: list[Answer]) -> list[tuple[str, int, int]]:
-        tokenizer = self.model.tokenizer
         results = self.model(
             [each["messages"] for each in asked],
             batch_size=len(asked),
@@ -61,8 +66,8 @@ class Chat:
             return_full_text=False,
         )
         texts = [result[0]["generated_text"] for result in results]
-        read = [tokenizer.apply_chat_template(each["messages"])["input_ids"] for each in asked]
-        written = tokenizer(texts)["input_ids"]
+        read = [self.tokenizer.apply_chat_template(each["messages"])["input_ids"] for each in asked]
+        written = self.tokenizer(texts)["input_ids"]
         return [(text, len(a), len(b)) for text, a, b in zip(texts, read, written, strict=True)]
 
     async def __call__(self, request: Request) -> Answer:
@@ -82,7 +87,7 @@ def main(what: str, folder: str, port: int) -> None:
     )
     serve.run(deployment.bind(folder), route_prefix="/v1")
     over.wait()
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()
 
 

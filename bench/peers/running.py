@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -94,15 +95,21 @@ class Server:
             return False
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end_on_sigterm() -> None:
+    """Take SIGTERM as Ctrl-C, so that what was started is ended."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
     """Ask a process to end, and end whatever of its descendants is left after that."""
     with contextlib.suppress(psutil.NoSuchProcess):
         descendants = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_LIMIT_S)
-        for each in [process, *descendants]:
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        process.kill()
+        for each in descendants:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         psutil.wait_procs(descendants, timeout=5)
     process.wait(STOP_LIMIT_S)

@@ -25,7 +25,14 @@ def ours(families: Sequence[str], place: Path, arithmetic: str) -> Server:
     port = free_port()
     profile = place / "profile.yaml"
     profile.write_text(yaml.safe_dump(trimmed(families), sort_keys=False), encoding="utf-8")
-    command = [script("prsm-serve"), "up", "--profile", profile, "--port", str(port)]
+    command: list[str | Path] = [
+        script("prsm-serve"),
+        "up",
+        "--profile",
+        profile,
+        "--port",
+        str(port),
+    ]
     environment = {
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{place / 'conversations.sqlite3'}",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -56,7 +63,7 @@ def trimmed(families: Sequence[str]) -> dict[str, object]:
 def infinity() -> Server:
     """infinity-emb on torch, in the environment of its own."""
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         python_of("infinity").with_name("infinity_emb"),
         *("v2", "--model-id", folder_of(VECTORS), "--served-model-name", "all-MiniLM-L6-v2"),
         *("--engine", "torch", "--device", "cpu", "--dtype", "float32", "--batch-size", "32"),
@@ -80,7 +87,7 @@ def transformers_serve() -> Server:
     Its cache gets a size: left alone it takes 60 % of the machine's memory.
     """
     port, weights = free_port(), folder_of(CHAT_FLOAT32)
-    command = [
+    command: list[str | Path] = [
         *(script("transformers"), "serve", weights, "--continuous-batching"),
         *("--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)),
         *("--cb-block-size", "32", "--cb-num-blocks", "512", "--cb-max-batch-tokens", "512"),
@@ -101,7 +108,7 @@ def llama_cpp() -> Server:
     port = free_port()
     weights = next(folder_of(CHAT).glob("*.gguf"))
     threads = str(len(os.sched_getaffinity(0)))
-    command = [
+    command: list[str | Path] = [
         *(python_of("llama_cpp"), "-m", "llama_cpp.server", "--model", weights),
         *("--n_ctx", "2048", "--n_threads", threads, "--n_threads_batch", threads),
         *("--interrupt_requests", "false", "--logits_all", "false", "--verbose", "false"),
@@ -121,7 +128,14 @@ def plain_serve(what: str) -> Server:
     """`@serve.batch` around a pipeline, under Serve's stock settings; the app is `plain_app.py`."""
     port = free_port()
     weights = folder_of(VECTORS if what == "embeddings" else CHAT_FLOAT32)
-    command = [sys.executable, "-m", "bench.peers.plain_app", what, weights, str(port)]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "bench.peers.plain_app",
+        what,
+        weights,
+        str(port),
+    ]
     stock = {name: None for name in os.environ if name.startswith("RAY_SERVE_")}
     environment = {**OFFLINE, **stock, "RAY_USAGE_STATS_ENABLED": "0"}
     return Server(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import pytest
 from starlette.types import Message
 
 from serve_app import streams
 from serve_app.errors import ServiceError, Unavailable
-from serve_app.streams import HEARTBEAT, EventStream, event, message, with_heartbeat
-from tests.serve_app.local_handle import PATIENCE_S, happens
+from serve_app.streams import HEARTBEAT, EventStream, event, message
+from tests.serve_app.local_handle import happens
 
 SCOPE = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}}
 NEVER_S = 3600.0
@@ -59,74 +58,6 @@ def test_a_heartbeat_is_a_comment_that_clients_pass_over() -> None:
     assert HEARTBEAT.endswith(b"\n\n")
 
 
-async def test_chunks_come_as_they_are_and_the_end_ends(source: Source) -> None:
-    for chunk in (b"a", b"b", None):
-        source.queue.put_nowait(chunk)
-    assert [chunk async for chunk in with_heartbeat(source.chunks(), NEVER_S)] == [b"a", b"b"]
-    assert source.stopped.is_set()
-
-
-async def test_a_heartbeat_comes_while_nothing_else_does_and_nothing_is_lost_by_it(
-    source: Source,
-) -> None:
-    stream = with_heartbeat(source.chunks(), 0.001)
-    assert [await anext(stream) for _ in range(3)] == [HEARTBEAT] * 3
-    source.queue.put_nowait(b"a")
-    source.queue.put_nowait(None)
-    rest = [chunk async for chunk in stream]
-    assert [chunk for chunk in rest if chunk != HEARTBEAT] == [b"a"]
-
-
-async def test_no_heartbeat_comes_between_chunks_that_are_there(source: Source) -> None:
-    for _ in range(50):
-        source.queue.put_nowait(b"a")
-    source.queue.put_nowait(None)
-    chunks = [chunk async for chunk in with_heartbeat(source.chunks(), NEVER_S)]
-    assert chunks == [b"a"] * 50
-
-
-async def test_a_source_that_breaks_breaks_the_stream() -> None:
-    async def breaking() -> AsyncGenerator[bytes, None]:
-        yield b"a"
-        raise LookupError("inside")
-
-    stream = with_heartbeat(breaking(), NEVER_S)
-    assert await anext(stream) == b"a"
-    with pytest.raises(LookupError, match="inside"):
-        await anext(stream)
-
-
-async def test_a_reader_that_leaves_closes_the_source(source: Source) -> None:
-    source.queue.put_nowait(b"a")
-    async with aclosing(with_heartbeat(source.chunks(), NEVER_S)) as stream:
-        assert await anext(stream) == b"a"
-        assert not source.stopped.is_set()
-    assert source.stopped.is_set()
-
-
-async def test_a_reader_that_leaves_at_a_heartbeat_closes_the_source(source: Source) -> None:
-    async with (
-        asyncio.timeout(PATIENCE_S),
-        aclosing(with_heartbeat(source.chunks(), 0.001)) as stream,
-    ):
-        assert await anext(stream) == HEARTBEAT
-    assert source.stopped.is_set()
-
-
-async def test_a_reader_that_is_cancelled_while_it_waits_closes_the_source(
-    source: Source,
-) -> None:
-    async def read() -> bytes:
-        return await anext(with_heartbeat(source.chunks(), NEVER_S))
-
-    reading = asyncio.ensure_future(read())
-    await happens(source.waiting)
-    reading.cancel()
-    await happens(source.stopped)
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-
-
 class Client:
     """The other end of an ASGI connection: what it got, and a way to leave."""
 
@@ -158,6 +89,63 @@ async def test_a_stream_is_whole_and_says_that_it_is_one(source: Source) -> None
     assert headers[b"cache-control"] == b"no-cache"
     assert headers[b"x-accel-buffering"] == b"no"
     assert [message["body"] for message in rest] == [b"a", b"b", b""]
+
+
+async def test_a_heartbeat_comes_while_nothing_else_does_and_nothing_is_lost_by_it(
+    source: Source,
+) -> None:
+    client = Client()
+    stream = EventStream(source.chunks(), 0.001, source.stop)
+    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
+    for _ in range(3):
+        client.chunk.clear()
+        await happens(client.chunk)
+    source.queue.put_nowait(b"a")
+    source.queue.put_nowait(None)
+    await serving
+    bodies = [message["body"] for message in client.got[1:]]
+    assert bodies[:3] == [HEARTBEAT] * 3
+    assert [body for body in bodies if body != HEARTBEAT] == [b"a", b""]
+    assert bodies[-1] == b""
+
+
+async def test_no_heartbeat_comes_between_chunks_that_are_there(source: Source) -> None:
+    for _ in range(50):
+        source.queue.put_nowait(b"a")
+    source.queue.put_nowait(None)
+    client = Client()
+    await EventStream(source.chunks(), NEVER_S, source.stop)(SCOPE, client.receive, client.send)
+    assert [message["body"] for message in client.got[1:]] == [b"a"] * 50 + [b""]
+
+
+async def test_no_heartbeat_comes_after_the_end(source: Source) -> None:
+    source.queue.put_nowait(None)
+    client = Client()
+    await EventStream(source.chunks(), 0.0, source.stop)(SCOPE, client.receive, client.send)
+    sent = len(client.got)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(client.got) == sent
+    assert client.got[-1]["more_body"] is False
+
+
+async def test_a_source_that_breaks_breaks_the_stream() -> None:
+    client = Client()
+    stream = EventStream(broken_after(b"a", LookupError("inside")), NEVER_S, lambda: None)
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+    with pytest.raises(LookupError, match="inside"):
+        await stream(scope, client.receive, client.send)
+    assert [message.get("body") for message in client.got] == [None, b"a"]
+
+
+async def test_a_client_that_leaves_at_a_heartbeat_closes_the_source(source: Source) -> None:
+    client = Client()
+    stream = EventStream(source.chunks(), 0.001, source.stop)
+    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
+    await happens(client.chunk)
+    client.left.set()
+    await happens(source.stopped)
+    await serving
 
 
 async def test_a_client_that_leaves_stops_the_source(source: Source) -> None:

@@ -1,0 +1,139 @@
+# ruff: noqa: T201 - a command that prints tables
+"""Chat over HTTP: this service against other servers, and against libraries without one.
+
+    python -m bench.chat [--rounds 3] [--peers transformers engine]
+
+16 clients with prompts of mixed lengths and 48 new tokens. Starts this service with only text
+generation, and beside it one peer at a time; asks both in turn, and prints medians and ratios.
+Every side reads the weights of one GGUF file: as they are (Q4_1), or converted to float32. Takes
+both cores and about nine minutes: a peer whose turn comes later than that is left out, and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from bench.asking import ask, http_side, library_side, noted
+from bench.pairs import Pair, Side, alternated, machine, table, tell
+from bench.peers.inprocess import Library, library
+from bench.peers.running import Server, end_on_sigterm
+from bench.peers.servers import llama_cpp, ours, plain_serve, transformers_serve
+from bench.peers.weights import CHAT, CHAT_FLOAT32
+from serve_app.bench.figures import Figures
+from serve_app.bench.load import Load
+
+LOAD = Load("chat", clients=16, requests=16, texts="mixed", new_tokens=48)
+BEGIN_LIMIT_S = 450.0
+OURS = {CHAT: "Q4_1", CHAT_FLOAT32: "float32"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer, which of our models it is compared with, and what is aimed at with the first.
+
+    ``waves`` is how often every client asks in one measurement. One is enough for those that take
+    their requests in batches or one by one; where requests join running ones it takes more.
+    """
+
+    start: Callable[[], AbstractContextManager[Server | Library]]
+    arithmetic: str
+    models: Sequence[str] = (CHAT,)
+    aim: str = ""
+    waves: int = 1
+
+
+PEERS = {
+    "transformers": Peer(
+        lambda: transformers_serve().running(), "float32", (CHAT, CHAT_FLOAT32), "≥ 2", waves=2
+    ),
+    "engine": Peer(lambda: library("our engine"), "Q4_1", waves=2),
+    "generate": Peer(lambda: library("model.generate"), "float32"),
+    "llama_cpp": Peer(lambda: llama_cpp().running(), "Q4_1"),
+    "plain": Peer(lambda: plain_serve("chat").running(), "float32"),
+}
+
+
+class Heard(list[Figures]):
+    """All figures of one side."""
+
+    def middle(self, figure: Callable[[Figures], float]) -> str:
+        """The median of one figure over the rounds; empty for a library, which is not asked."""
+        values = [value for each in self if not math.isnan(value := figure(each))]
+        return f"{median(values):.0f}" if values else "–"
+
+
+def compared(service: Server, peer: Peer, rounds: int) -> list[list[str]]:
+    """A row for each of our models."""
+    rows = []
+    load = replace(LOAD, requests=peer.waves * LOAD.clients)
+    with peer.start() as started:
+        for number, model in enumerate(peer.models):
+            tell(f"{service.name} ({OURS[model]}) against {started.name} ({peer.arithmetic})")
+            asked, heard = replace(load, model=model), (Heard(), Heard())
+            ask(service, asked.warm_up(LOAD.clients))
+            mine = http_side(service, asked, tokens_per_s, arithmetic=OURS[model], heard=heard[0])
+            theirs = side_of(started, load, peer.arithmetic, heard[1])
+            pair = alternated(mine, theirs, rounds=rounds, said=tell)
+            rows.append(row(pair, heard, "" if number else peer.aim))
+    return rows
+
+
+def side_of(peer: Server | Library, load: Load, arithmetic: str, heard: Heard) -> Side:
+    """The peer as a side, warmed up."""
+    if isinstance(peer, Server):
+        ask(peer, load.warm_up(LOAD.clients))
+        return http_side(peer, load, tokens_per_s, arithmetic=arithmetic, heard=heard)
+    peer.rate(load.warm_up(LOAD.clients))
+    return library_side(peer, load, arithmetic)
+
+
+def row(pair: Pair, heard: tuple[Heard, Heard], aim: str) -> list[str]:
+    first = [each.middle(lambda figures: figures.first.p50 * 1000) for each in heard]
+    length = [each.middle(lambda figures: figures.units / figures.succeeded) for each in heard]
+    return [
+        *(pair.theirs.name, pair.ours.arithmetic, pair.theirs.arithmetic),
+        *(f"{each.median:.1f}" for each in (pair.ours, pair.theirs)),
+        *(f"**{pair.ratio:.2f}**", f"{min(pair.ratios):.2f}–{max(pair.ratios):.2f}", aim),
+        *(" / ".join(first), " / ".join(length)),
+    ]
+
+
+def tokens_per_s(figures: Figures) -> float:
+    return figures.units_per_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.chat", description=__doc__)
+    parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    given = parser.parse_args()
+    end_on_sigterm()
+    print(f"{machine()}\n", flush=True)
+    rows: list[list[str]] = []
+    notes: list[str] = []
+    began = time.monotonic()
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
+        service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
+        for name in given.peers:
+            if time.monotonic() - began > BEGIN_LIMIT_S:
+                notes.append(f"Not measured: {name}: it was late; alone it is --peers {name}")
+                continue
+            with noted(notes):
+                rows += compared(service, PEERS[name], given.rounds)
+    titles = ["peer", "ours in", "peer in", "ours, tokens/s", "peer, tokens/s", "ratio", "spread",
+              "aim", "first token p50, ms, ours / peer", "tokens an answer"]  # fmt: skip
+    print(table(titles, rows))
+    print(*(f"\n{note}" for note in notes), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The way of a stream, from a stub's engine thread to 64 clients: ``python -m bench.streams``.
+
+The graph is the real one, front to engine, but for what decodes: a stub that makes one token a step
+for every stream. Counted is what arrives at the clients, in order, from the first request to the
+last byte. The clients run in this process, beside the graph on the same cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import click
+
+from bench.graph.client import Address, Streamed, request, run, streamed
+from bench.pairs import machine, table, tell
+from bench.peers.running import Server, free_port
+
+PROFILE = Path(__file__).parent / "graph" / "profile.yaml"
+PATH = "/api/v1/huggingface/generate/stream"
+STREAMS = 64
+STEPS = ("stub/3ms", "stub/2ms")
+SLOW = "stub/20ms"
+
+
+def graph(environment: dict[str, str | None] | None = None, name: str = "graph") -> Server:
+    """The graph of stubs, as the launcher brings it up."""
+    port = free_port()
+    command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", PROFILE, "--port", port]
+    return Server(
+        name,
+        "none",
+        [str(each) for each in command],
+        port,
+        "/health/readiness",
+        environment={"PYTHONPATH": str(PROFILE.parents[2]), **(environment or {})},
+    )
+
+
+def asked(model: str, tokens: int) -> bytes:
+    body = {"prompt": "a red circle", "model_name": model, "max_new_tokens": tokens}
+    return request(PATH, json.dumps(body).encode())
+
+
+def together(address: Address, model: str, streams: int, tokens: int) -> dict[str, Any]:
+    """So many streams at once: what they brought, and what reading it cost."""
+
+    async def work() -> list[Streamed]:
+        one = asked(model, tokens)
+        return await asyncio.gather(*(streamed(address, one) for _ in range(streams)))
+
+    brought, cpu_s = run(work)
+    short = [each.tokens for each in brought if each.tokens != tokens]
+    if short:
+        raise AssertionError(f"{tokens} tokens were asked for, {short} came")
+    seconds = max(each.ended for each in brought) - min(each.began for each in brought)
+    total, chunks = streams * tokens, sum(each.chunks for each in brought)
+    return {
+        "model": model,
+        "streams": streams,
+        "tokens_per_s": total / seconds,
+        "seconds": seconds,
+        "tokens_per_chunk": total / chunks,
+        "age_ms": spread([age for each in brought for age in each.ages_s]),
+        "client_cpu_us_per_token": cpu_s / total * 1e6,
+        "client_cores": cpu_s / seconds,
+    }
+
+
+def alone(address: Address, requests: int) -> dict[str, Any]:
+    """One client after another: how old the first token is when it arrives, and the later ones."""
+
+    async def work() -> list[Streamed]:
+        one = asked(SLOW, 33)
+        return [await streamed(address, one) for _ in range(requests)]
+
+    brought, _ = run(work)
+    return {
+        "first_ms": spread([each.ages_s[0] for each in brought]),
+        "later_ms": spread([age for each in brought for age in each.ages_s[1:]]),
+        "from_request_ms": spread([each.first - each.began for each in brought]),
+        "tokens_per_chunk": sum(e.tokens for e in brought) / sum(e.chunks for e in brought),
+    }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Milliseconds: the middle, and what one of twenty passes."""
+    return {"p50": median(seconds) * 1e3, "p95": quantiles(seconds, n=20)[-1] * 1e3}
+
+
+@click.command()
+@click.option("--tokens", default=2000, show_default=True, type=click.IntRange(64, 100_000))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
+def main(tokens: int, rounds: int, file: Path | None) -> None:
+    """Tokens a second to 64 clients, and how late the first one is at one client."""
+    with graph().running() as server:
+        address = Address("127.0.0.1", server.port)
+        together(address, STEPS[0], STREAMS, 200)
+        one = alone(address, 20)
+        tell(f"first token: {one}")
+        many = []
+        for number in range(rounds):
+            for step in STEPS:
+                many.append(together(address, step, STREAMS, tokens))
+                tell(f"round {number + 1}: {many[-1]}")
+    click.echo(f"{machine()}\n")
+    rows = [
+        [
+            row["model"],
+            f"{row['tokens_per_s']:,.0f}",
+            f"{row['seconds']:.1f}",
+            f"{row['tokens_per_chunk']:.1f}",
+            f"{row['age_ms']['p50']:.0f} / {row['age_ms']['p95']:.0f}",
+            f"{row['client_cores']:.2f}",
+        ]
+        for row in sorted(many, key=lambda row: str(row["model"]))
+    ]
+    titles = ["step", "tokens/s", "seconds", "tokens a chunk", "age, ms p50 / p95", "client, cores"]
+    click.echo(table([f"{STREAMS} streams; {titles[0]}", *titles[1:]], rows))
+    for step in STEPS:
+        speeds = [row["tokens_per_s"] for row in many if row["model"] == step]
+        click.echo(f"\n{step}: {median(speeds):,.0f} tokens/s, the median of {rounds}")
+    click.echo(
+        f"\none client, {SLOW}: the first token is {one['first_ms']['p50']:.1f} ms old when it"
+        f" arrives (p95 {one['first_ms']['p95']:.1f}), later ones {one['later_ms']['p50']:.1f}"
+    )
+    if file is not None:
+        file.write_text(json.dumps({"alone": one, "together": many}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
