@@ -24,7 +24,7 @@ from bench.peers.running import Server, free_port
 PROFILE = Path(__file__).parent / "graph" / "profile.yaml"
 PATH = "/api/v1/huggingface/generate/stream"
 STREAMS = 64
-STEPS = ("stub/3ms", "stub/2ms")
+STEPS_MS = (2, 1)
 SLOW = "stub/20ms"
 
 
@@ -88,6 +88,11 @@ def alone(address: Address, requests: int) -> dict[str, Any]:
     }
 
 
+def named(step_ms: int) -> str:
+    """The stub whose step takes so long."""
+    return f"stub/{step_ms}ms"
+
+
 def spread(seconds: Sequence[float]) -> dict[str, float]:
     """Milliseconds: the middle, and what one of twenty passes."""
     return {"p50": median(seconds) * 1e3, "p95": quantiles(seconds, n=20)[-1] * 1e3}
@@ -101,13 +106,13 @@ def main(tokens: int, rounds: int, file: Path | None) -> None:
     """Tokens a second to 64 clients, and how late the first one is at one client."""
     with graph().running() as server:
         address = Address("127.0.0.1", server.port)
-        together(address, STEPS[0], STREAMS, 200)
+        together(address, named(STEPS_MS[0]), STREAMS, 200)
         one = alone(address, 20)
         tell(f"first token: {one}")
         many = []
         for number in range(rounds):
-            for step in STEPS:
-                many.append(together(address, step, STREAMS, tokens))
+            for step_ms in STEPS_MS:
+                many.append(together(address, named(step_ms), STREAMS, tokens))
                 tell(f"round {number + 1}: {many[-1]}")
     click.echo(f"{machine()}\n")
     rows = [
@@ -123,9 +128,13 @@ def main(tokens: int, rounds: int, file: Path | None) -> None:
     ]
     titles = ["step", "tokens/s", "seconds", "tokens a chunk", "age, ms p50 / p95", "client, cores"]
     click.echo(table([f"{STREAMS} streams; {titles[0]}", *titles[1:]], rows))
-    for step in STEPS:
-        speeds = [row["tokens_per_s"] for row in many if row["model"] == step]
-        click.echo(f"\n{step}: {median(speeds):,.0f} tokens/s, the median of {rounds}")
+    for step_ms in STEPS_MS:
+        speeds = [row["tokens_per_s"] for row in many if row["model"] == named(step_ms)]
+        offered = STREAMS * 1000 / step_ms
+        click.echo(
+            f"\n{named(step_ms)} offers {offered:,.0f} tokens/s at the most;"
+            f" {median(speeds):,.0f} arrived, the median of {rounds}"
+        )
     click.echo(
         f"\none client, {SLOW}: the first token is {one['first_ms']['p50']:.1f} ms old when it"
         f" arrives (p95 {one['first_ms']['p95']:.1f}), later ones {one['later_ms']['p50']:.1f}"
