@@ -31,6 +31,8 @@ def serve_environment(
         # At Serve's 0.1 s the controller takes a tenth of a core, for ever.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray starts its workers at nice 15: whatever else runs on the machine would go first.
+        "RAY_worker_niceness": "0",
         # Ray renames its workers with setproctitle, which by default overwrites what the kernel
         # shows as their environment, and with it the marker.
         "SPT_NOENV": "1",

@@ -1,0 +1,141 @@
+# ruff: noqa: T201 - a command that prints a table
+"""OpenVINO against torch for every encoder of the embedded profile: ``python -m bench.arithmetic``.
+
+Both run in this process, on every core, in turn: the forward alone, tokens in and arrays out. Texts
+come one by one, in batches of 32 short ones, and in batches of 32 of mixed lengths that are sorted
+by length first. How far the answers differ is told beside: by the least cosine of vectors, by the
+greatest difference of scores (softmax over labels, or the logit of a reranker).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.pairs import Pair, Side, alternated, machine, table, tell
+from configs.engines import Head
+from configs.profile import ModelSpec, load_profile, load_settings
+from deployments.base import FamilyConfig
+from deployments.network.interface import Network
+from deployments.network.opening import open_network
+from deployments.texts import TokenizedText, tokenize
+
+ROUNDS = 3
+SECONDS = 1.2
+BATCH = 32
+MIXED = 128
+LENGTHS = (4, 8, 8, 16, 32, 64, 96)
+PROSE = (
+    "the first railway to carry passengers by steam was opened in north of England and towns set "
+    "their clocks by timetable while fresh milk reached cities"
+)
+
+Work = Sequence[Sequence[TokenizedText]]
+
+
+def texts(count: int, lengths: Sequence[int]) -> list[str]:
+    """Texts of so many words, the same ones every time."""
+    drawn = random.Random(0)
+    return [" ".join(drawn.choices(PROSE.split(), k=drawn.choice(lengths))) for _ in range(count)]
+
+
+def batches(network: Network, given: Sequence[str], size: int) -> Work:
+    """The texts as the lane would hand them over: sorted by length, ``size`` together."""
+    read = tokenize(network.tokenizer, given, network.traits.max_tokens, truncate=True)
+    good = sorted((text for text in read if isinstance(text, TokenizedText)), key=len)
+    return [good[start : start + size] for start in range(0, len(good), size)]
+
+
+WORKS = {
+    "one by one": (texts(16, (8,)), 1),
+    f"batches of {BATCH}": (texts(BATCH, (8,)), BATCH),
+    "mixed, sorted": (texts(MIXED, LENGTHS), BATCH),
+}
+
+
+def rate(network: Network, work: Work) -> float:
+    """Texts a second, over at least ``SECONDS``."""
+    done, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < SECONDS:
+        for batch in work:
+            network(batch)
+        done += sum(map(len, work))
+    return done / taken
+
+
+def compared(ours: Network, theirs: Network, given: Sequence[str], size: int) -> Pair:
+    work = batches(theirs, given, size)
+    for network in (ours, theirs):
+        network(work[-1])
+    one, other = (
+        Side(network.engine, "float32", partial(rate, network, work)) for network in (ours, theirs)
+    )
+    return alternated(one, other, rounds=ROUNDS)
+
+
+def agreement(ours: Network, theirs: Network, head: Head) -> str:
+    """How far apart the two are on texts of mixed lengths."""
+    one, other = answers(ours), answers(theirs)
+    if head == "embedding":
+        lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+        return f"least cosine {((one * other).sum(-1) / lengths).min():.7f}"
+    if one.shape[-1] > 1:
+        one, other = softmax(one), softmax(other)
+    return f"greatest difference {np.abs(one - other).max():.1e}"
+
+
+def answers(network: Network) -> npt.NDArray[np.float64]:
+    """Of every text, or of every token of every text."""
+    rows: list[npt.NDArray[np.float32]] = []
+    for batch in batches(network, *WORKS["mixed, sorted"]):
+        outputs = network(batch)
+        padded = outputs.ndim == 3
+        rows += [
+            row[: len(text)] if padded else row[None]
+            for row, text in zip(outputs, batch, strict=True)
+        ]
+    return np.concatenate(rows).astype(np.float64)
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    exponents = np.exp(logits - logits.max(-1, keepdims=True))
+    chances: npt.NDArray[np.float64] = exponents / exponents.sum(-1, keepdims=True)
+    return chances
+
+
+def rows(config: FamilyConfig, spec: ModelSpec, head: Head) -> list[list[str]]:
+    """One row a kind of work."""
+    ours, theirs = (
+        open_network(config, spec.model_copy(update={"engine": engine}), head)
+        for engine in ("openvino", "torch")
+    )
+    agreed, made = agreement(ours, theirs, head), []
+    for name, (given, size) in WORKS.items():
+        pair = compared(ours, theirs, given, size)
+        tell(f"{spec.name}, {name}: {pair.ratio:.2f}")
+        rates = [f"{figures.median:.0f}" for figures in (pair.ours, pair.theirs)]
+        made.append([spec.name, name, *rates, f"{pair.ratio:.2f}", agreed])
+    return made
+
+
+def main(wanted: Sequence[str]) -> None:
+    """Every encoder of the embedded profile, or those whose names are given."""
+    profile = load_profile("embedded")
+    config = FamilyConfig("bench", (), load_settings(profile))
+    found: list[list[str]] = []
+    for spec in profile.models:
+        if spec.head is not None and (not wanted or spec.name in wanted):
+            found += rows(config, spec, spec.head)
+    print(f"{machine()}, {config.threads} threads\n")
+    titles = ("model", "texts", "OpenVINO, texts/s", "torch, texts/s", "ratio", "answers")
+    print(table(titles, found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
