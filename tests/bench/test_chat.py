@@ -1,0 +1,34 @@
+"""The table of chat: medians of what was measured, and nothing where nothing was."""
+
+from __future__ import annotations
+
+from bench.chat import Heard, row
+from bench.pairs import Figures as Side
+from bench.pairs import Pair
+from serve_app.bench.figures import Figures, Sample, figures
+
+
+def round_of(first_s: float, tokens: int) -> Figures:
+    sample = Sample(0.0, 2.0, units=tokens, first_s=first_s, last_s=2.0)
+    return figures([sample], clients=1, unit="tokens")
+
+
+def test_a_row_has_both_sides_medians_and_the_median_of_ratios() -> None:
+    pair = Pair(Side("ours", "Q4_1", (100, 90, 120)), Side("theirs", "float32", (50, 30, 40)))
+    mine = Heard([round_of(0.1, 48), round_of(0.3, 46), round_of(0.2, 47)])
+    theirs = Heard([round_of(1.0, 48)] * 3)
+    assert row(pair, (mine, theirs), "≥ 2") == [
+        *("theirs", "Q4_1", "float32", "100.0", "40.0", "**3.00**", "2.00–3.00", "≥ 2"),
+        *("200 / 1000", "47 / 48"),
+    ]
+
+
+def test_a_library_is_not_asked_and_has_no_first_token() -> None:
+    pair = Pair(Side("ours", "Q4_1", (1,)), Side("library", "Q4_1", (2,)))
+    assert row(pair, (Heard([round_of(0.1, 9)]), Heard()), "")[-2:] == ["100 / –", "9 / –"]
+
+
+def test_a_server_that_does_not_stream_has_no_first_token() -> None:
+    whole = figures([Sample(0.0, 1.0, units=9)], clients=1, unit="tokens")
+    pair = Pair(Side("ours", "Q4_1", (1,)), Side("plain", "float32", (2,)))
+    assert row(pair, (Heard([round_of(0.1, 9)]), Heard([whole])), "")[-2:] == ["100 / –", "9 / 9"]
