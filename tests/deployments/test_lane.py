@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import deque
 from collections.abc import Sequence
 
@@ -259,3 +261,18 @@ async def test_a_warm_up_runs_what_it_is_given_and_learns_from_it() -> None:
     lane._observe = lambda each: sizes.append(len(each.waits_s))
     await answered(lane.admit([10] * 20))
     assert sizes == [9, 9, 2]
+
+
+async def test_a_closed_lane_holds_no_model() -> None:
+    """Whoever still has the lane, as Serve's batching has its last job."""
+
+    def model(batch: Sequence[int]) -> list[int | Problem]:
+        return list(batch)
+
+    lane: Lane[int, int] = Lane("test", model, size, Limits())
+    assert await answered(lane.admit([1, 2])) == [1, 2]
+    gone = weakref.ref(model)
+    lane.close()
+    del model
+    gc.collect()
+    assert gone() is None
