@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from deployments.pace import Pace
 from deployments.seam import Problem
@@ -104,6 +104,8 @@ class Lane(Generic[I, R]):
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
 
     def close(self) -> None:
+        """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
+        self._run = _closed
         self._thread.shutdown(wait=False)
 
     def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
@@ -138,3 +140,7 @@ class Lane(Generic[I, R]):
             if len(items) == 1:
                 return [Problem("internal", "the model failed on this item")], None
             return [self._attempt([item])[0][0] for item in items], None
+
+
+def _closed(batch: Sequence[Any]) -> Sequence[Any]:
+    raise RuntimeError("the lane is closed")
