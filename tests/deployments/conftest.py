@@ -29,14 +29,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is made of weights stays: each tiny model is exported once, not once a test."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def configured(tmp_path: Path) -> Configured:
+def configured(cache_dir: Path) -> Configured:
     """A family of one model on the CPU: ``configured(folder, {settings}, model=fields)``."""
 
     def configure(
         folder: Path, settings: dict[str, Any] | None = None, **fields: Any
     ) -> FamilyConfig:
-        given: dict[str, Any] = {"device": "cpu", "threads": 1, "hf_cache_dir": tmp_path / "cache"}
+        given: dict[str, Any] = {"device": "cpu", "threads": 1, "hf_cache_dir": cache_dir}
         source = FolderSource(folder=folder)
         usual = {"tasks": ("any",), "pinned": True, "dtype": "float32"}
         spec = ModelSpec(name="tiny", source=source, **(usual | fields))
