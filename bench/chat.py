@@ -33,6 +33,7 @@ from serve_app.bench.load import Load
 
 LOAD = Load("chat", clients=16, requests=16, texts="mixed", new_tokens=48)
 WARM_UP = 4
+SEEDS_APART = 100
 BEGIN_LIMIT_S = 450.0
 OURS = {CHAT: "Q4_1", CHAT_FLOAT32: "float32"}
 
@@ -74,9 +75,10 @@ class Heard(list[Figures]):
         return f"{median(values):.0f}" if values else "–"
 
 
-def compared(service: Server, peer: Peer, rounds: int) -> list[str]:
-    """The row of one peer."""
-    load = replace(LOAD, requests=peer.waves * LOAD.clients)
+def compared(service: Server, peer: Peer, rounds: int, seed: int) -> list[str]:
+    """The row of one peer. ``seed`` begins texts that the service has not been asked before: those
+    it has, it finds in its prefix cache."""
+    load = replace(LOAD, requests=peer.waves * LOAD.clients, seed=seed)
     asked, arithmetic = replace(load, model=peer.model), OURS[peer.model]
     with peer.start() as started:
         tell(f"{service.name} ({arithmetic}) against {started.name} ({peer.arithmetic})")
@@ -124,12 +126,12 @@ def main() -> None:
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
         service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
-        for name in given.peers:
+        for number, name in enumerate(given.peers):
             if time.monotonic() - began > BEGIN_LIMIT_S:
                 notes.append(f"Not measured: {name}: it was late; alone it is --peers {name}")
                 continue
             with noted(notes):
-                rows.append(compared(service, PEERS[name], given.rounds))
+                rows.append(compared(service, PEERS[name], given.rounds, number * SEEDS_APART))
     print(f"{machine()}. {neighbours}\n")
     titles = ["peer", "ours in", "peer in", "ours, tokens/s", "peer, tokens/s", "ratio", "spread",
               "aim", "first token p50, ms, ours / peer", "tokens an answer"]  # fmt: skip
