@@ -62,7 +62,7 @@ def write_export(origin: Path, folder: Path, head: Head) -> None:
         _write(network, folder)
         exported = OpenVinoNetwork(folder, threads)
         _compare(network, exported)
-    except Exception as error:  # noqa: BLE001  the edge: converters raise anything, and it's no
+    except Exception as error:  # noqa: BLE001  the edge: whatever a converter raises is a no
         for file in folder.iterdir():
             file.unlink()
         facts["refusal"] = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
