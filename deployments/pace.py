@@ -23,7 +23,8 @@ class Pace:
 
     ``volume`` is what the model computes on, padding included: rows times the longest, in tokens or
     pixels. The line is the least-squares one, with weights that fade (recursive least squares with
-    forgetting, as in Ljung, *System Identification*, 11.2). As long as all forwards had much the
+    forgetting, as in Ljung, *System Identification*, 11.2), and how far forwards were off it fades
+    alike. As long as all forwards had much the
     same volume, all of their time counts as fixed: until it is known better, company is free.
     """
 
@@ -34,11 +35,13 @@ class Pace:
         self._spread = 0.0
         self._together = 0.0
         self._slope: float | None = None
+        self._error = 0.0
 
     def learn(self, volume: float, seconds: float) -> None:
         """A forward over ``volume`` took ``seconds``."""
-        if self._weight > TRUSTED:
-            seconds = min(seconds, SURPRISE * self.seconds(volume))
+        if self._weight > TRUSTED and (expected := self.seconds(volume)) > 0:
+            seconds = min(seconds, SURPRISE * expected)
+            self._error += (1 - REMEMBERED) * (abs(seconds / expected - 1) - self._error)
         kept = self._weight * REMEMBERED
         self._weight = kept + 1
         off_volume, off_seconds = volume - self._volume, seconds - self._seconds
@@ -55,6 +58,10 @@ class Pace:
     def seconds(self, volume: float) -> float:
         """What a forward over ``volume`` is expected to take; zero before the first."""
         return self._fixed + (self._slope or 0.0) * volume
+
+    def most(self, volume: float) -> float:
+        """What one seldom takes longer than: what is expected, and what that is usually off by."""
+        return self.seconds(volume) * (1 + self._error)
 
     @property
     def overhead(self) -> float | None:

@@ -27,7 +27,7 @@ COMPANY = 2.0
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one forward: ``items`` of it, their ``volume`` with padding (tokens or pixels), and
-    the ``seconds`` it is expected to take. ``patience`` is the number of batches that may begin
+    the ``seconds`` it usually stays below. ``patience`` is the number of batches that may begin
     without an item of a request that waits."""
 
     items: int = 32
@@ -70,7 +70,7 @@ class Batch(Generic[I, R]):
         self.items: list[Waiting[I, R]] = []
         self._limits = limits
         self._pace = pace
-        self._seconds = max(limits.seconds, COMPANY * pace.seconds(first.size))
+        self._seconds = max(limits.seconds, COMPANY * pace.most(first.size))
         self._of_turn: Counter[Turn] = Counter()
         self._longest = 0
         self._real = 0
@@ -92,7 +92,7 @@ class Batch(Generic[I, R]):
             len(self.items) / self._limits.items,
             self.volume / self._limits.volume,
         )
-        return min(1.0, max(of_items, of_volume, self._pace.seconds(self.volume) / self._seconds))
+        return min(1.0, max(of_items, of_volume, self._pace.most(self.volume) / self._seconds))
 
     def add(self, waiting: Waiting[I, R]) -> None:
         self.items.append(waiting)
@@ -100,14 +100,15 @@ class Batch(Generic[I, R]):
         self._longest = max(self._longest, waiting.size)
         self._real += waiting.size
 
-    def has_room_for(self, waiting: Waiting[I, R]) -> bool:
-        """Whether it stays within its bounds with ``waiting``."""
-        volume = (len(self.items) + 1) * max(self._longest, waiting.size)
+    def has_room_for(self, *more: Waiting[I, R]) -> bool:
+        """Whether it stays within its bounds with all of ``more``."""
+        count = len(self.items) + len(more)
+        volume = count * max(self._longest, *(waiting.size for waiting in more))
         return (
-            waiting.kind == self.kind
-            and len(self.items) < self._limits.items
+            all(waiting.kind == self.kind for waiting in more)
+            and count <= self._limits.items
             and volume <= self._limits.volume
-            and self._pace.seconds(volume) <= self._seconds
+            and self._pace.most(volume) <= self._seconds
         )
 
     def has_enough_of(self, turn: Turn) -> bool:
@@ -138,6 +139,10 @@ class Turns(Generic[I, R]):
     that have had nothing yet go before those that have, each in the order in which they came to
     wait; one without which ``patience`` batches have begun goes before all, whatever its length. So
     a request of one item that comes while a list is at work is in the next batch.
+
+    All that are overdue share a batch where they fit into one. Where they do not, more is asked
+    than can be in time: then they go by age, each with what is like it in length, for to pad them
+    all to the longest of them would cost the more the more there are.
     """
 
     def __init__(self) -> None:
@@ -178,10 +183,10 @@ class Turns(Generic[I, R]):
         if not line:
             return None
         batch: Batch[I, R] = Batch(self._take(line[0]), limits, pace)
-        for turn in line[1:]:
-            if self._rank(turn, limits.patience) is not Rank.OVERDUE:
-                break
-            if batch.has_room_for(_head(turn)):
+        overdue = [turn for turn in line[1:] if self._rank(turn, limits.patience) is Rank.OVERDUE]
+        alike = [turn for turn in overdue if _head(turn).kind == batch.kind]
+        if alike and batch.has_room_for(*map(_head, alike)):
+            for turn in alike:
                 batch.add(self._take(turn))
         self._fill(batch)
         self._batches += 1

@@ -68,3 +68,21 @@ def test_a_machine_that_became_slower_is_believed() -> None:
     for volume in [10, 200, 100] * 30:
         pace.learn(volume, 10 * (0.01 + 0.0001 * volume))
     assert pace.seconds(200) == pytest.approx(0.3, rel=0.1)
+
+
+def test_where_forwards_take_what_was_expected_that_is_the_most() -> None:
+    pace = learnt(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
+    assert pace.most(100) == pytest.approx(0.02)
+
+
+def test_the_most_has_room_for_what_forwards_are_usually_off_by() -> None:
+    dice = random.Random(3)
+    volumes = [dice.randint(10, 500) for _ in range(200)]
+    pace = learnt(lambda volume: (0.008 + 0.0002 * volume) * dice.uniform(0.8, 1.2), volumes)
+    assert pace.most(400) == pytest.approx(1.1 * pace.seconds(400), rel=0.05)
+
+
+def test_a_model_that_takes_no_time_is_believed_too() -> None:
+    pace = learnt(lambda volume: 0.0, [10] * 20)
+    pace.learn(10, 0.01)
+    assert 0 < pace.seconds(10) <= pace.most(10)

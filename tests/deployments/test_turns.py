@@ -155,6 +155,28 @@ def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: L
     assert max(waited) <= 4 + 3  # a few that are overdue at once may not fit together
 
 
+def test_those_that_are_overdue_share_a_batch_where_they_fit(line: Line) -> None:
+    line.limits = Limits(items=2, patience=2)
+    for each in "abcd":
+        line.ask(each, 50, kind="other")
+    line.ask("short", 10)
+    line.ask("long", 200)
+    assert [line.names(), line.names()] == [["a", "b"], ["c", "d"]]
+    assert line.names() == ["short", "long"]
+
+
+@pytest.mark.parametrize("number", [64, 256])
+def test_more_requests_than_can_be_in_time_are_answered_as_fast_as_a_list(
+    line: Line, number: int
+) -> None:
+    dice = random.Random(number)
+    sizes = [int(5 * 50 ** dice.random()) for _ in range(number)]
+    for size in sizes:
+        line.ask("one", size)
+    line.all_sizes()
+    assert line.now <= 1.2 * ideal(sizes, line.limits)
+
+
 def test_a_request_has_no_more_items_in_a_forward_than_it_wants(line: Line) -> None:
     line.ask("list", *[10] * 5, most=2)
     line.ask("other", *[10] * 3)
