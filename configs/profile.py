@@ -49,8 +49,8 @@ class Live(Section):
 
     A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
     ``max_batch_pixels`` pixels behind preprocessing, padding included. It is expected to take at
-    most ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most
-    twice as long as that. At most ``max_batches_waited`` batches begin without an item of a request
+    most ``max_forward_ms`` as a rule, by what earlier ones took; where one item alone takes longer,
+    at most twice as long as that. At most ``max_batches_waited`` batches begin without an item of a request
     that waits, as far as there is room for all that have waited so long.
     """
 
