@@ -48,10 +48,11 @@ class Live(Section):
     """``user_config``: what changes on running replicas without a restart.
 
     A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
-    ``max_batch_pixels`` pixels behind preprocessing, padding included. It is expected to take at
-    most ``max_forward_ms`` as a rule, by what earlier ones took; where one item alone takes longer,
-    at most twice as long as that. At most ``max_batches_waited`` batches begin without an item of a request
-    that waits, as far as there is room for all that have waited so long.
+    ``max_batch_pixels`` pixels behind preprocessing, padding included. As a rule it takes at most
+    ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most twice
+    as long as that. At most ``max_batches_waited`` batches begin without an item of a request that
+    waits, as far as there is room for all that have waited so long. ``batch_wait_timeout_s`` is how
+    long a request is held for others to be queued with, which batches do not need.
     """
 
     max_batch_size: PositiveInt = 8
@@ -59,7 +60,7 @@ class Live(Section):
     max_batch_pixels: PositiveInt = 4_000_000
     max_forward_ms: PositiveFloat = 100.0
     max_batches_waited: PositiveInt = 8
-    batch_wait_timeout_s: float = Field(default=0.005, ge=0, le=10)
+    batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=10)
 
 
 class Options(Section):
