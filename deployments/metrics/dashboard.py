@@ -32,12 +32,13 @@ class RayMetrics:
         tags = dict(zip(signal.labels, sample.labels, strict=True))
         match signal.kind:
             case "counter":
-                if sample.amount > 0:  # Ray takes no zeros
-                    instrument.inc(sample.amount, tags)
+                if (total := sum(sample.amounts)) > 0:  # Ray takes no zeros
+                    instrument.inc(total, tags)
             case "histogram":
-                instrument.observe(sample.amount, tags)
+                for amount in sample.amounts:  # Ray takes one at a time
+                    instrument.observe(amount, tags)
             case "sum" | "mean":
-                instrument.set(sample.amount, tags)
+                instrument.set(sample.amounts[-1], tags)
 
 
 def _instrument(signal: Signal) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deployments.metrics.prometheus import Instruments
 from deployments.metrics.recent import Recent
@@ -81,7 +81,7 @@ class Ledger:
     def _note(self, finished: Finished, memory: Mapping[tuple[str, ...], float]) -> None:
         model, task = self._fit("model_name", finished.model), self._fit("task", finished.task)
         held = memory.get((model,)) if finished.seconds is not None else None
-        self._recent.note(replace(finished, model=model, task=task), held)
+        self._recent.note(finished._replace(model=model, task=task), held)
 
     def _fitted(self, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         """``samples`` of known signals, with no value of a label that was not foreseen."""
@@ -91,7 +91,7 @@ class Ledger:
             if signal is not None:  # else a newer replica's, in the middle of an update
                 pairs = zip(signal.labels, sample.labels, strict=True)
                 labels = tuple(self._fit(name, value) for name, value in pairs)
-                fitted.append(replace(sample, labels=labels))
+                fitted.append(Sample(signal.name, labels, sample.amounts))
         return tuple(fitted)
 
     def _fit(self, label: str, value: str) -> str:
@@ -105,7 +105,7 @@ class Ledger:
         for heard in self._heard.values():
             for sample in heard.gauges if heard.at >= oldest else ():
                 if sample.signal == signal.name:
-                    found[sample.labels].append(sample.amount)
+                    found[sample.labels] += sample.amounts
         parts = {
             labels: len(values) if signal.kind == "mean" else 1 for labels, values in found.items()
         }

@@ -45,9 +45,12 @@ class Instruments:
         for sample in samples:
             if BY_NAME[sample.signal].kind == "counter":
                 counter = self._counters[sample.signal]
-                (counter.labels(*sample.labels) if sample.labels else counter).inc(sample.amount)
+                child = counter.labels(*sample.labels) if sample.labels else counter
+                child.inc(sum(sample.amounts))
             else:
-                self._histograms[sample.signal].labels(*sample.labels).observe(sample.amount)
+                histogram = self._histograms[sample.signal].labels(*sample.labels)
+                for amount in sample.amounts:
+                    histogram.observe(amount)
 
     def exposition(self, accept: str) -> Exposition:
         """Text in the format that an ``Accept`` header prefers: Prometheus' or OpenMetrics."""

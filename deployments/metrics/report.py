@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value of one signal, whose labels' values are in the signal's order."""
+class Sample(NamedTuple):
+    """Values of one signal, whose labels' values are in the signal's order.
+
+    It is noted with one value, and travels with all that a batch has of the same labels.
+    """
 
     signal: str
     labels: tuple[str, ...]
-    amount: float
+    amounts: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+def gathered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The same values in one sample for each signal and its labels."""
+    found: defaultdict[tuple[str, tuple[str, ...]], list[float]] = defaultdict(list)
+    for signal, labels, amounts in samples:
+        found[signal, labels] += amounts
+    return tuple(Sample(*series, tuple(amounts)) for series, amounts in found.items())
+
+
+class Finished(NamedTuple):
     """One request for inference that has ended. ``seconds`` is what its models took.
 
     ``seconds`` is ``None`` for a request that no model answered.
@@ -32,7 +44,7 @@ class Report:
     """A batch of what one reporter saw. ``number`` counts its batches from 1.
 
     A batch that may not have arrived is sent again under its number, so that the ledger takes it
-    once. ``gauges`` replace those of the reporter's earlier batches.
+    once. ``samples`` are gathered; ``gauges`` replace those of the reporter's earlier batches.
     """
 
     reporter: str

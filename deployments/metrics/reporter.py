@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
-from deployments.metrics.report import Finished, Report, Sample
+from deployments.metrics.report import Finished, Report, Sample, gathered
 from deployments.metrics.signals import LOST
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class Reporter:
                 return None
             self._number += 1
             gauges = tuple(self._gauges()) if self._gauges is not None else ()
-            self._unsure = Report(self._name, self._number, samples, finished, gauges)
+            self._unsure = Report(self._name, self._number, gathered(samples), finished, gauges)
             if self._mirror is not None:
                 self._mirror(self._unsure)
         return self._unsure

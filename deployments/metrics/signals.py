@@ -37,7 +37,7 @@ class Signal:
 
     def of(self, *values: str, amount: float = 1.0) -> Sample:
         """A sample of this signal; ``values`` are those of its labels, in order."""
-        return Sample(self.name, values, amount)
+        return Sample(self.name, values, (amount,))
 
 
 _MODEL, _TASK, _BOTH = ("model_name",), ("task",), ("model_name", "task")

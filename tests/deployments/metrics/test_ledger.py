@@ -48,6 +48,20 @@ async def test_a_batch_that_comes_twice_is_taken_once() -> None:
     assert performance.total_requests == 1
 
 
+async def test_each_value_of_a_sample_is_counted_in_its_bucket() -> None:
+    ledger = Ledger(CONFIG)
+    hits = Sample("cache_hits", ("one",), (1.0, 2.0, 1.0))
+    waits = Sample("queue_wait_seconds", ("one",), (0.002, 0.02, 0.003, 400.0))
+    await ledger.take(Report("a", 1, (hits, waits)))
+    found = await values(ledger)
+    assert found["cache_hits_total", "one"] == 4
+    assert found["queue_wait_seconds_sum", "one"] == 400.025
+    below = [found["queue_wait_seconds_bucket", "one", le] for le in ("0.001", "0.0025", "0.005")]
+    assert below == [0, 1, 2]
+    assert found["queue_wait_seconds_bucket", "one", "300.0"] == 3
+    assert found["queue_wait_seconds_count", "one"] == 4
+
+
 async def test_an_old_batch_that_comes_late_is_not_taken_again() -> None:
     ledger = Ledger(CONFIG)
     for number in (1, 2, 1, 2):
@@ -68,7 +82,7 @@ async def test_label_values_that_nobody_foresaw_are_unknown() -> None:
 
 async def test_a_signal_of_a_newer_replica_is_passed_over() -> None:
     ledger = Ledger(CONFIG)
-    await ledger.take(Report("a", 1, (Sample("from_the_future", ("x",), 1.0), request())))
+    await ledger.take(Report("a", 1, (Sample("from_the_future", ("x",), (1.0,)), request())))
     assert (await values(ledger))["requests_total", "one", "chat", "success"] == 1
 
 

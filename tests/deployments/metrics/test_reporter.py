@@ -38,9 +38,14 @@ class Post:
 
     @property
     def samples(self) -> list[Sample]:
-        """What a ledger adds up: each number once."""
+        """What a ledger adds up, a sample a value: each number once."""
         batches = {report.number: report for report in self.taken}
-        return [sample for report in batches.values() for sample in report.samples]
+        return [
+            Sample(signal, labels, (amount,))
+            for report in batches.values()
+            for signal, labels, amounts in report.samples
+            for amount in amounts
+        ]
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +72,21 @@ async def test_a_flush_delivers_what_was_noted_and_says_so() -> None:
     assert post.samples == [HIT] * 5
     assert await reporter.flush()
     assert len(post.taken) == 1
+
+
+async def test_values_of_one_signal_and_labels_travel_in_one_sample() -> None:
+    post, wait = Post(), signals.QUEUE_WAIT
+    reporter = Reporter(post)
+    for seconds in (0.3, 0.1, 0.2):
+        reporter.note([HIT, wait.of("one", amount=seconds)])
+    reporter.note([wait.of("two", amount=0.4)])
+    assert await reporter.flush()
+    (report,) = post.taken
+    assert report.samples == (
+        Sample("cache_hits", ("one",), (1.0, 1.0, 1.0)),
+        Sample("queue_wait_seconds", ("one",), (0.3, 0.1, 0.2)),
+        Sample("queue_wait_seconds", ("two",), (0.4,)),
+    )
 
 
 async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
@@ -138,7 +158,9 @@ async def test_a_long_queue_goes_in_several_batches(monkeypatch: pytest.MonkeyPa
     reporter = Reporter(post)
     reporter.note([HIT] * 10)
     assert await reporter.flush()
-    assert [len(report.samples) for report in post.taken] == [4, 4, 2]
+    assert [report.samples for report in post.taken] == [
+        (HIT._replace(amounts=(1.0,) * values),) for values in (4, 4, 2)
+    ]
     assert [report.number for report in post.taken] == [1, 2, 3]
 
 

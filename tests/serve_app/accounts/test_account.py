@@ -17,7 +17,7 @@ class Clock:
 
 def closed(account: Account) -> tuple[dict[tuple[str, ...], float], Finished]:
     samples, finished = account.close(success=True)
-    return {key(sample): sample.amount for sample in samples}, finished
+    return {key(sample): sum(sample.amounts) for sample in samples}, finished
 
 
 def key(sample: Sample) -> tuple[str, ...]:
