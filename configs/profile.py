@@ -92,11 +92,12 @@ class ModelSpec(Section):
     ``window`` is the context length in tokens of a text generator, ``max_tokens`` what one text may
     have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
     ``prefill_tokens`` bounds how much of a prompt one decode step reads, and so how long it holds
-    up the texts beside it. ``pinned`` models are loaded at start and stay; the others load at
-    their first request. ``engine`` is what runs the model: ``auto`` is the faster one for encoders
-    on CPUs, and torch for everything else. ``chat_template`` takes the place of the model's own:
-    Jinja text, or the path of a ``.jinja`` file on every node. ``tool_calls`` says in which form
-    the model writes calls of tools, which its template has to show it.
+    up the texts beside it. ``forwards`` of an encoder run at a time on OpenVINO, each on its share
+    of the threads; on torch one does. ``pinned`` models are loaded at start and stay; the others
+    load at their first request. ``engine`` is what runs the model: ``auto`` is the faster one for
+    encoders on CPUs, and torch for everything else. ``chat_template`` takes the place of the
+    model's own: Jinja text, or the path of a ``.jinja`` file on every node. ``tool_calls`` says in
+    which form the model writes calls of tools, which its template has to show it.
     """
 
     name: ModelName
@@ -111,6 +112,7 @@ class ModelSpec(Section):
     window: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
     slots: PositiveInt | None = None
+    forwards: PositiveInt = 1
     kv_cache_gb: PositiveFloat = 1.0
     prefill_tokens: PositiveInt = 128
     memory_gb: PositiveFloat | None = None

@@ -119,6 +119,8 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
         if model.engine == "openvino" and model.quantization != "none":
             yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
         yield from (f"{where}.{problem}" for problem in _exported(model))
+        if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
+            yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
         if model.template_file is not None and not model.template_file.is_file():
             yield f"{where}.chat_template: expected a file that is there"
         if model.tool_calls and "chat" not in model.tasks:

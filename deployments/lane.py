@@ -37,7 +37,8 @@ class Forward:
 
 
 class Lane(Generic[I, R]):
-    """The line to one model. ``run`` takes a batch, in the lane's thread, and answers in its order.
+    """The line to one model. ``run`` takes a batch, in a thread of the lane, and answers in its
+    order; at most ``at_once`` batches run at a time.
 
     ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
     ``limits`` may change while running. A batch whose run raises is tried again item by item, so
@@ -53,15 +54,17 @@ class Lane(Generic[I, R]):
         kind: Callable[[I], Hashable] = lambda item: None,
         observe: Callable[[Forward], None] = lambda forward: None,
         clock: Callable[[], float] = time.monotonic,
+        at_once: int = 1,
     ) -> None:
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
         self._turns: Turns[I, R | Problem] = Turns()
         self._pace = Pace()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{name}")
-        self._busy_since: float | None = None
-        self._worker: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=f"lane-{name}")
+        self._at_once = at_once
+        self._running: dict[asyncio.Task[None], float] = {}
+        self._due: asyncio.Handle | None = None
 
     def admit(
         self, items: Sequence[I], turn: Turn | None = None
@@ -77,8 +80,8 @@ class Lane(Generic[I, R]):
             waiting = Waiting(items[i], size, self._kind(items[i]), turn, futures[i], now)
             futures[i].add_done_callback(partial(self._gone, waiting))
             self._turns.put(waiting)
-        if self._worker is None or self._worker.done():
-            self._worker = loop.create_task(self._work())
+        if self._due is None:  # not at once: what else comes now may share the forward
+            self._due = loop.call_soon(self._begin)
         return futures
 
     @property
@@ -92,43 +95,51 @@ class Lane(Generic[I, R]):
         Raises what the model raises.
         """
         for items in batches:
-            self._thread.submit(self._run, items).result()
+            self._threads.submit(self._run, items).result()
             began = self._clock()
-            self._thread.submit(self._run, items).result()
+            self._threads.submit(self._run, items).result()
             self._pace.learn(len(items) * max(map(self._size, items)), self._clock() - began)
 
     def check(self, stall_s: float) -> None:
-        """Raises ``RuntimeError`` when the running batch has taken longer than ``stall_s``."""
-        since = self._busy_since
-        if since is not None and self._clock() - since > stall_s:
+        """Raises ``RuntimeError`` when a running batch has taken longer than ``stall_s``."""
+        if any(self._clock() - since > stall_s for since in self._running.values()):
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
 
     def close(self) -> None:
         """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
         self._run = _closed
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
         self._turns.drop(waiting)
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while batch := self._turns.cut(self.limits, self._pace):
-            began = self._busy_since = self._clock()
-            items = [waiting.item for waiting in batch.items]
-            answers, seconds = await loop.run_in_executor(self._thread, self._attempt, items)
-            self._busy_since = None
-            self._turns.ended(batch)
-            self._told(batch, began, seconds)
-            for waiting, answer in zip(batch.items, answers, strict=True):
-                if not waiting.result.done():
-                    waiting.result.set_result(answer)
+    def _begin(self) -> None:
+        """Start what may run now."""
+        self._due = None
+        while len(self._running) < self._at_once:
+            batch = self._turns.cut(self.limits, self._pace)
+            if batch is None:
+                return
+            task = asyncio.get_running_loop().create_task(self._forward(batch))
+            self._running[task] = self._clock()
+            task.add_done_callback(self._ended)
 
-    def _told(self, batch: Batch[I, R | Problem], began: float, seconds: float | None) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._begin()
+
+    async def _forward(self, batch: Batch[I, R | Problem]) -> None:
+        began, items = self._clock(), [waiting.item for waiting in batch.items]
+        loop = asyncio.get_running_loop()
+        answers, seconds = await loop.run_in_executor(self._threads, self._attempt, items)
+        self._turns.ended(batch)
         waits = tuple(began - waiting.since for waiting in batch.items)
         self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
         if seconds is not None:
             self._pace.learn(batch.volume, seconds)
+        for waiting, answer in zip(batch.items, answers, strict=True):
+            if not waiting.result.done():
+                waiting.result.set_result(answer)
 
     def _attempt(self, items: Sequence[I]) -> tuple[Sequence[R | Problem], float | None]:
         """Answers, and the seconds that their one forward took, if that did not fail."""

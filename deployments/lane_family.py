@@ -115,9 +115,11 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         run: Callable[[Sequence[Any]], Sequence[Any]],
         size: Callable[[Any], int],
         kind: Callable[[Any], Hashable] = lambda item: None,
+        at_once: int = 1,
     ) -> Lane[Any, Any]:
         """The lane to the model ``name``, within this family's limits; its batches are metered."""
-        return Lane(name, run, size, self._limits, kind, partial(self._meter.forward, name))
+        observe = partial(self._meter.forward, name)
+        return Lane(name, run, size, self._limits, kind, observe, at_once=at_once)
 
     async def _through(
         self,

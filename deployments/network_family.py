@@ -43,7 +43,8 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         network = self._open(spec)
-        lane: Lane[TokenizedText, R] = self._lane(spec.name, self.answering(network, spec), len)
+        run = self.answering(network, spec)
+        lane: Lane[TokenizedText, R] = self._lane(spec.name, run, len, at_once=network.at_once)
         limit = spec.max_tokens or network.traits.max_tokens
         encoder = Encoder(network.tokenizer, limit, lane, network.engine)
         lane.warm_up(self._first_batches(encoder))

@@ -42,12 +42,15 @@ class Traits:
 class Network(Protocol):
     """A loaded encoder and its tokenizer, which is called as one of transformers.
 
-    Calling it runs one forward: a vector a text, of shape (texts, dimensions); logits, of shape
-    (texts, labels); or logits of shape (texts, longest, labels), for heads of tokens.
+    Calling it runs one forward, of which ``at_once`` may run at a time: a vector a text, of shape
+    (texts, dimensions); logits, of shape (texts, labels); or logits of shape (texts, longest,
+    labels), for heads of tokens.
     """
 
     @property
     def engine(self) -> Engine: ...
+    @property
+    def at_once(self) -> int: ...
     @property
     def tokenizer(self) -> Any: ...
     @property

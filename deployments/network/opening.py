@@ -67,7 +67,7 @@ def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:
     if choice.engine == "openvino":
         from deployments.network.openvino import OpenVinoNetwork
 
-        return OpenVinoNetwork(choice.folder, config.threads)
+        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards)
     from deployments.network import pytorch
 
     device = claim_device(config)

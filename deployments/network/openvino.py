@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,34 @@ DEVICE = "CPU"
 
 
 class OpenVinoNetwork:
-    """The network in a folder that the conversion ``openvino`` made; one forward at a time."""
+    """The network in a folder that the conversion ``openvino`` made.
+
+    ``at_once`` forwards may run at a time, each on its share of the ``threads``, and no more than
+    there are of those.
+    """
 
     engine: Engine = "openvino"
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, at_once: int = 1) -> None:
         self.traits = Traits.read(folder / TRAITS_FILE)
         self.tokenizer = FastTokenizer.read(folder)
-        compiled = compiled_model(folder / MODEL_FILE, threads)
+        self.at_once = min(at_once, threads)
+        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once)
         self._inputs = [port.any_name for port in compiled.inputs]
-        self._request = compiled.create_infer_request()
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.at_once):
+            self._idle.put(compiled.create_infer_request())
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
         arrays = self.tokenizer.padding(batch)
         given = {name: arrays[name] for name in self._inputs}
-        found = self._request.infer(given, share_inputs=True, share_outputs=True)
-        # A copy: the next forward writes where this one did.
-        return np.array(found[0], np.float32)
+        request = self._idle.get()
+        try:
+            found = request.infer(given, share_inputs=True, share_outputs=True)
+            # A copy: the request's next forward writes where this one did.
+            return np.array(found[0], np.float32)
+        finally:
+            self._idle.put(request)
 
 
 def begin() -> None:
@@ -50,20 +62,21 @@ def begin() -> None:
     openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
 
 
-def compiled_model(model: Path, threads: int) -> Any:
-    """A model ready to run on ``threads`` threads."""
+def compiled_model(model: Path, threads: int, at_once: int) -> Any:
+    """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
     core = openvino.Core()
-    return core.compile_model(str(model), DEVICE, properties(threads, native_bfloat16(core)))
+    given = properties(threads, native_bfloat16(core), at_once)
+    return core.compile_model(str(model), DEVICE, given)
 
 
-def properties(threads: int, bfloat16: bool) -> Mapping[str, Any]:
+def properties(threads: int, bfloat16: bool, at_once: int = 1) -> Mapping[str, Any]:
     """Short answers, in arithmetic that the processor has, beside other processes on its cores.
 
     Threads are not pinned: every replica would pin its own to the same cores.
     """
     return {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": at_once,
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",

@@ -36,6 +36,7 @@ class TorchNetwork:
     device: str
     padding: Padding
     engine: Engine = "torch"
+    at_once: int = 1
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
         arrays = self.padding(batch)

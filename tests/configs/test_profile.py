@@ -110,6 +110,7 @@ def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
         ("families.0.models.0.quantization", "int4", "'none', 'int8' or 'nf4'"),
         ("families.0.models.0.window", 0, "greater than 0 (got 0)"),
         ("families.0.models.0.max_tokens", -5, "greater than 0 (got -5)"),
+        ("families.0.models.0.forwards", 0, "greater than 0 (got 0)"),
         ("families.0.models.0.source", {"url": "x"}, "one of the keys hub, folder, wheel, package"),
         ("families.0.models.0.source", ..., "Field required"),
         ("families.0.models.0.sauce", 1, "Extra inputs are not permitted"),

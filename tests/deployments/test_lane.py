@@ -222,6 +222,31 @@ async def test_only_items_of_a_kind_share_a_forward() -> None:
     assert forwards.batches == [[100], [5, 7], [6, 8]]
 
 
+async def test_as_many_batches_run_at_a_time_as_the_model_takes() -> None:
+    forwards = Forwards()
+    lane: Lane[int, int] = Lane("test", forwards, size, Limits(items=2), at_once=2)
+    futures = lane.admit([1, 2, 3, 4, 5, 6])
+    assert await forwards.started() == [1, 2]
+    assert await forwards.started() == [3, 4]
+    assert lane.depth == 2
+    with pytest.raises(RuntimeError, match="more than 0 s"):
+        lane.check(0.0)
+    forwards.end()
+    assert await forwards.started() == [5, 6]
+    forwards.end(2)
+    assert await answered(futures) == [2, 4, 6, 8, 10, 12]
+    lane.check(0.0)
+
+
+async def test_what_is_admitted_together_shares_a_forward_although_several_could_run() -> None:
+    forwards = Forwards()
+    lane: Lane[int, int] = Lane("test", forwards, size, Limits(), at_once=2)
+    futures = [future for item in (1, 2, 3) for future in lane.admit([item])]
+    assert await forwards.started() == [1, 2, 3]
+    forwards.end()
+    assert await answered(futures) == [2, 4, 6]
+
+
 async def test_a_single_item_waits_for_one_forward_of_a_long_list_at_most() -> None:
     forwards = Forwards()
     lane = lane_of(forwards, max_items=4)

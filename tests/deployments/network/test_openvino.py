@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,26 @@ def test_a_later_forward_leaves_earlier_answers_alone(
     kept = first.copy()
     network(tokens(network, TEXTS[1]))
     assert np.array_equal(first, kept)
+
+
+def test_several_forwards_at_a_time_answer_as_one_does(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    folder = exported(origins["embedding"], "embedding")[0]
+    alone, several = OpenVinoNetwork(folder, threads=1), OpenVinoNetwork(folder, 2, at_once=2)
+    batches = [tokens(alone, text) for text in TEXTS] * 10
+    with ThreadPoolExecutor(several.at_once) as threads:
+        answers = list(threads.map(several, batches))
+    assert several.at_once == 2
+    for batch, answer in zip(batches, answers, strict=True):
+        assert answer == pytest.approx(alone(batch), abs=1e-5)
+
+
+def test_no_more_forwards_run_at_a_time_than_there_are_threads(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    folder = exported(origins["embedding"], "embedding")[0]
+    assert OpenVinoNetwork(folder, threads=1, at_once=4).at_once == 1
 
 
 def test_both_engines_are_measured_and_the_faster_one_is_named(
