@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
 from deployments.pace import Pace
@@ -124,21 +123,14 @@ class Batch(Generic[I, R]):
         return padding <= max(2 * overhead, PADDING * volume)
 
 
-class Rank(IntEnum):
-    """Who goes before whom."""
-
-    OVERDUE = 0
-    NEW = 1
-    BEGUN = 2
-
-
 class Turns(Generic[I, R]):
     """The line of requests that wait. :meth:`cut` says what runs next.
 
     A batch is built around the item whose turn it is, of those nearest to it in length. Requests
-    that have had nothing yet go before those that have, each in the order in which they came to
-    wait; one without which ``patience`` batches have begun goes before all, whatever its length. So
-    a request of one item that comes while a list is at work is in the next batch.
+    that have had nothing yet go before those that have: the one that wants least first, so that a
+    single item is in the next batch however many lists are at work or new. Those that have had
+    something follow in the order in which they had it. A request without which ``patience`` batches
+    have begun is overdue, and one in so many batches is for the one that is so for longest.
 
     All that are overdue share a batch where they fit into one. Where they do not, more is asked
     than can be in time: then they go by age, each with what is like it in length, for to pad them
@@ -150,6 +142,7 @@ class Turns(Generic[I, R]):
         self._lengths: defaultdict[Hashable, dict[int, OrderedDict[Waiting[I, R], None]]]
         self._lengths = defaultdict(dict)
         self._batches = 0
+        self._for_late = 0  # how many had begun when the last was for one that was overdue
 
     def __len__(self) -> int:
         return sum(len(turn.waiting) for turn in self._turns)
@@ -179,12 +172,12 @@ class Turns(Generic[I, R]):
 
     def cut(self, limits: Limits, pace: Pace) -> Batch[I, R] | None:
         """Take the next batch out of the line; ``None`` when nothing waits."""
-        line = sorted(self._turns, key=lambda turn: self._rank(turn, limits.patience))
-        if not line:
+        if not self._turns:
             return None
-        batch: Batch[I, R] = Batch(self._take(line[0]), limits, pace)
-        overdue = [turn for turn in line[1:] if self._rank(turn, limits.patience) is Rank.OVERDUE]
-        alike = [turn for turn in overdue if _head(turn).kind == batch.kind]
+        first = self._next(limits.patience)
+        batch: Batch[I, R] = Batch(self._take(first), limits, pace)
+        late = [turn for turn in self._turns if self._is_overdue(turn, limits.patience)]
+        alike = [t for t in late if t is not first and _head(t).kind == batch.kind]
         if alike and batch.has_room_for(*map(_head, alike)):
             for turn in alike:
                 batch.add(self._take(turn))
@@ -200,10 +193,17 @@ class Turns(Generic[I, R]):
             if turn in self._turns:
                 self._turns.move_to_end(turn)
 
-    def _rank(self, turn: Turn, patience: int) -> Rank:
-        if self._batches - turn.since >= patience:
-            return Rank.OVERDUE
-        return Rank.BEGUN if turn.begun else Rank.NEW
+    def _next(self, patience: int) -> Turn:
+        """Whose turn it is."""
+        late = next((turn for turn in self._turns if self._is_overdue(turn, patience)), None)
+        if late is not None and self._batches - self._for_late >= patience:
+            self._for_late = self._batches
+            return late
+        new = [turn for turn in self._turns if not turn.begun]
+        return min(new, key=lambda turn: len(turn.waiting)) if new else next(iter(self._turns))
+
+    def _is_overdue(self, turn: Turn, patience: int) -> bool:
+        return self._batches - turn.since >= patience
 
     def _take(self, turn: Turn) -> Waiting[I, R]:
         head: Waiting[I, R] = _head(turn)

@@ -120,6 +120,34 @@ def test_a_single_item_is_in_the_next_batch_however_many_lists_are_at_work(line:
     assert "single" in line.names()
 
 
+@pytest.mark.parametrize("lists", [1, 8, 16, 64])
+def test_a_single_item_waits_for_two_batches_at_most_beside_any_number_of_lists(
+    line: Line, lists: int
+) -> None:
+    dice = random.Random(lists)
+    for number in range(lists):
+        line.ask(f"list {number}", *(int(5 * 50 ** dice.random()) for _ in range(64)))
+    waited = []
+    for number in range(60):
+        line.ask(name := f"single {number}", int(5 * 50 ** dice.random()))
+        waited.append(1)
+        while name not in line.names():
+            waited[-1] += 1
+    assert max(waited) <= 2
+    assert sum(waited) <= 1.2 * len(waited)
+
+
+def test_lists_that_singles_pass_by_still_have_their_part(line: Line) -> None:
+    line.limits = Limits(items=2, patience=4)
+    for name in ("one", "two", "three"):
+        line.ask(name, *[400] * 4)
+    others = []
+    for _ in range(60):
+        line.ask("single", 10)
+        others += [name for name in line.names() if name != "single"]
+    assert sorted(others) == sorted(["one", "two", "three"] * 4)
+
+
 def test_lists_take_turns(line: Line) -> None:
     line.limits = Limits(items=4)
     line.ask("short", *[10] * 400)
@@ -136,7 +164,7 @@ def test_singles_without_end_do_not_starve_a_list(line: Line) -> None:
         line.ask("a", 10)
         line.ask("b", 10)
         began.append("list" in line.names())
-    assert [i for i, yes in enumerate(began) if yes] == [0, 6, 12]
+    assert [i for i, yes in enumerate(began) if yes] == [5, 11, 17]
 
 
 def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: Line) -> None:
@@ -187,7 +215,7 @@ def test_a_request_has_no_more_items_in_a_forward_than_it_wants(line: Line) -> N
 def test_kinds_never_mix(line: Line) -> None:
     line.ask("a", 10, 10, kind="a")
     line.ask("b", 10, kind="b")
-    assert [line.names(), line.names(), line.names()] == [["a", "a"], ["b"], []]
+    assert [line.names(), line.names(), line.names()] == [["b"], ["a", "a"], []]
 
 
 def test_a_dropped_item_is_forgotten(line: Line) -> None:
