@@ -37,7 +37,7 @@ from deployments.seam import (
     Token,
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 TOKENIZING_THREADS = 2
 

@@ -30,7 +30,7 @@ from deployments.residency import Residency
 from deployments.seam import Problem
 from deployments.turns import Limits, Turn
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 ADMITTED_TOGETHER = 1024
 """Requests that ``@serve.batch`` hands over in one go; the model's batch is cut by the lane."""
