@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -11,12 +11,11 @@ from typing import Any, Generic, TypeVar
 from configs.engines import Engine
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
+from deployments.parts import in_parts
 from deployments.seam import Problem
 from deployments.texts import Pairs, TokenizedText, tokenize, tokenize_pairs
 
 R = TypeVar("R")
-
-READ_TOGETHER = 64
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
         read = partial(
             tokenize, encoder.tokenizer, max_tokens=encoder.max_tokens, truncate=truncate
         )
-        parts = [partial(read, part) for part in in_parts(texts)]
+        parts = (partial(read, part) for part in in_parts(texts, len))
         return await self._read_and_answered(encoder, parts, batch_size)
 
     async def _pair_answers(
@@ -60,14 +59,14 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
         read = partial(
             tokenize_pairs, encoder.tokenizer, max_tokens=encoder.max_tokens, truncate=truncate
         )
-        sides = zip(in_parts(pairs.firsts), in_parts(pairs.seconds), strict=True)
-        parts = [partial(read, replace(pairs, firsts=a, seconds=b)) for a, b in sides]
+        sides = tuple(zip(pairs.firsts, pairs.seconds, strict=True))
+        parts = (partial(read, _some(pairs, part)) for part in in_parts(sides, _weight))
         return await self._read_and_answered(encoder, parts)
 
     async def _read_and_answered(
         self,
         encoder: Encoder[R],
-        parts: Sequence[Callable[[], Sequence[TokenizedText | Problem]]],
+        parts: Iterable[Callable[[], Sequence[TokenizedText | Problem]]],
         batch_size: int | None = None,
     ) -> tuple[list[R | Problem], tuple[int, ...]]:
         """Answers and numbers of tokens. While one part is read, the model is at work on others."""
@@ -82,6 +81,11 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
         return await self._through(encoder.lane, read(), batch_size), tuple(counts)
 
 
-def in_parts(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Texts that are tokenized in one go: few enough that others need not wait for long."""
-    return (tuple(texts[i : i + READ_TOGETHER]) for i in range(0, len(texts), READ_TOGETHER))
+def _weight(pair: tuple[str, str]) -> int:
+    return len(pair[0]) + len(pair[1])
+
+
+def _some(pairs: Pairs, chosen: Sequence[tuple[str, str]]) -> Pairs:
+    """Those of ``pairs`` that were chosen."""
+    firsts, seconds = zip(*chosen, strict=True)
+    return replace(pairs, firsts=firsts, seconds=seconds)

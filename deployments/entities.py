@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from configs.engines import Head
 from configs.profile import ModelSpec
 from deployments.base import ModelUnavailable
-from deployments.encoders import Encoder, in_parts
+from deployments.encoders import Encoder
 from deployments.network.interface import Network, Outputs
 from deployments.network_family import Answering, NetworkFamily
-from deployments.seam import Aggregation, Entity, EntityRequest, Problem, Recognised
-from deployments.spans import Chances, Window, entities, windows
+from deployments.parts import in_parts
+from deployments.seam import Entity, EntityRequest, Problem, Recognised
+from deployments.spans import Chances, Reading, Window, windows
 from deployments.texts import TokenizedText
+from deployments.zero_shot import problem_of
+
+TOKENS = 4096
+"""Of windows whose answers are read in one go, so that others need not wait for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,10 @@ class Tagged:
 
     names: tuple[str, ...]
     chances: Chances
+
+
+Seen: TypeAlias = tuple[Reading, Window, Tagged | Problem]
+"""What the model says of one window, and the reading of the text that it is of."""
 
 
 class Entities(NetworkFamily[Tagged]):
@@ -48,15 +57,32 @@ class Entities(NetworkFamily[Tagged]):
         read: list[list[Window]] = []
 
         async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
-            for texts in in_parts(request.texts):
+            for texts in in_parts(request.texts, len):
                 part = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
                 read.extend(part)
                 yield [window.tokens for of_text in part for window in of_text]
 
         answers = iter(await self._through(encoder.lane, parts()))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
-        items = tuple(await self._in_thread(_all_entities, request, read, tagged))
+        items = await self._entities(request, read, tagged)
         return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
+
+    async def _entities(
+        self, request: EntityRequest, read: list[list[Window]], tagged: list[list[Tagged | Problem]]
+    ) -> tuple[tuple[Entity, ...] | Problem, ...]:
+        """The entities of each text, or why it has none."""
+        readings = [Reading(text, request.aggregation) for text in request.texts]
+        seen = [
+            (reading, *of_window)
+            for reading, of_text, answers in zip(readings, read, tagged, strict=True)
+            for of_window in zip(of_text, answers, strict=True)
+        ]
+        for part in in_parts(seen, _tokens, TOKENS):
+            await self._in_thread(_see, part)
+        found: list[tuple[Entity, ...]] = []
+        for of_texts in in_parts(readings, _characters):
+            found += await self._in_thread(_found, of_texts)
+        return tuple(problem_of(row) or own for row, own in zip(tagged, found, strict=True))
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Tagged]:
         if not network.tokenizer.is_fast:
@@ -77,26 +103,19 @@ def _chances(logits: Outputs) -> Chances:
     return chances
 
 
-def _all_entities(
-    request: EntityRequest, read: list[list[Window]], tagged: list[list[Tagged | Problem]]
-) -> list[tuple[Entity, ...] | Problem]:
-    return [
-        _entities_of(text, of_text, answers, request.aggregation)
-        for text, of_text, answers in zip(request.texts, read, tagged, strict=True)
-    ]
+def _tokens(seen: Seen) -> int:
+    return len(seen[1].tokens)
 
 
-def _entities_of(
-    text: str,
-    read: Sequence[Window],
-    answers: Sequence[Tagged | Problem],
-    aggregation: Aggregation,
-) -> tuple[Entity, ...] | Problem:
-    seen: list[tuple[Window, Chances]] = []
-    names: tuple[str, ...] = ()
-    for window, answer in zip(read, answers, strict=True):
-        if isinstance(answer, Problem):
-            return answer
-        seen.append((window, answer.chances))
-        names = answer.names
-    return entities(text, seen, names, aggregation)
+def _characters(reading: Reading) -> int:
+    return len(reading.text)
+
+
+def _see(part: Sequence[Seen]) -> None:
+    for reading, window, answer in part:
+        if not isinstance(answer, Problem):
+            reading.see(window, answer.chances, answer.names)
+
+
+def _found(readings: Sequence[Reading]) -> list[tuple[Entity, ...]]:
+    return [reading.entities() for reading in readings]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
@@ -35,6 +37,8 @@ from deployments.seam import (
     Token,
 )
 
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
+
 TOKENIZING_THREADS = 2
 
 
@@ -57,6 +61,10 @@ class Generation(Lifecycle[Engine]):
                 process=lambda engine: engine.process_id,
             )
         )
+
+    def reconfigure(self, live: Mapping[str, Any]) -> None:
+        """Nothing here changes on a running replica; Serve stops one that does not take this."""
+        logger.error("%s has no live limits: user_config is ignored", self._config.name)
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+from pydantic import ValidationError
 from ray import serve
 
 from configs.engines import Engine
+from configs.errors import explain
 from configs.profile import Live, ModelSpec
 from deployments.base import FamilyConfig
 from deployments.lane import Lane
@@ -26,6 +29,8 @@ from deployments.metrics.report import Sample
 from deployments.residency import Residency
 from deployments.seam import Problem
 from deployments.turns import Limits, Turn
+
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 ADMITTED_TOGETHER = 1024
 """Requests that ``@serve.batch`` hands over in one go; the model's batch is cut by the lane."""
@@ -64,6 +69,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._limits = self._limits_of(Live(max_batch_size=config.settings.batch_size))
+        self._refuses = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
         self._begin(
@@ -88,13 +94,26 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         """The model, ready to answer, behind a lane that :meth:`_lane` made."""
 
     def reconfigure(self, live: Mapping[str, Any]) -> None:
-        """The bounds of batches, changed on a running replica by Serve's ``user_config``."""
-        changed = Live.model_validate(dict(live))
+        """The bounds of batches, changed on a running replica by Serve's ``user_config``.
+
+        Wrong ones change nothing, and are told in the log and in the metrics: Serve stops a replica
+        that raises here, and a family that answers is worth more than limits that are new.
+        """
+        try:
+            changed = Live.model_validate(live)
+        except ValidationError as error:
+            self._refuse(explain(error, "user_config"))
+            return
+        self._refuses = False
         self._limits = self._limits_of(changed)
         for resident in self._residency.residents:
             resident.model.lane.limits = self._limits
         admit: Any = self._admit  # Serve's decorator adds the method below
         admit.set_batch_wait_timeout_s(changed.batch_wait_timeout_s)
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        self._refuses = True
+        logger.error("%s keeps the limits that it has: %s", self._config.name, "; ".join(problems))
 
     @staticmethod
     def _limits_of(live: Live) -> Limits:
@@ -158,6 +177,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return [job.lane.admit(job.items, job.turn) for job in jobs]
 
     def _gauges(self) -> Iterator[Sample]:
+        yield signals.LIMITS_REFUSED.of(self._config.name, amount=self._refuses)
         for resident in self._residency.residents:
             name = resident.spec.name
             yield signals.MEMORY.of(name, amount=resident.host_bytes)

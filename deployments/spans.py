@@ -65,10 +65,53 @@ def windows(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[
     made: list[list[Window]] = [[] for _ in texts]
     for row, place in enumerate(places):
         features = {name: list(values[row]) for name, values in encoded.items()}
-        spans = tuple((int(start), int(end)) for start, end in offsets[row])
-        window = Window(TokenizedText(features), tuple(encoded.word_ids(row)), spans)
+        window = Window(TokenizedText(features), tuple(encoded.word_ids(row)), tuple(offsets[row]))
         made[place].append(window)
     return made
+
+
+class Reading:
+    """One text as its windows are seen: of each word, what the one shows that has most around it.
+
+    A long text has thousands of words: windows may be seen in several goes.
+    """
+
+    def __init__(self, text: str, aggregation: Aggregation = "first") -> None:
+        self.text = text
+        self._aggregation = aggregation
+        self._words: dict[int, tuple[int, Word]] = {}
+
+    def see(self, window: Window, chances: Chances, names: Sequence[str]) -> None:
+        """One window; its chances are of shape (tokens, labels)."""
+        units = _units(window, self._aggregation)
+        if not units:
+            return
+        rows = _rows(chances, list(units.values()), self._aggregation)
+        labels, scores = rows.argmax(axis=1).tolist(), rows.max(axis=1).tolist()
+        last = len(window.words) - 1
+        for (place, pieces), index, score in zip(units.items(), labels, scores, strict=True):
+            margin = min(pieces[0], last - pieces[-1])
+            if place in self._words and self._words[place][0] >= margin:
+                continue
+            start, end = window.offsets[pieces[0]][0], window.offsets[pieces[-1]][1]
+            name = names[index]
+            label, begins = (name, True) if self._aggregation == "none" else _label(name)
+            span = _stripped(self.text, start, end)
+            self._words[place] = (margin, Word(label, begins, score, *span))
+
+    def entities(self) -> tuple[Entity, ...]:
+        """The entities of the text, in order."""
+        groups: list[list[Word]] = []
+        joins = self._aggregation != "none"
+        words = (word for _, (_, word) in sorted(self._words.items()))
+        for word in words:
+            if word.start >= word.end:
+                continue
+            if joins and groups and _goes_on(self.text, groups[-1][-1], word):
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        return tuple(_entity(group) for group in groups if group[0].label != OUTSIDE)
 
 
 def entities(
@@ -78,37 +121,10 @@ def entities(
     aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
     """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
-    groups: list[list[Word]] = []
-    joins = aggregation != "none"
-    for word in _words(text, seen, names, aggregation):
-        if joins and groups and _goes_on(text, groups[-1][-1], word):
-            groups[-1].append(word)
-        else:
-            groups.append([word])
-    return tuple(_entity(group) for group in groups if group[0].label != OUTSIDE)
-
-
-def _words(
-    text: str,
-    seen: Iterable[tuple[Window, Chances]],
-    names: Sequence[str],
-    aggregation: Aggregation,
-) -> list[Word]:
-    """Every word once, in order, from the window that shows most of its surroundings."""
-    best: dict[int, tuple[int, Word]] = {}
+    reading = Reading(text, aggregation)
     for window, chances in seen:
-        last = len(window.words) - 1
-        for place, pieces in _units(window, aggregation).items():
-            margin = min(pieces[0], last - pieces[-1])
-            if place in best and best[place][0] >= margin:
-                continue
-            start, end = window.offsets[pieces[0]][0], window.offsets[pieces[-1]][1]
-            row = _row(chances[pieces], aggregation)
-            name = names[int(row.argmax())]
-            label, begins = (name, True) if aggregation == "none" else _label(name)
-            span = _stripped(text, start, end)
-            best[place] = (margin, Word(label, begins, float(row.max()), *span))
-    return [word for _, (_, word) in sorted(best.items()) if word.start < word.end]
+        reading.see(window, chances, names)
+    return reading.entities()
 
 
 def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
@@ -121,12 +137,20 @@ def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
     return found
 
 
-def _row(rows: Chances, aggregation: Aggregation) -> Chances:
-    """The chances of one unit, from those of its pieces, of shape (pieces, labels)."""
-    row: Chances = rows[0]
-    if aggregation == "average":
-        row = rows.mean(axis=0)
-    elif aggregation == "max":
+def _rows(chances: Chances, units: Sequence[list[int]], aggregation: Aggregation) -> Chances:
+    """The chances of each unit, of shape (units, labels), from those of its pieces."""
+    rows: Chances = chances[[pieces[0] for pieces in units]]
+    if aggregation in ("average", "max"):
+        for place, pieces in enumerate(units):
+            if len(pieces) > 1:
+                rows[place] = _joined(chances[pieces], aggregation)
+    return rows
+
+
+def _joined(rows: Chances, aggregation: Aggregation) -> Chances:
+    """The mean of the rows of one unit's pieces, or the one that is surest."""
+    row: Chances = rows.mean(axis=0)
+    if aggregation == "max":
         row = rows[int(rows.max(axis=1).argmax())]
     return row
 

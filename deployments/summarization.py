@@ -10,10 +10,11 @@ from typing import Any
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.encoders import Encoder, EncoderFamily, in_parts
+from deployments.encoders import Encoder, EncoderFamily
 from deployments.lane import Lane
 from deployments.memory import own_weights
 from deployments.network.padding import Padding
+from deployments.parts import in_parts
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
 from deployments.texts import TokenizedText, token_limit, tokenize
 
@@ -49,10 +50,10 @@ class Summarization(EncoderFamily[Summary]):
                 if most is not None and request.max_new_tokens > most:
                     message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
                     return Problem("validation", message, "max_new_tokens")
-                parts = [
+                parts = (
                     partial(self._passages, encoder, replace(request, texts=texts))
-                    for texts in in_parts(request.texts)
-                ]
+                    for texts in in_parts(request.texts, len)
+                )
                 answers, _ = await self._read_and_answered(encoder, parts)
                 return Summarised(tuple(answers))
         except ModelUnavailable as error:

@@ -111,6 +111,12 @@ SLOTS = Signal("slots", "sum", "Texts that can be decoded together.", _MODEL)
 SLOTS_IN_USE = Signal("slots_in_use", "sum", "Texts that are being decoded.", _MODEL)
 WAITING = Signal("queue_depth", "sum", "Texts that wait for a batch or a slot.", _MODEL)
 KV_USAGE = Signal("kv_cache_usage_ratio", "mean", "Used part of the KV cache.", _MODEL)
+LIMITS_REFUSED = Signal(
+    "live_limits_refused",
+    "sum",
+    "Replicas that keep their limits, because their last user_config is wrong.",
+    ("family",),
+)
 
 SIGNALS = (
     REQUESTS,
@@ -141,6 +147,7 @@ SIGNALS = (
     SLOTS_IN_USE,
     WAITING,
     KV_USAGE,
+    LIMITS_REFUSED,
 )
 BY_NAME = {signal.name: signal for signal in SIGNALS}
 GAUGES = tuple(signal for signal in SIGNALS if signal.kind in ("sum", "mean"))

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
-from pydantic import ValidationError
 
 from configs.engines import Head
 from configs.profile import ModelSpec
+from deployments import parts
+from deployments.base import FamilyConfig
 from deployments.encoders import Encoder
+from deployments.metrics import signals
 from deployments.network.interface import Traits
 from deployments.network_family import NetworkFamily
 from deployments.seam import Problem
@@ -36,6 +38,7 @@ class Doubled(NetworkFamily[int]):
 
     head: ClassVar[Head] = "sequence"
     forwards: Forwards
+    tokenizer: Any = staticmethod(letters)
 
     async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
         async with asyncio.timeout(PATIENCE_S), self._residency.use("tiny") as encoder:
@@ -43,7 +46,9 @@ class Doubled(NetworkFamily[int]):
         return answers
 
     def _open(self, spec: ModelSpec) -> Any:
-        return SimpleNamespace(engine="torch", tokenizer=letters, traits=Traits(max_tokens=20))
+        return SimpleNamespace(
+            engine="torch", tokenizer=self.tokenizer, traits=Traits(max_tokens=20), at_once=1
+        )
 
     def answering(self, network: Any, spec: ModelSpec) -> Any:
         self.forwards = Forwards()
@@ -57,6 +62,22 @@ class Doubled(NetworkFamily[int]):
 
     def _first_batches(self, encoder: Encoder[int]) -> list[list[TokenizedText]]:
         return []
+
+
+LONG = "l" * parts.CHARACTERS
+
+
+class Held(Doubled):
+    """Reads texts when the test lets it; what it reads is kept as their lengths."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        self.reads = Forwards()
+        self.tokenizer = self._read
+        super().__init__(config)
+
+    def _read(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
+        self.reads([len(text) for text in texts])
+        return letters(texts)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -104,12 +125,64 @@ async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
 
 
-async def test_a_configuration_that_makes_no_sense_changes_nothing(family: Doubled) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"max_batch_size": 0}, "user_config.max_batch_size: Input should be greater than 0"),
+        ({"max_batch_size": "many"}, "user_config.max_batch_size: Input should be a valid integer"),
+        ({"max_batch_size": 2, "max_batch": 2}, "user_config.max_batch: Extra inputs are not"),
+        ([4], "user_config: Input should be a valid dictionary"),
+    ],
+)
+async def test_wrong_limits_change_nothing_and_are_told(
+    family: Doubled, caplog: pytest.LogCaptureFixture, wrong: Any, why: str
+) -> None:
     family.forwards.end(100)
-    with pytest.raises(ValidationError):
-        family.reconfigure({"max_batch_size": 0})
-    await family.ask(*["xxx"] * 8)
-    assert [len(batch) for batch in family.forwards.batches] == [4, 4]
+    family.reconfigure({"max_batch_size": 6})
+    family.reconfigure(wrong)
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert why in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert refusals(family) == [1]
+    await family.ask(*["xxx"] * 12)
+    assert [len(batch) for batch in family.forwards.batches] == [6, 6]
+
+
+async def test_good_limits_behind_wrong_ones_are_taken(family: Doubled) -> None:
+    family.forwards.end(100)
+    family.reconfigure({"max_batch_size": 0})
+    family.reconfigure({"max_batch_size": 9})
+    assert refusals(family) == [0]
+    await family.ask(*["xxx"] * 12)
+    assert [len(batch) for batch in family.forwards.batches] == [9, 3]
+
+
+def refusals(family: Doubled) -> list[float]:
+    return [
+        amount
+        for sample in family._gauges()
+        if sample.signal == signals.LIMITS_REFUSED.name
+        for amount in sample.amounts
+    ]
+
+
+async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
+    configured: Configured, classifier_folder: Path
+) -> None:
+    family = Held(configured(classifier_folder))
+    family.forwards.end(100)
+    heavy = asyncio.create_task(family.ask(*[LONG] * 5))
+    await family.reads.started()
+    single = asyncio.create_task(family.ask("a"))
+    async with asyncio.timeout(PATIENCE_S):
+        while family._thread._work_queue.empty():
+            await asyncio.wait([single], timeout=0.001)
+    family.reads.end(2)
+    assert await single == [2]
+    assert family.reads.batches[:2] == [[len(LONG)], [1]]
+    family.reads.end(4)
+    await heavy
+    assert family.reads.batches[2:] == [[len(LONG)]] * 4
 
 
 async def test_a_text_that_is_too_long_or_fails_does_so_alone(family: Doubled) -> None:

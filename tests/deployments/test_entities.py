@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import BertForTokenClassification
 
-from deployments.entities import Entities
+from deployments.entities import TOKENS, Entities, Seen, _see
+from deployments.parts import CHARACTERS
 from deployments.seam import Entity, EntityRequest, Problem, Recognised
+from deployments.spans import Window, windows
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved
+from tests.deployments.forwards import PATIENCE_S, Forwards
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -69,3 +75,44 @@ async def test_neighbours_change_nothing(family: Entities) -> None:
     together = await recognised(family, *TEXTS)
     alone = [(await recognised(family, text))[0] for text in TEXTS]
     assert [places(found) for found in together] == [places(found) for found in alone]
+
+
+async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
+    family: Entities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, order = Forwards(), list[int]()
+
+    def read(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[Window]]:
+        reads([len(texts)])
+        order.append(sum(map(len, texts)))
+        return windows(tokenizer, texts, max_tokens)
+
+    monkeypatch.setattr("deployments.entities.windows", read)
+    long = "cat" + " " * CHARACTERS
+    heavy = asyncio.create_task(recognised(family, *[long] * 4))
+    await reads.started()
+    single = asyncio.create_task(recognised(family, "a cat"))
+    async with asyncio.timeout(PATIENCE_S):
+        while family._thread._work_queue.empty():
+            await asyncio.wait([single], timeout=0.001)
+    reads.end(5)
+    assert [len(found) for found in await single] == [1]
+    assert [len(found) for found in await heavy] == [1, 1, 1, 1]
+    assert order == [len(long), 5, *[len(long)] * 3]
+
+
+async def test_what_the_model_says_of_a_long_text_is_read_in_bounded_parts(
+    family: Entities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+
+    def see(part: Sequence[Seen]) -> None:
+        parts.append(sum(len(window.tokens) for _, window, _ in part))
+        _see(part)
+
+    monkeypatch.setattr("deployments.entities._see", see)
+    text = "cat a " * 700
+    (found,) = await recognised(family, text)
+    assert len(found) == 700
+    assert len(parts) > 1
+    assert max(parts) <= TOKENS

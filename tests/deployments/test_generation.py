@@ -340,3 +340,10 @@ async def test_a_whole_answer_tells_which_stop_string_ended_it(
     assert isinstance(answer, Generated)
     (choice,) = answer.choices
     assert (choice.text, choice.finish_reason, choice.stop_string) == ("a", "stop", "b")
+
+
+def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
+    family: Generation, caplog: pytest.LogCaptureFixture
+) -> None:
+    family.reconfigure({"max_batch_size": 4})
+    assert "no live limits: user_config is ignored" in caplog.text

@@ -9,8 +9,10 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
+from deployments.parts import CHARACTERS
 from deployments.reranking import Reranking
 from deployments.seam import Problem, Reranked, RerankRequest
+from deployments.texts import Pairs, tokenize_pairs
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved, tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -59,6 +61,24 @@ async def test_a_document_that_is_too_long_fails_alone_unless_cut(family: Rerank
     assert isinstance(cut, Reranked)
     assert cut.items[0] == pytest.approx(answer.items[0], abs=1e-5)
     assert isinstance(cut.items[1], float)
+
+
+async def test_heavy_documents_are_read_a_few_at_a_time(
+    family: Reranking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[Pairs] = []
+
+    def read(tokenizer: Any, pairs: Pairs, *given: Any, **options: Any) -> Any:
+        parts.append(pairs)
+        return tokenize_pairs(tokenizer, pairs, *given, **options)
+
+    monkeypatch.setattr("deployments.encoders.tokenize_pairs", read)
+    documents = ("a " * (CHARACTERS // 5), *DOCUMENTS) * 3
+    answer = await family.rerank(RerankRequest("tiny", "sport", documents, truncate=True))
+    assert isinstance(answer, Reranked)
+    assert all(isinstance(score, float) for score in answer.items)
+    assert [len(part.seconds) for part in parts] == [10, 5]
+    assert tuple(text for part in parts for text in part.seconds) == documents
 
 
 @pytest.mark.parametrize("truncate", [False, True])
