@@ -40,6 +40,8 @@ from deployments.seam import (
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 TOKENIZING_THREADS = 2
+COMPILING_THREADS = 2
+"""Of grammars, which take seconds at worst: nobody else waits for them."""
 
 
 class Generation(Lifecycle[Engine]):
@@ -48,6 +50,7 @@ class Generation(Lifecycle[Engine]):
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
+        self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._meter = Meter(config.ledger, self._gauges)
         self._out: Way | None = None
         self._begin(
@@ -135,7 +138,9 @@ class Generation(Lifecycle[Engine]):
         if request.grammar is None:
             return Start(ids, room)
         try:
-            constraint = await loop.run_in_executor(self._thread, engine.constrain, request.grammar)
+            constraint = await loop.run_in_executor(
+                self._compiling, engine.constrain, request.grammar
+            )
         except ConstraintError as error:
             return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
         return Start(ids, room, constraint)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
+from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.grammar_trial import limits, trial
 from deployments.seam import Grammar
 
 MOST_BYTES = 32 * 1024
 """Of a grammar's source: the longest literal costs some milliseconds a step for each 10 KiB."""
+
+REMEMBERED = 256
+"""Grammars whose trial need not be repeated."""
 
 _JSON_STYLE: Any = {
     "lenient": False,
@@ -80,17 +85,26 @@ class Grammars:
         self._codec = codec
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
+        self._trial = lru_cache(REMEMBERED)(trial)
 
     def compile(self, grammar: Grammar) -> Constraint:
-        """A constraint at the beginning of a text; takes milliseconds, for large grammars a second.
+        """A constraint at the beginning of a text. Takes milliseconds, some hundred for one that
+        was not asked for lately, and for large ones some seconds.
 
         Raises :class:`ConstraintError` for a grammar that is not valid, that uses what cannot be
-        decoded under a constraint (``uniqueItems``, look-around, ...), or that is too large.
+        decoded under a constraint (``uniqueItems``, look-around, ...), that is too large or whose
+        compilation takes more than :mod:`deployments.engine.grammar_trial` allows.
         """
         if len(grammar.source.encode()) > MOST_BYTES:
             raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
         source = _lark(grammar) if grammar.before or grammar.after else _plain(grammar)
-        matcher = LLMatcher(self._vocabulary(), source, limits=_limits(), log_level=0)
+        try:
+            objection = self._trial(source)
+        except TimeoutError as error:
+            raise ConstraintError(str(error)) from None
+        if objection is not None:
+            raise ConstraintError(_reason(objection))
+        matcher = LLMatcher(self._vocabulary(), source, limits=limits(), log_level=0)
         if matcher.is_error():
             raise ConstraintError(_reason(matcher.get_error()))
         return Constraint(grammar, matcher, self._codec.eos_ids)
@@ -134,11 +148,6 @@ def _lark(grammar: Grammar) -> str:
 
 def _schema(grammar: Grammar) -> str:
     return grammar.source if grammar.kind == "json_schema" else '{"type": "object"}'
-
-
-def _limits() -> LLParserLimits:
-    """Bounds of time and memory (1 to 2 kB a lexer state); no parts of the grammar in messages."""
-    return LLParserLimits(max_lexer_states=20_000, max_grammar_size=100_000, verbose_errors=False)
 
 
 def _reason(error: str) -> str:

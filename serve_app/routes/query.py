@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -108,4 +108,7 @@ def _shown(context: str | Mapping[str, Any] | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    # Not by orjson, which takes no integers of more than 64 bits.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import Field, StringConstraints, model_validator
 
 from deployments.seam import Grammar
@@ -37,4 +37,6 @@ class ResponseFormat(Body):
             return None
         if self.json_schema is None or self.json_schema.definition is None:
             return Grammar("json")
-        return Grammar("json_schema", orjson.dumps(self.json_schema.definition).decode())
+        # Not by orjson, which takes no integers of more than 64 bits.
+        schema = json.dumps(self.json_schema.definition, ensure_ascii=False, separators=(",", ":"))
+        return Grammar("json_schema", schema)

@@ -153,6 +153,50 @@ def test_what_cannot_be_kept_to_says_why(grammars: Grammars, grammar: Grammar, s
     assert "\n" not in str(caught.value)
 
 
+def entangled(members: int) -> Grammar:
+    """A small schema whose compilation doubles with each member."""
+    return schema(
+        allOf=[
+            {
+                "anyOf": [
+                    {"type": "string", "pattern": f"^{chr(97 + i)}.*"},
+                    {"type": "integer", "multipleOf": i + 2},
+                    {"type": "object", "properties": {f"p{i}": {"type": "integer"}}},
+                ]
+            }
+            for i in range(members)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "grammar", [entangled(18), schema(type="integer", multipleOf=999_983)], ids=["time", "memory"]
+)
+def test_a_grammar_that_takes_too_much_is_refused(grammars: Grammars, grammar: Grammar) -> None:
+    with pytest.raises(ConstraintError, match="too complex"):
+        grammars.compile(grammar)
+
+
+def test_a_grammar_is_tried_out_once(codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def trial(source: str) -> str | None:
+        tried.append(source)
+        return "no" if "bad" in source else None
+
+    monkeypatch.setattr("deployments.engine.constraint.trial", trial)
+    grammars = Grammars(codec)
+    for _ in range(3):
+        grammars.compile(schema(**PERSON))
+        with pytest.raises(ConstraintError, match="no"):
+            grammars.compile(Grammar("regex", "bad"))
+    assert len(tried) == 2
+
+
+def test_integers_may_have_more_than_64_bits(grammars: Grammars, codec: TextCodec) -> None:
+    assert accepts(grammars.compile(schema(const=10**30)), codec, str(10**30))
+
+
 def test_a_schema_cannot_loosen_its_own_rules(grammars: Grammars, codec: TextCodec) -> None:
     loose = {"x-guidance": {"whitespace_flexible": True, "lenient": True}}
     assert not accepts(

@@ -89,6 +89,7 @@ async def test_what_is_not_said_is_as_the_settings_say() -> None:
             {"meeting": {"place": "Zürich", "at": [9, None]}},
             'meeting: {"place":"Zürich","at":[9,null]}',
         ),
+        ({"atoms": [10**30]}, "atoms: [1" + 30 * "0" + "]"),
     ],
 )
 async def test_a_context_stands_before_the_question(context: Any, shown: str) -> None:

@@ -234,6 +234,10 @@ async def test_log_probabilities_have_openais_shape() -> None:
             },
             Grammar("json_schema", '{"type":"object","properties":{"b":{},"a":{}}}'),
         ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": 10**30}}},
+            Grammar("json_schema", '{"const":1' + 30 * "0" + "}"),
+        ),
     ],
 )
 async def test_a_response_format_is_a_grammar(

@@ -1,0 +1,78 @@
+"""Whether a grammar can be compiled at all, found out where it can do no harm.
+
+    python grammar_trial.py < SOURCE
+
+Some small grammars take time and memory that grow exponentially, and the compiler cannot be
+stopped. So each is compiled first in a process that has little of either: this file, run by itself,
+which prints what the compiler objects to, and is ended by the system when it takes too much.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+CPU_S = 2
+MEMORY_BYTES = 128 * 2**20
+"""On top of what the process has before it compiles."""
+
+PATIENCE_S = 30.0
+"""For a machine so busy that the process hardly runs."""
+
+TOO_COMPLEX = "it is too complex: compiling it takes too long or too much memory"
+
+ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+def trial(source: str) -> str | None:
+    """Why llguidance's ``source`` cannot be compiled, in its own words; ``None`` when it can.
+
+    Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy to
+    tell.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", Path(__file__)],
+            input=source.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ONE_THREAD,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError("a grammar could not be tried out in time") from None
+    if done.returncode != 0:  # ended by a signal: no time, or no memory, was left
+        return TOO_COMPLEX
+    return done.stdout.decode() or None
+
+
+def limits() -> LLParserLimits:
+    """Bounds of time and memory (1 to 2 kB a lexer state); no parts of the grammar in messages."""
+    return LLParserLimits(max_lexer_states=20_000, max_grammar_size=100_000, verbose_errors=False)
+
+
+def _main() -> None:
+    source = sys.stdin.buffer.read().decode()
+    tokenizer = LLTokenizer("byte")
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    with suppress(OSError):  # not Linux: time is bounded alone
+        most = _data_bytes() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
+    if matcher.is_error():
+        sys.stdout.write(matcher.get_error() or "it is not valid")
+
+
+def _data_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
+    return int(pages) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    _main()
