@@ -9,8 +9,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     WithJsonSchema,
 )
@@ -48,12 +50,19 @@ def _only_texts(items: Any) -> Any:
     return items
 
 
+def _branch(given: Any) -> str:
+    """Which of text and list was meant, so that the other one's errors are not reported."""
+    return "list[str]" if isinstance(given, list) else "str"
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
-Texts: TypeAlias = str | TextList
+Texts: TypeAlias = Annotated[
+    Annotated[str, Tag("str")] | Annotated[TextList, Tag("list[str]")], Discriminator(_branch)
+]
 
 ImageSent: TypeAlias = Annotated[
     str | bytes,

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from serve_app.body import JSON_TYPE
 from serve_app.errors import UnsupportedMediaType, ValidationFailed
-from serve_app.fields import Body, TextList
+from serve_app.fields import Body, Texts
 
 B = TypeVar("B", bound=Body)
 Payload: TypeAlias = Mapping[str, Any] | bytes
-Inputs: TypeAlias = str | TextList
+Inputs: TypeAlias = Texts
 BYTES = "application/octet-stream"
 
 
