@@ -48,7 +48,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Figures:
-    """One load's figures. Rates are of what succeeded, over all the time that the load took."""
+    """One load's figures. Rates are of what succeeded, over all the time that the load took.
+
+    ``interrupted`` when the load was cut short: then they are of what was answered until that.
+    """
 
     clients: int
     unit: str
@@ -62,6 +65,7 @@ class Figures:
     errors: dict[str, int]
     details: dict[str, str]
     client_cpu: float
+    interrupted: bool = False
 
     @property
     def requests_per_s(self) -> float:

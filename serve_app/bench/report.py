@@ -25,7 +25,7 @@ def figures_table(rows: Sequence[Figures]) -> Table:
     for title in [*titles, "answered", "failed"]:
         table.add_column(title, justify="right")
     for row in rows:
-        rates = [str(row.clients), f"{row.requests_per_s:.1f}", f"{row.units_per_s:.1f}"]
+        rates = [_clients(row), f"{row.requests_per_s:.1f}", f"{row.units_per_s:.1f}"]
         cells = [*rates, _ms(row.latency.p50, row.latency.p90, row.latency.p99)]
         if streams:
             cells += [_ms(spread.p50, spread.p99) for spread in (row.first, row.per_token)]
@@ -64,16 +64,24 @@ def plot(rows: Sequence[Figures], samples: Sequence[Sequence[Sample]]) -> str:
 
 
 def report_json(url: str, loads: Sequence[Load], rows: Sequence[Figures]) -> dict[str, Any]:
-    """Every figure and what was asked for. Times in seconds; null for what was not measured."""
+    """Every figure and what was asked for. Times in seconds; null for what was not measured.
+
+    ``interrupted`` marks the level that was cut short; those after it are not there.
+    """
     levels = [
-        {"load": asdict(load), "figures": _plain(row)}
+        {"load": asdict(load), "interrupted": row.interrupted, "figures": _plain(row)}
         for load, row in zip(loads, rows, strict=False)  # an interrupted sweep has fewer figures
     ]
     return {"url": url, "levels": levels}
 
 
+def _clients(row: Figures) -> str:
+    return f"{row.clients} (cut short)" if row.interrupted else str(row.clients)
+
+
 def _plain(row: Figures) -> dict[str, Any]:
     plain = asdict(row)
+    del plain["interrupted"]  # says something of the level, and stands there
     for name in ("latency", "first", "per_token"):
         spread: Spread = getattr(row, name)
         plain[f"{name}_s"] = {

@@ -21,7 +21,7 @@ class BenchError(Exception):
 
 @dataclass
 class Outcome:
-    """What a sweep brought, level by level; ``interrupted`` if the last level was cut short."""
+    """What a sweep brought, level by level; ``interrupted`` if not all of it was run."""
 
     model: str | None = None
     figures: list[Figures] = field(default_factory=list)
@@ -59,7 +59,8 @@ async def _level(bench: Bench, load: Load, outcome: Outcome, shown: Shown) -> No
         outcome.figures.append(await bench.run(load, samples))
     except asyncio.CancelledError:
         unit = KINDS[load.what].unit
-        outcome.figures.append(figures(samples, clients=load.clients, unit=unit))
+        measured = figures(samples, clients=load.clients, unit=unit)
+        outcome.figures.append(replace(measured, interrupted=True))
         raise
     finally:
         ticking.cancel()

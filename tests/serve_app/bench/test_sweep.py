@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from serve_app.bench.load import Load
-from serve_app.bench.report import plot, report_json
+from serve_app.bench.report import figures_table, plot, report_json
 from serve_app.bench.sweep import BenchError, Outcome, sweep
 from serve_app.cli import main
 from tests.serve_app.bench.stub import Stub
@@ -59,7 +59,30 @@ async def test_an_interrupted_sweep_keeps_what_it_measured(stub: Stub) -> None:
     assert outcome.figures[0].succeeded == 4
     assert 0 < outcome.figures[1].succeeded < 1000
     assert len(outcome.figures) == 2
-    assert report_json(stub.url, loads, outcome.figures)["levels"][1]["load"]["requests"] == 1000
+    levels = report_json(stub.url, loads, outcome.figures)["levels"]
+    assert levels[1]["load"]["requests"] == 1000
+    assert [level["interrupted"] for level in levels] == [False, True]
+
+
+async def test_the_row_that_was_cut_short_says_so(stub: Stub) -> None:
+    loads = [
+        Load("embeddings", clients=clients, requests=count)
+        for clients, count in ((2, 4), (4, 1000))
+    ]
+    running = asyncio.create_task(run(stub, *loads))
+    await stub.asked(20)
+    running.cancel()
+    clients = figures_table((await running).figures).columns[0]
+    assert list(clients.cells) == ["2", "4 (cut short)"]
+
+
+async def test_a_whole_sweep_has_no_row_that_was_cut_short(stub: Stub) -> None:
+    load = Load("embeddings", clients=2, requests=4)
+    outcome = await run(stub, load)
+    assert list(figures_table(outcome.figures).columns[0].cells) == ["2"]
+    assert [
+        level["interrupted"] for level in report_json(stub.url, [load], outcome.figures)["levels"]
+    ] == [False]
 
 
 async def test_a_plot_has_its_last_tick_at_the_largest_value(stub: Stub) -> None:
