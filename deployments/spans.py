@@ -7,7 +7,7 @@ and meanings of aggregations are those of transformers' token classification pip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,19 +112,6 @@ class Reading:
             else:
                 groups.append([word])
         return tuple(_entity(group) for group in groups if group[0].label != OUTSIDE)
-
-
-def entities(
-    text: str,
-    seen: Iterable[tuple[Window, Chances]],
-    names: Sequence[str],
-    aggregation: Aggregation = "first",
-) -> tuple[Entity, ...]:
-    """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
-    reading = Reading(text, aggregation)
-    for window, chances in seen:
-        reading.see(window, chances, names)
-    return reading.entities()
 
 
 def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from deployments.seam import Aggregation, Entity
-from deployments.spans import Chances, Window, entities, windows
+from deployments.spans import Chances, Reading, Window, windows
 from tests.deployments.families import tokenizer
 
 NAMES = ("O", "B-CITY", "I-CITY", "B-MAIL", "I-MAIL", "NAME")
+
+
+def entities(
+    text: str,
+    seen: Iterable[tuple[Window, Chances]],
+    names: Sequence[str],
+    aggregation: Aggregation = "first",
+) -> tuple[Entity, ...]:
+    """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
+    reading = Reading(text, aggregation)
+    for window, chances in seen:
+        reading.see(window, chances, names)
+    return reading.entities()
 
 
 @pytest.fixture(scope="module")
