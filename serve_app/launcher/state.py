@@ -57,6 +57,13 @@ class ServeState:
     port: int | None
 
     @property
+    def url(self) -> str | None:
+        """The HTTP front's address, None when Serve does not say."""
+        if not self.host or not self.port:
+            return None
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
     def is_healthy(self) -> bool:
         """Whether there is something, and all of it is healthy."""
         return bool(self.applications) and all(each.is_healthy for each in self.applications)

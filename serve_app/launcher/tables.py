@@ -14,10 +14,12 @@ from serve_app.launcher.state import ServeState
 def print_status(state: ServeState, url: str, as_json: bool) -> None:
     """Deployments, replicas and health of the cluster whose dashboard is at `url`."""
     if as_json:
-        say(json.dumps({"dashboard": url, "healthy": state.is_healthy, **asdict(state)}, indent=2))
+        summary = {"url": state.url, "dashboard": url, "healthy": state.is_healthy}
+        say(json.dumps(summary | asdict(state), indent=2))
     elif not state.applications:
         say(f"nothing runs: no Serve application on {url}")
     else:
+        say(f"HTTP on {state.url or 'an unknown address'}, dashboard on {url}")
         terminal().print(state_table(state))
 
 

@@ -1,4 +1,5 @@
 import io
+import json
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from rich.console import Console
 
 from serve_app.launcher.progress import PlainProgress, progress_for, state_table
 from serve_app.launcher.state import parse_state
+from serve_app.launcher.tables import print_status
 
 
 def _details(
@@ -31,6 +33,19 @@ def test_a_running_application_of_healthy_deployments_is_healthy() -> None:
     state = parse_state(_details())
     assert state.is_healthy
     assert (state.host, state.port) == ("127.0.0.1", 8000)
+
+
+def test_status_names_the_address_that_it_speaks_of(capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(parse_state(_details()), "http://127.0.0.1:8265", as_json=False)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "HTTP on http://127.0.0.1:8000, dashboard on http://127.0.0.1:8265"
+    print_status(parse_state(_details()), "http://127.0.0.1:8265", as_json=True)
+    assert json.loads(capsys.readouterr().out)["url"] == "http://127.0.0.1:8000"
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    assert parse_state({"http_options": {"host": "::1", "port": 8000}}).url == "http://[::1]:8000"
+    assert parse_state({}).url is None
 
 
 def test_scaled_to_zero_is_healthy() -> None:
