@@ -203,3 +203,8 @@ def test_only_what_replicas_will_ask_for_is_exported_ahead(sound: dict[str, Any]
     assert heads() == [None, "embedding"]
     sound["families"][1]["models"][0]["engine"] = "torch"
     assert heads() == [None, None]
+
+
+def test_every_embedded_model_has_its_short_name() -> None:
+    for model in load_profile("embedded").models:
+        assert model.name.rpartition("/")[2] in model.aliases, model.name
