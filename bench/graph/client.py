@@ -79,17 +79,27 @@ async def streamed(address: Address, asked: bytes) -> Streamed:
 
 
 async def answered(address: Address, asked: bytes, until: float) -> int:
-    """Ask the same again and again on one connection; how many were answered 200 before the end."""
-    reader, writer = await asyncio.open_connection(address.host, address.port)
+    """Ask the same again and again on one connection; how many were answered 200 before the end.
+
+    A connection that is closed between two answers, as a load balancer does when it takes a new
+    configuration, is opened again. Raises :class:`BadStreamError` for an answer that is cut off.
+    """
     count = 0
-    try:
-        while time.monotonic() < until:
-            writer.write(asked)
-            length = await _head(reader)
-            await reader.readexactly(length)
-            count += 1
-    finally:
-        writer.close()
+    while time.monotonic() < until:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        try:
+            while time.monotonic() < until:
+                writer.write(asked)
+                length = await _head(reader)
+                await reader.readexactly(length)
+                count += 1
+        except ConnectionResetError:
+            continue
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise BadStreamError("an answer was cut off") from None
+        finally:
+            writer.close()
     return count
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle
 
 import pytest
 
-from bench.graph.client import Address, BadStreamError, Streamed, request, streamed
+from bench.graph.client import Address, BadStreamError, Streamed, answered, request, streamed
 from bench.graph.generation import STAMP_EVERY, WRAP, age_s, stamp
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -26,12 +28,13 @@ def chunked(body: bytes, size: int) -> bytes:
 
 
 @asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[Address]:
-    """A server that answers whatever it is asked with the same bytes."""
+async def answering(*answers: bytes) -> AsyncIterator[Address]:
+    """A server that answers whatever it is asked with these bytes in turn, one a connection."""
+    coming = cycle(answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        writer.write(next(coming))
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -72,6 +75,19 @@ async def test_another_status_is_refused() -> None:
     async with answering(b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n") as address:
         with pytest.raises(BadStreamError, match="503"):
             await streamed(address, request("/", b"{}"))
+
+
+async def test_a_connection_that_is_closed_between_two_answers_is_opened_again() -> None:
+    good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    async with answering(good, good, b"HTTP/1.1 503 Enough\r\n\r\n") as address:
+        with pytest.raises(BadStreamError, match="503"):
+            await answered(address, request("/", b"{}"), time.monotonic() + 30)
+
+
+async def test_an_answer_that_is_cut_off_is_told() -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}") as address:
+        with pytest.raises(BadStreamError, match="cut off"):
+            await answered(address, request("/", b"{}"), time.monotonic() + 30)
 
 
 @pytest.mark.parametrize("later_us", [0, 250_000, WRAP - 1])
