@@ -141,6 +141,8 @@ class Generation(Lifecycle[Engine]):
             constraint = await loop.run_in_executor(
                 self._compiling, engine.constrain, request.grammar
             )
+        except TimeoutError as error:
+            return Problem("unavailable", str(error))
         except ConstraintError as error:
             return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
         return Start(ids, room, constraint)

@@ -93,15 +93,13 @@ class Grammars:
 
         Raises :class:`ConstraintError` for a grammar that is not valid, that uses what cannot be
         decoded under a constraint (``uniqueItems``, look-around, ...), that is too large or whose
-        compilation takes more than :mod:`deployments.engine.grammar_trial` allows.
+        compilation takes more than :mod:`deployments.engine.grammar_trial` allows, and
+        ``TimeoutError`` when the machine is too busy to find out.
         """
         if len(grammar.source.encode()) > MOST_BYTES:
             raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
         source = _lark(grammar) if grammar.before or grammar.after else _plain(grammar)
-        try:
-            objection = self._trial(source)
-        except TimeoutError as error:
-            raise ConstraintError(str(error)) from None
+        objection = self._trial(source)
         if objection is not None:
             raise ConstraintError(_reason(objection))
         matcher = LLMatcher(self._vocabulary(), source, limits=limits(), log_level=0)
@@ -140,7 +138,7 @@ def _lark(grammar: Grammar) -> str:
         return f"{start}\nbody: BODY\nBODY: /{regex_to_lark(grammar.source)}/"
     try:
         schema = json.loads(_schema(grammar))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConstraintError(str(error)) from None
     styled = {**schema, "x-guidance": _JSON_STYLE}
     return f"{start}\nbody: %json {json.dumps(styled)}"

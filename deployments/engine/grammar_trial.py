@@ -10,6 +10,7 @@ which prints what the compiler objects to, and is ended by the system when it ta
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,14 +18,22 @@ from pathlib import Path
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-CPU_S = 2
+CPU_S = 1
+"""Ten times what the largest grammars take whose cost does not grow exponentially."""
+
 MEMORY_BYTES = 128 * 2**20
 """On top of what the process has before it compiles."""
 
 PATIENCE_S = 30.0
 """For a machine so busy that the process hardly runs."""
 
+NO_MEMORY = 3
+"""The process' exit code when the interpreter notices by itself."""
+
 TOO_COMPLEX = "it is too complex: compiling it takes too long or too much memory"
+
+VERDICTS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV})
+"""How the process ends that has used up its time or its memory."""
 
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
@@ -32,23 +41,26 @@ ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 def trial(source: str) -> str | None:
     """Why llguidance's ``source`` cannot be compiled, in its own words; ``None`` when it can.
 
-    Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy to
-    tell.
+    Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy or
+    too full to tell, and ``RuntimeError`` when the trial itself is broken.
     """
     try:
         done = subprocess.run(
             [sys.executable, "-I", Path(__file__)],
             input=source.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             env=ONE_THREAD,
             timeout=PATIENCE_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError("a grammar could not be tried out in time") from None
-    if done.returncode != 0:  # ended by a signal: no time, or no memory, was left
+    if -done.returncode in VERDICTS or done.returncode == NO_MEMORY:
         return TOO_COMPLEX
+    if done.returncode < 0:  # by another's hand, such as the system's when its memory is short
+        raise TimeoutError("a grammar could not be tried out")
+    if done.returncode > 0:
+        raise RuntimeError(f"a grammar's trial failed: {done.stderr.decode()[-500:]}")
     return done.stdout.decode() or None
 
 
@@ -60,11 +72,14 @@ def limits() -> LLParserLimits:
 def _main() -> None:
     source = sys.stdin.buffer.read().decode()
     tokenizer = LLTokenizer("byte")
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     with suppress(OSError):  # not Linux: time is bounded alone
         most = _data_bytes() + MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
+    try:
+        matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
+    except MemoryError:
+        sys.exit(NO_MEMORY)
     if matcher.is_error():
         sys.stdout.write(matcher.get_error() or "it is not valid")
 

@@ -38,7 +38,7 @@ class GrammarBody(Body):
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
         if not isinstance(value, dict):
             raise ValidationFailed("The value must be a JSON schema.", field=f"{FIELD}.value")

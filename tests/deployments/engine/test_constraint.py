@@ -193,6 +193,17 @@ def test_a_grammar_is_tried_out_once(codec: TextCodec, monkeypatch: pytest.Monke
     assert len(tried) == 2
 
 
+def test_a_trial_that_is_broken_is_no_verdict(
+    codec: TextCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grammars = Grammars(codec)
+    with monkeypatch.context() as broken:
+        broken.setattr("deployments.engine.grammar_trial.sys.executable", "/bin/false")
+        with pytest.raises(RuntimeError, match="trial failed"):
+            grammars.compile(schema(**PERSON))
+    assert accepts(grammars.compile(schema(**PERSON)), codec, '{"name": "Ada", "age": 36}')
+
+
 def test_integers_may_have_more_than_64_bits(grammars: Grammars, codec: TextCodec) -> None:
     assert accepts(grammars.compile(schema(const=10**30)), codec, str(10**30))
 

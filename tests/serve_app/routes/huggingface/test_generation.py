@@ -185,6 +185,7 @@ async def test_a_stream_that_never_begins_is_an_ordinary_error() -> None:
         ("max_new_tokens", {"max_new_tokens": hub.WINDOW + 1}),
         ("stop_sequences", {"stop": ["a"], "stop_sequences": ["b"]}),
         ("grammar.type", {"grammar": {"type": "bnf", "value": "a"}}),
+        ("grammar.value", {"grammar": {"type": "json", "value": '{"a":' * 50_000}}),
         ("tempreature", {"tempreature": 1}),
     ],
 )
