@@ -20,11 +20,17 @@ from configs.profile import profile_path
 OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
 
 
-def ours(families: Sequence[str], place: Path, arithmetic: str) -> Server:
-    """This service with only ``families``, through its own launcher. ``place`` is for its files."""
+def ours(
+    families: Sequence[str], place: Path, arithmetic: str, forwards: int | None = None
+) -> Server:
+    """This service with only ``families``, through its own launcher. ``place`` is for its files.
+
+    Encoders run as many ``forwards`` at a time; by default as many as the profile says.
+    """
     port = free_port()
     profile = place / "profile.yaml"
-    profile.write_text(yaml.safe_dump(trimmed(families), sort_keys=False), encoding="utf-8")
+    content = trimmed(families, forwards)
+    profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     command: list[str | Path] = [
         script("prsm-serve"),
         "up",
@@ -47,11 +53,14 @@ def ours(families: Sequence[str], place: Path, arithmetic: str) -> Server:
     )
 
 
-def trimmed(families: Sequence[str]) -> dict[str, object]:
+def trimmed(families: Sequence[str], forwards: int | None = None) -> dict[str, object]:
     """The embedded profile with only ``families``, and no defaults of the others."""
     content = yaml.safe_load(profile_path("embedded").read_text(encoding="utf-8"))
     content["families"] = [each for each in content["families"] if each["name"] in families]
-    kept = {model["name"] for each in content["families"] for model in each["models"]}
+    models = [model for each in content["families"] for model in each["models"]]
+    for model in models if forwards is not None else ():
+        model["forwards"] = forwards
+    kept = {model["name"] for model in models}
     content["settings"] = {
         key: value
         for key, value in content["settings"].items()
