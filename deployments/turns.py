@@ -195,12 +195,12 @@ class Turns(Generic[I, R]):
 
     def _next(self, patience: int) -> Turn:
         """Whose turn it is."""
-        late = next((turn for turn in self._turns if self._is_overdue(turn, patience)), None)
-        if late is not None and self._batches - self._for_late >= patience:
+        oldest = next(iter(self._turns))  # they are in the order in which they had something
+        if self._is_overdue(oldest, patience) and self._batches - self._for_late >= patience:
             self._for_late = self._batches
-            return late
+            return oldest
         new = [turn for turn in self._turns if not turn.begun]
-        return min(new, key=lambda turn: len(turn.waiting)) if new else next(iter(self._turns))
+        return min(new, key=lambda turn: len(turn.waiting)) if new else oldest
 
     def _is_overdue(self, turn: Turn, patience: int) -> bool:
         return self._batches - turn.since >= patience

@@ -9,6 +9,7 @@ which prints what the compiler objects to, and is ended by the system when it ta
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def trial(source: str) -> str | None:
             [sys.executable, "-I", Path(__file__)],
             input=source.encode(),
             capture_output=True,
-            env=ONE_THREAD,
+            env={**os.environ, **ONE_THREAD},
             timeout=PATIENCE_S,
             check=False,
         )

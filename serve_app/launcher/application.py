@@ -11,7 +11,7 @@ from serve_app.launcher.cluster import StartError
 from serve_app.launcher.dashboard import Dashboard
 from serve_app.launcher.plan import Plan
 from serve_app.launcher.progress import Progress
-from serve_app.launcher.state import ServeState
+from serve_app.launcher.state import ServeState, http_url
 
 POLL_S = 0.25
 ANSWER_LIMIT_S = 5.0
@@ -88,7 +88,7 @@ class Application:
         if host in EVERY_INTERFACE:
             host = urlsplit(self._dashboard.url).hostname or "127.0.0.1"
         prefix = state.applications[0].route_prefix.rstrip("/")
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+        return http_url(host, port) + prefix
 
 
 def _pause(limit: float, complaint: str) -> None:

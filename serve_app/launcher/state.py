@@ -61,7 +61,7 @@ class ServeState:
         """The HTTP front's address, None when Serve does not say."""
         if not self.host or not self.port:
             return None
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return http_url(self.host, self.port)
 
     @property
     def is_healthy(self) -> bool:
@@ -106,3 +106,8 @@ def _deployment(application: str, name: str, details: Mapping[str, Any]) -> Depl
         running=sum(replica.get("state") == "RUNNING" for replica in replicas),
         wanted=details.get("target_num_replicas") or 0,
     )
+
+
+def http_url(host: str, port: int) -> str:
+    """The root at ``host``, which may be an IPv6 address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
