@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from filelock import AsyncFileLock
 from sqlalchemy import event, insert, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -61,7 +62,8 @@ class Database:
             if self._engine is None:
                 engine = _engine(self._url)
                 try:
-                    await _prepare(engine)
+                    async with _one_process_at_a_time(self._url):
+                        await _prepare(engine)
                 except BaseException:
                     await engine.dispose()
                     raise
@@ -88,6 +90,17 @@ def _private(file: Path) -> None:
     """What people say is nobody else's to read; SQLite's other files get the rights of this one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
+
+
+def _one_process_at_a_time(url: URL) -> AbstractAsyncContextManager[object]:
+    """For replicas that start together on a new file of SQLite.
+
+    Of several that turn its journal to WAL at once, SQLite fails all but one without waiting:
+    https://www.sqlite.org/c3ref/busy_handler.html (the handler is not always invoked).
+    """
+    if not is_sqlite(url):
+        return nullcontext()
+    return AsyncFileLock(f"{url.database}.lock", timeout=WAIT_S, mode=0o600)
 
 
 def _as_several_processes_need(connection: Any, _: Any) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from configs.settings import Settings
-from serve_app.conversations import Conversation, Conversations, Turn
+from serve_app.conversations import Conversation, Conversations, Turn, database
 from serve_app.conversations.store import LeaseLost
 from serve_app.errors import TooManyRequests, Unavailable
 from tests.serve_app.conversations.conftest import Opened
@@ -358,6 +359,19 @@ async def test_replicas_that_start_together_make_the_tables_once(
     replicas = [opened() for _ in range(8)]
     await asyncio.gather(*(each.read(*ADA) for each in replicas))
     assert await rows("SELECT version FROM conversation_schema") == [(1,)]
+
+
+async def test_a_file_is_set_up_by_one_process_at_a_time_and_no_wait_is_endless(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "WAIT_S", 0.1)
+    conversations = Conversations(Settings(hf_cache_dir=tmp_path))
+    with FileLock(tmp_path / "conversations.sqlite3.lock"):
+        with pytest.raises(Unavailable):
+            await conversations.read(*ADA)
+        assert not (tmp_path / "conversations.sqlite3").stat().st_size
+    assert not await said(conversations)
+    await conversations.close()
 
 
 async def test_tables_of_another_version_are_left_alone(opened: Opened, rows: Rows) -> None:
