@@ -15,10 +15,11 @@ from typing import Any
 from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.engine.constraint import Constraint, ConstraintError
+from deployments.engine.constraint import Constraint, ConstraintError, Grammars
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
+from deployments.engine.trials import TooManyTrials, Trials
 from deployments.lifecycle import Lifecycle
 from deployments.memory import import_libraries
 from deployments.metrics import signals
@@ -31,6 +32,7 @@ from deployments.seam import (
     Choice,
     Generated,
     GenerationRequest,
+    Grammar,
     Problem,
     Summarised,
     SummaryRequest,
@@ -41,7 +43,7 @@ logger = logging.getLogger("ray.serve")  # in the replica's log under its own le
 
 TOKENIZING_THREADS = 2
 COMPILING_THREADS = 2
-"""Of grammars, which take seconds at worst: nobody else waits for them."""
+"""Of grammars that stood their trial: milliseconds for most, a second at worst."""
 
 
 class Generation(Lifecycle[Engine]):
@@ -51,6 +53,7 @@ class Generation(Lifecycle[Engine]):
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
+        self._trials = Trials()
         self._meter = Meter(config.ledger, self._gauges)
         self._out: Way | None = None
         self._begin(
@@ -137,15 +140,23 @@ class Generation(Lifecycle[Engine]):
             return room
         if request.grammar is None:
             return Start(ids, room)
+        constraint = await self._constraint(engine.grammars, request.grammar)
+        return constraint if isinstance(constraint, Problem) else Start(ids, room, constraint)
+
+    async def _constraint(self, grammars: Grammars, grammar: Grammar) -> Constraint | Problem:
+        known = grammars.known(grammar)
+        if known is not None:
+            return known
+        loop = asyncio.get_running_loop()
         try:
-            constraint = await loop.run_in_executor(
-                self._compiling, engine.constrain, request.grammar
-            )
+            await self._trials.admit(grammar)
+            return await loop.run_in_executor(self._compiling, grammars.compile, grammar)
+        except TooManyTrials as error:
+            return Problem("overloaded", str(error))
         except TimeoutError as error:
             return Problem("unavailable", str(error))
         except ConstraintError as error:
             return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
-        return Start(ids, room, constraint)
 
     def _fetch(self, spec: ModelSpec) -> Path:
         """The model's files, at hand, and imported what opens them: that is not the model's."""

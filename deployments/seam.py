@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
-ProblemKind: TypeAlias = Literal["validation", "not_found", "unavailable", "timeout", "internal"]
+ProblemKind: TypeAlias = Literal[
+    "validation", "not_found", "overloaded", "unavailable", "timeout", "internal"
+]
 Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 Vectors: TypeAlias = npt.NDArray[np.float32]
 

@@ -175,6 +175,8 @@ def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> S
             return ValidationFailed(problem.message, field=field)
         case "not_found":
             return NotFound(problem.message, field=field)
+        case "overloaded":
+            return TooManyRequests(problem.message)
         case "unavailable":
             return Unavailable(problem.message)
         case "timeout":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,15 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar_trial import limits, trial
+from deployments.engine.grammar_trial import limits
+from deployments.engine.remembered import Remembered
 from deployments.seam import Grammar
 
 MOST_BYTES = 32 * 1024
 """Of a grammar's source: the longest literal costs some milliseconds a step for each 10 KiB."""
 
-REMEMBERED = 256
-"""Grammars whose trial need not be repeated."""
+COMPILED = 16
+"""Grammars that are kept as they are: kilobytes each, but some megabytes for the worst."""
 
 _JSON_STYLE: Any = {
     "lenient": False,
@@ -85,27 +85,27 @@ class Grammars:
         self._codec = codec
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
-        self._trial = lru_cache(REMEMBERED)(trial)
+        self._compiled: Remembered[Grammar, Constraint] = Remembered(COMPILED)
+
+    def known(self, grammar: Grammar) -> Constraint | None:
+        """The constraint at the beginning of a text, where it is at hand. Returns at once."""
+        return self._compiled.get(grammar)
 
     def compile(self, grammar: Grammar) -> Constraint:
-        """A constraint at the beginning of a text. Takes milliseconds, some hundred for one that
-        was not asked for lately, and for large ones some seconds.
+        """A constraint at the beginning of a text, for :meth:`known` from then on.
 
-        Raises :class:`ConstraintError` for a grammar that is not valid, that uses what cannot be
-        decoded under a constraint (``uniqueItems``, look-around, ...), that is too large or whose
-        compilation takes more than :mod:`deployments.engine.grammar_trial` allows, and
-        ``TimeoutError`` when the machine is too busy to find out.
+        Takes milliseconds for most grammars that stood their trial (see
+        :class:`deployments.engine.trials.Trials`), and has no bound for others. Raises
+        :class:`ConstraintError` for one that is not valid.
         """
-        if len(grammar.source.encode()) > MOST_BYTES:
-            raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
-        source = _lark(grammar) if grammar.before or grammar.after else _plain(grammar)
-        objection = self._trial(source)
-        if objection is not None:
-            raise ConstraintError(_reason(objection))
-        matcher = LLMatcher(self._vocabulary(), source, limits=limits(), log_level=0)
-        if matcher.is_error():
-            raise ConstraintError(_reason(matcher.get_error()))
-        return Constraint(grammar, matcher, self._codec.eos_ids)
+        constraint = self.known(grammar)
+        if constraint is None:
+            matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
+            if matcher.is_error():
+                raise ConstraintError(reason(matcher.get_error()))
+            constraint = Constraint(grammar, matcher, self._codec.eos_ids)
+            self._compiled.put(grammar, constraint)
+        return constraint
 
     def _vocabulary(self) -> LLTokenizer:
         with self._lock:
@@ -114,6 +114,16 @@ class Grammars:
                 ends = sorted(codec.eos_ids) or None
                 self._tokenizer = LLTokenizer(codec.to_json(), codec.vocab_size, ends)
             return self._tokenizer
+
+
+def notation(grammar: Grammar) -> str:
+    """``grammar`` as llguidance writes it. Takes less than a millisecond.
+
+    Raises :class:`ConstraintError` when it is too large, or is no JSON.
+    """
+    if len(grammar.source.encode()) > MOST_BYTES:
+        raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
+    return _lark(grammar) if grammar.before or grammar.after else _plain(grammar)
 
 
 def _plain(grammar: Grammar) -> str:
@@ -148,7 +158,7 @@ def _schema(grammar: Grammar) -> str:
     return grammar.source if grammar.kind == "json_schema" else '{"type": "object"}'
 
 
-def _reason(error: str) -> str:
+def reason(error: str) -> str:
     """The one line of what llguidance says that tells most, short enough for an answer."""
     lines = [line.strip() for line in error.splitlines() if line.strip()] or ["it is not valid"]
     told = next((line for line in lines if line.startswith("error: ")), lines[0])

@@ -33,36 +33,67 @@ NO_MEMORY = 3
 
 TOO_COMPLEX = "it is too complex: compiling it takes too long or too much memory"
 
+UNDECIDED = "a grammar could not be tried out in time"
+
 VERDICTS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV})
 """How the process ends that has used up its time or its memory."""
 
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
-def trial(source: str) -> str | None:
-    """Why llguidance's ``source`` cannot be compiled, in its own words; ``None`` when it can.
+class Trial:
+    """The trial of one grammar, in llguidance's notation."""
 
-    Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy or
-    too full to tell, and ``RuntimeError`` when the trial itself is broken.
-    """
-    try:
-        done = subprocess.run(
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+
+    def run(self) -> str:
+        """Why it cannot be compiled, in llguidance's own words; empty when it can.
+
+        Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy
+        or too full to tell, or the trial was ended, and ``RuntimeError`` when the trial itself is
+        broken.
+        """
+        if self._ended:
+            raise TimeoutError(UNDECIDED)
+        with self._start() as process:
+            self._process = process
+            if self._ended:  # meanwhile: either this or the one who ends it sees the other
+                process.kill()
+            try:
+                told, complaint = process.communicate(self._source.encode(), PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise TimeoutError(UNDECIDED) from None
+        return _verdict(process.returncode, told.decode(), complaint.decode())
+
+    def end(self) -> None:
+        """Kill its process, or let it have none. Thread-safe, returns at once."""
+        self._ended = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
             [sys.executable, "-I", Path(__file__)],
-            input=source.encode(),
-            capture_output=True,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
             env={**os.environ, **ONE_THREAD},
-            timeout=PATIENCE_S,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError("a grammar could not be tried out in time") from None
-    if -done.returncode in VERDICTS or done.returncode == NO_MEMORY:
+
+
+def _verdict(code: int, told: str, complaint: str) -> str:
+    if -code in VERDICTS or code == NO_MEMORY:
         return TOO_COMPLEX
-    if done.returncode < 0:  # by another's hand, such as the system's when its memory is short
-        raise TimeoutError("a grammar could not be tried out")
-    if done.returncode > 0:
-        raise RuntimeError(f"a grammar's trial failed: {done.stderr.decode()[-500:]}")
-    return done.stdout.decode() or None
+    if code < 0:  # by another's hand, such as the system's when its memory is short
+        raise TimeoutError(UNDECIDED)
+    if code > 0:
+        raise RuntimeError(f"a grammar's trial failed: {complaint[-500:]}")
+    return told
 
 
 def limits() -> LLParserLimits:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Constraint
+from deployments.engine.constraint import Grammars
 from deployments.engine.sequence import Sequence
-from deployments.seam import Grammar
 
 
 class EngineStopped(RuntimeError):
@@ -50,11 +49,9 @@ class Engine(Protocol):
         """The most tokens, prompt and new ones together, that one sequence may have."""
         ...
 
-    def constrain(self, grammar: Grammar) -> Constraint:
-        """What this engine makes of a grammar. Thread-safe, but slow: not for an event loop.
-
-        Raises ``ConstraintError``, with a message for the client, when it cannot be kept to.
-        """
+    @property
+    def grammars(self) -> Grammars:
+        """What this engine makes of grammars."""
         ...
 
     @property

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Constraint, ConstraintError, Grammars
+from deployments.engine.constraint import ConstraintError, Grammars
 from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
-from deployments.seam import Grammar, Problem, TokenLogprob
+from deployments.seam import Problem, TokenLogprob
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ class SteppingEngine(ABC):
     def window(self) -> int:
         return self._window
 
-    def constrain(self, grammar: Grammar) -> Constraint:
-        return self._grammars.compile(grammar)
+    @property
+    def grammars(self) -> Grammars:
+        return self._grammars
 
     @property
     def process_id(self) -> int | None:

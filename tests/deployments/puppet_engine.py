@@ -6,10 +6,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Constraint, Grammars
+from deployments.engine.constraint import Grammars
 from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
-from deployments.seam import Grammar, Problem
+from deployments.seam import Problem
 
 PATIENCE_S = 30.0
 
@@ -37,8 +37,9 @@ class PuppetEngine:
     def window(self) -> int:
         return self._window
 
-    def constrain(self, grammar: Grammar) -> Constraint:
-        return self._grammars.compile(grammar)
+    @property
+    def grammars(self) -> Grammars:
+        return self._grammars
 
     @property
     def process_id(self) -> int | None:

@@ -12,17 +12,20 @@ import pytest
 from deployments.engine.codec import TextCodec
 from deployments.engine.interface import EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings
+from deployments.engine.trials import AT_ONCE, MOST_WAITING, Trials
 from deployments.generation import Generation
 from deployments.seam import (
     Burst,
     ChatMessage,
     Generated,
     GenerationRequest,
+    Grammar,
     Problem,
     Sampling,
 )
 from tests.deployments.conftest import Configured
 from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
+from tests.deployments.puppet_trials import Court
 
 Stream = AsyncGenerator[Burst | Problem, None]
 
@@ -347,3 +350,89 @@ def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
 ) -> None:
     family.reconfigure({"max_batch_size": 4})
     assert "no live limits: user_config is ignored" in caplog.text
+
+
+@pytest.fixture
+async def court(monkeypatch: pytest.MonkeyPatch) -> Court:
+    """Where the grammars of :func:`family` are tried; to be asked for before it."""
+    court = Court()
+    monkeypatch.setattr("deployments.generation.Trials", lambda: Trials(court.trial))
+    return court
+
+
+def held_to(expression: str) -> GenerationRequest:
+    return request(grammar=Grammar("regex", expression))
+
+
+async def test_a_text_that_is_held_to_a_grammar_begins_after_its_trial(
+    court: Court, family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.generate(held_to("ab")))
+    trial = await court.next()
+    assert engine.held == []
+    trial.tell()
+    engine.emit(await engine.submitted(), "ab")
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    assert [(each.text, each.finish_reason) for each in answer.choices] == [("ab", "stop")]
+
+
+async def test_a_grammar_that_cannot_be_kept_to_is_refused_by_its_field(
+    court: Court, family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.generate(held_to("ab")))
+    (await court.next()).tell("error: it is too complex")
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    message = "the text cannot be held to it: it is too complex"
+    assert answer == Problem("validation", message, "grammar")
+    assert engine.held == []
+
+
+async def test_a_known_grammar_is_answered_whatever_waits(
+    court: Court, family: Generation, engine: PuppetEngine
+) -> None:
+    first = asyncio.create_task(family.generate(held_to("ab")))
+    (await court.next()).tell()
+    engine.emit(await engine.submitted(), "ab")
+    await asyncio.wait_for(first, PATIENCE_S)
+    bad = [held_to(f"{number}") for number in range(AT_ONCE + MOST_WAITING)]
+    others = [asyncio.create_task(family.generate(each)) for each in bad]
+    running = [await court.next() for _ in range(AT_ONCE)]
+    again = asyncio.create_task(family.generate(held_to("ab")))
+    engine.emit(await engine.submitted(), "ab")
+    assert isinstance(await asyncio.wait_for(again, PATIENCE_S), Generated)
+    assert not any(trial.ended.is_set() for trial in running)
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+
+
+async def test_a_grammar_that_too_many_wait_before_is_told_so(
+    court: Court, family: Generation
+) -> None:
+    many = [held_to(f"{number}") for number in range(AT_ONCE + MOST_WAITING + 1)]
+    asking = [asyncio.create_task(family.generate(each)) for each in many]
+    done, others = await asyncio.wait(
+        asking, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
+    )
+    (refused,) = done
+    problem = refused.result()
+    assert isinstance(problem, Problem)
+    assert problem.kind == "overloaded"
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_trial_ends_when_the_client_that_asked_for_it_leaves(
+    court: Court, family: Generation, streamed: bool
+) -> None:
+    stream = family.stream(held_to("ab"))
+    asking = asyncio.create_task(following(stream) if streamed else family.generate(held_to("ab")))
+    trial = await court.next()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.wait_for(trial.ended.wait(), PATIENCE_S)
+    await stream.aclose()

@@ -92,6 +92,7 @@ def test_a_model_that_is_not_found_is_named_beside_those_that_are() -> None:
     [
         ("validation", 400),
         ("not_found", 404),
+        ("overloaded", 429),
         ("unavailable", 503),
         ("timeout", 504),
         ("internal", 500),

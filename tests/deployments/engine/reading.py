@@ -50,7 +50,7 @@ class Reader:
             eos_ids=eos_ids,
             choice=choice,
             resume_ids=resume_ids,
-            constraint=engine.constrain(grammar).fresh() if grammar else None,
+            constraint=engine.grammars.compile(grammar).fresh() if grammar else None,
         )
 
     def start(self) -> Reader:

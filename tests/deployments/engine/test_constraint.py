@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import MOST_BYTES, Constraint, ConstraintError, Grammars
+from deployments.engine.constraint import (
+    COMPILED,
+    MOST_BYTES,
+    Constraint,
+    ConstraintError,
+    Grammars,
+)
+from deployments.engine.trials import Trials
 from deployments.seam import Grammar
 
 PERSON = {
@@ -146,9 +153,9 @@ def test_control_tokens_are_no_text(grammars: Grammars, codec: TextCodec) -> Non
         (Grammar("json_schema", '{"items":' * 190 + "{}" + "}" * 190), "recursion"),
     ],
 )
-def test_what_cannot_be_kept_to_says_why(grammars: Grammars, grammar: Grammar, says: str) -> None:
+async def test_what_cannot_be_kept_to_says_why(grammar: Grammar, says: str) -> None:
     with pytest.raises(ConstraintError, match=says) as caught:
-        grammars.compile(grammar)
+        await Trials().admit(grammar)
     assert len(str(caught.value)) <= 200
     assert "\n" not in str(caught.value)
 
@@ -172,36 +179,31 @@ def entangled(members: int) -> Grammar:
 @pytest.mark.parametrize(
     "grammar", [entangled(18), schema(type="integer", multipleOf=999_983)], ids=["time", "memory"]
 )
-def test_a_grammar_that_takes_too_much_is_refused(grammars: Grammars, grammar: Grammar) -> None:
+async def test_a_grammar_that_takes_too_much_is_refused(grammar: Grammar) -> None:
     with pytest.raises(ConstraintError, match="too complex"):
-        grammars.compile(grammar)
+        await Trials().admit(grammar)
 
 
-def test_a_grammar_is_tried_out_once(codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-
-    def trial(source: str) -> str | None:
-        tried.append(source)
-        return "no" if "bad" in source else None
-
-    monkeypatch.setattr("deployments.engine.constraint.trial", trial)
-    grammars = Grammars(codec)
-    for _ in range(3):
-        grammars.compile(schema(**PERSON))
-        with pytest.raises(ConstraintError, match="no"):
-            grammars.compile(Grammar("regex", "bad"))
-    assert len(tried) == 2
-
-
-def test_a_trial_that_is_broken_is_no_verdict(
-    codec: TextCodec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grammars = Grammars(codec)
+async def test_a_trial_that_is_broken_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = Trials()
     with monkeypatch.context() as broken:
         broken.setattr("deployments.engine.grammar_trial.sys.executable", "/bin/false")
         with pytest.raises(RuntimeError, match="trial failed"):
-            grammars.compile(schema(**PERSON))
-    assert accepts(grammars.compile(schema(**PERSON)), codec, '{"name": "Ada", "age": 36}')
+            await trials.admit(schema(**PERSON))
+    await trials.admit(schema(**PERSON))
+
+
+def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
+    grammars = Grammars(codec)
+    first, *others = (Grammar("regex", f"{number}") for number in range(COMPILED + 1))
+    assert grammars.known(first) is None
+    compiled = grammars.compile(first)
+    for other in others[:-1]:
+        grammars.compile(other)
+    assert grammars.known(first) is compiled
+    grammars.compile(others[-1])
+    assert grammars.known(first) is compiled
+    assert grammars.known(others[0]) is None
 
 
 def test_integers_may_have_more_than_64_bits(grammars: Grammars, codec: TextCodec) -> None:
