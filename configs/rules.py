@@ -23,6 +23,9 @@ DEFAULTS = {
 CONVERSATIONS = "serve_app.routes.conversations:router"
 """The router whose routes keep something: the history of conversations."""
 
+WITHOUT_LIMITS = frozenset({"deployments.generation:Generation"})
+"""The deployments of families that form no batches: there is nothing to change while they run."""
+
 
 def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
@@ -32,6 +35,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
+    problems += _without_limits(profile)
     for family in profile.families:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
@@ -109,6 +113,19 @@ def _single(ledger: Options) -> Iterator[str]:
     ):
         if count != 1:
             yield f"ledger.autoscaling_config.{key}: expected 1"
+
+
+def _without_limits(profile: Profile) -> Iterator[str]:
+    """Serve would not start what has no method for it, and Generation would only log it."""
+    fixed = {"ingress": profile.ingress, "ledger": profile.ledger}
+    fixed |= {
+        f"families.{family.name}.options": family.options
+        for family in profile.families
+        if family.deployment in WITHOUT_LIMITS
+    }
+    for key, options in fixed.items():
+        if options.user_config is not None:
+            yield f"{key}.user_config: expected none, since no batches are formed here"
 
 
 def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:

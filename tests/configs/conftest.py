@@ -36,13 +36,15 @@ def sound() -> dict[str, Any]:
             {
                 "name": "generation",
                 "deployment": "deployments.generation:Generation",
-                "options": {"user_config": {"max_batch_size": 8}},
                 "models": [writer],
             },
             {
                 "name": "embeddings",
                 "deployment": "deployments.embeddings:Embeddings",
-                "options": {"ray_actor_options": {"num_gpus": 0.5}},
+                "options": {
+                    "ray_actor_options": {"num_gpus": 0.5},
+                    "user_config": {"max_batch_size": 8},
+                },
                 "models": [reader],
             },
         ],

@@ -29,8 +29,8 @@ def model(content: dict[str, Any], index: int = 0) -> dict[str, Any]:
     return found
 
 
-def options(**given: Any) -> Change:
-    return lambda content: family(content).update(options=given)
+def options(index: int = 0, **given: Any) -> Change:
+    return lambda content: family(content, index).update(options=given)
 
 
 def scaling(**given: Any) -> Change:
@@ -85,9 +85,16 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             "families.generation.options.autoscaling_config.target_ongoing_requests",
         ),
         (
-            options(max_ongoing_requests=4, user_config={"max_batch_size": 5}),
-            "families.generation.options.max_ongoing_requests",
+            options(1, max_ongoing_requests=4, user_config={"max_batch_size": 5}),
+            "families.embeddings.options.max_ongoing_requests",
         ),
+        (
+            options(user_config={"max_batch_size": 5}),
+            "families.generation.options.user_config",
+        ),
+        (options(user_config={}), "families.generation.options.user_config"),
+        (lambda content: content.update(ingress={"user_config": {}}), "ingress.user_config"),
+        (lambda content: content.update(ledger={"user_config": {}}), "ledger.user_config"),
         (
             options(health_check_period_s=10, health_check_timeout_s=5),
             "families.generation.options.health_check_timeout_s",
@@ -213,10 +220,13 @@ def test_what_sits_on_the_edge_of_a_limit_is_within_it(sound: dict[str, Any]) ->
     family(sound)["options"] = {
         "autoscaling_config": {"min_replicas": 2, "max_replicas": 2, "target_ongoing_requests": 4},
         "max_ongoing_requests": 5,
-        "user_config": {"max_batch_size": 5},
         "health_check_period_s": 5,
         "health_check_timeout_s": 5,
         "ray_actor_options": {"num_gpus": 2},
+    }
+    family(sound, 1)["options"] |= {
+        "max_ongoing_requests": 5,
+        "user_config": {"max_batch_size": 5},
     }
     model_with(1, memory_gb=12 - CUDA_CONTEXT_GB)(sound)
     assert broken(sound) == []
