@@ -28,6 +28,9 @@ MEMORY_BYTES = 128 * 2**20
 PATIENCE_S = 30.0
 """For a machine so busy that the process hardly runs."""
 
+NICENESS = 5
+"""A third of what the models' threads get, where they want the processor as well."""
+
 NO_MEMORY = 3
 """The process' exit code when the interpreter notices by itself."""
 
@@ -104,6 +107,7 @@ def limits() -> LLParserLimits:
 def _main() -> None:
     source = sys.stdin.buffer.read().decode()
     tokenizer = LLTokenizer("byte")
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     with suppress(OSError):  # not Linux: time is bounded alone
         most = _data_bytes() + MEMORY_BYTES
