@@ -96,6 +96,20 @@ async def test_only_the_bad_item_of_a_batch_fails() -> None:
     assert await answered(lane.admit([15])) == [30]
 
 
+@pytest.mark.parametrize("answers", [0, 2])
+async def test_an_item_without_an_answer_of_its_own_fails_alone(answers: int) -> None:
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        return [item * 2 for item in batch for _ in range(answers if item == 13 else 1)]
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits())
+    good, bad, other = await answered(lane.admit([12, 13, 14]))
+    assert (good, other) == (24, 28)
+    assert isinstance(bad, Problem)
+    assert bad.kind == "internal"
+    assert await answered(lane.admit([15])) == [30]
+    lane.check(0.0)
+
+
 async def test_a_model_can_answer_one_item_with_a_problem_of_its_own() -> None:
     problem = Problem("validation", "an odd text")
 
