@@ -24,7 +24,7 @@ def status_target(
     ``port`` is the one that the start's HTTP front has, where several are there. Raises
     `TargetError`.
     """
-    started = [run for run in runs.live(base or runs.base_directory()) if run.dashboard_url]
+    started = runs.live(base or runs.base_directory())
     url = _url(address) if address and port is None else _only(started, port)
     paths = [run.token_path for run in started if run.dashboard_url == url]
     return url, read_token(_with_token(environment, paths[0]) if paths else environment)
@@ -32,11 +32,14 @@ def status_target(
 
 def _only(started: Sequence[runs.Run], port: int | None) -> str:
     """The one dashboard of the starts with this port; starts that joined a cluster share one."""
-    dashboards = {run.dashboard_url for run in started if port in (None, run.port)}
+    meant = [run for run in started if port in (None, run.port)]
+    dashboards = {run.dashboard_url for run in meant if run.dashboard_url}
     if len(dashboards) > 1:
         how = "--port" if port is None else "--address"
         raise TargetError(f"several graphs run here, choose with {how}: {_listed(started)}")
-    if port is not None and not dashboards:
+    if meant and not dashboards:
+        raise TargetError(f"still starting: {_listed(meant)}")
+    if port is not None and not meant:
         others = f"; there are: {_listed(started)}" if started else ""
         raise TargetError(f"no graph that was started here has port {port}{others}")
     return dashboards.pop() if dashboards else DEFAULT_URL
@@ -44,7 +47,8 @@ def _only(started: Sequence[runs.Run], port: int | None) -> str:
 
 def _listed(started: Sequence[runs.Run]) -> str:
     return ", ".join(
-        f"port {run.port or 'unknown'} with dashboard {run.dashboard_url}" for run in started
+        f"port {run.port or 'unknown'} with dashboard {run.dashboard_url or 'to come'}"
+        for run in started
     )
 
 

@@ -45,6 +45,17 @@ def test_starts_that_joined_one_cluster_have_one_dashboard(tmp_path: Path) -> No
         own.remove()
 
 
+@pytest.mark.parametrize("port", [None, 8000])
+def test_a_start_whose_ray_does_not_run_yet_is_said_to_be_starting(
+    tmp_path: Path, port: int | None
+) -> None:
+    own = runs.create(tmp_path)
+    own.update(url="http://127.0.0.1:8000")
+    with pytest.raises(TargetError, match="still starting: port 8000"):
+        status_target(None, {}, tmp_path, port)
+    own.remove()
+
+
 def test_a_port_that_no_start_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"port 8001$"):
         status_target(None, {}, tmp_path, 8001)
