@@ -43,7 +43,7 @@ class Lane(Generic[I, R]):
     ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
     ``limits`` may change while running. A batch whose run raises, or that has more or fewer answers
     than items, is tried again item by item, so that only the bad one fails. ``observe`` is told of
-    each batch before its answers go out.
+    each batch before its answers go out. Each thread of the lane calls ``initialize`` first.
     """
 
     def __init__(
@@ -56,13 +56,14 @@ class Lane(Generic[I, R]):
         observe: Callable[[Forward], None] = lambda forward: None,
         clock: Callable[[], float] = time.monotonic,
         at_once: int = 1,
+        initialize: Callable[[], None] | None = None,
     ) -> None:
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
         self._turns: Turns[I, R | Problem] = Turns()
         self._pace = Pace()
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=f"lane-{name}")
+        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", initialize)
         self._at_once = at_once
         self._running: dict[asyncio.Task[None], float] = {}
         self._due: asyncio.Handle | None = None
