@@ -41,8 +41,9 @@ class Lane(Generic[I, R]):
     order; at most ``at_once`` batches run at a time.
 
     ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
-    ``limits`` may change while running. A batch whose run raises is tried again item by item, so
-    that only the bad one fails. ``observe`` is told of each batch before its answers go out.
+    ``limits`` may change while running. A batch whose run raises, or that has more or fewer answers
+    than items, is tried again item by item, so that only the bad one fails. ``observe`` is told of
+    each batch before its answers go out. Each thread of the lane calls ``initialize`` first.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class Lane(Generic[I, R]):
         observe: Callable[[Forward], None] = lambda forward: None,
         clock: Callable[[], float] = time.monotonic,
         at_once: int = 1,
+        initialize: Callable[[], None] | None = None,
     ) -> None:
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
         self._turns: Turns[I, R | Problem] = Turns()
         self._pace = Pace()
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=f"lane-{name}")
+        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", initialize)
         self._at_once = at_once
         self._running: dict[asyncio.Task[None], float] = {}
         self._due: asyncio.Handle | None = None
@@ -145,12 +147,19 @@ class Lane(Generic[I, R]):
         """Answers, and the seconds that their one forward took, if that did not fail."""
         began = self._clock()
         try:
-            return self._run(items), self._clock() - began
+            return self._answers(items), self._clock() - began
         except Exception:  # the lane's thread is an outermost edge: nothing may stop it
             logger.exception("a batch of %d failed", len(items))
             if len(items) == 1:
                 return [Problem("internal", "the model failed on this item")], None
             return [self._attempt([item])[0][0] for item in items], None
+
+    def _answers(self, items: Sequence[I]) -> Sequence[R | Problem]:
+        """One answer an item: of more or fewer nobody knows whose they are."""
+        answers = self._run(items)
+        if len(answers) != len(items):
+            raise RuntimeError(f"the model gave {len(answers)} answers to {len(items)} items")
+        return answers
 
 
 def _closed(batch: Sequence[Any]) -> Sequence[Any]:

@@ -19,13 +19,14 @@ from ray import serve
 from configs.engines import Engine
 from configs.errors import explain
 from configs.profile import Live, ModelSpec
-from deployments.base import FamilyConfig
+from deployments.base import FamilyConfig, pick_device
 from deployments.lane import Lane
 from deployments.lifecycle import Lifecycle
 from deployments.memory import import_libraries
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
+from deployments.priority import give_way
 from deployments.residency import Residency
 from deployments.seam import Problem
 from deployments.turns import Limits, Turn
@@ -138,7 +139,9 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     ) -> Lane[Any, Any]:
         """The lane to the model ``name``, within this family's limits; its batches are metered."""
         observe = partial(self._meter.forward, name)
-        return Lane(name, run, size, self._limits, kind, observe, at_once=at_once)
+        on_cpu = pick_device(self._config) == "cpu"
+        begin = give_way if on_cpu else None  # a GPU waits for the thread that feeds it
+        return Lane(name, run, size, self._limits, kind, observe, at_once=at_once, initialize=begin)
 
     async def _through(
         self,

@@ -133,7 +133,9 @@ async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
     except ServiceError as error:
         result.cancel()
         return error
-    except Exception as error:  # noqa: BLE001  on the fast path a replica's own arrive as they are
+    except Exception as error:  # noqa: BLE001
+        # Not only Ray's: over gRPC Serve pickles what the replica raised, of whatever class, and
+        # raises just that here (``gRPCReplicaResult``); what gRPC itself raises comes as it is too.
         return _unforeseen(error)
     except asyncio.CancelledError:
         result.cancel()

@@ -132,20 +132,26 @@ def config(profile: str) -> None:
 @click.option(
     "--address",
     envvar="RAY_DASHBOARD_ADDRESS",
-    help="Ray's dashboard [default: the newest start on this machine, else port 8265].",
+    help="Ray's dashboard [default: of the start on this machine, else port 8265].",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Of the graph's HTTP front, where several run on this machine; outranks the address.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def status(address: str | None, as_json: bool) -> None:
+def status(address: str | None, port: int | None, as_json: bool) -> None:
     """Show deployments, replicas and health; exit code 0 when everything is healthy."""
     from serve_app.launcher.dashboard import Dashboard, DashboardError
     from serve_app.launcher.tables import print_status
-    from serve_app.launcher.target import status_target
+    from serve_app.launcher.target import TargetError, status_target
 
-    url, token = status_target(address, os.environ)
     try:
+        url, token = status_target(address, os.environ, port=port)
         state = Dashboard(url, token).state()
-    except DashboardError as error:
-        click.echo(json.dumps({"error": str(error)}) if as_json else f"nothing runs: {error}")
+    except (TargetError, DashboardError) as error:
+        said = str(error) if isinstance(error, TargetError) else f"nothing runs: {error}"
+        click.echo(json.dumps({"error": str(error)}) if as_json else said)
         sys.exit(1)
     print_status(state, url, as_json)
     sys.exit(0 if state.is_healthy else 1)

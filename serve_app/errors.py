@@ -260,7 +260,7 @@ def from_http(error: HTTPException) -> ServiceError:
         case 413:
             return PayloadTooLarge(str(error.detail))
         case 415:
-            return UnsupportedMediaType(str(error.detail))
+            return UnsupportedMediaType(str(error.detail), headers=headers)
         case status if status < 500:
             return ValidationFailed(str(error.detail))
     return InternalError()

@@ -52,17 +52,21 @@ def _only_texts(items: Any) -> Any:
 
 def _branch(given: Any) -> str:
     """Which of text and list was meant, so that the other one's errors are not reported."""
-    return "list[str]" if isinstance(given, list) else "str"
+    return LIST.tag if isinstance(given, list) else TEXT.tag
 
+
+TEXT, LIST = Tag("str"), Tag("list[]")
+TEXT_OR_LIST = Discriminator(_branch)
+"""Of a union of a text and a list, tagged so, only the branch that was meant names its errors."""
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Stops: TypeAlias = Stop | Annotated[list[Stop], Field(max_length=16)]
-TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
-Texts: TypeAlias = Annotated[
-    Annotated[str, Tag("str")] | Annotated[TextList, Tag("list[str]")], Discriminator(_branch)
+Stops: TypeAlias = Annotated[
+    Annotated[Stop, TEXT] | Annotated[list[Stop], Field(max_length=16), LIST], TEXT_OR_LIST
 ]
+TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
+Texts: TypeAlias = Annotated[Annotated[str, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
 
 ImageSent: TypeAlias = Annotated[
     str | bytes,

@@ -30,7 +30,7 @@ from serve_app.routes import graph, health, huggingface, loading, metrics, model
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
 from serve_app.routes.tasks import tasks_of
-from serve_app.security import BodyLimit
+from serve_app.security import BodyLimit, PlainBodies
 
 ALWAYS = (
     health.router,
@@ -71,6 +71,7 @@ def create_app(
         app.include_router(router)
     errors.install(app)
     # Added last runs first: ids, then CORS, then accounts, then the edge, then limits.
+    app.add_middleware(PlainBodies, limit=settings.max_body_bytes)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Edge)
     app.add_middleware(Accounts, books=app.state.books)

@@ -1,4 +1,4 @@
-"""What is refused before a route looks at it: bodies over the limit."""
+"""What is refused before a route looks at it: bodies over the limit, and encoded ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > self.limit:
             if int(declared) <= DRAIN * self.limit:
-                await self._drain(receive, 0)
+                await _drain(receive, DRAIN * self.limit)
             await self._refuse(scope, receive, send)
             return
         await self.app(scope, self._counting(receive), send)
@@ -48,20 +48,11 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self.limit:
-                await self._drain(receive, read)
+                await _drain(receive, DRAIN * self.limit - read)
                 raise HTTPException(413, self._message())
             return message
 
         return counting
-
-    async def _drain(self, receive: Receive, read: int) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                while read <= DRAIN * self.limit:
-                    message = await receive()
-                    read += len(message.get("body", b""))
-                    if message["type"] != "http.request" or not message.get("more_body"):
-                        return
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = PayloadTooLarge(self._message(), details={"limit_bytes": self.limit})
@@ -70,3 +61,50 @@ class BodyLimit:
 
     def _message(self) -> str:
         return f"The body is larger than the limit of {self.limit} bytes."
+
+
+class PlainBodies:
+    """ASGI middleware: a body with a content coding is refused when a route reads it.
+
+    None is inflated: what is small as it arrives may be anything behind that.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = _content_encoding(scope) if scope["type"] == "http" else ""
+        await self.app(scope, self._refusing(receive, given) if given else receive, send)
+
+    def _refusing(self, receive: Receive, given: str) -> Receive:
+        async def refusing() -> Message:
+            message = await receive()
+            more = message.get("more_body", False)
+            if not (message.get("body") or more):
+                return message
+            if more:
+                await _drain(receive, self.limit)
+            text = f"Content-Encoding must be identity or left out, not {given[:100]!r}."
+            raise HTTPException(415, text, {"Accept-Encoding": "identity"})
+
+        return refusing
+
+
+def _content_encoding(scope: Scope) -> str:
+    """The header's value, empty where it names no coding but ``identity`` (RFC 9110, 8.4)."""
+    given = ", ".join(Headers(scope=scope).getlist("content-encoding"))
+    codings = {each.strip().lower() for each in given.split(",")}
+    return given if codings - {"", "identity"} else ""
+
+
+async def _drain(receive: Receive, most: int) -> None:
+    """Read and throw away ``most`` bytes, as far as they come in time."""
+    read = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while read <= most:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return

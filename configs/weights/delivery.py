@@ -50,7 +50,9 @@ def materialise(
         WeightsError: one of its kinds, with a message that says what to do.
     """
     delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
-    return delivery.deliver(source)
+    folder = delivery.deliver(source)
+    delivery.ended(source)
+    return folder
 
 
 def is_cached(source: Source, cache_dir: Path) -> bool:
@@ -82,10 +84,12 @@ def exported(
     delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
     delivery.deliver(source)
     try:
-        return Export.read(delivery.export(source, head))
+        export = Export.read(delivery.export(source, head))
     except ConversionFailedError as error:
         logger.warning("no export for OpenVINO this time: %s", error)
-        return Export(None, "its conversion broke down")
+        export = Export(None, "its conversion broke down")
+    delivery.ended(source)
+    return export
 
 
 def is_exported(source: Source, head: Head, cache_dir: Path) -> bool:
@@ -114,6 +118,7 @@ class _Delivery:
         self._token = token
         self._progress = progress
         self._pins = Pins(shelf.root / "revisions")
+        self._made_anything = False
 
     def deliver(self, source: Source) -> Path:
         if source.convert is not None:
@@ -128,6 +133,11 @@ class _Delivery:
                 "allow_bin: true converts that once."
             )
         return self._converted(source, "pickle-safetensors", {})
+
+    def ended(self, source: Source) -> None:
+        """Say once that the weights are ready, however many folders they took; none is silence."""
+        if self._made_anything:
+            self._progress(Step(source.name, "ready"))
 
     def export(self, source: Source, head: Head) -> Path:
         """The finished folder of an export, or of why there can be none."""
@@ -196,7 +206,7 @@ class _Delivery:
 
     def _make(self, source: Source, key: str, fill: Callable[[Path], Facts]) -> Path:
         folder = self._shelf.make(key, fill, lambda: self._progress(Step(source.name, "waiting")))
-        self._progress(Step(source.name, "ready"))
+        self._made_anything = True
         return folder
 
     def _bytes(self, name: str) -> wheel.Bytes:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deployments.conversion.errors import ConversionError
+from deployments.priority import give_way
 
 RECIPES = {
     "gguf-tokenizer": "gguf:write_tokenizer",
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--options", type=json.loads, default={})
     chosen = parser.parse_args(arguments)
+    give_way()  # to requests, which a replica beside it may be answering
     module, _, function = RECIPES[chosen.recipe].partition(":")
     # Imported only now, so that a recipe loads no more libraries than it needs.
     recipe = getattr(import_module(f"deployments.conversion.{module}"), function)

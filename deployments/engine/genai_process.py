@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deployments.engine.genai_messages import Admission, Failure, Launch, Outcome, Ready, Turn
+from deployments.priority import give_way
 
 
 class GenaiPipeline:
@@ -86,6 +87,7 @@ class GenaiPipeline:
 
 def serve(connection: Connection) -> None:
     """Load what the first message names, then answer each turn with its outcome."""
+    give_way()
     try:
         pipeline = GenaiPipeline(connection.recv())
         connection.send(Ready())

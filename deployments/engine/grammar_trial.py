@@ -28,8 +28,8 @@ MEMORY_BYTES = 128 * 2**20
 PATIENCE_S = 30.0
 """For a machine so busy that the process hardly runs."""
 
-NICENESS = 5
-"""A third of what the models' threads get, where they want the processor as well."""
+NICENESS = 10
+"""A third of what arithmetic gets (:mod:`deployments.priority`) where both want the processor."""
 
 NO_MEMORY = 3
 """The process' exit code when the interpreter notices by itself."""

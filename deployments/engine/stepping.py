@@ -12,6 +12,7 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import ConstraintError, Grammars
 from deployments.engine.interface import EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
+from deployments.priority import give_way
 from deployments.seam import Problem, TokenLogprob
 
 logger = logging.getLogger(__name__)
@@ -25,17 +26,25 @@ class SteppingEngine(ABC):
     A subclass loads its model, calls :meth:`_start` last in its constructor, and says how a
     sequence takes a slot, how it gives it up and what a step is. Those run on the engine's thread,
     in order of submission, and the thread sleeps while there is nothing to do. ``hang_after_s``
-    bounds one step before :meth:`check` calls the engine hung.
+    bounds one step before :meth:`check` calls the engine hung. ``computes`` says that the steps are
+    this thread's own arithmetic, and not a GPU's or another process's.
     """
 
     def __init__(
-        self, codec: TextCodec, *, slots: int, window: int, hang_after_s: float = 120.0
+        self,
+        codec: TextCodec,
+        *,
+        slots: int,
+        window: int,
+        hang_after_s: float = 120.0,
+        computes: bool = False,
     ) -> None:
         self._codec = codec
         self._grammars = Grammars(codec)
         self._slots = slots
         self._window = window
         self._hang_after_s = hang_after_s
+        self._computes = computes
         self._wake = threading.Condition()
         self._waiting: deque[Sequence] = deque()
         self._active: list[Sequence] = []
@@ -174,6 +183,8 @@ class SteppingEngine(ABC):
 
     def _run(self) -> None:
         reason = "The engine was closed"
+        if self._computes:
+            give_way()
         try:
             while self._turn():
                 pass

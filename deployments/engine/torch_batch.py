@@ -58,10 +58,16 @@ class TorchEngine(SteppingEngine):
         files = ModelFolder.read(folder)
         bounds = [each for each in (window, files.window) if each is not None]
         smallest = min(bounds, default=_NO_WINDOW)
-        super().__init__(codec, slots=1, window=smallest, hang_after_s=hang_after_s)
+        self._device = _device(device)
+        super().__init__(
+            codec,
+            slots=1,
+            window=smallest,
+            hang_after_s=hang_after_s,
+            computes=self._device.type == "cpu",
+        )
         if threads is not None:
             torch.set_num_threads(threads)
-        self._device = _device(device)
         options = {"dtype": _dtype(dtype, self._device), **(options or {})}
         self._model = _load(files.path, self._device, options)
         self._bytes = _size(self._model)

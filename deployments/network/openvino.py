@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -13,6 +14,7 @@ import openvino
 from configs.engines import Engine
 from deployments.network.interface import Outputs, Traits
 from deployments.network.tokenizer import FastTokenizer
+from deployments.priority import give_way
 from deployments.texts import TokenizedText
 
 MODEL_FILE = "openvino_model.xml"
@@ -66,7 +68,8 @@ def compiled_model(model: Path, threads: int, at_once: int) -> Any:
     """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
     core = openvino.Core()
     given = properties(threads, native_bfloat16(core), at_once)
-    return core.compile_model(str(model), DEVICE, given)
+    with ThreadPoolExecutor(1, initializer=give_way) as thread:  # whose priority its threads take
+        return thread.submit(core.compile_model, str(model), DEVICE, given).result()
 
 
 def properties(threads: int, bfloat16: bool, at_once: int = 1) -> Mapping[str, Any]:

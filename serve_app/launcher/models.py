@@ -42,8 +42,9 @@ def pull(profile: "Profile") -> None:
     settings = load_settings(profile)
     cache, token = settings.hf_cache_dir, settings.token
     for model in profile.models:
-        materialise(model.source, cache, token=token)
-        if (head := profile.export_of(model)) is not None:
+        if (head := profile.export_of(model)) is None:
+            materialise(model.source, cache, token=token)
+        else:
             exported(model.source, head, cache, token=token)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 PREFIX = "prsm-"
 RECORD = "run.json"
@@ -39,6 +40,11 @@ class Run:
     def path(self) -> Path:
         """The run directory."""
         return Path(self.directory)
+
+    @property
+    def port(self) -> int | None:
+        """Where the HTTP front listens, or will; None while that is not known."""
+        return urlsplit(self.url).port
 
 
 @dataclass

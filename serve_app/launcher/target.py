@@ -1,6 +1,6 @@
 """Which dashboard `status` asks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from serve_app.launcher import runs
@@ -9,16 +9,47 @@ from serve_app.launcher.auth import MODE, TOKEN, TOKEN_PATH, read_token
 DEFAULT_URL = "http://127.0.0.1:8265"
 
 
+class TargetError(Exception):
+    """Not exactly one start can be meant; the message is one line that names those there are."""
+
+
 def status_target(
-    address: str | None, environment: Mapping[str, str], base: Path | None = None
+    address: str | None,
+    environment: Mapping[str, str],
+    base: Path | None = None,
+    port: int | None = None,
 ) -> tuple[str, str | None]:
-    """URL and token: the given address, else this machine's newest start, else Ray's default."""
-    started = [run for run in runs.live(base or runs.base_directory()) if run.dashboard_url]
-    wanted = _url(address) if address else None
-    for run in started:
-        if wanted in (None, run.dashboard_url):
-            return run.dashboard_url, read_token(_with_token(environment, run.token_path))
-    return wanted or DEFAULT_URL, read_token(environment)
+    """URL and token: the given address, else this machine's start, else Ray's default.
+
+    ``port`` is the one that the start's HTTP front has, where several are there. Raises
+    `TargetError`.
+    """
+    started = runs.live(base or runs.base_directory())
+    url = _url(address) if address and port is None else _only(started, port)
+    paths = [run.token_path for run in started if run.dashboard_url == url]
+    return url, read_token(_with_token(environment, paths[0]) if paths else environment)
+
+
+def _only(started: Sequence[runs.Run], port: int | None) -> str:
+    """The one dashboard of the starts with this port; starts that joined a cluster share one."""
+    meant = [run for run in started if port in (None, run.port)]
+    dashboards = {run.dashboard_url for run in meant if run.dashboard_url}
+    if len(dashboards) > 1:
+        how = "--port" if port is None else "--address"
+        raise TargetError(f"several graphs run here, choose with {how}: {_listed(started)}")
+    if meant and not dashboards:
+        raise TargetError(f"still starting: {_listed(meant)}")
+    if port is not None and not meant:
+        others = f"; there are: {_listed(started)}" if started else ""
+        raise TargetError(f"no graph that was started here has port {port}{others}")
+    return dashboards.pop() if dashboards else DEFAULT_URL
+
+
+def _listed(started: Sequence[runs.Run]) -> str:
+    return ", ".join(
+        f"port {run.port or 'unknown'} with dashboard {run.dashboard_url or 'to come'}"
+        for run in started
+    )
 
 
 def _url(address: str) -> str:

@@ -25,6 +25,7 @@ from serve_app.launcher.models import is_complete
 from serve_app.launcher.plan import Plan
 from serve_app.launcher.progress import progress_for, say, terminal
 from serve_app.launcher.signals import Interrupts
+from serve_app.launcher.state import http_url
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
@@ -197,7 +198,9 @@ def _prepare(base: Path, plan: Plan, options: UpOptions) -> tuple[runs.OwnRun, p
             options.dashboard_port, [run.dashboard_port for run in others]
         )
         own = runs.create(base)
-        own.update(first_port=block.first, dashboard_port=dashboard_port)
+        # A cluster that is joined may listen elsewhere, and says so when the graph is ready.
+        url = "" if options.ray_address else http_url(plan.host, plan.port)
+        own.update(first_port=block.first, dashboard_port=dashboard_port, url=url)
     return own, block
 
 

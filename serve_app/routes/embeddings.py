@@ -17,7 +17,18 @@ from deployments.seam import (
 )
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Answer, Body, ModelName, Text, TextList, Texts, example
+from serve_app.fields import (
+    LIST,
+    TEXT,
+    TEXT_OR_LIST,
+    Answer,
+    Body,
+    ModelName,
+    Text,
+    TextList,
+    Texts,
+    example,
+)
 from serve_app.limits import check_count, check_prompt, text_problem
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
@@ -29,6 +40,7 @@ FIELDS = {"model": "model_name"}
 MAX_DIMENSIONS = 65_536
 
 Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSIONS, fail_fast=True)]
+TextOrVector = Annotated[Annotated[Text, TEXT] | Annotated[Vector, LIST], TEXT_OR_LIST]
 Truncate = Annotated[bool, Field(description="cut texts that are too long instead of refusing")]
 
 
@@ -49,8 +61,8 @@ class SimilarityBody(Body):
 
     model_config = example(text1="a cat", text2="a kitten")
 
-    text1: Text | Vector
-    text2: Text | Vector
+    text1: TextOrVector
+    text2: TextOrVector
     model_name: ModelName | None = None
     truncate: Truncate = False
 

@@ -78,6 +78,19 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     assert not (first.folder / FACTS_FILE).exists()
 
 
+def test_weights_that_take_several_folders_are_said_to_be_ready_once(
+    source: FolderSource, recipe: Recipe, tmp_path: Path
+) -> None:
+    given = {"folder": source.folder, "convert": "sentiment-head"}
+    converted = FolderSource.model_validate(given)
+    told: list[Step] = []
+    exported(converted, "sequence", tmp_path / "cache", progress=told.append)
+    assert len(recipe.done) == 2
+    assert [step.stage for step in told] == ["converting", "converting", "ready"]
+    exported(converted, "sequence", tmp_path / "cache", progress=told.append)
+    assert len(told) == 3
+
+
 def test_each_head_and_each_processor_has_an_export_of_its_own(
     source: FolderSource, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

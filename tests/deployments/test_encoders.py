@@ -112,6 +112,7 @@ async def test_no_forward_is_larger_than_the_batch_size_of_the_settings(family: 
 
 
 async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
+    family.reconfigure({"max_forward_ms": 60_000})
     family.forwards.end(100)
     answers = await family.ask(*("x" * length for length in range(5)), batch_size=2)
     assert answers == [0, 2, 4, 6, 8]
@@ -120,7 +121,7 @@ async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
 
 async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
     family.forwards.end(100)
-    family.reconfigure({"max_batch_size": 9, "batch_wait_timeout_s": 0.0})
+    family.reconfigure({"max_batch_size": 9, "max_forward_ms": 60_000, "batch_wait_timeout_s": 0.0})
     await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
 
@@ -138,7 +139,7 @@ async def test_wrong_limits_change_nothing_and_are_told(
     family: Doubled, caplog: pytest.LogCaptureFixture, wrong: Any, why: str
 ) -> None:
     family.forwards.end(100)
-    family.reconfigure({"max_batch_size": 6})
+    family.reconfigure({"max_batch_size": 6, "max_forward_ms": 60_000})
     family.reconfigure(wrong)
     (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
     assert why in record.getMessage()
@@ -151,7 +152,7 @@ async def test_wrong_limits_change_nothing_and_are_told(
 async def test_good_limits_behind_wrong_ones_are_taken(family: Doubled) -> None:
     family.forwards.end(100)
     family.reconfigure({"max_batch_size": 0})
-    family.reconfigure({"max_batch_size": 9})
+    family.reconfigure({"max_batch_size": 9, "max_forward_ms": 60_000})
     assert refusals(family) == [0]
     await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]

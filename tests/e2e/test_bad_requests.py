@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +153,14 @@ def test_what_is_not_json_is_refused(client: httpx.Client, route: Route) -> None
 def test_another_media_type_is_415(client: httpx.Client, route: Route) -> None:
     response = client.post(route.path, content=b"a=b", headers={"content-type": "text/plain"})
     refused(response, route, 415, "unsupported_media_type")
+
+
+def test_an_encoded_body_is_415_and_names_the_header(client: httpx.Client, route: Route) -> None:
+    body = gzip.compress(json.dumps(route.good).encode())
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = client.post(route.path, content=body, headers=headers)
+    refused(response, route, 415, "unsupported_media_type")
+    assert "Content-Encoding" in response.text
 
 
 def test_the_wrong_method_is_405(client: httpx.Client, route: Route) -> None:

@@ -8,16 +8,21 @@ import pytest
 from pydantic import ValidationError
 
 from serve_app.errors import field_errors
-from serve_app.fields import Body, Texts
+from serve_app.fields import Body, Stops, Texts
 
 
 class Asked(Body):
-    texts: Texts
+    texts: Texts = ""
+    stop: Stops | None = None
 
 
 def _found(texts: Any) -> dict[str, str]:
+    return _wrong(texts=texts)
+
+
+def _wrong(**fields: Any) -> dict[str, str]:
     with pytest.raises(ValidationError) as refused:
-        Asked.model_validate({"texts": texts})
+        Asked.model_validate(fields)
     return field_errors(
         [{**each, "loc": ("body", *each["loc"])} for each in refused.value.errors()]
     )
@@ -39,3 +44,9 @@ def test_what_is_neither_is_one_complaint() -> None:
 @pytest.mark.parametrize("texts", ["one", ["one", "two"]])
 def test_one_text_and_several_pass_as_they_came(texts: str | list[str]) -> None:
     assert Asked.model_validate({"texts": texts}).texts == texts
+
+
+def test_of_several_stops_only_the_bad_ones_are_named() -> None:
+    assert set(_wrong(stop=["end", ""])) == {"stop.1"}
+    assert set(found := _wrong(stop=["end"] * 17)) == {"stop"}
+    assert "16 items" in found["stop"]

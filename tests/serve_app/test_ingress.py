@@ -172,3 +172,18 @@ async def test_under_serve_the_request_id_is_left_to_serve() -> None:
     application = create_app(house.services({}), [], under_serve=True)
     assert "x-request-id" not in (await house.get(application, "/health/liveness")).headers
     assert "x-request-id" in (await house.get(house.app(), "/health/liveness")).headers
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"{NATIVE}/embeddings", "error_type"),
+        ("/v1/embeddings", "error"),
+        ("/models/house/vectors", "error"),
+    ],
+)
+async def test_an_encoded_body_is_refused_on_every_surface(path: str, said: str) -> None:
+    response = await house.post(house.app(), path, {"texts": "a"}, **{"content-encoding": "gzip"})
+    assert response.status_code == 415
+    assert said in response.json()
+    assert "Content-Encoding" in response.text

@@ -1,7 +1,8 @@
-"""Body limits: by what is declared and by what arrives, answered in the service's envelope."""
+"""Bodies that no route gets: too large ones and encoded ones, in the service's envelope."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,7 +11,7 @@ from fastapi import FastAPI, Request
 
 from serve_app import errors
 from serve_app.request_id import RequestIds
-from serve_app.security import DRAIN, BodyLimit
+from serve_app.security import DRAIN, BodyLimit, PlainBodies
 
 LIMIT = 100
 
@@ -23,7 +24,12 @@ def application() -> FastAPI:
     async def size(request: Request) -> int:
         return len(await request.body())
 
+    @made.get("/")
+    async def nothing() -> int:
+        return 0
+
     errors.install(made)
+    made.add_middleware(PlainBodies, limit=LIMIT)
     made.add_middleware(BodyLimit, limit=LIMIT)
     made.add_middleware(RequestIds, echo=True)
     return made
@@ -95,3 +101,39 @@ async def test_an_honest_client_may_finish_sending_and_a_flood_is_cut(
 
     assert await sending(30) == 300
     assert await sending(10_000) <= (DRAIN + 1) * LIMIT
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "deflate, gzip"])
+async def test_an_encoded_body_is_415_and_names_the_header(
+    application: FastAPI, encoding: str
+) -> None:
+    headers = {"content-encoding": encoding}
+    response = await sent(application, gzip.compress(b"{}"), "/", **headers)
+    assert response.status_code == 415
+    assert response.headers["accept-encoding"] == "identity"
+    body = response.json()
+    assert body["error_type"] == "unsupported_media_type"
+    assert body["message"].startswith("Content-Encoding")
+    assert repr(encoding) in body["message"]
+    under_v1 = (await sent(application, gzip.compress(b"{}"), "/v1/embeddings", **headers)).json()
+    assert under_v1["error"]["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity, identity", ""])
+async def test_a_body_that_is_said_to_be_plain_is_read(application: FastAPI, encoding: str) -> None:
+    assert (await sent(application, b"{}", "/", **{"content-encoding": encoding})).json() == 2
+
+
+async def test_where_there_is_no_body_its_encoding_does_not_matter(application: FastAPI) -> None:
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
+        response = await client.get("/", headers={"content-encoding": "gzip"})
+    assert response.json() == 0
+
+
+async def test_an_encoded_body_in_pieces_is_415_and_over_the_limit_413(
+    application: FastAPI,
+) -> None:
+    for count, status in ((10, 415), (11, 413)):
+        response = await sent(application, pieces(count, 10), "/", **{"content-encoding": "gzip"})
+        assert response.status_code == status

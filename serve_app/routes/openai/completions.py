@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
 from deployments.seam import Choice, Generated, GenerationRequest, Token, TokenLogprob
@@ -30,12 +30,27 @@ MAX_PROMPTS = 16
 DEFAULT_MAX_TOKENS = 16
 
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
-Prompts = (
-    Text
-    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
-    | TokenIds
-    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
-)
+
+
+def _form(given: Any) -> str:
+    """Which of the four forms was meant, so that the others' errors are not reported."""
+    match given:
+        case [list(), *_]:
+            return "list[ids]"
+        case [int(), *_]:
+            return "ids[]"
+        case list():
+            return "list[str]"
+    return "str"
+
+
+Prompts = Annotated[
+    Annotated[Text, Tag("str")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[str]")]
+    | Annotated[TokenIds, Tag("ids[]")]
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[ids]")],
+    Discriminator(_form),
+]
 
 
 class CompletionBody(SamplingBody):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from deployments.seam import Vectors
 from serve_app.body import JsonRoute
-from serve_app.fields import Body, ModelName, Text, example
+from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ModelName, Text, TextList, example
 from serve_app.routes.embeddings import TASK, Truncate, embed
 from serve_app.routes.openai.shapes import ERRORS, EmbeddingList
 from serve_app.routes.services import Served, json_response
@@ -19,12 +19,15 @@ from serve_app.routes.services import Served, json_response
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
+Input = Annotated[Annotated[Text, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
+
+
 class OpenAIEmbeddingsBody(Body):
     """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
 
     model_config = example(input="The cat sat on the mat.")
 
-    input: Text | Annotated[list[Text], Field(min_length=1, fail_fast=True)]
+    input: Input
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from deployments.seam import ChatMessage, ToolCall
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Body
+from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body
 from serve_app.routes.openai.tools import FunctionName
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -19,6 +19,10 @@ CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class TextPart(Body):
     type: Literal["text"]
     text: str
+
+
+Parts = Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)]
+Content = Annotated[Annotated[str, TEXT] | Annotated[Parts, LIST], TEXT_OR_LIST]
 
 
 class CalledFunction(Body):
@@ -50,9 +54,7 @@ class Message(Body):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: (
-        str | Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)] | None
-    ) = None
+    content: Content | None = None
     tool_calls: Annotated[list[Call], Field(min_length=1, max_length=128)] | None = None
     tool_call_id: CallId | None = None
     refusal: None = None

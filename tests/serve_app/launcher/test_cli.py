@@ -103,6 +103,17 @@ def test_status_says_in_one_line_that_nothing_runs() -> None:
     assert address in json.loads(as_json.stdout)["error"]
 
 
+def test_status_of_a_port_that_no_start_has_says_so_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = _run("status", "--port", port)
+        as_json = _run("status", "--json", "--port", port)
+    assert result.exit_code == as_json.exit_code == 1
+    assert result.stdout.startswith(f"no graph that was started here has port {port}")
+    assert len(result.stdout.splitlines()) == 1
+    assert port in json.loads(as_json.stdout)["error"]
+
+
 def test_models_of_another_graph_are_not_known(foreign: Path) -> None:
     result = _run("models", "--config", str(foreign))
     assert result.exit_code == 2

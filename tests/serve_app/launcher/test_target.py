@@ -5,10 +5,67 @@ import pytest
 
 from serve_app.launcher import runs
 from serve_app.launcher.auth import TOKEN
-from serve_app.launcher.target import DEFAULT_URL, status_target
+from serve_app.launcher.target import DEFAULT_URL, TargetError, status_target
 
 
-def test_the_newest_start_of_this_machine_is_asked_with_its_token(tmp_path: Path) -> None:
+def start(base: Path, port: int, dashboard_port: int) -> runs.OwnRun:
+    """A start of this machine that has a token of its own."""
+    own = runs.create(base)
+    token = own.run.path / "token"
+    token.write_text(f"secret-{port}")
+    dashboard = f"http://127.0.0.1:{dashboard_port}"
+    own.update(dashboard_url=dashboard, token_path=str(token), url=f"http://127.0.0.1:{port}")
+    return own
+
+
+def test_of_several_starts_the_one_with_the_port_is_asked_with_its_token(tmp_path: Path) -> None:
+    started = [start(tmp_path, 8000, 8270), start(tmp_path, 8001, 8271)]
+    asked = [status_target(None, {}, tmp_path, port) for port in (8000, 8001)]
+    assert asked == [
+        ("http://127.0.0.1:8270", "secret-8000"),
+        ("http://127.0.0.1:8271", "secret-8001"),
+    ]
+    assert status_target("127.0.0.1:8271", {}, tmp_path, 8000) == asked[0]
+    for own in started:
+        own.remove()
+
+
+def test_of_several_starts_none_is_guessed(tmp_path: Path) -> None:
+    started = [start(tmp_path, 8000, 8270), start(tmp_path, 8001, 8271)]
+    with pytest.raises(TargetError, match=r"--port: .*port 8001.*8271.*port 8000.*8270"):
+        status_target(None, {}, tmp_path)
+    for own in started:
+        own.remove()
+
+
+def test_starts_that_joined_one_cluster_have_one_dashboard(tmp_path: Path) -> None:
+    started = [start(tmp_path, 8000, 8270), start(tmp_path, 8000, 8270)]
+    assert status_target(None, {}, tmp_path)[0] == "http://127.0.0.1:8270"
+    for own in started:
+        own.remove()
+
+
+@pytest.mark.parametrize("port", [None, 8000])
+def test_a_start_whose_ray_does_not_run_yet_is_said_to_be_starting(
+    tmp_path: Path, port: int | None
+) -> None:
+    own = runs.create(tmp_path)
+    own.update(url="http://127.0.0.1:8000")
+    with pytest.raises(TargetError, match="still starting: port 8000"):
+        status_target(None, {}, tmp_path, port)
+    own.remove()
+
+
+def test_a_port_that_no_start_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"port 8001$"):
+        status_target(None, {}, tmp_path, 8001)
+    own = start(tmp_path, 8000, 8270)
+    with pytest.raises(TargetError, match="port 8001; there are: port 8000 with dashboard"):
+        status_target(None, {}, tmp_path, 8001)
+    own.remove()
+
+
+def test_the_only_start_of_this_machine_is_asked_with_its_token(tmp_path: Path) -> None:
     own = runs.create(tmp_path)
     token = own.run.path / "token"
     token.write_text("secret")

@@ -99,6 +99,16 @@ async def test_vectors_without_an_angle_are_named(
     assert named(await posted("/similarity", None, body)) == [field]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"), [(7, ["text1"]), ([], ["text1"]), ([0.5, "x"], ["text1.1"])]
+)
+async def test_what_is_neither_text_nor_vector_is_named_as_what_it_was_meant(
+    text: Any, names: list[str]
+) -> None:
+    response = await posted("/similarity", None, {"text1": text, "text2": "a"})
+    assert named(response) == names
+
+
 async def test_clusters_are_ordered_by_number_with_each_texts_place() -> None:
     labels = (10, 2, 10)
     answer = Clustered(labels, np.zeros((2, 2), np.float32))

@@ -101,6 +101,27 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (7, "content: Input should be a valid string"),
+        ([], "content: List should have at least 1 item after validation, not 0"),
+        (["Hi"], "content.0: Input should be a valid dictionary or object to extract fields from"),
+        ([{"type": "text", "text": 7}], "content.0.text: Input should be a valid string"),
+        (
+            [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
+            "content.1.type: Input should be 'text'",
+        ),
+    ],
+)
+async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(
+    content: Any, message: str
+) -> None:
+    response = await posted(Family(), messages=[{"role": "user", "content": content}])
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == f"messages.0.{message}"
+
+
+@pytest.mark.parametrize(
     ("field", "given", "name"),
     [
         ("max_new_tokens", {"max_completion_tokens": 5}, "max_completion_tokens"),

@@ -155,6 +155,24 @@ async def test_token_ids_are_one_prompt_and_lists_of_them_several() -> None:
     assert [(request.prompt, request.prompt_ids) for request in texts] == [("a", None), ("b", None)]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        (7, ["prompt"]),
+        ([], ["prompt"]),
+        (["a", 7], ["prompt.1"]),
+        ([1, "a"], ["prompt.1"]),
+        ([[1], ["a"]], ["prompt.1.0"]),
+        ([[1], "a"], ["prompt.1"]),
+    ],
+)
+async def test_of_a_wrong_prompt_only_what_was_meant_is_complained_about(
+    prompt: Any, named: list[str]
+) -> None:
+    message = (await posted(Family(), prompt=prompt)).json()["error"]["message"]
+    assert [each.partition(":")[0] for each in message.split("; ")] == named
+
+
 @pytest.mark.parametrize("prompt", [[], [[]], [-1], [1, "a"], [1.5], [[1], "a"], [True]])
 async def test_a_prompt_that_is_neither_text_nor_tokens_is_named(prompt: Any) -> None:
     response = await posted(Family(), prompt=prompt)

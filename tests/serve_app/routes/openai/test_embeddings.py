@@ -54,6 +54,24 @@ async def test_a_text_at_fault_is_named_as_openai_calls_it(
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (7, "input: Input should be a valid string"),
+        ("", "input: String should have at least 1 character"),
+        ([], "input: List should have at least 1 item after validation, not 0"),
+        (
+            ["a", 7, "b", None],
+            "input.1: Input should be a valid string; input.3: Input should be a valid string",
+        ),
+    ],
+)
+async def test_only_what_was_meant_is_complained_about(given: Any, message: str) -> None:
+    response = await posted(None, input=given)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == message
+
+
 async def test_a_problem_with_the_model_is_named_as_openai_calls_it() -> None:
     response = await posted(Problem("not_found", "no longer served", "model"), input="a")
     assert (response.status_code, response.json()["error"]["param"]) == (404, "model")

@@ -1,0 +1,103 @@
+"""What computes runs after what answers; an answer's own event loop keeps its priority."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from deployments.embeddings import Embeddings
+from deployments.engine.interface import Engine
+from deployments.engine.opening import EngineSettings, open_engine
+from deployments.priority import NICENESS, give_way
+from deployments.seam import EmbeddingRequest
+from tests.deployments import tiny
+from tests.deployments.conftest import Configured
+from tests.deployments.engine.conftest import smollm2
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no own")
+
+USUAL = os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def niceness_of(thread: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, thread)
+
+
+def threads() -> set[int]:
+    """All of this process, those of libraries too."""
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def lane_threads() -> set[int]:
+    found = (each for each in threading.enumerate() if each.name.startswith("lane-tiny"))
+    return {each.native_id for each in found if each.native_id}
+
+
+def test_it_is_of_one_thread_and_of_what_that_begins() -> None:
+    def inside() -> tuple[int, int, int]:
+        give_way()
+        give_way()
+        with ThreadPoolExecutor(1) as inner:
+            of_thread = inner.submit(lambda: niceness_of(threading.get_native_id())).result()
+        command = [sys.executable, "-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))"]
+        of_process = int(subprocess.check_output(command))
+        return niceness_of(threading.get_native_id()), of_thread, of_process
+
+    with ThreadPoolExecutor(1) as outer:
+        assert outer.submit(inside).result() == (NICENESS, NICENESS, NICENESS)
+    assert niceness_of(threading.get_native_id()) == USUAL < NICENESS
+
+
+def test_who_gave_way_further_stays_there() -> None:
+    def inside() -> int:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS + 5)
+        give_way()
+        return niceness_of(threading.get_native_id())
+
+    with ThreadPoolExecutor(1) as outer:
+        assert outer.submit(inside).result() == NICENESS + 5
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.usefixtures("in_replica")
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+async def test_an_encoder_computes_after_the_event_loop(
+    configured: Configured, encoder_folder: Path, engine: str
+) -> None:
+    before, lanes = threads(), lane_threads()
+    family = Embeddings(configured(encoder_folder, {"threads": 2}, engine=engine))
+    await family.embed(EmbeddingRequest("tiny", (tiny.text(1, 2),)))
+    new = {thread: niceness_of(thread) for thread in threads() - before}
+    assert lane_threads() - lanes
+    assert {new[thread] for thread in lane_threads() - lanes} == {NICENESS}
+    if engine == "openvino":  # whose own threads multiply
+        assert NICENESS in {new[thread] for thread in new.keys() - lane_threads()}
+    assert niceness_of(threading.get_native_id()) == USUAL
+
+
+def test_decoding_on_the_cpu_gives_way_too() -> None:
+    genai = open_engine("openvino", smollm2("gguf-tokenizer"), EngineSettings(slots=1, threads=1))
+    try:
+        assert genai.process_id is not None
+        assert niceness_of(genai.process_id) == NICENESS
+    finally:
+        genai.close()
+
+
+def test_torch_decodes_on_a_thread_that_gives_way() -> None:
+    before = threads()
+    engine: Engine = open_engine(
+        "torch", smollm2("gguf-safetensors"), EngineSettings(device="cpu", threads=1)
+    )
+    try:
+        names = {each.native_id: each.name for each in threading.enumerate()}
+        decoding = [t for t in threads() - before if names.get(t) == "TorchEngine"]
+        assert [niceness_of(thread) for thread in decoding] == [NICENESS]
+    finally:
+        engine.close()
