@@ -21,8 +21,8 @@ import psutil
 
 from bench.pairs import tell
 
-START_LIMIT_S = 180.0
-STOP_LIMIT_S = 60.0
+START_LIMIT_S = 300.0
+STOP_LIMIT_S = 120.0
 LOG_TAIL = 2000
 FREE_PORTS = range(10_000, 20_000)  # below the launcher's blocks and Linux's ephemeral range
 PORT_TRIES = 100

@@ -25,7 +25,7 @@ from ray.serve.schema import ServeDeploySchema
 from bench.peers.running import free_port
 from configs.serve_schema import serve_config
 
-LIMIT_S = 200.0
+LIMIT_S = 500.0
 FAMILIES = ("half", "other_half", "without", "judge")
 LATE = {"name": "late", "route_prefix": "/late"}
 

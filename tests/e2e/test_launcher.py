@@ -19,7 +19,7 @@ import yaml
 from bench.peers.running import free_port
 from serve_app.launcher import ports, processes, runs
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 class Launcher:
@@ -132,7 +132,7 @@ def answering(launcher: Launcher) -> runs.Run:
 
 def shout(url: str) -> str:
     """Ask through the front and the model."""
-    return str(httpx.get(f"{url}/shout", params={"text": "hello"}, timeout=30).json())
+    return str(httpx.get(f"{url}/shout", params={"text": "hello"}, timeout=120).json())
 
 
 def live_runs() -> list[runs.Run]:
