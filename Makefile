@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= embedded
 PORT ?= 8000
+# All tests run in two processes; what starts a graph stays in one of them (tests/conftest.py).
+BESIDE := --numprocesses 2
 
 .PHONY: serve test lint types format lock clean
 
@@ -12,7 +14,7 @@ serve: $(READY)
 	@exec $(BIN)/prsm-serve up --profile $(PROFILE) --port $(PORT)
 
 test: $(READY)
-	@exec $(BIN)/python -m pytest $(TESTS)
+	@exec $(BIN)/python -m pytest $(or $(TESTS),$(BESIDE))
 
 lint: $(READY)
 	@$(BIN)/ruff check .

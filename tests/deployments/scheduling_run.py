@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import socket
 import sys
 import threading
 import time
@@ -23,9 +22,10 @@ from ray.cluster_utils import Cluster
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
 
+from bench.peers.running import free_port
 from configs.serve_schema import serve_config
 
-LIMIT_S = 200.0
+LIMIT_S = 500.0
 FAMILIES = ("half", "other_half", "without", "judge")
 LATE = {"name": "late", "route_prefix": "/late"}
 
@@ -114,13 +114,6 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < limit, "it never came about"
         threading.Event().wait(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tests.deployments import tiny
 
 ROOT = Path(__file__).parents[2]
 HERE = "tests.deployments.scheduling_families"
-LIMIT_S = 280.0
+LIMIT_S = 600.0
 GRACE_S = 3.0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ import httpx
 import psutil
 import pytest
 from openai import OpenAI
+
+from bench.peers.running import free_port
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
@@ -42,9 +43,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     if running := os.environ.get("PRSM_TEST_URL"):
         yield Graph(running, None)  # a graph that is up already: quicker while developing
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("graph") / "up.log"
     launcher = Path(sys.executable).with_name("prsm-serve")
     settings = {

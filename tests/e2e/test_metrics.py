@@ -17,6 +17,7 @@ from tests.e2e.test_generation import events
 
 NATIVE = "/api/v1/huggingface"
 PATIENCE_S = 120.0
+QUIET_S = 2.0  # many of the reporters' intervals, should the machine be busy with other tests
 TEXTS = "HuggingFaceTB/SmolLM2-135M-Instruct"
 VECTORS = "sentence-transformers/all-MiniLM-L6-v2"
 MOODS = "prsm-serve/sentiment-bge-small-en"
@@ -113,10 +114,10 @@ def until(client: httpx.Client, true: Callable[[Figures], bool]) -> Figures:
 def settled(client: httpx.Client) -> Figures:
     """The figures once every replica has reported what it saw before."""
     before = scraped(client)
-    time.sleep(1.0)  # several of the reporters' intervals: nothing tells that nothing will come
+    time.sleep(QUIET_S)  # nothing tells that nothing will come
     while (after := scraped(client)) and counts(after) != counts(before):
         before = after
-        time.sleep(1.0)
+        time.sleep(QUIET_S)
     return after
 
 

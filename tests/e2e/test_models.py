@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import httpx
 import psutil
@@ -17,7 +16,6 @@ TWIN = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 RERANKER = "cross-encoder/ms-marco-MiniLM-L12-v2"
 MODEL = f"{NATIVE}/models/{TWIN}"
 WEIGHTS = 135_000_000 * 4
-PATIENCE_S = 240
 
 
 def held(client: httpx.Client) -> dict[str, int]:
@@ -86,17 +84,3 @@ def test_unloading_what_is_not_loaded_succeeds_and_unknown_names_do_not(
     for answer in (client.post(f"{NATIVE}/models/no/such"), client.delete(f"{NATIVE}/models/no")):
         assert answer.status_code == 404
         assert TWIN in answer.json()["details"]["available"]
-
-
-def test_what_was_loaded_by_order_is_loaded_again_where_a_replica_died(
-    client: httpx.Client, graph: Graph
-) -> None:
-    if graph.launcher is None:
-        pytest.skip("a graph that this session did not start is not to be killed in part")
-    assert client.post(MODEL).status_code == 200
-    graph.replica("Generation").kill()
-    deadline = time.monotonic() + PATIENCE_S
-    while TWIN not in held(client):
-        assert time.monotonic() < deadline, "it was forgotten"
-        time.sleep(1)
-    assert client.delete(MODEL).status_code == 200

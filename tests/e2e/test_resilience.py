@@ -5,17 +5,22 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.e2e.conftest import Graph
+from tests.e2e.conftest import Graph, wait_until
 from tests.e2e.test_generation import events, generate
+from tests.e2e.test_models import MODEL, TWIN, held
 
 NATIVE = "/api/v1/huggingface"
+PATIENCE_S = 240
 
 
-def test_a_stream_goes_on_when_its_replica_is_killed(client: httpx.Client, graph: Graph) -> None:
+def test_a_stream_goes_on_when_its_replica_is_killed_and_what_was_loaded_by_order_comes_back(
+    client: httpx.Client, graph: Graph
+) -> None:
     if graph.launcher is None:
         pytest.skip("a graph that this session did not start is not to be killed in part")
     asked = {"prompt": "Once upon a time", "max_new_tokens": 120, "seed": 4}
     whole = generate(client, **asked)
+    assert client.post(MODEL).status_code == 200
     tokens = []
     with client.stream("POST", f"{NATIVE}/generate/stream", json=asked) as response:
         for name, data in events(response):
@@ -28,6 +33,8 @@ def test_a_stream_goes_on_when_its_replica_is_killed(client: httpx.Client, graph
     assert [token["sequence_index"] for token in tokens] == list(range(len(tokens)))
     assert len(tokens) == whole["usage"]["completion_tokens"]
     assert "".join(token["text_delta"] for token in tokens).strip() == whole["generated_text"]
+    wait_until(lambda: TWIN in held(client), PATIENCE_S)
+    assert client.delete(MODEL).status_code == 200
 
 
 def test_a_call_is_answered_although_its_replica_is_killed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.peers.running import free_port
 from tests.e2e.conftest import STOP_TIMEOUT_S, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +22,7 @@ NATIVE = "/api/v1/huggingface"
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The toy graph, for as long as this module's tests last."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     profile = ROOT / "tests" / "toy" / "profile.yaml"
     log = tmp_path_factory.mktemp("toy") / "up.log"
     search = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

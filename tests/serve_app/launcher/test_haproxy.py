@@ -12,7 +12,7 @@ import pytest
 
 from serve_app.launcher.haproxy import BINARY, haproxy_environment
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 CONFIG = """
 defaults
   mode http

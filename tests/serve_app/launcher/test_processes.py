@@ -38,7 +38,7 @@ def spawn() -> Iterator[Spawn]:
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         _line_stream(process).close()
 
 
@@ -50,7 +50,7 @@ def _line_stream(process: subprocess.Popen[bytes]) -> IO[bytes]:
 def test_exactly_the_marked_processes_are_ended(spawn: Spawn) -> None:
     own, other, unmarked = spawn("run-a"), spawn("run-b"), spawn()
     assert processes.end("run-a", 5.0) == []
-    assert own.wait(timeout=10) in (0, -signal.SIGTERM)
+    assert own.wait(timeout=60) in (0, -signal.SIGTERM)
     assert processes.marked("run-a") == []
     assert other.poll() is None
     assert unmarked.poll() is None
@@ -74,7 +74,7 @@ def test_children_of_marked_processes_are_found_after_their_parent_died(spawn: S
     shell = spawn("run-e", ("sh", "-c", "sleep 300 & echo $!; exec sleep 300"))
     grandchild = int(_line_stream(shell).readline())
     shell.kill()
-    shell.wait(timeout=10)
+    shell.wait(timeout=60)
     assert [process.pid for process in processes.marked("run-e")] == [grandchild]
     assert processes.end("run-e", 5.0) == []
 
@@ -86,7 +86,7 @@ def test_leftovers_of_a_dead_launcher_are_ended_and_a_live_ones_are_not(
     living, left = spawn(live.run.id), spawn("dead01")
     (tmp_path / "prsm-dead01").mkdir()
     end_leftovers(tmp_path)
-    left.wait(timeout=10)
+    left.wait(timeout=60)
     assert living.poll() is None
     assert [run.id for run in runs.live(tmp_path)] == [live.run.id]
     assert not (tmp_path / "prsm-dead01").exists()

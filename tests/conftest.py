@@ -1,0 +1,26 @@
+"""How the tests are shared out when they run in two processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+STARTS_RAY = ("tests/e2e/", "tests/deployments/test_scheduling.py")
+
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # untyped
+    """Keeps a folder's tests in one process, and in one what starts Ray: a graph at a time.
+
+    The plugin's own groups, by marks, rewrite the names of tests, which pytest 9.2 does not heed.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "graphs" if file.startswith(STARTS_RAY) else file.rpartition("/")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
