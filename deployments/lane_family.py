@@ -136,10 +136,11 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         size: Callable[[Any], int],
         kind: Callable[[Any], Hashable] = lambda item: None,
         at_once: int = 1,
+        engine: Engine = "torch",
     ) -> Lane[Any, Any]:
         """The lane to the model ``name``, within this family's limits; its batches are metered."""
         observe = partial(self._meter.forward, name)
-        on_cpu = pick_device(self._config) == "cpu"
+        on_cpu = engine == "openvino" or pick_device(self._config) == "cpu"
         begin = give_way if on_cpu else None  # a GPU waits for the thread that feeds it
         return Lane(name, run, size, self._limits, kind, observe, at_once=at_once, initialize=begin)
 

@@ -44,7 +44,9 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
     def _load(self, spec: ModelSpec) -> Encoder[R]:
         network = self._open(spec)
         run = self.answering(network, spec)
-        lane: Lane[TokenizedText, R] = self._lane(spec.name, run, len, at_once=network.at_once)
+        lane: Lane[TokenizedText, R] = self._lane(
+            spec.name, run, len, at_once=network.at_once, engine=network.engine
+        )
         limit = spec.max_tokens or network.traits.max_tokens
         encoder = Encoder(network.tokenizer, limit, lane, network.engine)
         lane.warm_up(self._first_batches(encoder))

@@ -176,7 +176,7 @@ def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> S
         case "not_found":
             return NotFound(problem.message, field=field)
         case "overloaded":
-            return TooManyRequests(problem.message)
+            return TooManyRequests(problem.message, retry_after_s=5)
         case "unavailable":
             return Unavailable(problem.message)
         case "timeout":

@@ -71,8 +71,8 @@ def create_app(
         app.include_router(router)
     errors.install(app)
     # Added last runs first: ids, then CORS, then accounts, then the edge, then limits.
-    app.add_middleware(PlainBodies, limit=settings.max_body_bytes)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(PlainBodies, limit=settings.max_body_bytes)
     app.add_middleware(Edge)
     app.add_middleware(Accounts, books=app.state.books)
     if settings.cors_origins:

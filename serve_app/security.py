@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.errors import PayloadTooLarge, answer
+from serve_app.errors import PayloadTooLarge, UnsupportedMediaType, answer
 from serve_app.request_id import request_id_of
 
 DRAIN_S = 10.0
@@ -38,18 +38,21 @@ class BodyLimit:
                 await _drain(receive, DRAIN * self.limit)
             await self._refuse(scope, receive, send)
             return
-        await self.app(scope, self._counting(receive), send)
+        answered = Answered(send)
+        await self.app(scope, self._counting(receive, answered), answered)
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, receive: Receive, answered: Answered) -> Receive:
         read = 0
 
         async def counting() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.limit:
+            if read > self.limit and not answered.begun:
                 await _drain(receive, DRAIN * self.limit - read)
-                raise HTTPException(413, self._message())
+                await asyncio.sleep(0)  # a stream that answers without having read begins now
+                if not answered.begun:
+                    raise HTTPException(413, self._message())
             return message
 
         return counting
@@ -63,8 +66,23 @@ class BodyLimit:
         return f"The body is larger than the limit of {self.limit} bytes."
 
 
+class Answered:
+    """``send``, and whether an answer has begun: it is then too late to refuse the body.
+
+    Where no route wanted it, Starlette reads it beside a stream, to learn when the client leaves.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
+
+
 class PlainBodies:
-    """ASGI middleware: a body with a content coding is refused when a route reads it.
+    """ASGI middleware: a body with a content coding is refused before anybody reads it.
 
     None is inflated: what is small as it arrives may be anything behind that.
     """
@@ -75,27 +93,27 @@ class PlainBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = _content_encoding(scope) if scope["type"] == "http" else ""
-        await self.app(scope, self._refusing(receive, given) if given else receive, send)
-
-    def _refusing(self, receive: Receive, given: str) -> Receive:
-        async def refusing() -> Message:
-            message = await receive()
-            more = message.get("more_body", False)
-            if not (message.get("body") or more):
-                return message
-            if more:
-                await _drain(receive, self.limit)
-            text = f"Content-Encoding must be identity or left out, not {given[:100]!r}."
-            raise HTTPException(415, text, {"Accept-Encoding": "identity"})
-
-        return refusing
+        if not given:
+            await self.app(scope, receive, send)
+            return
+        await _drain(receive, self.limit)
+        error = UnsupportedMediaType(
+            f"Content-Encoding must be identity or left out, not {given[:100]!r}.",
+            headers={"Accept-Encoding": "identity"},
+        )
+        await answer(error, scope["path"], request_id_of(scope))(scope, receive, send)
 
 
 def _content_encoding(scope: Scope) -> str:
-    """The header's value, empty where it names no coding but ``identity`` (RFC 9110, 8.4)."""
-    given = ", ".join(Headers(scope=scope).getlist("content-encoding"))
+    """The header's value; empty where it names no coding but ``identity`` (RFC 9110, 8.4), or where
+    there is no body."""
+    headers = Headers(scope=scope)
+    given = ", ".join(headers.getlist("content-encoding"))
     codings = {each.strip().lower() for each in given.split(",")}
-    return given if codings - {"", "identity"} else ""
+    if not codings - {"", "identity"}:
+        return ""
+    there = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+    return given if there else ""
 
 
 async def _drain(receive: Receive, most: int) -> None:

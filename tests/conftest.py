@@ -11,7 +11,7 @@ STARTS_RAY = ("tests/e2e/", "tests/deployments/test_scheduling.py")
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Keeps a folder's tests in one process, and in one what starts Ray: a graph at a time.
+    """Keeps a folder's tests in one process, and all that starts Ray in one.
 
     The plugin's own groups, by marks, rewrite the names of tests, which pytest 9.2 does not heed.
     """

@@ -28,8 +28,8 @@ MEMORY_BYTES = 128 * 2**20
 PATIENCE_S = 30.0
 """For a machine so busy that the process hardly runs."""
 
-NICENESS = 10
-"""A third of what arithmetic gets (:mod:`deployments.priority`) where both want the processor."""
+NICENESS = 5
+"""As arithmetic has (:mod:`deployments.priority`): event loops go before both."""
 
 NO_MEMORY = 3
 """The process' exit code when the interpreter notices by itself."""
@@ -61,7 +61,11 @@ class Trial:
         """
         if self._ended:
             raise TimeoutError(UNDECIDED)
-        with self._start() as process:
+        try:
+            started = self._start()
+        except OSError as error:  # no process or memory is left
+            raise TimeoutError(UNDECIDED) from error
+        with started as process:
             self._process = process
             if self._ended:  # meanwhile: either this or the one who ends it sees the other
                 process.kill()

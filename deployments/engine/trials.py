@@ -16,8 +16,9 @@ AT_ONCE = 2
 """Trials that run; each may take a second of one core, and no more of a replica's than two."""
 
 MOST_WAITING = 16
-"""Grammars that wait for one of those: if all are bad the last begins after some ten seconds, which
-is as long as a good one should be held by them. Those who ask for the same count as one."""
+"""Grammars that wait for one of those: if all are bad the last begins after some ten seconds where
+the processor is free, later where models are at work, and a good one should not be held for longer.
+Those who ask for the same count as one."""
 
 REMEMBERED = 256
 """Grammars whose trial need not be repeated."""

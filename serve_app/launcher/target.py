@@ -34,7 +34,8 @@ def _only(started: Sequence[runs.Run], port: int | None) -> str:
     """The one dashboard of the starts with this port; starts that joined a cluster share one."""
     meant = [run for run in started if port in (None, run.port)]
     dashboards = {run.dashboard_url for run in meant if run.dashboard_url}
-    if len(dashboards) > 1:
+    undecided = port is None and any(not run.dashboard_url for run in meant)
+    if len(dashboards) > 1 or (dashboards and undecided):
         how = "--port" if port is None else "--address"
         raise TargetError(f"several graphs run here, choose with {how}: {_listed(started)}")
     if meant and not dashboards:

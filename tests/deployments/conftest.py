@@ -43,6 +43,7 @@ def _garbage_of_one_module() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("deployments.memory.gc", own)
         yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
 
 from deployments.memory import Footprint, footprint, give_back, own_weights, process_bytes
 from tests.deployments import tiny
 
 MIB = 1024**2
+
+
+class Cycle:
+    """What can be looked at when it is gone, unlike a list."""
+
+    def __init__(self, held: list[object]) -> None:
+        self.held = held
 
 
 def test_what_is_allocated_is_counted_and_given_back() -> None:
@@ -27,6 +37,20 @@ def test_what_is_allocated_is_counted_and_given_back() -> None:
     del pieces, cycle
     give_back()
     assert (footprint() - before).host < grown.host / 10
+
+
+def test_what_was_frozen_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Serve freezes what a replica has when its constructor is done."""
+    monkeypatch.setattr("deployments.memory.gc", gc)
+    held: list[object] = [tiny]
+    cycle = Cycle(held)
+    held.append(cycle)
+    gone = weakref.ref(cycle)
+    gc.freeze()
+    del held, cycle
+    give_back()
+    assert gone() is None
+    assert gc.get_freeze_count()
 
 
 def test_nothing_is_counted_below_zero() -> None:

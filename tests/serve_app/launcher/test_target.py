@@ -38,6 +38,16 @@ def test_of_several_starts_none_is_guessed(tmp_path: Path) -> None:
         own.remove()
 
 
+def test_a_start_that_runs_is_not_taken_for_one_that_is_still_starting(tmp_path: Path) -> None:
+    ready, starting = start(tmp_path, 8000, 8270), runs.create(tmp_path)
+    starting.update(url="http://127.0.0.1:8001")
+    with pytest.raises(TargetError, match=r"several graphs .*--port"):
+        status_target(None, {}, tmp_path)
+    assert status_target(None, {}, tmp_path, 8000)[0] == "http://127.0.0.1:8270"
+    for own in (ready, starting):
+        own.remove()
+
+
 def test_starts_that_joined_one_cluster_have_one_dashboard(tmp_path: Path) -> None:
     started = [start(tmp_path, 8000, 8270), start(tmp_path, 8000, 8270)]
     assert status_target(None, {}, tmp_path)[0] == "http://127.0.0.1:8270"
