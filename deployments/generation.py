@@ -43,7 +43,7 @@ logger = logging.getLogger("ray.serve")  # in the replica's log under its own le
 
 TOKENIZING_THREADS = 2
 COMPILING_THREADS = 2
-"""Of grammars that stood their trial: milliseconds for most, a second at worst."""
+"""Of grammars that stood their trial: milliseconds for most."""
 
 
 class Generation(Lifecycle[Engine]):

@@ -22,7 +22,9 @@ from tests.deployments.conftest import Configured
 from tests.deployments.engine.conftest import smollm2
 from tests.deployments.engine.reading import Reader
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux gives a thread a priority of its own"
+)
 
 USUAL = os.getpriority(os.PRIO_PROCESS, 0)
 EXPECTED = max(USUAL, NICENESS)
