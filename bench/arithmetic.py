@@ -3,8 +3,9 @@
 
 Both run in this process, on every core, in turn: the forward alone, tokens in and arrays out. Texts
 come one by one, in batches of 32 short ones, and in batches of 32 of mixed lengths that are sorted
-by length first. How far the answers differ is told beside: by the least cosine of vectors, by the
-greatest difference of scores (softmax over labels, or the logit of a reranker).
+by length first. Where the processor multiplies bfloat16 there is a second row with that on both
+sides. How far OpenVINO's answers are from torch's in float32 is told beside: by the least cosine of
+vectors, by the greatest difference of scores (softmax over labels, or the logit of a reranker).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from configs.engines import Head
+from configs.processor import native_bfloat16
 from configs.profile import ModelSpec, load_profile, load_settings
 from deployments.base import FamilyConfig
 from deployments.network.interface import Network
@@ -69,12 +71,14 @@ def rate(network: Network, work: Work) -> float:
     return done / taken
 
 
-def compared(ours: Network, theirs: Network, given: Sequence[str], size: int) -> Pair:
+def compared(
+    ours: Network, theirs: Network, arithmetic: str, given: Sequence[str], size: int
+) -> Pair:
     work = batches(theirs, given, size)
     for network in (ours, theirs):
         network(work[-1])
     one, other = (
-        Side(network.engine, "float32", partial(rate, network, work)) for network in (ours, theirs)
+        Side(network.engine, arithmetic, partial(rate, network, work)) for network in (ours, theirs)
     )
     return alternated(one, other, rounds=ROUNDS)
 
@@ -110,18 +114,25 @@ def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def rows(config: FamilyConfig, spec: ModelSpec, head: Head) -> list[list[str]]:
-    """One row a kind of work."""
-    ours, theirs = (
-        open_network(config, spec.model_copy(update={"engine": engine}), head)
-        for engine in ("openvino", "torch")
-    )
-    agreed, made = agreement(ours, theirs, head), []
-    for name, (given, size) in WORKS.items():
-        pair = compared(ours, theirs, given, size)
-        tell(f"{spec.name}, {name}: {pair.ratio:.2f}")
-        rates = [f"{figures.median:.0f}" for figures in (pair.ours, pair.theirs)]
-        made.append([spec.name, name, *rates, f"{pair.ratio:.2f}", agreed])
+    """One row for each arithmetic and kind of work."""
+    made = []
+    exact = opened(config, spec, head, "float32", "torch")
+    dtypes = {"float32": "float32"} | ({"bfloat16": "auto"} if native_bfloat16() else {})
+    for arithmetic, dtype in dtypes.items():
+        ours = opened(config, spec, head, dtype, "openvino")
+        theirs = opened(config, spec, head, dtype, "torch")
+        agreed = agreement(ours, exact, head)
+        for name, (given, size) in WORKS.items():
+            pair = compared(ours, theirs, arithmetic, given, size)
+            tell(f"{spec.name}, {arithmetic}, {name}: {pair.ratio:.2f}")
+            rates = [f"{figures.median:.0f}" for figures in (pair.ours, pair.theirs)]
+            made.append([spec.name, arithmetic, name, *rates, f"{pair.ratio:.2f}", agreed])
     return made
+
+
+def opened(config: FamilyConfig, spec: ModelSpec, head: Head, dtype: str, engine: str) -> Network:
+    """The model's network on that engine, computing in that ``dtype`` of a profile."""
+    return open_network(config, spec.model_copy(update={"engine": engine, "dtype": dtype}), head)
 
 
 def main(wanted: Sequence[str]) -> None:
@@ -133,7 +144,7 @@ def main(wanted: Sequence[str]) -> None:
         if spec.head is not None and (not wanted or spec.name in wanted):
             found += rows(config, spec, spec.head)
     print(f"{machine()}, {config.threads} threads\n")
-    titles = ("model", "texts", "OpenVINO, texts/s", "torch, texts/s", "ratio", "answers")
+    titles = ("model", "in", "texts", "OpenVINO, texts/s", "torch, texts/s", "ratio", "answers")
     print(table(titles, found))
 
 

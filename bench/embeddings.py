@@ -1,11 +1,12 @@
 # ruff: noqa: T201 - a command that prints tables
-"""Vectors over HTTP: this service against infinity and others, on the same float32 weights.
+"""Vectors over HTTP: this service against infinity and others, on the same weights in float32.
 
-    python -m bench.embeddings [--rounds 3]
+    python -m bench.embeddings [--rounds 3] [--dtype auto]
 
 Starts this service with only its embeddings, and beside it one peer at a time; asks both in turn,
 and prints the medians and the ratios. Then a single query beside a bulk load. Takes about six
-minutes and both cores.
+minutes and both cores. ``--dtype auto`` is how the service comes: in bfloat16 where the processor
+multiplies that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.pairs import Pair, alternated, machine, table, tell
 from bench.peers.inprocess import library
 from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
+from configs.processor import native_bfloat16
 from configs.profile import load_profile
 from serve_app.bench.figures import Figures
 from serve_app.bench.load import Load
@@ -144,14 +146,19 @@ def forward_limit_ms() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.embeddings", description=__doc__)
     parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
-    rounds: int = parser.parse_args().rounds
+    parser.add_argument("--dtype", choices=("float32", "auto"), default="float32")
+    given = parser.parse_args()
+    rounds: int = given.rounds
+    dtype: str = given.dtype
+    arithmetic = "bfloat16" if dtype == "auto" and native_bfloat16() else "float32"
     end_on_sigterm()
     rows: list[list[str]] = []
     together: list[Beside] = []
     notes: list[str] = []
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
-        service = stack.enter_context(ours(["embeddings"], place, "float32").running())
+        server = ours(["embeddings"], place, arithmetic, dtype=dtype)
+        service = stack.enter_context(server.running())
         compare(service, rounds, rows, notes)
         tell("a single query beside lists of 512")
         together += (beside(service, seed) for seed in range(rounds))

@@ -21,15 +21,20 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE
 
 
 def ours(
-    families: Sequence[str], place: Path, arithmetic: str, forwards: int | None = None
+    families: Sequence[str],
+    place: Path,
+    arithmetic: str,
+    forwards: int | None = None,
+    dtype: str = "float32",
 ) -> Server:
     """This service with only ``families``, through its own launcher. ``place`` is for its files.
 
-    Encoders run as many ``forwards`` at a time; by default as many as the profile says.
+    Encoders run as many ``forwards`` at a time; by default as many as the profile says. ``dtype``
+    is every model's; the profile's own, ``auto``, is not the same on every processor.
     """
     port = free_port()
     profile = place / "profile.yaml"
-    content = trimmed(families, forwards)
+    content = trimmed(families, forwards, dtype)
     profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     command: list[str | Path] = [
         script("prsm-serve"),
@@ -53,13 +58,17 @@ def ours(
     )
 
 
-def trimmed(families: Sequence[str], forwards: int | None = None) -> dict[str, object]:
+def trimmed(
+    families: Sequence[str], forwards: int | None = None, dtype: str = "float32"
+) -> dict[str, object]:
     """The embedded profile with only ``families``, and no defaults of the others."""
     content = yaml.safe_load(profile_path("embedded").read_text(encoding="utf-8"))
     content["families"] = [each for each in content["families"] if each["name"] in families]
     models = [model for each in content["families"] for model in each["models"]]
-    for model in models if forwards is not None else ():
-        model["forwards"] = forwards
+    for model in models:
+        model["dtype"] = dtype
+        if forwards is not None:
+            model["forwards"] = forwards
     kept = {model["name"] for model in models}
     content["settings"] = {
         key: value

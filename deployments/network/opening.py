@@ -67,7 +67,8 @@ def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:
     if choice.engine == "openvino":
         from deployments.network.openvino import OpenVinoNetwork
 
-        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards)
+        narrow = spec.dtype == "auto"
+        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards, narrow=narrow)
     from deployments.network import pytorch
 
     device = claim_device(config)

@@ -26,16 +26,19 @@ class OpenVinoNetwork:
     """The network in a folder that the conversion ``openvino`` made.
 
     ``at_once`` forwards may run at a time, each on its share of the ``threads``, and no more than
-    there are of those.
+    there are of those. It computes in float32; with ``narrow`` in bfloat16 where the processor
+    multiplies that.
     """
 
     engine: Engine = "openvino"
 
-    def __init__(self, folder: Path, threads: int, at_once: int = 1) -> None:
+    def __init__(
+        self, folder: Path, threads: int, at_once: int = 1, *, narrow: bool = True
+    ) -> None:
         self.traits = Traits.read(folder / TRAITS_FILE)
         self.tokenizer = FastTokenizer.read(folder)
         self.at_once = min(at_once, threads)
-        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once)
+        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once, narrow=narrow)
         self._inputs = [port.any_name for port in compiled.inputs]
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.at_once):
@@ -64,10 +67,10 @@ def begin() -> None:
     openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
 
 
-def compiled_model(model: Path, threads: int, at_once: int) -> Any:
+def compiled_model(model: Path, threads: int, at_once: int, *, narrow: bool) -> Any:
     """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
     core = openvino.Core()
-    given = properties(threads, native_bfloat16(core), at_once)
+    given = properties(threads, narrow and native_bfloat16(core), at_once)
     with ThreadPoolExecutor(1, initializer=give_way) as thread:  # whose priority its threads take
         return thread.submit(core.compile_model, str(model), DEVICE, given).result()
 

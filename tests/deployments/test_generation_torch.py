@@ -136,12 +136,20 @@ async def test_a_closed_stream_gives_its_slot_to_the_next(
     assert engine_of(family).load().active <= 1
 
 
-@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "native", "share"),
+    [("auto", False, 1.0), ("auto", True, 0.5), ("float32", True, 1.0), ("bfloat16", False, 0.5)],
+)
 async def test_the_profiles_dtype_reaches_the_weights(
-    opened: Any, llama_folder: Path, dtype: str
+    opened: Any,
+    llama_folder: Path,
+    dtype: str,
+    native: bool,
+    share: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("deployments.base.native_bfloat16", lambda: native)
     family = opened(llama_folder, dtype=dtype)
-    share = 0.5 if dtype == "bfloat16" else 1.0
     expected = weights_of(llama_folder) * share
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)
 

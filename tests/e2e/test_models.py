@@ -8,6 +8,7 @@ import httpx
 import psutil
 import pytest
 
+from configs.processor import native_bfloat16
 from tests.e2e.conftest import Graph
 from tests.e2e.test_generation import events
 
@@ -15,7 +16,7 @@ NATIVE = "/api/v1/huggingface"
 TWIN = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 RERANKER = "cross-encoder/ms-marco-MiniLM-L12-v2"
 MODEL = f"{NATIVE}/models/{TWIN}"
-WEIGHTS = 135_000_000 * 4
+WEIGHTS = 135_000_000 * (2 if native_bfloat16() else 4)
 
 
 def held(client: httpx.Client) -> dict[str, int]:

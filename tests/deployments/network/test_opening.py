@@ -13,7 +13,9 @@ from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import Export, FolderSource
 from deployments.base import FamilyConfig
-from deployments.network.opening import NotExportedError, chosen
+from deployments.network import openvino
+from deployments.network.opening import NotExportedError, chosen, open_network
+from tests.deployments.network.conftest import Exported
 
 ROOT = Path(__file__).resolve().parents[3]
 FASTER = Export(Path("export"), faster="openvino")
@@ -116,6 +118,32 @@ def test_a_profile_that_insists_gets_openvino_though_it_is_slower() -> None:
 def test_a_profile_that_insists_is_told_why_it_cannot_be() -> None:
     with pytest.raises(NotExportedError, match="tiny: it answers differently"):
         chosen(config(REFUSED), spec(engine="openvino"), "embedding")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native", "hint"),
+    [("auto", True, "bf16"), ("auto", False, "f32"), ("float32", True, "f32")],
+)
+def test_openvino_computes_in_the_dtype_that_a_profile_names(
+    dtype: str,
+    native: bool,
+    hint: str,
+    exported: Exported,
+    encoder_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Export(exported(encoder_folder, "embedding")[0], faster="openvino")
+    given: list[Any] = []
+    make = openvino.properties
+
+    def properties(*asked: Any) -> Any:
+        given.append(make(*asked))
+        return given[-1]
+
+    monkeypatch.setattr(openvino, "native_bfloat16", lambda core: native)
+    monkeypatch.setattr(openvino, "properties", properties)
+    assert open_network(config(found), spec(dtype=dtype), "embedding").engine == "openvino"
+    assert [each["INFERENCE_PRECISION_HINT"] for each in given] == [hint]
 
 
 def test_a_gpu_is_taken_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_an_export_answers_as_torch_does(
     head: Head = "sequence" if kind == "roberta" else kind
     folder, facts = exported(origins[kind], head)
     assert "refusal" not in facts
-    ours, theirs = OpenVinoNetwork(folder, threads=1), opened(origins[kind], head)
+    ours, theirs = OpenVinoNetwork(folder, threads=1, narrow=False), opened(origins[kind], head)
     assert ours.traits == theirs.traits
     for texts in (TEXTS, TEXTS[:1], TEXTS[1:]):
         mine, its = ours(tokens(ours, *texts)), theirs(tokens(theirs, *texts))
