@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache, cachedmethod
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar_trial import limits
-from deployments.engine.remembered import Remembered
 from deployments.seam import Grammar
 
 MOST_BYTES = 32 * 1024
@@ -85,27 +85,30 @@ class Grammars:
         self._codec = codec
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
-        self._compiled: Remembered[Grammar, Constraint] = Remembered(COMPILED)
+        self._kept: LRUCache[Grammar, Constraint] = LRUCache(COMPILED)
+        self._changed = threading.Condition()
 
     def known(self, grammar: Grammar) -> Constraint | None:
         """The constraint at the beginning of a text, where it is at hand. Returns at once."""
-        return self._compiled.get(grammar)
+        with self._changed:
+            return self._kept.get(grammar)
 
+    @cachedmethod(
+        lambda self: self._kept,
+        key=lambda self, grammar: grammar,
+        condition=lambda self: self._changed,
+    )
     def compile(self, grammar: Grammar) -> Constraint:
         """A constraint at the beginning of a text, for :meth:`known` from then on.
 
         Takes milliseconds for most grammars that stood their trial (see
-        :class:`deployments.engine.trials.Trials`), and has no bound for others. Raises
-        :class:`ConstraintError` for one that is not valid.
+        :class:`deployments.engine.trials.Trials`), and has no bound for others; who asks meanwhile
+        for the same waits for it. Raises :class:`ConstraintError` for one that is not valid.
         """
-        constraint = self.known(grammar)
-        if constraint is None:
-            matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
-            if matcher.is_error():
-                raise ConstraintError(reason(matcher.get_error()))
-            constraint = Constraint(grammar, matcher, self._codec.eos_ids)
-            self._compiled.put(grammar, constraint)
-        return constraint
+        matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
+        if matcher.is_error():
+            raise ConstraintError(reason(matcher.get_error()))
+        return Constraint(grammar, matcher, self._codec.eos_ids)
 
     def _vocabulary(self) -> LLTokenizer:
         with self._lock:

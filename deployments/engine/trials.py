@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from deployments.engine.constraint import ConstraintError, notation, reason
 from deployments.engine.grammar_trial import Trial
-from deployments.engine.remembered import Remembered
 from deployments.seam import Grammar
 
 AT_ONCE = 2
@@ -44,7 +45,7 @@ class Trials:
 
     def __init__(self, trial: Callable[[str], Trial] = Trial) -> None:
         self._trial = trial
-        self._known: Remembered[str, str] = Remembered(REMEMBERED)
+        self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
         self._asked: dict[str, _Asked] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="trial")
@@ -90,5 +91,5 @@ class Trials:
                 objection = await loop.run_in_executor(self._threads, trial.run)
             finally:
                 trial.end()
-        self._known.put(source, objection)
+        self._known[source] = objection
         return objection

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
 
+from deployments.engine import constraint
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import (
     COMPILED,
@@ -16,6 +19,7 @@ from deployments.engine.constraint import (
 from deployments.engine.trials import Trials
 from deployments.seam import Grammar
 
+PATIENCE_S = 30.0
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
@@ -204,6 +208,30 @@ def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
     grammars.compile(others[-1])
     assert grammars.known(first) is compiled
     assert grammars.known(others[0]) is None
+
+
+def test_those_who_ask_for_the_same_at_once_share_one_compilation(
+    codec: TextCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grammars = Grammars(codec)
+    begun, end, write = Semaphore(0), Event(), constraint.notation
+
+    def notation(grammar: Grammar) -> str:
+        begun.release()
+        assert end.wait(PATIENCE_S)
+        return write(grammar)
+
+    monkeypatch.setattr(constraint, "notation", notation)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(grammars.compile, schema(**PERSON))
+        assert begun.acquire(timeout=PATIENCE_S)
+        second = threads.submit(grammars.compile, schema(**PERSON))
+        other = threads.submit(grammars.compile, Grammar("regex", "a"))
+        assert begun.acquire(timeout=PATIENCE_S)  # the other one, which waits for none
+        assert not begun.acquire(timeout=0.1)
+        end.set()
+        assert first.result(PATIENCE_S) is second.result(PATIENCE_S)
+        assert other.result(PATIENCE_S).grammar.kind == "regex"
 
 
 def test_integers_may_have_more_than_64_bits(grammars: Grammars, codec: TextCodec) -> None:
