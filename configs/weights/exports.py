@@ -22,13 +22,15 @@ Milliseconds = Mapping[str, float]
 class Export:
     """An encoder's ``folder`` for OpenVINO, or why there is none.
 
-    ``faster`` is the engine that took less time on this processor, where both were measured.
+    ``faster`` is the engine that took less time on this processor, where both were measured;
+    ``faster_in_float32`` where float32 is not what the processor is fastest at.
     """
 
     folder: Path | None
     refusal: str | None = None
     faster: Engine = "torch"
     milliseconds: Mapping[str, Milliseconds] = field(default_factory=dict)
+    faster_in_float32: Engine | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Export:
@@ -36,7 +38,13 @@ class Export:
         facts: dict[str, Any] = record["export"]
         if (refusal := facts.get("refusal")) is not None:
             return cls(None, str(refusal))
-        return cls(folder, None, facts["faster"], facts["milliseconds"])
+        exact = facts.get("float32", {}).get("faster")
+        return cls(folder, None, facts["faster"], facts["milliseconds"], exact)
+
+    def faster_in(self, dtype: str) -> Engine:
+        """The faster engine in the ``dtype`` of a profile, ``auto`` or ``float32``."""
+        exact = self.faster_in_float32 if dtype == "float32" else None
+        return exact or self.faster
 
 
 def absorbed(folder: Path) -> Facts:

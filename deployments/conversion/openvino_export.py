@@ -50,8 +50,8 @@ PATIENCE_S = 15.0
 def write_export(origin: Path, folder: Path, head: Head) -> None:
     """Write into ``folder`` what :class:`OpenVinoNetwork` reads, or only why there can be none.
 
-    In either case ``export.json`` says which engine is the faster one on this processor; and, where
-    that multiplies bfloat16, how far answers in it are from those in float32.
+    In either case ``export.json`` says which engine is the faster one on this processor. Where that
+    multiplies bfloat16 it says so of both, and how far answers in it are from those in float32.
     """
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
@@ -59,16 +59,21 @@ def write_export(origin: Path, folder: Path, head: Head) -> None:
     facts: dict[str, Any] = {"processor": processor_name(), "threads": threads}
     try:
         _write(network, folder)
-        _compare(network, OpenVinoNetwork(folder, threads, narrow=False))
-        exported = OpenVinoNetwork(folder, threads)
-        if native_bfloat16():  # told, not judged: torch, too, would compute in it
-            facts["bfloat16_difference"] = _difference(network, exported)
+        exported = OpenVinoNetwork(folder, threads, narrow=False)
+        _compare(network, exported)
     except Exception as error:  # noqa: BLE001  the edge: whatever a converter raises is a no
         for file in folder.iterdir():
             file.unlink()
         facts["refusal"] = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
     else:
-        facts |= _timed(network, exported)
+        timed = _timed(network, exported)
+        if native_bfloat16():
+            narrow = OpenVinoNetwork(folder, threads)
+            # Told, not judged: torch, too, would compute in it.
+            facts |= {"float32": timed, "bfloat16_difference": _difference(network, narrow)}
+            network.module.to(torch.bfloat16)
+            timed = _timed(network, narrow)
+        facts |= timed
     (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -143,8 +148,6 @@ def _timed(network: pytorch.TorchNetwork, exported: Network) -> dict[str, Any]:
 
     Not the medians: whatever else runs on the machine meanwhile only adds.
     """
-    if native_bfloat16():
-        network.module.to(torch.bfloat16)
     took: dict[Engine, dict[str, float]] = {"torch": {}, "openvino": {}}
     for size, rounds in ROUNDS.items():
         tokenized = _texts(network, [SENTENCE] if size == 1 else _mixed(size))

@@ -45,7 +45,8 @@ def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
         export = config.export(spec, head)
         if export.folder is None and not torch:
             raise NotExportedError(f"OpenVINO does not take {spec.name}: {export.refusal}")
-        if export.folder is not None and (not torch or export.faster == "openvino"):
+        faster = export.faster_in(spec.dtype)
+        if export.folder is not None and (not torch or faster == "openvino"):
             return Choice("openvino", export.folder)
     return Choice("torch", config.folder(spec))
 

@@ -72,10 +72,20 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     assert is_exported(source, "embedding", cache)
     assert first.folder is not None
     assert (first.faster, first.milliseconds["torch"]["1"]) == ("openvino", 4.0)
+    assert first.faster_in("float32") == "openvino"
     record = json.loads((first.folder / RECORD).read_text())
     assert record["export"] == FACTS
     assert record["made_by"]["openvino"]
     assert not (first.folder / FACTS_FILE).exists()
+
+
+def test_a_record_tells_both_arithmetics_apart(
+    source: FolderSource, recipe: Recipe, tmp_path: Path
+) -> None:
+    exact = {"faster": "torch", "milliseconds": {"torch": {"1": 1.0}, "openvino": {"1": 2.0}}}
+    recipe.facts = {**FACTS, "float32": exact, "bfloat16_difference": 0.01}
+    export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    assert (export.faster_in("auto"), export.faster_in("float32")) == ("openvino", "torch")
 
 
 def test_weights_that_take_several_folders_are_said_to_be_ready_once(

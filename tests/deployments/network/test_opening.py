@@ -111,6 +111,13 @@ def test_what_only_torch_can_do_is_never_exported(fields: dict[str, Any]) -> Non
     assert chosen(config(FASTER), spec(**fields), "embedding").engine == "torch"
 
 
+def test_the_faster_engine_is_that_of_the_dtype() -> None:
+    narrow = Export(Path("export"), faster="openvino", faster_in_float32="torch")
+    assert chosen(config(narrow), spec(), "embedding").engine == "openvino"
+    assert chosen(config(narrow), spec(dtype="float32"), "embedding").engine == "torch"
+    assert chosen(config(FASTER), spec(dtype="float32"), "embedding").engine == "openvino"
+
+
 def test_a_profile_that_insists_gets_openvino_though_it_is_slower() -> None:
     assert chosen(config(SLOWER), spec(engine="openvino"), "embedding").engine == "openvino"
 

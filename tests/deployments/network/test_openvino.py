@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,16 @@ def test_both_engines_are_measured_and_the_faster_one_is_named(
     ratio = np.prod([took["torch"][size] / took["openvino"][size] for size in ("1", "32")])
     assert facts["faster"] == ("openvino" if ratio > 1 else "torch")
     assert facts["processor"]
+
+
+def test_where_bfloat16_is_native_both_arithmetics_are_measured(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_export, "native_bfloat16", lambda: True)
+    openvino_export.write_export(encoder_folder, tmp_path, "embedding")
+    facts = json.loads((tmp_path / FACTS_FILE).read_text())
+    assert set(facts["float32"]) == {"milliseconds", "faster"} <= set(facts)
+    assert 0 <= facts["bfloat16_difference"] < 0.5
 
 
 def test_a_network_that_was_recorded_wrongly_is_refused(
