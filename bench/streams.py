@@ -28,12 +28,12 @@ STEPS_MS = (2, 1)
 SLOW = "stub/20ms"
 
 
-def graph(environment: dict[str, str | None] | None = None, name: str = "graph") -> Server:
+def graph(environment: dict[str, str | None] | None = None, profile: Path = PROFILE) -> Server:
     """The graph of stubs, as the launcher brings it up."""
     port = free_port()
-    command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", PROFILE, "--port", port]
+    command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", profile, "--port", port]
     return Server(
-        name,
+        "graph",
         "none",
         [str(each) for each in command],
         port,
