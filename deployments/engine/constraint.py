@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ MOST_BYTES = 32 * 1024
 """Of a grammar's source: the longest literal costs some milliseconds a step for each 10 KiB."""
 
 COMPILED = 16
-"""Grammars that are kept as they are: kilobytes each, but some megabytes for the worst."""
+"""Grammars that are kept as they are: kilobytes each, some megabytes for the worst that can be kept
+to."""
 
 _JSON_STYLE: Any = {
     "lenient": False,
@@ -37,18 +40,28 @@ class ConstraintError(ValueError):
 
 
 class Constraint:
-    """What one text may still become. Not thread-safe; every sequence has a copy of its own."""
+    """What one text may still become. Not thread-safe; every sequence has a copy of its own.
 
-    def __init__(self, grammar: Grammar, matcher: LLMatcher, eos_ids: frozenset[int]) -> None:
+    ``forget`` is called when the grammar turns out to be too complex for a text.
+    """
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        matcher: LLMatcher,
+        eos_ids: frozenset[int],
+        forget: Callable[[], None],
+    ) -> None:
         self.grammar = grammar
         self._matcher = matcher
         self._eos_ids = eos_ids
+        self._forget = forget
 
     def fresh(self) -> Constraint:
         """The same constraint at the beginning of another text."""
         matcher = self._matcher.deep_copy()
         matcher.reset()
-        return Constraint(self.grammar, matcher, self._eos_ids)
+        return Constraint(self.grammar, matcher, self._eos_ids, self._forget)
 
     def allowed(self, vocabulary: int) -> npt.NDArray[np.bool_]:
         """Which of ``vocabulary`` tokens may come next; ends of sequence where the text may end.
@@ -75,6 +88,7 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
+            self._forget()
             raise ConstraintError("this text can be held to it no further; it may be too complex")
 
 
@@ -108,7 +122,12 @@ class Grammars:
         matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
         if matcher.is_error():
             raise ConstraintError(reason(matcher.get_error()))
-        return Constraint(grammar, matcher, self._codec.eos_ids)
+        return Constraint(grammar, matcher, self._codec.eos_ids, partial(self._forget, grammar))
+
+    def _forget(self, grammar: Grammar) -> None:
+        """Copies share what their matcher found out, some 150 MB where that became too much."""
+        with self._changed:
+            self._kept.pop(grammar, None)
 
     def _vocabulary(self) -> LLTokenizer:
         with self._lock:

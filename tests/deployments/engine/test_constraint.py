@@ -254,7 +254,9 @@ def test_a_schema_cannot_loosen_its_own_rules(grammars: Grammars, codec: TextCod
 def test_what_becomes_too_complex_while_decoding_fails_then(
     grammars: Grammars, codec: TextCodec
 ) -> None:
-    constraint = grammars.compile(Grammar("regex", "(a?){2000}a{2000}")).fresh()
+    grammar, other = Grammar("regex", "(a?){2000}a{2000}"), schema(**PERSON)
+    constraint = grammars.compile(grammar).fresh()
+    kept = grammars.compile(other)
     (token,) = codec.encode("a")
 
     def decode() -> None:
@@ -264,3 +266,5 @@ def test_what_becomes_too_complex_while_decoding_fails_then(
 
     with pytest.raises(ConstraintError, match="no further"):
         decode()
+    assert grammars.known(grammar) is None  # it has the memory that was too much
+    assert grammars.known(other) is kept
