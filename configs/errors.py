@@ -20,7 +20,14 @@ class ConfigError(Exception):
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
     """One line a problem: ``key.path: what was expected (got what was found)``."""
     lines = []
-    for item in error.errors(include_url=False):
+    found_in = error.errors(include_url=False)
+    for item in found_in:
+        # A list of one whose only item is wrong counts as empty, too: that is not what is wrong.
+        within = len(item["loc"])
+        if item["type"] == "too_short" and any(
+            each["loc"][:within] == item["loc"] for each in found_in if len(each["loc"]) > within
+        ):
+            continue
         path = ".".join(str(part) for part in item["loc"])
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
         found = item["input"]

@@ -304,6 +304,8 @@ def _message(item: Mapping[str, Any]) -> str:
             return "this field is not known here"
         case "missing":
             return "this field is required"
+        case "model_type" | "model_attributes_type":  # pydantic would name the class
+            return "Input should be an object"
         case "json_invalid":
             return f"the body is not valid JSON ({item.get('ctx', {}).get('error', 'unreadable')})"
     return str(item["msg"]).removeprefix("Value error, ")

@@ -59,6 +59,15 @@ TEXT, LIST = Tag("str"), Tag("list[]")
 TEXT_OR_LIST = Discriminator(_branch)
 """Of a union of a text and a list, tagged so, only the branch that was meant names its errors."""
 
+
+def _text_or_object(given: Any) -> str:
+    return OBJECT.tag if isinstance(given, dict) else TEXT.tag
+
+
+OBJECT = Tag("object[]")
+TEXT_OR_OBJECT = Discriminator(_text_or_object)
+"""The same of a union of a text and an object."""
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]

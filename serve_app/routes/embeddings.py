@@ -174,7 +174,8 @@ async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
     names = ("query_text", *(f"candidate_texts.{i}" for i in range(len(body.candidate_texts))))
     texts = (body.query_text, *body.candidate_texts)
     embedded = await embed(served, card, texts, names, True, body.truncate)
-    scores = embedded.vectors[1:] @ embedded.vectors[0]
+    # Of vectors of length 1; rounding would make 1.0000001 of a text and itself.
+    scores = np.clip(embedded.vectors[1:] @ embedded.vectors[0], -1.0, 1.0)
     best = np.argsort(-scores, kind="stable")[: body.top_k]
     results = [
         {"text": body.candidate_texts[i], "similarity": float(scores[i]), "index": int(i)}

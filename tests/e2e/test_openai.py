@@ -12,6 +12,8 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from tests.e2e.conftest import VECTORS_APART
+
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TORCH = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -253,7 +255,7 @@ def test_embeddings_as_numbers_and_as_base64(openai_client: OpenAI, client: http
     assert decoded.usage.prompt_tokens == plain["usage"]["prompt_tokens"] > 0
     for one, other in zip(decoded.data, plain["data"], strict=True):
         assert len(one.embedding) == 384
-        assert one.embedding == pytest.approx(other["embedding"], abs=1e-6)
+        assert one.embedding == pytest.approx(other["embedding"], abs=VECTORS_APART)
         assert math.hypot(*one.embedding) == pytest.approx(1.0, abs=1e-5)
     raw = client.post(
         "/v1/embeddings", json={"input": "a cat", "encoding_format": "base64"}

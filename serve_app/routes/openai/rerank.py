@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute
-from serve_app.fields import Body, ModelName, Text, example
+from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body, ModelName, Text, example
 from serve_app.routes.embeddings import Truncate, refuse
 from serve_app.routes.openai.shapes import ERRORS, Rerank
 from serve_app.routes.reranking import TASK, ranked
@@ -22,6 +22,11 @@ class TextDocument(Body):
     text: str
 
 
+Document: TypeAlias = Annotated[
+    Annotated[str, TEXT] | Annotated[TextDocument, OBJECT], TEXT_OR_OBJECT
+]
+
+
 class OpenAIRerankBody(Body):
     """A query, and documents to sort by how well they answer it."""
 
@@ -32,7 +37,7 @@ class OpenAIRerankBody(Body):
     )
 
     query: Text
-    documents: Annotated[list[str | TextDocument], Field(min_length=1)]
+    documents: Annotated[list[Document], Field(min_length=1)]
     model: ModelName | None = None
     top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="all, unless given")
     return_documents: bool = False

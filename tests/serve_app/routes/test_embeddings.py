@@ -77,6 +77,20 @@ async def test_a_search_is_best_first_and_keeps_the_order_of_equals() -> None:
     assert [(found["text"], found["index"]) for found in results] == [("b", 1), ("a", 0), ("c", 2)]
 
 
+async def test_rounding_takes_no_similarity_beyond_one() -> None:
+    long = [1.0000001, 0]
+    answer = embedded(long, long, [-1.0000001, 0])
+    body = {"query_text": "q", "candidate_texts": ["a", "b"]}
+    results = (await posted("/search", answer, body)).json()["results"]
+    assert [found["similarity"] for found in results] == [1.0, -1.0]
+
+
+async def test_a_body_that_is_no_object_is_refused_without_the_name_of_a_class() -> None:
+    answered = await house.post(house.app({}), f"{NATIVE}/embeddings", [])
+    assert answered.status_code == 400
+    assert answered.json()["message"] == "body: Input should be an object"
+
+
 @pytest.mark.parametrize(("first", "second"), [("a", [0.0, 1.0]), ([0.0, 1.0], "a")])
 async def test_a_text_and_a_vector_can_be_compared(first: Any, second: Any) -> None:
     response = await posted("/similarity", embedded([0, 1]), {"text1": first, "text2": second})
