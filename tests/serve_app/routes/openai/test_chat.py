@@ -105,7 +105,7 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
     [
         (7, "content: Input should be a valid string"),
         ([], "content: List should have at least 1 item after validation, not 0"),
-        (["Hi"], "content.0: Input should be a valid dictionary or object to extract fields from"),
+        (["Hi"], "content.0: Input should be an object"),
         ([{"type": "text", "text": 7}], "content.0.text: Input should be a valid string"),
         (
             [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
