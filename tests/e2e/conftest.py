@@ -19,10 +19,10 @@ from openai import OpenAI
 from bench.peers.running import free_port
 from configs.processor import native_bfloat16
 
-# How far answers to one text may be apart, alone and beside others: bfloat16 rounds differently
-# in batches of another shape.
-VECTORS_APART = 2e-3 if native_bfloat16() else 1e-5
-LOGITS_APART = 5e-2 if native_bfloat16() else 1e-4
+# What bfloat16 adds to how far two answers to one text may be apart: it rounds differently in
+# batches of another shape.
+VECTOR_ROUNDING = 2e-3 if native_bfloat16() else 0.0
+LOGIT_ROUNDING = 5e-2 if native_bfloat16() else 0.0
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
