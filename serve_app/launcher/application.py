@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from serve_app.launcher.cluster import StartError
-from serve_app.launcher.dashboard import Dashboard
+from serve_app.launcher.dashboard import Dashboard, NoAnswerError
 from serve_app.launcher.plan import Plan
 from serve_app.launcher.progress import Progress
 from serve_app.launcher.state import ServeState, http_url
@@ -17,6 +17,8 @@ POLL_S = 0.25
 ANSWER_LIMIT_S = 5.0
 READINESS = "/health/readiness"
 EVERY_INTERFACE = {"", "0.0.0.0", "::", None}
+
+Answer = TypeVar("Answer")
 
 
 class Application:
@@ -28,14 +30,20 @@ class Application:
         self._was_running = False
         self._is_deployed = False
 
-    def deploy(self) -> bool:
-        """Apply the config; returns whether Serve ran already, with its own HTTP options."""
-        details = self._dashboard.details()
+    def deploy(self, limit_s: float, alive: Callable[[], None]) -> bool:
+        """Apply the config; returns whether Serve ran already, with its own HTTP options.
+
+        The dashboard of a busy machine may be slow: it is asked again until `limit_s` have passed.
+        Applying a config twice is applying it once.
+        """
+        limit = time.monotonic() + limit_s
+        details = _answered(self._dashboard.details, limit, alive)
         self._was_running = bool((details.get("controller_info") or {}).get("actor_id"))
         if taken := sorted(self._plan.names & set(details.get("applications") or {})):
             raise StartError(f"application {', '.join(taken)} runs on that cluster already")
         self._is_deployed = True
-        self._dashboard.deploy(self._config(details, self._plan.config["applications"]))
+        config = self._config(details, self._plan.config["applications"])
+        _answered(lambda: self._dashboard.deploy(config), limit, alive)
         return self._was_running
 
     def wait(self, progress: Progress, limit_s: float, alive: Callable[[], None]) -> str:
@@ -45,8 +53,7 @@ class Application:
         """
         limit = time.monotonic() + limit_s
         while True:
-            alive()
-            state = self._dashboard.state().only(self._plan.names)
+            state = _answered(self._dashboard.state, limit, alive).only(self._plan.names)
             progress.show(state)
             for application in state.applications:
                 if failure := application.failure:
@@ -64,9 +71,11 @@ class Application:
         """Take down what was deployed here, and Serve with it if it came with it."""
         if not self._is_deployed:
             return
-        details = self._dashboard.details()
+        limit = time.monotonic() + limit_s
+        details = _answered(self._dashboard.details, limit)
         if self._was_running or set(details.get("applications") or {}) - self._plan.names:
-            self._dashboard.deploy(self._config(details, []))
+            rest = self._config(details, [])
+            _answered(lambda: self._dashboard.deploy(rest), limit)
         else:
             self._dashboard.shut_down(limit_s)
 
@@ -89,6 +98,18 @@ class Application:
             host = urlsplit(self._dashboard.url).hostname or "127.0.0.1"
         prefix = state.applications[0].route_prefix.rstrip("/")
         return http_url(host, port) + prefix
+
+
+def _answered(
+    ask: Callable[[], Answer], limit: float, alive: Callable[[], None] = lambda: None
+) -> Answer:
+    """The dashboard's answer, asked for again while there is none and `limit` has not come."""
+    while True:
+        alive()
+        try:
+            return ask()
+        except NoAnswerError as error:
+            _pause(limit, str(error))
 
 
 def _pause(limit: float, complaint: str) -> None:

@@ -10,10 +10,15 @@ APPLICATIONS = "/api/serve/applications/"
 # The first deploy also starts Serve's controller and HAProxy.
 DEPLOY_LIMIT_S = 120.0
 QUERY_LIMIT_S = 10.0
+BUSY = frozenset({502, 503, 504})
 
 
 class DashboardError(Exception):
     """The dashboard did not answer, or refused; the message is for the user."""
+
+
+class NoAnswerError(DashboardError):
+    """It did not answer in time, or could not yet: asking again may help."""
 
 
 class Dashboard:
@@ -50,7 +55,7 @@ class Dashboard:
             response = self._http.request(method, APPLICATIONS, json=json, timeout=limit_s)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise DashboardError(
+            raise NoAnswerError(
                 f"no answer from Ray's dashboard at {self.url}: {reason}"
             ) from error
         if response.status_code in (401, 403):
@@ -58,7 +63,6 @@ class Dashboard:
                 f"Ray's dashboard at {self.url} wants a token: set RAY_AUTH_TOKEN_PATH"
             )
         if response.is_error:
-            raise DashboardError(
-                f"Ray's dashboard answered {response.status_code}: {response.text.strip()}"
-            )
+            kind = NoAnswerError if response.status_code in BUSY else DashboardError
+            raise kind(f"Ray's dashboard answered {response.status_code}: {response.text.strip()}")
         return response

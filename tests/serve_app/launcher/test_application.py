@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.launcher.application import Application
 from serve_app.launcher.cluster import StartError
-from serve_app.launcher.dashboard import Dashboard
+from serve_app.launcher.dashboard import Dashboard, NoAnswerError
 from serve_app.launcher.plan import Plan
 
 
@@ -36,10 +36,61 @@ def _plan(name: str) -> Plan:
     return Plan({"http_options": {}, "applications": [{"name": name}]}, None, ())
 
 
+def _alive() -> None:
+    """Nothing has ended."""
+
+
+class Busy(Cluster):
+    """A cluster whose dashboard fails to answer every other question."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.asked = 0
+
+    def details(self) -> dict[str, Any]:
+        self._stall()
+        return super().details()
+
+    def deploy(self, config: dict[str, Any]) -> None:
+        self._stall()
+        super().deploy(config)
+
+    def _stall(self) -> None:
+        self.asked += 1
+        if self.asked % 2:
+            raise NoAnswerError("no answer from Ray's dashboard: timed out")
+
+
+def test_a_dashboard_that_is_slow_to_answer_is_asked_again() -> None:
+    cluster = Busy("theirs")
+    application = Application(cluster, _plan("ours"))
+    application.deploy(60, _alive)
+    assert set(cluster.deployed) == {"theirs", "ours"}
+    application.remove(60)
+    assert set(cluster.deployed) == {"theirs"}
+
+
+def test_a_dashboard_that_never_answers_is_asked_until_time_is_up() -> None:
+    class Silent(Cluster):
+        def details(self) -> dict[str, Any]:
+            raise NoAnswerError("no answer from Ray's dashboard: timed out")
+
+    with pytest.raises(StartError, match="no answer from Ray's dashboard"):
+        Application(Silent(), _plan("ours")).deploy(0.3, _alive)
+
+
+def test_a_start_that_lost_its_head_asks_a_silent_dashboard_no_longer() -> None:
+    def gone() -> None:
+        raise StartError("Ray's raylet ended unexpectedly")
+
+    with pytest.raises(StartError, match="raylet"):
+        Application(Busy(), _plan("ours")).deploy(60, gone)
+
+
 def test_alone_it_takes_serve_down_with_it() -> None:
     cluster = Cluster()
     application = Application(cluster, _plan("ours"))
-    assert application.deploy() is False
+    assert application.deploy(60, _alive) is False
     assert set(cluster.deployed) == {"ours"}
     application.remove(1.0)
     assert not cluster.runs
@@ -48,7 +99,7 @@ def test_alone_it_takes_serve_down_with_it() -> None:
 def test_others_stay_when_it_comes_and_when_it_goes() -> None:
     cluster = Cluster("theirs")
     application = Application(cluster, _plan("ours"))
-    assert application.deploy() is True
+    assert application.deploy(60, _alive) is True
     assert set(cluster.deployed) == {"theirs", "ours"}
     application.remove(1.0)
     assert set(cluster.deployed) == {"theirs"}
@@ -57,8 +108,8 @@ def test_others_stay_when_it_comes_and_when_it_goes() -> None:
 def test_one_that_came_later_stays_when_the_first_goes() -> None:
     cluster = Cluster()
     first, second = (Application(cluster, _plan(name)) for name in ("first", "second"))
-    first.deploy()
-    second.deploy()
+    first.deploy(60, _alive)
+    second.deploy(60, _alive)
     first.remove(1.0)
     assert set(cluster.deployed) == {"second"}
 
@@ -67,6 +118,6 @@ def test_an_application_of_the_same_name_is_neither_replaced_nor_taken_down() ->
     cluster = Cluster("ours")
     application = Application(cluster, _plan("ours"))
     with pytest.raises(StartError, match="ours runs on that cluster already"):
-        application.deploy()
+        application.deploy(60, _alive)
     application.remove(1.0)
     assert set(cluster.deployed) == {"ours"}
