@@ -2,19 +2,45 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from serve_app.launcher.ports import PortBlock
 
 MARKER = "PRSM_SERVE_RUN"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-# A replica that goes away waits this long for load balancers to notice. Here the only one is
+# A replica that goes away waits this long for load balancers to notice. On one node the only one is
 # HAProxy next to it, which hears of it within a fraction of a second.
-MIN_DRAINING_S = 1
+DRAINING_S = 1
+DRAINING_ON_MANY_NODES_S = 30
+# A client that neither sends what it announced nor reads its answer is cut off after this long.
+# Waiting for an answer does not count, and a stream sends a comment more often than that.
+IDLE_CLIENT_S = 60
+# An old HAProxy serves its open connections after a reload; idle ones are closed within this time.
+CLOSE_IDLE_S = 10
+AFTER_DEADLINE_S = 30
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the environment depends on of the graph that will run.
+
+    `longest_s` is the longest that one request may take; with `many_nodes` replicas may run on
+    other nodes than HAProxy.
+    """
+
+    longest_s: float = 300.0
+    many_nodes: bool = False
 
 
 def serve_environment(
-    given: Mapping[str, str], run_id: str, directory: Path, ports: PortBlock, cpus: int
+    given: Mapping[str, str],
+    run_id: str,
+    directory: Path,
+    ports: PortBlock,
+    cpus: int,
+    workload: Workload,
 ) -> dict[str, str]:
     """Serve's fast path with this start's own paths and ports; what `given` sets wins.
 
@@ -25,9 +51,15 @@ def serve_environment(
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # The fast path holds log records back until there are a thousand: an error would not show.
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "600",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(IDLE_CLIENT_S),
+        # Serve reloads HAProxy whenever replicas of the ingress come or go, and HAProxy ends what
+        # the old one still serves at this time, Serve's 120 s: a stream may take longer.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(ceil(workload.longest_s) + AFTER_DEADLINE_S),
+        "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": str(CLOSE_IDLE_S),
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(MIN_DRAINING_S),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(
+            DRAINING_ON_MANY_NODES_S if workload.many_nodes else DRAINING_S
+        ),
         # At Serve's 0.1 s the controller takes a tenth of a core, for ever.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_USAGE_STATS_ENABLED": "0",

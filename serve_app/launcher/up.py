@@ -19,7 +19,7 @@ from serve_app.launcher.application import Application
 from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
 from serve_app.launcher.cluster import Head, InvalidConfigError, StartError
 from serve_app.launcher.dashboard import Dashboard, DashboardError
-from serve_app.launcher.environment import MARKER, serve_environment, usable_cpus
+from serve_app.launcher.environment import MARKER, Workload, serve_environment, usable_cpus
 from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.models import is_complete
 from serve_app.launcher.plan import Plan
@@ -27,8 +27,12 @@ from serve_app.launcher.progress import progress_for, say, terminal
 from serve_app.launcher.signals import Interrupts
 from serve_app.launcher.state import http_url
 
+EXIT_STOPPED = 0
+"""A signal came, at whatever moment of a start, and everything that was started is gone."""
 EXIT_FAILED = 1
+"""The graph did not come up, or broke, or something could not be ended."""
 EXIT_REFUSED = 2
+"""What was asked for cannot be started; nothing was."""
 LEFTOVER_GRACE_S = 3.0
 END_GRACE_S = 3.0
 HEAD_LIMIT_S = 20.0
@@ -48,14 +52,17 @@ class UpOptions:
 def up(plan: Plan, options: UpOptions) -> int:
     """Start, serve until a signal, take down; returns the exit code."""
     with Interrupts() as interrupts:
+        own: runs.OwnRun | None = None
         try:
             own, block = _prepare(runs.base_directory(), plan, options)
+            return Start(plan, options, own, block, interrupts).run()
         except ports.PortError as error:
             say(f"error: {error}")
             return EXIT_REFUSED
-        except KeyboardInterrupt:
-            return 128 + (interrupts.first or signal.SIGINT)
-        return Start(plan, options, own, block, interrupts).run()
+        except KeyboardInterrupt:  # nothing was started yet
+            if own is not None:
+                own.remove()
+            return EXIT_STOPPED
 
 
 class Start:
@@ -74,7 +81,7 @@ class Start:
         self._own = own
         self._interrupts = interrupts
         self._block = block
-        self._environment = _environment(own.run, block)
+        self._environment = _environment(own.run, block, plan.workload)
         self._head: Head | None = None
         self._application: Application | None = None
         self._is_ready = False
@@ -82,6 +89,15 @@ class Start:
 
     def run(self) -> int:
         """The whole life; returns the exit code."""
+        code = EXIT_FAILED
+        try:
+            code = self._live()
+        finally:
+            ended = self._take_down()
+        return code if ended else EXIT_FAILED
+
+    def _live(self) -> int:
+        """Up, and until something ends it; returns the exit code."""
         try:
             try:
                 self._bring_up()
@@ -91,15 +107,13 @@ class Start:
                 self._interrupts.disarm()
         except KeyboardInterrupt:
             say("\nstopping (Ctrl-C again to hurry)")
-            return 0 if self._is_ready else 128 + (self._interrupts.first or signal.SIGINT)
+            return EXIT_STOPPED
         except InvalidConfigError as error:
             say(f"error: the Serve config is not valid:\n{error}")
             return EXIT_REFUSED
         except (StartError, DashboardError) as error:
             say(f"error: {error}")
             return EXIT_FAILED
-        finally:
-            self._take_down()
 
     def _bring_up(self) -> None:
         began = time.monotonic()
@@ -139,7 +153,7 @@ class Start:
     def _deploy(self, dashboard: Dashboard) -> str:
         self._application = Application(dashboard, self._plan)
         say(f"deploying {', '.join(sorted(self._plan.names))}")
-        if self._application.deploy():
+        if self._application.deploy(self._options.timeout_s, self._check):
             say("Serve runs on that cluster already: its HTTP address stays as it is")
         progress = progress_for(terminal())
         try:
@@ -171,7 +185,8 @@ class Start:
         if "MAKELEVEL" in os.environ and os.getppid() != self._parent:
             raise KeyboardInterrupt
 
-    def _take_down(self) -> None:
+    def _take_down(self) -> bool:
+        """End everything; returns whether nothing survived."""
         hurry = self._interrupts.hurry
         run_id = self._own.run.id
         if self._is_ready and not self._options.ray_address:
@@ -182,8 +197,10 @@ class Start:
             processes.wait(self._head.release(), HEAD_LIMIT_S, hurry)
         if survivors := processes.end(run_id, 0.0 if hurry() else END_GRACE_S, hurry):
             say(f"could not end processes {', '.join(map(str, survivors))}")
-        self._own.remove()
+        if kept := self._own.remove():
+            say(f"logs    {kept}")
         say("stopped")
+        return not survivors
 
 
 def _prepare(base: Path, plan: Plan, options: UpOptions) -> tuple[runs.OwnRun, ports.PortBlock]:
@@ -214,8 +231,8 @@ def end_leftovers(base: Path) -> None:
         runs.remove(run)
 
 
-def _environment(run: runs.Run, block: ports.PortBlock) -> dict[str, str]:
-    environment = serve_environment(os.environ, run.id, run.path, block, usable_cpus())
+def _environment(run: runs.Run, block: ports.PortBlock, workload: Workload) -> dict[str, str]:
+    environment = serve_environment(os.environ, run.id, run.path, block, usable_cpus(), workload)
     return {
         **haproxy_environment(run.path),
         **environment,

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from serve_app.launcher.environment import MARKER, serve_environment
+from serve_app.launcher.environment import MARKER, Workload, serve_environment
 from serve_app.launcher.ports import PortBlock
 
 
@@ -9,8 +9,11 @@ def _environment(
     directory: str = "/tmp/prsm-abc123",
     first: int = 20_000,
     cpus: int = 2,
+    workload: Workload | None = None,
 ) -> dict[str, str]:
-    return serve_environment(given or {}, "abc123", Path(directory), PortBlock(first), cpus)
+    return serve_environment(
+        given or {}, "abc123", Path(directory), PortBlock(first), cpus, workload or Workload()
+    )
 
 
 def test_the_fast_path_is_on_and_usage_statistics_are_off() -> None:
@@ -42,7 +45,12 @@ def test_two_starts_share_no_port_and_no_path_of_haproxy() -> None:
     two = _environment(directory="/tmp/prsm-def456", first=20_800)
     own = [name for name in one if "HAPROXY" in name or "PORT" in name]
     same = [name for name in own if one[name] == two[name]]
-    assert set(same) == {"RAY_SERVE_HAPROXY_NBTHREAD", "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"}
+    assert set(same) == {
+        "RAY_SERVE_HAPROXY_NBTHREAD",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S",
+        "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S",
+    }
 
 
 def test_haproxys_sockets_fit_into_a_unix_address_below_the_longest_base() -> None:
@@ -58,3 +66,15 @@ def test_haproxys_sockets_fit_into_a_unix_address_below_the_longest_base() -> No
 def test_haproxy_gets_one_thread_on_a_small_machine_and_at_most_four() -> None:
     threads = [_environment(cpus=n)["RAY_SERVE_HAPROXY_NBTHREAD"] for n in (1, 2, 8, 64)]
     assert threads == ["1", "1", "2", "4"]
+
+
+def test_a_reloaded_haproxy_outlives_the_longest_request() -> None:
+    assert int(_environment()["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 300
+    patient = _environment(workload=Workload(longest_s=1799.5))
+    assert int(patient["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 1800
+
+
+def test_load_balancers_of_other_nodes_get_time_to_notice_that_a_replica_goes() -> None:
+    name = "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"
+    assert _environment()[name] == "1"
+    assert _environment(workload=Workload(many_nodes=True))[name] == "30"

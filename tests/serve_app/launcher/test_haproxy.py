@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from serve_app.launcher import haproxy
 from serve_app.launcher.haproxy import BINARY, haproxy_environment
 
 PATIENCE_S = 30.0
@@ -19,6 +23,7 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  errorfile 503 {page}
   option abortonclose
   option splice-request
 frontend front
@@ -39,12 +44,18 @@ def behind() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def front(tmp_path: Path, behind: socket.socket) -> Iterator[tuple[str, int]]:
+def front(
+    tmp_path: Path, behind: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, int]]:
     """HAProxy with the options of Serve's configuration that matter here."""
+    monkeypatch.setattr(haproxy, "HEADERS_LIMIT_S", 1)
+    page = tmp_path / "500.http"
+    page.write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5\r\n\r\nplain")
     binary = haproxy_environment(tmp_path)[BINARY]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = tmp_path / "haproxy.cfg"
-        config.write_text(CONFIG.format(front=listener.fileno(), behind=behind.getsockname()[1]))
+        ports = {"front": listener.fileno(), "behind": behind.getsockname()[1]}
+        config.write_text(CONFIG.format(page=page, **ports))
         process = subprocess.Popen([binary, "-f", str(config), "-db"], pass_fds=[listener.fileno()])
         try:
             yield listener.getsockname()
@@ -74,3 +85,47 @@ def test_a_client_is_seen_to_leave_though_its_body_came_late(
             received += served.recv(4096)
     with served, contextlib.suppress(ConnectionResetError):
         assert served.recv(4096) == b""  # the client is gone, and so is the connection behind
+
+
+def test_half_a_request_is_ended_in_time(front: tuple[str, int]) -> None:
+    assert received(front, b"POST /v1/chat/comp").startswith(b"HTTP/1.1 408")
+
+
+def test_a_connection_that_is_never_used_is_closed_without_an_answer(
+    front: tuple[str, int],
+) -> None:
+    assert received(front, b"") == b""
+
+
+def test_without_a_replica_the_answer_is_the_envelope_and_says_when_to_try_again(
+    front: tuple[str, int], behind: socket.socket
+) -> None:
+    behind.close()
+    answer = received(front, b"GET / HTTP/1.1\r\nHost: house\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    headers = {name.lower(): value for name, value in re.findall(r"(?m)^([\w-]+): (.+?)\r?$", head)}
+    envelope = json.loads(body)
+    assert head.startswith("HTTP/1.1 503")
+    assert int(headers["retry-after"]) > 0
+    assert (envelope["success"], envelope["error_type"]) == (False, "service_unavailable")
+    assert envelope["request_id"] == headers["x-request-id"] != ""
+    assert envelope["error"]["message"] == envelope["message"] != ""
+    assert datetime.fromisoformat(envelope["timestamp"]).tzinfo is not None
+
+
+def test_a_configuration_that_was_extended_is_not_extended_again(
+    tmp_path: Path, front: tuple[str, int]
+) -> None:
+    config = tmp_path / "haproxy.cfg"
+    assert received(front, b"") == b""  # it is up, so the configuration is what it will be
+    once = config.read_text()
+    assert once.count("http-error") == len(haproxy.ERRORS)
+    subprocess.run([haproxy_environment(tmp_path)[BINARY], "-v", str(config)], check=True)
+    assert config.read_text() == once
+
+
+def received(front: tuple[str, int], sent: bytes) -> bytes:
+    """All that comes back for what is sent, until the connection is closed."""
+    with socket.create_connection(front, PATIENCE_S) as client:
+        client.sendall(sent)
+        return b"".join(iter(lambda: client.recv(4096), b""))

@@ -1,0 +1,79 @@
+"""What a start logged, kept after its end: its run directory goes, and the logs in it would too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+DIRECTORY = "PRSM_SERVE_LOG_DIR"
+RAY_LOGS = "r/session_*/logs"
+KEPT_STARTS = 5
+KEPT_BYTES = 4 * 1024 * 1024
+"""Of one file: its end, where the reason of a failure is."""
+KEPT_BYTES_OF_A_START = 64 * 1024 * 1024
+CUT = b"[the beginning was left out]\n"
+
+
+def logs_directory(environment: Mapping[str, str]) -> Path:
+    """Where logs are kept: ``PRSM_SERVE_LOG_DIR``, else below the user's state directory."""
+    if given := environment.get(DIRECTORY):
+        return Path(given)
+    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "prsm-serve" / "logs"
+
+
+def keep_logs(run_directory: Path, run_id: str, environment: Mapping[str, str]) -> Path | None:
+    """Copy the logs of a run; returns where they are, or None where there are none.
+
+    The last ``KEPT_STARTS`` starts are kept, of each file its end. A disk that is full, or a
+    directory that cannot be written, loses logs and nothing else.
+    """
+    directory = logs_directory(environment)
+    target = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{run_id}"
+    left = KEPT_BYTES_OF_A_START
+    try:
+        for source, name in _logs(run_directory):
+            left -= _copy_end(source, target / name, min(KEPT_BYTES, left))
+            if left <= 0:
+                break
+        _forget_old(directory)
+    except OSError:
+        pass
+    return target if target.is_dir() else None
+
+
+def _logs(run_directory: Path) -> Iterator[tuple[Path, Path]]:
+    """Every log and its name below the kept directory; Serve's own come first."""
+    for log in sorted(run_directory.glob("*.log")):
+        yield log, Path(log.name)
+    for ray in sorted(run_directory.glob(RAY_LOGS)):
+        if ray.parent.is_symlink():  # session_latest is a second name of one of the others
+            continue
+        found = [path for path in ray.rglob("*") if path.is_file() and not path.is_symlink()]
+        for log in sorted(found, key=lambda path: (path.parent.name != "serve", path)):
+            if log.stat().st_size:
+                yield log, Path("ray") / log.relative_to(ray)
+
+
+def _copy_end(source: Path, target: Path, limit: int) -> int:
+    """Copy the last ``limit`` bytes; returns how many."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with source.open("rb") as log, target.open("wb") as kept:
+        size = os.fstat(log.fileno()).st_size
+        if size > limit:
+            log.seek(size - limit)
+            kept.write(CUT)
+        content = log.read(limit)
+        kept.write(content)
+    return len(content)
+
+
+def _forget_old(directory: Path) -> None:
+    starts = sorted(path for path in directory.iterdir() if path.is_dir())
+    for old in starts[:-KEPT_STARTS]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(old)

@@ -1,0 +1,98 @@
+"""Logs outlive the start that wrote them, within bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve_app.launcher import logs, runs
+from serve_app.launcher.logs import DIRECTORY, keep_logs, logs_directory
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where logs are kept."""
+    monkeypatch.setenv(DIRECTORY, str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Where run directories are."""
+    (tmp_path / "base").mkdir()
+    return tmp_path / "base"
+
+
+def write(run: Path, name: str, content: str) -> None:
+    path = run / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def test_what_ray_and_serve_logged_is_there_after_the_run_is_gone(base: Path, kept: Path) -> None:
+    own = runs.create(base)
+    write(own.run.path, "head.log", "Ray did not start")
+    write(own.run.path, "r/session_1/logs/serve/replica_x.log", "request abc failed")
+    (own.run.path / "r/session_latest").symlink_to("session_1")
+    directory = own.remove()
+    assert not own.run.path.exists()
+    assert directory is not None
+    assert directory.parent == kept
+    assert (directory / "head.log").read_text() == "Ray did not start"
+    assert (directory / "ray/serve/replica_x.log").read_text() == "request abc failed"
+
+
+def test_a_run_whose_launcher_was_killed_keeps_its_logs_too(base: Path, kept: Path) -> None:
+    own = runs.create(base)
+    write(own.run.path, "head.log", "killed")
+    own._lock.close()
+    (dead,) = runs.dead(base)
+    runs.remove(dead)
+    (log,) = kept.glob("*/head.log")
+    assert log.read_text() == "killed"
+
+
+def test_of_a_long_log_the_end_is_kept(
+    base: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "KEPT_BYTES", 4)
+    write(base, "head.log", "begin and end!")
+    directory = keep_logs(base, "r", {DIRECTORY: str(kept)})
+    assert directory is not None
+    assert (directory / "head.log").read_bytes() == logs.CUT + b"end!"
+
+
+def test_all_files_of_a_start_share_a_bound_and_serves_come_first(
+    base: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "KEPT_BYTES_OF_A_START", 5)
+    write(base, "r/session_1/logs/a.log", "raylet")
+    write(base, "r/session_1/logs/serve/b.log", "serve")
+    directory = keep_logs(base, "r", {DIRECTORY: str(kept)})
+    assert directory is not None
+    assert [path.name for path in directory.rglob("*.log")] == ["b.log"]
+
+
+def test_the_oldest_starts_are_forgotten(base: Path, kept: Path) -> None:
+    write(base, "head.log", "x")
+    for number in range(logs.KEPT_STARTS + 3):
+        keep_logs(base, f"run{number}", {DIRECTORY: str(kept)})
+    assert len(list(kept.iterdir())) == logs.KEPT_STARTS
+
+
+def test_a_start_without_logs_keeps_nothing(base: Path, kept: Path) -> None:
+    assert runs.create(base).remove() is None
+    assert not kept.exists()
+
+
+def test_logs_that_cannot_be_kept_end_nothing(base: Path, tmp_path: Path) -> None:
+    write(base, "head.log", "x")
+    (tmp_path / "file").write_text("in the way")
+    assert keep_logs(base, "r", {DIRECTORY: str(tmp_path / "file" / "below")}) is None
+
+
+def test_they_are_below_the_users_state_directory_unless_a_variable_says_otherwise() -> None:
+    assert logs_directory({"XDG_STATE_HOME": "/state"}) == Path("/state/prsm-serve/logs")
+    assert logs_directory({DIRECTORY: "/here"}) == Path("/here")
+    assert logs_directory({}).name == "logs"

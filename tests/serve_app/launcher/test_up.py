@@ -1,0 +1,142 @@
+"""What the exit code of a start says, at every moment at which a signal may come."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.launcher import runs
+from serve_app.launcher import up as launcher
+from serve_app.launcher.cluster import InvalidConfigError, StartError
+from serve_app.launcher.plan import Plan
+from serve_app.launcher.state import ServeState
+from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
+
+PLAN = Plan(
+    {"http_options": {"host": "127.0.0.1", "port": 0}, "applications": [{"name": "ours"}]}, None, ()
+)
+OPTIONS = UpOptions(dashboard_port=28_265, ray_address=None, timeout_s=5, drain_s=1)
+MOMENTS = ("prepare", "check", "pull", "start", "deploy", "wait", "announce", "watch")
+
+
+class World:
+    """Stands for Ray and Serve: something happens at one moment, and what came up is noted."""
+
+    def __init__(self, moment: str, happens: Callable[[], Any]) -> None:
+        self._moment = moment
+        self._happens = happens
+        self.up: set[str] = set()
+
+    def reach(self, moment: str) -> None:
+        if moment == self._moment:
+            self._happens()
+
+
+class Head:
+    """The process that holds Ray."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.pid = os.getpid()
+        world.up.add("head")
+
+    def check(self, request: dict[str, Any]) -> None:
+        self._world.reach("check")
+
+    def start(self) -> dict[str, Any]:
+        self._world.reach("start")
+        return {"dashboard": "127.0.0.1:1"}
+
+    def require_alive(self) -> None:
+        """It lives."""
+
+    def release(self) -> list[Any]:
+        self._world.up.discard("head")
+        return []
+
+
+class Application:
+    """What is deployed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def deploy(self, limit_s: float, alive: Callable[[], None]) -> bool:
+        self._world.up.add("application")
+        self._world.reach("deploy")
+        return False
+
+    def wait(self, progress: Any, limit_s: float, alive: Callable[[], None]) -> str:
+        progress.show(ServeState((), None, None))
+        self._world.reach("wait")
+        return "http://127.0.0.1:1"
+
+    def remove(self, limit_s: float) -> None:
+        self._world.up.discard("application")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Bring a start up in which something happens at a moment; returns its exit code.
+
+    Whatever the code: nothing that came up is left, and no run directory.
+    """
+    worlds: list[World] = []
+
+    def run(moment: str, happens: Callable[[], Any]) -> int:
+        world = World(moment, happens)
+        worlds.append(world)
+        prepare = launcher._prepare
+
+        def prepared(*given: Any) -> Any:
+            world.reach("prepare")
+            return prepare(*given)
+
+        monkeypatch.setattr(launcher, "_prepare", prepared)
+        monkeypatch.setattr(launcher, "Head", lambda *_: Head(world))
+        monkeypatch.setattr(launcher, "Application", lambda *_: Application(world))
+        monkeypatch.setattr(launcher.Start, "_pull", lambda _: world.reach("pull"))
+        monkeypatch.setattr(launcher.Start, "_announce", lambda *_: world.reach("announce"))
+        monkeypatch.setattr(launcher, "_drain", lambda *_: world.reach("drain"))
+        monkeypatch.setattr(launcher.Start, "_check", lambda _: world.reach("watch"))
+        return launcher.up(PLAN, OPTIONS)
+
+    monkeypatch.setattr(runs, "base_directory", lambda: tmp_path)
+    yield run
+    assert [world.up for world in worlds] == [set()]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_at_any_moment_is_an_orderly_end(
+    start: Callable[..., int], moment: str, number: int
+) -> None:
+    assert start(moment, lambda: os.kill(os.getpid(), number)) == EXIT_STOPPED == 0
+
+
+@pytest.mark.parametrize("moment", ["start", "deploy", "wait", "watch"])
+def test_a_start_that_fails_says_so(start: Callable[..., int], moment: str) -> None:
+    def fail() -> None:
+        raise StartError("the Ray head ended unexpectedly")
+
+    assert start(moment, fail) == EXIT_FAILED == 1
+
+
+def test_a_config_that_serve_refuses_was_refused(start: Callable[..., int]) -> None:
+    def refuse() -> None:
+        raise InvalidConfigError("applications.0: expected a name")
+
+    assert start("check", refuse) == EXIT_REFUSED == 2
+
+
+def test_a_process_that_could_not_be_ended_is_a_failure(
+    start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.launcher.processes.end", lambda *_: [4711])
+    assert start("watch", lambda: os.kill(os.getpid(), signal.SIGTERM)) == EXIT_FAILED
