@@ -8,13 +8,19 @@ PORT ?= 8000
 # All tests run in two processes; what starts a graph stays in one of them (tests/conftest.py).
 BESIDE := --numprocesses 2
 
-.PHONY: serve test lint types format lock clean
+.PHONY: serve test test-long lint types format lock clean
 
 serve: $(READY)
 	@exec $(BIN)/prsm-serve up --profile $(PROFILE) --port $(PORT)
 
 test: $(READY)
 	@exec $(BIN)/python -m pytest $(or $(TESTS),$(BESIDE))
+
+# What takes too long for every change, a file at a time, each at most fifteen minutes.
+test-long: $(READY)
+	@failed=; for file in $(or $(TESTS),tests/long/test_*.py); do echo "== $$file"; \
+		timeout --signal INT --kill-after 60 900 $(BIN)/python -m pytest $$file || failed="$$failed $$file"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 lint: $(READY)
 	@$(BIN)/ruff check .

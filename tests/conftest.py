@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from serve_app.launcher.logs import DIRECTORY
+
 STARTS_RAY = ("tests/e2e/", "tests/deployments/test_scheduling.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_of_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What starts log is kept beside the tests' own files, and not in the user's directory."""
+    directory = tmp_path_factory.mktemp("logs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DIRECTORY, str(directory))
+        yield directory
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # untyped

@@ -1,11 +1,14 @@
 """A graph without models: what the launcher is tested with."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.handle import DeploymentHandle
+from starlette.responses import StreamingResponse
 
 api = FastAPI()
 
@@ -29,6 +32,17 @@ class Ingress:
     @api.get("/health/readiness")
     async def readiness(self) -> str:
         return "ready"
+
+    @api.get("/ticks")
+    async def ticks(self, seconds: int) -> StreamingResponse:
+        """A number a second."""
+
+        async def counted() -> AsyncIterator[bytes]:
+            for number in range(seconds):
+                yield f"{number}\n".encode()
+                await asyncio.sleep(1)
+
+        return StreamingResponse(counted(), media_type="text/plain")
 
     @api.get("/shout")
     async def shout(self, text: str) -> str:

@@ -82,12 +82,15 @@ def port() -> int:
 
 
 def test_starts_in_a_row_answer_and_leave_no_process_port_or_file_even_after_a_kill(
-    start: Callable[..., Launcher], port: int
+    start: Callable[..., Launcher], port: int, logs_of_starts: Path
 ) -> None:
     first = start(port)
     run = answering(first)
     assert first.stop(signal.SIGTERM) == 0, first.output()
     assert_nothing_is_left(run, port)
+    (kept,) = logs_of_starts.glob(f"*-{run.id}")
+    assert f"logs    {kept}" in first.output()
+    assert list(kept.glob("ray/serve/*.log"))
 
     killed = start(port)
     run = answering(killed)
@@ -104,6 +107,17 @@ def test_starts_in_a_row_answer_and_leave_no_process_port_or_file_even_after_a_k
     assert not run.path.exists()
     assert last.stop(signal.SIGINT) == 0, last.output()
     assert_nothing_is_left(own, port)
+
+
+def test_a_start_that_is_stopped_before_its_graph_is_up_ends_with_0_too(
+    start: Callable[..., Launcher], port: int
+) -> None:
+    launcher = start(port)
+    wait_for(lambda: "deploying" in launcher.output() or launcher.process.poll() is not None)
+    (run,) = (r for r in live_runs() if r.launcher_pid == launcher.process.pid)
+    assert launcher.stop(signal.SIGTERM) == 0, launcher.output()
+    assert "ready" not in launcher.output()
+    assert_nothing_is_left(run, port)
 
 
 def test_a_deployment_that_fails_ends_the_start_with_its_own_words(

@@ -1,0 +1,135 @@
+"""What the heaviest legal requests of others cost a small one: ``python -m bench.fairness``.
+
+Twenty clients ask for as much as the service allows, one request after another; beside them one
+client asks for a chat of one token, and one for the sentiment of one text. Their waiting times
+alone and beside the twenty are printed with their ratio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import median, quantiles
+
+import aiohttp
+import click
+
+from bench.heavy import NATIVE, Request, heavy_requests
+from bench.pairs import machine, table, tell
+from bench.peers.running import Server, end_on_sigterm, free_port
+
+CHAT = Request(
+    "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+)
+CLASSIFY = Request(f"{NATIVE}/classify", {"texts": "What a lovely day!"})
+SMALL = {"chat of one token": CHAT, "sentiment of one text": CLASSIFY}
+PAUSE_S = 0.25
+LIMIT_S = 320.0
+
+
+async def waits(session: aiohttp.ClientSession, request: Request, seconds: float) -> list[float]:
+    """How long each of a client's requests took, asked with pauses for so many seconds.
+
+    Raises where one is not answered with 200.
+    """
+    until, taken = time.monotonic() + seconds, []
+    while time.monotonic() < until:
+        began = time.monotonic()
+        async with session.post(request.path, json=request.body) as answer:
+            text = await answer.text()
+            if answer.status != 200:
+                raise click.ClickException(f"{request.path}: {answer.status} {text[:300]}")
+        taken.append(time.monotonic() - began)
+        await asyncio.sleep(PAUSE_S)
+    return taken
+
+
+async def load(
+    session: aiohttp.ClientSession, path: str, body: bytes, told: dict[str, int]
+) -> None:
+    """One heavy client: asks again as soon as it is answered in any way, until cancelled."""
+    headers = {"Content-Type": "application/json"}
+    while True:
+        async with session.post(path, data=body, headers=headers) as answer:
+            await answer.read()
+            key = f"{path} {answer.status}"
+            told[key] = told.get(key, 0) + 1
+            if answer.status != 200:
+                await asyncio.sleep(PAUSE_S)
+
+
+async def small(session: aiohttp.ClientSession, seconds: float) -> dict[str, list[float]]:
+    """The waits of both small clients, side by side."""
+    taken = await asyncio.gather(*(waits(session, each, seconds) for each in SMALL.values()))
+    return dict(zip(SMALL, taken, strict=True))
+
+
+async def measure(
+    url: str, clients: int, seconds: float
+) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
+    """Waits alone, waits beside the heavy clients, and how those were answered."""
+    bodies = [(each.path, json.dumps(each.body).encode()) for each in heavy_requests()]
+    timeout = aiohttp.ClientTimeout(total=LIMIT_S)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    told: dict[str, int] = {}
+    async with aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session:
+        await small(session, 2)
+        alone = await small(session, seconds / 2)
+        tell(f"beside {clients} heavy clients now")
+        heavy = [bodies[number % len(bodies)] for number in range(clients)]
+        tasks = [asyncio.create_task(load(session, path, body, told)) for path, body in heavy]
+        await asyncio.sleep(3)  # until their requests have come in
+        try:
+            return alone, await small(session, seconds), told
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def rows(alone: dict[str, list[float]], beside: dict[str, list[float]]) -> list[list[str]]:
+    """A line of the table for each small client."""
+    return [
+        [name, _shown(median(alone[name])), _shown(median(times)), _shown(_p95(times)),
+         _shown(max(times)), str(len(times)), f"{median(times) / median(alone[name]):.1f}"]
+        for name, times in beside.items()
+    ]  # fmt: skip
+
+
+def _p95(times: Sequence[float]) -> float:
+    return quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.3f}"
+
+
+@click.command()
+@click.option("--url", help="A running graph of the embedded profile; without it one is started.")
+@click.option("--clients", default=20, show_default=True, type=click.IntRange(1, 64))
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(5, 600))
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
+def main(url: str | None, clients: int, seconds: float, file: Path | None) -> None:
+    """Seconds that small requests take alone, and beside clients that ask for all they may."""
+    end_on_sigterm()
+    port = free_port()
+    command: list[str | Path] = [Path(sys.executable).with_name("prsm-serve"), "up"]
+    command += ["--port", str(port)]
+    ours = Server("the embedded graph", "as it comes", command, port, "/health/readiness")
+    with nullcontext() if url else ours.running():
+        alone, beside, told = asyncio.run(measure(url or ours.url, clients, seconds))
+    click.echo(f"{machine()}; {clients} heavy clients, {seconds:g} s\n")
+    heads = ["seconds", "alone, median", "median", "p95", "longest", "requests", "median / alone"]
+    click.echo(table(heads, rows(alone, beside)))
+    click.echo("\nThe heavy requests that ended: " + json.dumps(told, sort_keys=True))
+    if file is not None:
+        file.write_text(json.dumps({"alone": alone, "beside": beside, "heavy": told}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
