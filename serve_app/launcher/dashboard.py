@@ -50,6 +50,10 @@ class Dashboard:
         """Take down every application and Serve itself."""
         self._send("DELETE", limit_s)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def _send(self, method: str, limit_s: float, json: Any = None) -> httpx.Response:
         try:
             response = self._http.request(method, APPLICATIONS, json=json, timeout=limit_s)
