@@ -17,7 +17,7 @@ from deployments.seam import Burst, Choice, FinishReason, Generated, Token
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.ingress import create_app, routers_of
-from serve_app.readiness import State
+from serve_app.readiness import Readiness, State
 from serve_app.routes.services import NATIVE_PREFIX, Services
 from tests.serve_app.local_handle import Family, LocalHandle
 
@@ -76,7 +76,7 @@ class Ready:
 
 
 def services(
-    families: Mapping[str, Family], readiness: Ready | None = None, **settings: Any
+    families: Mapping[str, Family], readiness: Readiness | None = None, **settings: Any
 ) -> Services:
     made = Settings(**settings)
     handles = {
