@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam import Holding, ReplicaReport
+from serve_app.body import no_query
 from serve_app.catalog import ModelCard
 from serve_app.fleet import Fleet
 from serve_app.routes.generation import failure
@@ -21,7 +22,7 @@ from serve_app.streams import EVENT_STREAM, begin_stream, event
 LOOK_S = 0.25
 """How often replicas are asked how far they are."""
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
 
 
 class LoadedReplica(BaseModel):
