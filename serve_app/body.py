@@ -13,6 +13,9 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serve_app.errors import MOST_ERRORS, MOST_OF_A_NAME, invalid
+
+UNKNOWN = "this query parameter is not known here"
 JSON_TYPE = re.compile(r"application/(?:[\w.\-]+\+)?json", re.IGNORECASE)
 MOST_FIELDS = 100
 
@@ -35,7 +38,10 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes ``application/json`` and nothing else as its body."""
+    """A route that takes ``application/json`` and nothing else as its body.
+
+    A query parameter beside that is refused: its field belongs in the body.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -43,10 +49,19 @@ class JsonRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             if takes_body:
+                await no_query(request)
                 await _require_json(request)
             return await handle(JsonRequest(request.scope, request.receive))
 
         return strict
+
+
+async def no_query(request: Request) -> None:
+    """Refuse every query parameter, by name: it would be ignored. Also a dependency of routes."""
+    if request.scope["query_string"]:
+        names = list(request.query_params)[:MOST_ERRORS]
+        if names:
+            raise invalid({name[:MOST_OF_A_NAME]: UNKNOWN for name in names})
 
 
 async def _require_json(request: Request) -> None:

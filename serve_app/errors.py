@@ -17,6 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from deployments.seam import Problem
 from serve_app.request_id import request_id_of
@@ -28,6 +30,7 @@ HUB_PREFIX = "/models/"
 MOST_ERRORS = 20
 MOST_OF_A_NAME = 200
 """An answer never grows with what was wrong with the request."""
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
@@ -338,6 +341,17 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """OpenAPI's description of errors."""
 
 
+def _methods(scope: Scope) -> list[str]:
+    """All that the path may be asked for; routing itself knows those of one route only."""
+    routes: list[Any] = scope["app"].router.routes
+    found = [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return sorted([*found, "HEAD"]) if "GET" in found else found
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers on ``app``."""
 
@@ -347,6 +361,8 @@ def install(app: FastAPI) -> None:
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods(request.scope))}
         return answer(from_http(error), request.url.path, request_id_of(request.scope))
 
     async def on_validation_error(request: Request, error: Exception) -> Response:

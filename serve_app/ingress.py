@@ -24,6 +24,7 @@ from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
 from serve_app.edge import Edge
+from serve_app.heads import Heads
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
 from serve_app.routes import graph, health, huggingface, loading, metrics, models
@@ -60,6 +61,7 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
     routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
@@ -70,7 +72,8 @@ def create_app(
     for router in routers:
         app.include_router(router)
     errors.install(app)
-    # Added last runs first: ids, then CORS, then accounts, then the edge, then limits.
+    # Added last runs first: ids, then CORS, then accounts, then the edge, then limits, then HEAD.
+    app.add_middleware(Heads)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(PlainBodies, limit=settings.max_body_bytes)
     app.add_middleware(Edge)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
 from ray import serve
 
+logger = logging.getLogger(__name__)
+
 FRESH_S = 1.0
+PATIENCE_S = 3.0
+"""How long a probe waits for the controller; load balancers give up after five to ten seconds."""
+
 READY_DEPLOYMENT = frozenset({"HEALTHY", "UPSCALING", "DOWNSCALING"})
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``ready`` and, for each deployment, Serve's word for its state."""
+    """``ready`` and, for each deployment, Serve's word for its state; ``why`` it cannot be told."""
 
     ready: bool
     deployments: dict[str, str]
+    why: str | None = None
+
+
+SILENT = State(ready=False, deployments={}, why="Serve's controller does not answer")
 
 
 class Readiness(Protocol):
@@ -26,20 +36,38 @@ class Readiness(Protocol):
 
 
 class ServeReadiness:
-    """Asks Serve's controller, at most once a second however often it is asked itself."""
+    """Asks Serve's controller, at most once a second however often it is asked itself.
+
+    A controller that is away or hangs makes the graph unready within ``PATIENCE_S``. It is asked
+    once until it answers: however many probes come meanwhile, they wait for that one thread.
+    """
 
     def __init__(self) -> None:
         self._state = State(ready=False, deployments={})
         self._asked = float("-inf")
-        self._lock = asyncio.Lock()
+        self._asking: asyncio.Future[State] | None = None
 
     async def state(self) -> State:
-        async with self._lock:
-            if time.monotonic() - self._asked > FRESH_S:
-                name = serve.get_replica_context().app_name
-                self._state = await asyncio.to_thread(_application_state, name)
-                self._asked = time.monotonic()
+        if time.monotonic() - self._asked <= FRESH_S:
             return self._state
+        if self._asking is None:
+            name = serve.get_replica_context().app_name
+            self._asking = asyncio.ensure_future(asyncio.to_thread(_application_state, name))
+            self._asking.add_done_callback(self._answered)
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=PATIENCE_S)
+        return self._state if asking.done() else SILENT
+
+    def _answered(self, asking: asyncio.Future[State]) -> None:
+        self._asking = None
+        self._asked = time.monotonic()
+        if asking.cancelled():
+            self._state = SILENT
+        elif error := asking.exception():
+            logger.warning("the controller did not say how its deployments are", exc_info=error)
+            self._state = SILENT
+        else:
+            self._state = asking.result()
 
 
 def _application_state(name: str) -> State:

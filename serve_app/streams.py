@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.responses import StreamingResponse
@@ -20,6 +21,8 @@ from serve_app.errors import InternalError, ServiceError
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b": heartbeat\n\n"
+SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""U+0085, U+2028 and U+2029 in UTF-8. JSON may hold them raw, but many clients end a line there."""
 
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:
@@ -27,7 +30,22 @@ def event(name: str, data: Mapping[str, Any]) -> bytes:
 
 
 def message(data: Mapping[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(data) + b"\n\n"
+    return b"data: " + one_line(data) + b"\n\n"
+
+
+def one_line(data: Any) -> bytes:
+    """``data`` as JSON that is one line by every reader's rule, Python's ``splitlines`` included.
+
+    The separators that are control characters are escaped by orjson itself.
+    """
+    made = orjson.dumps(data)
+    if made.isascii():  # true of most tokens, and far cheaper than the search
+        return made
+    return SEPARATORS.sub(_escaped, made)
+
+
+def _escaped(separator: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(separator[0].decode())
 
 
 class LastWords(bytes):
@@ -98,6 +116,58 @@ class EventStream(StreamingResponse):
 
 def _body(chunk: bytes) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": True}
+
+
+class Source(Protocol):
+    """What feeds a stream. ``close`` may be called at any time, and more than once."""
+
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Source)
+
+
+async def begin_stream(
+    opening: Coroutine[Any, Any, S],
+    chunks: Callable[[S], AsyncGenerator[bytes, None]],
+    failed: Callable[[ServiceError], bytes],
+    heartbeat_s: float,
+) -> EventStream:
+    """A stream of ``chunks`` of what ``opening`` comes to, begun once there is something to send.
+
+    A failure of ``opening`` is raised, so that it has a status of its own. When it takes longer
+    than ``heartbeat_s`` the stream begins with a heartbeat, because proxies and clients give up on
+    a silent server; from then on a failure is the stream's last event, made by ``failed``. If the
+    client leaves meanwhile, ``opening`` is cancelled, and what it came to is closed.
+    """
+    task = asyncio.ensure_future(opening)
+
+    def stop() -> None:
+        task.cancel()
+        task.add_done_callback(_close)
+
+    try:
+        await asyncio.wait({task}, timeout=heartbeat_s)
+        source = ending(chunks(task.result()) if task.done() else _late(task, chunks), failed)
+    except BaseException:
+        stop()
+        raise
+    return EventStream(source, heartbeat_s, stop)
+
+
+async def _late(
+    task: asyncio.Task[S], chunks: Callable[[S], AsyncGenerator[bytes, None]]
+) -> AsyncGenerator[bytes, None]:
+    yield HEARTBEAT
+    async with aclosing(chunks(await task)) as source:
+        async for chunk in source:
+            yield chunk
+
+
+def _close(task: asyncio.Task[S]) -> None:
+    """Also marks a failure that nobody is left to see as seen, or asyncio would log it."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 async def ending(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ from serve_app.routes.conversation_shapes import (
 )
 from serve_app.routes.generation import failure, token_event, usage
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
-from serve_app.streams import EVENT_STREAM, EventStream, ending, event
+from serve_app.streams import EVENT_STREAM, begin_stream, event
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
 
@@ -89,6 +89,18 @@ class Exchange:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An exchange whose answer has begun."""
+
+    exchange: Exchange
+    bursts: Bursts
+
+    def close(self) -> None:
+        self.bursts.close()
+        self.exchange.lease.drop()
+
+
 @router.post("/conversations", summary="Begin a conversation", response_model=Begun)
 async def begin(
     body: BeginBody, served: Served, asked: Asking, caller: Caller, kept: Kept
@@ -128,29 +140,31 @@ async def say(
     """
     named = served.catalog.resolve(TASK, body.model_name)
     check_prompt(body.message, served.settings, "message")
-    lease = await kept.lease(caller, user_id)
-    streams = False
-    try:
-        earlier = await lease.read()
-        card = named if body.model_name else _model_of(earlier, served, named)
-        request = asking(asked.request_id, card, earlier.asking(body.message), served.settings)
-        exchange = Exchange(user_id, body.message, card, request, lease, _fields("message"))
-        if not body.stream:
-            return await _whole(exchange, served, asked)
-        bursts = await served.calls.open(card.family, "stream", request, exchange.fields)
-        streams = True
-    finally:
-        if not streams:
+
+    async def exchange() -> Exchange:
+        """The message behind what was said before, once no other one is being answered."""
+        lease = await kept.lease(caller, user_id)
+        try:
+            earlier = await lease.read()
+            card = named if body.model_name else _model_of(earlier, served, named)
+            request = asking(asked.request_id, card, earlier.asking(body.message), served.settings)
+        except BaseException:
             lease.drop()
-    events = ending(
-        _events(exchange, bursts, asked), lambda error: failure(error, asked.request_id)
-    )
+            raise
+        return Exchange(user_id, body.message, card, request, lease, _fields("message"))
 
-    def stop() -> None:
-        bursts.close()
-        lease.drop()
-
-    return EventStream(events, served.settings.heartbeat_s, stop)
+    if body.stream:
+        return await begin_stream(
+            _opened(exchange, served),
+            lambda streamed: _events(streamed, asked),
+            lambda error: failure(error, asked.request_id),
+            served.settings.heartbeat_s,
+        )
+    one = await exchange()
+    try:
+        return await _whole(one, served, asked)
+    finally:
+        one.lease.drop()
 
 
 @router.get("/conversations", summary="Who talks here", response_model=Users)
@@ -190,12 +204,24 @@ async def _whole(exchange: Exchange, served: Services, asked: Asked) -> Response
     return asked.answer(body, exchange.card.name)
 
 
-async def _events(exchange: Exchange, bursts: Bursts, asked: Asked) -> AsyncGenerator[bytes, None]:
+async def _opened(asked: Callable[[], Awaitable[Exchange]], served: Services) -> Streamed:
+    exchange = await asked()
+    family, request = exchange.card.family, exchange.request
+    try:
+        bursts = await served.calls.open(family, "stream", request, exchange.fields)
+    except BaseException:
+        exchange.lease.drop()
+        raise
+    return Streamed(exchange, bursts)
+
+
+async def _events(streamed: Streamed, asked: Asked) -> AsyncGenerator[bytes, None]:
     """The tokens' events in order, and last the answer, which is stored by then."""
+    exchange = streamed.exchange
     texts: list[str] = []
     prompt_tokens = 0
     reason: FinishReason = "stop"
-    async for burst in bursts:
+    async for burst in streamed.bursts:
         exchange.lease.check()
         prompt_tokens = burst.prompt_tokens
         texts += [token.text for token in burst.tokens]

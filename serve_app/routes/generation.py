@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
-import orjson
 from pydantic import Field
 from starlette.responses import Response
 
@@ -32,7 +31,7 @@ from serve_app.fields import (
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
-from serve_app.streams import EVENT_STREAM, EventStream, ending, event
+from serve_app.streams import EVENT_STREAM, begin_stream, event, one_line
 
 router = NativeRouter("generation")
 
@@ -120,11 +119,12 @@ async def _stream(body: GenerateBody, served: Services, asking: Asked) -> Respon
             field="num_return_sequences",
         )
     card, request = _request(body, served, asking, stream=True)
-    bursts = await served.calls.open(card.family, "stream", request, FIELDS)
-    events = ending(
-        _events(bursts, asking, card.name), lambda error: failure(error, asking.request_id)
+    return await begin_stream(
+        served.calls.open(card.family, "stream", request, FIELDS),
+        lambda bursts: _events(bursts, asking, card.name),
+        lambda error: failure(error, asking.request_id),
+        served.settings.heartbeat_s,
     )
-    return EventStream(events, served.settings.heartbeat_s, bursts.close)
 
 
 async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[bytes, None]:
@@ -151,9 +151,9 @@ def token_event(token: Token) -> bytes:
     """One token of a native stream: ``event("token", ...)``, whose frame is always the same."""
     return TOKEN % (
         token.position,
-        orjson.dumps(token.text),
+        one_line(token.text),
         token.token_id,
-        orjson.dumps(token.finish_reason),
+        one_line(token.finish_reason),
     )
 
 

@@ -1,4 +1,4 @@
-"""Health, for load balancers, which probe with HEAD or GET, and for people."""
+"""Health, for load balancers and for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from serve_app.routes.services import NATIVE_PREFIX, Served, json_response
 router = APIRouter(tags=["health"])
 
 
-@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="State of every deployment")
 async def health(served: Served) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
@@ -22,17 +21,16 @@ async def health(served: Served) -> Response:
         "status": "healthy" if state.ready else "unhealthy",
         "deployments": state.deployments,
         "models": [card.name for card in served.catalog.cards],
+        **({"reason": state.why} if state.why else {}),
     }
     return json_response(body, status=200 if state.ready else 503)
 
 
-@router.head("/health/liveness", include_in_schema=False)
 @router.get("/health/liveness", summary="This process answers")
 async def liveness() -> Response:
     return json_response({"status": "alive"})
 
 
-@router.head("/health/readiness", include_in_schema=False)
 @router.get("/health/readiness", summary="The graph answers")
 async def readiness(served: Served) -> Response:
     """By Serve's own status. Families scaled to zero count as ready and are not woken."""
@@ -40,11 +38,12 @@ async def readiness(served: Served) -> Response:
     if not state.ready:
         waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
         shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
-        raise Unavailable(f"The graph is not ready: {shown or 'nothing is deployed'}.", 2)
+        raise Unavailable(
+            f"The graph is not ready: {shown or state.why or 'nothing is deployed'}.", 2
+        )
     return json_response({"status": "ready", "deployments": state.deployments})
 
 
-@router.head("/", include_in_schema=False)
 @router.get("/", summary="Where to go from here")
 async def root() -> Response:
     """What is served and where its documentation is."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam import Holding, ReplicaReport
+from serve_app.body import no_query
 from serve_app.catalog import ModelCard
 from serve_app.fleet import Fleet
 from serve_app.routes.generation import failure
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
-from serve_app.streams import EVENT_STREAM, EventStream, ending, event
+from serve_app.streams import EVENT_STREAM, begin_stream, event
 
 LOOK_S = 0.25
 """How often replicas are asked how far they are."""
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
 
 
 class LoadedReplica(BaseModel):
@@ -75,10 +77,12 @@ async def load_model(model_name: str, request: Request, served: Served, asking: 
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await fleet.load(card, served.settings.request_timeout_s)
         return asking.answer(_loaded(card, found), card.name)
-    events = _progress(fleet, card, served, asking)
-    first = await anext(events)  # a failure before it still has a status
-    chunks = ending(_from(first, events), lambda error: failure(error, asking.request_id))
-    return EventStream(chunks, served.settings.heartbeat_s, lambda: None)
+    return await begin_stream(
+        Loading(fleet, card, served, asking).begun(),
+        Loading.events,
+        lambda error: failure(error, asking.request_id),
+        served.settings.heartbeat_s,
+    )
 
 
 @router.delete(
@@ -110,38 +114,55 @@ async def unload_model(model_name: str, served: Served, asking: Asking) -> Respo
     return asking.answer({"message": message, "replicas": replicas}, card.name)
 
 
-async def _progress(
-    fleet: Fleet, card: ModelCard, served: Services, asking: Asked
-) -> AsyncGenerator[bytes, None]:
-    """An event for each step of each replica, and the whole answer as the last one.
+class Loading:
+    """An order to load, and how far its replicas are.
 
-    Who stops reading does not stop the loading: the order stands.
+    Whoever stops reading does not stop the loading: the order stands.
     """
-    loading = asyncio.ensure_future(fleet.load(card, served.settings.load_timeout_s))
-    told: dict[str, str] = {}
-    try:
-        while not loading.done():
-            for report, holding in (await fleet.survey([card.family])).of(card.name):
+
+    def __init__(self, fleet: Fleet, card: ModelCard, served: Services, asking: Asked) -> None:
+        self._fleet = fleet
+        self._card = card
+        self._asking = asking
+        self._order = asyncio.ensure_future(fleet.load(card, served.settings.load_timeout_s))
+        self._progress = self._told()
+        self._first = b""
+
+    async def begun(self) -> Loading:
+        """Wait for the first event. Raises when the order fails before there is one."""
+        try:
+            self._first = await anext(self._progress)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """An event for each step of each replica, and the whole answer as the last one."""
+        async with aclosing(self._progress) as progress:
+            yield self._first
+            async for chunk in progress:
+                yield chunk
+
+    def close(self) -> None:
+        self._order.cancel()
+
+    async def _told(self) -> AsyncGenerator[bytes, None]:
+        told: dict[str, str] = {}
+        while not self._order.done():
+            for report, holding in await self._survey():
                 if told.get(report.replica) != holding.stage:
                     told[report.replica] = holding.stage
                     yield _step(report, holding)
-            await asyncio.wait({loading}, timeout=LOOK_S)
-        found = loading.result()
+            await asyncio.wait({self._order}, timeout=LOOK_S)
+        found = self._order.result()
         for report, holding in found:
             if told.get(report.replica) != holding.stage:
                 yield _step(report, holding)
-        yield event("result", asking.whole(_loaded(card, found), card.name))
-    finally:
-        loading.cancel()
+        yield event("result", self._asking.whole(_loaded(self._card, found), self._card.name))
 
-
-async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    try:
-        yield first
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await rest.aclose()
+    async def _survey(self) -> list[tuple[ReplicaReport, Holding]]:
+        return (await self._fleet.survey([self._card.family])).of(self._card.name)
 
 
 def _step(report: ReplicaReport, holding: Holding) -> bytes:

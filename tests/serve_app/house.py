@@ -17,7 +17,7 @@ from deployments.seam import Burst, Choice, FinishReason, Generated, Token
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.ingress import create_app, routers_of
-from serve_app.readiness import State
+from serve_app.readiness import Readiness, State
 from serve_app.routes.services import NATIVE_PREFIX, Services
 from tests.serve_app.local_handle import Family, LocalHandle
 
@@ -76,7 +76,7 @@ class Ready:
 
 
 def services(
-    families: Mapping[str, Family], readiness: Ready | None = None, **settings: Any
+    families: Mapping[str, Family], readiness: Readiness | None = None, **settings: Any
 ) -> Services:
     made = Settings(**settings)
     handles = {
@@ -111,16 +111,18 @@ def _client(application: ASGIApp) -> httpx.AsyncClient:
 class Connection:
     """One POST at the level of ASGI: what is sent chunk by chunk, and a client that may leave."""
 
-    def __init__(self, application: ASGIApp, path: str, body: Any) -> None:
+    def __init__(self, application: ASGIApp, path: str, body: Any, **headers: str) -> None:
         self._body = json.dumps(body).encode()
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._given = False
+        self.status: int | None = None
         self.left = asyncio.Event()
         self.chunks: list[bytes] = []
         self.first_chunk = asyncio.Event()
         self.done = asyncio.ensure_future(application(self._scope(path), self._receive, self._send))
 
     def _scope(self, path: str) -> dict[str, Any]:
-        headers = [(b"content-type", b"application/json")]
+        headers = [(b"content-type", b"application/json"), *self._headers]
         scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode()}
         return scope | {"query_string": b"", "headers": headers, "root_path": ""}
 
@@ -132,6 +134,7 @@ class Connection:
         return {"type": "http.request", "body": self._body, "more_body": False}
 
     async def _send(self, message: Message) -> None:
+        self.status = message.get("status", self.status)
         if chunk := message.get("body"):
             self.chunks.append(chunk)
             self.first_chunk.set()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from serve_app import readiness
-from serve_app.readiness import ServeReadiness
+from serve_app.ingress import create_app
+from serve_app.readiness import SILENT, ServeReadiness
+from tests.serve_app import house
 
 
 class Controller:
@@ -87,3 +92,71 @@ async def test_once_it_is_stale_the_controller_is_asked_again(
     assert (await asking.state()).ready
     controller.states["Generation"] = "UNHEALTHY"
     assert not (await asking.state()).ready
+
+
+@pytest.fixture
+def away(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A controller that does not answer before the event is set."""
+    back, status = threading.Event(), controller.status
+
+    def hanging() -> Any:
+        answer = status()
+        back.wait(10)
+        return answer
+
+    monkeypatch.setattr(controller, "status", hanging)
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    yield back
+    back.set()
+
+
+async def test_a_controller_that_is_away_makes_the_graph_unready_and_holds_one_thread(
+    controller: Controller, away: threading.Event
+) -> None:
+    asking = ServeReadiness()
+    states = await asyncio.gather(*(asking.state() for _ in range(20)), asking.state())
+    states += [await asking.state() for _ in range(3)]
+    assert set(map(id, states)) == {id(SILENT)}
+    assert controller.asked == 1
+    away.set()
+    assert asking._asking is not None
+    await asking._asking
+    assert (await asking.state()).ready
+
+
+async def test_who_stops_waiting_for_the_controller_takes_nobodys_answer_away(
+    controller: Controller, away: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE_S", 30.0)
+    asking = ServeReadiness()
+    leaving, staying = (asyncio.ensure_future(asking.state()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    away.set()
+    assert (await staying).ready
+
+
+async def test_a_controller_that_fails_makes_the_graph_unready(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    asking = ServeReadiness()
+    assert (await asking.state()).ready
+
+    def failing() -> Any:
+        raise RuntimeError("no such actor")
+
+    monkeypatch.setattr(controller, "status", failing)
+    assert not (await asking.state()).ready
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/readiness", f"/models/{house.FULL}/health"])
+async def test_probes_are_answered_while_the_controller_is_away(
+    controller: Controller, away: threading.Event, path: str
+) -> None:
+    application = create_app(house.services({}, ServeReadiness()), [])
+    response = await house.get(application, path)
+    away.set()
+    assert response.status_code == 503
+    assert "controller does not answer" in response.text

@@ -19,6 +19,8 @@ async def model_health(model_id: str, served: Served) -> Response:
     """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
     card = served.catalog.find(model_id)
     state = await served.readiness.state()
+    if state.why:
+        raise Unavailable(f"{state.why}.", 2)
     word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
     if word not in READY_DEPLOYMENT:
         raise Unavailable(f"The deployment of {card.name} is {word}.", 2)

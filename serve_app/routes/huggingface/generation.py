@@ -31,7 +31,7 @@ from serve_app.routes.huggingface.grammar import GrammarBody
 from serve_app.routes.huggingface.payload import Off, Options, Unserved
 from serve_app.routes.huggingface.tgi import Ending, Writing, best, collected, events, failure
 from serve_app.routes.services import Asked, Services
-from serve_app.streams import EventStream, ending
+from serve_app.streams import begin_stream
 
 TASK = "generate"
 FIELDS = {
@@ -138,9 +138,12 @@ async def text_generation(
         alternatives=bool(parameters.top_n_tokens),
     )
     if body.stream:
-        bursts = await served.calls.open(card.family, "stream", request, FIELDS)
-        chunks = ending(events(bursts, writing), lambda error: failure(error, asking.request_id))
-        return EventStream(chunks, served.settings.heartbeat_s, bursts.close)
+        return await begin_stream(
+            served.calls.open(card.family, "stream", request, FIELDS),
+            lambda bursts: events(bursts, writing),
+            lambda error: failure(error, asking.request_id),
+            served.settings.heartbeat_s,
+        )
     if not parameters.details and parameters.choices == 1:
         generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
         (choice,) = generated.choices

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from serve_app.body import JsonRoute
+from serve_app.body import JsonRoute, no_query
 from serve_app.errors import HubError
 from serve_app.routes.huggingface.kinds import meant
 from serve_app.routes.huggingface.payload import parsed, payload_of
@@ -31,7 +31,13 @@ BODY: dict[str, Any] = {
     }
 }
 
-router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
+router = APIRouter(
+    prefix="/models",
+    tags=["hugging face"],
+    route_class=JsonRoute,
+    dependencies=[Depends(no_query)],
+    responses=ERRORS,
+)
 
 
 @router.post(

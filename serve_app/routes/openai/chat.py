@@ -23,7 +23,7 @@ from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.routes.openai.tools import NamedTool, Tool, ToolChoice, Tools, calling
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
-from serve_app.streams import EVENT_STREAM, EventStream, ending
+from serve_app.streams import EVENT_STREAM, begin_stream
 from serve_app.tool_calls import FORMATS
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
@@ -132,11 +132,14 @@ async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Re
     calls = Calls.of(card, body.offered)
     head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
     if body.stream:
-        bursts = await served.calls.open(card.family, "stream", request, fields)
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
-        made = chunks(bursts, head, pieces.of, reports_usage=body.reports_usage)
-        return EventStream(ending(made, failure), served.settings.heartbeat_s, bursts.close)
+        return await begin_stream(
+            served.calls.open(card.family, "stream", request, fields),
+            lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
+            failure,
+            served.settings.heartbeat_s,
+        )
     generated: Generated = await served.calls.ask(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(

@@ -21,7 +21,7 @@ from serve_app.routes.generation import stops, usage
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, Completion
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
-from serve_app.streams import EVENT_STREAM, EventStream, ending
+from serve_app.streams import EVENT_STREAM, begin_stream
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
@@ -132,9 +132,12 @@ async def _stream(
 ) -> Response:
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
-    bursts = await served.calls.open(family, "stream", request, FIELDS)
-    pieces = chunks(bursts, head, _pieces(), reports_usage=body.reports_usage)
-    return EventStream(ending(pieces, failure), served.settings.heartbeat_s, bursts.close)
+    return await begin_stream(
+        served.calls.open(family, "stream", request, FIELDS),
+        lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
+        failure,
+        served.settings.heartbeat_s,
+    )
 
 
 def _request(

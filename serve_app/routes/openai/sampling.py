@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import Field, StringConstraints
 
 from deployments.seam import Sampling, Token
@@ -26,7 +25,7 @@ from serve_app.fields import (
     TopP,
 )
 from serve_app.routes.generation import seed_of, usage
-from serve_app.streams import message
+from serve_app.streams import message, one_line
 
 BiasedToken = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
@@ -127,8 +126,8 @@ async def chunks(
 
 def framed(head: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
     """How one choice becomes a chunk under ``head``, which is the same for every one of them."""
-    opening = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
-    return lambda choice: opening + orjson.dumps(choice) + b"]}\n\n"
+    opening = b"data: " + one_line(head)[:-1] + b',"choices":['
+    return lambda choice: opening + one_line(choice) + b"]}\n\n"
 
 
 def failure(error: ServiceError) -> bytes:
