@@ -24,6 +24,7 @@ from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
 from serve_app.edge import Edge
+from serve_app.error_shapes import DOCUMENTED
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
 from serve_app.routes import graph, health, huggingface, loading, metrics, models
@@ -59,7 +60,7 @@ def create_app(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
-        responses=errors.DOCUMENTED,
+        responses=DOCUMENTED,
         lifespan=_lifespan,
     )
     routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
