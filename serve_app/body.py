@@ -1,4 +1,4 @@
-"""JSON bodies, parsed strictly: bounded in depth and in fields, errors with a position."""
+"""JSON bodies, parsed strictly: bounded in depth and in values, errors with a position."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
-from serve_app.errors import MOST_ERRORS, MOST_OF_A_NAME, invalid
+from serve_app.errors import invalid
+from serve_app.field_errors import MOST_ERRORS, MOST_OF_A_NAME
+from serve_app.fields import Body
+from serve_app.parsing import MAX_VALUES, TooManyValues, parse
 
 UNKNOWN = "this query parameter is not known here"
 JSON_TYPE = re.compile(r"application/(?:[\w.\-]+\+)?json", re.IGNORECASE)
-MOST_FIELDS = 100
 
 
 class JsonRequest(Request):
-    """A request whose JSON is read by pydantic's parser, which bounds nesting at 200 levels.
+    """A request whose JSON is parsed only if it holds at most ``max_values`` values.
 
-    NaN and infinity are let through here, so that the field that holds one is named by its own
-    validation; nothing that this service takes allows them.
+    NaN and infinity are let through here, so that the validation of the field that holds one names
+    it; nothing that this service takes allows them.
     """
+
+    def __init__(self, scope: Scope, receive: Receive, max_values: int = MAX_VALUES) -> None:
+        super().__init__(scope, receive)
+        self._max_values = max_values
 
     async def json(self) -> Any:
         try:
-            parsed = from_json(await self.body(), allow_inf_nan=True)
+            return parse(await self.body(), self._max_values, allow_inf_nan=True)
+        except TooManyValues as error:
+            raise HTTPException(400, f"The JSON body has {error}.") from None
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from None
-        if isinstance(parsed, dict) and len(parsed) > MOST_FIELDS:
-            raise HTTPException(400, f"The body has {len(parsed)} fields; no route knows as many.")
-        return parsed
 
 
 class JsonRoute(APIRoute):
@@ -46,12 +51,13 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        max_values = _max_values(self)
 
         async def strict(request: Request) -> Response:
             if takes_body:
                 await no_query(request)
                 await _require_json(request)
-            return await handle(JsonRequest(request.scope, request.receive))
+            return await handle(JsonRequest(request.scope, request.receive, max_values))
 
         return strict
 
@@ -62,6 +68,12 @@ async def no_query(request: Request) -> None:
         names = list(request.query_params)[:MOST_ERRORS]
         if names:
             raise invalid({name[:MOST_OF_A_NAME]: UNKNOWN for name in names})
+
+
+def _max_values(route: APIRoute) -> int:
+    """The bound that the body's model sets, which one with vectors or token ids does."""
+    model = route.body_field.field_info.annotation if route.body_field else None
+    return model.max_values if isinstance(model, type) and issubclass(model, Body) else MAX_VALUES
 
 
 async def _require_json(request: Request) -> None:

@@ -7,32 +7,27 @@ What nobody foresaw is logged with its request id and answered as ``internal_err
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
 from deployments.seam import Problem
+from serve_app.field_errors import MOST_OF_A_NAME, field_errors
 from serve_app.request_id import request_id_of
 
 logger = logging.getLogger(__name__)
 
 OPENAI_PREFIX = "/v1/"
 HUB_PREFIX = "/models/"
-MOST_ERRORS = 20
-MOST_OF_A_NAME = 200
-"""An answer never grows with what was wrong with the request."""
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
-UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
-"""What pydantic adds to an error's place for the branch of a union: no field of the request."""
 
 
 class ServiceError(Exception):
@@ -278,67 +273,6 @@ def invalid(found: Mapping[str, str]) -> ValidationFailed:
     """The refusal of the fields that ``found`` names, each with what is wrong with it."""
     message = "; ".join(f"{path}: {text}" for path, text in found.items())
     return ValidationFailed(message, field=next(iter(found)), details={"field_errors": dict(found)})
-
-
-def field_errors(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What is wrong by field, of pydantic's errors within a part of the request."""
-    found: dict[str, str] = {}
-    for item in items:
-        found.setdefault(_field_path(item)[:MOST_OF_A_NAME], _message(item))
-        if len(found) == MOST_ERRORS:
-            break
-    return found
-
-
-def _field_path(item: Mapping[str, Any]) -> str:
-    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields.
-
-    The first part says where in the request; of a body that is no JSON the next is a position.
-    """
-    parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
-    unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
-    kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
-    return ".".join([*kept, *unknown]) or "body"
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    match item["type"]:
-        case "extra_forbidden":
-            return "this field is not known here"
-        case "missing":
-            return "this field is required"
-        case "model_type" | "model_attributes_type":  # pydantic would name the class
-            return "Input should be an object"
-        case "json_invalid":
-            return f"the body is not valid JSON ({item.get('ctx', {}).get('error', 'unreadable')})"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-class NativeError(BaseModel):
-    """The envelope of every error outside ``/v1`` and ``/models``, which speak as others do."""
-
-    success: Literal[False]
-    error_type: str
-    message: str
-    details: dict[str, Any]
-    timestamp: str
-    request_id: str
-
-
-class HubError(BaseModel):
-    """The envelope under ``/models``."""
-
-    error: str
-    error_type: Literal["validation", "generation", "overloaded"] | None
-    details: dict[str, Any]
-    request_id: str
-
-
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": NativeError, "description": "The request is at fault."},
-    "5XX": {"model": NativeError, "description": "The service is at fault."},
-}
-"""OpenAPI's description of errors."""
 
 
 def _methods(scope: Scope) -> list[str]:

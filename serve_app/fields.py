@@ -2,31 +2,67 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     Tag,
-    ValidationError,
     WithJsonSchema,
+    model_validator,
 )
-from pydantic_core import InitErrorDetails
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from serve_app.errors import MOST_ERRORS
+from serve_app.parsing import MAX_VALUES
+from serve_app.validation import as_left_out, names_of, nullable, stop_at_first
 
 
 class Body(BaseModel):
-    """A request body: strict types, and a field that it does not know is an error."""
+    """A request body, or an object within one: strict types, and an unknown field is an error.
+
+    ``null`` for a field that may be left out is the same as leaving it out. Errors do not grow with
+    the request: of a list or an object the first bad item is named, of unknown fields the first
+    few. ``max_values`` is how many JSON values a request with this body may hold.
+    """
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
     )
+    max_values: ClassVar[int] = MAX_VALUES
+    known: ClassVar[frozenset[str]] = frozenset()
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.known = names_of(cls.model_fields)
+        cls.optional = names_of(cls.model_fields, required=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, given: Any) -> Any:
+        return as_left_out(given, cls.known, cls.optional) if isinstance(given, dict) else given
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema = handler(source)
+        stop_at_first(schema)
+        return schema
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        shown = handler(schema)
+        nullable(handler.resolve_ref_schema(shown), cls.optional)
+        return shown
 
 
 class Answer(BaseModel):
@@ -35,19 +71,6 @@ class Answer(BaseModel):
     model: str
     request_id: str
     execution_time: float
-
-
-def _only_texts(items: Any) -> Any:
-    """Names the items that are no texts, but not all of a million: the first ones are enough."""
-    if isinstance(items, list):
-        bad = (index for index, item in enumerate(items) if not isinstance(item, str))
-        errors = [
-            InitErrorDetails(type="string_type", loc=(index,), input=items[index])
-            for index in islice(bad, MOST_ERRORS)
-        ]
-        if errors:
-            raise ValidationError.from_exception_data("texts", errors)
-    return items
 
 
 def _branch(given: Any) -> str:
@@ -68,13 +91,17 @@ OBJECT = Tag("object[]")
 TEXT_OR_OBJECT = Discriminator(_text_or_object)
 """The same of a union of a text and an object."""
 
+TextOrObject: TypeAlias = Annotated[
+    Annotated[str, TEXT] | Annotated[dict[str, Any], OBJECT], TEXT_OR_OBJECT
+]
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Annotated[
     Annotated[Stop, TEXT] | Annotated[list[Stop], Field(max_length=16), LIST], TEXT_OR_LIST
 ]
-TextList: TypeAlias = Annotated[list[str], Field(min_length=1), BeforeValidator(_only_texts)]
+TextList: TypeAlias = Annotated[list[str], Field(min_length=1)]
 Texts: TypeAlias = Annotated[Annotated[str, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
 
 ImageSent: TypeAlias = Annotated[

@@ -24,6 +24,7 @@ from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
 from serve_app.edge import Edge
+from serve_app.error_shapes import DOCUMENTED
 from serve_app.heads import Heads
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
@@ -60,7 +61,7 @@ def create_app(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
-        responses=errors.DOCUMENTED,
+        responses=DOCUMENTED,
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )

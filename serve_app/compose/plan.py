@@ -10,7 +10,8 @@ from typing import Any
 
 from serve_app.compose.references import INPUT
 from serve_app.compose.steps import Drawing, Faults, Step, Wanted
-from serve_app.errors import MOST_ERRORS, invalid
+from serve_app.errors import invalid
+from serve_app.field_errors import MOST_ERRORS
 from serve_app.routes.tasks import Task
 
 MOST_SHOWN = 64

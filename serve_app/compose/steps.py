@@ -18,7 +18,8 @@ from serve_app.compose.references import (
     parsed,
     references,
 )
-from serve_app.errors import ServiceError, field_errors, invalid
+from serve_app.errors import ServiceError, invalid
+from serve_app.field_errors import field_errors
 from serve_app.routes.tasks import Task
 
 MODEL = "model_name"

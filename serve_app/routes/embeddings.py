@@ -30,6 +30,7 @@ from serve_app.fields import (
     example,
 )
 from serve_app.limits import check_count, check_prompt, text_problem
+from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
 
@@ -60,6 +61,8 @@ class SimilarityBody(Body):
     """Two texts, two vectors, or one of each."""
 
     model_config = example(text1="a cat", text2="a kitten")
+
+    max_values = MAX_NUMBERS
 
     text1: TextOrVector
     text2: TextOrVector

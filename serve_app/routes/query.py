@@ -13,7 +13,16 @@ from starlette.responses import Response
 
 from deployments.seam import ChatMessage, FinishReason, Generated
 from serve_app.body import JsonRoute
-from serve_app.fields import Answer, Body, ModelName, Temperature, Text, TokenCount, example
+from serve_app.fields import (
+    Answer,
+    Body,
+    ModelName,
+    Temperature,
+    Text,
+    TextOrObject,
+    TokenCount,
+    example,
+)
 from serve_app.limits import check_prompt, check_window
 from serve_app.routes.answers import TASK, UserId, asking
 from serve_app.routes.generation import usage
@@ -37,7 +46,7 @@ class QueryBody(Body):
     user_id: UserId
     max_tokens: TokenCount | None = None
     temperature: Temperature | None = None
-    context: str | dict[str, Any] | None = None
+    context: TextOrObject | None = None
     model: ModelName | None = None
 
 

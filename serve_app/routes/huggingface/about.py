@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from serve_app.errors import HubError, Unavailable
+from serve_app.error_shapes import HubError
+from serve_app.errors import Unavailable
 from serve_app.readiness import READY_DEPLOYMENT
 from serve_app.routes.huggingface.kinds import names_of
 from serve_app.routes.huggingface.tasks import KINDS

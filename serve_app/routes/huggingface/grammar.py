@@ -8,6 +8,7 @@ from typing import Any, Literal
 from deployments.seam import Grammar
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body
+from serve_app.parsing import parse
 
 FIELD = "parameters.grammar"
 
@@ -37,8 +38,8 @@ class GrammarBody(Body):
             value = value["schema"]  # OpenAI's wrapping, which TGI takes under this type
         if isinstance(value, str):
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
+                value = parse(value)
+            except ValueError:
                 value = None
         if not isinstance(value, dict):
             raise ValidationFailed("The value must be a JSON schema.", field=f"{FIELD}.value")

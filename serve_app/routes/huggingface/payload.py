@@ -70,7 +70,7 @@ def parsed(body: type[B], payload: Mapping[str, Any]) -> B:
     try:
         return body.model_validate(dict(payload))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        found = error.errors(include_url=False)
         raise RequestValidationError(
             [{**item, "loc": ("body", *item["loc"])} for item in found]
         ) from None

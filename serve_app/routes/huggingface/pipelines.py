@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute, no_query
-from serve_app.errors import HubError
+from serve_app.error_shapes import HubError
 from serve_app.routes.huggingface.kinds import meant
 from serve_app.routes.huggingface.payload import parsed, payload_of
 from serve_app.routes.huggingface.tasks import KINDS

@@ -159,11 +159,11 @@ def _request(
     served.catalog.require(card, "chat", body.used())
     field, bound = body.bound
     check_window(bound, card, field)
-    body.check()
-    body.check_stream()
     shown = tuple(tool.shown() for tool in body.offered)
     check_prompt("".join(shown), served.settings, "tools")
     check_prompt("".join(message.written for message in body.messages), served.settings, "messages")
+    body.check()  # it reads what the messages hold, which is bounded now
+    body.check_stream()
     request = GenerationRequest(
         request_id=asking.request_id,
         model=card.name,

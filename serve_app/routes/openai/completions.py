@@ -17,6 +17,7 @@ from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Text, TokenCount, TokenId, example
 from serve_app.limits import check_prompt, check_window
+from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.generation import stops, usage
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, Completion
@@ -57,6 +58,8 @@ class CompletionBody(SamplingBody):
     """One prompt or several, as text or as token ids, each continued on its own."""
 
     model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
+
+    max_values = MAX_NUMBERS
 
     prompt: Prompts
     max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from deployments.seam import Vectors
 from serve_app.body import JsonRoute
 from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ModelName, Text, TextList, example
+from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.embeddings import TASK, Truncate, embed
 from serve_app.routes.openai.shapes import ERRORS, EmbeddingList
 from serve_app.routes.services import Served, json_response
@@ -26,6 +27,9 @@ class OpenAIEmbeddingsBody(Body):
     """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
 
     model_config = example(input="The cat sat on the mat.")
+    max_values = (
+        MAX_NUMBERS  # OpenAI's clients may send token ids, which get an answer of their own
+    )
 
     input: Input
     model: ModelName | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
-from pydantic_core import from_json
+from pydantic import Field, StringConstraints, model_validator
 
 from deployments.seam import ChatMessage, ToolCall
 from serve_app.errors import ValidationFailed
 from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body
+from serve_app.parsing import parse
 from serve_app.routes.openai.tools import FunctionName
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -29,16 +29,13 @@ class CalledFunction(Body):
     name: FunctionName
     arguments: str
 
-    @field_validator("arguments")
-    @classmethod
-    def _object(cls, arguments: str) -> str:
+    @property
+    def is_readable(self) -> bool:
+        """Whether the arguments are a JSON object. They are parsed to see it: bound them first."""
         try:
-            value = from_json(arguments, allow_inf_nan=False)
+            return isinstance(parse(self.arguments), dict)
         except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise ValueError("expected a JSON object as text")  # noqa: TRY004 - pydantic's way
-        return arguments
+            return False
 
 
 class Call(Body):
@@ -97,10 +94,16 @@ Messages = Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fa
 
 
 def check_answers(messages: Sequence[Message]) -> None:
-    """Every tool's message answers a call that an assistant made before it."""
+    """Every call has readable arguments; every tool's message answers a call made before it."""
     made: set[str] = set()
     for index, message in enumerate(messages):
-        made.update(call.id for call in message.tool_calls or ())
+        for place, call in enumerate(message.tool_calls or ()):
+            if not call.function.is_readable:
+                raise ValidationFailed(
+                    "expected a JSON object as text",
+                    field=f"messages.{index}.tool_calls.{place}.function.arguments",
+                )
+            made.add(call.id)
         if message.tool_call_id is not None and message.tool_call_id not in made:
             raise ValidationFailed(
                 f"no message before it has a call {message.tool_call_id[:64]!r}",

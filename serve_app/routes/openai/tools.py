@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from deployments.seam import Grammar
-from serve_app.fields import Body
+from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body
 from serve_app.tool_calls import CallFormat
 
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
@@ -48,7 +48,10 @@ class NamedTool(Body):
 
 
 Tools = Annotated[list[Tool], Field(max_length=MOST_TOOLS, fail_fast=True)]
-ToolChoice = Literal["none", "auto", "required"] | NamedTool
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], TEXT] | Annotated[NamedTool, OBJECT],
+    TEXT_OR_OBJECT,
+]
 
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 

@@ -88,7 +88,7 @@ async def test_rounding_takes_no_similarity_beyond_one() -> None:
 async def test_a_body_that_is_no_object_is_refused_without_the_name_of_a_class() -> None:
     answered = await house.post(house.app({}), f"{NATIVE}/embeddings", [])
     assert answered.status_code == 400
-    assert answered.json()["message"] == "body: Input should be an object"
+    assert answered.json()["message"] == "body: expected an object"
 
 
 @pytest.mark.parametrize(("first", "second"), [("a", [0.0, 1.0]), ([0.0, 1.0], "a")])

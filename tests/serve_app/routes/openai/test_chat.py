@@ -103,13 +103,13 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (7, "content: Input should be a valid string"),
-        ([], "content: List should have at least 1 item after validation, not 0"),
-        (["Hi"], "content.0: Input should be an object"),
-        ([{"type": "text", "text": 7}], "content.0.text: Input should be a valid string"),
+        (7, "content: expected a string"),
+        ([], "content: expected at least 1 item"),
+        (["Hi"], "content.0: expected an object"),
+        ([{"type": "text", "text": 7}], "content.0.text: expected a string"),
         (
             [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
-            "content.1.type: Input should be 'text'",
+            "content.1.type: expected 'text'",
         ),
     ],
 )

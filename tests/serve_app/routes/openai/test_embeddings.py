@@ -57,13 +57,10 @@ async def test_a_text_at_fault_is_named_as_openai_calls_it(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (7, "input: Input should be a valid string"),
-        ("", "input: String should have at least 1 character"),
-        ([], "input: List should have at least 1 item after validation, not 0"),
-        (
-            ["a", 7, "b", None],
-            "input.1: Input should be a valid string; input.3: Input should be a valid string",
-        ),
+        (7, "input: expected a string"),
+        ("", "input: expected at least 1 character"),
+        ([], "input: expected at least 1 item"),
+        (["a", 7, "b", None], "input.1: expected a string"),
     ],
 )
 async def test_only_what_was_meant_is_complained_about(given: Any, message: str) -> None:

@@ -1,0 +1,119 @@
+"""What is wrong with a request's fields: pydantic's errors by field, in this service's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MOST_ERRORS = 20
+MOST_OF_A_NAME = 200
+"""Bounds of an error answer: how many fields it names, and how much of a long name it repeats."""
+
+UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
+"""What pydantic adds to an error's place for the branch of a union: no field of the request."""
+
+OTHER_TYPE = frozenset({"literal_error", "missing"})
+"""Errors of an object's ``type`` that make it another object than the one that was read."""
+
+WORDS = {
+    "extra_forbidden": "this field is not known here",
+    "missing": "this field is required",
+    "none_required": "this cannot be set here; leave it out, or null",
+    "string_type": "expected a string",
+    "string_unicode": "expected a string of whole Unicode characters",
+    "bytes_type": "expected a string",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "expected a whole number with fewer digits",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
+    "list_type": "expected a list",
+    "dict_type": "expected an object",
+    "model_type": "expected an object",
+    "model_attributes_type": "expected an object",
+    "union_tag_not_found": "this is none of what is expected here",
+    "union_tag_invalid": "this is none of what is expected here",
+}
+"""Of errors that have nothing more to say."""
+
+
+def field_errors(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What is wrong by field, of pydantic's errors within a part of the request.
+
+    An object whose ``type`` is not the one expected is named by that alone: its other fields are
+    those of its own type.
+    """
+    items = list(items)
+    others = {item["loc"][:-1] for item in items if _is_of_another_type(item)}
+    found: dict[str, str] = {}
+    for item in items:
+        if others and not _is_of_another_type(item) and _is_within(item["loc"], others):
+            continue
+        found.setdefault(_field_path(item)[:MOST_OF_A_NAME], _message(item))
+        if len(found) == MOST_ERRORS:
+            break
+    return found
+
+
+def _is_of_another_type(item: Mapping[str, Any]) -> bool:
+    return item["type"] in OTHER_TYPE and bool(item["loc"]) and item["loc"][-1] == "type"
+
+
+def _is_within(place: tuple[str | int, ...], objects: set[tuple[str | int, ...]]) -> bool:
+    return any(place[:end] in objects for end in range(len(place)))
+
+
+def _field_path(item: Mapping[str, Any]) -> str:
+    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields.
+
+    The first part says where in the request; of a body that is no JSON the next is a position.
+    """
+    parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
+    unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
+    kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
+    return ".".join([*kept, *unknown]) or "body"
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    kind = item["type"]
+    if kind == "value_error":  # raised by a check of ours
+        return str(item["msg"]).removeprefix("Value error, ")
+    if kind in BOUNDS and "ctx" in item:
+        return BOUNDS[kind](item["ctx"])
+    return WORDS.get(kind, "this value is not taken here")
+
+
+def _items(bound: str, count: int, one: str) -> str:
+    return f"expected at {bound} {count} {one}" + ("" if count == 1 else "s")
+
+
+def _figure(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _expected(ctx: Mapping[str, Any]) -> str:
+    """pydantic joins the literals as Python writes them."""
+    words = str(ctx["expected"])
+    return f"expected {LITERALS.get(words, words)}"
+
+
+LITERALS = {"True": "true", "False": "false"}
+BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "json_invalid": lambda c: f"the body is not valid JSON ({c['error']})",
+    "literal_error": _expected,
+    "enum": _expected,
+    "greater_than": lambda c: f"expected more than {_figure(c['gt'])}",
+    "greater_than_equal": lambda c: f"expected at least {_figure(c['ge'])}",
+    "less_than": lambda c: f"expected less than {_figure(c['lt'])}",
+    "less_than_equal": lambda c: f"expected at most {_figure(c['le'])}",
+    "string_too_short": lambda c: _items("least", c["min_length"], "character"),
+    "string_too_long": lambda c: _items("most", c["max_length"], "character"),
+    "string_pattern_mismatch": lambda c: f"expected a string that matches {c['pattern']}",
+    "too_short": lambda c: _items("least", c["min_length"], "item"),
+    "too_long": lambda c: _items("most", c["max_length"], "item"),
+}
+"""Of errors with figures or words of the type that was expected."""
