@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
     )
+    max_image_side: int = Field(default=20_000, ge=1, description="pixels of its longer side")
     topics: Topics = DEFAULT_TOPICS
     max_graph_steps: int = Field(default=32, ge=1, le=1024)
     max_graph_bytes: PositiveInt = Field(

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from deployments.image_files import essence
+from deployments.image_files.exif import orientation
 from deployments.seam import Problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is read. Pillow knows many more; each is code that strangers' bytes would reach."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Far more pixels than anybody's photograph; the second only where warnings are errors."""
+"""Far more pixels than anybody's photograph; the second by :func:`handle_warnings`."""
 
 UNREADABLE = (
     OSError,
@@ -41,27 +44,66 @@ UNREADABLE = (
 Picture: TypeAlias = Image.Image
 BACKGROUND = (255, 255, 255)
 
+TURNS: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright again, by its orientation in EXIF (TIFF 6.0, page 36)."""
 
-def opened(raw: bytes) -> Picture:
-    """The file's first frame, of which only the header is read yet. Raises ``UNREADABLE``."""
-    return Image.open(io.BytesIO(raw), formats=FORMATS)
+
+class EncodedImage:
+    """An encoded image. Constructing it reads its headers only, and raises ``UNREADABLE``."""
+
+    def __init__(self, raw: bytes) -> None:
+        found = essence(raw)
+        self._image = Image.open(io.BytesIO(found.raw), formats=FORMATS)
+        self._turned = found.orientation
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as they are stored, before the image is turned."""
+        return self._image.size
+
+    def picture(self) -> Picture:
+        """The first frame, turned as its EXIF orientation says, over white where it is transparent.
+
+        Raises ``UNREADABLE``. Once only: the file is read to its end.
+        """
+        with self._image as image:
+            image.load()
+            turned = self._turned or orientation(image.info.get("exif", b""))
+            upright = image.transpose(TURNS[turned]) if turned in TURNS else image
+            return _rgb(upright)
+
+
+def handle_warnings() -> None:
+    """Decide what Pillow's warnings mean in this process, which has one list of filters.
+
+    Too many pixels are an error. Damage that Pillow reads past, as a viewer does, is not worth a
+    line: each has a text of its own, which the process would remember for ever.
+    """
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def picture(raw: bytes) -> Picture | Problem:
-    """The first frame, turned as its EXIF orientation says, over white where it is transparent."""
+    """An encoded image as a viewer shows it, or what is wrong with it."""
     try:
-        with opened(raw) as image:
-            image.load()
-            return _rgb(_upright(image))
+        return EncodedImage(raw).picture()
     except UNREADABLE:
-        return Problem("validation", "the image is damaged or cut short", "image")
+        return DAMAGED
 
 
-def _upright(image: Picture) -> Picture:
-    try:
-        return ImageOps.exif_transpose(image)
-    except UNREADABLE:  # of the EXIF alone: a viewer shows such an image as it lies
-        return image
+DAMAGED = Problem("validation", "the image is damaged or cut short", "image")
+
+
+MIN_RANGE = 1e-30
+"""Smaller ones do not divide 255 in float32."""
 
 
 def _rgb(image: Picture) -> Picture:
@@ -69,15 +111,31 @@ def _rgb(image: Picture) -> Picture:
         image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
+        below = Image.new("RGB", image.size, BACKGROUND)
+        below.paste(image, mask=image)
+        return below
     return image.convert("RGB")
 
 
 def _eight_bits(image: Picture) -> Picture:
-    """Grey of more than 8 bits, scaled; by itself Pillow would cut off whatever is over 255."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    """Grey of more than 8 bits, scaled; by itself Pillow would cut off whatever is over 255.
+
+    Values that fit no convention are scaled by their own range. One that is not a number is black,
+    and an infinite one as far as the others go.
+    """
+    values = np.array(image, dtype=np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        known = values[finite] if finite.any() else np.zeros(1, np.float32)
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=known.max(), neginf=known.min())
     least, most = (0.0, 65535.0) if image.mode.startswith("I") else (0.0, 1.0)
-    if values.min() < least or values.max() > most:  # fits no convention: its own range is used
-        least, most = float(values.min()), float(values.max())
-    scaled = (values - least) * (255.0 / (most - least))
-    return Image.fromarray(scaled.round().astype(np.uint8))
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < least or highest > most:
+        least, most = lowest, highest
+    if most - least < MIN_RANGE:  # one value, which is below black or above white
+        return Image.new("L", image.size, 255 if most > 0 else 0)
+    # In place, and halved first: the difference of two numbers may not fit where both do.
+    values /= 2
+    values -= least / 2
+    values *= 255.0 / (most / 2 - least / 2)
+    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))

@@ -108,7 +108,7 @@ ImageSent: TypeAlias = Annotated[
     str | bytes,
     WithJsonSchema({"type": "string", "description": "an image: a data: URI, or bare base64"}),
 ]
-"""Text from JSON, a file's bytes from a form; ``images.received`` makes checked bytes of both."""
+"""Text from JSON, a file's bytes from a form; ``ImageIntake`` makes checked bytes of both."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]

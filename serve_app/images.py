@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote_to_bytes
 
 from configs.settings import Settings
-from deployments.images import BOMBS, FORMATS, UNREADABLE, opened
+from deployments.image_files import TooManyPartsError
+from deployments.images import BOMBS, FORMATS, UNREADABLE, EncodedImage, handle_warnings
 from serve_app.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
 SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
+PATH = re.compile(r"~?/|\.{1,2}[\\/]|\\|[a-z]:[\\/]|[^\n]+\.[a-z0-9]{2,5}$", re.IGNORECASE)
+LONGEST_PATH = 4096
+JPEG_AS_BASE64 = "/9j/"
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
+SEND = "Send the image itself: its bytes as a multipart file, base64, or a data: URI."
 
 KNOWN = (
     (re.compile(rb"....ftyp(heic|heix|mif1|msf1|hevc)", re.DOTALL), "HEIC"),
@@ -30,6 +37,25 @@ KNOWN = (
 """Signatures of images that are not read here, so that a client is told what to do about it."""
 
 
+IN_A_THREAD = 8 * 1024
+"""Bytes from which on an image is checked off the event loop: fewer take less than a thread."""
+
+
+class ImageIntake:
+    """Checks images as they come in. At most ``threads`` large ones are checked at a time."""
+
+    def __init__(self, threads: int = 2) -> None:
+        handle_warnings()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image-check")
+
+    async def received(self, sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
+        """As the function :func:`received`, without keeping the event loop."""
+        if len(sent) < IN_A_THREAD:
+            return received(sent, settings, field)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, received, sent, settings, field)
+
+
 def received(sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
     """The checked bytes of an image, which came as a file or as text."""
     if isinstance(sent, str):
@@ -41,36 +67,52 @@ def decoded(text: str, settings: Settings, field: str = "image") -> bytes:
     """The checked bytes of an image sent as a ``data:`` URI (RFC 2397) or as bare base64.
 
     Both alphabets of RFC 4648 are read, with or without padding and white space. Raises
-    :class:`ValidationFailed` for a URL and for what is no base64, and as :func:`checked` does.
+    :class:`ValidationFailed` for a URL, a path, and for what is no base64, and as :func:`checked`
+    does.
     """
-    payload = _payload(text.strip(), field).translate(URL_SAFE, WHITE_SPACE)
-    payload += b"=" * (-len(payload) % 4)
-    try:
-        raw = base64.b64decode(payload, validate=True)
-    except binascii.Error:
-        raise ValidationFailed(f"{field} is not base64.", field=field) from None
-    return checked(raw, settings, field)
+    text = text.strip()
+    if text and _is_path(text):
+        try:  # "/" is a letter of base64, too
+            return checked(_bytes(text, field), settings, field)
+        except ValidationFailed:
+            raise _is_a_path(field) from None
+    return checked(_bytes(text, field), settings, field)
 
 
 def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
     """``raw``, whose header says that it is an image that a family may decode.
 
     Raises :class:`ValidationFailed` when it is empty or no image, :class:`UnsupportedMediaType`
-    for an image of another format, :class:`PayloadTooLarge` for more pixels than the settings
-    allow. What is behind the header is not looked at: a file cut short passes.
+    for an image of another format, :class:`PayloadTooLarge` for more pixels, or longer sides, than
+    the settings allow. What is behind the header is not looked at: a file cut short passes.
     """
     if not raw:
         raise ValidationFailed(f"{field} is empty.", field=field)
     try:
-        with opened(raw) as image:
-            width, height = image.size
+        width, height = EncodedImage(raw).size
+    except TooManyPartsError as error:
+        raise _oversized(f"{field} is a file with {error}.", field) from None
     except BOMBS:
         raise _too_large(f"{field} has far more pixels", settings, field) from None
     except UNREADABLE:
         raise _unreadable(raw, field) from None
+    if max(width, height) > settings.max_image_side:
+        message = f"{field} has {width} x {height} pixels; the limit of a side is "
+        message += f"{settings.max_image_side}."
+        raise _oversized(message, field, limit_side=settings.max_image_side)
     if width * height > settings.max_image_pixels:
         raise _too_large(f"{field} has {width} x {height} pixels", settings, field)
     return raw
+
+
+def _bytes(text: str, field: str) -> bytes:
+    """What is written in base64."""
+    payload = _payload(text, field).translate(URL_SAFE, WHITE_SPACE)
+    payload += b"=" * (-len(payload) % 4)
+    try:
+        return base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        raise ValidationFailed(f"{field} is not base64.", field=field) from None
 
 
 def _payload(text: str, field: str) -> bytes:
@@ -80,19 +122,28 @@ def _payload(text: str, field: str) -> bytes:
             raise ValidationFailed(f"{field} is a data: URI without ;base64.", field=field)
         return _ascii(text[uri.end() :], field, quoted=True)
     scheme = SCHEME.match(text)
-    if scheme and scheme["name"].lower() in {"http", "https"}:
-        raise ValidationFailed(
-            f"{field} is a URL; fetching URLs is off on this server. Send the image itself: as a "
-            "multipart file, a data: URI or base64.",
-            field=field,
-        )
-    if scheme:
-        name = scheme["name"].lower()
-        raise ValidationFailed(
-            f"{field} is not base64: it starts with {name!r}: and only data:...;base64 is read.",
-            field=field,
-        )
-    return _ascii(text, field)
+    if scheme is None:
+        return _ascii(text, field)
+    if scheme["name"].lower() == "data":
+        raise ValidationFailed(f"{field} is a data: URI without a comma.", field=field)
+    raise ValidationFailed(
+        f"{field} is a URL, and this server does not fetch images. {SEND}", field=field
+    )
+
+
+def _is_path(text: str) -> bool:
+    """Whether ``text`` could be the name of a file; what is base64 of an image may be, too."""
+    if len(text) > LONGEST_PATH or text.startswith(JPEG_AS_BASE64):
+        return False
+    drive = text[1:2] == ":"
+    return PATH.match(text) is not None and (drive or SCHEME.match(text) is None)
+
+
+def _is_a_path(field: str) -> ValidationFailed:
+    return ValidationFailed(
+        f"{field} is the path of a file, and this server reads no files by their path. {SEND}",
+        field=field,
+    )
 
 
 def _ascii(text: str, field: str, *, quoted: bool = False) -> bytes:
@@ -103,7 +154,11 @@ def _ascii(text: str, field: str, *, quoted: bool = False) -> bytes:
 
 def _too_large(what: str, settings: Settings, field: str) -> PayloadTooLarge:
     message = f"{what}; the limit is {settings.max_image_pixels} pixels."
-    details = {"field_errors": {field: message}, "limit_pixels": settings.max_image_pixels}
+    return _oversized(message, field, limit_pixels=settings.max_image_pixels)
+
+
+def _oversized(message: str, field: str, **limits: int) -> PayloadTooLarge:
+    details = {"field_errors": {field: message}, **limits}
     return PayloadTooLarge(message, field=field, details=details)
 
 

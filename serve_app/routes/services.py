@@ -16,6 +16,7 @@ from serve_app.accounts.middleware import account_of
 from serve_app.accounts.noting import NotingCalls, NotingCatalog
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
+from serve_app.images import ImageIntake
 from serve_app.readiness import Readiness
 from serve_app.request_id import request_id_of
 
@@ -31,6 +32,7 @@ class Services:
     settings: Settings
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
+    images: ImageIntake = field(default_factory=ImageIntake)
     started: int = field(default_factory=lambda: int(time.time()))
 
 

@@ -23,7 +23,6 @@ from deployments.seam import (
 )
 from serve_app.errors import from_problem
 from serve_app.fields import Answer, Body, ImageSent, ModelName, Text, example
-from serve_app.images import received
 from serve_app.limits import check_prompt
 from serve_app.routes.image_body import documented, image_body
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
@@ -175,7 +174,7 @@ async def detect_route(
 async def classify_image(body: ImageClassifyBody, served: Services, asking: Asked) -> Answered:
     """The labels of an image."""
     card = served.catalog.resolve(CLASSIFY, body.model_name)
-    image = received(body.image, served.settings)
+    image = await served.images.received(body.image, served.settings)
     request = ImageClassificationRequest(card.name, image, body.top_k)
     answer: Classified = await served.calls.ask(card.family, "classify_image", request, FIELDS)
     (item,) = answer.items
@@ -188,7 +187,7 @@ async def classify_image(body: ImageClassifyBody, served: Services, asking: Aske
 async def caption(body: CaptionBody, served: Services, asking: Asked) -> Answered:
     """An image in words."""
     card = served.catalog.resolve(CAPTION, body.model_name)
-    image = received(body.image, served.settings)
+    image = await served.images.received(body.image, served.settings)
     request = CaptionRequest(card.name, image)
     answer: Caption = await served.calls.ask(card.family, "caption", request, FIELDS)
     usage = {"prompt_tokens": 0, "completion_tokens": answer.tokens, "total_tokens": answer.tokens}
@@ -200,7 +199,7 @@ async def question(body: QuestionBody, served: Services, asking: Asked) -> Answe
     """The best answer to a question about an image."""
     check_prompt(body.question, served.settings, "question")
     card = served.catalog.resolve(QUESTION, body.model_name)
-    image = received(body.image, served.settings)
+    image = await served.images.received(body.image, served.settings)
     request = VisualQuestionRequest(card.name, image, body.question)
     answer: VisualAnswers = await served.calls.ask(card.family, "answer_question", request, FIELDS)
     best = answer.items[0]
@@ -212,7 +211,7 @@ async def question(body: QuestionBody, served: Services, asking: Asked) -> Answe
 async def detect(body: DetectBody, served: Services, asking: Asked) -> Answered:
     """The objects in an image."""
     card = served.catalog.resolve(DETECT, body.model_name)
-    image = received(body.image, served.settings)
+    image = await served.images.received(body.image, served.settings)
     request = DetectionRequest(card.name, image, body.threshold)
     answer: Detected = await served.calls.ask(card.family, "detect", request, FIELDS)
     return Answered({"detections": [_found(each) for each in answer.items]}, card.name)

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.images import picture
+from deployments.images import handle_warnings, picture
 from deployments.seam import Problem
 
-GOES_ON = pytest.mark.filterwarnings("default::UserWarning")
-"""Of some damage Pillow warns, and goes on."""
+
+@pytest.fixture(autouse=True)
+def _as_in_a_replica() -> None:
+    """Pillow warns of some damage and goes on."""
+    handle_warnings()
+
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -65,7 +69,6 @@ def test_the_orientation_in_the_exif_data_is_applied(
     assert pixel(raw, *blue_at) == BLUE
 
 
-@GOES_ON
 def test_exif_data_that_makes_no_sense_leaves_the_image_as_it_lies() -> None:
     raw = encoded(halves(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff", quality=100)
     assert shown(raw).size == (6, 4)
@@ -105,6 +108,34 @@ def test_numbers_beyond_any_convention_use_their_own_range() -> None:
     assert (pixel(raw), pixel(raw, 1), pixel(raw, 0, 1)) == ((0,) * 3, (255,) * 3, (128,) * 3)
 
 
+@pytest.mark.parametrize(
+    ("mode", "value", "level"),
+    [
+        ("I", 0, 0),
+        ("I", 65535, 255),
+        ("I", 70_000, 255),
+        ("I", -7, 0),
+        ("I", 2**31 - 1, 255),
+        ("F", 0.5, 128),
+        ("F", 5.0, 255),
+        ("F", -0.1, 0),
+        ("F", 3e38, 255),
+        ("F", -1e-45, 0),
+        ("F", float("nan"), 0),
+        ("F", float("inf"), 0),
+    ],
+)
+def test_numbers_of_one_value_are_one_grey(mode: str, value: float, level: int) -> None:
+    raw = encoded(Image.new(mode, (3, 2), value), "TIFF")
+    assert shown(raw).getcolors() == [(6, (level,) * 3)]
+
+
+def test_the_widest_range_that_numbers_have_is_scaled() -> None:
+    values = np.array([[-3e38, 3e38], [0.0, np.inf]], np.float32)
+    raw = encoded(Image.fromarray(values), "TIFF")
+    assert [pixel(raw, x, y)[0] for y in (0, 1) for x in (0, 1)] == [0, 255, 128, 255]
+
+
 def test_grey_black_and_white_and_print_become_rgb() -> None:
     assert pixel(encoded(Image.new("L", (2, 2), 77))) == (77, 77, 77)
     assert pixel(encoded(Image.new("1", (2, 2), 1))) == WHITE
@@ -130,7 +161,6 @@ def test_a_file_that_is_cut_short_is_a_problem_of_the_image(kind: str, part: flo
     assert (answer.kind, answer.field) == ("validation", "image")
 
 
-@GOES_ON
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_no_damage_is_ever_more_than_a_problem(kind: str) -> None:
     dice = np.random.default_rng(1)

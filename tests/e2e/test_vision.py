@@ -99,7 +99,7 @@ def test_what_is_no_image_is_refused_with_the_right_code(client: httpx.Client, r
     assert sent(client, route, bomb, **fields).status_code == 413
     url = client.post(f"{VISION}/{route}", json={"image": "https://a.example/b.png", **fields})
     assert url.status_code == 400
-    assert "URLs is off" in url.json()["message"]
+    assert "does not fetch images" in url.json()["message"]
     assert captioned(client, encoded(red_circle())) == "a red circle"
 
 

@@ -25,7 +25,6 @@ from deployments.seam import (
 from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem
 from serve_app.fields import Body, ImageSent, Text, TokenCount
-from serve_app.images import received
 from serve_app.limits import check_prompt
 from serve_app.routes.huggingface.labels import Template
 from serve_app.routes.huggingface.payload import Options
@@ -120,7 +119,7 @@ async def image_classification(
     """``[{label, score}]``, the ``top_k`` best first."""
     request = ImageClassificationRequest(
         card.name,
-        _image(body, served),
+        await _image(body, served),
         body.parameters.top_k or 5,
         scores=body.parameters.function_to_apply,
     )
@@ -133,7 +132,7 @@ async def zero_shot_image_classification(
     """``[{label, score}]`` of the labels given, best first."""
     parameters = body.parameters
     labels = tuple(parameters.candidate_labels)
-    image, template = _image(body, served), parameters.hypothesis_template
+    image, template = await _image(body, served), parameters.hypothesis_template
     request = ImageClassificationRequest(card.name, image, len(labels), labels, template)
     return asking.bare_list(await _labels(request, card, served), card.name)
 
@@ -144,7 +143,7 @@ async def object_detection(
     """``[{label, score, box}]``, best first; boxes in whole pixels of the image."""
     threshold = body.parameters.threshold
     request = DetectionRequest(
-        card.name, _image(body, served), 0.5 if threshold is None else threshold
+        card.name, await _image(body, served), 0.5 if threshold is None else threshold
     )
     answer: Detected = await served.calls.ask(card.family, "detect", request, FIELDS)
     return asking.bare_list([_found(each) for each in answer.items], card.name)
@@ -154,7 +153,7 @@ async def image_to_text(
     body: ImageToTextBody, card: ModelCard, served: Services, asking: Asked
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
-    request = CaptionRequest(card.name, _image(body, served), max_new_tokens=body.bound)
+    request = CaptionRequest(card.name, await _image(body, served), max_new_tokens=body.bound)
     answer: Caption = await served.calls.ask(card.family, "caption", request, FIELDS)
     return asking.bare_list([{"generated_text": answer.text}], card.name)
 
@@ -164,7 +163,7 @@ async def visual_question_answering(
 ) -> Response:
     """``[{answer, score}]``, best first; no score from a model that writes its answer."""
     check_prompt(body.question, served.settings, "question")
-    image = received(body.inputs, served.settings, "inputs")
+    image = await served.images.received(body.inputs, served.settings, "inputs")
     top_k = body.parameters.top_k or 5
     request = VisualQuestionRequest(card.name, image, body.question, top_k)
     answer: VisualAnswers = await served.calls.ask(card.family, "answer_question", request, FIELDS)
@@ -182,8 +181,8 @@ async def _labels(
     return [{"label": each.label, "score": each.score} for each in item]
 
 
-def _image(body: ImageBody, served: Services) -> bytes:
-    return received(body.inputs, served.settings, "inputs")
+async def _image(body: ImageBody, served: Services) -> bytes:
+    return await served.images.received(body.inputs, served.settings, "inputs")
 
 
 def _found(each: Detection) -> dict[str, Any]:
