@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Ids
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import jinja2
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from deployments.engine.detokenizer import TextStream
+from deployments.engine.detokenizer import Spelling, TextStream, byte_level, fallback_byte
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam import ChatMessage
 
@@ -33,6 +32,7 @@ class TextCodec:
         self._tokenizer = tokenizer
         self._special_tokens = folder.special_tokens
         self._template = chat_template or folder.chat_template
+        self._spelling = Spelling(tokenizer)
         self._to_bytes = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
         self.eos_ids = folder.eos_ids | self._named_ends()
@@ -121,9 +121,9 @@ class TextCodec:
     def decode(self, ids: Ids[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def stream(self) -> TextStream:
-        """A decoder of one sequence, token by token."""
-        return TextStream(self._tokenizer)
+    def stream(self, prompt_ids: Ids[int] = ()) -> TextStream:
+        """A decoder of one sequence, token by token, behind the text of its prompt."""
+        return TextStream(self._tokenizer, prompt_ids, self._spelling)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token stands for; part of a character for some tokens."""
@@ -201,7 +201,7 @@ def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:
     """How the tokens of this vocabulary spell bytes: as GPT-2's or as SentencePiece's do."""
     decoder = json.dumps(json.loads(tokenizer.to_str()).get("decoder") or {})
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    spell = _byte_level if '"ByteLevel"' in decoder else _sentence_piece
+    spell = byte_level if '"ByteLevel"' in decoder else _sentence_piece
 
     def rule(token: str) -> bytes:
         return token.encode() if token in added else spell(token)
@@ -209,22 +209,6 @@ def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:
     return rule
 
 
-def _byte_level(token: str) -> bytes:
-    table = _byte_of_character()
-    return b"".join(bytes([table[each]]) if each in table else each.encode() for each in token)
-
-
 def _sentence_piece(token: str) -> bytes:
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return bytes([int(token[3:5], 16)])
-    return token.replace("▁", " ").encode()
-
-
-@lru_cache(maxsize=1)
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's table of printable stand-ins for bytes, turned round."""
-    printable: list[Any] = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + index): byte for index, byte in enumerate(others)
-    }
+    spelt = fallback_byte(token)
+    return token.replace("▁", " ").encode() if spelt is None else spelt

@@ -56,7 +56,7 @@ class Sequence:
         self._deliver = deliver
         self._fail = fail
         self._special_ids = codec.special_ids
-        self._text = codec.stream()
+        self._text = codec.stream(self.prompt_ids)
         self._stops = StopScanner(stop)
         for token_id in resume_ids:
             self._take(token_id)
