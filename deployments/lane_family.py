@@ -132,17 +132,33 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     def _lane(
         self,
         name: str,
-        run: Callable[[Sequence[Any]], Sequence[Any]],
+        run: Callable[..., Sequence[Any]],
         size: Callable[[Any], int],
         kind: Callable[[Any], Hashable] = lambda item: None,
         at_once: int = 1,
         engine: Engine = "torch",
+        *,
+        by_steps: bool = False,
     ) -> Lane[Any, Any]:
-        """The lane to the model ``name``, within this family's limits; its batches are metered."""
+        """The lane to the model ``name``, within this family's limits; its batches are metered.
+
+        ``by_steps`` is for models that write, token by token.
+        """
         observe = partial(self._meter.forward, name)
         on_cpu = engine == "openvino" or pick_device(self._config) == "cpu"
         begin = give_way if on_cpu else None  # a GPU waits for the thread that feeds it
-        return Lane(name, run, size, self._limits, kind, observe, at_once=at_once, initialize=begin)
+        return Lane(
+            name,
+            run,
+            size,
+            self._limits,
+            kind,
+            observe,
+            at_once=at_once,
+            initialize=begin,
+            by_steps=by_steps,
+            timeout_s=self._config.settings.request_timeout_s,
+        )
 
     async def _through(
         self,
