@@ -81,14 +81,18 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
                 config.settings.max_memory_gb,
                 self._meter.model,
                 fetch=self._fetch,
+                prepare=self._prepare,
                 engine=lambda model: model.engine,
             )
         )
 
     def _fetch(self, spec: ModelSpec) -> Path:
-        """The model's files, at hand, and imported what opens them: that is not the model's."""
-        import_libraries(*self.libraries)
+        """The folder of the model's files, downloaded where it is not here yet."""
         return self._config.folder(spec)
+
+    def _prepare(self, spec: ModelSpec) -> None:
+        """Import what opens the model before its memory is measured."""
+        import_libraries(*self.libraries)
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:
