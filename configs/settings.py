@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     load_timeout_s: PositiveFloat = Field(default=1800.0, description="of an order's stream")
     heartbeat_s: PositiveFloat = 15.0
     stream_max_new_tokens: PositiveInt = 256
+    decode_max_new_tokens: PositiveInt = Field(
+        default=1024, description="of one summary or caption; a model may have room for fewer"
+    )
     max_body_bytes: PositiveInt = 10 * MIB
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048

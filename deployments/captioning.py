@@ -31,6 +31,7 @@ from deployments.seam import (
     VisualAnswers,
     VisualQuestionRequest,
 )
+from deployments.steps import Steps
 
 NEW_TOKENS = 64
 """Where neither the request nor the model says how long a text may be."""
@@ -78,7 +79,11 @@ class Captioning(ImageFamily[Caption]):
         model, device = self._opened(auto_class, folder, spec)
         processor = opened_processor("AutoProcessor", folder, spec)
         see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
-        return Reader(_bounded(see, model), _Writing(model, processor, device))
+        return self._writer(see, model, _Writing(model, processor, device))
+
+    def _writer(self, see: See, model: Any, writing: _Writing) -> Reader[Caption]:
+        longest = self._config.settings.decode_max_new_tokens
+        return Reader(_bounded(see, model, longest), writing, by_steps=True)
 
     def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
         import transformers
@@ -94,7 +99,7 @@ class Captioning(ImageFamily[Caption]):
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
             return images(images=shown, return_tensors="pt")
 
-        return Reader(_bounded(see, model), _Writing(model, words, device))
+        return self._writer(see, model, _Writing(model, words, device))
 
 
 See: TypeAlias = Callable[[Picture, Any], Any]
@@ -134,19 +139,25 @@ def _words(asked: Request) -> str | None:
     return asked.question if isinstance(asked, VisualQuestionRequest) else asked.prompt
 
 
-def _bounded(see: See, model: Any) -> Callable[[Picture, Any], Seen | Problem]:
-    """``see`` with the bound on new tokens that the request, the model and its window set."""
+def _bounded(see: See, model: Any, longest: int) -> Callable[[Picture, Any], Seen | Problem]:
+    """``see`` with the bound on new tokens that the request, the model and its window set.
+
+    It is never above ``longest``.
+    """
     config = model.generation_config
-    usual = config.max_new_tokens or NEW_TOKENS
+    usual = min(config.max_new_tokens or NEW_TOKENS, longest)
     window = _window(model.config)
 
     def bounded(shown: Picture, asked: Request) -> Seen | Problem:
+        wanted = getattr(asked, "max_new_tokens", None)
+        if wanted is not None and wanted > longest:
+            message = f"a caption has up to {longest} tokens here, not {wanted}"
+            return Problem("validation", message, "max_new_tokens")
         features = see(shown, asked)
         if isinstance(features, Problem):
             return features
         ids = features.get("input_ids")
         length = 1 if ids is None else int(ids.shape[1])
-        wanted = getattr(asked, "max_new_tokens", None)
         if window is not None and length + (wanted or 1) > window:
             at_fault = "max_new_tokens" if wanted and length < window else "question"
             message = f"the model has room for {window} tokens; {length} of them are taken"
@@ -172,7 +183,11 @@ class _Writing:
     words: Any
     device: str
 
-    def __call__(self, tensors: Tensors, seen: Sequence[Seen]) -> list[Caption | Problem]:
+    def __call__(
+        self, tensors: Tensors, seen: Sequence[Seen], steps: Steps
+    ) -> list[Caption | Problem]:
+        from deployments.decoding import stopping
+
         inputs = on_device(tensors, self.model, self.device)
         config = deepcopy(self.model.generation_config)
         config.update(
@@ -180,9 +195,12 @@ class _Writing:
             num_beams=1,
             max_length=None,
             min_length=None,
+            min_new_tokens=None,
             max_new_tokens=seen[0].kind,
         )
-        ids = self.model.generate(**inputs, generation_config=config)
+        ids = self.model.generate(
+            **inputs, generation_config=config, stopping_criteria=stopping(steps)
+        )
         given = 0 if _has_template(self.words) is False else inputs["input_ids"].shape[1]
         return [self._caption(row[given:], config) for row in ids.tolist()]
 

@@ -64,6 +64,7 @@ class Generation(Lifecycle[Engine]):
                 config.settings.max_memory_gb,
                 self._meter.model,
                 fetch=self._fetch,
+                prepare=self._prepare,
                 process=lambda engine: engine.process_id,
             )
         )
@@ -159,10 +160,13 @@ class Generation(Lifecycle[Engine]):
             return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
 
     def _fetch(self, spec: ModelSpec) -> Path:
-        """The model's files, at hand, and imported what opens them: that is not the model's."""
+        """The folder of the model's files, downloaded where it is not here yet."""
+        return self._config.folder(spec)
+
+    def _prepare(self, spec: ModelSpec) -> None:
+        """Import what opens the model before its memory is measured."""
         if "torch" in spec.engines:
             import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
-        return self._config.folder(spec)
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(

@@ -16,6 +16,7 @@ from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
 from deployments.memory import own_weights
 from deployments.seam import Problem
+from deployments.steps import Steps
 from deployments.turns import Limits
 
 R = TypeVar("R")
@@ -60,11 +61,13 @@ class Reader(Generic[R]):
     """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
 
     ``see`` runs in the family's thread and may refuse a request; ``answer`` runs in the lane's,
-    on stacked tensors, and gives one answer an image.
+    on stacked tensors, and gives one answer an image. Where the model writes, it does so
+    ``by_steps``, and ``answer`` is given the :class:`Steps` of its batch as well.
     """
 
     see: Callable[[Picture, Any], Seen | Problem]
-    answer: Callable[[Tensors, Sequence[Seen]], Sequence[R | Problem]]
+    answer: Callable[..., Sequence[R | Problem]]
+    by_steps: bool = False
 
 
 @dataclass(slots=True)
@@ -111,7 +114,9 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> ImageModel[R]:
         reader = self.load(self._config.folder(spec), spec)
-        lane: Lane[Seen, R] = self._lane(spec.name, _Run(reader), _pixels, Seen.like)
+        lane: Lane[Seen, R] = self._lane(
+            spec.name, _Run(reader), _pixels, Seen.like, by_steps=reader.by_steps
+        )
         return ImageModel(reader, lane)
 
     @staticmethod
@@ -140,14 +145,14 @@ class _Run(Generic[R]):
     def __init__(self, reader: Reader[R]) -> None:
         self._reader = reader
 
-    def __call__(self, batch: Sequence[Seen]) -> Sequence[R | Problem]:
+    def __call__(self, batch: Sequence[Seen], *steps: Steps) -> Sequence[R | Problem]:
         import torch
 
         stacked = {
             name: torch.cat([seen.tensors[name] for seen in batch]) for name in batch[0].tensors
         }
         with torch.inference_mode():
-            return self._reader.answer(stacked, batch)
+            return self._reader.answer(stacked, batch, *steps)
 
 
 def opened_processor(auto_class: str, folder: Path, spec: ModelSpec) -> Any:

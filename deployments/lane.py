@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from deployments.pace import Pace
 from deployments.seam import Problem
+from deployments.steps import Steps
 from deployments.turns import Batch, Limits, Turn, Turns, Waiting
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,13 @@ class Forward:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Paused(Generic[I]):
+    """In place of an answer: the item gave way to others, and goes on as ``item`` in its turn."""
+
+    item: I
+
+
 class Lane(Generic[I, R]):
     """The line to one model. ``run`` takes a batch, in a thread of the lane, and answers in its
     order; at most ``at_once`` batches run at a time.
@@ -44,12 +53,16 @@ class Lane(Generic[I, R]):
     ``limits`` may change while running. A batch whose run raises, or that has more or fewer answers
     than items, is tried again item by item, so that only the bad one fails. ``observe`` is told of
     each batch before its answers go out. Each thread of the lane calls ``initialize`` first.
+
+    With ``by_steps`` each batch takes many steps. Then ``run`` is given the :class:`Steps` of its
+    batch as well and may answer an item with :class:`Paused`; an item without an answer after
+    ``timeout_s`` becomes a problem at the next step.
     """
 
     def __init__(
         self,
         name: str,
-        run: Callable[[Sequence[I]], Sequence[R | Problem]],
+        run: Callable[..., Sequence[R | Problem | Paused[I]]],
         size: Callable[[I], int],
         limits: Limits,
         kind: Callable[[I], Hashable] = lambda item: None,
@@ -57,6 +70,8 @@ class Lane(Generic[I, R]):
         clock: Callable[[], float] = time.monotonic,
         at_once: int = 1,
         initialize: Callable[[], None] | None = None,
+        by_steps: bool = False,
+        timeout_s: float = math.inf,
     ) -> None:
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
@@ -65,7 +80,8 @@ class Lane(Generic[I, R]):
         self._pace = Pace()
         self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", initialize)
         self._at_once = at_once
-        self._running: dict[asyncio.Task[None], float] = {}
+        self._by_steps, self._timeout_s = by_steps, timeout_s
+        self._running: dict[asyncio.Task[None], Steps] = {}
         self._due: asyncio.Handle | None = None
 
     def admit(
@@ -79,9 +95,8 @@ class Lane(Generic[I, R]):
         sized = sorted(((max(1, self._size(item)), i) for i, item in enumerate(items)))
         futures = [loop.create_future() for _ in items]
         for size, i in sized:
-            waiting = Waiting(items[i], size, self._kind(items[i]), turn, futures[i], now)
-            futures[i].add_done_callback(partial(self._gone, waiting))
-            self._turns.put(waiting)
+            kind, deadline = self._kind(items[i]), now + self._timeout_s
+            self._queue(Waiting(items[i], size, kind, turn, futures[i], now, deadline))
         if self._due is None:  # not at once: what else comes now may share the forward
             self._due = loop.call_soon(self._begin)
         return futures
@@ -103,14 +118,21 @@ class Lane(Generic[I, R]):
             self._pace.learn(len(items) * max(map(self._size, items)), self._clock() - began)
 
     def check(self, stall_s: float) -> None:
-        """Raises ``RuntimeError`` when a running batch has taken longer than ``stall_s``."""
-        if any(self._clock() - since > stall_s for since in self._running.values()):
+        """Raises ``RuntimeError`` when a running batch, or one of its steps, has taken longer than
+        ``stall_s``."""
+        if any(self._clock() - steps.moved > stall_s for steps in self._running.values()):
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
 
     def close(self) -> None:
         """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
         self._run = _closed
+        for steps in self._running.values():
+            steps.close()
         self._threads.shutdown(wait=False)
+
+    def _queue(self, waiting: Waiting[I, R | Problem]) -> None:
+        waiting.result.add_done_callback(partial(self._gone, waiting))
+        self._turns.put(waiting)
 
     def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
         self._turns.drop(waiting)
@@ -122,41 +144,57 @@ class Lane(Generic[I, R]):
             batch = self._turns.cut(self.limits, self._pace)
             if batch is None:
                 return
-            task = asyncio.get_running_loop().create_task(self._forward(batch))
-            self._running[task] = self._clock()
+            steps = Steps(batch.items, self._clock, self._turns.kinds)
+            task = asyncio.get_running_loop().create_task(self._forward(batch, steps))
+            self._running[task] = steps
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
         self._begin()
 
-    async def _forward(self, batch: Batch[I, R | Problem]) -> None:
-        began, items = self._clock(), [waiting.item for waiting in batch.items]
-        loop = asyncio.get_running_loop()
-        answers, seconds = await loop.run_in_executor(self._threads, self._attempt, items)
+    async def _forward(self, batch: Batch[I, R | Problem], steps: Steps) -> None:
+        began, loop = self._clock(), asyncio.get_running_loop()
+        work = partial(self._attempt, batch.items, steps)
+        answers, seconds = await loop.run_in_executor(self._threads, work)
         self._turns.ended(batch)
         waits = tuple(began - waiting.since for waiting in batch.items)
         self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
         if seconds is not None:
             self._pace.learn(batch.volume, seconds)
         for waiting, answer in zip(batch.items, answers, strict=True):
-            if not waiting.result.done():
-                waiting.result.set_result(answer)
+            self._answered(waiting, answer)
 
-    def _attempt(self, items: Sequence[I]) -> tuple[Sequence[R | Problem], float | None]:
+    def _answered(self, waiting: Waiting[I, R | Problem], answer: R | Problem | Paused[I]) -> None:
+        """Hand an answer on, or queue its item again where that was paused."""
+        if waiting.result.done():
+            return
+        if self._by_steps and self._clock() > waiting.deadline:
+            waiting.result.set_result(Problem("timeout", "The answer took too long."))
+        elif isinstance(answer, Paused):
+            item = answer.item
+            more = replace(waiting, item=item, kind=self._kind(item), since=self._clock())
+            self._queue(more)
+        else:
+            waiting.result.set_result(answer)
+
+    def _attempt(
+        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+    ) -> tuple[Sequence[R | Problem | Paused[I]], float | None]:
         """Answers, and the seconds that their one forward took, if that did not fail."""
         began = self._clock()
+        steps.begin(rows)
         try:
-            return self._answers(items), self._clock() - began
+            return self._answers([row.item for row in rows], steps), self._clock() - began
         except Exception:  # the lane's thread is an outermost edge: nothing may stop it
-            logger.exception("a batch of %d failed", len(items))
-            if len(items) == 1:
+            logger.exception("a batch of %d failed", len(rows))
+            if len(rows) == 1:
                 return [Problem("internal", "the model failed on this item")], None
-            return [self._attempt([item])[0][0] for item in items], None
+            return [self._attempt([row], steps)[0][0] for row in rows], None
 
-    def _answers(self, items: Sequence[I]) -> Sequence[R | Problem]:
+    def _answers(self, items: Sequence[I], steps: Steps) -> Sequence[R | Problem | Paused[I]]:
         """One answer an item: of more or fewer nobody knows whose they are."""
-        answers = self._run(items)
+        answers = self._run(items, steps) if self._by_steps else self._run(items)
         if len(answers) != len(items):
             raise RuntimeError(f"the model gave {len(answers)} answers to {len(items)} items")
         return answers

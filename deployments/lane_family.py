@@ -81,14 +81,18 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
                 config.settings.max_memory_gb,
                 self._meter.model,
                 fetch=self._fetch,
+                prepare=self._prepare,
                 engine=lambda model: model.engine,
             )
         )
 
     def _fetch(self, spec: ModelSpec) -> Path:
-        """The model's files, at hand, and imported what opens them: that is not the model's."""
-        import_libraries(*self.libraries)
+        """The folder of the model's files, downloaded where it is not here yet."""
         return self._config.folder(spec)
+
+    def _prepare(self, spec: ModelSpec) -> None:
+        """Import what opens the model before its memory is measured."""
+        import_libraries(*self.libraries)
 
     @abstractmethod
     def _load(self, spec: ModelSpec) -> M:
@@ -132,17 +136,33 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     def _lane(
         self,
         name: str,
-        run: Callable[[Sequence[Any]], Sequence[Any]],
+        run: Callable[..., Sequence[Any]],
         size: Callable[[Any], int],
         kind: Callable[[Any], Hashable] = lambda item: None,
         at_once: int = 1,
         engine: Engine = "torch",
+        *,
+        by_steps: bool = False,
     ) -> Lane[Any, Any]:
-        """The lane to the model ``name``, within this family's limits; its batches are metered."""
+        """The lane to the model ``name``, within this family's limits; its batches are metered.
+
+        ``by_steps`` is for models that write, token by token.
+        """
         observe = partial(self._meter.forward, name)
         on_cpu = engine == "openvino" or pick_device(self._config) == "cpu"
         begin = give_way if on_cpu else None  # a GPU waits for the thread that feeds it
-        return Lane(name, run, size, self._limits, kind, observe, at_once=at_once, initialize=begin)
+        return Lane(
+            name,
+            run,
+            size,
+            self._limits,
+            kind,
+            observe,
+            at_once=at_once,
+            initialize=begin,
+            by_steps=by_steps,
+            timeout_s=self._config.settings.request_timeout_s,
+        )
 
     async def _through(
         self,

@@ -82,16 +82,20 @@ class Lifecycle(Generic[M]):
         return ReplicaReport(*_whereabouts(), holdings, cuda_memory())
 
     async def _settled(self) -> None:
-        for name, loaded in (await asyncio.to_thread(self._given)).items():
-            try:
-                if loaded:
-                    await self._residency.load(name, insist=False)
-                elif self._residency.is_kept(name):
-                    await self._residency.unload(name, within_s=0)
-            except ModelUnavailable as error:
-                logger.warning("%s was loaded by order, but %s", name, error.reason)
-            except StillInUseError:
-                logger.info("%s is unloaded when no request is on it", name)
+        given = await asyncio.to_thread(self._given)
+        # Beside each other: one whose files take minutes to come must not hold up the others.
+        await asyncio.gather(*(self._follow(name, loaded) for name, loaded in given.items()))
+
+    async def _follow(self, name: str, loaded: bool) -> None:
+        try:
+            if loaded:
+                await self._residency.load(name, insist=False)
+            elif self._residency.is_kept(name):
+                await self._residency.unload(name, within_s=0)
+        except ModelUnavailable as error:
+            logger.warning("%s was loaded by order, but %s", name, error.reason)
+        except StillInUseError:
+            logger.info("%s is unloaded when no request is on it", name)
 
     def _given(self) -> dict[str, bool]:
         try:

@@ -34,9 +34,10 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
         """What makes answers of the network's outputs. Raises ``ValueError`` for a wrong model."""
 
     def _fetch(self, spec: ModelSpec) -> Path:
-        choice = chosen(self._config, spec, self.head)
-        prepare(choice, self.head)
-        return choice.folder
+        return chosen(self._config, spec, self.head).folder
+
+    def _prepare(self, spec: ModelSpec) -> None:
+        prepare(chosen(self._config, spec, self.head), self.head)
 
     def _open(self, spec: ModelSpec) -> Network:
         return open_network(self._config, spec, self.head)

@@ -8,61 +8,28 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from traceback import format_exception
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from deployments.attempts import attempt
 from deployments.backoff import Backoff
 from deployments.base import ModelUnavailable
-from deployments.memory import Footprint, footprint, give_back, process_bytes
+from deployments.budget import GIB, Budget, least_recently_used
+from deployments.fetching import Fetching, finished
+from deployments.memory import footprint, give_back
 from deployments.metrics.meter import ModelEvent
-from deployments.reasons import reason_of
+from deployments.resident import Resident
 from deployments.seam import Holding, Stage
 
 logger = logging.getLogger(__name__)
 
-GIB = 1024**3
 M = TypeVar("M")
-T = TypeVar("T")
-P = ParamSpec("P")
-
-SHRINKS = {"none": 1.0, "int8": 0.25, "nf4": 0.125}
-"""The least of a float32 checkpoint's size that is left in memory, by quantisation."""
 
 
 class StillInUseError(Exception):
     """Requests went on running on a model for longer than its unloading might wait."""
-
-
-@dataclass(slots=True)
-class Resident(Generic[M]):
-    """One loaded model, what loading it took of this process, and how many requests are on it.
-
-    ``process`` is the id of a process that the model has for itself, ``engine`` what runs it.
-    """
-
-    spec: ModelSpec
-    model: M
-    taken: Footprint
-    seconds: float = 0.0
-    process: int | None = None
-    engine: str = ""
-    users: int = 0
-    last_used: float = 0.0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def host_bytes(self) -> int:
-        """As it is now: a process of the model's own grows and shrinks with what it does."""
-        own = 0 if self.process is None else process_bytes(self.process)
-        return self.taken.host + own
-
-    @property
-    def gpu_bytes(self) -> int:
-        return self.taken.gpu
 
 
 class Residency(Generic[M]):
@@ -72,12 +39,14 @@ class Residency(Generic[M]):
     loaded by order are kept; the others go, but never while a request runs on one: until it ends
     the budget may be passed. A model that would not fit beside what is kept is refused, before it
     is loaded when its files tell. One model loads at a time, in a thread of its own, while requests
-    for the others go on. Loading and unloading of one model never overlap.
+    for the others go on; files are fetched beside that, and hold up only who waits for them.
+    Loading and unloading of one model never overlap.
 
-    ``load`` makes a model and ``unload`` ends it. ``fetch`` has its files at hand, for it is told
-    apart from loading and their size is known before; ``process`` tells which process a model has
-    of its own, if any, and ``engine`` what runs it where the profile leaves that open. ``notice``
-    is told of each request that finds or misses its model, and of each load and unload.
+    ``load`` makes a model and ``unload`` ends it. ``fetch`` downloads its files, from whose size it
+    is known what loading takes; ``prepare`` imports what loading needs, whose memory is not the
+    model's. ``process`` tells which process a model has of its own, if any, and ``engine`` what
+    runs it where the profile leaves that open. ``notice`` is told of each request that finds or
+    misses its model, and of each load and unload.
     """
 
     def __init__(
@@ -89,6 +58,7 @@ class Residency(Generic[M]):
         notice: Callable[[ModelEvent, str], None] = lambda event, name: None,
         *,
         fetch: Callable[[ModelSpec], Path] | None = None,
+        prepare: Callable[[ModelSpec], None] = lambda _: None,
         process: Callable[[M], int | None] = lambda _: None,
         engine: Callable[[M], str] = lambda _: "",
         backoff: Backoff | None = None,
@@ -97,8 +67,9 @@ class Residency(Generic[M]):
         self._load = load
         self._unload = unload
         self._notice = notice
-        self._budget = None if budget_gb is None else int(budget_gb * GIB)
-        self._fetch = fetch
+        self._budget = Budget(budget_gb)
+        self._fetching = None if fetch is None else Fetching(fetch, len(specs))
+        self._prepare = prepare
         self._process = process
         self._engine = engine
         self._backoff = backoff or Backoff()
@@ -145,8 +116,9 @@ class Residency(Generic[M]):
         self._kept -= set(leave)
         for name, spec in self._specs.items():
             if name in self._kept:
-                if self._fetch is not None:
-                    self._fetch(spec)
+                if self._fetching is not None:
+                    self._fetching.now(spec)
+                self._prepare(spec)
                 self._residents[name] = self._measured(spec)
 
     @asynccontextmanager
@@ -180,13 +152,14 @@ class Residency(Generic[M]):
     async def unload(self, name: str, within_s: float) -> int:
         """Unload ``name`` by order, when the requests on it have ended; the bytes that came back.
 
-        0 when it was not loaded. Raises :class:`StillInUseError` when they have not ended in time:
-        then it stays as it was.
+        0 when it was not loaded. One whose files are still being fetched is not loaded when they
+        have come, and who waits for it is told so. Raises :class:`StillInUseError` when requests
+        have not ended in time: then it stays as it was.
         """
         departure = self._departures.get(name)
         if departure is None:
             departure = asyncio.get_running_loop().create_task(self._depart(name, within_s))
-            departure.add_done_callback(partial(_finished, self._departures, name))
+            departure.add_done_callback(partial(finished, self._departures, name))
             self._departures[name] = departure
         return await asyncio.shield(departure)
 
@@ -207,34 +180,40 @@ class Residency(Generic[M]):
             if reason is not None:
                 raise ModelUnavailable(name, reason)
             admission = asyncio.get_running_loop().create_task(self._admit(self._specs[name]))
-            admission.add_done_callback(partial(_finished, self._admissions, name))
+            admission.add_done_callback(partial(finished, self._admissions, name))
             self._admissions[name] = admission
-        await asyncio.shield(admission)
+        await asyncio.wait({admission})
+        if admission.cancelled():
+            raise ModelUnavailable(name, "an order unloaded it while its files were fetched")
+        admission.result()
 
     async def _admit(self, spec: ModelSpec) -> None:
-        async with self._loading:
-            try:
-                resident = await self._arrival(spec)
-            except ModelUnavailable as error:
-                self._backoff.failed(spec.name, error.reason)
-                self._notice("load_failure", spec.name)
-                raise
-            finally:
-                self._stages.pop(spec.name, None)
-            self._backoff.forget(spec.name)
-            resident.last_used = time.monotonic()
-            self._residents[spec.name] = resident
-            await self._make_room(0, keep=spec.name)
-
-    async def _arrival(self, spec: ModelSpec) -> Resident[M]:
         self._stages[spec.name] = "fetching"
-        least = await self._attempt(spec, self._least_bytes)
-        self._must_fit(spec, least)
-        await self._make_room(least, keep=spec.name)
-        self._stages[spec.name] = "loading"
-        resident = await self._attempt(spec, self._measured)
         try:
-            self._must_fit(spec, resident.host_bytes + resident.gpu_bytes)
+            fetching = self._fetching
+            least = 0 if fetching is None else await fetching.least_bytes(spec)
+            async with self._loading:
+                self._stages[spec.name] = "loading"
+                resident = await self._arrival(spec, least)
+                self._backoff.forget(spec.name)
+                resident.last_used = time.monotonic()
+                self._residents[spec.name] = resident
+                await self._make_room(0, keep=spec.name)
+        except ModelUnavailable as error:
+            self._backoff.failed(spec.name, error.reason)
+            self._notice("load_failure", spec.name)
+            raise
+        finally:
+            self._stages.pop(spec.name, None)
+
+    async def _arrival(self, spec: ModelSpec, least: int) -> Resident[M]:
+        self._budget.must_fit(spec, least, self._staying)
+        await self._make_room(least, keep=spec.name)
+        await attempt(self._thread, spec, self._prepare)
+        resident = await attempt(self._thread, spec, self._measured)
+        try:
+            takes = resident.host_bytes + resident.gpu_bytes
+            self._budget.must_fit(spec, takes, self._staying)
         except ModelUnavailable:
             await self._end(resident)
             raise
@@ -242,6 +221,8 @@ class Residency(Generic[M]):
 
     async def _depart(self, name: str, within_s: float) -> int:
         if (admission := self._admissions.get(name)) is not None:
+            if self._stages.get(name) == "fetching":
+                admission.cancel()
             await asyncio.wait({admission})
         resident = self._residents.get(name)
         if resident is None:
@@ -263,7 +244,7 @@ class Residency(Generic[M]):
 
     def _tidy(self) -> None:
         """Evict what the budget asked for while it was in use."""
-        if self._budget is None or self._held() <= self._budget:
+        if not self._budget.is_passed(self.residents):
             return
         chore = asyncio.get_running_loop().create_task(self._make_room_later())
         self._chores.add(chore)
@@ -275,35 +256,18 @@ class Residency(Generic[M]):
 
     async def _make_room(self, needed: int, keep: str | None = None) -> None:
         """Evict until ``needed`` more bytes fit, or nothing is left that may go."""
-        while self._budget is not None and self._held() + needed > self._budget:
-            idle = self._evictable(keep)  # asked anew: a request may have come while one unloaded
-            if not idle:
+        while self._budget.is_passed(self.residents, needed):
+            # Asked anew each time: a request may have come while another model unloaded.
+            staying = {*self._kept, *self._departures, keep}
+            oldest = least_recently_used(self.residents, staying)
+            if oldest is None:
                 return
-            logger.info("evicting %s", idle[0].spec.name)
-            await self._end(self._residents.pop(idle.pop(0).spec.name))
+            logger.info("evicting %s", oldest.spec.name)
+            await self._end(self._residents.pop(oldest.spec.name))
 
-    def _evictable(self, keep: str | None) -> list[Resident[M]]:
-        staying = {*self._kept, *self._departures, keep}
-        idle = [r for r in self.residents if not (r.users or r.spec.name in staying)]
-        return sorted(idle, key=lambda resident: resident.last_used)
-
-    def _must_fit(self, spec: ModelSpec, needed: int) -> None:
-        """Raises :class:`ModelUnavailable` when ``needed`` bytes never fit beside what is kept."""
-        if self._budget is None:
-            return
-        kept = sum(
-            r.host_bytes + r.gpu_bytes
-            for r in self.residents
-            if r.spec.name in self._kept and r.spec.name != spec.name
-        )
-        if needed + kept > self._budget:
-            room = max(0, self._budget - kept) / GIB
-            takes = f"it takes {needed / GIB:.2f} GiB"
-            reason = f"{takes}, and the models that stay leave {room:.2f} GiB for others"
-            raise ModelUnavailable(spec.name, reason)
-
-    def _held(self) -> int:
-        return sum(r.host_bytes + r.gpu_bytes for r in self.residents)
+    @property
+    def _staying(self) -> list[Resident[M]]:
+        return [resident for resident in self.residents if resident.spec.name in self._kept]
 
     async def _end(self, resident: Resident[M] | None) -> int:
         """Unload a model that no request is on; how many bytes came back."""
@@ -312,42 +276,13 @@ class Residency(Generic[M]):
         elsewhere = resident.host_bytes - resident.taken.host
         model = resident.model
         del resident.model  # whoever still holds the entry must not hold the model
-        before = footprint()
-        await self._in_thread(self._unload, model)
+        before, loop = footprint(), asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._unload, model)
         del model
-        await self._in_thread(give_back)
+        await loop.run_in_executor(self._thread, give_back)
         freed = before - footprint()
         self._notice("unload", resident.spec.name)
         return elsewhere + freed.host + freed.gpu
-
-    async def _attempt(self, spec: ModelSpec, step: Callable[[ModelSpec], T]) -> T:
-        """``step``, in the loading thread; its failure as one for clients, its memory given back.
-
-        The failure itself is dropped: its traceback would keep what was half loaded.
-        """
-        reason = None
-        try:
-            return await self._in_thread(step, spec)
-        except Exception as error:  # noqa: BLE001  the edge: libraries raise anything here
-            # As text: a log that keeps records for a while would keep the traceback's tensors.
-            trace = "".join(format_exception(error))
-            logger.error("loading %s failed\n%s", spec.name, trace)  # noqa: TRY400
-            reason = reason_of(error)
-        await self._in_thread(give_back)
-        raise ModelUnavailable(spec.name, reason)
-
-    async def _in_thread(self, function: Callable[P, T], *given: P.args, **more: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(function, *given, **more))
-
-    def _least_bytes(self, spec: ModelSpec) -> int:
-        """What the weights take at the very least; 0 when that cannot be told before loading."""
-        if self._fetch is None:
-            return 0
-        files = [file for file in self._fetch(spec).rglob("*") if file.suffix in WEIGHT_FILES]
-        narrow = 1.0 if "openvino" in spec.engines or spec.dtype in ("auto", "float32") else 0.5
-        shrink = min(narrow, SHRINKS[spec.quantization])
-        return int(sum(file.stat().st_size for file in files) * shrink)
 
     def _measured(self, spec: ModelSpec) -> Resident[M]:
         give_back()
@@ -360,13 +295,3 @@ class Residency(Generic[M]):
         self._notice("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, resident.host_bytes / GIB)
         return resident
-
-
-WEIGHT_FILES = frozenset({".safetensors", ".gguf", ".bin"})
-
-
-def _finished(tasks: dict[str, asyncio.Task[Any]], name: str, task: asyncio.Task[Any]) -> None:
-    """Forget a task that ended; its failure was told to those who waited, if any are left."""
-    tasks.pop(name)
-    if not task.cancelled():
-        task.exception()

@@ -1,4 +1,8 @@
-"""Summarization: sequence-to-sequence models, texts in, summaries out, decoded greedily."""
+"""Summarization: sequence-to-sequence models, texts in, summaries out, decoded greedily.
+
+A summary whose asker is gone ends at its next token. A long one pauses when others that want much
+less wait for the model: it goes on behind them from the tokens that it has.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,58 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.encoders import Encoder, EncoderFamily
-from deployments.lane import Lane
+from deployments.lane import Lane, Paused
 from deployments.memory import own_weights
 from deployments.network.padding import Padding
 from deployments.parts import in_parts
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
+from deployments.steps import Steps
 from deployments.texts import TokenizedText, token_limit, tokenize
+
+TOKENS_BEFORE_PAUSE = 64
+"""A pause costs reading the text again, so nobody pauses before this many tokens."""
+
+
+class Bounds(NamedTuple):
+    """What passages must have in common to share a forward: how many tokens their summaries may and
+    must have, and how many they have already."""
+
+    most: int
+    least: int
+    written: int
+
+    @property
+    def left(self) -> int:
+        return self.most - self.written
 
 
 @dataclass(frozen=True, slots=True)
 class Passage(TokenizedText):
-    """A text and how many tokens its summary may and must have."""
+    """A text and how many tokens its summary may and must have.
+
+    ``ids`` is what the decoder has of it already, behind its start token.
+    """
 
     most: int
     least: int
+    ids: tuple[int, ...] = ()
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.most, self.least, max(0, len(self.ids) - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a model wants before a text (T5's "summarize: "), and the most tokens it can write."""
+    """What a model wants before a text (T5's "summarize: "), and the most tokens it may write."""
 
     prefix: str
-    most: int | None
+    most: int
 
 
 class Summarization(EncoderFamily[Summary]):
@@ -47,7 +76,7 @@ class Summarization(EncoderFamily[Summary]):
         try:
             async with self._residency.use(request.model) as encoder:
                 most = self._facts[request.model].most
-                if most is not None and request.max_new_tokens > most:
+                if request.max_new_tokens > most:
                     message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
                     return Problem("validation", message, "max_new_tokens")
                 parts = (
@@ -64,13 +93,12 @@ class Summarization(EncoderFamily[Summary]):
         # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
         for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
             setattr(model.generation_config, name, None)
-        positions = getattr(model.config, "max_position_embeddings", None)
-        self._facts[spec.name] = Facts(_prefix(model.config), positions)
-
-        def run(batch: Sequence[Passage]) -> list[Summary | Problem]:
-            return list(_summaries(model, tokenizer, batch, device))
-
-        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds)
+        most = self._config.settings.decode_max_new_tokens
+        if (positions := _positions(model.config)) is not None:
+            most = min(most, positions)
+        self._facts[spec.name] = Facts(_prefix(model.config), most)
+        run = partial(_summaries, model, tokenizer, device)
+        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds, by_steps=True)
         return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
 
     def _opened(self, spec: ModelSpec) -> tuple[Any, Any, str]:
@@ -102,43 +130,81 @@ class Summarization(EncoderFamily[Summary]):
         ]
 
 
-def _bounds(passage: Passage) -> tuple[int, int]:
-    """What passages must have in common to share a forward."""
-    return passage.most, passage.least
+def _bounds(passage: Passage) -> Bounds:
+    return passage.bounds
 
 
-def _summaries(model: Any, tokenizer: Any, batch: Sequence[Passage], device: str) -> list[Summary]:
-    """Summaries of passages that have the same bounds."""
+def _summaries(
+    model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: Steps
+) -> list[Summary | Paused[Passage]]:
+    """Summaries of passages that have the same bounds, or as much as there is of them."""
     import torch
 
+    from deployments.decoding import stopping
+
+    bounds = batch[0].bounds
     features = Padding.of(tokenizer)(batch)
     inputs = {
         name: torch.from_numpy(features[name]).to(device)
         for name in ("input_ids", "attention_mask")
     }
+    if bounds.written:
+        inputs["decoder_input_ids"] = torch.tensor([each.ids for each in batch], device=device)
     with torch.inference_mode():
-        written = model.generate(**inputs, generation_config=_greedy(model, batch[0]))
-    made = []
-    for passage, ids in zip(batch, written[:, 1:].tolist(), strict=True):  # behind the start token
-        tokens = _until_the_end(ids, model.generation_config)
-        text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        made.append(Summary(text, len(passage), len(tokens)))
-    return made
+        rows = model.generate(
+            **inputs,
+            generation_config=_greedy(model, bounds),
+            stopping_criteria=stopping(steps, partial(_gives_way, bounds, steps)),
+        )
+    ends = _ends(model.generation_config)
+    pairs = zip(batch, rows.tolist(), strict=True)
+    return [_summary(tokenizer, passage, row, ends) for passage, row in pairs]
 
 
-def _greedy(model: Any, bounds: Passage) -> Any:
-    """The model's own settings, with the request's bounds."""
+def _summary(
+    tokenizer: Any, passage: Passage, row: Sequence[int], ends: frozenset[int]
+) -> Summary | Paused[Passage]:
+    """The text of one row of tokens, if that is at its end; the decoder's start token is first."""
+    ids = _until_the_end(row[1:], ends)
+    if len(ids) < passage.most and ids[-1] not in ends:
+        return Paused(replace(passage, ids=tuple(row)))
+    text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return Summary(text, len(passage), len(ids))
+
+
+def _gives_way(bounds: Bounds, steps: Steps) -> bool:
+    """Whether somebody waits who wants less than half of what is left of this batch."""
+    if steps.taken < TOKENS_BEFORE_PAUSE:
+        return False
+    left = bounds.left - steps.taken
+    return any(isinstance(kind, Bounds) and 2 * kind.left < left for kind in steps.waiting())
+
+
+def _greedy(model: Any, bounds: Bounds) -> Any:
+    """The model's own settings, with what is left of the request's bounds."""
     config = deepcopy(model.generation_config)
-    config.update(do_sample=False, max_new_tokens=bounds.most, min_new_tokens=bounds.least)
+    least = max(0, bounds.least - bounds.written)
+    config.update(do_sample=False, max_new_tokens=bounds.left, min_new_tokens=least)
     return config
 
 
-def _until_the_end(ids: list[int], config: Any) -> list[int]:
-    """A row without the padding behind its end of sequence, which counts as a token."""
+def _ends(config: Any) -> frozenset[int]:
     ends = config.eos_token_id
-    known = set(ends if isinstance(ends, list) else [ends])
-    last = next((index for index, token in enumerate(ids) if token in known), len(ids))
+    return frozenset(ends if isinstance(ends, list) else [ends])
+
+
+def _until_the_end(ids: Sequence[int], ends: frozenset[int]) -> Sequence[int]:
+    """A row without the padding behind its end of sequence, which counts as a token."""
+    last = next((index for index, token in enumerate(ids) if token in ends), len(ids))
     return ids[: last + 1]
+
+
+def _positions(config: Any) -> int | None:
+    """How many tokens the decoder can place; ``None`` where it has no table of positions."""
+    decoder = getattr(config, "decoder", None) or config
+    names = ("max_decoder_position_embeddings", "max_position_embeddings")
+    found = (getattr(decoder, name, None) for name in names)
+    return next((int(number) for number in found if number), None)
 
 
 def _prefix(config: Any) -> str:

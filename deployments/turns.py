@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -51,7 +52,10 @@ class Turn:
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[I, R]):
-    """One item. Only those of one ``kind`` share a forward; ``size`` is its length."""
+    """One item. Only those of one ``kind`` share a forward; ``size`` is its length.
+
+    It has waited ``since`` then, and nobody waits for its answer after the ``deadline``.
+    """
 
     item: I
     size: int
@@ -59,6 +63,7 @@ class Waiting(Generic[I, R]):
     turn: Turn
     result: asyncio.Future[R]
     since: float
+    deadline: float = math.inf
 
 
 class Batch(Generic[I, R]):
@@ -146,6 +151,10 @@ class Turns(Generic[I, R]):
 
     def __len__(self) -> int:
         return sum(len(turn.waiting) for turn in self._turns)
+
+    def kinds(self) -> tuple[Hashable, ...]:
+        """The kinds of the items that wait; may be asked from any thread."""
+        return tuple(self._lengths)
 
     def put(self, waiting: Waiting[I, R]) -> None:
         turn = waiting.turn

@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    BertConfig,
+    BertLMHeadModel,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipForQuestionAnswering,
     BlipProcessor,
+    BlipTextLMHeadModel,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTConfig,
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from deployments.captioning import Captioning
 from deployments.seam import (
@@ -27,6 +34,7 @@ from deployments.seam import (
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S
+from tests.deployments.held_steps import HeldSteps
 from tests.deployments.pictures import noise
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
@@ -71,6 +79,33 @@ def captioner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return blip(tmp_path_factory.mktemp("blip") / "answers", BlipForQuestionAnswering)
+
+
+@pytest.fixture(scope="session")
+def encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ViT and BERT, with room for many tokens and no liking for the one that ends a text."""
+    torch.manual_seed(0)
+    words = tiny.tokenizer()
+    image = ViTConfig(**SIZES, image_size=SIDE, patch_size=8)
+    text = BertConfig(
+        **SIZES,
+        vocab_size=len(words),
+        max_position_embeddings=4000,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(image, text)
+    config.decoder_start_token_id, config.pad_token_id = 2, 1
+    model: Any = VisionEncoderDecoderModel(config)
+    model.generation_config.update(
+        decoder_start_token_id=2, pad_token_id=1, eos_token_id=None, bos_token_id=None
+    )
+    folder = tmp_path_factory.mktemp("vit") / "captions"
+    model.eval().save_pretrained(folder)
+    words.save_pretrained(folder)
+    images: Any = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    images.save_pretrained(folder)
+    return folder
 
 
 async def written(family: Captioning, seed: int, **more: Any) -> Caption:
@@ -147,3 +182,52 @@ async def test_a_model_that_cannot_do_its_tasks_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="writes no captions"):
         Captioning(configured(answerer, tasks=("caption",)))
+
+
+async def test_no_caption_is_longer_than_the_settings_say_however_large_the_window(
+    configured: Configured, encoder_decoder: Path
+) -> None:
+    config = configured(encoder_decoder, {"decode_max_new_tokens": 20}, tasks=("caption",))
+    family = Captioning(config)
+    answer = await family.caption(CaptionRequest("tiny", noise(1), max_new_tokens=21))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "max_new_tokens")
+    longest = await written(family, 1, max_new_tokens=20)
+    assert longest == await written(family, 1)
+
+
+CAPTION = CaptionRequest("tiny", noise(1), max_new_tokens=12)
+QUESTION = VisualQuestionRequest("tiny", noise(1), "w1 w2")
+WRITERS = [
+    ("captioner", BlipTextLMHeadModel, CAPTION),
+    ("encoder_decoder", BertLMHeadModel, CAPTION),
+    ("answerer", BlipTextLMHeadModel, QUESTION),
+]
+
+
+@pytest.mark.parametrize(("folder", "decoder", "asked"), WRITERS)
+async def test_a_text_that_nobody_waits_for_any_more_ends_at_its_next_token(
+    configured: Configured,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    decoder: Any,
+    asked: CaptionRequest | VisualQuestionRequest,
+) -> None:
+    question = isinstance(asked, VisualQuestionRequest)
+    tasks = ("visual_question" if question else "caption",)
+    family = Captioning(configured(request.getfixturevalue(folder), tasks=tasks))
+    ask: Any = family.answer_question if question else family.caption
+    held = HeldSteps(monkeypatch, decoder)
+    asking = asyncio.create_task(ask(asked))
+    await held.reach(3)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    held.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        await ask(asked)
+        whole = held.taken - 3
+        await ask(asked)
+    assert whole > 4
+    assert held.taken == 3 + whole + whole

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
 
 import pytest
 
-from deployments.lane import Forward, Lane
+from deployments.lane import Forward, Lane, Paused
 from deployments.seam import Problem
+from deployments.steps import Steps
 from deployments.turns import Limits, Turn
 from tests.deployments.forwards import PATIENCE_S, Forwards
 
@@ -327,3 +329,82 @@ async def test_a_closed_lane_holds_no_model() -> None:
     del model
     gc.collect()
     assert gone() is None
+
+
+async def test_a_batch_of_many_steps_is_healthy_while_it_makes_them() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    stepped: asyncio.Queue[int] = asyncio.Queue()
+    go = threading.Semaphore(0)
+
+    def forward(batch: Sequence[int], steps: Steps) -> Sequence[int]:
+        for step in range(3):
+            assert go.acquire(timeout=PATIENCE_S)
+            steps.step()
+            loop.call_soon_threadsafe(stepped.put_nowait, step)
+        assert go.acquire(timeout=PATIENCE_S)
+        return batch
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=clock, by_steps=True)
+    futures = lane.admit([1])
+    for _ in range(3):
+        clock.now += 100
+        go.release()
+        await asyncio.wait_for(stepped.get(), PATIENCE_S)
+        lane.check(stall_s=50)
+    clock.now += 100
+    with pytest.raises(RuntimeError, match="50 s"):
+        lane.check(stall_s=50)
+    go.release()
+    assert await answered(futures) == [1]
+    lane.check(stall_s=50)
+
+
+async def test_what_takes_longer_than_it_may_ends_at_its_next_step_as_a_problem() -> None:
+    clock = Clock()
+
+    def forward(batch: Sequence[int], steps: Steps) -> Sequence[int]:
+        while any(steps.step()):
+            clock.now += 1
+        return batch
+
+    lane: Lane[int, int] = Lane(
+        "test", forward, size, Limits(), clock=clock, by_steps=True, timeout_s=9
+    )
+    (late,) = await answered(lane.admit([1]))
+    assert isinstance(late, Problem)
+    assert late.kind == "timeout"
+    assert clock.now == 10
+
+
+async def test_an_item_that_gives_way_goes_on_as_it_says_in_its_turn() -> None:
+    order: list[int] = []
+
+    def forward(batch: Sequence[int], steps: Steps) -> Sequence[int | Paused[int]]:
+        order.extend(batch)
+        return [Paused(item + 1) if item < 3 else item for item in batch]
+
+    lane: Lane[int, int] = Lane(
+        "test", forward, size, Limits(items=1), clock=Clock(), by_steps=True
+    )
+    assert await answered(lane.admit([1]) + lane.admit([7])) == [3, 7]
+    assert order in ([1, 7, 2, 3], [7, 1, 2, 3])
+
+
+async def test_closing_a_lane_ends_a_batch_at_its_next_step() -> None:
+    begun = asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), threading.Event()
+
+    def forward(batch: Sequence[int], steps: Steps) -> Sequence[int]:
+        loop.call_soon_threadsafe(begun.set)
+        while any(steps.step()):
+            pass
+        ended.set()
+        return batch
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), by_steps=True)
+    futures = lane.admit([1])
+    await asyncio.wait_for(begun.wait(), PATIENCE_S)
+    lane.close()
+    assert await asyncio.to_thread(ended.wait, PATIENCE_S)
+    for future in futures:
+        future.cancel()

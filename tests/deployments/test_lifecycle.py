@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +19,14 @@ PATIENCE_S = 30.0
 
 
 class Names(Lifecycle[str]):
-    """A family whose models are their names; those in ``broken`` do not load."""
+    """A family whose models are their names; those in ``broken`` do not load.
 
-    def __init__(self, broken: set[str]) -> None:
+    Files of those that are ``far`` do not come before ``delivered``.
+    """
+
+    def __init__(self, broken: set[str], far: set[str] | None = None) -> None:
+        self.delivered = threading.Event()
+
         source = FolderSource.model_validate({"folder": "nowhere"})
         specs = [
             ModelSpec(name=name, tasks=("embed",), source=source, pinned=name == "pin")
@@ -31,7 +38,12 @@ class Names(Lifecycle[str]):
                 raise FileNotFoundError("/secret")
             return spec.name
 
-        self._begin(Residency(specs, load, lambda _: None))
+        def fetch(spec: ModelSpec) -> Path:
+            if far and spec.name in far:
+                assert self.delivered.wait(PATIENCE_S), "nobody delivered"
+            return Path("nowhere")
+
+        self._begin(Residency(specs, load, lambda _: None, fetch=fetch))
 
     async def check_health(self) -> None:
         self._settle()
@@ -118,3 +130,19 @@ async def test_a_model_in_use_is_told_to_be_so_and_stays() -> None:
     assert isinstance(refused, Problem)
     assert "still running" in refused.message
     assert await family.held() == {"pin"}
+
+
+async def test_an_order_whose_files_take_long_to_come_holds_up_no_other_order(
+    orders: OwnOrders,
+) -> None:
+    family = Names(set(), far={"one"})
+    orders.give("one", loaded=True)
+    orders.give("two", loaded=True)
+    orders.give("pin", loaded=False)
+    following = asyncio.create_task(family.check_health())
+    async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
+        while await family.held() != {"one", "two"}:  # noqa: ASYNC110  the first is on its way
+            await asyncio.sleep(0)
+    family.delivered.set()
+    await following
+    assert await family.held() == {"one", "two"}

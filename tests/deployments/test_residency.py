@@ -14,8 +14,9 @@ from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.backoff import FIRST_S, Backoff
 from deployments.base import ModelUnavailable
+from deployments.budget import GIB
 from deployments.memory import Footprint
-from deployments.residency import GIB, Residency, StillInUseError
+from deployments.residency import Residency, StillInUseError
 
 PATIENCE_S = 30.0
 SIZES_GB = {"pin": 1, "big": 3, "one": 1, "two": 1, "three": 1}
@@ -32,6 +33,9 @@ class Storehouse:
         self.shut: set[str] = set()
         self.now = 0.0
         self.files: Path | None = None
+        self.fetches: Counter[str] = Counter()
+        self.far: set[str] = set()
+        self._files_come = {name: threading.Event() for name in SIZES_GB}
         self._gates = {name: threading.Event() for name in SIZES_GB}
         self._loop = asyncio.get_running_loop()
         self._started = {name: asyncio.Event() for name in SIZES_GB}
@@ -50,6 +54,17 @@ class Storehouse:
         self.held -= SIZES_GB[model] * GIB
         self.unloaded.append(model)
 
+    def fetch(self, spec: ModelSpec) -> Path:
+        """Files of models that are ``far`` do not come before :meth:`deliver`."""
+        assert self.files is not None
+        self.fetches[spec.name] += 1
+        if spec.name in self.far:
+            assert self._files_come[spec.name].wait(PATIENCE_S), "nobody delivered"
+        return self.files / spec.name
+
+    def deliver(self, name: str) -> None:
+        self._files_come[name].set()
+
     async def started(self, name: str) -> None:
         await asyncio.wait_for(self._started[name].wait(), PATIENCE_S)
 
@@ -66,13 +81,12 @@ class Storehouse:
             )
             for name in names
         ]
-        files = self.files
         return Residency(
             specs,
             self.load,
             self.unload,
             budget_gb,
-            fetch=None if files is None else lambda spec: files / spec.name,
+            fetch=None if self.files is None else self.fetch,
             backoff=Backoff(lambda: self.now),
         )
 
@@ -84,6 +98,7 @@ async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     yield made
     for name in SIZES_GB:
         made.open(name)
+        made.deliver(name)
 
 
 def names_in(residency: Residency[str]) -> set[str]:
@@ -323,6 +338,96 @@ async def test_files_that_are_larger_than_the_budget_are_not_loaded_at_all(
         await used(residency, "big")
     assert store.loads == {"one": 1}
     assert store.unloaded == []
+
+
+async def test_files_on_their_way_hold_up_no_request_load_or_unload_of_another_model(
+    store: Storehouse, tmp_path: Path
+) -> None:
+    store.files, store.far = tmp_path, {"one", "two"}
+    residency = store.residency("pin", "one", "two", "three", "big")
+    residency.pin()
+    waiting = [asyncio.create_task(used(residency, name)) for name in ("one", "two")]
+    await stage(residency, "fetching")
+    async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
+        assert await used(residency, "pin") == "pin"
+        assert await used(residency, "three") == "three"
+        await residency.load("big")
+        assert await residency.unload("pin", PATIENCE_S) == GIB
+        assert await residency.unload("three", PATIENCE_S) == GIB
+        assert await used(residency, "pin") == "pin"
+    assert not any(task.done() for task in waiting)
+    store.deliver("two")
+    assert await waiting[1] == "two"
+    store.deliver("one")
+    assert await waiting[0] == "one"
+
+
+async def test_files_are_fetched_once_for_all_who_ask(store: Storehouse, tmp_path: Path) -> None:
+    store.files, store.far = tmp_path, {"one"}
+    residency = store.residency("one")
+    waiting = [asyncio.create_task(used(residency, "one")) for _ in range(5)]
+    waiting.append(asyncio.create_task(used(residency, "one")))
+    await stage(residency, "fetching")
+    waiting[0].cancel()
+    store.deliver("one")
+    assert await asyncio.gather(*waiting[1:]) == ["one"] * 5
+    assert store.fetches == store.loads == {"one": 1}
+
+
+async def test_a_model_that_is_unloaded_while_its_files_are_fetched_is_not_loaded_by_them(
+    store: Storehouse, tmp_path: Path
+) -> None:
+    store.files, store.far = tmp_path, {"one"}
+    residency = store.residency("one")
+    ordered = asyncio.create_task(residency.load("one"))
+    asking = asyncio.create_task(used(residency, "one"))
+    await stage(residency, "fetching")
+    async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
+        assert await residency.unload("one", PATIENCE_S) == 0
+        for waiting in (ordered, asking):
+            with pytest.raises(ModelUnavailable, match="an order unloaded it") as caught:
+                await waiting
+            assert caught.value.problem.kind == "unavailable"
+    assert not residency.holdings()
+    again = asyncio.create_task(used(residency, "one"))
+    await stage(residency, "fetching")
+    store.deliver("one")
+    assert await again == "one"
+    assert store.fetches == store.loads == {"one": 1}
+    assert not residency.is_kept("one")
+
+
+async def test_a_fetch_that_fails_is_told_to_all_who_wait_and_may_be_tried_again(
+    store: Storehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.files = tmp_path
+    fetch = store.fetch
+
+    def lost(spec: ModelSpec) -> Path:
+        fetch(spec)
+        raise OSError("https://secret/place does not answer")
+
+    monkeypatch.setattr(store, "fetch", lost)
+    residency = store.residency("one")
+    waiting = [asyncio.create_task(used(residency, "one")) for _ in range(3)]
+    failures = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(failure) for failure in failures} == {ModelUnavailable}
+    assert "secret" not in str(failures)
+    assert store.fetches == {"one": 1}
+    assert not store.loads
+
+
+async def test_what_loading_needs_is_made_ready_before_memory_is_measured(
+    store: Storehouse,
+) -> None:
+    def prepare(spec: ModelSpec) -> None:
+        store.held += 5 * GIB
+
+    specs = [*store.residency("pin", "one")._specs.values()]
+    residency = Residency(specs, store.load, store.unload, prepare=prepare)
+    residency.pin()
+    await used(residency, "one")
+    assert [resident.host_bytes for resident in residency.residents] == [GIB, GIB]
 
 
 async def test_room_is_made_before_a_model_loads_when_its_files_tell_what_it_takes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from transformers import (
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
 from deployments.summarization import Summarization
 from tests.deployments.families import MAX_TOKENS, act_as_replica, family_of, saved, tokenizer
+from tests.deployments.forwards import PATIENCE_S
+from tests.deployments.held_steps import HeldSteps
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -146,3 +149,93 @@ async def test_the_words_that_a_checkpoint_wants_before_a_text_are_put_there(
         family_of(t5(tmp_path / "asks", **asks), "summarize", max_tokens=MAX_TOKENS)
     )
     assert await summarised(asking, "a b") == await summarised(plain, "this is a b")
+
+
+async def test_a_model_that_names_no_bound_writes_no_more_than_the_settings_say(
+    tmp_path: Path,
+) -> None:
+    config = family_of(t5(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS)
+    bound = config.settings.decode_max_new_tokens
+    family = Summarization(config)
+    answer = await family.summarize(SummaryRequest("r", "tiny", TEXTS, 10**5, 10**5))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "max_new_tokens")
+    assert str(bound) in answer.message
+    (longest,) = await summarised(family, TEXTS[0], most=bound, least=bound)
+    assert isinstance(longest, Summary)
+    assert longest.tokens == bound
+
+
+async def test_a_summary_that_nobody_waits_for_any_more_ends_at_its_next_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = Summarization(family_of(t5(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
+    held = HeldSteps(monkeypatch, T5ForConditionalGeneration)
+    long = asyncio.create_task(summarised(family, *TEXTS[:2], most=1000, least=1000))
+    await held.reach(5)
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
+    held.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        (short,) = await summarised(family, TEXTS[1], most=3, least=3)
+    assert isinstance(short, Summary)
+    assert held.taken <= 5 + 3
+
+
+async def test_a_summary_goes_on_for_the_one_of_two_askers_who_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = t5(tmp_path / "model")
+    family = Summarization(family_of(folder, "summarize", max_tokens=MAX_TOKENS))
+    held = HeldSteps(monkeypatch, T5ForConditionalGeneration)
+    both = [asyncio.create_task(summarised(family, text, most=20, least=20)) for text in TEXTS[:2]]
+    await held.reach(3)
+    both[0].cancel()
+    held.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        (stays,) = await both[1]
+    assert isinstance(stays, Summary)
+    expected = greedy(folder, TEXTS[1], 20, 20)
+    assert stays.text == tokenizer().decode(expected, skip_special_tokens=True).strip()
+
+
+async def test_a_long_summary_gives_way_to_a_short_one_and_goes_on_behind_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.summarization.TOKENS_BEFORE_PAUSE", 4)
+    most = 40  # all that this BART can place
+    model_class = type(AutoModelForSeq2SeqLM.from_pretrained(folder))
+    family = Summarization(family_of(folder, "summarize", max_tokens=MAX_TOKENS))
+    with pytest.MonkeyPatch.context() as patch:
+        held = HeldSteps(patch, model_class)
+        long = asyncio.create_task(summarised(family, *TEXTS, most=most, least=most - 1))
+        await held.reach(2)
+        short = asyncio.create_task(summarised(family, TEXTS[0], most=3, least=3))
+        await held.reach(4)  # the short one waits in line by now
+        held.let_go()
+        async with asyncio.timeout(PATIENCE_S):
+            await short
+        assert not long.done()
+        made = await long
+    for text, summary in zip(TEXTS, made, strict=True):
+        assert isinstance(summary, Summary)
+        expected = greedy(folder, text, most, most - 1)
+        assert summary.text == tokenizer().decode(expected, skip_special_tokens=True).strip()
+        assert summary.tokens == len(expected)
+
+
+async def test_summaries_of_much_the_same_length_do_not_interrupt_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.summarization.TOKENS_BEFORE_PAUSE", 1)
+    family = Summarization(family_of(t5(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
+    held = HeldSteps(monkeypatch, T5ForConditionalGeneration)
+    first = asyncio.create_task(summarised(family, TEXTS[0], most=9, least=9))
+    await held.reach(2)
+    second = asyncio.create_task(summarised(family, TEXTS[1], most=9, least=9))
+    await held.reach(4)
+    held.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(first, second)
+    assert held.taken == 9 + 9
