@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+from configs.words import hint, keys_at
 
 
 class ConfigError(Exception):
@@ -17,8 +19,13 @@ class ConfigError(Exception):
         return "\n".join(f"{self.origin}: {problem}" for problem in self.problems)
 
 
-def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line a problem: ``key.path: what was expected (got what was found)``."""
+def explain(
+    error: ValidationError, prefix: str = "", model: type[BaseModel] | None = None
+) -> list[str]:
+    """One line a problem: ``key.path: what was expected (got what was found)``.
+
+    With the ``model`` that refused, a key that it does not know comes with the one that was meant.
+    """
     lines = []
     found_in = error.errors(include_url=False)
     for item in found_in:
@@ -30,9 +37,18 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
             continue
         path = ".".join(str(part) for part in item["loc"])
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{where}: {_unknown(item['loc'], model)}")
+            continue
         found = item["input"]
         plain = isinstance(found, str | int | float | bool | None)
         secret = path.lower().endswith(("token", "_url"))
         shown = f" (got {found!r})" if plain and not secret else ""
-        lines.append(f"{where}: {item['msg']}{shown}")
+        message = " ".join(item["msg"].removeprefix("Value error, ").split())
+        lines.append(f"{where}: {message}{shown}")
     return lines
+
+
+def _unknown(location: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    meant = "" if model is None else hint(str(location[-1]), keys_at(model, location))
+    return "unknown key" + (f"; {meant}" if meant else "")

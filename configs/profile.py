@@ -10,80 +10,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic import StringConstraints as Text
 
 from configs.engines import HEADS, UNSUPPORTED, WRITING, Engine, EngineChoice, Head, ToolCalls
 from configs.errors import ConfigError, explain
+from configs.options import LEDGER, Section
+from configs.options import Live as Live
+from configs.options import Options as Options
 from configs.settings import Settings, resolve
-from configs.weights import Source
+from configs.weights import BESIDE, Source, beside
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
 ModelName = Annotated[str, Text(pattern=r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$", max_length=200)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ActorOptions(Section):
-    """What Ray schedules by. ``num_cpus`` bounds no threads, ``num_gpus`` no memory by itself."""
-
-    num_cpus: float = Field(default=0.1, ge=0)
-    num_gpus: float = Field(default=0.0, ge=0)
-    memory: PositiveInt | None = None
-    resources: dict[str, float] | None = None
-
-
-class Autoscaling(Section):
-    min_replicas: int = Field(default=1, ge=0)
-    initial_replicas: PositiveInt | None = None
-    max_replicas: PositiveInt = 1
-    target_ongoing_requests: PositiveFloat = 2.0
-    upscale_delay_s: float = Field(default=10.0, ge=0)
-    downscale_delay_s: float = Field(default=300.0, ge=0)
-
-
-class Live(Section):
-    """``user_config``: what changes on running replicas without a restart.
-
-    A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
-    ``max_batch_pixels`` pixels behind preprocessing, padding included. As a rule it takes at most
-    ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most twice
-    as long as that. At most ``max_batches_waited`` batches begin without an item of a request that
-    waits, as far as there is room for all that have waited so long. ``batch_wait_timeout_s`` is how
-    long a request is held for others to be queued with, which batches do not need.
-    """
-
-    max_batch_size: PositiveInt = 8
-    max_batch_tokens: PositiveInt = 16_384
-    max_batch_pixels: PositiveInt = 4_000_000
-    max_forward_ms: PositiveFloat = 100.0
-    max_batches_waited: PositiveInt = 8
-    batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=10)
-
-
-class Options(Section):
-    """Options of one Ray Serve deployment."""
-
-    autoscaling_config: Autoscaling = Autoscaling()
-    ray_actor_options: ActorOptions = ActorOptions()
-    max_ongoing_requests: PositiveInt = 64
-    max_queued_requests: int = Field(default=256, ge=-1)
-    health_check_period_s: PositiveFloat = 10.0
-    health_check_timeout_s: PositiveFloat = 30.0
-    graceful_shutdown_wait_loop_s: PositiveFloat = 1.0
-    graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
-    user_config: Live | None = None
-
-
-LEDGER = Options(
-    ray_actor_options=ActorOptions(num_cpus=0),
-    max_ongoing_requests=256,
-    max_queued_requests=-1,
-    graceful_shutdown_timeout_s=5.0,
-)
-"""The ledger's own: it only adds, and what cannot reach it waits where it came from."""
 
 
 class ModelSpec(Section):
@@ -96,8 +42,9 @@ class ModelSpec(Section):
     of the threads; on torch one does. ``pinned`` models are loaded at start and stay; the others
     load at their first request. ``engine`` is what runs the model: ``auto`` is the faster one for
     encoders on CPUs, and torch for everything else. ``chat_template`` takes the place of the
-    model's own: Jinja text, or the path of a ``.jinja`` file on every node. ``tool_calls`` says in
-    which form the model writes calls of tools, which its template has to show it.
+    model's own: Jinja text, or the path of a ``.jinja`` file on every node; a relative one starts
+    at the profile's own folder. ``tool_calls`` says in which form the model writes calls of tools,
+    which its template has to show it.
     """
 
     name: ModelName
@@ -118,6 +65,12 @@ class ModelSpec(Section):
     memory_gb: PositiveFloat | None = None
     chat_template: Annotated[str, Text(min_length=1)] | None = None
     tool_calls: ToolCalls | None = None
+
+    @field_validator("chat_template")
+    @classmethod
+    def _file_beside_the_profile(cls, given: str | None, info: ValidationInfo) -> str | None:
+        is_file = given is not None and given.endswith(".jinja") and "\n" not in given
+        return str(beside(Path(given), info)) if is_file and given else given
 
     @property
     def head(self) -> Head | None:
@@ -175,7 +128,7 @@ class Profile(Section):
 
     name: str
     nodes: Literal["one", "many"] = "one"
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
     ingress: Options = Options()
@@ -236,6 +189,6 @@ def _parse(path: Path) -> Profile:
     if not isinstance(content, dict):
         raise ConfigError(str(path), ["(whole file): expected a mapping"])
     try:
-        return Profile.model_validate(content)
+        return Profile.model_validate(content, context={BESIDE: path.resolve().parent})
     except ValidationError as error:
-        raise ConfigError(str(path), explain(error)) from None
+        raise ConfigError(str(path), explain(error, model=Profile)) from None

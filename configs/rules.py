@@ -6,11 +6,18 @@ from collections.abc import Iterator
 
 from configs.databases import is_sqlite
 from configs.engines import WRITING
-from configs.profile import Family, ModelSpec, Options, Profile
+from configs.gpu_memory import too_large
+from configs.options import Autoscaling, Options
+from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
+from configs.weights import FolderSource, HubSource, WeightsError, at_hand
+from configs.words import closest
 
-CUDA_CONTEXT_GB = 0.5
-"""What one process takes on a GPU before its first tensor (kernels and the context itself)."""
+RESERVED = ("Ingress", "Ledger")
+"""Names of deployments that every graph has."""
+
+MOVING = frozenset({"main", "master", "head", "latest"})
+"""Revisions that are another commit tomorrow."""
 
 DEFAULTS = {
     "default_text_model": "generate",
@@ -40,8 +47,9 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
         problems += _models(key, family, profile)
-        problems += _fits(key, family, profile)
-    return problems
+        problems += _sources(key, family, profile, settings)
+        problems += too_large(key, family, profile, settings)
+    return list(dict.fromkeys(problems))
 
 
 def _names(profile: Profile) -> Iterator[str]:
@@ -54,6 +62,15 @@ def _names(profile: Profile) -> Iterator[str]:
     families = [family.name for family in profile.families]
     for name in sorted({name for name in families if families.count(name) > 1}):
         yield f"families.{name}: expected every family once"
+    taken = dict.fromkeys(RESERVED, "the graph's own")
+    for family in {family.name: family for family in profile.families}.values():
+        name = family.deployment_name
+        if name in taken:
+            yield (
+                f"families.{family.name}.name: expected another one, since its deployment would be "
+                f"called {name} as {taken[name]}"
+            )
+        taken[name] = f"that of {family.name}"
 
 
 def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
@@ -63,7 +80,11 @@ def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
         names = {name for model in able for name in (model.name, *model.aliases)}
         if wanted is not None and wanted not in names:
             known = ", ".join(sorted(names)) or "none"
-            yield f"settings.{key}: expected a model that can {task} ({known})"
+            meant = closest(wanted, names)
+            yield (
+                f"settings.{key}: expected a model that can {task} ({known}), got {wanted!r}"
+                + (f"; did you mean {meant}?" if meant else "")
+            )
 
 
 def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
@@ -80,17 +101,8 @@ def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
 
 
 def _consistent(key: str, options: Options) -> Iterator[str]:
-    scaling = options.autoscaling_config
-    if scaling.min_replicas > scaling.max_replicas:
-        yield f"{key}.autoscaling_config.min_replicas: expected at most max_replicas"
-    first = scaling.initial_replicas
-    if first is not None and not scaling.min_replicas <= first <= scaling.max_replicas:
-        yield f"{key}.autoscaling_config.initial_replicas: expected between min and max_replicas"
-    if scaling.target_ongoing_requests >= options.max_ongoing_requests:
-        yield (
-            f"{key}.autoscaling_config.target_ongoing_requests: expected less than "
-            f"max_ongoing_requests ({options.max_ongoing_requests}), or it never scales"
-        )
+    if (scaling := options.scaling) is not None:
+        yield from _scales(f"{key}.autoscaling_config", scaling, options.max_ongoing_requests)
     live = options.user_config
     if live and options.max_ongoing_requests < live.max_batch_size:
         yield (
@@ -104,9 +116,26 @@ def _consistent(key: str, options: Options) -> Iterator[str]:
         yield f"{key}.ray_actor_options.num_gpus: expected a fraction up to 1 or a whole number"
 
 
+def _scales(key: str, scaling: Autoscaling, max_ongoing_requests: int) -> Iterator[str]:
+    if scaling.min_replicas > scaling.max_replicas:
+        yield f"{key}.min_replicas: expected at most max_replicas"
+    first = scaling.initial_replicas
+    if first is not None and not scaling.min_replicas <= first <= scaling.max_replicas:
+        yield f"{key}.initial_replicas: expected between min and max_replicas"
+    if scaling.target_ongoing_requests >= max_ongoing_requests:
+        yield (
+            f"{key}.target_ongoing_requests: expected less than "
+            f"max_ongoing_requests ({max_ongoing_requests}), or it never scales"
+        )
+
+
 def _single(ledger: Options) -> Iterator[str]:
     """Two ledgers would each know a part."""
-    scaling = ledger.autoscaling_config
+    if ledger.num_replicas not in (None, 1):
+        yield "ledger.num_replicas: expected 1"
+        return
+    if (scaling := ledger.scaling) is None:
+        return
     for key, count in (
         ("min_replicas", scaling.min_replicas),
         ("max_replicas", scaling.max_replicas),
@@ -138,12 +167,50 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
         yield from (f"{where}.{problem}" for problem in _exported(model))
         if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
             yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
-        if model.template_file is not None and not model.template_file.is_file():
-            yield f"{where}.chat_template: expected a file that is there"
+        if profile.nodes == "one" and (problem := _template(model)):
+            yield f"{where}.chat_template: {problem}"
         if model.tool_calls and "chat" not in model.tasks:
             yield f"{where}.tool_calls: expected the task chat as well"
     if not any(model.pinned for model in family.models):
         yield f"{key}.models: expected at least one pinned model"
+
+
+def _template(model: ModelSpec) -> str | None:
+    file = model.template_file
+    if file is None or file.is_file():
+        return None
+    return f"expected a file that is there, relative to the profile's folder (got {file})"
+
+
+def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:
+    """What is wrong with where weights come from, as far as this machine can tell.
+
+    On several nodes a folder has to be on all of them: that it is not here says nothing.
+    """
+    for model in family.models:
+        where, source = f"{key}.models.{model.name}.source", model.source
+        if isinstance(source, HubSource) and profile.nodes == "many":
+            yield from _pinned(where, source)
+        if isinstance(source, FolderSource) and profile.nodes == "many":
+            continue
+        try:
+            at_hand(source, settings.hf_cache_dir)
+        except WeightsError as error:
+            yield f"{where}: {error}"
+
+
+def _pinned(where: str, source: HubSource) -> Iterator[str]:
+    """Every node pins the revision that it finds first: two may find different ones."""
+    if source.revision is None:
+        yield (
+            f"{where}.revision: expected a commit, since each node would pin the one that it "
+            "finds first (nodes: many)"
+        )
+    elif source.revision.lower() in MOVING or source.revision.startswith("refs/"):
+        yield (
+            f"{where}.revision: expected a commit, since {source.revision} may be another one "
+            "for each node (nodes: many)"
+        )
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:
@@ -156,29 +223,3 @@ def _exported(model: ModelSpec) -> Iterator[str]:
         yield "engine: expected auto or torch (openvino converts no model with code of its own)"
     if model.dtype not in ("auto", "float32"):
         yield "dtype: expected auto or float32 (the openvino engine takes what the processor has)"
-
-
-def _fits(key: str, family: Family, profile: Profile) -> Iterator[str]:
-    """Whatever shares a GPU fits its memory, because each replica fits its own fraction of it."""
-    gpus = family.options.ray_actor_options.num_gpus
-    if gpus == 0:
-        return
-    if profile.gpu_memory_gb is None:
-        yield "gpu_memory_gb: expected the memory of one GPU, since families ask for GPUs"
-        return
-    yield from (
-        f"{key}.models.{model.name}.memory_gb: expected, since the family asks for GPUs"
-        for model in family.models
-        if model.pinned and model.memory_gb is None
-    )
-    needed = CUDA_CONTEXT_GB + sum(_memory(model) for model in family.models if model.pinned)
-    share = gpus * profile.gpu_memory_gb
-    if needed > share:
-        yield (
-            f"{key}.options.ray_actor_options.num_gpus: expected room for {needed:.1f} GB of "
-            f"pinned models, but {gpus:g} of {profile.gpu_memory_gb:g} GB is {share:.1f} GB"
-        )
-
-
-def _memory(model: ModelSpec) -> float:
-    return model.memory_gb or 0.0

@@ -17,6 +17,11 @@ APPLICATION = "prsm"
 INGRESS = "Ingress"
 LEDGER = "Ledger"
 
+NULL = (
+    "expected autoscaling_config: null beside it, since Serve otherwise scales by the profile's "
+    "autoscaling_config and ignores the number"
+)
+
 
 def serve_config(profile_ref: str | Path) -> dict[str, Any]:
     """Serve's configuration (its ``ServeDeploySchema`` as a mapping) for a profile.
@@ -67,7 +72,7 @@ def profile_of_config(path: str | Path) -> Profile:
 
 
 def _entry(name: str, options: Options) -> dict[str, Any]:
-    return {"name": name, **options.model_dump(mode="json", exclude_none=True)}
+    return {"name": name, **options.as_serve()}
 
 
 def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -94,16 +99,36 @@ def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -> Profile:
-    def options(name: str) -> Options:
+    def options(name: str, own: Options) -> Options:
         given = {key: value for key, value in entries[name].items() if key != "name"}
+        where = f"deployments.{name}"
+        if _would_scale(given, own):
+            raise ConfigError(origin, [f"{where}.num_replicas: {NULL}"])
         try:
-            return Options.model_validate(given)
+            return Options.model_validate(_in_place(given, own))
         except ValidationError as error:
-            raise ConfigError(origin, explain(error, f"deployments.{name}")) from None
+            raise ConfigError(origin, explain(error, where, Options)) from None
 
     families = tuple(
-        family.model_copy(update={"options": options(family.deployment_name)})
+        family.model_copy(update={"options": options(family.deployment_name, family.options)})
         for family in profile.families
     )
-    ours = {"ingress": options(INGRESS), "ledger": options(LEDGER)}
+    ours = {
+        "ingress": options(INGRESS, profile.ingress),
+        "ledger": options(LEDGER, profile.ledger),
+    }
     return profile.model_copy(update={**ours, "families": families})
+
+
+def _would_scale(given: dict[str, Any], own: Options) -> bool:
+    """Whether Serve would scale by the profile's options though the file gives a fixed number."""
+    fixed = isinstance(given.get("num_replicas"), int) and "autoscaling_config" not in given
+    return fixed and own.num_replicas is None and own.autoscaling_config is not None
+
+
+def _in_place(given: dict[str, Any], own: Options) -> dict[str, Any]:
+    """The profile's options with the file's in their place, as Serve puts them there."""
+    kept = own.model_dump(exclude_unset=True)
+    if given.get("autoscaling_config") and "num_replicas" not in given:
+        kept.pop("num_replicas", None)
+    return {**kept, **given}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError
 from configs.databases import database_url, located, sqlite_url
 from configs.errors import ConfigError, explain
 from configs.labels import DEFAULT_TOPICS, Topics
+from configs.words import hint
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -141,11 +143,35 @@ class Settings(BaseSettings):
 def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
     """Settings from the environment, then ``profile_values``, then defaults.
 
-    Raises :class:`ConfigError` naming the variable or the profile's key and what was expected.
+    Raises :class:`ConfigError` naming the variable or the profile's key and what was expected; a
+    variable that has our prefix and is no setting is one, too, for nobody would notice.
     """
+    if unknown := unknown_variables(os.environ):
+        raise ConfigError(f"{PREFIX}* environment", unknown)
     try:
         return Settings(**profile_values)
     except ValidationError as error:
-        raise ConfigError(f"{origin} or {PREFIX}* environment", explain(error)) from None
+        problems = explain(error, model=Settings)
+        raise ConfigError(f"{origin} or {PREFIX}* environment", problems) from None
     except SettingsError as error:  # a variable that should hold JSON and does not
         raise ConfigError(f"{PREFIX}* environment", [str(error)]) from None
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Each of ``names`` that has our prefix and that no setting reads, with the one meant."""
+    known = {name for key in Settings.model_fields for name in _variables(key)}
+    ours = sorted(name for name in names if name.upper().startswith(PREFIX))
+    return [
+        f"{name}: no setting is read from it; {hint(name, known)}".removesuffix("; ")
+        for name in ours
+        if name.upper() not in known
+    ]
+
+
+def _variables(key: str) -> Iterable[str]:
+    """The environment variables that a setting is read from."""
+    alias = Settings.model_fields[key].validation_alias
+    if alias is None:
+        return (f"{PREFIX}{key}".upper(),)
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return tuple(each.upper() for each in choices if isinstance(each, str))

@@ -107,7 +107,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         try:
             changed = Live.model_validate(live)
         except ValidationError as error:
-            self._refuse(explain(error, "user_config"))
+            self._refuse(explain(error, "user_config", Live))
             return
         self._refuses = False
         self._limits = self._limits_of(changed)

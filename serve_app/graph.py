@@ -53,6 +53,6 @@ def build(args: GraphArgs) -> Application:
 
 
 def _deployment(cls: type, name: str, options: Options) -> serve.Deployment:
-    given: Any = options.model_dump(mode="json", exclude_none=True)
+    given: Any = options.as_serve()
     deployment: serve.Deployment = serve.deployment(name=name, **given)(cls)
     return deployment

@@ -5,7 +5,7 @@ imports torch, transformers or huggingface_hub before there is something to fetc
 in a process of their own.
 """
 
-from configs.weights.delivery import exported, is_cached, is_exported, materialise
+from configs.weights.delivery import at_hand, exported, is_cached, is_exported, materialise
 from configs.weights.errors import (
     ConversionFailedError,
     FolderNotFoundError,
@@ -21,6 +21,7 @@ from configs.weights.exports import Export
 from configs.weights.progress import Console, Progress, Step
 from configs.weights.shelf import RECORD
 from configs.weights.sources import (
+    BESIDE,
     Conversion,
     FolderSource,
     HubSource,
@@ -29,9 +30,11 @@ from configs.weights.sources import (
     Plain,
     Source,
     WheelSource,
+    beside,
 )
 
 __all__ = [
+    "BESIDE",
     "RECORD",
     "Console",
     "Conversion",
@@ -54,6 +57,8 @@ __all__ = [
     "WheelHashError",
     "WheelSource",
     "WheelUnavailableError",
+    "at_hand",
+    "beside",
     "exported",
     "is_cached",
     "is_exported",

@@ -58,10 +58,21 @@ def materialise(
 def is_cached(source: Source, cache_dir: Path) -> bool:
     """Whether ``materialise`` would find a finished folder, without fetching or converting."""
     try:
-        _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).deliver(source)
-    except (_NotFinishedError, WeightsError):
+        return at_hand(source, cache_dir) is not None
+    except WeightsError:
         return False
-    return True
+
+
+def at_hand(source: Source, cache_dir: Path) -> Path | None:
+    """What ``materialise`` would find without fetching or converting, or ``None``.
+
+    Raises:
+        WeightsError: a folder on this machine that is not there, or has no weights to load.
+    """
+    try:
+        return _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).deliver(source)
+    except _NotFinishedError:
+        return None
 
 
 def exported(

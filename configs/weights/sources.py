@@ -18,6 +18,8 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     Tag,
+    ValidationInfo,
+    field_validator,
 )
 
 from configs.weights.errors import FolderNotFoundError
@@ -97,10 +99,28 @@ class HubSource(_Source):
         return self.hub if self.path is None else f"{self.hub}/{self.path}"
 
 
+BESIDE = "beside"
+"""In the context of a validation: the folder that relative paths start at."""
+
+
+def beside(path: Path, info: ValidationInfo) -> Path:
+    """``path`` from the folder of the profile that it is read from, if it is from one."""
+    home = (info.context or {}).get(BESIDE)
+    return path if home is None else Path(home, path.expanduser())
+
+
 class FolderSource(_Source):
-    """A folder on this machine, used where it lies unless it has to be converted."""
+    """A folder on this machine, used where it lies unless it has to be converted.
+
+    In a profile a relative path starts at the profile's own folder.
+    """
 
     folder: Path
+
+    @field_validator("folder")
+    @classmethod
+    def _beside_the_profile(cls, folder: Path, info: ValidationInfo) -> Path:
+        return beside(folder, info)
 
     @property
     def name(self) -> str:

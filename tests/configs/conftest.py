@@ -21,13 +21,21 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like a model's; nothing here reads what is in the file."""
+    folder = tmp_path_factory.mktemp("weights")
+    (folder / "model.safetensors").touch()
+    return folder
+
+
 @pytest.fixture
-def sound() -> dict[str, Any]:
+def sound(weights: Path) -> dict[str, Any]:
     """A profile that keeps every rule, as YAML would give it; new for each test."""
     writer = {"name": "house/writer", "aliases": ["writer"], "tasks": ["generate"], "pinned": True}
     reader = {"name": "house/reader", "tasks": ["embed"], "pinned": True}
     for model in (writer, reader):
-        model |= {"source": {"folder": "/models"}, "memory_gb": 2.0}
+        model |= {"source": {"folder": str(weights)}, "memory_gb": 2.0}
     return {
         "name": "sound",
         "settings": {"default_generation_model": "writer"},

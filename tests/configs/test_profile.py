@@ -92,7 +92,7 @@ def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("famlies", [], "Extra inputs are not permitted"),
+        ("famlies", [], "unknown key; did you mean families?"),
         ("name", ..., "Field required"),
         ("families", [], "at least 1 item"),
         ("families", ..., "Field required"),
@@ -113,8 +113,11 @@ def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
         ("families.0.models.0.forwards", 0, "greater than 0 (got 0)"),
         ("families.0.models.0.source", {"url": "x"}, "one of the keys hub, folder, wheel, package"),
         ("families.0.models.0.source", ..., "Field required"),
-        ("families.0.models.0.sauce", 1, "Extra inputs are not permitted"),
-        ("families.0.options.num_replicas", 1, "Extra inputs are not permitted"),
+        ("families.0.models.0.sauce", 1, "unknown key; did you mean source?"),
+        ("families.0.models.0.dtpye", 1, "unknown key; did you mean dtype?"),
+        ("families.0.models.0.sources", {}, "unknown key; did you mean source?"),
+        ("families.0.option", {}, "unknown key; did you mean options?"),
+        ("families.0.options.user_config.max_batch", 3, "did you mean max_batch_size?"),
         ("families.0.options.max_ongoing_requests", "all", "valid integer"),
         ("families.0.options.ray_actor_options.num_cpus", -1, "greater than or equal to 0"),
         ("families.0.options.autoscaling_config.min_replicas", -1, "greater than or equal to 0"),
@@ -209,3 +212,38 @@ def test_only_what_replicas_will_ask_for_is_exported_ahead(sound: dict[str, Any]
 def test_every_embedded_model_has_its_short_name() -> None:
     for model in load_profile("embedded").models:
         assert model.name.rpartition("/")[2] in model.aliases, model.name
+
+
+def test_folders_and_templates_start_at_the_profiles_own_folder(
+    sound: dict[str, Any], written: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.safetensors").touch()
+    (tmp_path / "chat.jinja").write_text("{{ messages }}")
+    model = sound["families"][0]["models"][0]
+    model |= {"source": {"folder": "mine"}, "chat_template": "chat.jinja"}
+    spec = load_profile(written(sound)).models[0]
+    assert spec.source.name == str(tmp_path / "mine")
+    assert spec.template() == "{{ messages }}"
+
+
+def test_a_profile_in_python_has_its_paths_as_they_are() -> None:
+    spec = ModelSpec.model_validate(
+        {
+            "name": "one",
+            "tasks": ["embed"],
+            "source": {"folder": "mine"},
+            "chat_template": "a.jinja",
+        }
+    )
+    assert (spec.source.name, spec.chat_template) == ("mine", "a.jinja")
+
+
+def test_every_problem_is_one_line(sound: dict[str, Any], written: Write) -> None:
+    sound["families"][0]["options"] = {"logging_config": {"log_level": "LOUD"}}
+    sound["families"][0]["models"][0]["source"] = {"url": "x"}
+    path = written(sound)
+    lines = refusal(path).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{path}: families.0.") for line in lines)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from configs.gpu_memory import CUDA_CONTEXT_GB
 from configs.profile import Profile, load_settings
-from configs.rules import CUDA_CONTEXT_GB, broken_rules
+from configs.rules import broken_rules
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -45,6 +47,10 @@ def ledgers(**given: Any) -> Change:
     return lambda content: content.update(ledger={"autoscaling_config": given})
 
 
+def named(name: str) -> Change:
+    return lambda content: family(content, 1).update(name=name)
+
+
 def setting(name: str) -> Change:
     return lambda content: content["settings"].update({name: "no/such"})
 
@@ -65,6 +71,21 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
         (model_with(1, aliases=["writer"]), "models.writer"),
         (model_with(0, aliases=["writer", "house/writer"]), "models.house/writer"),
         (lambda content: family(content, 1).update(name="generation"), "families.generation"),
+        (named("ingress"), "families.ingress.name"),
+        (named("ledger"), "families.ledger.name"),
+        (
+            lambda content: family(content, 1).update(name="generation_"),
+            "families.generation_.name",
+        ),
+        (lambda content: content.update(ledger={"num_replicas": 2}), "ledger.num_replicas"),
+        (
+            lambda content: content.update(ledger={"num_replicas": "auto"}),
+            "ledger.num_replicas",
+        ),
+        (
+            options(num_replicas="auto", max_ongoing_requests=2),
+            "families.generation.options.autoscaling_config.target_ongoing_requests",
+        ),
         (ledgers(max_replicas=2), "ledger.autoscaling_config.max_replicas"),
         (ledgers(min_replicas=0), "ledger.autoscaling_config.min_replicas"),
         (setting("default_text_model"), "settings.default_text_model"),
@@ -233,9 +254,28 @@ def test_what_sits_on_the_edge_of_a_limit_is_within_it(sound: dict[str, Any]) ->
 
 
 def test_models_on_demand_take_no_room_before_they_are_asked_for(sound: dict[str, Any]) -> None:
-    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 100}
+    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 11.5}
     family(sound, 1)["models"].append(spare)
     assert broken(sound) == []
+
+
+def test_a_model_on_demand_that_never_fits_is_told(sound: dict[str, Any]) -> None:
+    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 11.6}
+    family(sound, 1)["models"].append(spare)
+    (problem,) = broken(sound)
+    assert problem.startswith("families.embeddings.models.house/spare: expected to fit")
+    assert "it takes 12.1 GB and 0.5 of 24 GB is 12.0 GB" in problem
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 8])
+def test_more_gpus_hold_no_larger_model(sound: dict[str, Any], gpus: int) -> None:
+    family(sound, 1)["options"] = {"ray_actor_options": {"num_gpus": gpus}}
+    model_with(1, memory_gb=24 - CUDA_CONTEXT_GB)(sound)
+    assert broken(sound) == []
+    model_with(1, memory_gb=24)(sound)
+    (problem,) = broken(sound)
+    assert "expected room for 24.5 GB of pinned models, but 1 of 24 GB is 24.0 GB" in problem
+    assert ("a model lives on one GPU" in problem) is (gpus > 1)
 
 
 def test_every_pinned_model_of_a_family_takes_room(sound: dict[str, Any]) -> None:
@@ -260,3 +300,58 @@ def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
         verdicts.add(accepted)
         assert not accepted or sum(memories) + 2 * CUDA_CONTEXT_GB <= 24
     assert verdicts == {True, False}
+
+
+@pytest.mark.parametrize("revision", [None, "main", "Master", "refs/pr/1"])
+def test_many_nodes_want_a_revision_that_stays(sound: dict[str, Any], revision: str | None) -> None:
+    """Each node pins what it finds first, so two could serve different weights."""
+    source = {"hub": "house/writer", **({"revision": revision} if revision else {})}
+    model_with(source=source)(sound)
+    assert broken(sound) == []
+    sound["nodes"] = "many"
+    (problem,) = broken(sound)
+    assert problem.startswith("families.generation.models.house/writer.source.revision: expected")
+    model_with(source=source | {"revision": "3f9c1e2"})(sound)
+    assert broken(sound) == []
+
+
+def test_a_folder_that_is_not_there_is_told_where_there_is_one_machine(
+    sound: dict[str, Any], tmp_path: Path
+) -> None:
+    model_with(source={"folder": str(tmp_path / "nosuch")})(sound)
+    (problem,) = broken(sound)
+    assert problem.startswith("families.generation.models.house/writer.source: ")
+    assert f"{tmp_path / 'nosuch'} is not a folder" in problem
+    sound["nodes"] = "many"  # it may be on the others, and need not be here
+    assert broken(sound) == []
+
+
+def test_a_folder_without_weights_is_told(sound: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    model_with(source={"folder": str(tmp_path)})(sound)
+    (problem,) = broken(sound)
+    assert "has no weights: expected *.safetensors in it" in problem
+    (tmp_path / "pytorch_model.bin").touch()
+    (problem,) = broken(sound)
+    assert "allow_bin: true" in problem
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "deployments.shapes"])
+def test_a_folder_of_a_package_is_told_too(sound: dict[str, Any], package: str) -> None:
+    model_with(source={"package": package, "path": "nosuch"})(sound)
+    (problem,) = broken(sound)
+    assert problem.startswith("families.generation.models.house/writer.source: ")
+
+
+def test_a_chat_template_that_is_not_there_is_told(sound: dict[str, Any], tmp_path: Path) -> None:
+    model_with(chat_template=str(tmp_path / "chat.jinja"))(sound)
+    (problem,) = broken(sound)
+    assert problem.startswith("families.generation.models.house/writer.chat_template: expected")
+    (tmp_path / "chat.jinja").touch()
+    assert broken(sound) == []
+
+
+def test_a_misspelt_default_model_comes_with_the_right_one(sound: dict[str, Any]) -> None:
+    sound["settings"]["default_embedding_model"] = "house/raeder"
+    (problem,) = broken(sound)
+    assert problem.endswith("got 'house/raeder'; did you mean house/reader?")

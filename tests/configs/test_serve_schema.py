@@ -103,6 +103,45 @@ def test_a_limit_that_breaks_a_rule_is_named(config: dict[str, Any], tmp_path: P
     assert "families.embeddings.options.autoscaling_config.min_replicas: expected" in message
 
 
+def test_a_profiles_fixed_number_of_replicas_is_one_that_serve_keeps(
+    tmp_path: Path,
+) -> None:
+    content = yaml.safe_load((ROOT / "configs" / "embedded.yaml").read_text())
+    content["families"][0]["options"] |= {"num_replicas": 3}
+    del content["families"][0]["options"]["autoscaling_config"]
+    path = tmp_path / "profile.yaml"
+    path.write_text(yaml.safe_dump(content))
+    made = serve_config(path)
+    assert entry(made, "Generation")["num_replicas"] == 3
+    assert entry(made, "Generation")["autoscaling_config"] is None
+    ServeDeploySchema.model_validate(made)
+    back = tmp_path / "serve_config.yaml"
+    back.write_text(yaml.safe_dump(made))
+    assert profile_of_config(back) == load_profile(path)
+
+
+def test_a_number_beside_the_profiles_scaling_is_refused_for_serve_would_ignore_it(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    generation = entry(config, "Generation")
+    del generation["autoscaling_config"]
+    generation["num_replicas"] = 2
+    message = refusal(config, tmp_path)
+    assert "deployments.Generation.num_replicas: expected autoscaling_config: null" in message
+    generation["autoscaling_config"] = None
+    path = tmp_path / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    (options,) = [f.options for f in profile_of_config(path).families if f.name == "generation"]
+    assert (options.num_replicas, options.scaling) == (2, None)
+
+
+def test_what_the_file_leaves_out_is_the_profiles(config: dict[str, Any], tmp_path: Path) -> None:
+    del entry(config, "Embeddings")["max_ongoing_requests"]
+    path = tmp_path / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert profile_of_config(path) == load_profile("embedded")
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("max_ongoing_requests", 0), ("max_ongoing_request", 5)]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError
-from configs.settings import Settings, resolve
+from configs.settings import Settings, resolve, unknown_variables
 
 SECRET = "hf_do_not_show_me"
 
@@ -148,7 +148,36 @@ def test_a_list_comes_from_the_environment_as_json(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_key_that_is_not_known_is_named() -> None:
-    assert "tempreature: Extra inputs are not permitted" in refusal({"tempreature": 1})
+    assert "tempreature: unknown key; did you mean temperature?" in refusal({"tempreature": 1})
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("PRSM_HF_TEMPRATURE", "PRSM_HF_TEMPERATURE"),
+        ("PRSM_HF_MAX_TEXT", "PRSM_HF_MAX_TEXTS"),
+        ("PRSM_HF_CACHE_DIR", "PRSM_HF_HF_CACHE_DIR"),
+        ("prsm_hf_topk", "PRSM_HF_TOP_K"),
+        ("PRSM_HF_TOKENS", "PRSM_HF_TOKEN"),
+    ],
+)
+def test_a_variable_that_no_setting_reads_is_told_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    message = refusal({})
+    assert message.startswith(f"PRSM_HF_* environment: {variable}: no setting is read from it")
+    assert message.endswith(f"did you mean {meant}?")
+
+
+def test_a_variable_that_is_like_none_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRSM_HF_ZZZZZZ", "1")
+    assert "PRSM_HF_ZZZZZZ: no setting is read from it" in refusal({})
+
+
+def test_every_setting_may_be_set_by_its_variable() -> None:
+    names = [f"PRSM_HF_{key.upper()}" for key in Settings.model_fields]
+    assert unknown_variables([*names, "PRSM_HF_TOKEN", "PATH", "PRSM_SERVE_RUN"]) == []
 
 
 def test_every_problem_is_told_at_once() -> None:

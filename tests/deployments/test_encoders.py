@@ -131,7 +131,7 @@ async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None
     [
         ({"max_batch_size": 0}, "user_config.max_batch_size: Input should be greater than 0"),
         ({"max_batch_size": "many"}, "user_config.max_batch_size: Input should be a valid integer"),
-        ({"max_batch_size": 2, "max_batch": 2}, "user_config.max_batch: Extra inputs are not"),
+        ({"max_batch_size": 2, "max_batch": 2}, "max_batch: unknown key; did you mean max_batch_s"),
         ([4], "user_config: Input should be a valid dictionary"),
     ],
 )

@@ -1,0 +1,113 @@
+"""The options of a deployment as Ray Serve's own schema takes them.
+
+Serve's schema drops keys that it does not know, and takes some sections as plain mappings that it
+reads only when it deploys. Here each section is read by its own model, and every key is looked at.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from configs.words import hint, models_in
+
+Location = tuple[int | str, ...]
+
+AUTO_MAX_REPLICAS = 100
+"""Serve's, under ``num_replicas: auto``, where nobody says."""
+
+BOTH = (
+    "expected one of num_replicas and autoscaling_config: Serve keeps a fixed number of replicas "
+    "or scales between two (num_replicas: auto goes with autoscaling_config)"
+)
+
+
+def require(options: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError``, with the place of each mistake, unless Serve takes ``options``."""
+    schema = _deployment_schema()
+    problems = [*_unknown(schema, options, ()), *_sections(schema, _with_auto(options), ())]
+    if isinstance(options.get("num_replicas"), int) and options.get("autoscaling_config"):
+        problems.append(_problem(BOTH, ("num_replicas",), options["num_replicas"]))
+    if not problems:
+        problems = _problems(schema, {"name": "any", **options}, ())
+    if problems:
+        raise ValidationError.from_exception_data("Options", problems)
+
+
+def _with_auto(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Serve scales by: ``num_replicas: auto`` has its own default of one of the bounds."""
+    scaling = options.get("autoscaling_config")
+    if options.get("num_replicas") != "auto" or not isinstance(scaling, Mapping):
+        return options
+    return {**options, "autoscaling_config": {"max_replicas": AUTO_MAX_REPLICAS, **scaling}}
+
+
+def _deployment_schema() -> type[BaseModel]:
+    """Imported when it is needed: that takes most of a second."""
+    with warnings.catch_warnings():  # Serve's models were written for an older pydantic
+        warnings.filterwarnings("ignore", "Using extra keyword arguments on `Field`")
+        from ray.serve.schema import DeploymentSchema
+    schema: type[BaseModel] = DeploymentSchema
+    return schema
+
+
+def _unknown(
+    model: type[BaseModel], given: Mapping[str, Any], where: Location
+) -> Iterator[InitErrorDetails]:
+    known = set(model.model_fields) - ({"name"} if not where else set())
+    for key, value in given.items():
+        if key not in known:
+            meant = hint(str(key), known)
+            message = f"Serve has no such option; {meant}" if meant else "Serve has no such option"
+            yield _problem(message, (*where, key), value)
+            continue
+        for inner, part, place in _inside(model, key, value, where):
+            yield from _unknown(inner, part, place)
+
+
+def _sections(
+    model: type[BaseModel], given: Mapping[str, Any], where: Location
+) -> Iterator[InitErrorDetails]:
+    """What each section's own model refuses; Serve reads some as mappings of anything."""
+    for key, value in given.items():
+        for inner, part, place in _inside(model, key, value, where):
+            known = {name: each for name, each in part.items() if name in inner.model_fields}
+            found = [*_sections(inner, known, place)]
+            yield from found or _problems(inner, known, place)
+
+
+def _inside(
+    model: type[BaseModel], key: str, value: Any, where: Location
+) -> Iterator[tuple[type[BaseModel], Mapping[str, Any], Location]]:
+    """The mappings at ``key`` that have a model, alone or in a list, with that and their place."""
+    field = model.model_fields.get(key)
+    inner = None if field is None else next(models_in(field.annotation), None)
+    if inner is None:
+        return
+    parts = enumerate(value) if isinstance(value, list) else [(None, value)]
+    for index, part in parts:
+        if isinstance(part, Mapping):
+            yield inner, part, (*where, key) if index is None else (*where, key, index)
+
+
+def _problems(
+    model: type[BaseModel], given: Mapping[str, Any], where: Location
+) -> list[InitErrorDetails]:
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        return [_problem(each["msg"], (*where, *each["loc"]), each["input"]) for each in found]
+    except (ImportError, AttributeError, NotImplementedError, TypeError) as error:
+        # Serve's validators import the classes that are named, and raise what comes of it.
+        return [_problem(str(error), where, given)]
+    return []
+
+
+def _problem(message: str, where: Location, given: Any) -> InitErrorDetails:
+    shown = message.removeprefix("Value error, ")
+    return InitErrorDetails(type=PydanticCustomError("serve_option", shown), loc=where, input=given)
