@@ -52,7 +52,7 @@ class Bodies:
 
     async def read(self, body: Body) -> bytes | None:
         """The whole body; ``None`` where the client left. Raises :class:`ServiceError`."""
-        content: bytes | bytearray = b""
+        content = bytearray()
         try:
             async with asyncio.timeout(self._timeout_s):
                 while True:
@@ -60,11 +60,11 @@ class Bodies:
                     if chunk is None:
                         return None
                     self._hold(body, len(chunk))
-                    if body.at_end:
-                        return bytes(content) + chunk if content else chunk
-                    if not content:
-                        content = bytearray()
+                    if body.at_end and not content:
+                        return chunk
                     content += chunk
+                    if body.at_end:
+                        return bytes(content)
         except TimeoutError:
             raise RequestTimeout(
                 f"The body did not arrive within {self._timeout_s:g} seconds."

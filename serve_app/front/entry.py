@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import ValidationFailed, answer
 from serve_app.front.front import Front
-from serve_app.front.headers import REQUEST_ID, SESSION_ID, read
+from serve_app.front.headers import SESSION_ID, read, with_id
 
 
 def middlewares() -> list[Middleware]:
@@ -71,18 +71,16 @@ class ProxyFront:
             return
         head = read(scope["headers"])
         scope["headers"] = head.headers
-        if head.session and not head.unusable:
+        if head.session:
             head.headers.append((SESSION_ID, head.session))
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [each for each in message.get("headers", ()) if each[0] != REQUEST_ID]
-                message = {**message, "headers": [*headers, (REQUEST_ID, head.request_id.encode())]}
-            await send(message)
+            begins = message["type"] == "http.response.start"
+            await send(with_id(message, head.request_id) if begins else message)
 
-        if head.unusable:
-            said = "expected at most 128 printable characters without spaces"
-            error = ValidationFailed(f"{head.unusable}: {said}", field=head.unusable)
+        try:
+            head.check()
+        except ValidationFailed as error:
             response = answer(error, scope["path"], head.request_id)
             await response(scope, receive, send_with_id)
             return

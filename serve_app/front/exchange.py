@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.errors import answer
 from serve_app.front.bodies import Body
-from serve_app.front.headers import REQUEST_ID, Head
+from serve_app.front.headers import Head, with_id
 from serve_app.front.plain import PlainAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Exchange:
                 return
             self._watch()
             if self._echo:
-                message = self._with_id(message)
+                message = with_id(message, self.head.request_id)
         elif self._plain is not None:
             await self._translate(self._plain, message)
             return
@@ -103,11 +103,6 @@ class Exchange:
         response.raw_headers += plain.kept
         await response(self._scope, self._receive, self.send)
         self._plain = plain
-
-    def _with_id(self, message: Message) -> Message:
-        headers = [each for each in message.get("headers", ()) if each[0] != REQUEST_ID]
-        headers.append((REQUEST_ID, self.head.request_id.encode()))
-        return {**message, "headers": headers}
 
     def _watch(self) -> None:
         self._timer = self._loop.call_later(self._send_timeout_s / LOOKS, self._look)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.exposure import is_loopback
 from configs.settings import Settings
 from serve_app.caller import key_in
-from serve_app.errors import InternalError, RequestTimeout, ServiceError, ValidationFailed, answer
+from serve_app.errors import InternalError, RequestTimeout, ServiceError, answer
 from serve_app.front.access import Hosts, scope_of
 from serve_app.front.bodies import Bodies
 from serve_app.front.exchange import Exchange
@@ -136,9 +136,7 @@ class Front:
     async def _admit(self, scope: Scope, exchange: Exchange) -> None:
         """Refuse by the headers alone. Raises :class:`ServiceError`."""
         head, policy = exchange.head, self._policy
-        if head.unusable:
-            message = "expected at most 128 printable characters without spaces"
-            raise ValidationFailed(f"{head.unusable}: {message}", field=head.unusable)
+        head.check()
         if policy.hosts is not None:
             seen = head.seen.get
             policy.hosts.check(scope["method"], seen(b"host", b""), seen(b"origin", b""))

@@ -11,6 +11,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from starlette.types import Message
+
+from serve_app.errors import ValidationFailed
 from serve_app.request_id import HEADER, USABLE
 
 REQUEST_ID = HEADER.encode()
@@ -53,6 +56,12 @@ class Head:
     request_id: str
     session: bytes
     unusable: str
+
+    def check(self) -> None:
+        """Raises :class:`ValidationFailed` where a header cannot be used."""
+        if self.unusable:
+            message = "expected at most 128 printable characters without spaces"
+            raise ValidationFailed(f"{self.unusable}: {message}", field=self.unusable)
 
     @property
     def declared(self) -> int | None:
@@ -99,6 +108,13 @@ def read(raw: Iterable[Raw]) -> Head:
     request_id = given.decode("ascii") if given else uuid.uuid4().hex
     kept.append((REQUEST_ID, request_id.encode()))
     return Head(kept, seen, request_id, session, unusable)
+
+
+def with_id(start: Message, request_id: str) -> Message:
+    """The beginning of an answer with this id, and no other."""
+    headers = [each for each in start.get("headers", ()) if each[0] != REQUEST_ID]
+    headers.append((REQUEST_ID, request_id.encode()))
+    return {**start, "headers": headers}
 
 
 def _dashed(name: bytes) -> bytes:
