@@ -71,6 +71,14 @@ class Live(Section):
     batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=10)
 
 
+class Backpressure(Section):
+    """How Serve answers where ``max_queued_requests`` wait already; the front makes it an error in
+    the envelope of the surface."""
+
+    status_code: Literal[429, 503] = 429
+    retry_after_s: float | None = Field(default=1.0, ge=0, allow_inf_nan=False)
+
+
 AUTO = {
     "max_replicas": serve_options.AUTO_MAX_REPLICAS,
     "upscale_delay_s": 30.0,
@@ -104,6 +112,7 @@ class Options(ServeSection):
     ray_actor_options: ActorOptions = ActorOptions()
     max_ongoing_requests: PositiveInt = 64
     max_queued_requests: Annotated[int, BeforeValidator(_bound), Field(ge=-1)] = 256
+    backpressure_config: Backpressure = Backpressure()
     health_check_period_s: PositiveFloat = 10.0
     health_check_timeout_s: PositiveFloat = 30.0
     graceful_shutdown_wait_loop_s: PositiveFloat = 1.0

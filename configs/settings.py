@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -15,6 +15,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
@@ -69,6 +70,13 @@ class Settings(BaseSettings):
         default=1024, description="of one summary or caption; a model may have room for fewer"
     )
     max_body_bytes: PositiveInt = 10 * MIB
+    max_inflight_body_bytes: PositiveInt = Field(
+        default=256 * MIB, description="of all requests that one replica of the ingress works on"
+    )
+    body_timeout_s: PositiveFloat = Field(default=60.0, description="for a whole body to arrive")
+    send_timeout_s: PositiveFloat = Field(
+        default=60.0, description="for a client to take what was sent; then it is cut off"
+    )
     max_prompt_bytes: PositiveInt = 100 * 1024
     max_texts: PositiveInt = 2048
     max_pairs: PositiveInt = Field(default=8192, description="texts times labels, of zero-shot")
@@ -85,6 +93,13 @@ class Settings(BaseSettings):
     max_graph_concurrency: PositiveInt = Field(default=8, description="steps at the same time")
     graph_timeout_s: PositiveFloat = 300.0
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names that a Host header may have beside those of loopback"
+    )
+    api_keys_file: Path | None = Field(default=None, description="name:sha256[:scopes] a line")
+    allow_anonymous: bool = Field(
+        default=False, description="serve beyond loopback although there are no API keys"
+    )
 
     answer_max_new_tokens: PositiveInt = Field(
         default=256, description="of /query and /conversations; the prompt is trimmed to leave room"
@@ -121,6 +136,12 @@ class Settings(BaseSettings):
             database_url(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> Self:
+        if self.max_inflight_body_bytes < self.max_body_bytes:
+            raise ValueError("max_inflight_body_bytes must not be below max_body_bytes")
+        return self
+
     @property
     def token(self) -> str | None:
         return self.hf_token.get_secret_value() if self.hf_token else None
@@ -134,6 +155,8 @@ class Settings(BaseSettings):
     def located(self) -> Settings:
         """The same settings with absolute paths, for processes that run in other directories."""
         changed: dict[str, Any] = {"hf_cache_dir": self.hf_cache_dir.resolve()}
+        if self.api_keys_file is not None:
+            changed["api_keys_file"] = self.api_keys_file.resolve()
         if self.conversations_url is not None:
             url = located(self.conversations_database)
             changed["conversations_url"] = SecretStr(url.render_as_string(hide_password=False))

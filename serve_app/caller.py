@@ -1,6 +1,7 @@
 """Who asks: a hash of the key that the request carries, and nothing of the key itself.
 
-Every route takes ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``. No key is refused here.
+Every route takes ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``. Which keys are known is the
+front's business, and where it knows none every key is a caller of its own.
 """
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.datastructures import Headers
 
 ANONYMOUS = "anonymous"
 """Everybody who sends no key is the same caller."""
 
 
-def key_of(headers: Headers) -> str | None:
-    """The key of a request; that of ``Authorization`` when there are two."""
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+def key_in(authorization: str, x_api_key: str) -> str | None:
+    """The key in a request's two headers; that of ``Authorization`` when there are two keys."""
+    scheme, _, credentials = authorization.partition(" ")
     bearer = credentials.strip() if scheme.lower() == "bearer" else ""
-    return bearer or headers.get("x-api-key", "").strip() or None
+    return bearer or x_api_key.strip() or None
 
 
 async def caller_of(request: Request) -> str:
     """The SHA-256 of the key, in 64 hexadecimal digits."""
-    key = key_of(request.headers)
+    given = request.headers
+    key = key_in(given.get("authorization", ""), given.get("x-api-key", ""))
     return ANONYMOUS if key is None else hashlib.sha256(key.encode("latin-1")).hexdigest()
 
 

@@ -78,7 +78,9 @@ def up(
 
     address = None if ray_address in (None, "", "local") else ray_address
     options = UpOptions(dashboard_port, address, timeout, drain)
-    sys.exit(start(_plan(profile, config, host, port), options))
+    plan = _plan(profile, config, host, port)
+    _require_keys(plan)
+    sys.exit(start(plan, options))
 
 
 @main.command()
@@ -270,6 +272,25 @@ def _plan(
     except ConfigError as error:
         _refuse(str(error))
         raise
+
+
+def _require_keys(plan: "Plan") -> None:
+    """Refuse to start what everybody could use, and keys that cannot be read."""
+    from configs.errors import ConfigError
+    from configs.exposure import require_keys
+    from configs.profile import load_settings
+
+    if plan.profile is None:
+        return
+    try:
+        settings = load_settings(plan.profile)
+        require_keys(settings, plan.config["http_options"]["host"])
+        if settings.api_keys_file is not None:
+            from serve_app.front.keys import read_keys
+
+            read_keys(settings.api_keys_file)
+    except ConfigError as error:
+        _refuse(str(error))
 
 
 def _refuse(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The outermost edge of the application: what nobody foresaw, and what no route should see."""
+"""The outermost edge of the application: what nobody foresaw."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.errors import InternalError, ServiceError, ValidationFailed, answer
-from serve_app.request_id import HEADER, request_id_of, unusable_request_id
+from serve_app.errors import InternalError, answer
+from serve_app.request_id import request_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,10 @@ class Edge:
             started = started or message["type"] == "http.response.start"
             await send(message)
 
-        async def refuse(error: ServiceError) -> None:
-            response = answer(error, scope["path"], request_id_of(scope))
-            await response(scope, receive, send)
-
-        if unusable_request_id(scope):
-            message = "expected at most 128 printable characters without spaces"
-            await refuse(ValidationFailed(f"{HEADER}: {message}", field=HEADER))
-            return
         try:
             await self.app(scope, receive, watching)
         except Exception:  # the outermost edge
             logger.exception("request %s failed", request_id_of(scope))
             if not started:
-                await refuse(InternalError())
+                response = answer(InternalError(), scope["path"], request_id_of(scope))
+                await response(scope, receive, send)

@@ -74,6 +74,27 @@ class ValidationFailed(ServiceError):
             self.details["field_errors"] = {field: message} if field else {}
 
 
+class AuthenticationError(ServiceError):
+    """No API key came with the request, or one that is not known."""
+
+    status = 401
+    error_type = "authentication_error"
+    openai_type = "invalid_request_error"
+    code = "invalid_api_key"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class AuthorizationError(ServiceError):
+    """The key has not the scope, or the request comes from where none may come from."""
+
+    status = 403
+    error_type = "authorization_error"
+    openai_type = "invalid_request_error"
+    code = "insufficient_permissions"
+
+
 class NotFound(ServiceError):
     status = 404
     error_type = "not_found_error"
@@ -101,6 +122,15 @@ class MethodNotAllowed(ServiceError):
     error_type = "method_not_allowed"
     openai_type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class RequestTimeout(ServiceError):
+    """The request itself did not arrive in time (RFC 9110, 15.5.9)."""
+
+    status = 408
+    error_type = "timeout"
+    openai_type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class PayloadTooLarge(ServiceError):
@@ -150,10 +180,11 @@ def error_type_of(status: int) -> str:
 
 ERROR_TYPES = {
     400: ValidationFailed.error_type,
-    401: "authentication_error",
-    403: "authorization_error",
+    401: AuthenticationError.error_type,
+    403: AuthorizationError.error_type,
     404: NotFound.error_type,
     405: MethodNotAllowed.error_type,
+    408: RequestTimeout.error_type,
     413: PayloadTooLarge.error_type,
     415: UnsupportedMediaType.error_type,
     429: TooManyRequests.error_type,

@@ -14,6 +14,8 @@ from deployments.base import FamilyConfig
 from deployments.metrics.ledger import Ledger
 from serve_app.accounts.books import ledger_config
 from serve_app.catalog import Catalog
+from serve_app.exposure import checked_host
+from serve_app.front.keys import read_keys
 from serve_app.ingress import Ingress, imported
 
 
@@ -33,6 +35,9 @@ def build(args: GraphArgs) -> Application:
     """
     profile = load_profile(args.profile)
     settings = load_settings(profile).located()
+    checked_host(settings)
+    if settings.api_keys_file is not None:
+        read_keys(settings.api_keys_file)
     labels = ledger_config(Catalog(profile, settings))
     ledger = _deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}

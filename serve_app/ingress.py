@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from configs.profile import Profile
 from configs.serve_schema import LEDGER
@@ -20,19 +20,21 @@ from deployments.orders import orders_here
 from serve_app import errors
 from serve_app.accounts.books import Books, RemoteLedger, local_books
 from serve_app.accounts.middleware import Accounts
+from serve_app.accounts.refusals import Refusals
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
 from serve_app.edge import Edge
 from serve_app.error_shapes import DOCUMENTED
+from serve_app.exposure import checked_host
+from serve_app.front.front import Front, policy_for
+from serve_app.front.openapi import with_security
 from serve_app.heads import Heads
 from serve_app.readiness import ServeReadiness
-from serve_app.request_id import HEADER, RequestIds
 from serve_app.routes import graph, health, huggingface, loading, metrics, models
 from serve_app.routes.openai import models as openai_models
 from serve_app.routes.services import Services
 from serve_app.routes.tasks import tasks_of
-from serve_app.security import BodyLimit, PlainBodies
 
 ALWAYS = (
     health.router,
@@ -51,10 +53,11 @@ def create_app(
     *,
     under_serve: bool = False,
     books: Books | None = None,
+    host: str | None = None,
 ) -> FastAPI:
     """The application: routers, middleware and handlers. Needs no Ray by itself.
 
-    Without ``books`` it keeps its own.
+    Without ``books`` it keeps its own. ``host`` is the address that it will be served at, if known.
     """
     settings = services.settings
     app = FastAPI(
@@ -73,21 +76,13 @@ def create_app(
     for router in routers:
         app.include_router(router)
     errors.install(app)
-    # Added last runs first: ids, then CORS, then accounts, then the edge, then limits, then HEAD.
+    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books).note)
+    # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(Heads)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(PlainBodies, limit=settings.max_body_bytes)
     app.add_middleware(Edge)
     app.add_middleware(Accounts, books=app.state.books)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=[HEADER],
-        )
-    app.add_middleware(RequestIds, echo=not under_serve)
+    app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
+    with_security(app, needs_key=settings.api_keys_file is not None)
     return app
 
 
@@ -109,11 +104,24 @@ class Ingress:
         self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
+        self._host = checked_host(settings)
+        self._app: FastAPI | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve in the replica, after the constructor."""
-        routers = routers_of(self._profile)
-        return create_app(self._services, routers, under_serve=True, books=self._books)
+        self._app = create_app(
+            self._services,
+            routers_of(self._profile),
+            under_serve=True,
+            books=self._books,
+            host=self._host,
+        )
+        return self._app
+
+    def front_of(self, entry: ASGIApp) -> Front:
+        """The front around Serve's entry of this replica."""
+        assert self._app is not None
+        return Front(entry, self._app.state.policy)
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

@@ -99,7 +99,7 @@ class _Answer:
         if self._closed:
             return
         self._closed = True
-        if self._status == NO_SUCH_METHOD or not _is_routed(self._scope):
+        if self._status == NO_SUCH_METHOD or not is_routed(self._scope, self._scope["app"]):
             return
         success = reason is None and not cancelled
         self._books.note(*self._account.close(success=success, reason=reason, cancelled=cancelled))
@@ -111,9 +111,9 @@ def _leaving() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _is_routed(scope: Scope) -> bool:
+def is_routed(scope: Scope, app: Any) -> bool:
     """Whether there is such a route; what was refused before routing is looked up now."""
     if "endpoint" in scope:
         return True
-    routes: list[Any] = scope["app"].router.routes
+    routes: list[Any] = app.router.routes
     return any(route.matches(scope)[0] is Match.FULL for route in routes)

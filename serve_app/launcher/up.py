@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -19,7 +19,13 @@ from serve_app.launcher.application import Application
 from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
 from serve_app.launcher.cluster import Head, InvalidConfigError, StartError
 from serve_app.launcher.dashboard import Dashboard, DashboardError
-from serve_app.launcher.environment import MARKER, Workload, serve_environment, usable_cpus
+from serve_app.launcher.environment import (
+    FRONT,
+    MARKER,
+    Workload,
+    serve_environment,
+    usable_cpus,
+)
 from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.models import is_complete
 from serve_app.launcher.plan import Plan
@@ -81,7 +87,8 @@ class Start:
         self._own = own
         self._interrupts = interrupts
         self._block = block
-        self._environment = _environment(own.run, block, plan.workload)
+        front = FRONT if plan.profile else {}
+        self._environment = _environment(own.run, block, front, plan.workload)
         self._head: Head | None = None
         self._application: Application | None = None
         self._is_ready = False
@@ -231,8 +238,11 @@ def end_leftovers(base: Path) -> None:
         runs.remove(run)
 
 
-def _environment(run: runs.Run, block: ports.PortBlock, workload: Workload) -> dict[str, str]:
-    environment = serve_environment(os.environ, run.id, run.path, block, usable_cpus(), workload)
+def _environment(
+    run: runs.Run, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
+) -> dict[str, str]:
+    given = {**front, **os.environ}
+    environment = serve_environment(given, run.id, run.path, block, usable_cpus(), workload)
     return {
         **haproxy_environment(run.path),
         **environment,

@@ -181,3 +181,23 @@ def test_parts_of_the_wrong_shape_are_named(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nosuch\.yaml: cannot be read"):
         profile_of_config(tmp_path / "nosuch.yaml")
+
+
+def test_back_pressure_is_a_429_unless_a_profile_says_otherwise(tmp_path: Path) -> None:
+    content = load_profile("embedded").model_dump(mode="json", exclude_none=True)
+    given = {"status_code": 503, "retry_after_s": 7.5}
+    content["families"][0]["options"]["backpressure_config"] = given
+    file = tmp_path / "profile.yaml"
+    file.write_text(yaml.safe_dump(content))
+    schema = ServeDeploySchema.model_validate(serve_config(file))
+    found = {each.name: each.backpressure_config for each in schema.applications[0].deployments}
+    assert found.pop("Generation").model_dump() == given
+    assert all(each.status_code == 429 and each.retry_after_s for each in found.values())
+
+
+@pytest.mark.parametrize("given", [{"status_code": 500}, {"retry_after": 1}, {"retry_after_s": -1}])
+def test_back_pressure_that_serve_does_not_know_is_refused(
+    config: dict[str, Any], tmp_path: Path, given: dict[str, Any]
+) -> None:
+    entry(config, INGRESS)["backpressure_config"] = given
+    assert "deployments.Ingress.backpressure_config" in refusal(config, tmp_path)

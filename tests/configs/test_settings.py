@@ -213,3 +213,12 @@ def test_located_settings_mean_the_same_from_every_directory(
         tmp_path / "cache/huggingface/conversations.sqlite3"
     )
     assert server.conversations_database.password == "pw"
+
+
+def test_a_file_of_keys_is_the_same_from_every_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    located = resolve({"api_keys_file": "keys"}, "a.yaml").located()
+    monkeypatch.chdir("/")
+    assert located.api_keys_file == tmp_path / "keys"

@@ -26,6 +26,7 @@ LOGIT_ROUNDING = 5e-2 if native_bfloat16() else 0.0
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
+BODY_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     launcher = Path(sys.executable).with_name("prsm-serve")
     settings = {
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
+        "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
         "PRSM_HF_CONVERSATION_LEASE_S": "6",  # what a killed replica held is free that much later
     }

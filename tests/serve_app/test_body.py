@@ -11,7 +11,8 @@ from fastapi import APIRouter, FastAPI
 from serve_app import errors
 from serve_app.body import JsonRoute
 from serve_app.fields import Body, Temperature
-from serve_app.request_id import RequestIds
+from serve_app.front.front import Front
+from tests.serve_app.front.fronting import fronted
 
 
 class Weather(Body):
@@ -20,7 +21,7 @@ class Weather(Body):
 
 
 @pytest.fixture
-def application() -> FastAPI:
+def application() -> Front:
     router = APIRouter(route_class=JsonRoute)
 
     @router.post("/weather")
@@ -34,11 +35,10 @@ def application() -> FastAPI:
     made = FastAPI()
     made.include_router(router)
     errors.install(made)
-    made.add_middleware(RequestIds, echo=True)
-    return made
+    return fronted(made)
 
 
-async def sent(application: FastAPI, content: bytes, media_type: str | None) -> httpx.Response:
+async def sent(application: Front, content: bytes, media_type: str | None) -> httpx.Response:
     headers = {} if media_type is None else {"content-type": media_type}
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
@@ -56,7 +56,7 @@ async def sent(application: FastAPI, content: bytes, media_type: str | None) -> 
     ],
 )
 async def test_json_is_taken_however_it_is_called(
-    application: FastAPI, media_type: str | None
+    application: Front, media_type: str | None
 ) -> None:
     response = await sent(application, b'{"place": "Oslo"}', media_type)
     assert response.json() == {"place": "Oslo", "temperature": 1.0}
@@ -66,20 +66,20 @@ async def test_json_is_taken_however_it_is_called(
     "media_type",
     ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"],
 )
-async def test_any_other_media_type_is_415(application: FastAPI, media_type: str) -> None:
+async def test_any_other_media_type_is_415(application: Front, media_type: str) -> None:
     response = await sent(application, b'{"place": "Oslo"}', media_type)
     assert response.status_code == 415
     assert response.json()["error_type"] == "unsupported_media_type"
 
 
-async def test_a_route_without_a_body_asks_for_no_media_type(application: FastAPI) -> None:
+async def test_a_route_without_a_body_asks_for_no_media_type(application: Front) -> None:
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
         assert (await client.get("/weather", headers={"content-type": "x/y"})).status_code == 200
 
 
 @pytest.mark.parametrize("content", [b'{"place"', b"{'place': 1}", b"\xff\xfe", b"{} {}"])
-async def test_what_is_no_json_is_the_bodys_fault(application: FastAPI, content: bytes) -> None:
+async def test_what_is_no_json_is_the_bodys_fault(application: Front, content: bytes) -> None:
     response = await sent(application, content, "application/json")
     assert response.status_code == 400
     (name,) = response.json()["details"]["field_errors"]
@@ -87,7 +87,7 @@ async def test_what_is_no_json_is_the_bodys_fault(application: FastAPI, content:
     assert "JSON" in response.json()["message"]
 
 
-async def test_deep_nesting_is_refused_before_it_is_built(application: FastAPI) -> None:
+async def test_deep_nesting_is_refused_before_it_is_built(application: Front) -> None:
     nested = b"[" * 100_000 + b"]" * 100_000
     response = await sent(application, b'{"place": ' + nested + b"}", "application/json")
     assert response.status_code == 400
@@ -96,7 +96,7 @@ async def test_deep_nesting_is_refused_before_it_is_built(application: FastAPI) 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
 async def test_a_number_that_is_none_is_named_by_its_field(
-    application: FastAPI, number: bytes
+    application: Front, number: bytes
 ) -> None:
     content = b'{"place": "Oslo", "temperature": ' + number + b"}"
     response = await sent(application, content, "application/json")
@@ -117,7 +117,7 @@ async def test_a_number_that_is_none_is_named_by_its_field(
     ],
 )
 async def test_types_are_strict_and_unknown_fields_are_refused(
-    application: FastAPI, content: bytes, field: str
+    application: Front, content: bytes, field: str
 ) -> None:
     response = await sent(application, content, "application/json")
     assert response.status_code == 400

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -263,3 +265,36 @@ def test_no_post_of_the_application_is_left_uncounted_by_oversight() -> None:
     assert uncounted == [f"{NATIVE}/models/{{model_name}}"]  # an order, not inference
     assert purpose_of("POST", f"{NATIVE}/models/org/name") is None
     assert purpose_of("GET", GENERATE) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "settings", "reason"),
+    [
+        ({"x-request-id": "two words"}, {}, "validation_error"),
+        ({}, {"max_body_bytes": 2}, "payload_too_large"),
+        ({"content-encoding": "gzip"}, {}, "unsupported_media_type"),
+        ({"host": "evil.example"}, {"allowed_hosts": ["house"]}, "authorization_error"),
+    ],
+)
+async def test_what_the_front_refuses_is_counted_with_its_reason(
+    headers: dict[str, str], settings: dict[str, Any], reason: str
+) -> None:
+    application = house.app(**settings)
+    await house.post(application, GENERATE, {"prompt": "Hi"}, **headers)
+    await house.post(application, "/v1/nothing", {"prompt": "Hi"}, **headers)
+    await house.post(application, "/v1/models", {"prompt": "Hi"}, **headers)
+    found = await counted(application)
+    assert requests(found) == {("unknown", "generate", "error"): 1}
+    assert found["rejections_total", "generate", reason] == 1
+
+
+async def test_a_request_without_a_known_key_is_counted_with_its_reason(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"root:{hashlib.sha256(b'sk').hexdigest()}:admin")
+    application = house.app(api_keys_file=keys)
+    for key in ("sk", "none"):
+        await house.post(application, GENERATE, {"prompt": "Hi"}, **{"x-api-key": key})
+    response = await house.get(application, "/metrics", **{"x-api-key": "sk"})
+    found = figures(response.text)
+    assert found["rejections_total", "generate", "authorization_error"] == 1
+    assert found["rejections_total", "generate", "authentication_error"] == 1

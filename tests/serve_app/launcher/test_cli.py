@@ -61,6 +61,25 @@ def test_a_config_that_is_none_is_refused_with_file_and_key(
     assert complaint in result.stderr
 
 
+def test_what_everybody_could_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    result = _run("up", "--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "0.0.0.0 without API keys" in result.stderr
+    for name in ("PRSM_HF_API_KEYS_FILE", "PRSM_HF_ALLOW_ANONYMOUS=true", "127.0.0.1"):
+        assert name in result.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_keys_that_cannot_be_read_are_refused_before_anything_starts(
+    tmp_path: Path, host: str
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text("ada:no hash\n")
+    result = _run("up", "--host", host, PRSM_HF_API_KEYS_FILE=str(file))
+    assert result.exit_code == 2
+    assert f"error: {file}: line 1: expected name:sha256" in result.stderr
+
+
 @ray_import
 def test_a_value_that_serve_does_not_take_is_refused_with_its_key(tmp_path: Path) -> None:
     path = tmp_path / "serve.yaml"

@@ -1,0 +1,36 @@
+"""Who can reach the service, by the address that it listens on, and whether that may be."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from configs.errors import ConfigError
+from configs.settings import PREFIX, Settings
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""As they stand in a ``Host`` header."""
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine reaches what listens on ``host``. A name but localhost may not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address((host or "").strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def require_keys(settings: Settings, host: str | None) -> None:
+    """Raises :class:`ConfigError` where others than this machine could ask without a key."""
+    if settings.api_keys_file or settings.allow_anonymous or is_loopback(host):
+        return
+    where = host or "every address"
+    raise ConfigError(
+        "http_options.host",
+        [
+            f"the service would listen on {where} without API keys, for everybody who reaches it: "
+            f"set {PREFIX}API_KEYS_FILE, or listen on 127.0.0.1, or, if everybody may use it, "
+            f"set {PREFIX}ALLOW_ANONYMOUS=true"
+        ],
+    )

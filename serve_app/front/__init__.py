@@ -1,0 +1,1 @@
+"""The front: what happens to every request before anything else sees it."""
