@@ -71,7 +71,7 @@ async def load_model(model_name: str, request: Request, served: Served, asking: 
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders)
+    fleet = Fleet(served.calls, served.orders, served.surveys)
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await fleet.load(card, served.settings.request_timeout_s)
         return asking.answer(_loaded(card, found), card.name)
@@ -95,7 +95,7 @@ async def unload_model(model_name: str, served: Served, asking: Asking) -> Respo
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders)
+    fleet = Fleet(served.calls, served.orders, served.surveys)
     gone = await fleet.unload(card, served.settings.request_timeout_s)
     replicas = [
         {
@@ -121,7 +121,7 @@ async def _progress(
     told: dict[str, str] = {}
     try:
         while not loading.done():
-            for report, holding in (await fleet.survey([card.family])).of(card.name):
+            for report, holding in (await fleet.survey([card.family], LOOK_S)).of(card.name):
                 if told.get(report.replica) != holding.stage:
                     told[report.replica] = holding.stage
                     yield _step(report, holding)

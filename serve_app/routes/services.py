@@ -18,6 +18,7 @@ from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.readiness import Readiness
 from serve_app.request_id import request_id_of
+from serve_app.surveys import Surveys
 
 NATIVE_PREFIX = "/api/v1/huggingface"
 
@@ -31,6 +32,7 @@ class Services:
     settings: Settings
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
+    surveys: Surveys = field(default_factory=Surveys)
     started: int = field(default_factory=lambda: int(time.time()))
 
 
