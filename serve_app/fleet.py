@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
@@ -18,9 +19,13 @@ from deployments.seam import Holding, ModelOrder, Problem, ReplicaReport, Unload
 from serve_app.calls import Calls
 from serve_app.catalog import ModelCard
 from serve_app.errors import ServiceError, Unavailable, from_problem
+from serve_app.surveys import Surveys
 
 SURVEY_S = 3.0
 """How long a survey waits for replicas: they answer at once or they hang."""
+
+FRESH_S = 1.0
+"""How old a survey may be that clients are shown."""
 
 GRACE_S = 5.0
 """What a replica gets to say that it could not keep to an order's time."""
@@ -46,9 +51,10 @@ class Survey:
 class Fleet:
     """Every replica of every family."""
 
-    def __init__(self, calls: Calls, orders: Orders) -> None:
+    def __init__(self, calls: Calls, orders: Orders, surveys: Surveys) -> None:
         self._calls = calls
         self._orders = orders
+        self._surveys = surveys
 
     async def load(self, card: ModelCard, within_s: float) -> list[tuple[ReplicaReport, Holding]]:
         """Load a model on every replica of its family, to stay; where it is then.
@@ -70,6 +76,8 @@ class Fleet:
             if not await self._is_loaded(card):
                 await asyncio.to_thread(self._orders.withdraw, card.name)
             raise
+        finally:
+            self._surveys.forget(card.family)
         return Survey(tuple(reports), ()).of(card.name)
 
     async def unload(self, card: ModelCard, within_s: float) -> list[Unloaded]:
@@ -81,16 +89,25 @@ class Fleet:
         """
         await self._write(card, loaded=False)
         order = ModelOrder(card.name, within_s)
-        answers = await self._calls.everywhere(
-            card.family, "unload_model", order, within_s + GRACE_S
-        )
+        try:
+            answers = await self._calls.everywhere(
+                card.family, "unload_model", order, within_s + GRACE_S
+            )
+        finally:
+            self._surveys.forget(card.family)
         return _successes(answers)
 
-    async def survey(self, families: Iterable[str]) -> Survey:
-        """What is where, of the families named; nothing is woken, and nobody is waited for long."""
+    async def survey(self, families: Iterable[str], max_age_s: float) -> Survey:
+        """What is where, of the families named; nothing is woken, and nobody is waited for long.
+
+        It may be ``max_age_s`` old, but never older than the last order given here.
+        """
         names = list(dict.fromkeys(families))
         found = await asyncio.gather(
-            *(self._calls.everywhere(name, "loaded_models", None, SURVEY_S) for name in names)
+            *(
+                self._surveys.latest(name, partial(self._holdings, name), max_age_s)
+                for name in names
+            )
         )
         reports: list[ReplicaReport] = []
         silent: list[str] = []
@@ -102,8 +119,12 @@ class Fleet:
                     silent.append(name)
         return Survey(tuple(reports), tuple(silent))
 
+    async def _holdings(self, family: str) -> list[Any]:
+        return await self._calls.everywhere(family, "loaded_models", None, SURVEY_S)
+
     async def _is_loaded(self, card: ModelCard) -> bool:
-        return bool((await self.survey([card.family])).warm(card.name))
+        self._surveys.forget(card.family)
+        return bool((await self.survey([card.family], 0.0)).warm(card.name))
 
     async def _write(self, card: ModelCard, *, loaded: bool) -> None:
         try:

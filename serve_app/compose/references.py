@@ -4,6 +4,8 @@
 - ``"Describe ${cap.caption} in ${input.language}."``: values as text within a text.
 - ``"$$5"``: a dollar sign. A lone one is refused, since it is more likely a mistake than a price.
 
+Only texts with a dollar sign are read, and only as many and as long ones as :class:`Reading` lets.
+
 A name is a step's id, or ``input`` for what came with the request. A path goes on through the keys
 of objects and the places in lists, from 0.
 """
@@ -14,6 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,6 +30,8 @@ WHOLE = re.compile(rf"\$({NAME})")
 PIECE = re.compile(rf"\$(?:(\$)|\{{({NAME})\}})")
 PLACE = re.compile(r"[0-9]{1,9}")
 MOST_SHOWN = 40
+MAX_SIGNS = 10_000
+"""Of ``$`` in one graph: the start of every reference, and of every ``$$``."""
 
 Sources: TypeAlias = Mapping[str, Any]
 Take: TypeAlias = Callable[[Any], None]
@@ -42,6 +47,27 @@ class Broken(ServiceError):
 
 class BadReference(ValueError):
     """What is written is no reference. The message says what is expected."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """Bounds of what is read for references in one graph, which happens on the event loop.
+
+    ``longest`` is the characters of one text, ``signs_left`` how many more dollar signs are read.
+    """
+
+    longest: int
+    signs_left: int = MAX_SIGNS
+
+    def take(self, text: str) -> None:
+        """Count a text before it is read. Raises :class:`BadReference` where it is too much."""
+        if len(text) > self.longest:
+            raise BadReference(
+                f"a text with a dollar sign has {len(text)} characters; the limit is {self.longest}"
+            )
+        self.signs_left -= text.count("$")
+        if self.signs_left < 0:
+            raise BadReference(f"there are more than {MAX_SIGNS:,} dollar signs in the graph")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +104,17 @@ class Interpolation:
         return "".join(pieces)
 
 
-def parsed(value: Any) -> Any:
+def parsed(value: Any, reading: Reading) -> Any:
     """``value`` with a :class:`Reference` or an :class:`Interpolation` for each text that is one.
 
     Raises :class:`BadReference`. The keys of objects are left as they are.
     """
     if isinstance(value, str):
-        return _parsed_text(value)
+        return _parsed_text(value, reading) if "$" in value else value
     if isinstance(value, list):
-        return [parsed(item) for item in value]
+        return [parsed(item, reading) for item in value]
     if isinstance(value, dict):
-        return {key: parsed(item) for key, item in value.items()}
+        return {key: parsed(item, reading) for key, item in value.items()}
     return value
 
 
@@ -118,9 +144,8 @@ def filled(template: Any, sources: Sources, take: Take) -> Any:
     return template
 
 
-def _parsed_text(text: str) -> str | Reference | Interpolation:
-    if "$" not in text:
-        return text
+def _parsed_text(text: str, reading: Reading) -> str | Reference | Interpolation:
+    reading.take(text)
     if whole := WHOLE.fullmatch(text):
         return _reference(whole[1])
     parts: list[str | Reference] = []
@@ -152,7 +177,7 @@ def _within(value: Any, part: str, passed: str) -> Any:
         match value:
             case {"error": {"message": why}}:
                 raise Broken(f"{passed} has no {part!r}: it failed ({why})")
-        keys = ", ".join(repr(key[:MOST_SHOWN]) for key in list(value)[:10])
+        keys = ", ".join(repr(key[:MOST_SHOWN]) for key in islice(value, 10))
         raise Broken(f"{passed} has no {part!r}" + (f"; it has {keys}" if keys else ""))
     if isinstance(value, list | tuple | np.ndarray):
         if PLACE.fullmatch(part) and int(part) < len(value):
@@ -162,12 +187,12 @@ def _within(value: Any, part: str, passed: str) -> Any:
 
 
 def _scalar(reference: Reference, sources: Sources) -> str:
-    value = _plain(reference.value(sources))
+    value = reference.value(sources)
     if isinstance(value, str):
         return value
-    if value is None or isinstance(value, list | tuple | dict):
+    if value is None or isinstance(value, list | tuple | dict | np.ndarray):
         raise Broken(f"{reference} is no single value, so it cannot stand within a text")
-    return json.dumps(value)
+    return json.dumps(_plain(value))
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,7 @@ from serve_app.compose.references import (
     INPUT,
     BadReference,
     Broken,
+    Reading,
     Reference,
     filled,
     parsed,
@@ -61,7 +62,7 @@ class Step:
             raise invalid(_faults(error.errors())) from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drawing:
     """What steps are drawn up from: the graph's ids, its input and its limits.
 
@@ -74,6 +75,11 @@ class Drawing:
     depth: int
     budget: Budget
     barred: Callable[[Task, str | None], str | None]
+    reading: Reading
+    _unpaid: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._unpaid = Budget(self.budget.most)  # of steps that pay when they run, all together
 
     def step(self, wanted: Wanted, task: Task) -> tuple[Step, Faults]:
         """A step, and what is wrong with what is known of it before anything runs."""
@@ -93,13 +99,13 @@ class Drawing:
         faults: Faults = {}
         for name, value in given.items():
             try:
-                inputs[name] = parsed(value)
+                inputs[name] = parsed(value, self.reading)
             except BadReference as error:
                 faults[f"inputs.{name}"] = str(error)
                 continue
-            for reference in references(inputs[name]):
-                if problem := self._dangling(reference):
-                    faults[f"inputs.{name}"] = problem
+            dangling = map(self._dangling, references(inputs[name]))
+            if problem := next(filter(None, dangling), None):
+                faults[f"inputs.{name}"] = problem
         return inputs, faults
 
     def _dangling(self, reference: Reference) -> str | None:
@@ -130,7 +136,7 @@ class Drawing:
     def _checked(self, step: Step, waiting: list[str]) -> tuple[Step, Faults]:
         """``step`` with its body where nothing is ``waiting`` for another step."""
         values: dict[str, Any] = dict.fromkeys(waiting)
-        budget = Budget(self.budget.most) if waiting else self.budget  # counted again when it runs
+        budget = self._unpaid if waiting else self.budget
         try:
             for name in step.inputs.keys() - waiting:
                 values[name] = _value(name, step.inputs[name], {INPUT: self.given}, budget)
@@ -144,7 +150,7 @@ class Drawing:
 
 def _value(name: str, template: Any, sources: Mapping[str, Any], budget: Budget) -> Any:
     try:
-        return filled(template, sources, budget.take)
+        return filled(template, sources, budget.use)
     except ServiceError as error:
         error.field = f"inputs.{name}"
         raise

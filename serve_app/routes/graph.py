@@ -13,7 +13,7 @@ from starlette.responses import Response
 from serve_app.body import JsonRoute
 from serve_app.compose.budget import Budget
 from serve_app.compose.plan import Plan, planned
-from serve_app.compose.references import ID
+from serve_app.compose.references import ID, Reading
 from serve_app.compose.running import Outcome, Run
 from serve_app.compose.steps import MODEL, Drawing, Step, Wanted
 from serve_app.errors import ModelNotFound, ValidationFailed, item_error
@@ -24,6 +24,8 @@ from serve_app.routes.tasks import Task
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["graph"], route_class=JsonRoute)
 
 MOST_STEPS = 1024
+MOST_INPUTS = 100
+"""Of one step; no task takes as many."""
 StepId = Annotated[str, StringConstraints(pattern=rf"^{ID}$")]
 
 
@@ -32,7 +34,7 @@ class StepBody(Body):
 
     id: StepId
     task: Annotated[str, Field(min_length=1)]
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    inputs: Annotated[dict[str, Any], Field(max_length=MOST_INPUTS)] = Field(default_factory=dict)
     model_name: ModelName | None = None
 
 
@@ -137,7 +139,8 @@ def _planned(body: GraphBody, served: Services, tasks: Mapping[str, Task], budge
     wanted = [Wanted(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
     barred = partial(_barred, served)
-    drawing = Drawing(ids, body.input, settings.max_graph_depth, budget, barred)
+    reading = Reading(settings.max_prompt_bytes)
+    drawing = Drawing(ids, body.input, settings.max_graph_depth, budget, barred, reading)
     return planned(wanted, body.outputs, tasks, drawing)
 
 

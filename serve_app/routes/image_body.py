@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -23,6 +24,7 @@ IMAGE = "image"
 MULTIPART = "multipart/form-data"
 MOST_FILES = 4
 MOST_FIELDS = 32
+UTF_8 = frozenset({"utf-8", "utf8"})
 
 
 def image_body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
@@ -111,7 +113,11 @@ async def _json(request: Request) -> Any:
 
 
 async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
-    """The form's one file; its texts join ``texts``. All of it is bounded."""
+    """The form's one file; its texts join ``texts``. All of it is bounded.
+
+    How many headers a part may have, and how long they may be, is bounded by python-multipart.
+    """
+    _require_utf_8(request.headers["content-type"])
     services: Services = request.app.state.services
     largest = services.settings.max_prompt_bytes + 1
     files: dict[str, Any] = {}
@@ -128,6 +134,17 @@ async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
             else:
                 texts[name] = value
     return files
+
+
+def _require_utf_8(content_type: str) -> None:
+    """Starlette would decode with whichever of Python's codecs the client names.
+
+    Some take quadratic time, others raise what nobody expects.
+    """
+    _, parameters = parse_options_header(content_type)
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in UTF_8:
+        raise HTTPException(415, f"A form's charset must be utf-8, not {charset[:100]!r}.")
 
 
 def _misplaced(name: str) -> ValidationFailed:

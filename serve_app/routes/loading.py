@@ -73,7 +73,7 @@ async def load_model(model_name: str, request: Request, served: Served, asking: 
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders)
+    fleet = Fleet(served.calls, served.orders, served.surveys)
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await fleet.load(card, served.settings.request_timeout_s)
         return asking.answer(_loaded(card, found), card.name)
@@ -99,7 +99,7 @@ async def unload_model(model_name: str, served: Served, asking: Asking) -> Respo
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders)
+    fleet = Fleet(served.calls, served.orders, served.surveys)
     gone = await fleet.unload(card, served.settings.request_timeout_s)
     replicas = [
         {
@@ -162,7 +162,8 @@ class Loading:
         yield event("result", self._asking.whole(_loaded(self._card, found), self._card.name))
 
     async def _survey(self) -> list[tuple[ReplicaReport, Holding]]:
-        return (await self._fleet.survey([self._card.family])).of(self._card.name)
+        found = await self._fleet.survey([self._card.family], LOOK_S)
+        return found.of(self._card.name)
 
 
 def _step(report: ReplicaReport, holding: Holding) -> bytes:

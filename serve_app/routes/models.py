@@ -11,7 +11,7 @@ from starlette.responses import Response
 from configs.engines import UNSUPPORTED
 from deployments.seam import CudaMemory
 from serve_app.catalog import ModelCard
-from serve_app.fleet import Fleet, Survey
+from serve_app.fleet import FRESH_S, Fleet, Survey
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
 
 GIB = 1024**3
@@ -100,9 +100,14 @@ class LoadedModelsAnswer(BaseModel):
 
 @router.get("/models", summary="Every model the graph may serve", response_model=ModelsAnswer)
 async def list_models(served: Served, asking: Asking) -> Response:
-    """Known from configuration, and from running replicas where each is loaded. Wakes none."""
+    """Known from configuration, and from running replicas where each is loaded. Wakes none.
+
+    Where models are loaded may be a second old, but never older than an order that was answered
+    by the same replica of the ingress.
+    """
     cards = served.catalog.cards
-    survey = await Fleet(served.calls, served.orders).survey(card.family for card in cards)
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    survey = await fleet.survey((card.family for card in cards), FRESH_S)
     return asking.answer({"models": [_shown(card, survey) for card in cards]})
 
 
@@ -112,9 +117,9 @@ async def list_models(served: Served, asking: Asking) -> Response:
     response_model=LoadedModelsAnswer,
 )
 async def loaded_models(served: Served, asking: Asking) -> Response:
-    """Wakes no family that sleeps, and waits for no replica that hangs."""
-    fleet = Fleet(served.calls, served.orders)
-    survey = await fleet.survey(card.family for card in served.catalog.cards)
+    """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    survey = await fleet.survey((card.family for card in served.catalog.cards), FRESH_S)
     held = [
         {
             "replica": report.replica,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from deployments.seam import ChatMessage, FinishReason, Generated
 from serve_app.body import JsonRoute
+from serve_app.errors import ValidationFailed
 from serve_app.fields import (
     Answer,
     Body,
@@ -31,6 +32,8 @@ from serve_app.routes.services import NATIVE_PREFIX, Answered, Asked, Asking, Se
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
 
 FIELDS = {"max_new_tokens": "max_tokens"}
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Not orjson, which takes no integers of more than 64 bits."""
 
 
 class QueryBody(Body):
@@ -79,7 +82,7 @@ async def query(body: QueryBody, served: Services, asked: Asked) -> Answered:
     card = served.catalog.resolve(TASK, body.model, "model")
     check_window(body.max_tokens, card, "max_tokens")
     check_prompt(body.prompt, served.settings, "prompt")
-    context = _shown(body.context)
+    context = _shown(body.context, served.settings.max_prompt_bytes)
     check_prompt(context, served.settings, "context")
     request = asking(
         asked.request_id,
@@ -106,18 +109,24 @@ async def query(body: QueryBody, served: Services, asked: Asked) -> Answered:
     )
 
 
-def _shown(context: str | Mapping[str, Any] | None) -> str:
+def _shown(context: str | Mapping[str, Any] | None, most: int) -> str:
     """A context as a model reads it best: a text as it is, an object by its keys, line by line.
 
     It stands before the question, in the user's turn: not every chat template has a system's.
+    Raises as soon as there are more than ``most`` characters, before it writes out the rest.
     """
     if context is None or isinstance(context, str):
         return context or ""
-    return "\n".join(f"{key}: {_plain(value)}" for key, value in context.items())
+    lines: list[str] = []
+    size = -1  # the first line has no line break before it
+    for key, value in context.items():
+        lines.append(f"{key}: {_plain(value)}")
+        size += 1 + len(lines[-1])
+        if size > most:
+            message = f"context has more bytes than the limit of {most}."
+            raise ValidationFailed(message, field="context")
+    return "\n".join(lines)
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    # Not by orjson, which takes no integers of more than 64 bits.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else JSON.encode(value)

@@ -19,6 +19,7 @@ from serve_app.catalog import Catalog
 from serve_app.images import ImageIntake
 from serve_app.readiness import Readiness
 from serve_app.request_id import request_id_of
+from serve_app.surveys import Surveys
 
 NATIVE_PREFIX = "/api/v1/huggingface"
 
@@ -33,6 +34,7 @@ class Services:
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
     images: ImageIntake = field(default_factory=ImageIntake)
+    surveys: Surveys = field(default_factory=Surveys)
     started: int = field(default_factory=lambda: int(time.time()))
 
 

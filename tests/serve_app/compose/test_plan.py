@@ -8,6 +8,7 @@ import pytest
 
 from serve_app.compose.budget import Budget
 from serve_app.compose.plan import Plan, planned
+from serve_app.compose.references import Reading
 from serve_app.compose.steps import Drawing, Wanted
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body, Texts
@@ -40,7 +41,7 @@ def plan(
     most: int = 10**6,
 ) -> Plan:
     ids = frozenset(step.id for step in steps)
-    drawing = Drawing(ids, given or {}, depth, Budget(most), barred)
+    drawing = Drawing(ids, given or {}, depth, Budget(most), barred, Reading(1000))
     return planned(steps, outputs, TASKS, drawing)
 
 
@@ -149,3 +150,17 @@ def test_an_input_that_is_used_too_often_is_refused_before_anything_runs() -> No
 
 def test_a_thousand_faults_make_a_short_answer() -> None:
     assert len(faults(*(read(f"s{i}", 7) for i in range(1000)))) == 20
+
+
+def test_a_step_has_one_fault_an_input_however_many_references_dangle() -> None:
+    found = faults(read("a", [f"$none{i}.x" for i in range(50)], careful="$input.missing"))
+    assert set(found) == {"steps.0.inputs.texts", "steps.0.inputs.careful"}
+    assert found["steps.0.inputs.texts"] == "there is no step 'none0'"
+
+
+def test_what_steps_that_wait_take_of_the_input_is_bounded_together() -> None:
+    first = read("first", "x")
+    waiting = [read(f"s{i}", "$input.long", careful="$first.x") for i in range(3)]
+    given = {"long": "x" * 400}
+    plan(first, *waiting, given=given, most=1300)
+    assert set(faults(first, *waiting, given=given, most=1000)) == {"steps.3.inputs.texts"}

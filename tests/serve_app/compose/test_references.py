@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from serve_app.compose.references import (
+    MAX_SIGNS,
     BadReference,
     Broken,
+    Reading,
     Reference,
     filled,
-    parsed,
     references,
 )
+from serve_app.compose.references import parsed as parsed_within
 
 SOURCES = {
     "input": {"n": 3, "on": True, "nothing": None, "word": "pay $5", "0": "zero"},
@@ -22,6 +24,10 @@ SOURCES = {
     "mood": [{"sentiment": "good"}, {"error": {"message": "the text is empty"}}],
     "vectors": {"embeddings": np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)},
 }
+
+
+def parsed(template: Any) -> Any:
+    return parsed_within(template, Reading(1000))
 
 
 def put(template: Any) -> Any:
@@ -133,3 +139,28 @@ def test_everything_that_is_put_in_is_counted_first() -> None:
     taken: list[Any] = []
     filled(parsed({"a": "$input.n", "b": "<${hits.results.0.text}>"}), SOURCES, taken.append)
     assert taken == [3, "<", "a kitten", ">"]
+
+
+def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
+    long = "x" * 1001
+    assert parsed({"image": long}) == {"image": long}
+    with pytest.raises(BadReference, match="1003 characters; the limit is 1000"):
+        parsed({"image": long + "$$"})
+
+
+def test_so_many_dollar_signs_are_read_in_one_graph_and_no_more() -> None:
+    reading = Reading(1000)
+    texts = ["$$" * 500] * (MAX_SIGNS // 1000)
+    assert parsed_within(texts, reading) == ["$" * 500] * len(texts)
+    with pytest.raises(BadReference, match="more than 10,000 dollar signs"):
+        parsed_within("$input.n", reading)
+
+
+def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> None:
+    class Whole(np.ndarray):
+        def tolist(self) -> Any:
+            raise AssertionError
+
+    sources = {"vectors": np.zeros((3, 4)).view(Whole)}
+    with pytest.raises(Broken, match="vectors is no single value"):
+        filled(parsed("<${vectors}>"), sources, lambda value: None)

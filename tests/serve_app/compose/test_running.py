@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from serve_app.compose.budget import Budget
 from serve_app.compose.plan import Plan, planned
+from serve_app.compose.references import Reading
 from serve_app.compose.running import Outcome, Run
 from serve_app.compose.steps import Drawing, Wanted
 from serve_app.errors import Unavailable
@@ -75,7 +76,7 @@ async def unused(body: Any, served: Any, asking: Any) -> Answered:
 
 def graph_of(*wanted: Wanted, budget: Budget) -> Plan:
     ids = frozenset(step.id for step in wanted)
-    drawing = Drawing(ids, {}, 16, budget, lambda task, model: None)
+    drawing = Drawing(ids, {}, 16, budget, lambda task, model: None, Reading(1000))
     return planned(wanted, None, {"say": Task("say", SayBody, unused, ())}, drawing)
 
 

@@ -154,3 +154,72 @@ def test_base64_reaches_the_body_as_it_was_sent() -> None:
     text = base64.b64encode(FILE).decode()
     assert PhotoBody(image=text).image == text
     assert PhotoBody(image=FILE).image == FILE
+
+
+def form(charset: str, name: bytes = b"title", value: bytes = b"a") -> dict[str, Any]:
+    parts = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    parts += FILE + b'\r\n--x\r\nContent-Disposition: form-data; name="' + name + b'"\r\n\r\n'
+    content_type = f"multipart/form-data; {charset}boundary=x"
+    return {"content": parts + value + b"\r\n--x--\r\n", "headers": {"content-type": content_type}}
+
+
+@pytest.mark.parametrize("charset", ["", "charset=utf-8; ", 'charset="UTF-8"; ', "charset=utf8; "])
+async def test_a_form_is_read_as_utf_8(app: FastAPI, charset: str) -> None:
+    answered = await sent(app, **form(charset, value="Zürich".encode()))
+    assert answered.json()["title"] == "Zürich"
+
+
+@pytest.mark.parametrize(
+    "charset",
+    [
+        "punycode",
+        "PUNYCODE",
+        "idna",
+        "undefined",
+        "rot13",
+        "base64",
+        "unicode_escape",
+        "utf-7",
+        "utf-16",
+        "mbcs",
+        "latin-1",
+        "no such",
+        "",
+        "x" * 1000,
+    ],
+)
+async def test_no_other_codec_is_asked_to_read_a_form(app: FastAPI, charset: str) -> None:
+    answered = await sent(app, **form(f'charset="{charset}"; ', name=b"a-" * 50))
+    assert answered.status_code == 415
+    assert answered.json()["error_type"] == "unsupported_media_type"
+    assert "utf-8" in answered.json()["message"]
+    assert len(answered.json()["message"]) < 200
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"--x\r\n" + b"a: b\r\n" * 10_000,
+        b"--x\r\na: " + b"b" * 90_000,
+        b"--x\r\n" + b"a" * 90_000,
+        b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\n\r\n' * 1000,
+        b"--x\r\n\r\n\r\n--x--\r\n",
+        b"--y",
+    ],
+)
+async def test_a_form_of_many_or_long_headers_or_parts_is_refused(
+    app: FastAPI, content: bytes
+) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answered = await sent(app, content=content, headers=headers)
+    assert answered.status_code == 400
+    assert answered.json()["error_type"] == "validation_error"
+
+
+@pytest.mark.parametrize(
+    "parameters", ["", "; boundary=", '; boundary=""', "; boundary=" + "x" * 300]
+)
+async def test_a_form_without_a_usable_boundary_is_refused(app: FastAPI, parameters: str) -> None:
+    headers = {"content-type": f"multipart/form-data{parameters}"}
+    answered = await sent(app, content=b"--x--\r\n", headers=headers)
+    assert answered.status_code == 400

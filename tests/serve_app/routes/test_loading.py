@@ -34,6 +34,10 @@ class Replica(Family):
         self.gate = asyncio.Event()
         self.gate.set()
         self.hangs = False
+        self.surveyed = 0
+        self.looked_at = asyncio.Event()
+        self.surveys = asyncio.Event()
+        self.surveys.set()
 
     async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
         self.asked.append(order)
@@ -52,8 +56,11 @@ class Replica(Family):
         return Unloaded(self.replica, "node-1", freed, 0.5)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
+        self.surveyed += 1
+        self.looked_at.set()
         if self.hangs:
             await asyncio.Event().wait()
+        await self.surveys.wait()
         return await super().loaded_models(request)
 
 
@@ -198,3 +205,60 @@ async def test_the_list_of_models_tells_where_each_is_loaded() -> None:
     places = {model["name"]: [each["replica"] for each in model["loaded"]] for model in listed}
     assert (places[FULL], places[FAST]) == (["a"], [])
     assert "logit_bias" in next(m for m in listed if m["name"] == FULL)["supported"]
+
+
+async def test_everybody_who_asks_at_the_same_time_shares_one_survey(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve_app.routes.models.FRESH_S", 3600)
+    replica = Replica("a")
+    graph = House(replica)
+    await graph.load()
+    replica.surveyed = 0
+    replica.looked_at.clear()
+    replica.surveys.clear()
+    asking = [asyncio.ensure_future(graph.loaded()) for _ in range(20)]
+    listing = [asyncio.ensure_future(house.get(graph.app, f"{NATIVE}/models")) for _ in range(20)]
+    await happens(replica.looked_at)
+    asking.pop().cancel()  # who leaves stops it for nobody else
+    replica.surveys.set()
+    assert {tuple((await each)["loaded_models"]) for each in asking} == {(FULL,)}
+    assert {each.status_code for each in await asyncio.gather(*listing)} == {200}
+    assert (await graph.loaded())["loaded_models"] == [FULL]
+    assert replica.surveyed == 1
+
+
+async def test_an_order_that_was_answered_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.routes.models.FRESH_S", 3600)
+    graph = House(Replica("a"))
+    assert (await graph.loaded())["loaded_models"] == []
+    await graph.load()
+    assert (await graph.loaded())["loaded_models"] == [FULL]
+    await graph.unload()
+    assert (await graph.loaded())["loaded_models"] == []
+
+
+async def test_a_survey_from_before_an_order_is_not_what_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve_app.routes.models.FRESH_S", 3600)
+    replica = Replica("a")
+    graph = House(replica)
+    replica.surveys.clear()
+    earlier = asyncio.ensure_future(graph.loaded())
+    await happens(replica.looked_at)
+    loading = asyncio.ensure_future(graph.load())
+    await happens(replica.began)
+    replica.surveys.set()
+    await loading
+    assert (await graph.loaded())["loaded_models"] == [FULL]
+    await earlier
+
+
+async def test_what_is_no_longer_fresh_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.routes.models.FRESH_S", 0)
+    replica = Replica("a")
+    graph = House(replica)
+    for _ in range(3):
+        await graph.loaded()
+    assert replica.surveyed == 3

@@ -132,3 +132,26 @@ async def test_what_the_model_has_against_it_is_about_the_routes_fields() -> Non
 async def test_an_unknown_model_is_a_404() -> None:
     body = {**QUESTION, "model": "no/such"}
     assert (await house.post(house.app(), f"{NATIVE}/query", body)).status_code == 404
+
+
+async def test_a_context_is_written_out_up_to_the_limit_and_not_above(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[Any] = []
+
+    def noting(value: Any) -> str:
+        written.append(value)
+        return str(value)
+
+    monkeypatch.setattr("serve_app.routes.query._plain", noting)
+    assert await refused(context={f"key{i}": i for i in range(90_000)}) == "context"
+    assert len(written) < 12_000  # lines of at least nine characters, in 100 KiB
+
+
+async def test_a_context_as_large_as_a_prompt_is_taken() -> None:
+    context = {"a": "x" * 50, "b": 10**40}
+    request = await reaching({"max_prompt_bytes": 98}, context=context)
+    assert len(asked(request)) == 98 + len("\n\nWhere?")
+    application = house.app(max_prompt_bytes=97)
+    response = await house.post(application, f"{NATIVE}/query", {**QUESTION, "context": context})
+    assert response.status_code == 400
