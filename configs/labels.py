@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from configs.blank import is_blank
+
 S = TypeVar("S", bound=Sequence[str])
 
 MOST_LABELS = 64
@@ -22,7 +24,19 @@ def distinct(labels: S) -> S:
     return labels
 
 
-Label: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"\S")]
+def visible(label: str) -> str:
+    """``label``, if there is anything to see of it."""
+    if is_blank(label):
+        raise ValueError("the label is empty, or nothing but invisible characters")
+    return label
+
+
+Label: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256),
+    AfterValidator(visible),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
 Labels: TypeAlias = Annotated[
     list[Label], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
 ]

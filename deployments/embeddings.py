@@ -23,6 +23,9 @@ from deployments.seam import (
     Vectors,
 )
 
+SAME_DECIMALS = 6
+"""Of vectors' values: those of texts that a tokenizer reads alike differ by rounding only."""
+
 
 class Embeddings(NetworkFamily[Vectors]):
     """The deployment of the embeddings family."""
@@ -54,7 +57,10 @@ class Embeddings(NetworkFamily[Vectors]):
         return _embedded(answers, counts, request)
 
     async def cluster(self, request: ClusterRequest) -> Clustered | Problem:
-        """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42)."""
+        """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42).
+
+        There are no more clusters than different texts.
+        """
         embedded = await self.embed(request.embedding)
         if isinstance(embedded, Problem):
             return embedded
@@ -62,7 +68,8 @@ class Embeddings(NetworkFamily[Vectors]):
             return Clustered((), embedded.vectors[:0], embedded.problems)
         # Not on the tokenizing thread, which others wait for; one at a time, since each is long.
         async with self._clustering:
-            clustered = await asyncio.to_thread(_k_means, embedded.vectors, request.n_clusters)
+            vectors = _alike(request.embedding.texts, embedded.vectors)
+            clustered = await asyncio.to_thread(_k_means, vectors, request.n_clusters)
         return replace(clustered, tokens=embedded.tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Vectors]:
@@ -104,9 +111,18 @@ def _unit(vectors: Vectors) -> Vectors:
     return unit
 
 
+def _alike(texts: Sequence[str], vectors: Vectors) -> Vectors:
+    """One vector for equal texts: in different batches they may differ by rounding."""
+    first: dict[str, int] = {}
+    return vectors[[first.setdefault(text, i) for i, text in enumerate(texts)]]
+
+
 def _k_means(vectors: Vectors, n_clusters: int) -> Clustered:
+    """Labels from 0, each of them used, and one center a label."""
     from sklearn.cluster import KMeans
 
-    fitted = KMeans(n_clusters=n_clusters, random_state=42, n_init=1).fit(vectors)
-    labels = tuple(int(label) for label in fitted.labels_)
-    return Clustered(labels, fitted.cluster_centers_.astype(np.float32))
+    different = len(np.unique(vectors.round(SAME_DECIMALS), axis=0))
+    fitted = KMeans(min(n_clusters, different), random_state=42, n_init=1).fit(vectors)
+    used, labels = np.unique(fitted.labels_, return_inverse=True)
+    centers = fitted.cluster_centers_[used].astype(np.float32)
+    return Clustered(tuple(labels.tolist()), centers)

@@ -306,10 +306,12 @@ async def _decoded(
 
 
 def _choice(tokens: list[Token]) -> Choice:
+    told = [token for token in tokens if token.logprob is not None]
     return Choice(
         text="".join(token.text for token in tokens),
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),
-        logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        logprobs=tuple(token.logprob for token in told if token.logprob is not None),
         stop_string=tokens[-1].stop_string,
+        special=tuple(token.special for token in told),
     )

@@ -77,12 +77,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn. ``tool_calls`` are an assistant's, ``tool_call_id`` says what a tool answers."""
+    """One turn. ``tool_calls`` are an assistant's, ``tool_call_id`` says what a tool answers.
+
+    ``name`` is who speaks, for the chat templates that show it.
+    """
 
     role: str
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +201,14 @@ def _burst(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> Burst:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """One text. ``special`` says of each of ``logprobs`` whether its token has no text."""
+
     text: str
     finish_reason: FinishReason
     tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
     stop_string: str | None = None
+    special: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configs.blank import is_blank
 from configs.settings import Settings
 from deployments.seam import Problem
 from serve_app.catalog import ModelCard
@@ -33,10 +34,20 @@ def check_count(count: int, settings: Settings, field: str) -> None:
 
 def text_problem(text: str, settings: Settings) -> Problem | None:
     """Why one text of a list cannot be read, if so; its neighbours are not concerned."""
-    if not text.strip():
-        return Problem("validation", "the text is empty")
     size = len(text.encode())
     if size > settings.max_prompt_bytes:
         limit = settings.max_prompt_bytes
         return Problem("validation", f"the text has {size} bytes; the limit is {limit}")
+    if is_blank(text):
+        return Problem("validation", f"the text {_blank(text)}")
     return None
+
+
+def check_readable(text: str, field: str) -> None:
+    """Refuse a text in which there is nothing to read."""
+    if is_blank(text):
+        raise ValidationFailed(f"{field} {_blank(text)}.", field=field)
+
+
+def _blank(text: str) -> str:
+    return "has nothing but invisible characters" if text.strip() else "is empty"

@@ -42,7 +42,8 @@ PURPOSES = {
 }
 """The task of a request that fails before its model is found, by path."""
 
-CHATS = re.compile(rf"{NATIVE}conversations(/.*)?|/models/.+/v1/chat/completions")
+CONVERSATIONS = re.compile(rf"{NATIVE}conversations(/.*)?")
+BELOW_A_MODEL = re.compile(r"/models/.+(/v1/.+)")
 SURFACES = re.compile(rf"({NATIVE}(?!models/)|/v1/|/models/).+")
 """Where a POST is a request for inference; under the native ``models/`` it loads one."""
 
@@ -53,6 +54,8 @@ def purpose_of(method: str, path: str) -> Purpose | None:
     """What a request is for; ``None`` for all that is not inference."""
     if method != "POST" or not SURFACES.fullmatch(path):
         return None
-    if CHATS.fullmatch(path):
+    if CONVERSATIONS.fullmatch(path):
         return Purpose("chat")
+    if below := BELOW_A_MODEL.fullmatch(path):
+        path = below[1]
     return PURPOSES.get(path, Purpose(UNKNOWN))

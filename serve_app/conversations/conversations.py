@@ -44,6 +44,10 @@ class Conversations:
     async def read(self, caller: str, user_id: str) -> Conversation:
         return await self._store.read(caller, user_id)
 
+    async def known(self, caller: str, user_id: str) -> bool:
+        """Whether there is a conversation, be it without a turn."""
+        return await self._store.known(caller, user_id)
+
     async def users(self, caller: str, limit: int, after: str = "") -> list[str]:
         return await self._store.users(caller, limit, after)
 

@@ -51,6 +51,13 @@ class Store:
             rows = await connection.execute(said)
             return Conversation(tuple(Turn(*row) for row in rows), named)
 
+    async def known(self, caller: str, user_id: str) -> bool:
+        """Whether a conversation was begun and has not expired."""
+        recent = conversations.c.updated > self._expiry
+        found = select(conversations.c.id).where(_is(conversations, caller, user_id), recent)
+        async with self._database.transaction() as connection:
+            return await connection.scalar(found) is not None
+
     async def users(self, caller: str, limit: int, after: str) -> list[str]:
         """Up to ``limit`` users of a caller that follow ``after``, ordered by code points."""
         of_caller = and_(conversations.c.caller == caller, conversations.c.user_id > after)

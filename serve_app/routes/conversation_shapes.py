@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
 
 from deployments.seam import FinishReason
 from serve_app.errors import ValidationFailed
@@ -16,12 +23,27 @@ CURSOR = "after:"
 AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}$")])
 
 
+def _addressable(user_id: str) -> str:
+    """``user_id``, unless it has a part that clients take out of URLs (RFC 3986, 5.2.4)."""
+    if not {".", ".."}.isdisjoint(user_id.split("/")):
+        raise ValueError("a part of it between slashes is . or .., which gets lost in URLs")
+    return user_id
+
+
+Talker: TypeAlias = Annotated[
+    UserId,
+    AfterValidator(_addressable),
+    Field(json_schema_extra={"not": {"pattern": r"(^|/)\.\.?(/|$)"}}),
+]
+"""The id of a user who has a conversation, which is part of its URL."""
+
+
 class BeginBody(Body):
     """A new conversation, which takes the place of the user's earlier one."""
 
     model_config = example(user_id="ada", initial_message="My name is Ada. Who are you?")
 
-    user_id: UserId
+    user_id: Talker
     initial_message: Text | None = None
     model_name: ModelName | None = Field(None, description="also of the messages that follow")
 

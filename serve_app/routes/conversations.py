@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from serve_app.catalog import ModelCard
 from serve_app.conversations import Conversation, Conversations, Lease, Turn
 from serve_app.errors import MethodNotAllowed, ModelNotFound, Unavailable
 from serve_app.limits import check_prompt
-from serve_app.routes.answers import TASK, UserId, asking
+from serve_app.routes.answers import TASK, asking
 from serve_app.routes.conversation_shapes import (
     Answering,
     BeginBody,
@@ -25,6 +26,7 @@ from serve_app.routes.conversation_shapes import (
     History,
     MessageBody,
     Page,
+    Talker,
     Users,
     cursor_after,
 )
@@ -35,7 +37,7 @@ from serve_app.streams import EVENT_STREAM, begin_stream, event
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
 
 GREETING = "Hello! How can I help you today?"
-MESSAGES = b"/messages"
+MESSAGES = re.compile(rb"/conversations/.+/messages$")
 
 
 async def conversations_of(request: Request) -> Conversations:
@@ -43,18 +45,22 @@ async def conversations_of(request: Request) -> Conversations:
     return conversations
 
 
-async def user_of(
-    user_id: Annotated[UserId, Path(description="may contain an encoded slash, %2F")],
-    request: Request,
-) -> str:
-    """The user that a path names. Where a path ends in ``/messages`` it names none."""
+Kept = Annotated[Conversations, Depends(conversations_of)]
+UserInPath = Annotated[Talker, Path(description="may contain slashes, best encoded as %2F")]
+
+
+async def user_of(user_id: UserInPath, request: Request, caller: Caller, kept: Kept) -> str:
+    """The user that a path names: all of it behind ``/conversations/``, slashes and all.
+
+    A path that ends in ``/messages`` is that of a user's messages, which takes POST alone; unless
+    its slash is encoded, or there is a user of that name.
+    """
     raw: bytes = request.scope.get("raw_path") or b""
-    if request.method != "POST" and raw.endswith(MESSAGES):
+    if MESSAGES.search(raw) and not await kept.known(caller, user_id):
         raise MethodNotAllowed("The route does not take this method.", headers={"Allow": "POST"})
     return user_id
 
 
-Kept = Annotated[Conversations, Depends(conversations_of)]
 User = Annotated[str, Depends(user_of)]
 
 
@@ -132,7 +138,12 @@ async def begin(
     responses=EVENT_STREAM,
 )
 async def say(
-    body: MessageBody, user_id: User, served: Served, asked: Asking, caller: Caller, kept: Kept
+    body: MessageBody,
+    user_id: UserInPath,
+    served: Served,
+    asked: Asking,
+    caller: Caller,
+    kept: Kept,
 ) -> Response:
     """An unknown user begins a conversation. Messages of one user are answered one by one.
 

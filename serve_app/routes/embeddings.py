@@ -14,6 +14,7 @@ from deployments.seam import (
     ClusterRequest,
     Embedded,
     EmbeddingRequest,
+    Vectors,
 )
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
@@ -29,7 +30,7 @@ from serve_app.fields import (
     Texts,
     example,
 )
-from serve_app.limits import check_count, check_prompt, text_problem
+from serve_app.limits import check_count, check_prompt, check_readable, text_problem
 from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
@@ -177,8 +178,7 @@ async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
     names = ("query_text", *(f"candidate_texts.{i}" for i in range(len(body.candidate_texts))))
     texts = (body.query_text, *body.candidate_texts)
     embedded = await embed(served, card, texts, names, True, body.truncate)
-    # Of vectors of length 1; rounding would make 1.0000001 of a text and itself.
-    scores = np.clip(embedded.vectors[1:] @ embedded.vectors[0], -1.0, 1.0)
+    scores = cosines(embedded.vectors[1:], embedded.vectors[0])
     best = np.argsort(-scores, kind="stable")[: body.top_k]
     results = [
         {"text": body.candidate_texts[i], "similarity": float(scores[i]), "index": int(i)}
@@ -189,7 +189,10 @@ async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
 
 @router.post("/cluster", summary="Texts in groups", response_model=ClusterAnswer)
 async def cluster_route(body: ClusterBody, served: Served, asking: Asking) -> Response:
-    """Clusters by label, each with its texts and their places in the request."""
+    """Clusters by label, each with its texts and their places in the request.
+
+    There are never more of them than different texts: ``n_clusters`` is how many there are.
+    """
     return asking.respond(await cluster(body, served, asking))
 
 
@@ -211,7 +214,7 @@ async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answere
     answer = {
         "clusters": dict(sorted(clusters.items(), key=lambda item: int(item[0]))),
         "cluster_centers": clustered.centers,
-        "n_clusters": body.n_clusters,
+        "n_clusters": len(clusters),
     }
     return Answered(answer, card.name)
 
@@ -244,10 +247,15 @@ async def embed(
     return embedded
 
 
+def cosines(vectors: Vectors, other: Vectors) -> Vectors:
+    """Of vectors of length 1 with ``other``; rounding would make 1.0000001 of a text and itself."""
+    found: Vectors = np.clip(vectors @ other, -1.0, 1.0)
+    return found
+
+
 def check_text(text: str, served: Services, field: str) -> None:
     check_prompt(text, served.settings, field)
-    if not text.strip():
-        raise ValidationFailed(f"{field} is empty.", field=field)
+    check_readable(text, field)
 
 
 def refuse(problems: Any, field: str | tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs.profile import ModelSpec
-from deployments.embeddings import Embeddings
+from deployments.embeddings import Embeddings, _k_means
 from deployments.network.interface import Network
 from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest, Problem
 from deployments.texts import TokenizedText
@@ -143,6 +143,28 @@ async def test_like_texts_are_in_one_cluster(family: Counting) -> None:
     assert first == third != second == fourth
     assert answer.centers.shape == (2, 64)
     assert answer.centers.dtype == np.float32
+
+
+@pytest.mark.parametrize("several", [(1, 1, 1, 1), (1, 40, 1, 40), (1, 40, 41, 1)])
+async def test_there_are_no_more_clusters_than_different_texts(
+    family: Counting, several: tuple[int, ...]
+) -> None:
+    texts = tuple(tiny.text(each) for each in several)
+    answer = await family.cluster(ClusterRequest(EmbeddingRequest("tiny", texts), 4))
+    assert isinstance(answer, Clustered)
+    different = len(set(several))
+    assert len({(text, label) for text, label in zip(texts, answer.labels, strict=True)}) == (
+        different
+    )
+    assert sorted(set(answer.labels)) == list(range(different))
+    assert answer.centers.shape == (different, 64)
+
+
+async def test_vectors_that_differ_by_rounding_alone_are_one() -> None:
+    vectors = np.array([[1.0, 0.0], [1.0 - 1e-7, 0.0], [0.0, 1.0]], np.float32)
+    clustered = _k_means(vectors, 3)
+    assert clustered.labels[0] == clustered.labels[1] != clustered.labels[2]
+    assert clustered.centers.shape == (2, 2)
 
 
 async def test_a_text_that_cannot_be_embedded_cannot_be_clustered(family: Counting) -> None:

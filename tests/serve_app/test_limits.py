@@ -7,7 +7,7 @@ import pytest
 from configs.settings import Settings
 from serve_app.catalog import Catalog
 from serve_app.errors import ValidationFailed
-from serve_app.limits import check_count, check_prompt, check_window, text_problem
+from serve_app.limits import check_count, check_prompt, check_readable, check_window, text_problem
 from tests.serve_app.house import FAST, WINDOW, profile
 
 SETTINGS = Settings(max_prompt_bytes=10, max_texts=3)
@@ -35,6 +35,15 @@ def test_a_text_of_white_space_cannot_be_read(text: str) -> None:
     problem = text_problem(text, SETTINGS)
     assert problem is not None
     assert (problem.kind, problem.message) == ("validation", "the text is empty")
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u2060 \ufeff", "\x00\x07", "\u200e\u3164"])
+def test_a_text_of_what_nobody_sees_cannot_be_read_either(text: str) -> None:
+    problem = text_problem(text, Settings())
+    assert problem is not None
+    assert problem.message == "the text has nothing but invisible characters"
+    with pytest.raises(ValidationFailed, match="query has nothing but invisible characters"):
+        check_readable(text, "query")
 
 
 @pytest.mark.parametrize("tokens", [None, 1, WINDOW])

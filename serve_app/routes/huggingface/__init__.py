@@ -7,7 +7,12 @@ vectors.
 
 from fastapi import APIRouter
 
-from serve_app.routes.huggingface import about, chat, pipelines
+from serve_app.routes.huggingface import about, chat, openai, pipelines
 
-ROUTERS: tuple[APIRouter, ...] = (chat.router, about.router, pipelines.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    chat.router,
+    openai.router,
+    about.router,
+    pipelines.router,
+)
 """In this order: the last one's path takes whatever is below ``/models``."""

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute, no_query
+from serve_app.catalog import ModelCard
 from serve_app.error_shapes import HubError
+from serve_app.errors import OPENAI_PREFIX, ModelNotFound, NotFound
 from serve_app.routes.huggingface.kinds import meant
 from serve_app.routes.huggingface.payload import parsed, payload_of
 from serve_app.routes.huggingface.tasks import KINDS
@@ -60,10 +62,20 @@ async def infer(model_id: str, request: Request, served: Served, asking: Asking)
     return await _answer(model_id, request, served, asking)
 
 
+def _card(model_id: str, served: Services) -> ModelCard:
+    """The card of the model that a path names, unless it is a path of OpenAI's below a model."""
+    try:
+        return served.catalog.find(model_id)
+    except ModelNotFound:
+        if OPENAI_PREFIX in model_id:
+            raise NotFound("There is no such route.") from None
+        raise
+
+
 async def _answer(
     model_id: str, request: Request, served: Services, asking: Asked, task: str | None = None
 ) -> Response:
-    card = served.catalog.find(model_id)
+    card = _card(model_id, served)
     payload = await payload_of(request)
     kind = meant(KINDS, card, payload, task)
     card = served.catalog.resolve(kind.task, model_id, "model")

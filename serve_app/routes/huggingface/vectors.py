@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body, Text, TextList
-from serve_app.routes.embeddings import check_text, embed
+from serve_app.routes.embeddings import check_text, cosines, embed
 from serve_app.routes.huggingface.payload import Inputs, NoParameters, Options
 from serve_app.routes.services import Asked, Services
 
@@ -73,5 +73,6 @@ async def sentence_similarity(
         raise ValidationFailed(message, field="inputs.sentences")
     names = ("inputs.source_sentence", *(f"inputs.sentences.{i}" for i in range(len(others))))
     embedded = await embed(served, card, (source, *others), names, fields={})
-    vectors = embedded.vectors
-    return asking.bare_list([float(score) for score in vectors[1:] @ vectors[0]], card.name)
+    return asking.bare_list(
+        [float(score) for score in cosines(embedded.vectors[1:], embedded.vectors[0])], card.name
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from codecs import getincrementaldecoder
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -29,6 +31,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, respons
 FIELDS = {"max_new_tokens": "max_tokens"}
 MAX_PROMPTS = 16
 DEFAULT_MAX_TOKENS = 16
+UTF_8 = getincrementaldecoder("utf-8")
 
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 
@@ -175,20 +178,48 @@ def _choice(index: int, choice: Choice) -> dict[str, Any]:
     return {
         "index": index,
         "text": choice.text,
-        "logprobs": _logprobs(choice.logprobs, 0) if choice.logprobs else None,
+        "logprobs": _logprobs(choice.logprobs, _offsets(choice)) if choice.logprobs else None,
         "finish_reason": choice.finish_reason,
     }
 
 
+class Offsets:
+    """Where in a text each of its tokens begins, in characters.
+
+    A token may be part of a character: the character begins with the first of its tokens, and all
+    of them are there.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = UTF_8(errors="replace")
+        self._at = 0
+
+    def of(self, token: TokenLogprob, *, special: bool) -> int:
+        """The offset of the next token; ``special`` ones have no text."""
+        at = self._at
+        if not special:
+            self._at += len(self._decoder.decode(token.raw))
+        return at
+
+
+def _offsets(choice: Choice) -> list[int]:
+    """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
+    offsets = Offsets()
+    special = choice.special or (False,) * len(choice.logprobs)
+    pairs = zip(choice.logprobs, special, strict=True)
+    return [min(offsets.of(each, special=mark), len(choice.text)) for each, mark in pairs]
+
+
 def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
-    offsets: dict[int, int] = {}
+    offsets: dict[int, Offsets] = defaultdict(Offsets)
 
     def pieces(token: Token) -> list[dict[str, Any]]:
         if not (token.text or token.logprob or token.finish_reason):
             return []
-        offset = offsets.get(token.choice, 0)
-        logprobs = _logprobs((token.logprob,), offset) if token.logprob else None
-        offsets[token.choice] = offset + (len(token.logprob.text) if token.logprob else 0)
+        logprobs = None
+        if token.logprob:
+            offset = offsets[token.choice].of(token.logprob, special=token.special)
+            logprobs = _logprobs((token.logprob,), [offset])
         return [
             {
                 "index": token.choice,
@@ -201,12 +232,8 @@ def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
     return pieces
 
 
-def _logprobs(logprobs: tuple[TokenLogprob, ...], offset: int) -> dict[str, Any]:
+def _logprobs(logprobs: tuple[TokenLogprob, ...], offsets: list[int]) -> dict[str, Any]:
     """The endpoint's own shape; ``text_offset`` counts characters from the answer's start."""
-    offsets = []
-    for item in logprobs:
-        offsets.append(offset)
-        offset += len(item.text)
     return {
         "tokens": [item.text for item in logprobs],
         "token_logprobs": [item.logprob for item in logprobs],

@@ -6,7 +6,7 @@ import base64
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
 from deployments.seam import Vectors
@@ -20,7 +20,22 @@ from serve_app.routes.services import Served, json_response
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
-Input = Annotated[Annotated[Text, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
+def _no_token_ids(given: Any) -> Any:
+    """Refuse token ids, which some clients send by default, and say what to do instead."""
+    match given:
+        case [int() | [int(), *_], *_] if not isinstance(given[0], bool):
+            raise ValueError(
+                "these are token ids of another model's tokenizer, which mean nothing to this "
+                "one: send texts (in LangChain, "
+                "OpenAIEmbeddings(check_embedding_ctx_length=False))"
+            )
+    return given
+
+
+Input = Annotated[
+    Annotated[Annotated[Text, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST],
+    BeforeValidator(_no_token_ids),
+]
 
 
 class OpenAIEmbeddingsBody(Body):

@@ -14,11 +14,29 @@ from serve_app.parsing import parse
 from serve_app.routes.openai.tools import FunctionName
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Name = Annotated[str, StringConstraints(max_length=256)]
 
 
 class TextPart(Body):
+    """A part of a message. ``cache_control``, a hint for other servers' caches, has no effect."""
+
     type: Literal["text"]
     text: str
+    cache_control: Annotated[dict[str, Any], Field(max_length=16)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, part: Any) -> Any:
+        """One error for a part of another type, and not one for each of its fields."""
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str) or kind == "text":
+            return part
+        if "image" in kind:
+            raise ValueError(
+                "chat models read no images here; /api/v1/huggingface/vision/question and "
+                "/vision/caption do"
+            )
+        return {"type": kind, "text": ""}  # its type alone is what is wrong with it
 
 
 Parts = Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)]
@@ -47,17 +65,21 @@ class Call(Body):
 class Message(Body):
     """One turn. Content is text, whole or in parts; images are not read by these models.
 
-    Fields of an assistant's message that are null in every answer are taken back as they came.
+    What assistants' messages of other servers carry besides is taken back as it came, and has no
+    effect: a reasoning, and fields that are null or empty.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
-    tool_calls: Annotated[list[Call], Field(min_length=1, max_length=128)] | None = None
+    name: Name | None = Field(None, description="who speaks, for chat templates that show it")
+    tool_calls: Annotated[list[Call], Field(max_length=128)] | None = None
     tool_call_id: CallId | None = None
     refusal: None = None
     audio: None = None
     function_call: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Message:
@@ -65,8 +87,8 @@ class Message(Body):
             raise ValueError("only an assistant's message has tool_calls")
         if (self.role == "tool") != (self.tool_call_id is not None):
             raise ValueError("a tool's message has a tool_call_id, and no other has")
-        if self.content is None and not self.tool_calls:
-            raise ValueError("content is required, unless there are tool_calls")
+        if self.content is None and self.role != "assistant":
+            raise ValueError("content is required, but for an assistant's message")
         return self
 
     @property
@@ -78,7 +100,8 @@ class Message(Body):
     @property
     def written(self) -> str:
         """Everything of it that becomes part of the prompt."""
-        return self.text + "".join(call.function.arguments for call in self.tool_calls or ())
+        calls = (call.function.arguments for call in self.tool_calls or ())
+        return "".join([self.name or "", self.text, *calls])
 
     def plain(self) -> ChatMessage:
         """Developer messages are what later OpenAI models call system messages."""
@@ -87,7 +110,7 @@ class Message(Body):
             for call in self.tool_calls or ()
         )
         role = "system" if self.role == "developer" else self.role
-        return ChatMessage(role, self.text, calls, self.tool_call_id)
+        return ChatMessage(role, self.text, calls, self.tool_call_id, self.name or None)
 
 
 Messages = Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fast=True)]

@@ -18,15 +18,15 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, respons
 @router.get("/models", summary="Models that may be asked", response_model=ModelList)
 async def list_models(served: Served) -> Response:
     """Every configured model; none of them is woken by the question."""
-    cards = [_model(card, served.started) for card in served.catalog.cards]
+    cards = [shown(card, served.started) for card in served.catalog.cards]
     return json_response({"object": "list", "data": cards})
 
 
 @router.get("/models/{model_id:path}", summary="One model", response_model=Model)
-async def get_model(model_id: str, served: Served) -> Response:
-    return json_response(_model(served.catalog.find(model_id), served.started))
+async def getshown(model_id: str, served: Served) -> Response:
+    return json_response(shown(served.catalog.find(model_id), served.started))
 
 
-def _model(card: ModelCard, created: int) -> dict[str, Any]:
+def shown(card: ModelCard, created: int) -> dict[str, Any]:
     owner, _, _ = card.name.rpartition("/")
     return {"id": card.name, "object": "model", "created": created, "owned_by": owner or "local"}

@@ -70,6 +70,15 @@ def test_a_model_without_a_template_gets_turns_joined_by_its_end(
     assert ids == [*codec.encode("Hi"), 256, *codec.encode("Yo"), 256]
 
 
+def test_a_template_that_shows_names_is_given_them(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    template = "{% for m in messages %}{{ m.name or '-' }}: {{ m.content }}\n{% endfor %}"
+    codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, chat_template=template))
+    ids = codec.encode_chat([ChatMessage("user", "Hi", name="Ada"), ChatMessage("user", "Yo")])
+    assert codec.decode(ids) == "Ada: Hi\n-: Yo\n"
+
+
 def test_a_template_that_refuses_is_a_value_error_with_its_reason(
     tmp_path: Path, byte_tokenizer: Tokenizer
 ) -> None:

@@ -324,15 +324,54 @@ async def test_a_page_that_cannot_be_is_a_400(
     assert list(response.json()["details"]["field_errors"]) == [field]
 
 
-@pytest.mark.parametrize("name", ["o'neill", "a/b", "a/messages", "ä 🙂", "100%", "x" * 256, "?#&"])
-async def test_any_printable_user_has_a_conversation(opened: Opened, name: str) -> None:
+NAMES = [
+    "o'neill",
+    "a/b",
+    "/a//b/",
+    "messages",
+    "messages/",
+    "a/messages",
+    "messages/messages",
+    "a/messages/b",
+    "...",
+    ".a/b..",
+    "ä 🙂",
+    "a\u2028b",
+    "100%",
+    "%2F",
+    "x" * 256,
+    "🙂" * 256,
+    "?#&",
+]
+
+
+@pytest.mark.parametrize("safe", ["", "/"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_any_printable_user_has_a_conversation(opened: Opened, name: str, safe: str) -> None:
+    """However its slashes are written in the path."""
     client = opened(Family(generated("Yo")))
-    quoted = quote(name, safe="")
+    quoted = quote(name, safe=safe)
+    assert (await client.post("/conversations", json={"user_id": name})).status_code == 200
+    assert await history(client, quoted) == []
     assert (await say(client, user=quoted))["user_id"] == name
     assert await history(client, quoted) == [turn("Hi", "Yo")]
     assert (await client.get("/conversations")).json()["user_ids"] == [name]
     assert (await client.delete(f"/conversations/{quoted}")).status_code == 204
-    assert await history(client, quoted) == []
+    assert (await client.get("/conversations")).json()["user_ids"] == []
+    assert await history(client, quote(name, safe="")) == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "../a", "a/./b"])
+async def test_a_user_that_urls_cannot_name_is_refused_at_the_start(
+    opened: Opened, name: str
+) -> None:
+    client = opened(Family())
+    response = await client.post("/conversations", json={"user_id": name})
+    assert response.status_code == 400
+    assert "lost in URLs" in response.json()["details"]["field_errors"]["user_id"]
+    quoted = quote(name, safe="").replace(".", "%2E")
+    said = await client.post(f"/conversations/{quoted}/messages", json={"message": "Hi"})
+    assert said.status_code == 400
 
 
 @pytest.mark.parametrize("name", ["a%09b", "%00", "x" * 257, "a%C2%85b"])

@@ -132,6 +132,13 @@ async def test_clusters_are_ordered_by_number_with_each_texts_place() -> None:
     assert clusters["10"] == [{"text": "a", "index": 0}, {"text": "c", "index": 2}]
 
 
+async def test_the_clusters_that_are_there_are_counted() -> None:
+    answer = Clustered((0, 0, 1), np.zeros((2, 2), np.float32))
+    body = {"texts": ["a", "a", "b"], "n_clusters": 3}
+    found = (await posted("/cluster", answer, body)).json()
+    assert (found["n_clusters"], len(found["clusters"]), len(found["cluster_centers"])) == (2, 2, 2)
+
+
 async def test_more_clusters_than_texts_are_refused_by_name() -> None:
     body = {"texts": ["a"], "n_clusters": 2}
     assert named(await posted("/cluster", None, body)) == ["n_clusters"]

@@ -66,6 +66,14 @@ async def test_sentences_are_compared_with_their_source() -> None:
     assert await post(family, "embed", body) == [0.5, 0.0]
 
 
+async def test_no_sentence_is_more_alike_than_itself_or_less_than_its_opposite() -> None:
+    long = np.full((1, 3), 0.57735032, np.float32)  # a little longer than 1 by rounding
+    assert float((long @ long.T)[0, 0]) > 1.0
+    family = Family(Embedded(np.concatenate([long, long, -long]), (1, 1, 1)))
+    body = {"inputs": {"source_sentence": "a", "sentences": ["a", "b"]}}
+    assert await post(family, "embed", body) == [1.0, -1.0]
+
+
 async def test_labels_of_a_text_are_nested() -> None:
     assert await post(Family(Classified((RANKING,))), "sentiment", {"inputs": "a"}) == [SHOWN]
 

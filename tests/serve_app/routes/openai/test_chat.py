@@ -24,6 +24,11 @@ from tests.serve_app.local_handle import Family
 PATH = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hi"}]
 SECRET = "/home/inside/model.py line 7"
+CACHE = {"type": "ephemeral", "ttl": "5m"}
+NO_IMAGES = (
+    "content.0: chat models read no images here; /api/v1/huggingface/vision/question and "
+    "/vision/caption do"
+)
 
 
 async def posted(family: Family, **body: Any) -> httpx.Response:
@@ -48,6 +53,44 @@ async def test_what_is_not_said_is_as_openai_says(stream: bool) -> None:
     assert (request.max_new_tokens, request.max_length) == (None, None)
     assert (request.choices, request.stop, request.prompt) == (1, (), None)
     assert request.messages == (ChatMessage("user", "Hi"),)
+
+
+async def test_a_history_of_other_servers_is_taken_back_as_it_came() -> None:
+    request = await reaching(
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": CACHE}]},
+            {
+                "role": "assistant",
+                "content": "Ho",
+                "tool_calls": [],
+                "reasoning": "I think",
+                "reasoning_content": "I think",
+                "name": "Bob",
+            },
+            {"role": "assistant", "content": None},
+            {"role": "assistant", "reasoning_content": None, "reasoning": None},
+            {"role": "user", "content": "So?", "name": "Ada"},
+            {"role": "user", "content": "Well?", "name": None},
+            {"role": "user", "content": "Yes?", "name": ""},
+        ]
+    )
+    assert request.messages == (
+        ChatMessage("user", "Hi"),
+        ChatMessage("assistant", "Ho", name="Bob"),
+        ChatMessage("assistant", ""),
+        ChatMessage("assistant", ""),
+        ChatMessage("user", "So?", name="Ada"),
+        ChatMessage("user", "Well?"),
+        ChatMessage("user", "Yes?"),
+    )
+
+
+async def test_names_count_as_part_of_the_prompt() -> None:
+    messages = [{"role": "user", "content": "x", "name": "A" * 50}] * 3
+    application = house.app({"generation": Family()}, max_prompt_bytes=150)
+    response = await house.post(application, PATH, {"messages": messages})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages"
 
 
 async def test_null_is_the_default_as_well() -> None:
@@ -111,6 +154,14 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
             [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
             "content.1.type: expected 'text'",
         ),
+        (
+            [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}],
+            "content.0.type: Input should be 'text'",
+        ),
+        ([{"type": "image_url", "image_url": {"url": "data:,"}}], NO_IMAGES),
+        ([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}], NO_IMAGES),
+        ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], NO_IMAGES),
+        ([{"type": "image", "source": {"type": "url"}}], NO_IMAGES),
     ],
 )
 async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(

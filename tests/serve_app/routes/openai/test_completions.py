@@ -125,6 +125,41 @@ async def test_offsets_go_on_through_a_stream() -> None:
     assert [chunk["logprobs"]["text_offset"] for chunk in chunks] == [[0], [2]]
 
 
+PARTS = [b" \xf0\x9f", b"\x99\x82", b"<|mark|>", b"a\xc3", b"\xa9", b"!", b"\xff", b"end", b"e"]
+SPELT = " 🙂aé!\ufffd"
+OFFSETS = [0, 1, 2, 2, 3, 4, 5, 6, 6]
+
+
+def spelt(raw: bytes) -> TokenLogprob:
+    return TokenLogprob(raw.decode(errors="replace"), -0.5, raw)
+
+
+async def test_offsets_index_the_text_where_characters_have_several_tokens() -> None:
+    """Marks have no text, and neither has the stop string that ended it."""
+    special = tuple(raw.startswith(b"<|") for raw in PARTS)
+    choice = Choice(SPELT, "stop", len(PARTS), tuple(map(spelt, PARTS)), "ende", special)
+    response = await posted(Family(Generated(3, (choice,))), model=FULL, logprobs=0)
+    answer = response.json()["choices"][0]
+    assert answer["logprobs"]["text_offset"] == OFFSETS
+    assert SPELT[OFFSETS[0] :].startswith(" 🙂")
+    assert SPELT[OFFSETS[3] :].startswith("aé")
+
+
+async def test_offsets_index_the_text_in_a_stream_too() -> None:
+    texts = [" ", "🙂", "", "a", "é", "!", "\ufffd"]
+    tokens = tuple(
+        Token(0, at, at, text, None, spelt(raw), special=raw.startswith(b"<|"))
+        for at, (text, raw) in enumerate(zip(texts, PARTS, strict=False))
+    )
+    last = Token(0, len(tokens), 2, "", "stop", spelt(b"<|end|>"), special=True)
+    family = Family([Burst(3, tokens), Burst(3, (last,))])
+    response = await posted(family, model=FULL, logprobs=0, stream=True)
+    chunks = [data["choices"][0] for _, data in events(response.text) if data != "[DONE]"]
+    found = [offset for chunk in chunks for offset in chunk["logprobs"]["text_offset"]]
+    assert found == [*OFFSETS[:7], 6]
+    assert "".join(chunk["text"] for chunk in chunks) == SPELT
+
+
 async def test_a_stream_is_pieces_of_text_and_then_done() -> None:
     family = Family([burst("a", ""), burst("b", at=2, finish="stop")])
     found = [data for _, data in events((await posted(family, stream=True)).text)]

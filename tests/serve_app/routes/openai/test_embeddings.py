@@ -54,6 +54,15 @@ async def test_a_text_at_fault_is_named_as_openai_calls_it(
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
+@pytest.mark.parametrize("given", [[87, 12], [[87, 12], [5]], [[0]], [7, "a"]])
+async def test_token_ids_are_refused_with_what_to_do_about_it(given: Any) -> None:
+    response = await posted(None, input=given)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (400, "input")
+    assert "check_embedding_ctx_length=False" in error["message"]
+    assert error["message"].count("input") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

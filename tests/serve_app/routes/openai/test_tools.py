@@ -191,7 +191,8 @@ async def test_what_was_called_and_answered_reaches_the_model() -> None:
                 ],
             },
         ),
-        ("messages.0.name", {"role": "user", "content": "x", "name": "Ada"}),
+        ("messages.0.name", {"role": "user", "content": "x", "name": "A" * 257}),
+        ("messages.0.nam", {"role": "user", "content": "x", "nam": "Ada"}),
         (
             "messages.0.content",
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
