@@ -1,35 +1,29 @@
-"""The only place that awaits a deployment handle: deadlines, cancellation, Ray's errors as ours."""
+"""The only place that awaits a deployment handle: deadlines, cancellation, retries."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
-from ray.exceptions import RayActorError, RayError, TaskCancelledError
-from ray.serve.exceptions import (
-    BackPressureError,
-    DeploymentUnavailableError,
-    RayServeException,
-    ReplicaUnavailableError,
-    RequestCancelledError,
-)
+from ray.serve.exceptions import DeploymentUnavailableError
 
 from deployments.seam import Burst, GenerationRequest, Problem
 from serve_app.errors import (
     DeadlineExceeded,
     InternalError,
     ServiceError,
-    TooManyRequests,
     Unavailable,
     from_problem,
 )
+from serve_app.failures import ReplicaLost, meaning, received
 from serve_app.resume import Progress
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ATTEMPTS = 2
 """Every call is idempotent (its seed is fixed at the ingress), so one lost replica is retried."""
@@ -45,13 +39,20 @@ class Calls:
 
     ``handles`` maps a family's name to its ``DeploymentHandle``; ``timeout_s`` is the deadline of
     one request, from the call to the last byte of its answer.
+
+    A call that loses its replica goes to another one, but not when it was on it without a sign of
+    life for ``stall_timeout_s``: by then the health check ends replicas that do not move, this call
+    may be why, and it is not to end the next one.
     """
 
-    def __init__(self, handles: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(
+        self, handles: Mapping[str, Any], timeout_s: float, stall_timeout_s: float = math.inf
+    ) -> None:
         self._handles = {name: handle.options(**PLAIN) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
         self._methods: dict[tuple[str, str, bool], Any] = {}
         self._timeout_s = timeout_s
+        self._stall_timeout_s = stall_timeout_s
 
     def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
         """A handle's method, looked up once: Serve makes a new handle of every look."""
@@ -62,27 +63,36 @@ class Calls:
         return self._methods[key]
 
     async def ask(
-        self, family: str, method: str, request: Any, fields: Mapping[str, str] | None = None
+        self,
+        family: str,
+        method: str,
+        request: Any,
+        fields: Mapping[str, str] | None = None,
+        *,
+        within_s: float | None = None,
     ) -> Any:
         """The answer of one call. Raises a :class:`ServiceError` for everything else.
 
         A problem that the model side reports for the whole request is raised too; ``fields`` names
-        the seam's fields as the route calls them.
+        the seam's fields as the route calls them. ``within_s`` takes the place of the usual
+        deadline.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        for attempt in range(ATTEMPTS):
-            with _translated(last=attempt == ATTEMPTS - 1):
-                async with asyncio.timeout_at(deadline):
-                    answer = await self._once(family, method, request)
-                if isinstance(answer, Problem):
-                    raise from_problem(answer, fields)
-                return answer
-        raise Unavailable("The model is restarting.")
+        tries = Tries(self._timeout_s if within_s is None else within_s, self._stall_timeout_s)
+        while True:
+            tries.begin()
+            try:
+                answer = await tries.within(self._once(family, method, request))
+            except ReplicaLost:
+                tries.another()
+                continue
+            if isinstance(answer, Problem):
+                raise from_problem(answer, fields)
+            return answer
 
     async def _once(self, family: str, method: str, request: Any) -> Any:
         response = self._method(family, method).remote(request)
         try:
-            return await response
+            return await received(response)
         except asyncio.CancelledError:
             response.cancel()
             raise
@@ -95,8 +105,8 @@ class Calls:
         fields: Mapping[str, str] | None = None,
     ) -> Bursts:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        bursts = Bursts(self._method(family, method, stream=True), request, deadline)
+        tries = Tries(self._timeout_s, self._stall_timeout_s)
+        bursts = Bursts(self._method(family, method, stream=True), request, tries)
         first = await bursts.start()
         if isinstance(first, Problem):
             bursts.close()
@@ -113,33 +123,81 @@ class Calls:
         """
         deadline = asyncio.get_running_loop().time() + within_s
         broadcast = self._handles[family].broadcast(method, request)
+        late = f"The replicas of {family} could not be reached in time."
         try:
-            async with asyncio.timeout_at(deadline):
-                # Serve's ``results_async`` loses every answer when one replica is late.
-                results = await broadcast._fetch_replica_results_async()
+            # Serve's ``results_async`` loses every answer when one replica is late.
+            results = await _by(deadline, broadcast._fetch_replica_results_async(), late)
         except DeploymentUnavailableError:
             return []
-        except TimeoutError:
-            return [DeadlineExceeded(f"The replicas of {family} could not be reached in time.")]
+        except ServiceError as error:
+            return [error]
+        except Exception as error:  # noqa: BLE001  whatever Serve raises while it looks for them
+            return [_final(meaning(error))]
         return list(await asyncio.gather(*(_outcome(result, deadline) for result in results)))
 
 
 async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
     """One replica's answer. A failure is returned: it must not hide what the others say."""
     try:
-        with _translated(last=True):
-            async with asyncio.timeout_at(deadline):
-                return await result.get_async()
-    except ServiceError as error:
+        return await _by(deadline, received(result.get_async()))
+    except (ServiceError, ReplicaLost) as error:
         result.cancel()
-        return error
-    except Exception as error:  # noqa: BLE001
-        # Not only Ray's: over gRPC Serve pickles what the replica raised, of whatever class, and
-        # raises just that here (``gRPCReplicaResult``); what gRPC itself raises comes as it is too.
-        return _unforeseen(error)
+        return _final(error)
     except asyncio.CancelledError:
         result.cancel()
         raise
+
+
+def _final(error: ServiceError | ReplicaLost) -> ServiceError:
+    return _lost() if isinstance(error, ReplicaLost) else error
+
+
+def _lost() -> Unavailable:
+    return Unavailable("The model's replica was lost while it worked.")
+
+
+async def _by(
+    deadline: float,
+    answer: Awaitable[T],
+    late: str = "The answer took longer than this server's deadline.",
+) -> T:
+    """The ``answer``, or :class:`DeadlineExceeded` when that passes first."""
+    try:
+        async with asyncio.timeout_at(deadline) as timer:
+            return await answer
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise DeadlineExceeded(late) from None
+
+
+class Tries:
+    """How often and for how long a call is tried, all tries together within one deadline."""
+
+    def __init__(self, timeout_s: float, stall_timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._left = ATTEMPTS
+        self._since = self._loop.time()
+
+    def begin(self) -> None:
+        """A try begins, or goes on behind an item that has come."""
+        self._since = self._loop.time()
+
+    def renew(self) -> None:
+        """The replica has shown that it is well: the next one to be lost is the first."""
+        self._left = ATTEMPTS
+
+    def another(self) -> None:
+        """The replica was lost: raises :class:`Unavailable` unless another one is to be tried."""
+        self._left -= 1
+        if self._left == 0 or self._loop.time() - self._since > self._stall_timeout_s:
+            raise _lost() from None
+
+    async def within(self, answer: Awaitable[T]) -> T:
+        """The ``answer``. Raises :class:`DeadlineExceeded`."""
+        return await _by(self._deadline, answer)
 
 
 class Bursts:
@@ -149,12 +207,11 @@ class Bursts:
     told of every burst on its way to the reader.
     """
 
-    def __init__(self, method: Any, request: GenerationRequest, deadline: float) -> None:
+    def __init__(self, method: Any, request: GenerationRequest, tries: Tries) -> None:
         self._method = method
-        self._deadline = deadline
+        self._tries = tries
         self._progress = Progress(request)
         self._response = method.remote(request)
-        self._attempts = ATTEMPTS
         self._first: Burst | None = None
         self.watch: Callable[[Burst], None] | None = None
 
@@ -188,52 +245,25 @@ class Bursts:
     async def _next(self) -> Burst | Problem | None:
         """The next item, ``None`` at the end, from another replica when this one is lost."""
         while not self._progress.complete:
-            self._attempts -= 1
-            with _translated(last=self._attempts == 0):
-                item = await self._once()
-                if isinstance(item, Burst):
-                    self._progress.note(item)
-                self._attempts = ATTEMPTS
-                return item
-            self._response = self._method.remote(self._progress.remaining())
+            self._tries.begin()
+            try:
+                item = await self._tries.within(self._once())
+            except ReplicaLost:
+                self._tries.another()
+                self._response = self._method.remote(self._progress.remaining())
+                continue
+            except (DeadlineExceeded, asyncio.CancelledError):
+                self.close()
+                raise
+            if isinstance(item, Burst):
+                self._progress.note(item)
+            self._tries.renew()
+            return item
         return None
 
     async def _once(self) -> Burst | Problem:
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                item: Burst | Problem = await anext(self._response)
-        except StopAsyncIteration:
-            logger.error("a stream ended before its last token")  # noqa: TRY400 - no trace to show
-            raise InternalError from None
-        except (TimeoutError, asyncio.CancelledError):
-            self.close()
-            raise
+        item: Burst | Problem | None = await received(anext(self._response, None))
+        if item is None:
+            logger.error("a stream ended before its last token")
+            raise InternalError
         return item
-
-
-@contextmanager
-def _translated(*, last: bool) -> Iterator[None]:
-    """Ray's failures as ours. A lost replica is swallowed unless this is the ``last`` attempt."""
-    try:
-        yield
-    except TimeoutError as error:
-        if isinstance(error, RayError):  # the family's own code raised it: not our deadline
-            raise _unforeseen(error) from None
-        raise DeadlineExceeded("The answer took longer than this server's deadline.") from None
-    except BackPressureError as error:
-        wait = math.ceil(error.retry_after_s or 1)
-        raise TooManyRequests("Too many requests are waiting for this model.", wait) from None
-    except (DeploymentUnavailableError, ReplicaUnavailableError):
-        raise Unavailable("The model is not available right now.") from None
-    except (RequestCancelledError, TaskCancelledError):
-        raise Unavailable("The request was cancelled by the server.") from None
-    except RayActorError:
-        if last:
-            raise Unavailable("The model's replica was lost while it worked.") from None
-    except (RayError, RayServeException) as error:
-        raise _unforeseen(error) from None
-
-
-def _unforeseen(error: Exception) -> InternalError:
-    logger.error("the model side failed", exc_info=error)
-    return InternalError()

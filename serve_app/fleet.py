@@ -27,6 +27,9 @@ SURVEY_S = 3.0
 FRESH_S = 1.0
 """How old a survey may be that clients are shown."""
 
+WRITE_S = 10.0
+"""How long an order may take to be written down: a moment, unless the cluster's head is away."""
+
 GRACE_S = 5.0
 """What a replica gets to say that it could not keep to an order's time."""
 
@@ -70,7 +73,10 @@ class Fleet:
                 card.family, "load_model", order, within_s + GRACE_S
             )
             if not answers:
-                answers = [await self._calls.ask(card.family, "load_model", order)]
+                woken = self._calls.ask(
+                    card.family, "load_model", order, within_s=within_s + GRACE_S
+                )
+                answers = [await woken]
             reports = _successes(answers)
         except Unavailable:
             if not await self._is_loaded(card):
@@ -128,8 +134,9 @@ class Fleet:
 
     async def _write(self, card: ModelCard, *, loaded: bool) -> None:
         try:
-            await asyncio.to_thread(self._orders.give, card.name, loaded=loaded)
-        except RayError:
+            async with asyncio.timeout(WRITE_S):
+                await asyncio.to_thread(self._orders.give, card.name, loaded=loaded)
+        except (RayError, TimeoutError):
             raise Unavailable("The cluster cannot take orders right now.") from None
 
 

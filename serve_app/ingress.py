@@ -99,7 +99,9 @@ class Ingress:
         self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
     ) -> None:
         catalog = Catalog(profile, settings)
-        calls = Calls({**handles, LEDGER: ledger}, settings.request_timeout_s)
+        calls = Calls(
+            {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
+        )
         remote = RemoteLedger(calls)
         self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())

@@ -45,11 +45,17 @@ class NotingCalls(Calls):
         self._account = account
 
     async def ask(
-        self, family: str, method: str, request: Any, fields: Mapping[str, str] | None = None
+        self,
+        family: str,
+        method: str,
+        request: Any,
+        fields: Mapping[str, str] | None = None,
+        *,
+        within_s: float | None = None,
     ) -> Any:
         model = _model_of(request)
         use = None if model is None else self._account.use(model, method)
-        answer = await super().ask(family, method, request, fields)
+        answer = await super().ask(family, method, request, fields, within_s=within_s)
         if use is not None:
             self._account.answered(use, tokens_of(answer))
         return answer
