@@ -27,6 +27,7 @@ from deployments.seam import (
 class Embeddings(NetworkFamily[Vectors]):
     """The deployment of the embeddings family."""
 
+    tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
     head: ClassVar[Head] = "embedding"
 
     def __init__(self, config: FamilyConfig) -> None:

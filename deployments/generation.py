@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
@@ -48,6 +48,12 @@ COMPILING_THREADS = 2
 
 class Generation(Lifecycle[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
+
+    tasks: ClassVar[dict[str, str]] = {
+        "generate": "continues a prompt",
+        "chat": "answers messages, in conversations too",
+        "summarize": "writes what a text says, in short",
+    }
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
@@ -37,6 +37,8 @@ class Facts:
 
 class Summarization(EncoderFamily[Summary]):
     """The deployment of the summarization family."""
+
+    tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
 
     def __init__(self, config: FamilyConfig) -> None:
         self._facts: dict[str, Facts] = {}  # filled while the base loads what is pinned

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +23,7 @@ from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
 from serve_app.edge import Edge
+from serve_app.import_paths import imported
 from serve_app.readiness import ServeReadiness
 from serve_app.request_id import HEADER, RequestIds
 from serve_app.routes import graph, health, huggingface, loading, metrics, models
@@ -116,9 +116,3 @@ def routers_of(profile: Profile) -> list[APIRouter]:
     """The routers that the profile's families name, each once."""
     paths = dict.fromkeys(path for family in profile.families for path in family.routers)
     return [imported(path) for path in paths]
-
-
-def imported(path: str) -> Any:
-    """The object at ``package.module:name``."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

@@ -62,19 +62,22 @@ def load_plan(
 def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
     from configs.profile import load_profile
     from configs.serve_schema import serve_config
+    from serve_app.checks import broken_code
 
-    return serve_config(reference), load_profile(reference)
+    served = load_profile(reference, broken_code)
+    return serve_config(reference), served
 
 
 def _from_file(path: Path) -> tuple[dict[str, Any], "Profile | None"]:
     from configs.serve_schema import IMPORT_PATH, profile_of_config
+    from serve_app.checks import broken_code
 
     content = _read(path)
     package = IMPORT_PATH.partition(".")[0]
     paths = [str(each.get("import_path", "")) for each in content["applications"]]
     # Another graph has no profile: Serve's own schema is all there is to check it against.
     ours = any(each.partition(".")[0] == package for each in paths)
-    return content, profile_of_config(path) if ours else None
+    return content, profile_of_config(path, broken_code) if ours else None
 
 
 def _read(path: Path) -> dict[str, Any]:
