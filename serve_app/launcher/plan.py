@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "embedded"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), ["applications: expected a list of applications"])
     if not all(isinstance(each, dict) for each in applications):
         raise ConfigError(str(path), ["applications: expected a mapping for each application"])
-    if not isinstance(content.get("http_options") or {}, dict):
+    front = content.get("http_options") or {}
+    if not isinstance(front, dict):
         raise ConfigError(str(path), ["http_options: expected a mapping"])
+    port = front.get("port", DEFAULT_PORT)
+    if not isinstance(port, int) or not 1 <= port <= MAX_PORT:
+        problem = f"http_options.port: expected a number from 1 to {MAX_PORT} (got {port!r})"
+        raise ConfigError(str(path), [problem])
     return dict(content)
 
 
