@@ -33,6 +33,7 @@ from deployments.seam import (
     Generated,
     GenerationRequest,
     Grammar,
+    LiveLimits,
     Problem,
     Summarised,
     SummaryRequest,
@@ -62,6 +63,7 @@ class Generation(Lifecycle[Engine]):
         self._trials = Trials()
         self._meter = Meter(config.ledger, self._gauges)
         self._out: Way | None = None
+        self._refused: tuple[str, ...] = ()
         self._begin(
             Residency(
                 config.models,
@@ -77,6 +79,11 @@ class Generation(Lifecycle[Engine]):
     def reconfigure(self, live: Mapping[str, Any]) -> None:
         """Nothing here changes on a running replica; Serve stops one that does not take this."""
         logger.error("%s has no live limits: user_config is ignored", self._config.name)
+        self._refused = ("user_config: text generation has no live limits",)
+
+    def live_limits(self) -> LiveLimits:
+        """There are none; whoever gave some is told."""
+        return LiveLimits(self._config.name, {}, self._refused)
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""
