@@ -6,8 +6,9 @@ Serve's own names, so that what is written here can be looked up in Serve's docu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import (
@@ -150,6 +151,10 @@ class Profile(Section):
         return next(family for family in self.families if model in family.models)
 
 
+Check: TypeAlias = Callable[[Profile], list[str]]
+"""Finds what is wrong with a profile, each as ``key: what was expected``."""
+
+
 def profile_path(ref: str | Path) -> Path:
     """A profile's file: a path when it looks like one, else a name beside this module."""
     path = Path(ref)
@@ -158,8 +163,8 @@ def profile_path(ref: str | Path) -> Path:
     return Path(__file__).with_name(f"{ref}.yaml")
 
 
-def load_profile(ref: str | Path) -> Profile:
-    """Read and check a profile by name (``embedded``) or path.
+def load_profile(ref: str | Path, *checks: Check) -> Profile:
+    """Read and check a profile by name (``embedded``) or path, by its rules and by ``checks``.
 
     Raises :class:`ConfigError` that names the file, the key and what was expected.
     """
@@ -168,6 +173,7 @@ def load_profile(ref: str | Path) -> Profile:
     path = profile_path(ref)
     profile = _parse(path)
     problems = broken_rules(profile, load_settings(profile, str(path)))
+    problems += [problem for check in checks for problem in check(profile)]
     if problems:
         raise ConfigError(str(path), problems)
     return profile

@@ -29,7 +29,11 @@ BOTH = (
 def require(options: Mapping[str, Any]) -> None:
     """Raise ``ValidationError``, with the place of each mistake, unless Serve takes ``options``."""
     schema = _deployment_schema()
-    problems = [*_unknown(schema, options, ()), *_sections(schema, _with_auto(options), ())]
+    unknown = _unknown(schema, options, ())
+    problems = [_problem(told, where, given) for where, told, given in unknown]
+    if "name" in options:
+        problems.append(_problem("the name is the family's", ("name",), options["name"]))
+    problems += _sections(schema, _with_auto(options), ())
     if isinstance(options.get("num_replicas"), int) and options.get("autoscaling_config"):
         problems.append(_problem(BOTH, ("num_replicas",), options["num_replicas"]))
     if not problems:
@@ -55,16 +59,20 @@ def _deployment_schema() -> type[BaseModel]:
     return schema
 
 
+def unknown_keys(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each key that a model of Serve's does not have, with what to say of it; however deep."""
+    for where, told, _ in _unknown(model, given, ()):
+        yield ".".join(map(str, where)), told
+
+
 def _unknown(
     model: type[BaseModel], given: Mapping[str, Any], where: Location
-) -> Iterator[InitErrorDetails]:
-    known = set(model.model_fields) - ({"name"} if not where else set())
+) -> Iterator[tuple[Location, str, Any]]:
     for key, value in given.items():
-        if key not in known:
-            meant = hint(str(key), known)
-            message = f"Serve has no such option; {meant}" if meant else "Serve has no such option"
-            yield _problem(message, (*where, key), value)
-            continue
+        if key not in model.model_fields:
+            meant = hint(str(key), set(model.model_fields) - {"name"})
+            told = f"Serve has no such option; {meant}" if meant else "Serve has no such option"
+            yield (*where, key), told, value
         for inner, part, place in _inside(model, key, value, where):
             yield from _unknown(inner, part, place)
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from configs.errors import ConfigError, explain
-from configs.profile import Options, Profile, load_profile, load_settings
+from configs.profile import Check, Options, Profile, load_profile, load_settings
 from configs.rules import broken_rules
 
 IMPORT_PATH = "serve_app.graph:build"
@@ -48,7 +48,7 @@ def serve_config(profile_ref: str | Path) -> dict[str, Any]:
     }
 
 
-def profile_of_config(path: str | Path) -> Profile:
+def profile_of_config(path: str | Path, *checks: Check) -> Profile:
     """The profile that a Serve configuration file names, with the file's options put in place.
 
     Raises :class:`ConfigError` when the two name different deployments or the options that the
@@ -66,7 +66,9 @@ def profile_of_config(path: str | Path) -> Profile:
     if problems:
         raise ConfigError(origin, problems)
     merged = _merged(profile, entries, origin)
-    if problems := broken_rules(merged, load_settings(merged, origin)):
+    problems = broken_rules(merged, load_settings(merged, origin))
+    problems += [problem for check in checks for problem in check(merged)]
+    if problems:
         raise ConfigError(origin, problems)
     return merged
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from configs.profile import ModelSpec
 from deployments.image_family import (
@@ -44,6 +44,11 @@ Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 class Captioning(ImageFamily[Caption]):
     """The deployment of the captioning family."""
+
+    tasks: ClassVar[dict[str, str]] = {
+        "caption": "describes an image in words",
+        "visual_question": "answers questions about images",
+    }
 
     async def caption(self, request: CaptionRequest) -> Caption | Problem:
         """What the model writes about the image."""

@@ -63,6 +63,11 @@ class Logits:
 class Classification(NetworkFamily[Logits]):
     """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
 
+    tasks: ClassVar[dict[str, str]] = {
+        "sentiment": "labels the mood of texts, by labels of the model's own",
+        "topic": "labels what texts are about, by labels of the model's own",
+        ZERO_SHOT: "scores any labels against texts",
+    }
     head: ClassVar[engines.Head] = "sequence"
 
     async def classify(self, request: ClassificationRequest) -> Classified | Problem:

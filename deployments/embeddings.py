@@ -30,6 +30,7 @@ SAME_DECIMALS = 6
 class Embeddings(NetworkFamily[Vectors]):
     """The deployment of the embeddings family."""
 
+    tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
     head: ClassVar[Head] = "embedding"
 
     def __init__(self, config: FamilyConfig) -> None:

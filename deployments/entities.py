@@ -43,6 +43,7 @@ class Entities(NetworkFamily[Tagged]):
     ``max_tokens`` of a model is the length of one window.
     """
 
+    tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
     head: ClassVar[Head] = "token"
 
     async def recognise(self, request: EntityRequest) -> Recognised | Problem:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
@@ -33,6 +33,7 @@ from deployments.seam import (
     Generated,
     GenerationRequest,
     Grammar,
+    LiveLimits,
     Problem,
     Summarised,
     SummaryRequest,
@@ -49,6 +50,12 @@ COMPILING_THREADS = 2
 class Generation(Lifecycle[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
 
+    tasks: ClassVar[dict[str, str]] = {
+        "generate": "continues a prompt",
+        "chat": "answers messages, in conversations too",
+        "summarize": "writes what a text says, in short",
+    }
+
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
@@ -56,6 +63,7 @@ class Generation(Lifecycle[Engine]):
         self._trials = Trials()
         self._meter = Meter(config.ledger, self._gauges)
         self._out: Way | None = None
+        self._refused: tuple[str, ...] = ()
         self._begin(
             Residency(
                 config.models,
@@ -72,6 +80,11 @@ class Generation(Lifecycle[Engine]):
     def reconfigure(self, live: Mapping[str, Any]) -> None:
         """Nothing here changes on a running replica; Serve stops one that does not take this."""
         logger.error("%s has no live limits: user_config is ignored", self._config.name)
+        self._refused = ("user_config: text generation has no live limits",)
+
+    def live_limits(self) -> LiveLimits:
+        """There are none; whoever gave some is told."""
+        return LiveLimits(self._config.name, {}, self._refused)
 
     async def check_health(self) -> None:
         """Raises when an engine's thread is dead: its replica is then replaced."""

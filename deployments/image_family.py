@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import Engine
 from configs.profile import Live, ModelSpec
@@ -84,6 +84,8 @@ class ImageModel(Generic[R]):
 
 class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
     """A deployment of models that look at images. A family says how a model is used."""
+
+    volume_limit: ClassVar[str] = "max_batch_pixels"
 
     @abstractmethod
     def load(self, folder: Path, spec: ModelSpec) -> Reader[R]:

@@ -11,10 +11,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
 from pydantic import ValidationError
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from configs.engines import Engine
 from configs.errors import explain
@@ -28,7 +29,7 @@ from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
 from deployments.priority import give_way
 from deployments.residency import Residency
-from deployments.seam import Problem
+from deployments.seam import LiveLimits, Problem
 from deployments.turns import Limits, Turn
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
@@ -66,11 +67,14 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     """
 
     libraries: tuple[str, ...] = ("transformers.modeling_utils",)
+    volume_limit: ClassVar[str] = "max_batch_tokens"
+    """The live limit that bounds the volume of a forward."""
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
-        self._limits = self._limits_of(Live(max_batch_size=config.settings.batch_size))
-        self._refuses = False
+        self._live = Live(max_batch_size=config.settings.batch_size)
+        self._limits = self._limits_of(self._live)
+        self._refused: tuple[str, ...] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
         self._begin(
@@ -109,7 +113,8 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         except ValidationError as error:
             self._refuse(explain(error, "user_config", Live))
             return
-        self._refuses = False
+        self._refused = ()
+        self._live = changed
         self._limits = self._limits_of(changed)
         for resident in self._residency.residents:
             resident.model.lane.limits = self._limits
@@ -117,8 +122,13 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         admit.set_batch_wait_timeout_s(changed.batch_wait_timeout_s)
 
     def _refuse(self, problems: Sequence[str]) -> None:
-        self._refuses = True
+        self._refused = tuple(problems)
         logger.error("%s keeps the limits that it has: %s", self._config.name, "; ".join(problems))
+
+    def live_limits(self) -> LiveLimits:
+        """The limits in force, without the one of a volume that is not counted here."""
+        others = {"max_batch_tokens", "max_batch_pixels"} - {self.volume_limit}
+        return LiveLimits(self._config.name, self._live.model_dump(exclude=others), self._refused)
 
     @staticmethod
     def _limits_of(live: Live) -> Limits:
@@ -132,6 +142,18 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
         self._settle()
+        self._fit_admission()
+
+    def _fit_admission(self) -> None:
+        """Hand over no more requests in one go than the replica lets in, which may have changed.
+
+        Serve checks the health of a replica before the first request. It warns of a batch that
+        cannot fill, as if somebody had configured this one.
+        """
+        lets_in = _max_ongoing_requests()
+        if lets_in is not None:
+            admit: Any = self._admit  # Serve's decorator adds the method below
+            admit.set_max_batch_size(min(ADMITTED_TOGETHER, lets_in))
 
     def _lane(
         self,
@@ -201,11 +223,20 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return [job.lane.admit(job.items, job.turn) for job in jobs]
 
     def _gauges(self) -> Iterator[Sample]:
-        yield signals.LIMITS_REFUSED.of(self._config.name, amount=self._refuses)
+        yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
         for resident in self._residency.residents:
             name = resident.spec.name
             yield signals.MEMORY.of(name, amount=resident.host_bytes)
             yield signals.WAITING.of(name, amount=resident.model.lane.depth)
+
+
+def _max_ongoing_requests() -> int | None:
+    """How many requests Serve lets into this replica at a time; ``None`` outside Serve."""
+    try:
+        context: Any = serve.get_replica_context()
+    except RayServeException:
+        return None
+    return int(context._deployment_config.max_ongoing_requests)  # where @serve.batch reads it too
 
 
 def _close(model: Laned) -> None:

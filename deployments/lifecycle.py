@@ -19,7 +19,7 @@ from deployments.base import ModelUnavailable
 from deployments.memory import cuda_memory
 from deployments.orders import Orders, orders_here
 from deployments.residency import Residency, StillInUseError
-from deployments.seam import ModelOrder, Problem, ReplicaReport, Unloaded
+from deployments.seam import LiveLimits, ModelOrder, Problem, ReplicaReport, Unloaded
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,11 @@ class Lifecycle(Generic[M]):
     async def loaded_models(self, request: None) -> ReplicaReport:
         """What this replica holds now."""
         holdings = await asyncio.to_thread(self._residency.holdings)
-        return ReplicaReport(*_whereabouts(), holdings, cuda_memory())
+        return ReplicaReport(*_whereabouts(), holdings, cuda_memory(), self.live_limits())
+
+    def live_limits(self) -> LiveLimits | None:
+        """What ``user_config`` changes here, as it is now; ``None`` where nothing says."""
+        return None
 
     async def _settled(self) -> None:
         given = await asyncio.to_thread(self._given)

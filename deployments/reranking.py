@@ -29,6 +29,10 @@ from deployments.zero_shot import chances_of_relevance, problem_of, query_pairs,
 class Reranking(NetworkFamily[float]):
     """The deployment of the reranking family; it can also stand in for an NLI model."""
 
+    tasks: ClassVar[dict[str, str]] = {
+        "rerank": "orders documents by relevance to a query",
+        "zero_shot": "scores any labels against texts",
+    }
     head: ClassVar[Head] = "sequence"
 
     async def rerank(self, request: RerankRequest) -> Reranked | Problem:

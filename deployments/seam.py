@@ -511,13 +511,26 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveLimits:
+    """The limits that a replica of ``family`` keeps to, by their names in ``user_config``.
+
+    ``refused`` says what is wrong with the last ``user_config``, if the replica did not take it.
+    """
+
+    family: str
+    in_force: dict[str, float]
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaReport:
-    """What one replica holds at a moment."""
+    """What one replica holds at a moment, and the live limits that it keeps to."""
 
     replica: str
     node: str
     holdings: tuple[Holding, ...]
     cuda: CudaMemory = field(default_factory=CudaMemory)
+    limits: LiveLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
@@ -66,6 +66,8 @@ class Facts:
 
 class Summarization(EncoderFamily[Summary]):
     """The deployment of the summarization family."""
+
+    tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
 
     def __init__(self, config: FamilyConfig) -> None:
         self._facts: dict[str, Facts] = {}  # filled while the base loads what is pinned

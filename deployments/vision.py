@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,14 @@ TEMPLATE = "This is a photo of {}."
 
 class Vision(ImageFamily[Answer]):
     """The deployment of the vision family."""
+
+    tasks: ClassVar[dict[str, str]] = {
+        "image_classify": "labels images, by labels of the model's own",
+        "image_zero_shot": "scores any labels against images",
+        "visual_question": "answers questions about images",
+        "detect": "finds things in images, and where",
+    }
+    one_task_a_model: ClassVar[bool] = True
 
     async def classify_image(self, request: ImageClassificationRequest) -> Classified | Problem:
         """The ``top_k`` labels of the image, best first."""

@@ -32,10 +32,19 @@ def graph_options(command: Command) -> Command:
     )(command)
 
 
+def front_options(command: Command) -> Command:
+    """`--host` and `--port` of the HTTP front."""
+    command = click.option(
+        "--port", type=click.IntRange(1, 65535), help="[default: the config's, else 8000]"
+    )(command)
+    return click.option("--host", help="Where to listen [default: the config's, else 127.0.0.1].")(
+        command
+    )
+
+
 @main.command()
 @graph_options
-@click.option("--host", help="Where to listen [default: the config's, else 127.0.0.1].")
-@click.option("--port", type=click.IntRange(1, 65535), help="[default: the config's, else 8000]")
+@front_options
 @click.option(
     "--dashboard-port",
     type=click.IntRange(1, 65535),
@@ -91,7 +100,8 @@ def check(profile: str | None, config: str | None) -> None:
 
     plan = _plan(profile, config)
     if problem := config_problem(plan.config):
-        _refuse(f"{config or profile}:\n{problem}")
+        origin = plan.arguments[1]
+        _refuse("\n".join(f"{origin}: {line}" for line in problem.splitlines()))
     scope = f"{len(plan.profile.models)} models" if plan.profile else "not this service's graph"
     click.echo(f"{plan.arguments[1]}: valid ({scope})")
 
@@ -122,12 +132,26 @@ def models(profile: str | None, config: str | None, pull: bool, quiet: bool, as_
 
 
 @main.command()
-@click.option("--profile", metavar="NAME|FILE", required=True, help="A profile's name or file.")
-def config(profile: str) -> None:
-    """Print the Serve config that a profile makes."""
+@graph_options
+@front_options
+def config(profile: str | None, config: str | None, host: str | None, port: int | None) -> None:
+    """Print the Serve config that a profile makes, as `up` would apply it."""
     import yaml
 
-    click.echo(yaml.safe_dump(_plan(profile, None).config, sort_keys=False), nl=False)
+    click.echo(yaml.safe_dump(_plan(profile, config, host, port).config, sort_keys=False), nl=False)
+
+
+@main.command()
+@click.option("--markdown", is_flag=True, help="The table of the README.")
+def tasks(markdown: bool) -> None:
+    """List the tasks that a profile may give its models, with their other names."""
+    from serve_app.launcher.tables import print_tasks
+    from serve_app.task_names import all_tasks, table
+
+    if markdown:
+        click.echo(table(all_tasks()))
+    else:
+        print_tasks(all_tasks())
 
 
 @main.command()

@@ -8,15 +8,17 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application
 
-from configs.profile import Options, load_profile, load_settings
+from configs.profile import load_profile, load_settings
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.base import FamilyConfig
 from deployments.metrics.ledger import Ledger
 from serve_app.accounts.books import ledger_config
 from serve_app.catalog import Catalog
+from serve_app.checks import broken_code, deployment
 from serve_app.exposure import checked_host
 from serve_app.front.keys import read_keys
-from serve_app.ingress import Ingress, imported
+from serve_app.import_paths import imported
+from serve_app.ingress import Ingress
 
 
 class GraphArgs(BaseModel):
@@ -33,13 +35,13 @@ def build(args: GraphArgs) -> Application:
     Settings are read here, once, so that every replica on every node has the same. Options that
     ``serve_config.yaml`` gives a deployment take the place of the profile's.
     """
-    profile = load_profile(args.profile)
+    profile = load_profile(args.profile, broken_code)
     settings = load_settings(profile).located()
     checked_host(settings)
     if settings.api_keys_file is not None:
         read_keys(settings.api_keys_file)
     labels = ledger_config(Catalog(profile, settings))
-    ledger = _deployment(Ledger, LEDGER, profile.ledger).bind(labels)
+    ledger = deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}
     for family in profile.families:
         config = FamilyConfig(
@@ -50,14 +52,8 @@ def build(args: GraphArgs) -> Application:
             ledger=ledger,
         )
         cls = imported(family.deployment)
-        deployment = _deployment(cls, family.deployment_name, family.options)
-        families[family.name] = deployment.bind(config)
+        made = deployment(cls, family.deployment_name, family.options)
+        families[family.name] = made.bind(config)
     ingress = serve.ingress()(Ingress)
-    front = _deployment(ingress, INGRESS, profile.ingress)
+    front = deployment(ingress, INGRESS, profile.ingress)
     return front.bind(profile, settings, families, ledger)
-
-
-def _deployment(cls: type, name: str, options: Options) -> serve.Deployment:
-    given: Any = options.as_serve()
-    deployment: serve.Deployment = serve.deployment(name=name, **given)(cls)
-    return deployment

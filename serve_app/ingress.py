@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -30,6 +29,7 @@ from serve_app.exposure import checked_host
 from serve_app.front.front import Front, policy_for
 from serve_app.front.openapi import with_security
 from serve_app.heads import Heads
+from serve_app.import_paths import imported
 from serve_app.readiness import ServeReadiness
 from serve_app.routes import graph, health, huggingface, loading, metrics, models
 from serve_app.routes.openai import models as openai_models
@@ -130,9 +130,3 @@ def routers_of(profile: Profile) -> list[APIRouter]:
     """The routers that the profile's families name, each once."""
     paths = dict.fromkeys(path for family in profile.families for path in family.routers)
     return [imported(path) for path in paths]
-
-
-def imported(path: str) -> Any:
-    """The object at ``package.module:name``."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "embedded"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -78,19 +79,22 @@ def load_plan(
 def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
     from configs.profile import load_profile
     from configs.serve_schema import serve_config
+    from serve_app.checks import broken_code
 
-    return serve_config(reference), load_profile(reference)
+    served = load_profile(reference, broken_code)
+    return serve_config(reference), served
 
 
 def _from_file(path: Path) -> tuple[dict[str, Any], "Profile | None"]:
     from configs.serve_schema import IMPORT_PATH, profile_of_config
+    from serve_app.checks import broken_code
 
     content = _read(path)
     package = IMPORT_PATH.partition(".")[0]
     paths = [str(each.get("import_path", "")) for each in content["applications"]]
     # Another graph has no profile: Serve's own schema is all there is to check it against.
     ours = any(each.partition(".")[0] == package for each in paths)
-    return content, profile_of_config(path) if ours else None
+    return content, profile_of_config(path, broken_code) if ours else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -105,8 +109,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), ["applications: expected a list of applications"])
     if not all(isinstance(each, dict) for each in applications):
         raise ConfigError(str(path), ["applications: expected a mapping for each application"])
-    if not isinstance(content.get("http_options") or {}, dict):
+    front = content.get("http_options") or {}
+    if not isinstance(front, dict):
         raise ConfigError(str(path), ["http_options: expected a mapping"])
+    port = front.get("port", DEFAULT_PORT)
+    if not isinstance(port, int) or not 1 <= port <= MAX_PORT:
+        problem = f"http_options.port: expected a number from 1 to {MAX_PORT} (got {port!r})"
+        raise ConfigError(str(path), [problem])
     return dict(content)
 
 

@@ -6,14 +6,21 @@ from pydantic import ValidationError
 
 
 def config_problem(config: dict[str, Any]) -> str | None:
-    """What is wrong with `config`, a line for each error, or None. Imports Ray Serve."""
+    """What is wrong with `config`, a line for each error, or None. Imports Ray Serve.
+
+    Keys that the schema does not have are errors, too: Serve itself drops them without a word.
+    """
     from ray.serve.schema import ServeDeploySchema
 
+    from configs.serve_options import unknown_keys
+
+    problems = [f"{key}: {told}" for key, told in unknown_keys(ServeDeploySchema, config)]
     try:
         ServeDeploySchema.model_validate(config)
     except ValidationError as error:
-        return "\n".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'config'}: {each['msg']}"
+        problems += [
+            f"{'.'.join(str(part) for part in each['loc']) or 'config'}: "
+            f"{' '.join(each['msg'].removeprefix('Value error, ').split())}"
             for each in error.errors()
-        )
-    return None
+        ]
+    return "\n".join(problems) or None

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from serve_app.launcher.models import ServedModel
 from serve_app.launcher.progress import say, state_table, terminal
 from serve_app.launcher.state import ServeState
+
+if TYPE_CHECKING:
+    from serve_app.task_names import TaskNames
 
 
 def print_status(state: ServeState, url: str, as_json: bool) -> None:
@@ -21,6 +25,17 @@ def print_status(state: ServeState, url: str, as_json: bool) -> None:
     else:
         say(f"HTTP on {state.url or 'an unknown address'}, dashboard on {url}")
         terminal().print(state_table(state))
+
+
+def print_tasks(tasks: "Sequence[TaskNames]") -> None:
+    """What models do: in a profile, by route, in a graph, with Hugging Face, by which class."""
+    table = Table()
+    for title in ("task", "what a model does", "routes", "graph step", "Hugging Face", "class"):
+        table.add_column(title, overflow="fold")
+    for each in tasks:
+        lists = (each.routes, each.steps, each.hugging_face, each.families)
+        table.add_row(each.name, each.about, *("\n".join(names) for names in lists))
+    terminal().print(table)
 
 
 def print_models(models: Sequence[ServedModel], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from configs.engines import UNSUPPORTED
-from deployments.seam import CudaMemory
+from deployments.seam import CudaMemory, ReplicaReport
 from serve_app.catalog import ModelCard
 from serve_app.fleet import FRESH_S, Fleet, Survey
 from serve_app.routes.services import NATIVE_PREFIX, Asking, Served
@@ -19,6 +19,18 @@ OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
 """Request fields that some engine cannot honour."""
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
+
+
+class LiveLimits(BaseModel):
+    """What one replica keeps to now, under the names of ``user_config``.
+
+    ``refused`` says why it did not take the last ``user_config``; an empty list when it did.
+    """
+
+    replica: str
+    node: str
+    in_force: dict[str, float]
+    refused: list[str]
 
 
 class Limits(BaseModel):
@@ -38,6 +50,7 @@ class ModelEntry(BaseModel):
     """``engine`` is ``auto`` where each node takes the faster one of ``engines``.
 
     ``supported`` and ``unsupported`` name request fields that not every engine can honour.
+    ``live_limits`` has each running replica of the model's family.
     """
 
     name: str
@@ -50,6 +63,7 @@ class ModelEntry(BaseModel):
     supported: list[str]
     unsupported: list[str]
     limits: Limits
+    live_limits: list[LiveLimits]
     pinned: bool
     loaded: list[Place]
 
@@ -162,9 +176,24 @@ def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
+        "live_limits": [_live(report) for report in survey.reports if _is_of(report, card)],
         "pinned": card.pinned,
         "loaded": [
             {"replica": report.replica, "node": report.node, "engine": held.engine}
             for report, held in survey.warm(card.name)
         ],
+    }
+
+
+def _is_of(report: ReplicaReport, card: ModelCard) -> bool:
+    return report.limits is not None and report.limits.family == card.family
+
+
+def _live(report: ReplicaReport) -> dict[str, Any]:
+    assert report.limits is not None
+    return {
+        "replica": report.replica,
+        "node": report.node,
+        "in_force": report.limits.in_force,
+        "refused": list(report.limits.refused),
     }

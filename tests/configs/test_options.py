@@ -128,7 +128,7 @@ def test_our_own_fields_are_serves() -> None:
             {"deployment_actors": [{"name": "a", "actor_class": "b:C", "actor_optoins": {}}]},
             "options.deployment_actors.0.actor_optoins: Serve has no such option; did you mean",
         ),
-        ({"name": "Mine"}, "options.name: Serve has no such option"),
+        ({"name": "Mine"}, "options.name: the name is the family's"),
     ],
 )
 def test_what_serve_does_not_take_is_told_by_key(options: dict[str, Any], told: str) -> None:

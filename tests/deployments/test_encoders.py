@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
+from ray.serve.exceptions import RayServeException
 
 from configs.engines import Head
-from configs.profile import ModelSpec
+from configs.profile import Live, ModelSpec
 from deployments import parts
 from deployments.base import FamilyConfig
 from deployments.encoders import Encoder
+from deployments.lane_family import ADMITTED_TOGETHER
 from deployments.metrics import signals
 from deployments.network.interface import Traits
 from deployments.network_family import NetworkFamily
-from deployments.seam import Problem
+from deployments.seam import LiveLimits, Problem
 from deployments.texts import TokenizedText
 from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S, Forwards
@@ -156,6 +158,63 @@ async def test_good_limits_behind_wrong_ones_are_taken(family: Doubled) -> None:
     assert refusals(family) == [0]
     await family.ask(*["xxx"] * 12)
     assert [len(batch) for batch in family.forwards.batches] == [9, 3]
+
+
+async def test_the_limits_in_force_are_told_with_what_was_refused(family: Doubled) -> None:
+    first = await limits(family)
+    assert (first.in_force["max_batch_size"], first.refused) == (4, ())
+    assert "max_batch_pixels" not in first.in_force  # texts are not bounded by it
+    family.reconfigure({"max_batch_size": 6, "max_batch_tokens": 99})
+    family.reconfigure({"max_batch_size": 0})
+    told = await limits(family)
+    assert (told.in_force["max_batch_size"], told.in_force["max_batch_tokens"]) == (6, 99)
+    assert set(told.in_force) == set(Live.model_fields) - {"max_batch_pixels"}
+    (why,) = told.refused
+    assert why.startswith("user_config.max_batch_size: Input should be greater than 0")
+    family.reconfigure({"max_batch_size": 7})
+    assert (await limits(family)).refused == ()
+
+
+async def limits(family: Doubled) -> LiveLimits:
+    report = await family.loaded_models(None)
+    assert report.limits is not None
+    return report.limits
+
+
+@pytest.mark.parametrize(("lets_in", "together"), [(16, 16), (2**20, ADMITTED_TOGETHER)])
+async def test_no_more_requests_are_handed_over_in_one_go_than_the_replica_lets_in(
+    family: Doubled,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lets_in: int,
+    together: int,
+) -> None:
+    """Serve warned of it at each start, as if the operator had to change something."""
+    options = SimpleNamespace(max_ongoing_requests=lets_in)
+    context = SimpleNamespace(_deployment_config=options)
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
+    await family.check_health()
+    admit: Any = family._admit
+    assert admit._get_max_batch_size() == together
+    options.max_ongoing_requests = 4  # changed while it runs, by another deployment
+    await family.check_health()
+    assert admit._get_max_batch_size() == 4
+    assert "max_ongoing_requests" not in caplog.text
+    options.max_ongoing_requests = 2**20  # the queue is the class's: others come after this test
+    await family.check_health()
+
+
+async def test_outside_serve_nothing_bounds_what_is_handed_over(
+    family: Doubled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outside() -> None:
+        raise RayServeException("no replica")
+
+    monkeypatch.setattr("deployments.lane_family.serve.get_replica_context", outside)
+    admit: Any = family._admit
+    before = admit._get_max_batch_size()
+    await family.check_health()
+    assert admit._get_max_batch_size() == before
 
 
 def refusals(family: Doubled) -> list[float]:

@@ -348,8 +348,11 @@ async def test_a_whole_answer_tells_which_stop_string_ended_it(
 def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
     family: Generation, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert family.live_limits().refused == ()
     family.reconfigure({"max_batch_size": 4})
     assert "no live limits: user_config is ignored" in caplog.text
+    assert family.live_limits().in_force == {}
+    assert family.live_limits().refused == ("user_config: text generation has no live limits",)
 
 
 @pytest.fixture

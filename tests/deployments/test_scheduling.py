@@ -26,7 +26,8 @@ GRACE_S = 3.0
 
 def family(name: str, cls: str, model: str, folder: Path, gpus: float) -> dict[str, Any]:
     source = {"folder": str(folder)}
-    spec = {"name": model, "tasks": ["any"], "pinned": True, "memory_gb": 1, "source": source}
+    tasks = ["sentiment"] if cls == "Judge" else ["any"]
+    spec = {"name": model, "tasks": tasks, "pinned": True, "memory_gb": 1, "source": source}
     return {
         "name": name,
         "deployment": f"{HERE}:{cls}",

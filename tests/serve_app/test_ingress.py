@@ -14,7 +14,7 @@ from fastapi import APIRouter
 
 import deployments
 from configs.profile import Profile
-from serve_app.ingress import create_app, imported, routers_of
+from serve_app.ingress import create_app, routers_of
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
 from tests.serve_app.local_handle import FOREVER, Family
@@ -74,10 +74,6 @@ def test_each_router_that_families_name_is_taken_once() -> None:
     content["families"][1]["routers"] += content["families"][0]["routers"]
     routers = routers_of(Profile.model_validate(content))
     assert len(routers) == len({id(router) for router in routers}) == 8
-
-
-def test_a_path_leads_to_the_object_it_names() -> None:
-    assert imported("serve_app.ingress:create_app") is create_app
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/", "/health", "/v1/models"])

@@ -13,7 +13,8 @@ from configs.profile import load_profile, load_settings
 from deployments.base import FamilyConfig
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
-from serve_app.ingress import create_app, imported, routers_of
+from serve_app.import_paths import imported
+from serve_app.ingress import create_app, routers_of
 from serve_app.routes.services import Services
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
