@@ -13,8 +13,11 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from traceback import format_exception
 from typing import Any, Generic, TypeVar
 
+from deployments.failures import FAILED, Failures, is_out_of_memory
+from deployments.memory import give_back
 from deployments.pace import Pace
 from deployments.seam import Problem
 from deployments.turns import Batch, Limits, Turn, Turns, Waiting
@@ -41,9 +44,11 @@ class Lane(Generic[I, R]):
     order; at most ``at_once`` batches run at a time.
 
     ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
-    ``limits`` may change while running. A batch whose run raises, or that has more or fewer answers
-    than items, is tried again item by item, so that only the bad one fails. ``observe`` is told of
-    each batch before its answers go out. Each thread of the lane calls ``initialize`` first.
+    ``limits`` may change while running. ``nbytes`` says what an item takes while it waits, and
+    ``max_bytes`` bounds what all of them take. A batch whose run raises, or that has more or fewer
+    answers than items, is tried again in halves, so that only the bad item fails. ``observe`` is
+    told of each batch before its answers go out. Each thread of the lane calls ``initialize``
+    first. Whatever any of them raises, every item is answered.
     """
 
     def __init__(
@@ -57,15 +62,22 @@ class Lane(Generic[I, R]):
         clock: Callable[[], float] = time.monotonic,
         at_once: int = 1,
         initialize: Callable[[], None] | None = None,
+        nbytes: Callable[[I], int] = lambda item: 0,
+        max_bytes: int | None = None,
     ) -> None:
+        self.name = name
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
+        self._nbytes, self._max_bytes = nbytes, max_bytes
         self._turns: Turns[I, R | Problem] = Turns()
         self._pace = Pace()
-        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", initialize)
+        begin = None if initialize is None else partial(_started, name, initialize)
+        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", begin)
         self._at_once = at_once
         self._running: dict[asyncio.Task[None], float] = {}
+        self._failures = Failures()
+        self._good: I | None = None  # an item that was answered once
         self._due: asyncio.Handle | None = None
 
     def admit(
@@ -79,12 +91,19 @@ class Lane(Generic[I, R]):
         sized = sorted(((max(1, self._size(item)), i) for i, item in enumerate(items)))
         futures = [loop.create_future() for _ in items]
         for size, i in sized:
-            waiting = Waiting(items[i], size, self._kind(items[i]), turn, futures[i], now)
+            item, nbytes = items[i], self._nbytes(items[i])
+            waiting = Waiting(item, size, self._kind(item), turn, futures[i], now, nbytes)
             futures[i].add_done_callback(partial(self._gone, waiting))
             self._turns.put(waiting)
         if self._due is None:  # not at once: what else comes now may share the forward
             self._due = loop.call_soon(self._begin)
         return futures
+
+    def has_room_for(self, items: Sequence[I]) -> bool:
+        """Whether ``items`` may wait, too. What is too much by itself may, where nothing waits."""
+        if self._max_bytes is None or not self._turns.nbytes:
+            return True
+        return self._turns.nbytes + sum(map(self._nbytes, items)) <= self._max_bytes
 
     @property
     def depth(self) -> int:
@@ -103,13 +122,15 @@ class Lane(Generic[I, R]):
             self._pace.learn(len(items) * max(map(self._size, items)), self._clock() - began)
 
     def check(self, stall_s: float) -> None:
-        """Raises ``RuntimeError`` when a running batch has taken longer than ``stall_s``."""
+        """Raises ``RuntimeError`` when a running batch has taken longer than ``stall_s``, or when
+        the device is lost: forwards in this process then fail for ever."""
         if any(self._clock() - since > stall_s for since in self._running.values()):
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
+        self._failures.check()
 
     def close(self) -> None:
         """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
-        self._run = _closed
+        self._run, self._good = _closed, None
         self._threads.shutdown(wait=False)
 
     def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
@@ -132,27 +153,63 @@ class Lane(Generic[I, R]):
 
     async def _forward(self, batch: Batch[I, R | Problem]) -> None:
         began, items = self._clock(), [waiting.item for waiting in batch.items]
-        loop = asyncio.get_running_loop()
-        answers, seconds = await loop.run_in_executor(self._threads, self._attempt, items)
-        self._turns.ended(batch)
-        waits = tuple(began - waiting.since for waiting in batch.items)
-        self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
-        if seconds is not None:
-            self._pace.learn(batch.volume, seconds)
-        for waiting, answer in zip(batch.items, answers, strict=True):
-            if not waiting.result.done():
-                waiting.result.set_result(answer)
+        answers: Sequence[R | Problem] = [FAILED] * len(items)
+        try:
+            loop = asyncio.get_running_loop()
+            answers, seconds = await loop.run_in_executor(self._threads, self._attempt, items)
+            if seconds is not None:
+                self._pace.learn(batch.volume, seconds)
+            waits = tuple(began - waiting.since for waiting in batch.items)
+            self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
+        except Exception:  # the lane's task is an outermost edge: whoever waits is answered
+            logger.exception("a batch of %d was not observed, or not run", len(items))
+        finally:
+            self._turns.ended(batch)
+            for waiting, answer in zip(batch.items, answers, strict=True):
+                if not waiting.result.done():
+                    waiting.result.set_result(answer)
 
     def _attempt(self, items: Sequence[I]) -> tuple[Sequence[R | Problem], float | None]:
         """Answers, and the seconds that their one forward took, if that did not fail."""
         began = self._clock()
+        answers = self._tried(items)
+        if answers is not None:
+            self._failures.forget()
+            self._good = items[0] if self._good is None else self._good
+            return answers, self._clock() - began
+        found = self._in_halves(items)
+        self._failures.batch(all(answer is FAILED for answer in found))
+        if self._failures.suspected and self._good is not None and self._tried([self._good]):
+            self._failures.forget()  # it was the items after all
+        return found, None
+
+    def _in_halves(self, items: Sequence[I]) -> list[R | Problem]:
+        """Answers to items whose forward has failed together."""
+        if len(items) == 1 or self._failures.device_lost:
+            return [FAILED] * len(items)
+        middle = len(items) // 2
+        found: list[R | Problem] = []
+        for half in (items[:middle], items[middle:]):
+            answers = self._tried(half)
+            found += self._in_halves(half) if answers is None else answers
+        return found
+
+    def _tried(self, items: Sequence[I]) -> Sequence[R | Problem] | None:
+        """The answers of one forward, or ``None`` when it failed.
+
+        By then its tensors are gone: a traceback, or a log that keeps records, would hold them, and
+        the next forward needs their memory.
+        """
         try:
-            return self._answers(items), self._clock() - began
-        except Exception:  # the lane's thread is an outermost edge: nothing may stop it
-            logger.exception("a batch of %d failed", len(items))
-            if len(items) == 1:
-                return [Problem("internal", "the model failed on this item")], None
-            return [self._attempt([item])[0][0] for item in items], None
+            return self._answers(items)
+        except Exception as error:  # noqa: BLE001  the lane's thread is an outermost edge
+            trace = "".join(format_exception(error))
+            logger.error("a forward of %d failed\n%s", len(items), trace)  # noqa: TRY400
+            self._failures.forward(error)
+            out_of_memory = is_out_of_memory(error)
+        if out_of_memory:
+            give_back()
+        return None
 
     def _answers(self, items: Sequence[I]) -> Sequence[R | Problem]:
         """One answer an item: of more or fewer nobody knows whose they are."""
@@ -160,6 +217,14 @@ class Lane(Generic[I, R]):
         if len(answers) != len(items):
             raise RuntimeError(f"the model gave {len(answers)} answers to {len(items)} items")
         return answers
+
+
+def _started(name: str, initialize: Callable[[], None]) -> None:
+    """An executor whose initializer raises would take no more work, ever."""
+    try:
+        initialize()
+    except Exception:  # the lane's thread is an outermost edge
+        logger.exception("a thread of the lane %s begins without its settings", name)
 
 
 def _closed(batch: Sequence[Any]) -> Sequence[Any]:
