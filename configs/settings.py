@@ -84,6 +84,16 @@ class Settings(BaseSettings):
         default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
     )
     max_image_side: int = Field(default=20_000, ge=1, description="pixels of its longer side")
+    image_threads: PositiveInt = Field(
+        default=3, description="per replica, that decode images; one is left free by large ones"
+    )
+    max_waiting_pixels: PositiveInt = Field(
+        default=400_000_000, description="per replica, of large images that wait to be decoded"
+    )
+    max_waiting_bytes: PositiveInt = Field(
+        default=256 * MIB,
+        description="of tokens or pixels that wait for one model, and of images in one replica",
+    )
     topics: Topics = DEFAULT_TOPICS
     max_graph_steps: int = Field(default=32, ge=1, le=1024)
     max_graph_bytes: PositiveInt = Field(

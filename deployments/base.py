@@ -32,6 +32,15 @@ class ModelUnavailable(Exception):
         self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
 
 
+class Overloaded(ModelUnavailable):
+    """As much waits for a model as may; ``what`` says of what."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(name, f"too many {what} wait for it")
+        message = f"Too many {what} are waiting for the model {name}."
+        self.problem = Problem("overloaded", message)
+
+
 @dataclass(frozen=True, slots=True)
 class FamilyConfig:
     """What ``graph.build`` hands to a family's deployment. ``ledger`` is a handle, under Serve."""

@@ -14,8 +14,11 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from traceback import format_exception
 from typing import Any, Generic, TypeVar
 
+from deployments.failures import FAILED, Failures, is_out_of_memory
+from deployments.memory import give_back
 from deployments.pace import Pace
 from deployments.seam import Problem
 from deployments.steps import Steps
@@ -50,9 +53,11 @@ class Lane(Generic[I, R]):
     order; at most ``at_once`` batches run at a time.
 
     ``size`` is an item's length in tokens or pixels; only items of one ``kind`` share a forward.
-    ``limits`` may change while running. A batch whose run raises, or that has more or fewer answers
-    than items, is tried again item by item, so that only the bad one fails. ``observe`` is told of
-    each batch before its answers go out. Each thread of the lane calls ``initialize`` first.
+    ``limits`` may change while running. ``nbytes`` says what an item takes while it waits, and
+    ``max_bytes`` bounds what all of them take. A batch whose run raises, or that has more or fewer
+    answers than items, is tried again in halves, so that only the bad item fails. ``observe`` is
+    told of each batch before its answers go out. Each thread of the lane calls ``initialize``
+    first. Whatever any of them raises, every item is answered.
 
     With ``by_steps`` each batch takes many steps. Then ``run`` is given the :class:`Steps` of its
     batch as well and may answer an item with :class:`Paused`; an item without an answer after
@@ -70,18 +75,25 @@ class Lane(Generic[I, R]):
         clock: Callable[[], float] = time.monotonic,
         at_once: int = 1,
         initialize: Callable[[], None] | None = None,
+        nbytes: Callable[[I], int] = lambda item: 0,
+        max_bytes: int | None = None,
         by_steps: bool = False,
         timeout_s: float = math.inf,
     ) -> None:
+        self.name = name
         self.limits = limits
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
+        self._nbytes, self._max_bytes = nbytes, max_bytes
         self._turns: Turns[I, R | Problem] = Turns()
         self._pace = Pace()
-        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", initialize)
+        begin = None if initialize is None else partial(_started, name, initialize)
+        self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", begin)
         self._at_once = at_once
         self._by_steps, self._timeout_s = by_steps, timeout_s
         self._running: dict[asyncio.Task[None], Steps] = {}
+        self._failures = Failures()
+        self._good: Waiting[I, R | Problem] | None = None  # a row that was answered once
         self._due: asyncio.Handle | None = None
 
     def admit(
@@ -95,11 +107,18 @@ class Lane(Generic[I, R]):
         sized = sorted(((max(1, self._size(item)), i) for i, item in enumerate(items)))
         futures = [loop.create_future() for _ in items]
         for size, i in sized:
-            kind, deadline = self._kind(items[i]), now + self._timeout_s
-            self._queue(Waiting(items[i], size, kind, turn, futures[i], now, deadline))
+            item = items[i]
+            kind, deadline, nbytes = self._kind(item), now + self._timeout_s, self._nbytes(item)
+            self._queue(Waiting(item, size, kind, turn, futures[i], now, deadline, nbytes))
         if self._due is None:  # not at once: what else comes now may share the forward
             self._due = loop.call_soon(self._begin)
         return futures
+
+    def has_room_for(self, items: Sequence[I]) -> bool:
+        """Whether ``items`` may wait, too. What is too much by itself may, where nothing waits."""
+        if self._max_bytes is None or not self._turns.nbytes:
+            return True
+        return self._turns.nbytes + sum(map(self._nbytes, items)) <= self._max_bytes
 
     @property
     def depth(self) -> int:
@@ -119,13 +138,14 @@ class Lane(Generic[I, R]):
 
     def check(self, stall_s: float) -> None:
         """Raises ``RuntimeError`` when a running batch, or one of its steps, has taken longer than
-        ``stall_s``."""
+        ``stall_s``, or when the device is lost: forwards in this process then fail for ever."""
         if any(self._clock() - steps.moved > stall_s for steps in self._running.values()):
             raise RuntimeError(f"a forward has been running for more than {stall_s:g} s")
+        self._failures.check()
 
     def close(self) -> None:
         """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
-        self._run = _closed
+        self._run, self._good = _closed, None
         for steps in self._running.values():
             steps.close()
         self._threads.shutdown(wait=False)
@@ -154,16 +174,22 @@ class Lane(Generic[I, R]):
         self._begin()
 
     async def _forward(self, batch: Batch[I, R | Problem], steps: Steps) -> None:
-        began, loop = self._clock(), asyncio.get_running_loop()
-        work = partial(self._attempt, batch.items, steps)
-        answers, seconds = await loop.run_in_executor(self._threads, work)
-        self._turns.ended(batch)
-        waits = tuple(began - waiting.since for waiting in batch.items)
-        self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
-        if seconds is not None:
-            self._pace.learn(batch.volume, seconds)
-        for waiting, answer in zip(batch.items, answers, strict=True):
-            self._answered(waiting, answer)
+        began, rows = self._clock(), batch.items
+        answers: Sequence[R | Problem | Paused[I]] = [FAILED] * len(rows)
+        try:
+            loop = asyncio.get_running_loop()
+            work = partial(self._attempt, rows, steps)
+            answers, seconds = await loop.run_in_executor(self._threads, work)
+            if seconds is not None:
+                self._pace.learn(batch.volume, seconds)
+            waits = tuple(began - waiting.since for waiting in rows)
+            self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
+        except Exception:  # the lane's task is an outermost edge: whoever waits is answered
+            logger.exception("a batch of %d was not observed, or not run", len(rows))
+        finally:
+            self._turns.ended(batch)
+            for waiting, answer in zip(rows, answers, strict=True):
+                self._answered(waiting, answer)
 
     def _answered(self, waiting: Waiting[I, R | Problem], answer: R | Problem | Paused[I]) -> None:
         """Hand an answer on, or queue its item again where that was paused."""
@@ -172,9 +198,9 @@ class Lane(Generic[I, R]):
         if self._by_steps and self._clock() > waiting.deadline:
             waiting.result.set_result(Problem("timeout", "The answer took too long."))
         elif isinstance(answer, Paused):
-            item = answer.item
-            more = replace(waiting, item=item, kind=self._kind(item), since=self._clock())
-            self._queue(more)
+            item, now = answer.item, self._clock()
+            kind, nbytes = self._kind(item), self._nbytes(item)
+            self._queue(replace(waiting, item=item, kind=kind, since=now, nbytes=nbytes))
         else:
             waiting.result.set_result(answer)
 
@@ -183,14 +209,49 @@ class Lane(Generic[I, R]):
     ) -> tuple[Sequence[R | Problem | Paused[I]], float | None]:
         """Answers, and the seconds that their one forward took, if that did not fail."""
         began = self._clock()
+        answers = self._tried(rows, steps)
+        if answers is not None:
+            self._failures.forget()
+            self._good = rows[0] if self._good is None else self._good
+            return answers, self._clock() - began
+        found = self._in_halves(rows, steps)
+        self._failures.batch(all(answer is FAILED for answer in found))
+        if self._failures.suspected and self._good and self._tried([self._good], steps):
+            self._failures.forget()  # it was the items after all
+        return found, None
+
+    def _in_halves(
+        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+    ) -> list[R | Problem | Paused[I]]:
+        """Answers to items whose forward has failed together."""
+        if len(rows) == 1 or self._failures.device_lost:
+            return [FAILED] * len(rows)
+        middle = len(rows) // 2
+        found: list[R | Problem | Paused[I]] = []
+        for half in (rows[:middle], rows[middle:]):
+            answers = self._tried(half, steps)
+            found += self._in_halves(half, steps) if answers is None else answers
+        return found
+
+    def _tried(
+        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+    ) -> Sequence[R | Problem | Paused[I]] | None:
+        """The answers of one forward, or ``None`` when it failed.
+
+        By then its tensors are gone: a traceback, or a log that keeps records, would hold them, and
+        the next forward needs their memory.
+        """
         steps.begin(rows)
         try:
-            return self._answers([row.item for row in rows], steps), self._clock() - began
-        except Exception:  # the lane's thread is an outermost edge: nothing may stop it
-            logger.exception("a batch of %d failed", len(rows))
-            if len(rows) == 1:
-                return [Problem("internal", "the model failed on this item")], None
-            return [self._attempt([row], steps)[0][0] for row in rows], None
+            return self._answers([row.item for row in rows], steps)
+        except Exception as error:  # noqa: BLE001  the lane's thread is an outermost edge
+            trace = "".join(format_exception(error))
+            logger.error("a forward of %d failed\n%s", len(rows), trace)  # noqa: TRY400
+            self._failures.forward(error)
+            out_of_memory = is_out_of_memory(error)
+        if out_of_memory:
+            give_back()
+        return None
 
     def _answers(self, items: Sequence[I], steps: Steps) -> Sequence[R | Problem | Paused[I]]:
         """One answer an item: of more or fewer nobody knows whose they are."""
@@ -200,5 +261,13 @@ class Lane(Generic[I, R]):
         return answers
 
 
-def _closed(batch: Sequence[Any]) -> Sequence[Any]:
+def _started(name: str, initialize: Callable[[], None]) -> None:
+    """An executor whose initializer raises would take no more work, ever."""
+    try:
+        initialize()
+    except Exception:  # the lane's thread is an outermost edge
+        logger.exception("a thread of the lane %s begins without its settings", name)
+
+
+def _closed(*_: Any) -> Sequence[Any]:
     raise RuntimeError("the lane is closed")

@@ -20,7 +20,7 @@ from ray.serve.exceptions import RayServeException
 from configs.engines import Engine
 from configs.errors import explain
 from configs.profile import Live, ModelSpec
-from deployments.base import FamilyConfig, pick_device
+from deployments.base import FamilyConfig, Overloaded, pick_device
 from deployments.lane import Lane
 from deployments.lifecycle import Lifecycle
 from deployments.memory import import_libraries
@@ -137,7 +137,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return Limits(live.max_batch_size, live.max_batch_tokens, seconds, live.max_batches_waited)
 
     async def check_health(self) -> None:
-        """Raises when a forward has been running for longer than any may."""
+        """Raises when a forward has been running for longer than any may, or a device is lost."""
         self._meter.start()
         for resident in self._residency.residents:
             resident.model.lane.check(self._config.settings.stall_timeout_s)
@@ -182,6 +182,8 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
             observe,
             at_once=at_once,
             initialize=begin,
+            nbytes=_nbytes,
+            max_bytes=self._config.settings.max_waiting_bytes,
             by_steps=by_steps,
             timeout_s=self._config.settings.request_timeout_s,
         )
@@ -195,14 +197,18 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         """One answer an item, in order, to one request's items; they are queued as they come.
 
         At most ``most`` of them share a forward. A :class:`Problem` among them is its own answer.
-        When the asker is cancelled, its items leave the queue.
+        When the asker is cancelled, its items leave the queue. Raises :class:`Overloaded` where
+        they do not fit beside what waits.
         """
         turn, answers = Turn(most), list[Any]()
         try:
             async with aclosing(parts):
                 async for part in parts:
                     items = [item for item in part if not isinstance(item, Problem)]
-                    futures = iter(await self._admit(Job(lane, items, turn)) if items else ())
+                    admitted = await self._admit(Job(lane, items, turn)) if items else []
+                    if admitted is None:
+                        raise Overloaded(lane.name, "items")
+                    futures = iter(admitted)
                     answers += [
                         each if isinstance(each, Problem) else next(futures) for each in part
                     ]
@@ -218,9 +224,15 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return await loop.run_in_executor(self._thread, partial(function, *given, **options))
 
     @serve.batch(max_batch_size=ADMITTED_TOGETHER, batch_wait_timeout_s=0.0)
-    async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]]]:
-        """Admission only: the futures come back at once, the batch is formed behind them."""
-        return [job.lane.admit(job.items, job.turn) for job in jobs]
+    async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]] | None]:
+        """Admission only: the futures come back at once, the batch is formed behind them.
+
+        ``None`` where a job's items do not fit beside what waits.
+        """
+        return [
+            job.lane.admit(job.items, job.turn) if job.lane.has_room_for(job.items) else None
+            for job in jobs
+        ]
 
     def _gauges(self) -> Iterator[Sample]:
         yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
@@ -237,6 +249,11 @@ def _max_ongoing_requests() -> int | None:
     except RayServeException:
         return None
     return int(context._deployment_config.max_ongoing_requests)  # where @serve.batch reads it too
+
+
+def _nbytes(item: Any) -> int:
+    """What an item takes while it waits, by its own account."""
+    return int(getattr(item, "nbytes", 0))
 
 
 def _close(model: Laned) -> None:

@@ -7,8 +7,10 @@ and meanings of aggregations are those of transformers' token classification pip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,16 +29,42 @@ OVERLAP = 4
 Chances = npt.NDArray[np.float32]
 
 
+NO_WORD = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Part of one text: its tokens, and for each its word and its span of characters.
 
-    ``words`` numbers the words within the text, ``None`` for special tokens.
+    All of it in arrays, since a request's windows wait together.
     """
 
     tokens: TokenizedText
-    words: tuple[int | None, ...]
-    offsets: tuple[tuple[int, int], ...]
+    word_ids: array[int]
+    edges: array[int]
+
+    @classmethod
+    def of(
+        cls,
+        features: Mapping[str, Sequence[int]],
+        words: Iterable[int | None],
+        offsets: Iterable[tuple[int, int]],
+    ) -> Window:
+        numbers = (NO_WORD if word is None else word for word in words)
+        return cls(TokenizedText(features), array("i", numbers), array("i", chain(*offsets)))
+
+    @property
+    def words(self) -> tuple[int | None, ...]:
+        """Each token's word, numbered within the text; ``None`` for special tokens."""
+        return tuple(None if word == NO_WORD else word for word in self.word_ids)
+
+    def start(self, token: int) -> int:
+        """The first character of a token."""
+        return self.edges[2 * token]
+
+    def end(self, token: int) -> int:
+        """The character behind a token."""
+        return self.edges[2 * token + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +92,8 @@ def windows(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[
     offsets = encoded.pop("offset_mapping")
     made: list[list[Window]] = [[] for _ in texts]
     for row, place in enumerate(places):
-        features = {name: list(values[row]) for name, values in encoded.items()}
-        window = Window(TokenizedText(features), tuple(encoded.word_ids(row)), tuple(offsets[row]))
+        features = {name: values[row] for name, values in encoded.items()}
+        window = Window.of(features, encoded.word_ids(row), offsets[row])
         made[place].append(window)
     return made
 
@@ -88,12 +116,12 @@ class Reading:
             return
         rows = _rows(chances, list(units.values()), self._aggregation)
         labels, scores = rows.argmax(axis=1).tolist(), rows.max(axis=1).tolist()
-        last = len(window.words) - 1
+        last = len(window.word_ids) - 1
         for (place, pieces), index, score in zip(units.items(), labels, scores, strict=True):
             margin = min(pieces[0], last - pieces[-1])
             if place in self._words and self._words[place][0] >= margin:
                 continue
-            start, end = window.offsets[pieces[0]][0], window.offsets[pieces[-1]][1]
+            start, end = window.start(pieces[0]), window.end(pieces[-1])
             name = names[index]
             label, begins = (name, True) if self._aggregation == "none" else _label(name)
             span = _stripped(self.text, start, end)
@@ -117,9 +145,9 @@ class Reading:
 def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
     """Positions of what has a label of its own: words by their number, or pieces by their start."""
     found: dict[int, list[int]] = {}
-    for position, word_id in enumerate(window.words):
-        if word_id is not None:
-            place = window.offsets[position][0] if aggregation in PIECES else word_id
+    for position, word_id in enumerate(window.word_ids):
+        if word_id != NO_WORD:
+            place = window.start(position) if aggregation in PIECES else word_id
             found.setdefault(place, []).append(position)
     return found
 

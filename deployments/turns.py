@@ -52,7 +52,8 @@ class Turn:
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[I, R]):
-    """One item. Only those of one ``kind`` share a forward; ``size`` is its length.
+    """One item. Only those of one ``kind`` share a forward; ``size`` is its length, and ``nbytes``
+    what it takes while it waits.
 
     It has waited ``since`` then, and nobody waits for its answer after the ``deadline``.
     """
@@ -64,6 +65,7 @@ class Waiting(Generic[I, R]):
     result: asyncio.Future[R]
     since: float
     deadline: float = math.inf
+    nbytes: int = 0
 
 
 class Batch(Generic[I, R]):
@@ -146,6 +148,8 @@ class Turns(Generic[I, R]):
         self._turns: OrderedDict[Turn, None] = OrderedDict()
         self._lengths: defaultdict[Hashable, dict[int, OrderedDict[Waiting[I, R], None]]]
         self._lengths = defaultdict(dict)
+        self.nbytes = 0
+        """What all that waits takes."""
         self._batches = 0
         self._for_late = 0  # how many had begun when the last was for one that was overdue
 
@@ -162,6 +166,7 @@ class Turns(Generic[I, R]):
             self._turns[turn] = None
             turn.since = self._batches
         turn.waiting[waiting] = None
+        self.nbytes += waiting.nbytes
         self._lengths[waiting.kind].setdefault(waiting.size, OrderedDict())[waiting] = None
 
     def drop(self, waiting: Waiting[I, R]) -> None:
@@ -170,6 +175,7 @@ class Turns(Generic[I, R]):
         if waiting not in turn.waiting:
             return
         del turn.waiting[waiting]
+        self.nbytes -= waiting.nbytes
         if not turn.waiting:
             del self._turns[turn]
         lengths = self._lengths[waiting.kind]

@@ -29,7 +29,7 @@ class Padding:
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Arrays:
         """The batch's features by name, int64 of shape (texts, longest)."""
-        return {name: self._column(name, batch) for name in batch[0].features}
+        return {name: self._column(name, batch) for name in batch[0].columns}
 
     def _column(self, name: str, batch: Sequence[TokenizedText]) -> npt.NDArray[np.int64]:
         fill = {"input_ids": self.token_id, "token_type_ids": self.token_type_id}.get(name, 0)
@@ -37,5 +37,5 @@ class Padding:
         column = np.full((len(batch), longest), fill, np.int64)
         for row, text in zip(column, batch, strict=True):
             start = longest - len(text) if self.side == "left" else 0
-            row[start : start + len(text)] = text.features[name]
+            row[start : start + len(text)] = text.columns[name]
         return column

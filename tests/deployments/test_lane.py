@@ -5,9 +5,11 @@ import gc
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
+import torch
 
 from deployments.lane import Forward, Lane, Paused
 from deployments.seam import Problem
@@ -408,3 +410,181 @@ async def test_closing_a_lane_ends_a_batch_at_its_next_step() -> None:
     assert await asyncio.to_thread(ended.wait, PATIENCE_S)
     for future in futures:
         future.cancel()
+
+
+def failing_in(bad: set[int], counts: list[int], error: Exception) -> Callable[..., Any]:
+    """A model that fails where one of ``bad`` is in a batch, and writes down how large they are."""
+
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        counts.append(len(batch))
+        if bad & set(batch):
+            raise error
+        return [item * 2 for item in batch]
+
+    return forward
+
+
+async def test_a_failed_batch_is_tried_again_in_halves() -> None:
+    counts: list[int] = []
+    forward = failing_in({5}, counts, ArithmeticError())
+    lane: Lane[int, int] = Lane("test", forward, lambda _: 8, Limits(items=64), clock=Clock())
+    answers = await answered(lane.admit(range(1, 33)))
+    assert [item for item, a in enumerate(answers, 1) if isinstance(a, Problem)] == [5]
+    assert counts[0] == 32
+    assert len(counts) == 11  # 32 by themselves would be 33
+
+
+async def test_a_batch_that_needs_too_much_memory_runs_in_parts() -> None:
+    sizes: list[int] = []
+
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return [item * 2 for item in batch]
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=Clock())
+    assert await answered(lane.admit([1] * 8)) == [2] * 8
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+    lane.check(0.0)
+
+
+async def test_what_a_failed_forward_held_is_gone_before_the_next_one() -> None:
+    held: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    class Tensor:
+        """Something large."""
+
+    def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
+        alive.extend(each() is not None for each in held)
+        large = Tensor()
+        held.append(weakref.ref(large))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return list(batch)
+
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=Clock())
+    assert await answered(lane.admit([1, 2])) == [1, 2]
+    assert alive == [False, False, False]
+
+
+@pytest.mark.parametrize("raising", ["observe", "initialize", "run", "answers"])
+async def test_every_item_is_answered_whatever_raises(raising: str) -> None:
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    def forward(batch: Sequence[int]) -> Any:
+        return None if raising == "answers" else [item * 2 for item in batch]
+
+    lane: Lane[int, int] = Lane(
+        "test",
+        fail if raising == "run" else forward,
+        size,
+        Limits(),
+        clock=Clock(),
+        observe=fail if raising == "observe" else lambda _: None,
+        initialize=fail if raising == "initialize" else None,
+    )
+    good = raising in ("observe", "initialize")
+    for _ in range(2):
+        answers = await answered(lane.admit([1, 2]))
+        assert answers == [2, 4] if good else all(isinstance(a, Problem) for a in answers)
+
+
+async def test_what_waits_when_the_lane_is_closed_is_answered() -> None:
+    forwards = Forwards()
+    lane = lane_of(forwards, max_items=1)
+    futures = lane.admit([1, 2])
+    await forwards.started()
+    lane.close()
+    forwards.end(2)
+    first, second = await answered(futures)
+    assert first == 2
+    assert isinstance(second, Problem)
+
+
+DEVICE_ERRORS = [
+    torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("CUDA error: device-side assert triggered"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+]
+
+
+@pytest.mark.parametrize("error", DEVICE_ERRORS, ids=lambda error: str(error)[:30])
+async def test_a_lost_device_fails_the_check_at_once(error: Exception) -> None:
+    counts: list[int] = []
+    forward = failing_in({1}, counts, error)
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=Clock())
+    lane.check(0.0)
+    answers = await answered(lane.admit([1] * 8))
+    assert all(isinstance(answer, Problem) for answer in answers)
+    assert counts == [8]  # what cannot go well is not tried in halves
+    with pytest.raises(RuntimeError, match="the device is lost"):
+        lane.check(0.0)
+
+
+async def test_running_out_of_memory_is_no_lost_device() -> None:
+    counts: list[int] = []
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ):
+        lane: Lane[int, int] = Lane(
+            "test", failing_in({1}, counts, error), size, Limits(), clock=Clock()
+        )
+        await answered(lane.admit([1]))
+        lane.check(0.0)
+
+
+async def test_a_model_that_fails_on_everything_fails_the_check_after_a_few_batches() -> None:
+    counts: list[int] = []
+    broken: set[int] = set()
+    forward = failing_in(broken, counts, ValueError("nobody knows"))
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=Clock())
+    assert await answered(lane.admit([7])) == [14]
+    broken |= set(range(100))
+    for _ in range(2):
+        await answered(lane.admit([7, 8, 9]))
+        lane.check(0.0)
+    await answered(lane.admit([7, 8, 9]))
+    with pytest.raises(RuntimeError, match="the last 3 batches failed, item by item: ValueError"):
+        lane.check(0.0)
+    broken.clear()
+    assert await answered(lane.admit([7])) == [14]
+    lane.check(0.0)
+
+
+async def test_inputs_that_a_model_fails_on_do_not_make_it_unhealthy() -> None:
+    """Or anybody who knows one has the replica replaced."""
+    counts: list[int] = []
+    forward = failing_in({13}, counts, ValueError("superstitions"))
+    lane: Lane[int, int] = Lane("test", forward, size, Limits(), clock=Clock())
+    assert await answered(lane.admit([7])) == [14]
+    for _ in range(9):
+        (answer,) = await answered(lane.admit([13]))
+        assert isinstance(answer, Problem)
+        lane.check(0.0)
+
+
+async def test_what_waits_is_bounded_in_bytes() -> None:
+    forwards = Forwards()
+    lane: Lane[int, int] = Lane(
+        "test", forwards, size, Limits(items=1), clock=Clock(), nbytes=size, max_bytes=100
+    )
+    assert lane.has_room_for([1000])  # of one alone there is never too much
+    futures = lane.admit([10])
+    await forwards.started()
+    futures += lane.admit([60])  # what runs does not wait
+    assert lane.has_room_for([20, 20])
+    assert not lane.has_room_for([20, 21])
+    futures[1].cancel()
+    await asyncio.sleep(0)
+    futures += lane.admit([90])
+    assert not lane.has_room_for([11])
+    forwards.end(2)
+    await answered([futures[0], futures[2]])
+    assert lane.has_room_for([100])
