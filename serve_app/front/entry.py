@@ -6,17 +6,21 @@ every replica that answers HTTP itself, before the replica is ready, and in ever
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
 from typing import Protocol, runtime_checkable
 
 from ray import serve
 from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.errors import ValidationFailed, answer
-from serve_app.front.front import Front
-from serve_app.front.headers import SESSION_ID, read, with_id
+from serve_app.front.exchange import Exchange
+from serve_app.front.front import SERVES_OWN, Front
+from serve_app.front.headers import SESSION_ID, read
+
+SEND_TIMEOUT_S = 60.0
+"""In proxies, as settings have it by default."""
 
 
 def middlewares() -> list[Middleware]:
@@ -45,8 +49,9 @@ class ReplicaFront:
         self._app = app
         self._inside: ASGIApp | None = None
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return (self._inside or self._found())(scope, receive, send)
+    # A coroutine function: uvicorn takes anything else for an application of ASGI 2.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._inside or self._found())(scope, receive, send)
 
     def _found(self) -> ASGIApp:
         servable = serve.get_replica_context().servable_object
@@ -57,7 +62,7 @@ class ReplicaFront:
 
 
 class ProxyFront:
-    """In a proxy of Serve's, which knows no settings: headers and ids.
+    """In a proxy of Serve's, which knows no settings: headers, ids, errors, slow readers.
 
     The rest is done in the replica, by the front around the application.
     """
@@ -66,22 +71,23 @@ class ProxyFront:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in SERVES_OWN:
             await self._app(scope, receive, send)
             return
         head = read(scope["headers"])
         scope["headers"] = head.headers
         if head.session:
             head.headers.append((SESSION_ID, head.session))
-
-        async def send_with_id(message: Message) -> None:
-            begins = message["type"] == "http.response.start"
-            await send(with_id(message, head.request_id) if begins else message)
-
+        exchange = Exchange(scope, receive, send, head, send_timeout_s=SEND_TIMEOUT_S, echo=True)
+        app: ASGIApp = self._app
         try:
             head.check()
         except ValidationFailed as error:
-            response = answer(error, scope["path"], head.request_id)
-            await response(scope, receive, send_with_id)
-            return
-        await self._app(scope, receive, send_with_id)
+            app = answer(error, scope["path"], head.request_id)
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.cut:
+                raise
+        finally:
+            exchange.close()

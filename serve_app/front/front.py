@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
@@ -79,16 +79,11 @@ class Front:
                 expose_headers=EXPOSED,
             )
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if (
-            scope["type"] != "http"
-            or PASSED in scope.get("state", ())
-            or _path(scope) in SERVES_OWN
-        ):
-            return self._app(scope, receive, send)
-        return self._pass(scope, receive, send)
-
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passed = scope["type"] != "http" or PASSED in scope.get("state", ())
+        if passed or _path(scope) in SERVES_OWN:
+            await self._app(scope, receive, send)
+            return
         head = read(scope["headers"])
         scope["headers"] = head.headers
         exchange = Exchange(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import BODY_TIMEOUT_S
+from tests.e2e.conftest import BODY_TIMEOUT_S, Graph, wait_until
 from tests.e2e.test_generation import NATIVE, TORCH, events, generate
 
 SHORT = {"prompt": "Hi", "max_new_tokens": 8}
@@ -134,6 +135,23 @@ def test_a_page_elsewhere_cannot_use_a_service_of_this_machine(client: httpx.Cli
         f"{NATIVE}/classify", json=sent, headers={"origin": "http://localhost:3000"}
     )
     assert local.status_code == 200
+
+
+def test_haproxy_reaches_the_ingress_itself(graph: Graph) -> None:
+    """And not by the proxy of Serve's that it falls back to while no replica says that it is up."""
+    if graph.launcher is None:
+        pytest.skip("of a graph that this session started")
+    processes = graph.launcher.children(recursive=True)
+    haproxy = next(each for each in processes if each.name() == "haproxy")
+    command = haproxy.cmdline()
+    config = Path(command[command.index("-f") + 1]).read_text()
+    port = config.partition("listen stats")[2].partition("bind")[2].split()[0].rpartition(":")[2]
+
+    def is_up() -> bool:
+        rows = httpx.get(f"http://127.0.0.1:{port}/stats;csv").text.splitlines()
+        return any(row.split(",")[17] == "UP" for row in rows if "SERVE_REPLICA" in row)
+
+    wait_until(is_up, 60)
 
 
 def test_load_balancers_find_their_answers_untouched(client: httpx.Client) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from ray import serve
 from ray.serve._private.http_util import validate_http_proxy_callback_return
 from ray.serve.exceptions import RayServeException
@@ -75,6 +76,14 @@ class PassesUnnamed:
         return self._app(scope, receive, send)
 
 
+def test_uvicorn_takes_each_for_applications_of_asgi_3() -> None:
+    """It guesses by the form of ``__call__``, and calls others as nobody has for years."""
+    for app in (ReplicaFront(echo), ProxyFront(echo), fronted(echo)):
+        config = uvicorn.Config(app, log_config=None)
+        config.load()
+        assert config.interface == "asgi3"
+
+
 async def test_another_applications_ingress_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     in_replica_of(monkeypatch, object())
     response = await asked(ReplicaFront(PlainTextResponse("theirs", 503)), GENERATE)
@@ -110,6 +119,13 @@ async def test_a_proxy_cleans_headers_and_gives_ids() -> None:
     assert "x-request-timeout-seconds" not in found
     assert (found["x-session-id"], found["x-request-id"]) == ("s", "abc")
     assert response.headers.get_list("x-request-id") == ["abc"]
+
+
+async def test_a_proxy_puts_serves_words_into_the_envelope() -> None:
+    said = PlainTextResponse("Request dropped due to backpressure (num_queued_requests=2)", 429)
+    response = await asked(ProxyFront(said), GENERATE)
+    assert (response.status_code, response.json()["error_type"]) == (429, "rate_limit_error")
+    assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "x-session-id"])
