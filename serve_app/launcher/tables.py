@@ -33,11 +33,11 @@ def print_limits(limits: Sequence[ReplicaLimits], unknown: str | None) -> None:
         say(f"live limits: not known, {unknown}")
     if not limits:
         return
-    table = Table("family", "replica", "live limits in force", "last user_config")
+    table = Table("family", "replica", "live limits in force", "refused of the last user_config")
     for each in limits:
         values = ", ".join(f"{name} {value:g}" for name, value in each.in_force.items())
-        told = "refused: " + "; ".join(each.refused) if each.refused else "taken"
-        table.add_row(each.family, each.replica, values or "none", escape(told))
+        refused = escape("; ".join(each.refused))
+        table.add_row(each.family, each.replica, values or "none", refused or "–")
     terminal().print(table)
 
 
