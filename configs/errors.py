@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from configs.words import hint, keys_at
+
+Location: TypeAlias = tuple[int | str, ...]
+
+UNKNOWN = "extra_forbidden"
+"""Pydantic's own word for a key that a model does not have."""
+
+EXAMPLES = {
+    r"^[\w.]+:\w+$": ", as package.module:Name",
+    r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$": ", as name or owner/name",
+    r"^[a-z][a-z0-9_]*$": ", as small letters, digits and _",
+    r"^[\w.-]+(/[\w.-]+)?$": ", as owner/repository",
+    r"^[A-Za-z0-9][\w.-]*==[\w.!+]+$": ", as package==1.2.3",
+    r"^[0-9a-f]{64}$": ", as the 64 digits of a SHA-256",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$": ", as package or package.part",
+}
+"""What each pattern of a profile means."""
 
 
 class ConfigError(Exception):
@@ -20,11 +40,15 @@ class ConfigError(Exception):
 
 
 def explain(
-    error: ValidationError, prefix: str = "", model: type[BaseModel] | None = None
+    error: ValidationError,
+    prefix: str = "",
+    model: type[BaseModel] | None = None,
+    content: Any = None,
 ) -> list[str]:
     """One line a problem: ``key.path: what was expected (got what was found)``.
 
     With the ``model`` that refused, a key that it does not know comes with the one that was meant.
+    With the ``content`` that was refused, places in lists come with the names that are there.
     """
     lines = []
     found_in = error.errors(include_url=False)
@@ -37,18 +61,36 @@ def explain(
             continue
         path = ".".join(str(part) for part in item["loc"])
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{where}: {_unknown(item['loc'], model)}")
-            continue
-        found = item["input"]
-        plain = isinstance(found, str | int | float | bool | None)
-        secret = path.lower().endswith(("token", "_url"))
-        shown = f" (got {found!r})" if plain and not secret else ""
-        message = " ".join(item["msg"].removeprefix("Value error, ").split())
-        lines.append(f"{where}: {message}{shown}")
+        named = ", ".join(_names(item["loc"], content))
+        told = _unknown(item["loc"], model) if item["type"] == UNKNOWN else _told(item, path)
+        lines.append(f"{where}{f' ({named})' if named else ''}: {told}")
     return lines
 
 
-def _unknown(location: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+def _told(item: ErrorDetails, path: str) -> str:
+    found = item["input"]
+    plain = isinstance(found, str | int | float | bool | None)
+    secret = path.lower().endswith(("token", "_url"))
+    shown = f" (got {found!r})" if plain and not secret else ""
+    message = " ".join(item["msg"].removeprefix("Value error, ").split())
+    message = message.replace("valid tuple", "valid list").replace("Tuple should", "List should")
+    if item["type"] == "string_pattern_mismatch":
+        message += EXAMPLES.get(item["ctx"]["pattern"], "")
+    return message + shown
+
+
+def _unknown(location: Location, model: type[BaseModel] | None) -> str:
     meant = "" if model is None else hint(str(location[-1]), keys_at(model, location))
     return "unknown key" + (f"; {meant}" if meant else "")
+
+
+def _names(location: Location, content: Any) -> Iterator[str]:
+    """The names of what a location counts: its parts may be tags, which are no keys."""
+    for part in location:
+        if isinstance(part, int):
+            content = content[part] if isinstance(content, list) and part < len(content) else None
+            name = content.get("name") if isinstance(content, dict) else None
+            if isinstance(name, str):
+                yield name
+        elif isinstance(content, dict):
+            content = content.get(part)

@@ -191,10 +191,10 @@ def _parse(path: Path) -> Profile:
         reason = f"cannot be read ({error.strerror}); profiles by name: {', '.join(known)}"
         raise ConfigError(str(path), [reason]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(content, dict):
         raise ConfigError(str(path), ["(whole file): expected a mapping"])
     try:
         return Profile.model_validate(content, context={BESIDE: path.resolve().parent})
     except ValidationError as error:
-        raise ConfigError(str(path), explain(error, model=Profile)) from None
+        raise ConfigError(str(path), explain(error, model=Profile, content=content)) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+
+from jinja2 import Environment, TemplateSyntaxError
 
 from configs.databases import is_sqlite
 from configs.engines import WRITING
@@ -18,6 +21,9 @@ RESERVED = ("Ingress", "Ledger")
 
 MOVING = frozenset({"main", "master", "head", "latest"})
 """Revisions that are another commit tomorrow."""
+
+GENERATION = re.compile(r"{%[-+]?\s*(end)?generation\s*[-+]?%}")
+"""A tag of transformers' own, in chat templates, that plain Jinja does not know."""
 
 DEFAULTS = {
     "default_text_model": "generate",
@@ -82,7 +88,7 @@ def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
             known = ", ".join(sorted(names)) or "none"
             meant = closest(wanted, names)
             yield (
-                f"settings.{key}: expected a model that can {task} ({known}), got {wanted!r}"
+                f"settings.{key}: expected a model with the task {task} ({known}), got {wanted!r}"
                 + (f"; did you mean {meant}?" if meant else "")
             )
 
@@ -167,7 +173,7 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
         yield from (f"{where}.{problem}" for problem in _exported(model))
         if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
             yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
-        if profile.nodes == "one" and (problem := _template(model)):
+        if problem := _template(model, elsewhere=profile.nodes == "many"):
             yield f"{where}.chat_template: {problem}"
         if model.tool_calls and "chat" not in model.tasks:
             yield f"{where}.tool_calls: expected the task chat as well"
@@ -175,11 +181,20 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
         yield f"{key}.models: expected at least one pinned model"
 
 
-def _template(model: ModelSpec) -> str | None:
+def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
+    """What is wrong with a chat template; a file on several nodes need not be here."""
     file = model.template_file
-    if file is None or file.is_file():
-        return None
-    return f"expected a file that is there, relative to the profile's folder (got {file})"
+    if file is not None and not file.is_file():
+        expected = "expected a file that is there, relative to the profile's folder"
+        return None if elsewhere else f"{expected} (got {file})"
+    try:
+        text = GENERATION.sub("", model.template() or "")
+        Environment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
+    except (OSError, UnicodeDecodeError) as error:
+        return f"expected a text file that can be read ({error})"
+    except TemplateSyntaxError as error:
+        return f"expected a Jinja template, but line {error.lineno}: {error.message}"
+    return None
 
 
 def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:

@@ -83,7 +83,7 @@ def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from None
     applications = content.get("applications") if isinstance(content, dict) else None
     if not isinstance(applications, list) or len(applications) != 1:
         raise ConfigError(str(path), ["applications: expected a list of one application"])

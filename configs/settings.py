@@ -187,7 +187,7 @@ def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
         problems = explain(error, model=Settings)
         raise ConfigError(f"{origin} or {PREFIX}* environment", problems) from None
     except SettingsError as error:  # a variable that should hold JSON and does not
-        raise ConfigError(f"{PREFIX}* environment", [str(error)]) from None
+        raise ConfigError(f"{PREFIX}* environment", [_not_json(str(error))]) from None
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
@@ -208,3 +208,9 @@ def _variables(key: str) -> Iterable[str]:
         return (f"{PREFIX}{key}".upper(),)
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     return tuple(each.upper() for each in choices if isinstance(each, str))
+
+
+def _not_json(said: str) -> str:
+    """What to say of a variable that should hold JSON; the library names only the field."""
+    field = said.partition('field "')[2].partition('"')[0]
+    return f'{PREFIX}{field.upper()}: expected JSON, as ["a", "b"]' if field else said

@@ -12,13 +12,15 @@ from importlib import import_module
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import ValidationError
 from ray import serve
 
+from configs.errors import explain
 from configs.options import Options
 from configs.profile import Family, Profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
-from serve_app.families import families_in, tasks_of_family, why_no_family
+from serve_app.families import families_in, tasks_of_family, what_is, why_no_family
 from serve_app.import_paths import ImportPathError, imported
 from serve_app.ingress import ALWAYS, Ingress
 from serve_app.routes.tasks import tasks_of
@@ -61,8 +63,7 @@ def _routers(key: str, family: Family, found: dict[str, APIRouter]) -> Iterator[
         if isinstance(router, APIRouter):
             found[path] = router
         else:
-            what = f"it is a {type(router).__name__}"
-            yield f"{key}.routers: expected fastapi's APIRouter at {path}, but {what}"
+            yield f"{key}.routers: expected fastapi's APIRouter at {path}, but {what_is(router)}"
 
 
 def _family(key: str, family: Family, routers: list[APIRouter]) -> Iterator[str]:
@@ -103,5 +104,9 @@ def _tasks(key: str, family: Family, cls: type, routers: list[APIRouter]) -> Ite
 def _deployable(key: str, cls: type, name: str, options: Options) -> Iterator[str]:
     try:
         deployment(cls, name, options)
+    except ValidationError as error:
+        # The bounds of scaling are rules of a profile, whose words are ours.
+        problems = explain(error, key, Options)
+        yield from (each for each in problems if not each.startswith(f"{key}.autoscaling_config"))
     except (ValueError, TypeError, ImportError, AttributeError, NotImplementedError) as error:
         yield f"{key}: Serve does not take them: {' '.join(str(error).split())}"

@@ -1,6 +1,5 @@
 """The console script `prsm-serve`."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -165,22 +164,13 @@ def tasks(markdown: bool) -> None:
     type=click.IntRange(1, 65535),
     help="Of the graph's HTTP front, where several run on this machine; outranks the address.",
 )
+@click.option("--api-key", envvar="PRSM_API_KEY", help="Of the graph [env: PRSM_API_KEY].")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def status(address: str | None, port: int | None, as_json: bool) -> None:
-    """Show deployments, replicas and health; exit code 0 when everything is healthy."""
-    from serve_app.launcher.dashboard import Dashboard, DashboardError
-    from serve_app.launcher.tables import print_status
-    from serve_app.launcher.target import TargetError, status_target
+def status(address: str | None, port: int | None, api_key: str | None, as_json: bool) -> None:
+    """Show the stage, deployments, replicas and limits; exit code 0 when all is healthy."""
+    from serve_app.launcher.status import show_status
 
-    try:
-        url, token = status_target(address, os.environ, port=port)
-        state = Dashboard(url, token).state()
-    except (TargetError, DashboardError) as error:
-        said = str(error) if isinstance(error, TargetError) else f"nothing runs: {error}"
-        click.echo(json.dumps({"error": str(error)}) if as_json else said)
-        sys.exit(1)
-    print_status(state, url, as_json)
-    sys.exit(0 if state.is_healthy else 1)
+    sys.exit(show_status(address, os.environ, port, api_key, as_json))
 
 
 @main.command()

@@ -25,7 +25,7 @@ def why_no_family(found: Any) -> str | None:
     if isinstance(found, serve.Deployment):
         return "the graph makes a deployment of the class itself, without @serve.deployment"
     if not isinstance(found, type):
-        return f"it is a {type(found).__name__}"
+        return what_is(found)
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         return f"it is abstract and leaves out {missing}"
@@ -33,6 +33,13 @@ def why_no_family(found: Any) -> str | None:
     if given is None:
         return "it is not made of a FamilyConfig"
     return None
+
+
+def what_is(found: Any) -> str:
+    """A sentence about something that was not expected where it is."""
+    if isinstance(found, type):
+        return f"it is the class {found.__name__}"
+    return f"it is a {type(found).__name__}"
 
 
 def _first_parameter(cls: type) -> str | None:

@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
     except yaml.YAMLError as error:
-        raise ConfigError(str(path), [f"is not YAML: {error}"]) from None
+        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from None
     applications = content.get("applications") if isinstance(content, dict) else None
     if not applications or not isinstance(applications, list):
         raise ConfigError(str(path), ["applications: expected a list of applications"])

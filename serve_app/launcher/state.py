@@ -1,6 +1,7 @@
 """What Serve says about its applications, as plain values."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,10 +88,12 @@ def parse_state(details: Mapping[str, Any]) -> ServeState:
 
 def _application(name: str, details: Mapping[str, Any]) -> ApplicationState:
     deployments = details.get("deployments") or {}
+    status = details.get("status") or "UNKNOWN"
+    building = "building the graph" if status == "DEPLOYING" and not deployments else ""
     return ApplicationState(
         name=name,
-        status=details.get("status") or "UNKNOWN",
-        message=details.get("message") or "",
+        status=status,
+        message=details.get("message") or building,
         route_prefix=details.get("route_prefix") or "/",
         deployments=tuple(_deployment(name, key, each) for key, each in deployments.items()),
     )
@@ -102,9 +105,19 @@ def _deployment(application: str, name: str, details: Mapping[str, Any]) -> Depl
         application=application,
         name=name,
         status=details.get("status") or "UNKNOWN",
-        message=details.get("message") or "",
+        message=details.get("message") or _at_work(replicas),
         running=sum(replica.get("state") == "RUNNING" for replica in replicas),
         wanted=details.get("target_num_replicas") or 0,
+    )
+
+
+def _at_work(replicas: Sequence[Mapping[str, Any]]) -> str:
+    """What replicas that do not run are doing, where Serve itself has no message."""
+    states = Counter(str(each.get("state")) for each in replicas)
+    return ", ".join(
+        f"{count} {state.lower().replace('_', ' ')}"
+        for state, count in states.items()
+        if state != "RUNNING"
     )
 
 

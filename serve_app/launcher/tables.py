@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
+from serve_app.launcher.limits import ReplicaLimits
 from serve_app.launcher.models import ServedModel
 from serve_app.launcher.progress import say, state_table, terminal
 from serve_app.launcher.state import ServeState
@@ -15,16 +17,28 @@ if TYPE_CHECKING:
     from serve_app.task_names import TaskNames
 
 
-def print_status(state: ServeState, url: str, as_json: bool) -> None:
-    """Deployments, replicas and health of the cluster whose dashboard is at `url`."""
-    if as_json:
-        summary = {"url": state.url, "dashboard": url, "healthy": state.is_healthy}
-        say(json.dumps(summary | asdict(state), indent=2))
-    elif not state.applications:
-        say(f"nothing runs: no Serve application on {url}")
-    else:
-        say(f"HTTP on {state.url or 'an unknown address'}, dashboard on {url}")
-        terminal().print(state_table(state))
+def print_status(state: ServeState, url: str, stage: str) -> None:
+    """Stage, deployments, replicas and health of the cluster whose dashboard is at `url`."""
+    if not state.applications:
+        say(f"{stage}: no Serve application on {url}")
+        return
+    say(f"HTTP on {state.url or 'an unknown address'}, dashboard on {url}")
+    say(stage)
+    terminal().print(state_table(state))
+
+
+def print_limits(limits: Sequence[ReplicaLimits], unknown: str | None) -> None:
+    """The live limits of each replica, or why they are not known."""
+    if unknown is not None:
+        say(f"live limits: not known, {unknown}")
+    if not limits:
+        return
+    table = Table("family", "replica", "live limits in force", "refused of the last user_config")
+    for each in limits:
+        values = ", ".join(f"{name} {value:g}" for name, value in each.in_force.items())
+        refused = escape("; ".join(each.refused))
+        table.add_row(each.family, each.replica, values or "none", refused or "–")
+    terminal().print(table)
 
 
 def print_tasks(tasks: "Sequence[TaskNames]") -> None:

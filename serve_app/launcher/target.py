@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serve_app.launcher import runs
 from serve_app.launcher.auth import MODE, TOKEN, TOKEN_PATH, read_token
+from serve_app.launcher.stage import start_stage
 
 DEFAULT_URL = "http://127.0.0.1:8265"
 
@@ -48,7 +49,8 @@ def _only(started: Sequence[runs.Run], port: int | None) -> str:
 
 def _listed(started: Sequence[runs.Run]) -> str:
     return ", ".join(
-        f"port {run.port or 'unknown'} with dashboard {run.dashboard_url or 'to come'}"
+        f"port {run.port or 'unknown'} with dashboard "
+        f"{run.dashboard_url or f'to come ({start_stage(run)})'}"
         for run in started
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import configs
-from configs.errors import ConfigError
+from configs.errors import EXAMPLES, ConfigError
 from configs.profile import ModelSpec, Profile, load_profile, load_settings, profile_path
 
 Write = Callable[[Any], Path]
@@ -247,3 +247,31 @@ def test_every_problem_is_one_line(sound: dict[str, Any], written: Write) -> Non
     lines = refusal(path).splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{path}: families.0.") for line in lines)
+
+
+def test_places_in_lists_come_with_the_names_that_are_there(
+    sound: dict[str, Any], written: Write
+) -> None:
+    sound["families"][1]["models"][0]["dtpye"] = "float32"
+    sound["families"][1]["deployment"] = "deployments.embeddings"
+    path = written(sound)
+    assert refusal(path).splitlines() == [
+        f"{path}: families.1.deployment (embeddings): String should match pattern "
+        r"'^[\w.]+:\w+$', as package.module:Name (got 'deployments.embeddings')",
+        f"{path}: families.1.models.0.dtpye (embeddings, house/reader): unknown key; did you mean "
+        "dtype?",
+    ]
+
+
+def test_every_pattern_of_a_profile_is_explained() -> None:
+    def patterns(schema: Any) -> Iterator[str]:
+        parts = schema.values() if isinstance(schema, dict) else schema
+        if isinstance(schema, dict) and isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in parts:
+            if isinstance(part, dict | list):
+                yield from patterns(part)
+
+    found = set(patterns(Profile.model_json_schema()))
+    assert len(found) > 5
+    assert found <= set(EXAMPLES)

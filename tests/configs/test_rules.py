@@ -351,6 +351,25 @@ def test_a_chat_template_that_is_not_there_is_told(sound: dict[str, Any], tmp_pa
     assert broken(sound) == []
 
 
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_chat_template_that_is_no_jinja_is_told_with_its_line(
+    sound: dict[str, Any], tmp_path: Path, as_file: bool
+) -> None:
+    text = "{% for message in messages %}\n{{ message.content }\n{% endfor %}"
+    (tmp_path / "chat.jinja").write_text(text)
+    model_with(chat_template=str(tmp_path / "chat.jinja") if as_file else text)(sound)
+    (problem,) = broken(sound)
+    key = "families.generation.models.house/writer.chat_template"
+    assert problem.startswith(f"{key}: expected a Jinja template, but line 2: ")
+
+
+def test_the_tags_of_chat_templates_are_known(sound: dict[str, Any]) -> None:
+    text = "{% for m in messages %}{% if m.skip %}{% continue %}{% endif %}"
+    text += "{%- generation -%}{{ m.content }}{%- endgeneration -%}{% endfor %}"
+    model_with(chat_template=text)(sound)
+    assert broken(sound) == []
+
+
 def test_a_misspelt_default_model_comes_with_the_right_one(sound: dict[str, Any]) -> None:
     sound["settings"]["default_embedding_model"] = "house/raeder"
     (problem,) = broken(sound)

@@ -138,8 +138,7 @@ def test_a_variable_that_should_hold_a_list_and_does_not_is_named(
 ) -> None:
     monkeypatch.setenv("PRSM_HF_CORS_ORIGINS", "https://a.example")
     message = refusal({})
-    assert "PRSM_HF_" in message
-    assert "cors_origins" in message
+    assert message.endswith('PRSM_HF_CORS_ORIGINS: expected JSON, as ["a", "b"]')
 
 
 def test_a_list_comes_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The README's table of the API is what the application serves: no route more, no route less."""
+"""The README's tables are what there is: of the API every route, of tasks every task, no other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from configs.profile import load_profile
 from serve_app.ingress import create_app, routers_of
+from serve_app.task_names import all_tasks, table
 from tests.serve_app import house
 
 README = Path(__file__).parents[2] / "README.md"
@@ -51,3 +52,10 @@ def test_the_table_has_no_row_twice() -> None:
     rows = documented()
     assert len(rows) == len(set(rows))
     assert len(rows) > 20
+
+
+def test_the_table_of_tasks_is_the_one_that_the_command_makes() -> None:
+    """`prsm-serve tasks --markdown` prints it."""
+    begin, end = "<!-- tasks: made by `prsm-serve tasks --markdown` -->\n", "<!-- end of tasks -->"
+    there = README.read_text().partition(begin)[2].partition(end)[0]
+    assert there.strip() == table(all_tasks())

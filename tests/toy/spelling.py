@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from deployments.base import FamilyConfig
 from deployments.seam import Problem
@@ -23,6 +24,8 @@ class Spelled:
 
 class Spelling:
     """A deployment. Its models differ in whether they shout."""
+
+    tasks: ClassVar[dict[str, str]] = {"spell": "spells texts backwards"}
 
     def __init__(self, config: FamilyConfig) -> None:
         self._loud = {model.name: model.name.endswith("loud") for model in config.models}

@@ -48,6 +48,8 @@ def test_profile_and_config_exclude_each_other(foreign: Path) -> None:
         ("applications: [7]", "applications: expected a mapping for each"),
         ("applications: [{import_path: 'a:b'}]\nhttp_options: 8000", "http_options: expected"),
         ("- 1", "applications: expected a list"),
+        ("applications: [{}]\nhttp_options: {port: 80000}", "http_options.port: expected a number"),
+        ("applications: [{}]\nhttp_options: {port: web}", "http_options.port: expected a number"),
     ],
 )
 def test_a_config_that_is_none_is_refused_with_file_and_key(
@@ -137,3 +139,96 @@ def test_models_of_another_graph_are_not_known(foreign: Path) -> None:
     result = _run("models", "--config", str(foreign))
     assert result.exit_code == 2
     assert "no models are known" in result.stderr
+
+
+@ray_import
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"http_option": {}}, "http_option: Serve has no such option; did you mean http_options?"),
+        ({"http_options": {"prot": 1}}, "http_options.prot: Serve has no such option; did you"),
+        (
+            {"applications": [{**FOREIGN["applications"][0], "deployment": []}]},
+            "applications.0.deployment: Serve has no such option; did you mean deployments?",
+        ),
+        (
+            {"applications": [FOREIGN["applications"][0] | {"deployments": [{"nam": "A"}]}]},
+            "applications.0.deployments.0.nam: Serve has no such option",
+        ),
+    ],
+)
+def test_a_key_that_serve_would_drop_is_refused_with_the_one_that_was_meant(
+    tmp_path: Path, changed: dict[str, object], told: str
+) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(FOREIGN | changed))
+    result = _run("check", "--config", str(path))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {path}: {told}")
+
+
+@ray_import
+def test_a_profile_with_mistakes_is_one_line_each_for_check_and_for_up(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.yaml"
+    model = {"name": "m", "tasks": ["text-classification"], "pinned": True}
+    model |= {"source": {"folder": "nosuch"}}
+    family = {
+        "name": "moods",
+        "deployment": "deployments.classification:Classification",
+        "routers": ["serve_app.routes.classificaton:router"],
+        "models": [model],
+    }
+    profile.write_text(yaml.safe_dump({"name": "mine", "families": [family]}))
+    checked = _run("check", "--profile", str(profile))
+    assert checked.exit_code == 2
+    lines = checked.stderr.splitlines()
+    assert len(lines) == 3
+    assert f"{tmp_path / 'nosuch'} is not a folder" in lines[0]
+    assert "did you mean serve_app.routes.classification?" in lines[1]
+    assert "in a profile it is sentiment or topic" in lines[2]
+    for command in ("up", "config", "models"):
+        result = _run(command, "--profile", str(profile))
+        assert (result.exit_code, result.stderr) == (2, checked.stderr)
+
+
+@ray_import
+def test_a_misspelt_variable_is_refused() -> None:
+    result = _run("check", PRSM_HF_TEMPRATURE="0.5")
+    assert result.exit_code == 2
+    assert "PRSM_HF_TEMPRATURE: no setting is read from it" in result.stderr
+    assert result.stderr.strip().endswith("did you mean PRSM_HF_TEMPERATURE?")
+
+
+@ray_import
+@pytest.mark.parametrize(
+    ("options", "front"),
+    [
+        ((), ("127.0.0.1", 8000)),
+        (("--port", "8123"), ("127.0.0.1", 8123)),
+        (("--host", "0.0.0.0", "--port", "80"), ("0.0.0.0", 80)),
+        (("--profile", "gpu", "--host", "::"), ("::", 8000)),
+    ],
+)
+def test_the_printed_config_listens_where_it_is_told_to(
+    options: tuple[str, ...], front: tuple[str, int]
+) -> None:
+    result = _run("config", *options)
+    assert result.exit_code == 0, result.output
+    found = yaml.safe_load(result.stdout)["http_options"]
+    assert (found["host"], found["port"]) == front
+
+
+@ray_import
+def test_a_config_may_be_printed_again_with_another_address(foreign: Path) -> None:
+    result = _run("config", "--config", str(foreign), "--port", "9000")
+    found = yaml.safe_load(result.stdout)
+    assert found["applications"] == FOREIGN["applications"]
+    assert found["http_options"]["port"] == 9000
+
+
+@ray_import
+def test_the_tasks_are_listed_by_every_name() -> None:
+    shown = _run("tasks").stdout
+    assert "visual-question-answering" in shown
+    assert "deployments.summarization:Summarization" in shown
+    assert _run("tasks", "--markdown").stdout.startswith("| task |")

@@ -1,5 +1,4 @@
 import io
-import json
 from typing import Any
 
 import pytest
@@ -36,11 +35,10 @@ def test_a_running_application_of_healthy_deployments_is_healthy() -> None:
 
 
 def test_status_names_the_address_that_it_speaks_of(capsys: pytest.CaptureFixture[str]) -> None:
-    print_status(parse_state(_details()), "http://127.0.0.1:8265", as_json=False)
-    first = capsys.readouterr().out.splitlines()[0]
+    print_status(parse_state(_details()), "http://127.0.0.1:8265", "running")
+    first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "HTTP on http://127.0.0.1:8000, dashboard on http://127.0.0.1:8265"
-    print_status(parse_state(_details()), "http://127.0.0.1:8265", as_json=True)
-    assert json.loads(capsys.readouterr().out)["url"] == "http://127.0.0.1:8000"
+    assert second == "running"
 
 
 def test_an_address_of_ipv6_stands_in_brackets() -> None:
@@ -93,3 +91,17 @@ def test_the_table_shows_messages_with_brackets_as_they_are() -> None:
     console = Console(file=output, width=120)
     console.print(state_table(parse_state(_details("DEPLOYING", "UPDATING", "args [/x] failed"))))
     assert "args [/x] failed" in output.getvalue()
+
+
+def test_a_deployment_that_comes_up_without_a_word_of_serves_says_what_its_replicas_do() -> None:
+    details = _details("DEPLOYING", "UPDATING", "", ("STARTING", "STARTING", "RUNNING"), 3)
+    (deployment,) = parse_state(details).applications[0].deployments
+    assert (deployment.message, deployment.running) == ("2 starting", 1)
+    told = _details("DEPLOYING", "UPDATING", "takes long", ("STARTING",))
+    assert parse_state(told).applications[0].deployments[0].message == "takes long"
+
+
+def test_an_application_without_deployments_yet_is_being_built() -> None:
+    details = _details("DEPLOYING")
+    details["applications"]["a"]["deployments"] = {}
+    assert parse_state(details).applications[0].message == "building the graph"

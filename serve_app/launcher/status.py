@@ -1,0 +1,55 @@
+"""`prsm-serve status`: how far a graph is, what each deployment is at, and which limits it has."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from serve_app.launcher import runs
+from serve_app.launcher.dashboard import Dashboard, DashboardError
+from serve_app.launcher.limits import LimitsUnknownError, ReplicaLimits, limits_in_force
+from serve_app.launcher.progress import say
+from serve_app.launcher.stage import serve_stage
+from serve_app.launcher.state import ServeState
+from serve_app.launcher.tables import print_limits, print_status
+from serve_app.launcher.target import TargetError, status_target
+
+EXIT_UNHEALTHY = 1
+
+
+def show_status(
+    address: str | None,
+    environment: Mapping[str, str],
+    port: int | None,
+    api_key: str | None,
+    as_json: bool,
+) -> int:
+    """Print it; returns the exit code, 0 when everything is healthy."""
+    try:
+        url, token = status_target(address, environment, port=port)
+        state = Dashboard(url, token).state()
+    except (TargetError, DashboardError) as error:
+        said = str(error) if isinstance(error, TargetError) else f"nothing runs: {error}"
+        say(json.dumps({"error": str(error)}) if as_json else said)
+        return EXIT_UNHEALTHY
+    started = [run for run in runs.live(runs.base_directory()) if run.dashboard_url == url]
+    stage = serve_stage(state, bool(started))
+    limits, unknown = _limits(state, api_key)
+    if as_json:
+        summary = {"url": state.url, "dashboard": url, "healthy": state.is_healthy, "stage": stage}
+        told = {"limits": [asdict(each) for each in limits], "limits_unknown": unknown}
+        say(json.dumps(summary | asdict(state) | told, indent=2))
+    else:
+        print_status(state, url, stage)
+        print_limits(limits, unknown)
+    return 0 if state.is_healthy else EXIT_UNHEALTHY
+
+
+def _limits(state: ServeState, api_key: str | None) -> tuple[list[ReplicaLimits], str | None]:
+    """The limits in force, or why they are not known."""
+    answering = [each for each in state.applications if each.status == "RUNNING"]
+    if state.url is None or not answering:
+        return [], "no graph answers yet" if state.applications else None
+    try:
+        return limits_in_force(state.url + answering[0].route_prefix.rstrip("/"), api_key), None
+    except LimitsUnknownError as error:
+        return [], str(error)
