@@ -23,6 +23,9 @@ DEFAULTS = {
 CONVERSATIONS = "serve_app.routes.conversations:router"
 """The router whose routes keep something: the history of conversations."""
 
+GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
+"""Bounds of models with a task of writing; the others would take no notice of them."""
+
 WITHOUT_LIMITS = frozenset({"deployments.generation:Generation"})
 """The deployments of families that form no batches: there is nothing to change while they run."""
 
@@ -138,12 +141,20 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
         yield from (f"{where}.{problem}" for problem in _exported(model))
         if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
             yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
+        yield from (f"{where}.{problem}" for problem in _of_generators(model))
         if model.template_file is not None and not model.template_file.is_file():
             yield f"{where}.chat_template: expected a file that is there"
         if model.tool_calls and "chat" not in model.tasks:
             yield f"{where}.tool_calls: expected the task chat as well"
     if not any(model.pinned for model in family.models):
         yield f"{key}.models: expected at least one pinned model"
+
+
+def _of_generators(model: ModelSpec) -> Iterator[str]:
+    """What only text generators have."""
+    if WRITING.isdisjoint(model.tasks):
+        given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
+        yield from (f"{name}: expected none (only text generators have it)" for name in given)
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:

@@ -138,10 +138,11 @@ class Generation(Lifecycle[Engine]):
         room = _room(len(ids), engine.window, request)
         if isinstance(room, Problem):
             return room
+        prompt = tuple(ids)  # shared by all choices
         if request.grammar is None:
-            return Start(ids, room)
+            return Start(prompt, room)
         constraint = await self._constraint(engine.grammars, request.grammar)
-        return constraint if isinstance(constraint, Problem) else Start(ids, room, constraint)
+        return constraint if isinstance(constraint, Problem) else Start(prompt, room, constraint)
 
     async def _constraint(self, grammars: Grammars, grammar: Grammar) -> Constraint | Problem:
         known = grammars.known(grammar)
@@ -200,7 +201,7 @@ class Generation(Lifecycle[Engine]):
 class Start:
     """A prompt's token ids, how many new ones may follow, and what they have to be."""
 
-    prompt: list[int]
+    prompt: tuple[int, ...]
     room: int
     constraint: Constraint | None = None
 
@@ -271,6 +272,7 @@ async def _decoded(
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
+            request=request.request_id,
             resume_ids=already,
             constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
