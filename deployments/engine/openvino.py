@@ -79,6 +79,8 @@ class OpenVinoEngine(SteppingEngine):
     the others: prompts are read in pieces of at most a step each, by turns of requests.
     """
 
+    _abortable = True
+
     def __init__(
         self,
         folder: Path | str,

@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from collections.abc import Sequence as Listed
 from functools import partial
+from typing import ClassVar
 from weakref import WeakSet
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import ConstraintError, Grammars
-from deployments.engine.interface import EngineLoad, EngineStopped
+from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.scheduling import Scheduler
 from deployments.engine.sequence import Sequence
 from deployments.priority import give_way
@@ -22,9 +23,6 @@ from deployments.seam import Problem, TokenLogprob
 logger = logging.getLogger(__name__)
 
 _LAST_STEP_S = 30.0
-
-STOPPED = Problem("unavailable", "The model stopped; please try again.")
-"""What is said of every sequence that an engine had when it ended."""
 
 
 class SteppingEngine(ABC):
@@ -38,6 +36,9 @@ class SteppingEngine(ABC):
     bounds one step before :meth:`check` calls the engine hung. ``computes`` says that the steps are
     this thread's own arithmetic, and not a GPU's or another process's.
     """
+
+    _abortable: ClassVar = False
+    """Whether :meth:`_abort` ends a step that does not return."""
 
     def __init__(
         self,
@@ -116,18 +117,24 @@ class SteppingEngine(ABC):
     def check(self) -> None:
         if self._stopped is not None:
             raise EngineStopped(self._stopped)
-        began = self._turn_began
-        if began is not None and time.monotonic() - began > self._hang_after_s:
-            raise EngineStopped(f"A decode step takes longer than {self._hang_after_s:.0f} s")
+        if self._hangs():
+            kind = EngineStopped if self._abortable else EngineHangs
+            raise kind(f"A decode step takes longer than {self._hang_after_s:.0f} s")
 
     def close(self) -> None:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        if self._thread is not threading.current_thread():
+        if self._thread is threading.current_thread():
+            return
+        if not self._hangs():
             self._thread.join(_LAST_STEP_S)
-            if self._thread.is_alive():
-                self._abort()
+        if self._thread.is_alive():
+            self._abort()
+
+    def _hangs(self) -> bool:
+        began = self._turn_began
+        return began is not None and time.monotonic() - began > self._hang_after_s
 
     @abstractmethod
     def _enter(self, sequence: Sequence) -> None:
