@@ -38,6 +38,9 @@ class ModelSpec(Section):
 
     ``window`` is the context length in tokens of a text generator, ``max_tokens`` what one text may
     have for an encoder; ``memory_gb`` what it needs on the device, weights and caches together.
+    ``slots`` texts of a generator decode together, or in turns on torch; their KV caches have
+    ``kv_cache_gb`` GiB together, which bounds the window as well. By default that is 1, on torch
+    also more where a full window takes more.
     ``prefill_tokens`` bounds how much of a prompt one decode step reads, and so how long it holds
     up the texts beside it. ``forwards`` of an encoder run at a time on OpenVINO, each on its share
     of the threads; on torch one does. ``pinned`` models are loaded at start and stay; the others
@@ -61,7 +64,7 @@ class ModelSpec(Section):
     max_tokens: PositiveInt | None = None
     slots: PositiveInt | None = None
     forwards: PositiveInt = 1
-    kv_cache_gb: PositiveFloat = 1.0
+    kv_cache_gb: PositiveFloat | None = None
     prefill_tokens: PositiveInt = 128
     memory_gb: PositiveFloat | None = None
     chat_template: Annotated[str, Text(min_length=1)] | None = None

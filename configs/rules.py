@@ -36,6 +36,9 @@ DEFAULTS = {
 CONVERSATIONS = "serve_app.routes.conversations:router"
 """The router whose routes keep something: the history of conversations."""
 
+GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
+"""Bounds of models with a task of writing; the others would take no notice of them."""
+
 WITHOUT_LIMITS = frozenset({"deployments.generation:Generation"})
 """The deployments of families that form no batches: there is nothing to change while they run."""
 
@@ -175,6 +178,7 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
             yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
         if problem := _template(model, elsewhere=profile.nodes == "many"):
             yield f"{where}.chat_template: {problem}"
+        yield from (f"{where}.{problem}" for problem in _of_generators(model))
         if model.tool_calls and "chat" not in model.tasks:
             yield f"{where}.tool_calls: expected the task chat as well"
     if not any(model.pinned for model in family.models):
@@ -226,6 +230,13 @@ def _pinned(where: str, source: HubSource) -> Iterator[str]:
             f"{where}.revision: expected a commit, since {source.revision} may be another one "
             "for each node (nodes: many)"
         )
+
+
+def _of_generators(model: ModelSpec) -> Iterator[str]:
+    """What only text generators have."""
+    if WRITING.isdisjoint(model.tasks):
+        given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
+        yield from (f"{name}: expected none (only text generators have it)" for name in given)
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:

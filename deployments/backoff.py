@@ -24,13 +24,18 @@ class Backoff:
         self._clock = clock
         self._failures: dict[str, Failure] = {}
 
-    def failed(self, name: str, reason: str) -> None:
-        times = self._failures[name].times + 1 if name in self._failures else 1
+    def failed(self, name: str, reason: str, times: int | None = None) -> None:
+        """``times`` in a row; one more than before when that is not given."""
+        times = self.times(name) + 1 if times is None else times
         wait = min(LONGEST_S, FIRST_S * 2 ** min(times - 1, 10))
         self._failures[name] = Failure(reason, times, self._clock() + wait)
 
     def forget(self, name: str) -> None:
         self._failures.pop(name, None)
+
+    def times(self, name: str) -> int:
+        failure = self._failures.get(name)
+        return failure.times if failure else 0
 
     def reason(self, name: str) -> str | None:
         """Why ``name`` is not tried right now, or ``None`` when it may be."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Listed
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,7 +17,13 @@ from configs.profile import ModelSpec
 from deployments import chat_summaries
 from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.engine.constraint import Constraint, ConstraintError, Grammars
-from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
+from deployments.engine.interface import (
+    STOPPED,
+    Engine,
+    EngineHangs,
+    EngineNotLoaded,
+    EngineStopped,
+)
 from deployments.engine.opening import EngineSettings, open_engine
 from deployments.engine.sequence import Sequence
 from deployments.engine.trials import TooManyTrials, Trials
@@ -26,6 +33,7 @@ from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
 from deployments.outbox import Way
+from deployments.prompts import Start, encoded, room, unknown
 from deployments.residency import Residency
 from deployments.seam import (
     Burst,
@@ -43,6 +51,9 @@ from deployments.seam import (
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 TOKENIZING_THREADS = 2
+ATTEMPTS = 2
+"""Of a request whose engine ends: what the request itself ends is not loaded for it for ever."""
+
 COMPILING_THREADS = 2
 """Of grammars that stood their trial: milliseconds for most."""
 
@@ -74,6 +85,7 @@ class Generation(Lifecycle[Engine]):
                 fetch=self._fetch,
                 prepare=self._prepare,
                 process=lambda engine: engine.process_id,
+                dead=_dead,
             )
         )
 
@@ -87,10 +99,15 @@ class Generation(Lifecycle[Engine]):
         return LiveLimits(self._config.name, {}, self._refused)
 
     async def check_health(self) -> None:
-        """Raises when an engine's thread is dead: its replica is then replaced."""
+        """Load again what died. Raises where only another replica can help.
+
+        That is when an engine hangs and cannot be ended, or died too often.
+        """
         self._meter.start()
         for resident in self._residency.residents:
-            resident.model.check()
+            if not _dead(resident.model):
+                resident.model.check()
+        self._residency.revive()
         self._settle()
 
     async def generate(self, request: GenerationRequest) -> Generated | Problem:
@@ -122,18 +139,37 @@ class Generation(Lifecycle[Engine]):
         return await chat_summaries.summarize(request, self.generate, at_once)
 
     async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
+        """What came, also across one end of the engine: it is loaded again, and the texts go on."""
         try:
-            async with self._residency.use(request.model) as engine:
-                start = await self._start(engine, request)
-                if isinstance(start, Problem):
-                    yield start
+            for _ in range(ATTEMPTS):
+                interrupted: Interrupted | None = None
+                async with (
+                    self._residency.use(request.model) as engine,
+                    aclosing(self._begun(engine, request)) as items,
+                ):
+                    async for item in items:
+                        if isinstance(item, Interrupted):
+                            interrupted = item
+                        else:
+                            yield item
+                if interrupted is None:
                     return
-                decoded = _decoded(engine, request, start, self._way(), self._meter)
-                async with aclosing(decoded) as bursts:
-                    async for item in bursts:
-                        yield item
+                request = replace(request, delivered=interrupted.delivered)
+            yield STOPPED
         except ModelUnavailable as error:
             yield error.problem
+
+    async def _begun(
+        self, engine: Engine, request: GenerationRequest
+    ) -> AsyncGenerator[Burst | Problem | Interrupted, None]:
+        start = await self._start(engine, request)
+        if isinstance(start, Problem):
+            yield start
+            return
+        decoded = _decoded(engine, request, start, self._way(), self._meter)
+        async with aclosing(decoded) as bursts:
+            async for item in bursts:
+                yield item
 
     def _way(self) -> Way:
         if self._out is None:
@@ -143,19 +179,20 @@ class Generation(Lifecycle[Engine]):
     async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
         """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
-        ids = await loop.run_in_executor(self._thread, _encoded, engine, request)
+        ids = await loop.run_in_executor(self._thread, encoded, engine, request)
         if isinstance(ids, Problem):
             return ids
-        unknown = _unknown(request.sampling.logit_bias, engine, "logit_bias")
-        if unknown is not None:
-            return unknown
-        room = _room(len(ids), engine.window, request)
-        if isinstance(room, Problem):
-            return room
+        problem = unknown(request.sampling.logit_bias, engine, "logit_bias")
+        if problem is not None:
+            return problem
+        left = room(len(ids), engine.window, request)
+        if isinstance(left, Problem):
+            return left
+        prompt = tuple(ids)  # shared by all choices
         if request.grammar is None:
-            return Start(ids, room)
+            return Start(prompt, left)
         constraint = await self._constraint(engine.grammars, request.grammar)
-        return constraint if isinstance(constraint, Problem) else Start(ids, room, constraint)
+        return constraint if isinstance(constraint, Problem) else Start(prompt, left, constraint)
 
     async def _constraint(self, grammars: Grammars, grammar: Grammar) -> Constraint | Problem:
         known = grammars.known(grammar)
@@ -214,63 +251,26 @@ class Generation(Lifecycle[Engine]):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+class Interrupted:
+    """The engine ended. ``delivered`` is as in :class:`GenerationRequest`."""
 
-    prompt: list[int]
-    room: int
-    constraint: Constraint | None = None
+    delivered: tuple[tuple[int, ...] | None, ...]
 
 
-def _encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
-    codec, messages = engine.codec, request.messages
-    if request.prompt_ids is not None:
-        unknown = _unknown(request.prompt_ids, engine, "prompt")
-        return list(request.prompt_ids) if unknown is None else unknown
+def _dead(engine: Engine) -> bool:
+    """Whether it ended, so that the model has to be loaded again."""
     try:
-        if messages is not None:
-            room = engine.window - (request.max_new_tokens or 1)
-            if request.trim_oldest:
-                messages = codec.newest(messages, room)
-            if request.truncate:
-                messages = codec.shortened(messages, room)
-            return codec.encode_chat(messages, request.tools)
-        ids = codec.encode(request.prompt or "")
-        return ids if request.keep_last is None else ids[-request.keep_last :]
-    except ValueError as error:
-        return Problem("validation", str(error), "prompt")
-
-
-def _unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
-    """The problem with the first token that the model does not have."""
-    size = engine.codec.vocab_size
-    unknown = next((token for token in ids if not 0 <= token < size), None)
-    if unknown is None:
-        return None
-    return Problem("validation", f"the model has no token {unknown}: it knows {size}", field)
-
-
-def _room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
-    """How many new tokens fit; nothing is ever cut off the prompt to make room."""
-    if prompt == 0:
-        return Problem("validation", "the prompt has no tokens", "prompt")
-    if prompt >= window:
-        message = f"the prompt has {prompt} tokens; the model's window is {window}"
-        return Problem("validation", f"{message} and leaves no room for an answer", "prompt")
-    if request.max_length is not None and prompt >= request.max_length:
-        message = f"the prompt has {prompt} tokens, which leaves none of {request.max_length}"
-        return Problem("validation", message, "max_length")
-    wanted = request.max_new_tokens
-    if wanted is not None and prompt + wanted > window:
-        message = f"{wanted} new tokens after a prompt of {prompt} pass the window of {window}"
-        return Problem("validation", message, "max_new_tokens")
-    bounds = [window, request.max_length or window, prompt + (wanted or window)]
-    return min(bounds) - prompt
+        engine.check()
+    except EngineHangs:
+        return False
+    except EngineStopped:
+        return True
+    return False
 
 
 async def _decoded(
     engine: Engine, request: GenerationRequest, start: Start, way: Way, meter: Meter
-) -> AsyncGenerator[Burst | Problem, None]:
+) -> AsyncGenerator[Burst | Problem | Interrupted, None]:
     """Bursts of all choices together, until each has finished."""
     submitted = time.monotonic()
 
@@ -288,6 +288,7 @@ async def _decoded(
             codec=engine.codec,
             stop=request.stop,
             choice=choice,
+            request=request.request_id,
             resume_ids=already,
             constraint=start.constraint.fresh() if start.constraint else None,
             deliver=outbox.put,
@@ -302,7 +303,7 @@ async def _decoded(
             for sequence in sequences:
                 engine.submit(sequence)
         except EngineStopped:
-            yield Problem("unavailable", "the model is restarting")
+            yield _interrupted(delivered, sequences)
             return
         open_choices = len(sequences)
         while open_choices:
@@ -311,11 +312,19 @@ async def _decoded(
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
                 yield Burst(len(start.prompt), tokens, engine.device)
             if problem is not None:
-                yield problem
+                yield _interrupted(delivered, sequences) if problem == STOPPED else problem
                 return
     finally:
         for sequence in sequences:
             engine.cancel(sequence)
+
+
+def _interrupted(
+    delivered: Listed[tuple[int, ...] | None], sequences: Iterable[Sequence]
+) -> Interrupted:
+    running = {each.choice: each for each in sequences if each.finish_reason is None}
+    going = (running.get(choice) for choice in range(len(delivered)))
+    return Interrupted(tuple(None if each is None else tuple(each.generated) for each in going))
 
 
 def _choice(tokens: list[Token]) -> Choice:

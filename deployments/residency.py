@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.attempts import attempt
 from deployments.backoff import Backoff
 from deployments.base import ModelUnavailable
 from deployments.budget import GIB, Budget, least_recently_used
+from deployments.deaths import MAX_ATTEMPTS, REASON, Deaths, ModelLost
 from deployments.fetching import Fetching, finished
 from deployments.memory import footprint, give_back
 from deployments.metrics.meter import ModelEvent
@@ -42,6 +43,9 @@ class Residency(Generic[M]):
     for the others go on; files are fetched beside that, and hold up only who waits for them.
     Loading and unloading of one model never overlap.
 
+    A model that is ``dead`` is not loaded: the next request, or :meth:`revive`, loads it again, at
+    once when it died for the first time.
+
     ``load`` makes a model and ``unload`` ends it. ``fetch`` downloads its files, from whose size it
     is known what loading takes; ``prepare`` imports what loading needs, whose memory is not the
     model's. ``process`` tells which process a model has of its own, if any, and ``engine`` what
@@ -61,6 +65,7 @@ class Residency(Generic[M]):
         prepare: Callable[[ModelSpec], None] = lambda _: None,
         process: Callable[[M], int | None] = lambda _: None,
         engine: Callable[[M], str] = lambda _: "",
+        dead: Callable[[M], bool] = lambda _: False,
         backoff: Backoff | None = None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
@@ -73,13 +78,15 @@ class Residency(Generic[M]):
         self._process = process
         self._engine = engine
         self._backoff = backoff or Backoff()
+        self._dead = dead
+        self._deaths = Deaths()
         self._residents: dict[str, Resident[M]] = {}
         self._kept = {spec.name for spec in specs if spec.pinned}
         self._stages: dict[str, Stage] = {}
         self._loading = asyncio.Lock()
         self._admissions: dict[str, asyncio.Task[None]] = {}
         self._departures: dict[str, asyncio.Task[int]] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[Any]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     @property
@@ -163,12 +170,52 @@ class Residency(Generic[M]):
             self._departures[name] = departure
         return await asyncio.shield(departure)
 
+    def revive(self) -> None:
+        """Load again in the background what died, of the models that are kept.
+
+        Raises :class:`ModelLost` when one of them died, or failed to load after that, too often.
+        """
+        for resident in self.residents:
+            if self._dead(resident.model):
+                self._bury(resident)
+        self._deaths.missing -= self._residents.keys()
+        for name in self._deaths.missing & self._kept:
+            if self._deaths.times(name) + self._backoff.times(name) >= MAX_ATTEMPTS:
+                raise ModelLost(name)
+            if name not in self._admissions and self._backoff.reason(name) is None:
+                self._in_background(self._revived(name))
+
+    async def _revived(self, name: str) -> None:
+        with suppress(ModelUnavailable):  # the reason is in the log
+            await self._present(name)
+
+    def _bury(self, resident: Resident[M]) -> None:
+        """Take a dead model for one that is not loaded; what is left of it ends behind that."""
+        name = resident.spec.name
+        del self._residents[name]
+        times = self._deaths.died(name)
+        logger.error("%s died, for the %d. time lately", name, times)
+        if times > 1:
+            self._backoff.failed(name, REASON, times - 1)
+        self._in_background(self._end(resident))
+
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        chore = asyncio.get_running_loop().create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
     async def _present(self, name: str, *, insist: bool = False) -> Resident[M]:
+        buried = 0
         while True:
             if (departure := self._departures.get(name)) is not None:
                 await asyncio.wait({departure})
             elif (resident := self._residents.get(name)) is not None:
-                return resident
+                if not self._dead(resident.model):
+                    return resident
+                self._bury(resident)
+                buried += 1
+                if buried > 1:
+                    raise ModelUnavailable(name, REASON)
             else:
                 await self._admitted(name, insist=insist)
 
@@ -227,6 +274,7 @@ class Residency(Generic[M]):
         resident = self._residents.get(name)
         if resident is None:
             self._kept.discard(name)
+            self._deaths.missing.discard(name)
             return 0
         self._stages[name] = "leaving"
         try:
@@ -246,9 +294,7 @@ class Residency(Generic[M]):
         """Evict what the budget asked for while it was in use."""
         if not self._budget.is_passed(self.residents):
             return
-        chore = asyncio.get_running_loop().create_task(self._make_room_later())
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        self._in_background(self._make_room_later())
 
     async def _make_room_later(self) -> None:
         async with self._loading:

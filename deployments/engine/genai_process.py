@@ -50,23 +50,28 @@ class GenaiPipeline:
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
         for number in list(self._handles):
-            self._read(number, outcome)
+            self._collect(number, outcome)
         outcome.kv_usage = self._pipeline.get_metrics().cache_usage / 100
         return outcome
 
     def _admit(self, admission: Admission, outcome: Outcome) -> None:
-        config = self._genai.GenerationConfig()
-        for name, value in admission.settings.items():
-            setattr(config, name, value)
-        ids = np.array([admission.prompt_ids], dtype=np.int64)
         try:
-            handle = self._pipeline.add_request(
-                admission.number, self._openvino.Tensor(ids), config
-            )
-        except RuntimeError as error:
-            outcome.refused[admission.number] = str(error)
+            config = self._genai.GenerationConfig()
+            for name, value in admission.settings.items():
+                setattr(config, name, value)
+            ids = self._openvino.Tensor(np.array([admission.prompt_ids], dtype=np.int64))
+            handle = self._pipeline.add_request(admission.number, ids, config)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this sequence's
+            outcome.refused[admission.number] = f"{type(error).__name__}: {error}"
         else:
             self._handles[admission.number] = handle
+
+    def _collect(self, number: int, outcome: Outcome) -> None:
+        try:
+            self._read(number, outcome)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this sequence's
+            self._handles.pop(number).cancel()
+            outcome.refused[number] = f"{type(error).__name__}: {error}"
 
     def _read(self, number: int, outcome: Outcome) -> None:
         handle = self._handles[number]
@@ -80,9 +85,9 @@ class GenaiPipeline:
         status = handle.get_status()
         if status == self._genai.GenerationStatus.RUNNING:
             return
-        del self._handles[number]
         if status == self._genai.GenerationStatus.IGNORED:
             outcome.ousted.append(number)
+        del self._handles[number]
 
 
 def serve(connection: Connection) -> None:

@@ -8,10 +8,18 @@ from typing import Protocol
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import Grammars
 from deployments.engine.sequence import Sequence
+from deployments.seam import Problem
+
+STOPPED = Problem("unavailable", "The model stopped; please try again.")
+"""What is said of every sequence that an engine had when it ended."""
 
 
 class EngineStopped(RuntimeError):
     """The engine takes no more sequences: it was closed, it died, or it hangs."""
+
+
+class EngineHangs(EngineStopped):
+    """A step does not return and cannot be ended: only the end of this process helps."""
 
 
 class EngineNotLoaded(RuntimeError):
@@ -82,7 +90,10 @@ class Engine(Protocol):
     def load(self) -> EngineLoad: ...
 
     def check(self) -> None:
-        """Raise ``EngineStopped`` with the reason when the engine died or hangs."""
+        """Raise ``EngineStopped`` with the reason when the engine died or hangs.
+
+        It is ``EngineHangs`` when the engine cannot be closed either.
+        """
         ...
 
     def close(self) -> None:

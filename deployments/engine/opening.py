@@ -15,17 +15,17 @@ EngineKind: TypeAlias = Literal["openvino", "torch"]
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Bounds of an engine; those that a kind does not know have no effect on it.
+    """Bounds of an engine.
 
-    ``slots``, ``kv_cache_gb`` (GiB) and ``max_batched_tokens`` are of the batching engines,
-    ``device`` and ``options``, which are keyword arguments of ``from_pretrained``, of the torch
-    ones. ``None`` leaves the window to the model and the threads to the library; ``chat_template``
-    takes the place of the model's own.
+    ``kv_cache_gb`` is in GiB, ``None`` the engine's own default. ``device`` and ``options``, which
+    are keyword arguments of ``from_pretrained``, are of the torch engine. ``None`` leaves the
+    window to the model and the threads to the library; ``chat_template`` takes the place of the
+    model's own.
     """
 
     slots: int = 16
     threads: int | None = None
-    kv_cache_gb: float = 1.0
+    kv_cache_gb: float | None = None
     max_batched_tokens: int = 512
     window: int | None = None
     chat_template: str | None = None
@@ -48,7 +48,7 @@ def open_engine(
             folder,
             slots=given.slots,
             threads=given.threads,
-            kv_cache_gb=given.kv_cache_gb,
+            kv_cache_gb=openvino.KV_CACHE_GB if given.kv_cache_gb is None else given.kv_cache_gb,
             max_batched_tokens=given.max_batched_tokens,
             window=given.window,
             chat_template=given.chat_template,
@@ -58,6 +58,8 @@ def open_engine(
 
     return TorchEngine(
         folder,
+        slots=given.slots,
+        kv_cache_gb=given.kv_cache_gb,
         device=given.device,
         window=given.window,
         chat_template=given.chat_template,

@@ -7,51 +7,79 @@ Weights are a GGUF file or an OpenVINO IR. The library runs in a process of its 
 from __future__ import annotations
 
 import logging
-import os
+from collections.abc import Iterator
+from collections.abc import Sequence as Listed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from weakref import WeakKeyDictionary
+
+from cachetools import LRUCache
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.genai_client import GenaiProcess
 from deployments.engine.genai_messages import KV_BLOCK_TOKENS, Admission, Launch, Turn
-from deployments.engine.interface import EngineNotLoaded, EngineStopped
+from deployments.engine.genai_settings import (
+    READ_ONLY,
+    SEGMENT,
+    kv_blocks,
+    properties,
+    settings,
+    weights,
+    whole_blocks,
+)
+from deployments.engine.interface import EngineStopped
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
-from deployments.seam import Problem, Sampling, TokenLogprob
+from deployments.seam import Problem, TokenLogprob
 
 logger = logging.getLogger(__name__)
 
-_KV_BYTES = 4
-_READ_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
+KV_CACHE_GB = 1.0
 _MOST_RETURNS = 8
+_PROMPTS = 64
+"""Prompts that are remembered as being in the prefix cache."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
-    """A sequence inside the pipeline. ``repeats`` of its next tokens were delivered before.
+    """A sequence on its way through the pipeline.
 
-    ``read`` tokens of a long prompt are in the cache; while ``reading``, more of it is on the way.
+    The pipeline's prompt ends with the first ``start`` tokens that the sequence has generated, and
+    of its first tokens ``repeats`` were delivered before. ``read`` tokens of the prompt are in the
+    cache; while ``reading``, more of it is on the way. ``cost`` is what the pipeline has to read
+    before the first token, 0 from then on.
     """
 
     number: int
     sequence: Sequence
+    start: int = 0
     repeats: int = 0
     returns: int = 0
     read: int = 0
     reading: bool = False
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How many tokens were in the prefix cache when ``at`` tokens had been computed in all."""
+
+    tokens: int
+    at: int
 
 
 class OpenVinoEngine(SteppingEngine):
     """Continuous batching on a CPU: ``slots`` sequences decode together.
 
     ``kv_cache_gb`` GiB of KV cache bound the window; when several sequences together outgrow it
-    some wait for their turn again, without a trace in their text. ``threads`` is for the matrix
-    products (all of the processor's by default), ``max_batched_tokens`` bounds a step, and with it
-    how long a long prompt holds up the others: prompts are read in pieces of at most a step each,
-    and whoever came meanwhile is served between two of them.
+    some wait for their turn again. ``threads`` is for the matrix products (all of the processor's
+    by default), ``max_batched_tokens`` bounds a step, and with it how long a long prompt holds up
+    the others: prompts are read in pieces of at most a step each, by turns of requests.
     """
+
+    _abortable = True
 
     def __init__(
         self,
@@ -59,7 +87,7 @@ class OpenVinoEngine(SteppingEngine):
         *,
         slots: int = 16,
         threads: int | None = None,
-        kv_cache_gb: float = 1.0,
+        kv_cache_gb: float = KV_CACHE_GB,
         max_batched_tokens: int = 512,
         window: int | None = None,
         chat_template: str | None = None,
@@ -67,21 +95,25 @@ class OpenVinoEngine(SteppingEngine):
     ) -> None:
         codec = TextCodec.from_folder(folder, chat_template)
         files = ModelFolder.read(folder)
-        blocks = _kv_blocks(files, kv_cache_gb)
+        blocks = kv_blocks(files, kv_cache_gb)
         bounds = (window, files.window, (blocks - 1) * KV_BLOCK_TOKENS)
         smallest = min(each for each in bounds if each is not None)
         super().__init__(codec, slots=slots, window=smallest, hang_after_s=hang_after_s)
+        self._blocks = blocks
         self._runs: dict[int, _Run] = {}
+        self._unread: list[_Run] = []
         self._numbers: dict[Sequence, int] = {}
-        self._piece = _whole_blocks(max_batched_tokens - slots)
+        self._piece = whole_blocks(max_batched_tokens - slots)
+        self._known: WeakKeyDictionary[Sequence, _Known] = WeakKeyDictionary()
+        self._prompts: LRUCache[tuple[int, ...], _Known] = LRUCache(_PROMPTS)
+        self._computed = 0
         self._next = 0
-        self._admissions: list[Admission] = []
         self._drops: list[int] = []
         self._usage = 0.0
         self._process = GenaiProcess(
             Launch(
-                model=str(_weights(files.path)),
-                properties=_properties(threads),
+                model=str(weights(files.path)),
+                properties=properties(threads),
                 slots=slots,
                 kv_blocks=blocks,
                 max_batched_tokens=max_batched_tokens,
@@ -101,43 +133,81 @@ class OpenVinoEngine(SteppingEngine):
             raise EngineStopped(f"The decoding process ended with code {code}")
 
     def _enter(self, sequence: Sequence) -> None:
-        self._admit(_Run(self._next, sequence))
+        known = (self._known.get(sequence), self._prompts.get(sequence.prompt_ids))
+        self._begin(_Run(self._next, sequence, read=max(map(self._still_cached, known))))
 
-    def _admit(self, run: _Run) -> None:
-        """Start or start again. A greedy sequence goes on behind its tokens, a drawn one repeats.
+    def _still_cached(self, known: _Known | None) -> int:
+        """Of tokens that were in the prefix cache as many as still are; none when in doubt."""
+        if known is None or (self._computed - known.at) * 4 > self._blocks * KV_BLOCK_TOKENS:
+            return 0
+        return known.tokens
 
-        The pipeline cannot be given a random state, so a drawn sequence starts from its seed and
-        what was delivered already is checked instead of delivered.
+    def _begin(self, run: _Run) -> None:
+        """Start or start again, at the next step that can read it.
+
+        A greedy sequence goes on behind its tokens. The pipeline cannot be given a random state, so
+        a sampled one starts at its segment, from that one's seed, and what was delivered already is
+        checked instead of delivered.
         """
         self._next += 1
-        run = replace(run, number=self._next)
-        sequence, prompt = run.sequence, run.sequence.prompt_ids
-        new_tokens, owed = sequence.max_new_tokens, sequence.min_new_tokens
-        if sequence.sampling.greedy:
-            prompt = (*prompt, *sequence.generated)
-            new_tokens, owed = new_tokens - len(sequence.generated), sequence.owed
-        else:
-            run.repeats = len(sequence.generated)
+        generated = len(run.sequence.generated)
+        repeats = 0 if run.sequence.sampling.greedy else generated % SEGMENT
+        self._wait(replace(run, number=self._next, start=generated - repeats, repeats=repeats))
+
+    def _wait(self, run: _Run) -> None:
         self._runs[run.number] = run
-        self._numbers[sequence] = run.number
-        if len(prompt) - run.read > 2 * self._piece:
-            # The pipeline gives a whole step to the oldest prompt. Read in pieces that end, each
-            # found in the prefix cache by the next, a long one goes to the back of the queue.
-            run.read, run.reading = run.read + self._piece, True
-            self._admissions.append(Admission(run.number, prompt[: run.read], _READ_ONLY))
-            return
-        run.reading = False
-        settings = _settings(sequence, new_tokens, owed)
-        self._admissions.append(Admission(run.number, prompt, settings))
+        self._numbers[run.sequence] = run.number
+        self._unread.append(run)
+
+    def _send(self) -> Iterator[Admission]:
+        """As much for the pipeline to read as fits one step, by turns of requests.
+
+        It gives a whole step to the oldest prompt, so what it has is read before what comes later.
+        A long prompt is read in pieces that end, each found in the prefix cache by the next.
+        """
+        left = self._piece - sum(run.cost for run in self._runs.values())
+        waiting, self._unread = sorted(self._unread, key=self._turn_of), []
+        for run in waiting:
+            unread = self._to_read(run)
+            cost = self._piece if unread > 2 * self._piece else unread if unread > 1 else 0
+            if cost <= max(0, left) or left == self._piece:
+                left -= cost
+                yield self._admission(run, unread, cost)
+            else:
+                self._unread.append(run)
+                left = min(left, 0)  # nobody else is read before it
+
+    def _admission(self, run: _Run, unread: int, cost: int) -> Admission:
+        run.cost, run.reading = cost, unread > 2 * self._piece
+        run.read += cost if run.reading else unread
+        self._computed += cost
+        self._serve(run.sequence, cost // KV_BLOCK_TOKENS)
+        prompt = (*run.sequence.prompt_ids, *run.sequence.generated[: run.start])
+        given = READ_ONLY if run.reading else settings(run.sequence, run.start)
+        return Admission(run.number, prompt[: run.read], given)
+
+    def _turn_of(self, run: _Run) -> tuple[int, int]:
+        """Of one request what is read soonest is first; others may find its prompt in the cache."""
+        with self._wake:
+            return self._scheduler.served(run.sequence), self._to_read(run)
+
+    def _to_read(self, run: _Run) -> int:
+        return len(run.sequence.prompt_ids) + run.start - run.read
 
     def _leave(self, sequence: Sequence) -> None:
-        number = self._numbers.pop(sequence)
-        del self._runs[number]
-        self._drops.append(number)
+        number = self._numbers.pop(sequence, None)
+        if number is None:
+            return
+        run = self._runs.pop(number)
+        if run in self._unread:
+            self._unread.remove(run)
+        else:
+            self._drops.append(number)
+        decoded = len(sequence.generated) - run.start - run.repeats
+        self._known[sequence] = _Known(run.read + decoded, self._computed)
 
     def _step(self) -> None:
-        turn = Turn(tuple(self._admissions), tuple(self._drops))
-        self._admissions.clear()
+        turn = Turn(tuple(self._send()), tuple(self._drops))
         self._drops.clear()
         outcome = self._process.turn(turn)
         self._usage = outcome.kv_usage
@@ -151,19 +221,47 @@ class OpenVinoEngine(SteppingEngine):
 
     def _take(self, number: int, token_id: int, logprob: float) -> None:
         run = self._runs.get(number)
-        if run is None:
-            return
+        if run is not None:
+            self._alone(run.sequence, partial(self._taken, run, token_id, logprob))
+
+    def _taken(self, run: _Run, token_id: int, logprob: float) -> None:
+        sequence = run.sequence
+        self._computed += 1
+        run.cost = 0
         if run.reading:
-            del self._runs[number]
-            self._admit(run)
-        elif run.repeats == 0:
-            run.returns = 0
-            self._hand_over(run.sequence, token_id, self._detail(run.sequence, token_id, logprob))
-        elif run.sequence.generated[-run.repeats] == token_id:
+            del self._runs[run.number]
+            self._next += 1
+            self._wait(replace(run, number=self._next))
+            return
+        if not sequence.generated:
+            known = _Known(len(sequence.prompt_ids), self._computed)
+            self._prompts[sequence.prompt_ids] = known
+        if run.repeats:
+            self._repeated(run, token_id)
+            return
+        run.returns = 0
+        self._hand_over(sequence, token_id, self._detail(sequence, token_id, logprob))
+        if not (sequence.over or sequence.sampling.greedy or len(sequence.generated) % SEGMENT):
+            self._restart(run)
+
+    def _repeated(self, run: _Run, token_id: int) -> None:
+        """Check a token that was delivered before. Another one is a tie of floating point, turned
+        by what decodes beside it: the text goes on from where it was, by other draws."""
+        sequence = run.sequence
+        self._serve(sequence, 1)
+        if sequence.generated[-run.repeats] == token_id:
             run.repeats -= 1
-        else:
-            problem = Problem("unavailable", "The text could not be continued.")
-            self._give_up(run.sequence, problem)
+            return
+        self._drops.append(run.number)
+        self._restart(run)
+
+    def _restart(self, run: _Run) -> None:
+        """Go on behind all that was generated, from a seed of that place."""
+        del self._runs[run.number]
+        self._next += 1
+        start = len(run.sequence.generated)
+        read = len(run.sequence.prompt_ids) + start
+        self._wait(replace(run, number=self._next, start=start, repeats=0, read=read))
 
     def _detail(self, sequence: Sequence, token_id: int, logprob: float) -> TokenLogprob | None:
         if not sequence.sampling.logprobs:
@@ -178,19 +276,25 @@ class OpenVinoEngine(SteppingEngine):
             self._give_up(run.sequence, Problem("internal", "The model refused the request."))
 
     def _return(self, number: int) -> None:
-        """Seat a sequence again that lost its place to others.
+        """Start a sequence again that lost its place to others.
 
         The pipeline throws out everyone when nothing could be scheduled, for instance while the
         memory of a cancelled sequence is not free yet. Each alone fits, since the window does.
         """
-        run = self._runs.pop(number, None)
+        run = self._runs.get(number)
         if run is None:
             return
         if run.returns < _MOST_RETURNS:
-            self._admit(replace(run, returns=run.returns + 1))
+            del self._runs[number]
+            self._begin(replace(run, returns=run.returns + 1, cost=0))
         else:
-            self._runs[number] = run
             self._give_up(run.sequence, Problem("unavailable", "The model has no memory left."))
+
+    def _fits(self, sequences: Listed[Sequence]) -> bool:
+        """By whole blocks, and one that is begun; those of one prompt share them."""
+        prompts = {id(each.prompt_ids): len(each.prompt_ids) for each in sequences}
+        tokens = [*prompts.values(), *(len(each.generated) + 1 for each in sequences)]
+        return sum(count // KV_BLOCK_TOKENS + 1 for count in tokens) < self._blocks
 
     def _abort(self) -> None:
         self._process.kill()
@@ -203,62 +307,3 @@ class OpenVinoEngine(SteppingEngine):
 
     def _memory_bytes(self) -> int | None:
         return self._process.resident_bytes()
-
-
-def _weights(folder: Path) -> Path:
-    """The one GGUF file of a folder, or the folder itself when it holds an OpenVINO IR."""
-    found = sorted(folder.glob("*.gguf"))
-    if len(found) == 1:
-        return found[0]
-    if not found and (folder / "openvino_model.xml").is_file():
-        return folder
-    raise EngineNotLoaded(f"{folder} holds neither one GGUF file nor an OpenVINO IR")
-
-
-def _kv_blocks(files: ModelFolder, gigabytes: float) -> int:
-    values = files.kv_values_per_token()
-    if values is None:
-        raise EngineNotLoaded(f"{files.path}/config.json does not tell the size of the KV cache")
-    blocks = int(gigabytes * 2**30) // (values * _KV_BYTES * KV_BLOCK_TOKENS)
-    if blocks < 2:
-        raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than two blocks of tokens")
-    return blocks
-
-
-def _whole_blocks(tokens: int) -> int:
-    """The prefix cache keeps whole blocks; at least one."""
-    return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
-
-
-def _properties(threads: int | None) -> dict[str, Any]:
-    """Exact arithmetic: with the plugin's defaults a text depends on what decodes beside it."""
-    count = threads or len(os.sched_getaffinity(0))
-    return {
-        "KV_CACHE_PRECISION": "f32",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-        "INFERENCE_NUM_THREADS": count,
-        "sampler_num_threads": count,
-    }
-
-
-def _settings(sequence: Sequence, new_tokens: int, owed: int) -> dict[str, Any]:
-    sampling: Sampling = sequence.sampling
-    settings: dict[str, Any] = {
-        "max_new_tokens": new_tokens,
-        "min_new_tokens": owed,
-        "stop_token_ids": set(sequence.eos_ids),
-        "ignore_eos": not sequence.eos_ids,
-        "repetition_penalty": sampling.repetition_penalty,
-        "logprobs": int(sampling.logprobs),
-        "do_sample": not sampling.greedy,
-    }
-    if not sampling.greedy:
-        settings |= {
-            "temperature": sampling.temperature,
-            "top_p": sampling.nucleus,
-            "rng_seed": sequence.seed % 2**32,
-        }
-        if sampling.top_k:
-            settings["top_k"] = sampling.top_k
-    return settings

@@ -21,8 +21,9 @@ class Sequence:
     block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
     penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
     may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``constraint`` is
-    this sequence's own, at its beginning; the text ends where it is complete. ``seated`` is called
-    on the engine's thread when the sequence gets a slot.
+    this sequence's own, at its beginning; the text ends where it is complete. Sequences of one
+    ``request`` share its turns. ``seated`` is called on the engine's thread when the sequence gets
+    its first slot.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Sequence:
         stop: Iterable[str] = (),
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
+        request: str = "",
         seated: Callable[[], None] = lambda: None,
         resume_ids: Ids[int] = (),
         constraint: Constraint | None = None,
@@ -48,6 +50,7 @@ class Sequence:
         self.min_new_tokens = min_new_tokens
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
+        self.request = request
         self.constraint = constraint
         self.seated = seated
         self.generated: list[int] = []

@@ -1,4 +1,4 @@
-"""The thread of an engine: who waits, who has a slot, who is cancelled, whether it lives."""
+"""The thread of an engine: who gets a slot or loses it, who is cancelled, whether it lives."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
+from collections.abc import Callable
+from collections.abc import Sequence as Listed
+from functools import partial
+from typing import ClassVar
+from weakref import WeakSet
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import ConstraintError, Grammars
-from deployments.engine.interface import EngineLoad, EngineStopped
+from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
+from deployments.engine.scheduling import Scheduler
 from deployments.engine.sequence import Sequence
 from deployments.priority import give_way
 from deployments.seam import Problem, TokenLogprob
@@ -25,10 +30,15 @@ class SteppingEngine(ABC):
 
     A subclass loads its model, calls :meth:`_start` last in its constructor, and says how a
     sequence takes a slot, how it gives it up and what a step is. Those run on the engine's thread,
-    in order of submission, and the thread sleeps while there is nothing to do. ``hang_after_s``
+    which sleeps while there is nothing to do. Slots go by turns of requests
+    (:mod:`deployments.engine.scheduling`): a sequence may lose its slot and get one again later, to
+    go on behind what it has generated. One that fails is its own problem. ``hang_after_s``
     bounds one step before :meth:`check` calls the engine hung. ``computes`` says that the steps are
     this thread's own arithmetic, and not a GPU's or another process's.
     """
+
+    _abortable: ClassVar = False
+    """Whether :meth:`_abort` ends a step that does not return."""
 
     def __init__(
         self,
@@ -46,8 +56,8 @@ class SteppingEngine(ABC):
         self._hang_after_s = hang_after_s
         self._computes = computes
         self._wake = threading.Condition()
-        self._waiting: deque[Sequence] = deque()
-        self._active: list[Sequence] = []
+        self._scheduler = Scheduler(slots, self._fits)
+        self._seated: WeakSet[Sequence] = WeakSet()
         self._closing = False
         self._stopped: str | None = None
         self._turn_began: float | None = None
@@ -83,20 +93,22 @@ class SteppingEngine(ABC):
         with self._wake:
             if self._stopped is not None or self._closing:
                 raise EngineStopped(self._stopped or "The engine is closing")
-            self._waiting.append(sequence)
+            self._scheduler.add(sequence)
             self._wake.notify()
 
     def cancel(self, sequence: Sequence) -> None:
         sequence.cancelled = True
         with self._wake:
-            if sequence in self._waiting:
-                self._waiting.remove(sequence)
+            if sequence not in self._scheduler.running:
+                self._scheduler.remove(sequence)
 
     def load(self) -> EngineLoad:
+        with self._wake:
+            active, waiting = len(self._scheduler.running), self._scheduler.waiting
         return EngineLoad(
             slots=self._slots,
-            active=len(self._active),
-            waiting=len(self._waiting),
+            active=active,
+            waiting=waiting,
             kv_usage=self._kv_usage(),
             tokens=self._tokens,
             memory_bytes=self._memory_bytes(),
@@ -105,30 +117,36 @@ class SteppingEngine(ABC):
     def check(self) -> None:
         if self._stopped is not None:
             raise EngineStopped(self._stopped)
-        began = self._turn_began
-        if began is not None and time.monotonic() - began > self._hang_after_s:
-            raise EngineStopped(f"A decode step takes longer than {self._hang_after_s:.0f} s")
+        if self._hangs():
+            kind = EngineStopped if self._abortable else EngineHangs
+            raise kind(f"A decode step takes longer than {self._hang_after_s:.0f} s")
 
     def close(self) -> None:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        if self._thread is not threading.current_thread():
+        if self._thread is threading.current_thread():
+            return
+        if not self._hangs():
             self._thread.join(_LAST_STEP_S)
-            if self._thread.is_alive():
-                self._abort()
+        if self._thread.is_alive():
+            self._abort()
+
+    def _hangs(self) -> bool:
+        began = self._turn_began
+        return began is not None and time.monotonic() - began > self._hang_after_s
 
     @abstractmethod
     def _enter(self, sequence: Sequence) -> None:
-        """Give the sequence a slot."""
+        """Give the sequence a slot, to begin or to go on behind what it has generated."""
 
     @abstractmethod
     def _leave(self, sequence: Sequence) -> None:
-        """Free the slot of a sequence that is finished, cancelled or failed."""
+        """Free the slot of a sequence that is over or preempted, even if entering had failed."""
 
     @abstractmethod
     def _step(self) -> None:
-        """Advance every active sequence once; called also when the last one has just left."""
+        """Advance active sequences; called also when the last one has just left."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -136,6 +154,10 @@ class SteppingEngine(ABC):
 
     def _abort(self) -> None:  # noqa: B027  most engines have no means
         """End a step that does not return, where that can be done; called by another thread."""
+
+    def _fits(self, sequences: Listed[Sequence]) -> bool:
+        """Whether these sequences have room in the KV memory together."""
+        return True
 
     def _kv_usage(self) -> float | None:
         return None
@@ -146,39 +168,55 @@ class SteppingEngine(ABC):
     def _start(self) -> None:
         self._thread.start()
 
+    @property
+    def _active(self) -> list[Sequence]:
+        return list(self._scheduler.running)
+
     def _hand_over(
         self, sequence: Sequence, token_id: int, logprob: TokenLogprob | None = None
     ) -> None:
         """Append a token; free the slot when that finished the sequence or its reader failed."""
         self._tokens += 1
-        try:
-            sequence.append(token_id, logprob)
-        except ConstraintError as error:
-            self._give_up(sequence, Problem("validation", str(error), "grammar"))
-            return
-        except Exception:
-            logger.exception("A sequence's reader failed; the sequence is dropped")
-            self._report(sequence, Problem("internal", "The token could not be delivered."))
-            sequence.cancelled = True
+        self._serve(sequence, 1)
+        self._alone(sequence, lambda: sequence.append(token_id, logprob))
         if sequence.over:
             self._drop(sequence)
+
+    def _serve(self, sequence: Sequence, units: int) -> None:
+        """Count work for a sequence; a decoded token is one unit, and counted already."""
+        with self._wake:
+            self._scheduler.serve(sequence, units)
+
+    def _alone(self, sequence: Sequence, work: Callable[[], object]) -> bool:
+        """Do what concerns one sequence; false if it raised, and only that sequence has failed."""
+        try:
+            work()
+        except ConstraintError as error:
+            self._give_up(sequence, Problem("validation", str(error), "grammar"))
+        except BaseException:  # a panic of a library in Rust is no Exception
+            logger.exception("A sequence failed; the others go on")
+            self._give_up(sequence, Problem("internal", "The text could not be continued."))
+        else:
+            return True
+        return False
 
     def _give_up(self, sequence: Sequence, problem: Problem) -> None:
         """Free the slot of a sequence that cannot go on, and say why."""
         self._drop(sequence)
-        self._report(sequence, problem)
+        if not sequence.cancelled:
+            sequence.cancelled = True
+            self._report(sequence, problem)
 
     def _drop(self, sequence: Sequence) -> None:
-        if sequence in self._active:
-            self._active.remove(sequence)
+        with self._wake:
+            running = self._scheduler.remove(sequence)
+        if running:
             self._leave(sequence)
 
     def _report(self, sequence: Sequence, problem: Problem) -> None:
-        if sequence.over:
-            return
         try:
             sequence.fail(problem)
-        except Exception:
+        except BaseException:
             logger.exception("A sequence's reader failed while it was told of a failure")
 
     def _run(self) -> None:
@@ -188,7 +226,7 @@ class SteppingEngine(ABC):
         try:
             while self._turn():
                 pass
-        except Exception as error:
+        except BaseException as error:
             logger.exception("The engine died")
             reason = f"The engine died: {type(error).__name__}: {error}"
         finally:
@@ -198,7 +236,7 @@ class SteppingEngine(ABC):
         """Wait for work, seat and unseat sequences, step once; false when it is time to end."""
         self._turn_began = None
         with self._wake:
-            while not (self._closing or self._waiting or self._active):
+            while self._scheduler.idle and not self._closing:
                 self._wake.wait()
             if self._closing:
                 return False
@@ -210,22 +248,37 @@ class SteppingEngine(ABC):
     def _schedule(self) -> None:
         for sequence in [each for each in self._active if each.cancelled]:
             self._drop(sequence)
-        while len(self._active) < self._slots:
+        self._admit()
+        for _ in range(self._slots):
             with self._wake:
-                if not self._waiting:
-                    return
-                sequence = self._waiting.popleft()
-                self._active.append(sequence)
+                preempted = self._scheduler.preempt()
+            if not preempted:
+                return
+            for sequence in preempted:
+                self._leave(sequence)
+            self._admit()
+
+    def _admit(self) -> None:
+        while True:
+            with self._wake:
+                sequence = self._scheduler.admit()
+            if sequence is None:
+                return
+            self._alone(sequence, partial(self._seat, sequence))
+
+    def _seat(self, sequence: Sequence) -> None:
+        if sequence not in self._seated:
+            self._seated.add(sequence)
             sequence.seated()
-            self._enter(sequence)
+        self._enter(sequence)
 
     def _end(self, reason: str) -> None:
         with self._wake:
             self._stopped = reason
-            left = [*self._active, *self._waiting]
-            self._active.clear()
-            self._waiting.clear()
+            left = self._scheduler.sequences
+            self._scheduler = Scheduler(self._slots)
         self._turn_began = None
         for sequence in left:
-            self._report(sequence, Problem("unavailable", "The model stopped; please try again."))
+            if not sequence.over:
+                self._report(sequence, STOPPED)
         self._release()

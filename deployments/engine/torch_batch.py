@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Listed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,20 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from deployments.engine.choosing import TokenChooser
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import ConstraintError
 from deployments.engine.interface import EngineNotLoaded
+from deployments.engine.kv import KvMemory
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
 from deployments.engine.stepping import SteppingEngine
 from deployments.memory import own_weights
-from deployments.seam import Problem
 
 _NO_WINDOW = 2048
+
+_MAX_FAILED_FORWARDS = 3
+"""In a row, of different sequences, before the fault is the engine's (a broken CUDA context)."""
+
+_TOKENS_A_UNIT = 32
+"""Tokens of a prompt that take about as long as decoding one."""
 
 
 class _Decoding:
@@ -33,8 +40,11 @@ class _Decoding:
 
 
 class TorchEngine(SteppingEngine):
-    """Any ``AutoModelForCausalLM`` with a KV cache, one sequence at a time.
+    """Any ``AutoModelForCausalLM`` with a KV cache; a step is a forward for one sequence.
 
+    ``slots`` sequences decode in turns, each with a KV cache of its own, as far as the caches fit
+    ``kv_cache_gb`` GiB together; that bounds the window too. ``None`` is one GiB, or what a full
+    window takes where that is more. A sequence that loses its slot is read again when it resumes.
     ``device`` and ``dtype`` may be "auto": the best device there is; float32 on a CPU, bfloat16
     where a GPU has it, else float16. ``options`` are further keyword arguments of
     ``from_pretrained`` and outrank ``dtype``. ``threads`` is torch's, for the whole process. A
@@ -45,6 +55,8 @@ class TorchEngine(SteppingEngine):
         self,
         folder: Path | str,
         *,
+        slots: int = 1,
+        kv_cache_gb: float | None = None,
         device: str = "auto",
         dtype: str = "auto",
         window: int | None = None,
@@ -56,28 +68,30 @@ class TorchEngine(SteppingEngine):
     ) -> None:
         codec = TextCodec.from_folder(folder, chat_template)
         files = ModelFolder.read(folder)
+        device_found = _device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        options = {"dtype": _dtype(dtype, device_found), **(options or {})}
+        self._model = _load(files.path, device_found, options)
+        self._device = self._model.device
+        self._bytes = _size(self._model)
         bounds = [each for each in (window, files.window) if each is not None]
-        smallest = min(bounds, default=_NO_WINDOW)
-        self._device = _device(device)
+        self._kv = KvMemory.measured(self._model, min(bounds, default=_NO_WINDOW), kv_cache_gb)
         super().__init__(
             codec,
-            slots=1,
-            window=smallest,
+            slots=slots,
+            window=self._kv.window,
             hang_after_s=hang_after_s,
             computes=self._device.type == "cpu",
         )
-        if threads is not None:
-            torch.set_num_threads(threads)
-        options = {"dtype": _dtype(dtype, self._device), **(options or {})}
-        self._model = _load(files.path, self._device, options)
-        self._bytes = _size(self._model)
         self._prefill_chunk = prefill_chunk
         self._decodings: dict[Sequence, _Decoding] = {}
+        self._failed_forwards = 0
         self._start()
 
     @property
     def device(self) -> str:
-        return str(self._model.device)
+        return str(self._device)
 
     def _enter(self, sequence: Sequence) -> None:
         cache = DynamicCache(config=self._model.config)
@@ -85,19 +99,31 @@ class TorchEngine(SteppingEngine):
         self._decodings[sequence] = _Decoding(sequence, cache, chooser)
 
     def _leave(self, sequence: Sequence) -> None:
-        del self._decodings[sequence]
+        self._decodings.pop(sequence, None)
 
     def _step(self) -> None:
-        for decoding in list(self._decodings.values()):
-            logits = self._forward(decoding)
-            if not decoding.unseen:
-                self._choose(decoding, logits)
+        with self._wake:
+            sequence = self._scheduler.next()
+        if sequence is None:
+            return
+        self._alone(sequence, partial(self._advance, self._decodings[sequence]))
+        if self._failed_forwards == _MAX_FAILED_FORWARDS:
+            raise RuntimeError(f"{_MAX_FAILED_FORWARDS} forwards in a row failed")
+
+    def _advance(self, decoding: _Decoding) -> None:
+        """One forward, and a token when nothing of the text is left to be read."""
+        self._failed_forwards += 1
+        logits = self._forward(decoding)
+        self._failed_forwards = 0
+        if not decoding.unseen:
+            self._choose(decoding, logits)
 
     @torch.inference_mode()
     def _forward(self, decoding: _Decoding) -> torch.Tensor:
         """Show the model the next chunk; logits of shape (vocabulary,) behind its last token."""
         chunk = decoding.unseen[: self._prefill_chunk]
         decoding.unseen = decoding.unseen[self._prefill_chunk :]
+        self._serve(decoding.sequence, len(chunk) // _TOKENS_A_UNIT)
         output = self._model(
             input_ids=torch.tensor([chunk], device=self._device),
             past_key_values=decoding.cache,
@@ -109,13 +135,15 @@ class TorchEngine(SteppingEngine):
 
     @torch.inference_mode()
     def _choose(self, decoding: _Decoding, logits: torch.Tensor) -> None:
-        try:
-            token_id, logprob = decoding.chooser.choose(logits)
-        except ConstraintError as error:
-            self._give_up(decoding.sequence, Problem("validation", str(error), "grammar"))
-            return
+        token_id, logprob = decoding.chooser.choose(logits)
         decoding.unseen = [token_id]
         self._hand_over(decoding.sequence, token_id, logprob)
+
+    def _fits(self, sequences: Listed[Sequence]) -> bool:
+        return self._kv.usage(sequences) <= 1.0
+
+    def _kv_usage(self) -> float | None:
+        return min(1.0, self._kv.usage(self._active)) if self._kv.token_bytes else None
 
     def _release(self) -> None:
         self._decodings.clear()

@@ -152,6 +152,10 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             model_with(1, engine="torch", forwards=2),
             "families.embeddings.models.house/reader.forwards",
         ),
+        *(
+            (model_with(1, **{name: 2}), f"families.embeddings.models.house/reader.{name}")
+            for name in ("slots", "kv_cache_gb", "window", "prefill_tokens")
+        ),
         (model_with(pinned=False), "families.generation.models"),
         (lambda content: content.update(gpu_memory_gb=None), "gpu_memory_gb"),
         (model_with(1, memory_gb=None), "families.embeddings.models.house/reader.memory_gb"),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import Grammars
-from deployments.engine.interface import EngineLoad, EngineStopped
+from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
 from deployments.seam import Problem
 
@@ -17,7 +17,11 @@ PATIENCE_S = 30.0
 class PuppetEngine:
     """Takes ``slots`` sequences at a time to come; :meth:`emit` decodes for one of them."""
 
-    def __init__(self, codec: TextCodec, window: int = 64) -> None:
+    def __init__(
+        self, codec: TextCodec, window: int = 64, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self.hangs = False
+        self.closed = False
         self.stopped: str | None = None
         self.refuses_after: int | None = None
         self.held: list[Sequence] = []
@@ -25,7 +29,7 @@ class PuppetEngine:
         self._grammars = Grammars(codec)
         self._window = window
         self._thread = ThreadPoolExecutor(1)
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._submitted: asyncio.Queue[Sequence] = asyncio.Queue()
         self._taken = 0
 
@@ -64,10 +68,13 @@ class PuppetEngine:
         return EngineLoad(4, len(self.held), 0, None, 0)
 
     def check(self) -> None:
+        if self.hangs:
+            raise EngineHangs("A decode step takes longer than 120 s")
         if self.stopped is not None:
             raise EngineStopped(self.stopped)
 
     def close(self) -> None:
+        self.closed = True
         self._thread.shutdown()
 
     async def submitted(self) -> Sequence:
@@ -84,6 +91,12 @@ class PuppetEngine:
         (end,) = self._codec.eos_ids
         self._thread.submit(sequence.append, end).result(PATIENCE_S)
 
-    def break_down(self, sequence: Sequence) -> None:
-        problem = Problem("unavailable", "The model stopped; please try again.")
+    def fail(self, sequence: Sequence, problem: Problem) -> None:
         self._thread.submit(sequence.fail, problem).result(PATIENCE_S)
+
+    def die(self) -> None:
+        """End, and tell all that was held and is not over."""
+        self.stopped = "The engine died: OutOfMemoryError"
+        for sequence in list(self.held):
+            if not sequence.over:
+                self.fail(sequence, STOPPED)

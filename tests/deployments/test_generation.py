@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deployments.base import ModelUnavailable
+from deployments.deaths import MAX_ATTEMPTS, ModelLost
 from deployments.engine.codec import TextCodec
-from deployments.engine.interface import EngineNotLoaded, EngineStopped
+from deployments.engine.interface import EngineHangs, EngineNotLoaded
 from deployments.engine.opening import EngineSettings
 from deployments.engine.trials import AT_ONCE, MOST_WAITING, Trials
 from deployments.generation import Generation
@@ -226,47 +229,172 @@ async def test_cancelling_whoever_waits_stops_the_decoding(
     assert engine.held == []
 
 
-async def test_a_stream_whose_engine_breaks_ends_with_a_problem_after_its_tokens(
-    family: Generation, engine: PuppetEngine
+@pytest.fixture
+async def engines(byte_codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> list[PuppetEngine]:
+    """The engines that were opened, one a load."""
+    opened: list[PuppetEngine] = []
+    loop = asyncio.get_running_loop()
+
+    def opening(*_: Any) -> PuppetEngine:
+        opened.append(PuppetEngine(byte_codec, loop=loop))
+        return opened[-1]
+
+    monkeypatch.setattr("deployments.generation.open_engine", opening)
+    return opened
+
+
+@pytest.fixture
+def mortal(
+    engines: list[PuppetEngine], configured: Configured, classifier_folder: Path
+) -> Generation:
+    """A family whose engines end when the test says."""
+    return Generation(configured(classifier_folder))
+
+
+async def loaded(engines: list[PuppetEngine], count: int) -> PuppetEngine:
+    """The engine of the ``count``th load."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(engines) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return engines[count - 1]
+
+
+async def test_a_stream_goes_on_when_its_engine_ends(
+    mortal: Generation, engines: list[PuppetEngine]
 ) -> None:
-    stream = family.stream(request())
+    stream = mortal.stream(request(stop=("!",), max_new_tokens=9))
     first = asyncio.create_task(burst(stream))
-    sequence = await engine.submitted()
-    engine.emit(sequence, "a")
+    sequence = await engines[0].submitted()
+    engines[0].emit(sequence, "a")
     assert await first == "a"
-    engine.emit(sequence, "bc")
-    engine.break_down(sequence)
+    engines[0].emit(sequence, "bc")
+    engines[0].die()
     assert await burst(stream) == "bc"
+    rest = asyncio.create_task(following(stream))
+    again = await (await loaded(engines, 2)).submitted()
+    assert (again.generated, again.max_new_tokens) == (engines[0].codec.encode("abc"), 9)
+    engines[1].emit(again, "d")
+    item = await rest
+    assert isinstance(item, Burst)
+    assert [(token.position, token.text) for token in item.tokens] == [(3, "d")]
+    await stream.aclose()
+    assert engines[1].held == []
+
+
+async def test_of_several_choices_those_that_were_finished_do_not_begin_again(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    asking = asyncio.create_task(mortal.generate(request(choices=3)))
+    first, second, third = [await engines[0].submitted() for _ in range(3)]
+    engines[0].emit(first, "one")
+    engines[0].finish(first)
+    engines[0].emit(second, "tw")
+    engines[0].die()
+    again = [await (await loaded(engines, 2)).submitted() for _ in range(2)]
+    assert [each.choice for each in again] == [second.choice, third.choice]
+    engines[1].emit(again[0], "o")
+    for each in again:
+        engines[1].finish(each)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer, Generated)
+    assert [choice.text for choice in answer.choices] == ["one", "two", ""]
+
+
+async def test_a_request_whose_engine_ends_twice_ends_with_a_problem_after_its_tokens(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    stream = mortal.stream(request())
+    first = asyncio.create_task(burst(stream))
+    engines[0].emit(await engines[0].submitted(), "a")
+    engines[0].die()
+    assert await first == "a"
+    second = asyncio.create_task(burst(stream))
+    again = await (await loaded(engines, 2)).submitted()
+    engines[1].emit(again, "b")
+    engines[1].die()
+    assert await second == "b"
     last = await following(stream)
     assert isinstance(last, Problem)
     assert last.kind == "unavailable"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
-    assert engine.held == []
 
 
-async def test_a_whole_answer_whose_engine_breaks_is_a_problem(
-    family: Generation, engine: PuppetEngine
+async def test_a_problem_of_one_text_ends_its_request_only(
+    mortal: Generation, engines: list[PuppetEngine]
 ) -> None:
-    asking = asyncio.create_task(family.generate(request(choices=2)))
-    first, second = [await engine.submitted() for _ in range(2)]
-    engine.emit(first, "abc")
-    engine.break_down(second)
-    answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Problem)
-    assert engine.held == []
+    asking = asyncio.create_task(mortal.generate(request(choices=2)))
+    first, second = [await engines[0].submitted() for _ in range(2)]
+    engines[0].emit(first, "abc")
+    problem = Problem("internal", "The text could not be continued.")
+    engines[0].fail(second, problem)
+    assert await asyncio.wait_for(asking, PATIENCE_S) == problem
+    assert engines[0].held == []
+    assert len(engines) == 1
 
 
-async def test_a_stopped_engine_is_unavailable_and_unhealthy(
-    family: Generation, engine: PuppetEngine
+async def test_a_request_to_a_dead_engine_waits_for_it_to_be_loaded_again(
+    mortal: Generation, engines: list[PuppetEngine]
 ) -> None:
-    await family.check_health()
-    engine.stopped = "The engine died: OutOfMemoryError"
-    problem = await problem_of(family)
+    engines[0].die()
+    asking = [asyncio.create_task(mortal.generate(request())) for _ in range(3)]
+    again = await loaded(engines, 2)
+    for _ in asking:
+        again.finish(await again.submitted())
+    assert all(isinstance(each, Generated) for each in await asyncio.gather(*asking))
+    assert engines[0].closed
+    assert len(engines) == 2
+    await mortal.check_health()
+
+
+async def test_a_check_of_the_health_loads_a_dead_engine_again_without_any_request(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    await mortal.check_health()
+    engines[0].die()
+    await mortal.check_health()
+    again = await loaded(engines, 2)
+    asking = asyncio.create_task(mortal.generate(request()))
+    again.finish(await again.submitted())
+    assert isinstance(await asyncio.wait_for(asking, PATIENCE_S), Generated)
+
+
+async def test_an_engine_that_dies_again_and_again_is_unavailable_for_a_while(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    engines[0].die()
+    await mortal.check_health()
+    (await loaded(engines, 2)).die()
+    problem = await problem_of(mortal)
     assert problem.kind == "unavailable"
-    assert "OutOfMemory" not in problem.message
-    with pytest.raises(EngineStopped, match="died"):
-        await family.check_health()
+    assert "its engine stopped" in problem.message
+    assert len(engines) == 2
+    await mortal.check_health()
+
+
+async def test_only_when_loading_again_did_not_help_is_the_replica_unhealthy(
+    mortal: Generation, engines: list[PuppetEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise EngineNotLoaded("no memory")
+
+    monkeypatch.setattr("deployments.generation.open_engine", broken)
+    engines[0].die()
+    for _ in range(MAX_ATTEMPTS - 1):
+        await mortal.check_health()
+        with suppress(ModelUnavailable):
+            await mortal._residency.load("tiny")
+    with pytest.raises(ModelLost):
+        await mortal.check_health()
+
+
+async def test_an_engine_that_hangs_needs_another_replica(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    engines[0].hangs = True
+    with pytest.raises(EngineHangs):
+        await mortal.check_health()
+    assert len(engines) == 1
 
 
 async def test_a_request_that_only_half_fits_in_holds_nothing(

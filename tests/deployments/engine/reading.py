@@ -27,6 +27,7 @@ class Reader:
         stop: tuple[str, ...] = (),
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
+        request: str = "",
         resume_ids: tuple[int, ...] = (),
         grammar: Grammar | None = None,
         **sampling: Any,
@@ -49,6 +50,7 @@ class Reader:
             stop=stop,
             eos_ids=eos_ids,
             choice=choice,
+            request=request,
             resume_ids=resume_ids,
             constraint=engine.grammars.compile(grammar).fresh() if grammar else None,
         )

@@ -24,14 +24,18 @@ class Puppet(SteppingEngine):
         self.stepping = threading.Event()
         self.released = threading.Event()
         self.broken = False
+        self.unseatable = -1
         self.seats: list[Sequence] = []
         self._start()
 
     def _enter(self, sequence: Sequence) -> None:
+        if sequence.choice == self.unseatable:
+            raise LookupError("there is no seat for it")
         self.seats.append(sequence)
 
     def _leave(self, sequence: Sequence) -> None:
-        self.seats.remove(sequence)
+        if sequence in self.seats:
+            self.seats.remove(sequence)
 
     def _step(self) -> None:
         self.stepping.set()
@@ -164,3 +168,103 @@ def test_slots_are_never_exceeded(byte_codec: TextCodec) -> None:
         each.wait()
     assert max(most) <= 3
     engine.close()
+
+
+def test_a_request_that_is_new_waits_for_no_heavy_one(byte_codec: TextCodec) -> None:
+    engine = Puppet(byte_codec, slots=4)
+    heavy = [
+        Reader(engine, [1], new=90, choice=n, request=request).start()
+        for request in ("one", "two")
+        for n in range(16)
+    ]
+    engine.allowed.release(30)
+    assert heavy[0].began.wait(PATIENCE_S)
+    short = Reader(engine, [1], new=1, request="short")
+    ended: list[int] = []
+    short.on_token = lambda _: ended.append(sum(len(each.tokens) for each in heavy))
+    short.start()
+    engine.allowed.release(1000)
+    short.wait()
+    for each in heavy:
+        each.wait()
+        assert each.problem is None
+        assert len(each.tokens) == 90
+    assert ended[0] < 32 * 90
+    engine.close()
+
+
+def test_slots_are_shared_by_requests_and_not_by_sequences(byte_codec: TextCodec) -> None:
+    engine = Puppet(byte_codec, slots=4)
+    shares: list[set[str]] = []
+    heavy = [Reader(engine, [1], new=40, choice=n, request="many").start() for n in range(16)]
+    few = Reader(
+        engine,
+        [1],
+        new=40,
+        request="few",
+        on_token=lambda _: shares.append({each.request for each in engine.seats}),
+    ).start()
+    engine.allowed.release(1000)
+    few.wait()
+    assert shares == [{"many", "few"}] * 40
+    for each in heavy:
+        each.wait()
+    engine.close()
+
+
+def test_a_sequence_is_told_once_that_it_has_a_slot(byte_codec: TextCodec) -> None:
+    engine = Puppet(byte_codec, slots=1)
+    readers = [Reader(engine, [1], new=90, request=name) for name in ("one", "two")]
+    seated: list[str] = []
+    for each in readers:
+        each.sequence.seated = lambda name=each.sequence.request: seated.append(name)
+        each.start()
+    engine.allowed.release(1000)
+    for each in readers:
+        each.wait()
+    assert seated == ["one", "two"]
+    engine.close()
+
+
+def test_a_sequence_that_cannot_be_seated_fails_alone(byte_codec: TextCodec) -> None:
+    engine = Puppet(byte_codec, slots=2)
+    engine.unseatable = 7
+    good = reader(engine, new=3).start()
+    bad = Reader(engine, [1], choice=7).start()
+    waiting = [reader(engine, new=3).start() for _ in range(3)]
+    engine.allowed.release(1000)
+    for each in (good, *waiting):
+        each.wait()
+        assert (each.finish, each.problem) == ("length", None)
+    assert bad.wait().problem == Problem("internal", "The text could not be continued.")
+    engine.check()
+    engine.close()
+    assert engine.seats == []
+
+
+class Panic(BaseException):
+    """What a library in Rust raises is no Exception."""
+
+
+@pytest.mark.parametrize("error", [LookupError, Panic, SystemExit])
+@pytest.mark.parametrize("step", ["seated", "_text.push", "_text.flush", "_stops.push", "_deliver"])
+def test_whatever_raises_on_the_way_of_one_token_is_that_sequences_own(
+    byte_codec: TextCodec, step: str, error: type[BaseException]
+) -> None:
+    engine = Puppet(byte_codec, slots=2)
+    good, bad = reader(engine, new=5), reader(engine, new=2)
+
+    def raises(*_: object) -> object:
+        raise error
+
+    part, _, name = step.rpartition(".")
+    setattr(getattr(bad.sequence, part) if part else bad.sequence, name, raises)
+    good.start()
+    bad.start()
+    engine.allowed.release(1000)
+    assert good.wait().finish == "length"
+    assert bad.wait().problem == Problem("internal", "The text could not be continued.")
+    assert reader(engine).read() == "aa"
+    engine.check()
+    engine.close()
+    assert engine.seats == []

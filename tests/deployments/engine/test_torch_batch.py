@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from deployments.engine.interface import Engine, EngineNotLoaded
+from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.torch_batch import TorchEngine
-from tests.deployments.engine.reading import Reader
+from deployments.seam import Problem
+from tests.deployments.engine.reading import PATIENCE_S, Reader
 
 PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 SIZES: dict[str, Any] = {
@@ -126,3 +128,125 @@ def test_a_folder_without_weights_is_a_clear_error(gguf_folder: Path) -> None:
 def test_an_unknown_dtype_is_a_clear_error(torch_folder: Path) -> None:
     with pytest.raises(EngineNotLoaded, match="float31"):
         TorchEngine(torch_folder, device="cpu", dtype="float31")
+
+
+TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
+"""Keys and values of two layers with two heads of eight float32 numbers each."""
+
+
+def kv_gb(tokens: int) -> float:
+    return tokens * TOKEN_BYTES / 2**30
+
+
+@pytest.fixture
+def llama_folder(tmp_path: Path, byte_tokenizer: Tokenizer) -> Path:
+    return saved(tmp_path, tiny("llama"), byte_tokenizer)
+
+
+def test_the_kv_cache_bounds_the_window(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu", kv_cache_gb=kv_gb(40))
+    assert engine.window == 40
+    with pytest.raises(ValueError, match="40"):
+        Reader(engine, PROMPT, new=40).start()
+    engine.close()
+    with pytest.raises(EngineNotLoaded, match="less than two tokens"):
+        TorchEngine(llama_folder, device="cpu", kv_cache_gb=kv_gb(1))
+
+
+def test_without_a_bound_the_kv_cache_holds_the_models_whole_window(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu")
+    assert engine.window == 128
+    assert (engine.load().slots, engine.load().kv_usage) == (1, 0.0)
+    engine.close()
+
+
+def texts(engine: Engine, requests: tuple[str, ...], new: int) -> list[Reader]:
+    return [
+        Reader(engine, PROMPT, new=new, seed=3, request=name, choice=n, eos_ids=frozenset())
+        for n, name in enumerate(requests)
+    ]
+
+
+def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu", slots=3)
+    active: list[int] = []
+    readers = texts(engine, ("a", "a", "b", "c", "c"), 30)
+    for each in readers:
+        each.on_token = lambda token: active.append(engine.load().active)
+        each.start()
+    for each in readers:
+        assert each.wait().problem is None
+    assert max(active) == 3
+    engine.close()
+
+
+@pytest.mark.parametrize("limits", [{"slots": 2}, {"slots": 8, "kv_cache_gb": kv_gb(90)}])
+def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_happened(
+    llama_folder: Path, limits: dict[str, Any]
+) -> None:
+    alone = TorchEngine(llama_folder, device="cpu")
+    expected = [each.start().wait().ids for each in texts(alone, ("a",) * 6, 70)]
+    alone.close()
+    engine = TorchEngine(llama_folder, device="cpu", **limits)
+    usage: list[float] = []
+    readers = texts(engine, ("a", "a", "b", "b", "c", "d"), 70)
+    readers[0].on_token = lambda token: usage.append(engine.load().kv_usage or 0.0)
+    for each in readers:
+        each.start()
+    assert [each.wait().ids for each in readers] == expected
+    assert 0.0 < max(usage) <= 1.0
+    engine.close()
+
+
+def test_a_new_request_does_not_wait_for_a_long_text(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu", slots=1)
+    begun, asked = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        begun.set()
+        assert asked.wait(PATIENCE_S)
+
+    (long,) = texts(engine, ("long",), 100)
+    long.on_token = hold
+    long.start()
+    assert begun.wait(PATIENCE_S)
+    (short,) = texts(engine, ("short",), 1)
+    there: list[int] = []
+    short.on_token = lambda _: there.append(len(long.tokens))
+    short.start()
+    asked.set()
+    short.wait()
+    long.wait()
+    assert there[0] < 50
+    assert len(long.tokens) == 100
+    engine.close()
+
+
+def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu", slots=2)
+    good, bad = Reader(engine, PROMPT, new=20), Reader(engine, [3, 5000], new=20, request="bad")
+    for each in (good, bad):
+        each.start()
+    assert bad.wait().problem == Problem("internal", "The text could not be continued.")
+    assert good.wait().problem is None
+    engine.check()
+    engine.close()
+
+
+def test_forwards_that_all_fail_are_the_engines_fault(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu", slots=8)
+    readers = [Reader(engine, [3, 5000], new=20, choice=n).start() for n in range(6)]
+    for each in readers:
+        assert each.wait().problem is not None
+    with pytest.raises(EngineStopped, match="forwards in a row"):
+        Reader(engine, PROMPT).start()
+    with pytest.raises(EngineStopped, match="forwards in a row"):
+        engine.check()
+    assert engine.device == "cpu"
+
+
+def test_a_closed_engine_still_tells_where_it_was(llama_folder: Path) -> None:
+    engine = TorchEngine(llama_folder, device="cpu")
+    engine.close()
+    assert engine.device == "cpu"
+    assert engine.load().active == 0
