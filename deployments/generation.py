@@ -9,12 +9,19 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
-from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.base import (
+    FamilyConfig,
+    ModelUnavailable,
+    claim_device,
+    computes_in_half,
+    load_options,
+)
 from deployments.engine.constraint import Constraint, ConstraintError, Grammars
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.opening import EngineSettings, open_engine
@@ -65,6 +72,7 @@ class Generation(Lifecycle[Engine]):
                 self._meter.model,
                 fetch=self._fetch,
                 process=lambda engine: engine.process_id,
+                halves=partial(computes_in_half, config),
             )
         )
 

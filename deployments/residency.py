@@ -76,7 +76,8 @@ class Residency(Generic[M]):
 
     ``load`` makes a model and ``unload`` ends it. ``fetch`` has its files at hand, for it is told
     apart from loading and their size is known before; ``process`` tells which process a model has
-    of its own, if any, and ``engine`` what runs it where the profile leaves that open. ``notice``
+    of its own, if any, ``engine`` what runs it where the profile leaves that open, and ``halves``
+    whether it computes in half precision. ``notice``
     is told of each request that finds or misses its model, and of each load and unload.
     """
 
@@ -92,6 +93,7 @@ class Residency(Generic[M]):
         process: Callable[[M], int | None] = lambda _: None,
         engine: Callable[[M], str] = lambda _: "",
         backoff: Backoff | None = None,
+        halves: Callable[[ModelSpec], bool] = lambda spec: spec.dtype not in ("auto", "float32"),
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._load = load
@@ -102,6 +104,7 @@ class Residency(Generic[M]):
         self._process = process
         self._engine = engine
         self._backoff = backoff or Backoff()
+        self._halves = halves
         self._residents: dict[str, Resident[M]] = {}
         self._kept = {spec.name for spec in specs if spec.pinned}
         self._stages: dict[str, Stage] = {}
@@ -345,7 +348,7 @@ class Residency(Generic[M]):
         if self._fetch is None:
             return 0
         files = [file for file in self._fetch(spec).rglob("*") if file.suffix in WEIGHT_FILES]
-        narrow = 1.0 if "openvino" in spec.engines or spec.dtype in ("auto", "float32") else 0.5
+        narrow = 0.5 if self._halves(spec) and "openvino" not in spec.engines else 1.0
         shrink = min(narrow, SHRINKS[spec.quantization])
         return int(sum(file.stat().st_size for file in files) * shrink)
 

@@ -7,11 +7,11 @@ Weights are a GGUF file or an OpenVINO IR. The library runs in a process of its 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from configs.processor import usable_cores
 from deployments.engine.codec import TextCodec
 from deployments.engine.genai_client import GenaiProcess
 from deployments.engine.genai_messages import KV_BLOCK_TOKENS, Admission, Launch, Turn
@@ -232,7 +232,7 @@ def _whole_blocks(tokens: int) -> int:
 
 def _properties(threads: int | None) -> dict[str, Any]:
     """Exact arithmetic: with the plugin's defaults a text depends on what decodes beside it."""
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or usable_cores()
     return {
         "KV_CACHE_PRECISION": "f32",
         "INFERENCE_PRECISION_HINT": "f32",
