@@ -23,6 +23,7 @@ from deployments.image_family import (
     opened_processor,
 )
 from deployments.images import Picture
+from deployments.preprocessing import scalable
 from deployments.seam import (
     Caption,
     CaptionRequest,
@@ -78,6 +79,7 @@ class Captioning(ImageFamily[Caption]):
         model, device = self._opened(auto_class, folder, spec)
         processor = opened_processor("AutoProcessor", folder, spec)
         see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
+        see = scalable(see, processor)
         return Reader(_bounded(see, model), _Writing(model, processor, device))
 
     def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
@@ -94,7 +96,7 @@ class Captioning(ImageFamily[Caption]):
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
             return images(images=shown, return_tensors="pt")
 
-        return Reader(_bounded(see, model), _Writing(model, words, device))
+        return Reader(_bounded(scalable(see, images), model), _Writing(model, words, device))
 
 
 See: TypeAlias = Callable[[Picture, Any], Any]

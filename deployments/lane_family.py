@@ -19,7 +19,7 @@ from ray import serve
 from configs.engines import Engine
 from configs.errors import explain
 from configs.profile import Live, ModelSpec
-from deployments.base import FamilyConfig, Overloaded, pick_device
+from deployments.base import FamilyConfig, Overloaded, computes_in_half, pick_device
 from deployments.lane import Lane
 from deployments.lifecycle import Lifecycle
 from deployments.memory import import_libraries
@@ -82,6 +82,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
                 self._meter.model,
                 fetch=self._fetch,
                 engine=lambda model: model.engine,
+                halves=partial(computes_in_half, config),
             )
         )
 
