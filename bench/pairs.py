@@ -10,7 +10,6 @@ side, so that neither slow drift nor what one leaves to the next favours a side.
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+
+from configs.processor import usable_cores
 
 Measure = Callable[[], float]
 Said = Callable[[str], None]
@@ -88,7 +89,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine() -> str:
     """When and on what: for the head of every result."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     day = datetime.now(UTC).date().isoformat()
     return f"{day}, {_processor()}, {cores} cores, Python {platform.python_version()}"
 

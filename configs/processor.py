@@ -1,13 +1,21 @@
-"""What the processor is called and can do, without asking a library that takes long to import."""
+"""What the processor is called, has and can do, without a library that takes long to import."""
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Linux' names for multiplying bfloat16 in hardware, on x86 and on ARM."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on. Only Linux says which those are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.engines import Head
-from configs.processor import native_bfloat16
+from configs.processor import native_bfloat16, usable_cores
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import Export, exported, materialise
@@ -63,7 +63,7 @@ class FamilyConfig:
     @property
     def threads(self) -> int:
         """Threads for arithmetic. Ray's ``num_cpus`` is for scheduling and would give one."""
-        return self.settings.threads or len(os.sched_getaffinity(0))
+        return self.settings.threads or usable_cores()
 
 
 def pick_device(config: FamilyConfig) -> str:
@@ -123,6 +123,13 @@ def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
     if device == "mps":
         return torch.float16
     return torch.bfloat16 if native_bfloat16() else torch.float32
+
+
+def computes_in_half(config: FamilyConfig, model: ModelSpec) -> bool:
+    """Whether torch takes two bytes a weight, as :func:`pick_dtype` decides; without torch."""
+    if model.dtype != "auto":
+        return model.dtype != "float32"
+    return pick_device(config) != "cpu" or native_bfloat16()
 
 
 def load_options(

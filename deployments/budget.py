@@ -48,10 +48,13 @@ def least_recently_used(
     return min(idle, key=lambda resident: resident.last_used, default=None)
 
 
-def least_bytes(folder: Path, spec: ModelSpec) -> int:
-    """What the weights take in memory at the very least; 0 when their files do not tell."""
+def least_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
+    """What the weights take in memory at the very least; 0 when their files do not tell.
+
+    ``in_half``: they are kept in half precision, where torch runs the model.
+    """
     files = [file for file in folder.rglob("*") if file.suffix in WEIGHT_FILES]
-    narrow = 1.0 if "openvino" in spec.engines or spec.dtype in ("auto", "float32") else 0.5
+    narrow = 0.5 if in_half and "openvino" not in spec.engines else 1.0
     shrink = min(narrow, SHRINKS[spec.quantization])
     return int(sum(file.stat().st_size for file in files) * shrink)
 

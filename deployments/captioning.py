@@ -23,6 +23,7 @@ from deployments.image_family import (
     opened_processor,
 )
 from deployments.images import Picture
+from deployments.preprocessing import scalable
 from deployments.seam import (
     Caption,
     CaptionRequest,
@@ -84,6 +85,7 @@ class Captioning(ImageFamily[Caption]):
         model, device = self._opened(auto_class, folder, spec)
         processor = opened_processor("AutoProcessor", folder, spec)
         see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
+        see = scalable(see, processor)
         return self._writer(see, model, _Writing(model, processor, device))
 
     def _writer(self, see: See, model: Any, writing: _Writing) -> Reader[Caption]:
@@ -104,7 +106,7 @@ class Captioning(ImageFamily[Caption]):
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
             return images(images=shown, return_tensors="pt")
 
-        return self._writer(see, model, _Writing(model, words, device))
+        return self._writer(scalable(see, images), model, _Writing(model, words, device))
 
 
 See: TypeAlias = Callable[[Picture, Any], Any]

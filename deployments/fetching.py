@@ -19,11 +19,17 @@ class Fetching:
     nobody else, so there are as many threads as models.
 
     A fetch goes on when nobody waits for it any more, since a thread cannot be stopped; who asks
-    again joins it.
+    again joins it. ``halves`` says whether a model computes in half precision.
     """
 
-    def __init__(self, fetch: Callable[[ModelSpec], Path], models: int) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[ModelSpec], Path],
+        models: int,
+        halves: Callable[[ModelSpec], bool],
+    ) -> None:
         self._fetch = fetch
+        self._halves = halves
         self._threads = ThreadPoolExecutor(max(1, models), thread_name_prefix="fetch")
         self._running: dict[str, asyncio.Task[int]] = {}
 
@@ -32,7 +38,7 @@ class Fetching:
 
         Blocks, and raises whatever fetching raises.
         """
-        return least_bytes(self._fetch(spec), spec)
+        return least_bytes(self._fetch(spec), spec, in_half=self._halves(spec))
 
     async def least_bytes(self, spec: ModelSpec) -> int:
         """The same for an event loop. Raises :class:`ModelUnavailable`."""

@@ -10,12 +10,19 @@ from collections.abc import Sequence as Listed
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments import chat_summaries
-from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.base import (
+    FamilyConfig,
+    ModelUnavailable,
+    claim_device,
+    computes_in_half,
+    load_options,
+)
 from deployments.engine.constraint import Constraint, ConstraintError, Grammars
 from deployments.engine.interface import (
     STOPPED,
@@ -86,6 +93,7 @@ class Generation(Lifecycle[Engine]):
                 prepare=self._prepare,
                 process=lambda engine: engine.process_id,
                 dead=_dead,
+                halves=partial(computes_in_half, config),
             )
         )
 

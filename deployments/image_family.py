@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import Engine
 from configs.profile import Live, ModelSpec
-from deployments.base import ModelUnavailable, claim_device, load_options
-from deployments.images import Picture, picture
+from deployments.base import (
+    FamilyConfig,
+    ModelUnavailable,
+    Overloaded,
+    claim_device,
+    load_options,
+)
+from deployments.images import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
 from deployments.memory import own_weights
+from deployments.preparation import SMALL, Preparation
+from deployments.preprocessing import preprocessed
 from deployments.seam import Problem
 from deployments.steps import Steps
 from deployments.turns import Limits
@@ -47,6 +56,11 @@ class Seen:
     kind: object = None
 
     @property
+    def nbytes(self) -> int:
+        """What its tensors take while it waits."""
+        return sum(int(tensor.nbytes) for tensor in self.tensors.values())
+
+    @property
     def pixels(self) -> int:
         """How many there are after preprocessing, all channels and tiles counted as one."""
         shape = self.tensors["pixel_values"].shape
@@ -60,9 +74,10 @@ class Seen:
 class Reader(Generic[R]):
     """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
 
-    ``see`` runs in the family's thread and may refuse a request; ``answer`` runs in the lane's,
-    on stacked tensors, and gives one answer an image. Where the model writes, it does so
-    ``by_steps``, and ``answer`` is given the :class:`Steps` of its batch as well.
+    ``see`` runs in one of the family's threads and may refuse a request, several at a time;
+    ``answer`` runs in the lane's, on stacked tensors, and gives one answer an image. Where the
+    model writes, it does so ``by_steps``, and ``answer`` is given the :class:`Steps` of its batch
+    as well.
     """
 
     see: Callable[[Picture, Any], Seen | Problem]
@@ -87,6 +102,13 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     volume_limit: ClassVar[str] = "max_batch_pixels"
 
+    def __init__(self, config: FamilyConfig) -> None:
+        settings = config.settings
+        handle_warnings()
+        self._preparation = Preparation(settings.image_threads, settings.max_image_pixels)
+        self._encoded_bytes = 0
+        super().__init__(config)
+
     @abstractmethod
     def load(self, folder: Path, spec: ModelSpec) -> Reader[R]:
         """Open the model in ``folder``, by what the profile says that it does."""
@@ -94,14 +116,37 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
     async def _answered(self, asking: Asking) -> R | Problem:
         """The one answer to a request about one image."""
         try:
-            async with self._residency.use(asking.model) as model:
-                seen = await self._in_thread(_seen, model.reader, asking)
-                if isinstance(seen, Problem):
-                    return seen
-                answers: list[R | Problem] = await self._through(model.lane, _one(seen))
-                return answers[0]
+            with self._held(asking):
+                async with self._residency.use(asking.model) as model:
+                    seen = await self._prepared(model.reader, asking)
+                    if isinstance(seen, Problem):
+                        return seen
+                    answers: list[R | Problem] = await self._through(model.lane, _one(seen))
+                    return answers[0]
         except ModelUnavailable as error:
             return error.problem
+
+    @contextmanager
+    def _held(self, asking: Asking) -> Iterator[None]:
+        """Count the image as one that is held here. Raises :class:`Overloaded`."""
+        size, limit = len(asking.image), self._config.settings.max_waiting_bytes
+        if self._encoded_bytes and self._encoded_bytes + size > limit:
+            raise Overloaded(asking.model, "images")
+        self._encoded_bytes += size
+        try:
+            yield
+        finally:
+            self._encoded_bytes -= size
+
+    async def _prepared(self, reader: Reader[R], asking: Asking) -> Seen | Problem:
+        """One image as its model reads it: small ones at once, large ones when it is their turn."""
+        begun = await self._preparation.run(0, _begun, reader, asking)
+        if not isinstance(begun, EncodedImage):
+            return begun
+        waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
+        if waiting and waiting + begun.pixels > limit:
+            raise Overloaded(asking.model, "large images")
+        return await self._preparation.run(begun.pixels, _seen, begun, reader, asking)
 
     def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
         """A model ready to answer, and its device, by a class of transformers."""
@@ -136,9 +181,21 @@ def _pixels(seen: Seen) -> int:
     return seen.pixels
 
 
-def _seen(reader: Reader[Any], asking: Asking) -> Seen | Problem:
-    shown = picture(asking.image)
-    return shown if isinstance(shown, Problem) else reader.see(shown, asking)
+def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem:
+    """A small image at once; of a large one only the headers."""
+    try:
+        encoded = EncodedImage(asking.image)
+    except UNREADABLE:
+        return DAMAGED
+    return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
+
+
+def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    try:
+        shown = encoded.picture()
+    except UNREADABLE:
+        return DAMAGED
+    return preprocessed(reader.see, shown, asking)
 
 
 class _Run(Generic[R]):

@@ -69,6 +69,11 @@ class EncodedImage:
         """Width and height as they are stored, before the image is turned."""
         return self._image.size
 
+    @property
+    def pixels(self) -> int:
+        width, height = self.size
+        return width * height
+
     def picture(self) -> Picture:
         """The first frame, turned as its EXIF orientation says, over white where it is transparent.
 

@@ -20,7 +20,7 @@ from ray.serve.exceptions import RayServeException
 from configs.engines import Engine
 from configs.errors import explain
 from configs.profile import Live, ModelSpec
-from deployments.base import FamilyConfig, Overloaded, pick_device
+from deployments.base import FamilyConfig, Overloaded, computes_in_half, pick_device
 from deployments.lane import Lane
 from deployments.lifecycle import Lifecycle
 from deployments.memory import import_libraries
@@ -87,6 +87,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
                 fetch=self._fetch,
                 prepare=self._prepare,
                 engine=lambda model: model.engine,
+                halves=partial(computes_in_half, config),
             )
         )
 

@@ -48,9 +48,9 @@ class Residency(Generic[M]):
 
     ``load`` makes a model and ``unload`` ends it. ``fetch`` downloads its files, from whose size it
     is known what loading takes; ``prepare`` imports what loading needs, whose memory is not the
-    model's. ``process`` tells which process a model has of its own, if any, and ``engine`` what
-    runs it where the profile leaves that open. ``notice`` is told of each request that finds or
-    misses its model, and of each load and unload.
+    model's. ``process`` tells which process a model has of its own, if any, ``engine`` what runs it
+    where the profile leaves that open, and ``halves`` whether it computes in half precision.
+    ``notice`` is told of each request that finds or misses its model, and of each load and unload.
     """
 
     def __init__(
@@ -67,13 +67,14 @@ class Residency(Generic[M]):
         engine: Callable[[M], str] = lambda _: "",
         dead: Callable[[M], bool] = lambda _: False,
         backoff: Backoff | None = None,
+        halves: Callable[[ModelSpec], bool] = lambda spec: spec.dtype not in ("auto", "float32"),
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._load = load
         self._unload = unload
         self._notice = notice
         self._budget = Budget(budget_gb)
-        self._fetching = None if fetch is None else Fetching(fetch, len(specs))
+        self._fetching = None if fetch is None else Fetching(fetch, len(specs), halves)
         self._prepare = prepare
         self._process = process
         self._engine = engine

@@ -119,12 +119,17 @@ def crowding(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, 
 
 
 def token_limit(tokenizer: Any, model: Any) -> int:
-    """Tokens a text: the smaller of what tokenizer and position embeddings take.
+    """Tokens a text: the smaller of what tokenizer and position embeddings take."""
+    return configured_limit(tokenizer, model.config)
+
+
+def configured_limit(tokenizer: Any, config: Any) -> int:
+    """The same by the configuration of a model, or of the part of it that reads texts.
 
     RoBERTa's position ids start after its padding id, so some of its positions are never used.
     """
-    positions = int(getattr(model.config, "max_position_embeddings", 512))
-    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
+    positions = int(getattr(config, "max_position_embeddings", 512))
+    offset = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
     return min(int(tokenizer.model_max_length), positions - offset)
 
 

@@ -7,7 +7,9 @@ the captioning family's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -23,6 +25,7 @@ from deployments.image_family import (
     opened_processor,
 )
 from deployments.images import Picture
+from deployments.preprocessing import scalable
 from deployments.seam import (
     Classified,
     Detected,
@@ -35,11 +38,15 @@ from deployments.seam import (
     VisualAnswers,
     VisualQuestionRequest,
 )
+from deployments.texts import configured_limit
 from deployments.zero_shot import SCORE_FUNCTIONS, ranked, sigmoid, softmax
 
 Answer: TypeAlias = Classified | VisualAnswers | Detected
 TEMPLATE = "This is a photo of {}."
 """As transformers' own zero-shot pipeline phrases a label."""
+
+SHOWN = 60
+"""Characters of a label that an error repeats."""
 
 
 class Vision(ImageFamily[Answer]):
@@ -76,7 +83,8 @@ class Vision(ImageFamily[Answer]):
         auto_class, processor_class, reader = READERS[able[0]]
         processor = opened_processor(processor_class, folder, spec)
         model, device = self._opened(auto_class, folder, spec)
-        return reader(model, processor, device)
+        made = reader(model, processor, device)
+        return replace(made, see=scalable(made.see, processor))
 
 
 def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
@@ -108,15 +116,27 @@ def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
     """
     siglip = "siglip" in model.config.model_type
     padding = "max_length" if siglip else True
+    window = configured_limit(processor.tokenizer, model.config.get_text_config())
+    one_at_a_time = Lock()  # padding is a state of the tokenizer
+
+    def read(asked: ImageClassificationRequest) -> dict[str, Any] | Problem:
+        template = asked.template or TEMPLATE
+        texts = [template.replace("{}", label) for label in asked.labels]
+        with one_at_a_time:
+            counts = [len(ids) for ids in processor.tokenizer(texts, verbose=False)["input_ids"]]
+            problem = _too_long(asked.labels, counts, window)
+            if problem is not None:
+                return problem
+            features = processor(text=texts, padding=padding, truncation=True, return_tensors="pt")
+        return dict(features)
 
     def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
         if not asked.labels:
             return Problem("validation", "the model has no labels of its own", "labels")
-        template = asked.template or TEMPLATE
-        texts = [template.replace("{}", label) for label in asked.labels]
-        features = processor(
-            text=texts, images=shown, padding=padding, truncation=True, return_tensors="pt"
-        )
+        texts = read(asked)
+        if isinstance(texts, Problem):
+            return texts
+        features = {**texts, **processor.image_processor(images=shown, return_tensors="pt")}
         # One image with all its labels a forward: the labels are a batch of their own.
         return Seen(features, shown.size, asked, kind=object())
 
@@ -127,6 +147,16 @@ def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
         return [_best(only.asked.labels, chances, only.asked)]
 
     return Reader(see, answer)
+
+
+def _too_long(labels: Sequence[str], counts: Sequence[int], window: int) -> Problem | None:
+    """The first label that the model would not read to its end."""
+    for label, count in zip(labels, counts, strict=True):
+        if count > window:
+            shown = label if len(label) <= SHOWN else f"{label[:SHOWN]}..."
+            message = f"the label {shown!r} has {count} tokens in its template; "
+            return Problem("validation", f"{message}the model reads up to {window}", "labels")
+    return None
 
 
 def answerer(model: Any, processor: Any, device: str) -> Reader[Answer]:
@@ -175,7 +205,7 @@ def detector(model: Any, processor: Any, device: str) -> Reader[Answer]:
                 detections(
                     [names[label] for label in one["labels"].tolist()],
                     one["scores"].tolist(),
-                    one["boxes"].double().cpu().numpy(),
+                    one["boxes"].cpu().double().numpy(),
                     each.size,
                     each.asked.threshold,
                 )
@@ -200,8 +230,11 @@ def names_of(config: Any) -> tuple[str, ...]:
 
 
 def as_numbers(logits: Any) -> Any:
-    """float64 of the same shape, where Python's own arithmetic can go on."""
-    numbers: np.ndarray[Any, Any] = logits.double().cpu().numpy()
+    """float64 of the same shape, where Python's own arithmetic can go on.
+
+    Moved first: there is no float64 on Apple's GPUs.
+    """
+    numbers: np.ndarray[Any, Any] = logits.cpu().double().numpy()
     return numbers
 
 

@@ -15,6 +15,7 @@ import yaml
 from bench.peers.environment import python_of
 from bench.peers.running import Server, free_port
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
+from configs.processor import usable_cores
 from configs.profile import profile_path
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
@@ -125,7 +126,7 @@ def llama_cpp() -> Server:
     """llama.cpp's Python server, which answers one request after the other, on our GGUF."""
     port = free_port()
     weights = next(folder_of(CHAT).glob("*.gguf"))
-    threads = str(len(os.sched_getaffinity(0)))
+    threads = str(usable_cores())
     command: list[str | Path] = [
         *(python_of("llama_cpp"), "-m", "llama_cpp.server", "--model", weights),
         *("--n_ctx", "2048", "--n_threads", threads, "--n_threads_batch", threads),

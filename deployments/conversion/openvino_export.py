@@ -8,7 +8,6 @@ its input would go on as the example did.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import warnings
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 
 from configs.engines import Engine, Head
-from configs.processor import native_bfloat16, processor_name
+from configs.processor import native_bfloat16, processor_name, usable_cores
 from configs.weights.exports import FACTS_FILE
 from deployments.conversion.errors import ConversionError
 from deployments.network import pytorch
@@ -53,7 +52,7 @@ def write_export(origin: Path, folder: Path, head: Head) -> None:
     In either case ``export.json`` says which engine is the faster one on this processor. Where that
     multiplies bfloat16 it says so of both, and how far answers in it are from those in float32.
     """
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     torch.set_num_threads(threads)
     network = pytorch.opened(head, origin, "cpu", OPTIONS)
     facts: dict[str, Any] = {"processor": processor_name(), "threads": threads}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from configs.processor import usable_cores
 from deployments.engine.genai_messages import KV_BLOCK_TOKENS
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
@@ -53,7 +53,7 @@ def whole_blocks(tokens: int) -> int:
 
 def properties(threads: int | None) -> dict[str, Any]:
     """Exact arithmetic: with the plugin's defaults a text depends on what decodes beside it."""
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or usable_cores()
     return {
         "KV_CACHE_PRECISION": "f32",
         "INFERENCE_PRECISION_HINT": "f32",

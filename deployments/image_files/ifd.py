@@ -82,7 +82,10 @@ class Directory:
                 raise TooManyPartsError("entries", MAX_ENTRIES)
             rows = raw[start + layout.count.size :][: count * layout.entry.size]
             found = layout.entry.iter_unpack(rows)
-            return cls(layout, tuple(Entry(*row, order=layout.order) for row in found))
+            entries = (
+                Entry(tag, code, count, value, layout.order) for tag, code, count, value in found
+            )
+            return cls(layout, tuple(entries))
         except struct.error:
             raise ValueError("the directory is cut short") from None
 

@@ -1,6 +1,5 @@
 """The environment that every process of a start inherits: Serve's fast path, and a marker."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -77,13 +76,6 @@ def serve_environment(
     # The start is local by now; an address would turn its workers to another cluster.
     environment.pop("RAY_ADDRESS", None)
     return environment
-
-
-def usable_cpus() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _haproxy(directory: Path, ports: PortBlock, cpus: int) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import psutil
 
+from configs.processor import usable_cores
 from serve_app.launcher import ports, processes, runs
 from serve_app.launcher.application import Application
 from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
@@ -24,7 +25,6 @@ from serve_app.launcher.environment import (
     MARKER,
     Workload,
     serve_environment,
-    usable_cpus,
 )
 from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.models import is_complete
@@ -242,7 +242,7 @@ def _environment(
     run: runs.Run, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
 ) -> dict[str, str]:
     given = {**front, **os.environ}
-    environment = serve_environment(given, run.id, run.path, block, usable_cpus(), workload)
+    environment = serve_environment(given, run.id, run.path, block, usable_cores(), workload)
     return {
         **haproxy_environment(run.path),
         **environment,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from configs.processor import native_bfloat16, processor_name
+from configs.processor import native_bfloat16, processor_name, usable_cores
 
 MILAN = """processor\t: 0
 cpu family\t: 25
@@ -39,3 +40,29 @@ def test_a_processor_has_a_name_and_the_numbers_of_its_kind(tmp_path: Path) -> N
 def test_without_linux_there_is_a_name_and_nothing_is_assumed(tmp_path: Path) -> None:
     assert processor_name(tmp_path / "none")
     assert native_bfloat16(tmp_path / "none") is False
+
+
+def test_cores_are_counted_where_the_system_does_not_say_which_may_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on macOS."""
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    assert usable_cores() == 5
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert usable_cores() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="of Linux")
+def test_only_the_cores_that_may_be_used_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 3, 4})
+    assert usable_cores() == 3
+
+
+def test_nothing_else_asks_for_the_cores_that_may_be_used() -> None:
+    """But one module, whose answer is there on every system."""
+    root = Path(__file__).parents[2]
+    parts = ("configs", "deployments", "serve_app", "bench")
+    own = [file for part in parts for file in (root / part).rglob("*.py")]
+    asking = {file.name for file in own if "sched_getaffinity" in file.read_text(encoding="utf-8")}
+    assert asking <= {"processor.py", "environment.py"}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,18 @@ from typing import Any
 import pytest
 import torch
 
+from configs.processor import usable_cores
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
-from deployments.base import FamilyConfig, claim_device, load_options, pick_device, pick_dtype
+from deployments.base import (
+    FamilyConfig,
+    claim_device,
+    computes_in_half,
+    load_options,
+    pick_device,
+    pick_dtype,
+)
 
 Sight = Callable[..., None]
 
@@ -210,4 +217,29 @@ def test_torch_gets_the_threads_of_the_settings() -> None:
 
 def test_without_a_setting_it_gets_every_core_it_may_use() -> None:
     claim_device(config(device="cpu"))
-    assert torch.get_num_threads() == len(os.sched_getaffinity(0))
+    assert torch.get_num_threads() == usable_cores()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native", "half"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("float32", True, False),
+        ("bfloat16", False, True),
+        ("float16", False, True),
+    ],
+)
+def test_auto_is_half_precision_where_the_processor_has_it(
+    dtype: Any, native: bool, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.base.native_bfloat16", lambda: native)
+    assert computes_in_half(config(device="cpu"), model(dtype=dtype)) is half
+    assert (pick_dtype(model(dtype=dtype), "cpu") is not torch.float32) is half
+
+
+def test_on_a_gpu_auto_is_half_precision(sees: Sight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.base.native_bfloat16", lambda: False)
+    sees(cuda=True)
+    assert computes_in_half(config(gpu_fraction=1.0), model(dtype="auto"))
+    assert not computes_in_half(config(gpu_fraction=1.0), model(dtype="float32"))

@@ -627,3 +627,34 @@ async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> N
         ("unload", "one"): 1,
         ("load_failure", "one"): 1,
     }
+
+
+@pytest.mark.parametrize(("half", "fits"), [(True, True), (False, False)])
+async def test_files_count_half_where_the_model_computes_in_half_precision(
+    half: bool, fits: bool, store: Storehouse, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    with (tmp_path / "one" / "model.safetensors").open("wb") as file:
+        file.truncate(int(1.5 * GIB))
+    (spec,) = store.residency("one")._specs.values()
+    asked: list[str] = []
+
+    def halves(model: ModelSpec) -> bool:
+        asked.append(model.name)
+        return half
+
+    residency = Residency(
+        [spec.model_copy(update={"engine": "torch"})],
+        store.load,
+        store.unload,
+        1,
+        fetch=lambda spec: tmp_path / spec.name,
+        halves=halves,
+    )
+    if fits:
+        assert await used(residency, "one") == "one"
+    else:
+        with pytest.raises(ModelUnavailable, match=r"it takes 1\.50 GiB"):
+            await used(residency, "one")
+        assert not store.loads
+    assert asked == ["one"]

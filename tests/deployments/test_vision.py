@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -24,16 +27,17 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from deployments.image_family import Seen
 from deployments.seam import (
     Classified,
+    Detected,
     DetectionRequest,
     ImageClassificationRequest,
     LabelScore,
     Problem,
 )
-from deployments.vision import Vision
+from deployments.vision import Vision, as_numbers, detector
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S
-from tests.deployments.pictures import noise
+from tests.deployments.pictures import encoded, noise
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
@@ -65,7 +69,10 @@ def vit(folder: Path, **more: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vision") / "clip"
+    return saved_clip(tmp_path_factory.mktemp("vision") / "clip")
+
+
+def saved_clip(folder: Path) -> Path:
     torch.manual_seed(0)
     words = tiny.tokenizer()
     text: Any = CLIPTextConfig(
@@ -157,6 +164,122 @@ async def test_clip_scores_any_labels_under_any_template(
     assert scores(await labelled(family, 1, labels=labels, template="w9 {}")) != pytest.approx(
         first, abs=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "template", "named"),
+    [
+        (("w1", " ".join(["w2"] * 15)), "{}", "w2 w2"),
+        (("w1", "w2 w3"), " ".join(["w9"] * 13) + " {}", "w2 w3"),
+        ((*(f"w{i}" for i in range(9)), "w1 " * 40), None, "w1 w1"),
+    ],
+)
+async def test_a_label_that_the_model_would_not_read_to_its_end_is_refused(
+    configured: Configured, clip: Path, labels: tuple[str, ...], template: str | None, named: str
+) -> None:
+    family = Vision(configured(clip, tasks=("image_zero_shot",)))
+    request = ImageClassificationRequest("tiny", noise(1), labels=labels, template=template)
+    answer = await family.classify_image(request)
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "labels")
+    assert f"the label '{named}" in answer.message
+    assert "the model reads up to 16" in answer.message
+    assert len(answer.message) < 200
+
+
+async def test_labels_that_just_fit_are_read_whole(configured: Configured, clip: Path) -> None:
+    family = Vision(configured(clip, tasks=("image_zero_shot",)))
+    exact = " ".join(["w2"] * 13)
+    labels = (f"{exact} w3", f"{exact} w4")
+    found = scores(await labelled(family, 1, labels=labels, template="{}"))
+    assert found[labels[0]] != pytest.approx(found[labels[1]], abs=1e-4)
+
+
+async def test_many_requests_with_labels_are_prepared_at_the_same_time(
+    configured: Configured, clip: Path
+) -> None:
+    family = Vision(configured(clip, tasks=("image_zero_shot",)))
+    asked = [tuple(f"w{i + j}" for j in range(1 + i % 3)) for i in range(12)]
+    alone = [await labelled(family, i, labels=labels) for i, labels in enumerate(asked)]
+    together = await asyncio.gather(
+        *(labelled(family, i, labels=labels) for i, labels in enumerate(asked))
+    )
+    for one, other in zip(alone, together, strict=True):
+        assert scores(other) == pytest.approx(scores(one), abs=1e-5)
+
+
+async def test_numbers_leave_the_device_before_they_are_widened() -> None:
+    """Apple's GPUs have no float64."""
+
+    class OnGpu:
+        """As much of a tensor there as matters."""
+
+        def double(self) -> Any:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+        def cpu(self) -> torch.Tensor:
+            return torch.tensor([0.5, 1.5])
+
+    numbers = as_numbers(OnGpu())
+    assert (numbers.tolist(), numbers.dtype) == ([0.5, 1.5], np.float64)
+
+
+async def test_boxes_leave_the_device_before_they_are_widened() -> None:
+    class OnGpu:
+        def double(self) -> Any:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+        def cpu(self) -> torch.Tensor:
+            return torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+
+    class Processor:
+        def post_process_object_detection(self, *_: Any, **__: Any) -> Any:
+            return [{"labels": torch.tensor([0]), "scores": torch.tensor([0.9]), "boxes": OnGpu()}]
+
+    model = SimpleNamespace(config=SimpleNamespace(id2label={0: "cat"}), dtype=torch.float32)
+    made = detector(_callable(model), Processor(), "cpu")
+    seen = Seen({"pixel_values": torch.zeros(1, 3, 4, 4)}, (10, 10), DetectionRequest("tiny", b""))
+    (found,) = made.answer(seen.tensors, [seen])
+    assert isinstance(found, Detected)
+    assert [each.label for each in found.items] == ["cat"]
+
+
+def _callable(model: SimpleNamespace) -> Any:
+    class Called:
+        config, dtype = model.config, model.dtype
+
+        def __call__(self, **_: Any) -> None:
+            return None
+
+    return Called()
+
+
+async def test_more_images_than_may_wait_are_refused(
+    configured: Configured, classifier: Path
+) -> None:
+    bounds = {"max_waiting_bytes": 2 * len(noise(1)) + 100}
+    family = Vision(configured(classifier, bounds, tasks=("image_classify",)))
+    answers = await asyncio.gather(
+        *(family.classify_image(ImageClassificationRequest("tiny", noise(i))) for i in range(8))
+    )
+    refused = [each for each in answers if isinstance(each, Problem)]
+    assert 0 < len(refused) < 8
+    assert {each.kind for each in refused} == {"overloaded"}
+    assert await labelled(family, 1)
+
+
+async def test_more_large_images_than_may_wait_to_be_decoded_are_refused(
+    configured: Configured, classifier: Path
+) -> None:
+    large = encoded(Image.new("1", (3000, 2000)))
+    bounds = {"max_waiting_pixels": 6_000_000, "image_threads": 1}
+    family = Vision(configured(classifier, bounds, tasks=("image_classify",)))
+    answers = await asyncio.gather(
+        *(family.classify_image(ImageClassificationRequest("tiny", large)) for _ in range(6))
+    )
+    kinds = [each.kind if isinstance(each, Problem) else "answered" for each in answers]
+    assert set(kinds) == {"answered", "overloaded"}
+    assert await labelled(family, 1)
 
 
 @pytest.mark.parametrize("tasks", [("caption",), ("image_classify", "detect")])

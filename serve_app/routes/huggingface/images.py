@@ -30,7 +30,11 @@ from serve_app.routes.huggingface.labels import Template
 from serve_app.routes.huggingface.payload import Options
 from serve_app.routes.services import Asked, Services
 
-FIELDS = {"image": "inputs", "max_new_tokens": "parameters.max_new_tokens"}
+FIELDS = {
+    "image": "inputs",
+    "max_new_tokens": "parameters.max_new_tokens",
+    "labels": "parameters.candidate_labels",
+}
 TopK = Annotated[int, Field(ge=1, le=1000)]
 
 
