@@ -85,22 +85,30 @@ class ChatMessage:
     tool_call_id: str | None = None
 
 
+class Alternative(NamedTuple):
+    """Literal text, and behind it an instance of the JSON schema that ``source`` is, as JSON."""
+
+    before: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What the new text has to be, from its first character to its last.
 
     ``json`` is any JSON object and has no ``source``; ``json_schema`` is an instance of the schema
-    that ``source`` is, as JSON; ``regex`` a match of the whole expression. ``before`` and ``after``
-    are literal text around that. With ``triggered`` the text is free and may be anything until it
-    writes ``before``; what follows has to be the rest, and is free again behind ``after``. A text
-    that is cut off by its bounds is the beginning of one.
+    that ``source`` is, as JSON; ``alternatives`` any one of those; ``regex`` a match of the whole
+    expression. ``before`` and ``after`` are literal text around that. With ``triggered`` the text
+    is free and may be anything until it writes ``before``; what follows has to be the rest, and is
+    free again behind ``after``. A text that is cut off by its bounds is the beginning of one.
     """
 
-    kind: Literal["json", "json_schema", "regex"]
+    kind: Literal["json", "json_schema", "alternatives", "regex"]
     source: str = ""
     before: str = ""
     after: str = ""
     triggered: bool = False
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
