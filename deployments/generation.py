@@ -156,7 +156,8 @@ class Generation(Lifecycle[Engine]):
         except TimeoutError as error:
             return Problem("unavailable", str(error))
         except ConstraintError as error:
-            return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
+            field = "grammar" if error.part is None else f"grammar.{error.part}"
+            return Problem("validation", f"the text cannot be held to it: {error}", field)
 
     def _fetch(self, spec: ModelSpec) -> Path:
         """The model's files, at hand, and imported what opens them: that is not the model's."""
@@ -270,6 +271,7 @@ async def _decoded(
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
+            last_call=request.last_call,
             choice=choice,
             resume_ids=already,
             constraint=start.constraint.fresh() if start.constraint else None,

@@ -111,6 +111,13 @@ class Grammar:
     alternatives: tuple[Alternative, ...] = ()
 
 
+class CallMarks(NamedTuple):
+    """What a model writes before and behind the JSON object of a call."""
+
+    opening: str
+    closing: str
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One prompt or one chat, and the bounds of what may follow it.
@@ -120,7 +127,8 @@ class GenerationRequest:
     ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text. Of a prompt only the last ``keep_last`` tokens are
+    new ones; a stop string still ends the text, and with ``last_call`` so does the end of the first
+    call that has those marks. Of a prompt only the last ``keep_last`` tokens are
     read, where that is given. With ``truncate`` the end of a chat's last message is cut off where
     prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
     are left out there, never its system message nor its last one.
@@ -141,6 +149,7 @@ class GenerationRequest:
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    last_call: CallMarks | None = None
     choices: int = 1
     truncate: bool = False
     trim_oldest: bool = False

@@ -382,7 +382,7 @@ async def test_a_refusal_says_where_and_why(schema: Any, says: str) -> None:
 
 
 async def test_a_long_name_hides_no_reason() -> None:
-    schema = {"properties": {"a\nb" * 2000: {"not": {}}}}
+    schema: dict[str, Any] = {"properties": {"a\nb" * 2000: {"not": {}}}}
     said = await refusal(schema)
     assert said.endswith("the keyword not is not supported")
     assert "\n" not in said
