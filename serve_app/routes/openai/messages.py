@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,8 @@ from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body
 from serve_app.routes.openai.tools import FunctionName
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+NO_ARGUMENTS = "{}"
 
 
 class TextPart(Body):
@@ -29,16 +32,23 @@ class CalledFunction(Body):
     name: FunctionName
     arguments: str
 
-    @field_validator("arguments")
+    @field_validator("arguments", mode="before")
     @classmethod
-    def _object(cls, arguments: str) -> str:
+    def _object(cls, given: Any) -> Any:
+        """A JSON object as text, and an empty one for arguments that are none.
+
+        A model that was cut off leaves such in a history, which would be refused from then on: so
+        they count as no arguments, as in vLLM.
+        """
+        if isinstance(given, dict):
+            return json.dumps(given, ensure_ascii=False)
+        if not isinstance(given, str):
+            return NO_ARGUMENTS if given is None else given
         try:
-            value = from_json(arguments, allow_inf_nan=False)
+            value = from_json(given, allow_inf_nan=False)
         except ValueError:
             value = None
-        if not isinstance(value, dict):
-            raise ValueError("expected a JSON object as text")  # noqa: TRY004 - pydantic's way
-        return arguments
+        return given if isinstance(value, dict) else NO_ARGUMENTS
 
 
 class Call(Body):
