@@ -215,7 +215,8 @@ class Generation(Lifecycle[Engine]):
         except TimeoutError as error:
             return Problem("unavailable", str(error))
         except ConstraintError as error:
-            return Problem("validation", f"the text cannot be held to it: {error}", "grammar")
+            field = "grammar" if error.part is None else f"grammar.{error.part}"
+            return Problem("validation", f"the text cannot be held to it: {error}", field)
 
     def _fetch(self, spec: ModelSpec) -> Path:
         """The folder of the model's files, downloaded where it is not here yet."""
@@ -295,6 +296,7 @@ async def _decoded(
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
+            last_call=request.last_call,
             choice=choice,
             request=request.request_id,
             resume_ids=already,

@@ -89,22 +89,37 @@ class ChatMessage:
     name: str | None = None
 
 
+class Alternative(NamedTuple):
+    """Literal text, and behind it an instance of the JSON schema that ``source`` is, as JSON."""
+
+    before: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What the new text has to be, from its first character to its last.
 
     ``json`` is any JSON object and has no ``source``; ``json_schema`` is an instance of the schema
-    that ``source`` is, as JSON; ``regex`` a match of the whole expression. ``before`` and ``after``
-    are literal text around that. With ``triggered`` the text is free and may be anything until it
-    writes ``before``; what follows has to be the rest, and is free again behind ``after``. A text
-    that is cut off by its bounds is the beginning of one.
+    that ``source`` is, as JSON; ``alternatives`` any one of those; ``regex`` a match of the whole
+    expression. ``before`` and ``after`` are literal text around that. With ``triggered`` the text
+    is free and may be anything until it writes ``before``; what follows has to be the rest, and is
+    free again behind ``after``. A text that is cut off by its bounds is the beginning of one.
     """
 
-    kind: Literal["json", "json_schema", "regex"]
+    kind: Literal["json", "json_schema", "alternatives", "regex"]
     source: str = ""
     before: str = ""
     after: str = ""
     triggered: bool = False
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class CallMarks(NamedTuple):
+    """What a model writes before and behind the JSON object of a call."""
+
+    opening: str
+    closing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,8 @@ class GenerationRequest:
     ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text. Of a prompt only the last ``keep_last`` tokens are
+    new ones; a stop string still ends the text, and with ``last_call`` so does the end of the first
+    call that has those marks. Of a prompt only the last ``keep_last`` tokens are
     read, where that is given. With ``truncate`` the end of a chat's last message is cut off where
     prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
     are left out there, never its system message nor its last one.
@@ -137,6 +153,7 @@ class GenerationRequest:
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    last_call: CallMarks | None = None
     choices: int = 1
     truncate: bool = False
     trim_oldest: bool = False

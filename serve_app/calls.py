@@ -106,7 +106,7 @@ class Calls:
     ) -> Bursts:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         tries = Tries(self._timeout_s, self._stall_timeout_s)
-        bursts = Bursts(self._method(family, method, stream=True), request, tries)
+        bursts = Bursts(self._method(family, method, stream=True), request, tries, fields)
         first = await bursts.start()
         if isinstance(first, Problem):
             bursts.close()
@@ -204,12 +204,20 @@ class Bursts:
     """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
 
     When the replica is lost, another one goes on behind the tokens that have come. ``watch`` is
-    told of every burst on its way to the reader.
+    told of every burst on its way to the reader. ``fields`` names the seam's fields as the route
+    calls them.
     """
 
-    def __init__(self, method: Any, request: GenerationRequest, tries: Tries) -> None:
+    def __init__(
+        self,
+        method: Any,
+        request: GenerationRequest,
+        tries: Tries,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
         self._method = method
         self._tries = tries
+        self._fields = fields
         self._progress = Progress(request)
         self._response = method.remote(request)
         self._first: Burst | None = None
@@ -230,7 +238,7 @@ class Bursts:
         try:
             while item is not None:
                 if isinstance(item, Problem):
-                    raise from_problem(item)
+                    raise from_problem(item, self._fields)
                 if self.watch is not None:
                     self.watch(item)
                 yield item

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic_core import from_json
 
 from configs.engines import ToolCalls
+from deployments.call_text import CallText
 from deployments.seam import ToolCall
 
 
@@ -29,81 +32,54 @@ FORMATS: dict[ToolCalls, CallFormat] = {
 }
 
 
-class CallScanner:
+class CallScanner(CallText[ToolCall]):
     """Tells calls from text in what a model writes, piece by piece.
 
-    Text passes as it comes, less the white space around calls; what may begin a call is held back.
     What looks like a call but is none is text: no JSON, or a function not among ``functions``.
     """
 
     def __init__(self, written: CallFormat, functions: Iterable[str]) -> None:
+        super().__init__(written.opening, written.closing, self._call)
         self._format = written
-        self._opening, self._closing = written.opening.strip(), written.closing.strip()
         self._functions = frozenset(functions)
-        self._held = ""
-        self._inside = False
-        self._behind_call = False
 
-    def push(self, text: str) -> list[str | ToolCall]:
-        """The text that is certain to be text, and the calls that are complete, in order."""
-        self._held += text
-        found: list[str | ToolCall] = []
-        while True:
-            mark = self._closing if self._inside else self._opening
-            before, met, behind = self._held.partition(mark)
-            if not met:
-                break
-            self._held = behind
-            found += self._call(before) if self._inside else self._text(before.rstrip())
-            self._inside = not self._inside
-        if not self._inside:
-            certain = len(self._held) - self._beginning()
-            found += self._text(self._held[:certain])
-            self._held = self._held[certain:]
-        return found
-
-    def flush(self) -> list[str | ToolCall]:
-        """What was held back, once nothing follows: a call may lack its closing mark."""
-        held, self._held = self._held, ""
-        if self._inside:
-            self._inside = False
-            call = self._parsed(held)
-            return [call] if call else self._text(self._opening + held)
-        return self._text(held)
-
-    def _call(self, body: str) -> Iterator[str | ToolCall]:
-        call = self._parsed(body)
-        if call is None:
-            yield from self._text(self._opening + body + self._closing)
-            return
-        self._behind_call = True
-        yield call
-
-    def _text(self, text: str) -> list[str | ToolCall]:
-        if self._behind_call:
-            text = text.lstrip()
-        if not text:
-            return []
-        self._behind_call = False
-        return [text]
-
-    def _parsed(self, body: str) -> ToolCall | None:
+    def _call(self, body: str) -> ToolCall | None:
         try:
-            value = from_json(body, allow_inf_nan=False)
-        except ValueError:
+            from_json(body, allow_inf_nan=False)  # stricter than what follows, and bounds nesting
+            members = _members(body)
+        except (ValueError, RecursionError):
             return None
-        if not isinstance(value, dict):
+        name, _ = members.get(self._format.name, (None, ""))
+        arguments, text = members.get(self._format.arguments, ({}, "{}"))
+        if not isinstance(arguments, dict) or not isinstance(name, str):
             return None
-        name, arguments = value.get(self._format.name), value.get(self._format.arguments, {})
-        if name not in self._functions or not isinstance(arguments, dict):
+        if name not in self._functions:
             return None
-        text = json.dumps(arguments, ensure_ascii=False)
         return ToolCall(f"call_{secrets.token_hex(12)}", name, text)
 
-    def _beginning(self) -> int:
-        """How much of the end of what is held may begin a call: white space, part of a mark."""
-        held, mark = self._held, self._opening
-        longest = min(len(held), len(mark) - 1)
-        part = next((n for n in range(longest, 0, -1) if mark.startswith(held[-n:])), 0)
-        rest = held[: len(held) - part]
-        return part + len(rest) - len(rest.rstrip())
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+def _members(body: str) -> dict[str, tuple[Any, str]]:
+    """The members of a valid JSON object: the value of each, and how it is written.
+
+    Arguments are handed on as they are written, for a double does not hold every number.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    at = _behind_space(body, body.index("{") + 1)
+    while body[at] != "}":
+        name, at = _DECODER.raw_decode(body, at)
+        at = _behind_space(body, _behind_space(body, at) + 1)
+        value, end = _DECODER.raw_decode(body, at)
+        found[name] = (value, body[at:end])
+        at = _behind_space(body, end)
+        if body[at] == ",":
+            at = _behind_space(body, at + 1)
+    return found
+
+
+def _behind_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()

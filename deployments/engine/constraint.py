@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,10 @@ from cachetools import LRUCache, cachedmethod
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar_trial import limits
+from deployments.engine.grammar_trial import PART, limits
+from deployments.engine.json_schema import dumped, prepared
+from deployments.engine.objection import reason, short
+from deployments.engine.schema_numbers import Unkeepable
 from deployments.seam import Grammar
 
 MOST_BYTES = 32 * 1024
@@ -26,17 +30,27 @@ to."""
 
 _JSON_STYLE: Any = {
     "lenient": False,
-    "coerce_one_of": False,
+    "json_allowed_escapes": 'nrbtf\\"',
     "whitespace_pattern": None,
     "whitespace_flexible": False,
     "item_separator": ", ",
     "key_separator": ": ",
 }
-"""White space as ``json.dumps`` writes it. Left free, small models never stop writing some."""
+"""White space as ``json.dumps`` writes it. Left free, small models never stop writing some. And no
+``\\u``: a free key could spell a declared one with it, and have another value."""
+
+ANY_OBJECT = '{"type": "object"}'
 
 
 class ConstraintError(ValueError):
-    """The grammar cannot be kept to; the message is for the client."""
+    """The grammar cannot be kept to; the message is for the client.
+
+    ``part`` is the alternative at fault, where it has several.
+    """
+
+    def __init__(self, message: str, part: int | None = None) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class Constraint:
@@ -139,22 +153,33 @@ class Grammars:
 
 
 def notation(grammar: Grammar) -> str:
-    """``grammar`` as llguidance writes it. Takes less than a millisecond.
+    """``grammar`` as llguidance writes it. Takes some milliseconds for the largest.
 
-    Raises :class:`ConstraintError` when it is too large, or is no JSON.
+    Raises :class:`ConstraintError` when it is too large, or cannot be kept to.
     """
-    if len(grammar.source.encode()) > MOST_BYTES:
+    sources = [grammar.source, *(each.source for each in grammar.alternatives)]
+    if sum(len(source.encode()) for source in sources) > MOST_BYTES:
         raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
-    return _lark(grammar) if grammar.before or grammar.after else _plain(grammar)
+    bare = not (grammar.before or grammar.after)
+    return _plain(grammar) if bare and grammar.kind != "alternatives" else _lark(grammar)
+
+
+def tried(grammar: Grammar) -> str:
+    """What a trial of ``grammar`` reads: its notation, and of alternatives each one's alone."""
+    if len(grammar.alternatives) < 2:
+        return notation(grammar)
+    alone = [replace(grammar, alternatives=(each,)) for each in grammar.alternatives]
+    return PART.join(map(notation, [grammar, *alone]))
 
 
 def _plain(grammar: Grammar) -> str:
     if grammar.kind == "regex":
         return LLMatcher.grammar_from_regex(grammar.source)
+    schema, style = _schema(grammar.source if grammar.kind == "json_schema" else ANY_OBJECT)
     try:
-        return LLMatcher.grammar_from_json_schema(_schema(grammar), overrides=_JSON_STYLE)
+        return LLMatcher.grammar_from_json_schema(dumped(schema), overrides=style)
     except ValueError as error:  # among others, its parser bounds nesting
-        raise ConstraintError(str(error)) from None
+        raise ConstraintError(reason(str(error))) from None
 
 
 def _lark(grammar: Grammar) -> str:
@@ -166,22 +191,41 @@ def _lark(grammar: Grammar) -> str:
         space = json.dumps(grammar.before.removeprefix(mark))
         start = f"start: part* TEXT\npart: opening {space} body {after}"
         start += f"\nopening[lazy]: TEXT {json.dumps(mark)}\nTEXT: /(.|\\n)*/"
-    if grammar.kind == "regex":
-        return f"{start}\nbody: BODY\nBODY: /{regex_to_lark(grammar.source)}/"
+    return f"{start}\n{_body(grammar)}"
+
+
+def _body(grammar: Grammar) -> str:
+    match grammar.kind:
+        case "regex":
+            expression = regex_to_lark(grammar.source).replace(PART, r"\x00")
+            return f"body: BODY\nBODY: /{expression}/"
+        case "alternatives":
+            return "\n".join(_alternatives(grammar))
+        case "json_schema":
+            return f"body: {_json(grammar.source)}"
+        case "json":
+            return f"body: {_json(ANY_OBJECT)}"
+
+
+def _alternatives(grammar: Grammar) -> Iterator[str]:
+    """Each schema is a document of its own: its references mean what they mean by themselves."""
+    yield "body: " + " | ".join(f"part_{i}" for i in range(len(grammar.alternatives)))
+    for index, each in enumerate(grammar.alternatives):
+        try:
+            yield f"part_{index}: {json.dumps(each.before)} {_json(each.source)}"
+        except ConstraintError as error:
+            raise ConstraintError(str(error), part=index) from None
+
+
+def _json(source: str) -> str:
+    schema, style = _schema(source)
+    return f"%json {dumped({**schema, 'x-guidance': style})}"
+
+
+def _schema(source: str) -> tuple[dict[str, Any], Any]:
+    """A schema that llguidance keeps to, and how it is to write and to read it."""
     try:
-        schema = json.loads(_schema(grammar))
-    except (ValueError, RecursionError) as error:
-        raise ConstraintError(str(error)) from None
-    styled = {**schema, "x-guidance": _JSON_STYLE}
-    return f"{start}\nbody: %json {json.dumps(styled)}"
-
-
-def _schema(grammar: Grammar) -> str:
-    return grammar.source if grammar.kind == "json_schema" else '{"type": "object"}'
-
-
-def reason(error: str) -> str:
-    """The one line of what llguidance says that tells most, short enough for an answer."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()] or ["it is not valid"]
-    told = next((line for line in lines if line.startswith("error: ")), lines[0])
-    return told.removeprefix("error: ")[:200]
+        made = prepared(source)
+    except Unkeepable as error:
+        raise ConstraintError(short(str(error))) from None
+    return made.schema, {**_JSON_STYLE, "coerce_one_of": made.one_of_is_any_of}

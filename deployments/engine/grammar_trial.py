@@ -10,6 +10,7 @@ which prints what the compiler objects to, and is ended by the system when it ta
 from __future__ import annotations
 
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -40,6 +41,13 @@ UNDECIDED = "a grammar could not be tried out in time"
 
 VERDICTS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV})
 """How the process ends that has used up its time or its memory."""
+
+PART = "\0"
+"""Between a grammar and each of its alternatives alone, and between a number and an objection."""
+
+WALKS = 4
+STEPS = 100
+"""Bytes of a text that are tried out: some grammars compile, and grow with every character."""
 
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
@@ -109,7 +117,7 @@ def limits() -> LLParserLimits:
 
 
 def _main() -> None:
-    source = sys.stdin.buffer.read().decode()
+    whole, *alone = sys.stdin.buffer.read().decode().split(PART)
     tokenizer = LLTokenizer("byte")
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
@@ -117,11 +125,36 @@ def _main() -> None:
         most = _data_bytes() + MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
-        matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
+        objection = _objection(tokenizer, whole)
+        if objection:
+            told = ((i, _objection(tokenizer, each)) for i, each in enumerate(alone))
+            objection = next((f"{i}{PART}{each}" for i, each in told if each), objection)
     except MemoryError:
         sys.exit(NO_MEMORY)
-    if matcher.is_error():
-        sys.stdout.write(matcher.get_error() or "it is not valid")
+    sys.stdout.write(objection)
+
+
+def _objection(tokenizer: LLTokenizer, source: str) -> str:
+    """What llguidance has against a grammar when it compiles it, or begins a text."""
+    matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
+    draw = random.Random(0)
+    for _ in range(WALKS):
+        if matcher.is_error():
+            break
+        matcher.reset()
+        _walk(matcher, draw)
+    return (matcher.get_error() or "it is not valid") if matcher.is_error() else ""
+
+
+def _walk(matcher: LLMatcher, draw: random.Random) -> None:
+    for _ in range(STEPS):
+        bits = matcher.compute_bitmask()
+        allowed = [i for i in range(256) if bits[i >> 3] & (1 << (i & 7))]
+        if matcher.is_error() or not allowed:
+            return
+        matcher.consume_token(draw.choice(allowed))
+        if matcher.is_stopped():
+            return
 
 
 def _data_bytes() -> int:

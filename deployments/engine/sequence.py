@@ -9,8 +9,8 @@ import numpy as np
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.constraint import Constraint
-from deployments.engine.stopping import StopScanner
-from deployments.seam import FinishReason, Problem, Sampling, Token, TokenLogprob
+from deployments.engine.stopping import LastCallScanner, StopScanner
+from deployments.seam import CallMarks, FinishReason, Problem, Sampling, Token, TokenLogprob
 
 
 class Sequence:
@@ -37,6 +37,7 @@ class Sequence:
         deliver: Callable[[Token], None],
         fail: Callable[[Problem], None],
         stop: Iterable[str] = (),
+        last_call: CallMarks | None = None,
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
         request: str = "",
@@ -60,7 +61,7 @@ class Sequence:
         self._fail = fail
         self._special_ids = codec.special_ids
         self._text = codec.stream(self.prompt_ids)
-        self._stops = StopScanner(stop)
+        self._stops = StopScanner(stop) if last_call is None else LastCallScanner(stop, last_call)
         for token_id in resume_ids:
             self._take(token_id)
 

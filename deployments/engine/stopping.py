@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic_core import from_json
+
+from deployments.call_text import CallText
+from deployments.seam import CallMarks
+
 
 class StopScanner:
     """Lets text pass until a stop string is complete, and holds back what may become one.
@@ -45,3 +50,34 @@ class StopScanner:
             if any(stop.startswith(buffer[-length:]) for stop in self._stops if length < len(stop)):
                 return length
         return 0
+
+
+class LastCallScanner(StopScanner):
+    """Stop strings, and the end of the first call of a tool.
+
+    What is behind the call in the same piece stays: whoever reads calls leaves their marks out.
+    """
+
+    def __init__(self, stops: Iterable[str], marks: CallMarks) -> None:
+        super().__init__(stops)
+        self._calls = CallText(marks.opening, marks.closing, _object)
+
+    def push(self, text: str) -> tuple[str, bool]:
+        shown, stopped = super().push(text)
+        return shown, stopped or _called(self._calls.push(shown))
+
+
+def _object(body: str) -> _Call | None:
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
+    return _Call()
+
+
+class _Call:
+    """One of any function."""
+
+
+def _called(found: list[str | _Call]) -> bool:
+    return any(isinstance(each, _Call) for each in found)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from deployments.engine.constraint import ConstraintError, notation, reason
-from deployments.engine.grammar_trial import Trial
+from deployments.engine.constraint import ConstraintError, tried
+from deployments.engine.grammar_trial import PART, Trial
+from deployments.engine.objection import reason
 from deployments.seam import Grammar
 
 AT_ONCE = 2
@@ -59,11 +60,14 @@ class Trials:
         :class:`TooManyTrials` when too many others wait, and ``TimeoutError`` when the machine is
         too busy to find out.
         """
-        source = notation(grammar)
+        source = tried(grammar)
         objection = self._known.get(source)
         if objection is None:
             objection = await self._verdict(source)
         if objection:
+            part, _, alone = objection.partition(PART)
+            if part.isdecimal():
+                raise ConstraintError(reason(alone), part=int(part))
             raise ConstraintError(reason(objection))
 
     async def _verdict(self, source: str) -> str:

@@ -19,6 +19,7 @@ from serve_app.catalog import Catalog
 from serve_app.images import ImageIntake
 from serve_app.readiness import Readiness
 from serve_app.request_id import request_id_of
+from serve_app.schema_text import SchemaText
 from serve_app.surveys import Surveys
 
 NATIVE_PREFIX = "/api/v1/huggingface"
@@ -66,6 +67,11 @@ class Asked:
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
+    request: Request | None = field(default=None, repr=False)
+
+    async def schema_text(self) -> SchemaText:
+        """The schemas of its JSON body, which was read already."""
+        return SchemaText(b"{}" if self.request is None else await self.request.body())
 
     def whole(self, body: dict[str, Any], model: str | None = None) -> dict[str, Any]:
         """``body`` with what every native object answer carries."""
@@ -101,7 +107,7 @@ def json_response(body: Any, headers: dict[str, str] | None = None, status: int 
 
 
 async def asked(request: Request) -> Asked:
-    return Asked(request_id_of(request.scope))
+    return Asked(request_id_of(request.scope), request=request)
 
 
 Served = Annotated[Services, Depends(services_of)]

@@ -184,7 +184,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_back_pressure_is_a_429_unless_a_profile_says_otherwise(tmp_path: Path) -> None:
-    content = load_profile("embedded").model_dump(mode="json", exclude_none=True)
+    content = load_profile("embedded").model_dump(mode="json", exclude_unset=True)
     given = {"status_code": 503, "retry_after_s": 7.5}
     content["families"][0]["options"]["backpressure_config"] = given
     file = tmp_path / "profile.yaml"

@@ -18,6 +18,7 @@ from deployments.engine.opening import EngineSettings
 from deployments.engine.trials import AT_ONCE, MOST_WAITING, Trials
 from deployments.generation import Generation
 from deployments.seam import (
+    Alternative,
     Burst,
     ChatMessage,
     Generated,
@@ -516,6 +517,23 @@ async def test_a_grammar_that_cannot_be_kept_to_is_refused_by_its_field(
     answer = await asyncio.wait_for(asking, PATIENCE_S)
     message = "the text cannot be held to it: it is too complex"
     assert answer == Problem("validation", message, "grammar")
+    assert engine.held == []
+
+
+async def test_of_several_schemas_the_one_at_fault_is_named(
+    court: Court, family: Generation, engine: PuppetEngine
+) -> None:
+    good, bad = Alternative("a", '{"type": "integer"}'), Alternative("b", '{"pattern": "(?=a)"}')
+    grammar = Grammar("alternatives", alternatives=(good, bad))
+    asking = asyncio.create_task(family.generate(request(grammar=grammar)))
+    (await court.next()).tell("1\0error: look-around")
+    message = "the text cannot be held to it: look-around"
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert answer == Problem("validation", message, "grammar.1")
+    numbers = Grammar("alternatives", alternatives=(Alternative("a", '{"const": 1e400}'), good))
+    answer = await family.generate(request(grammar=numbers))
+    assert isinstance(answer, Problem)
+    assert answer.field == "grammar.0"
     assert engine.held == []
 
 

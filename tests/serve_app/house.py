@@ -103,6 +103,13 @@ async def post(application: ASGIApp, path: str, body: Any, **headers: str) -> ht
         return await client.post(path, json=body, headers=headers)
 
 
+async def post_text(application: ASGIApp, path: str, body: str) -> httpx.Response:
+    """A JSON body to the letter."""
+    async with _client(application) as client:
+        headers = {"content-type": "application/json"}
+        return await client.post(path, content=body.encode(), headers=headers)
+
+
 def _client(application: ASGIApp) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(application)
     return httpx.AsyncClient(transport=transport, base_url="http://house")

@@ -31,6 +31,7 @@ from serve_app.routes.huggingface.grammar import GrammarBody
 from serve_app.routes.huggingface.payload import Off, Options, Unserved
 from serve_app.routes.huggingface.tgi import Ending, Writing, best, collected, events, failure
 from serve_app.routes.services import Asked, Services
+from serve_app.schema_text import SchemaText
 from serve_app.streams import begin_stream
 
 TASK = "generate"
@@ -130,7 +131,7 @@ async def text_generation(
 
     A text ends with the stop string that ended it, as TGI's do.
     """
-    request = _request(body, card, served, asking)
+    request = _request(body, card, served, asking, await asking.schema_text())
     parameters = body.parameters
     writing = Writing(
         prompt=body.inputs if parameters.return_full_text else "",
@@ -158,7 +159,7 @@ async def text_generation(
 
 
 def _request(
-    body: GenerateBody, card: ModelCard, served: Services, asking: Asked
+    body: GenerateBody, card: ModelCard, served: Services, asking: Asked, schemas: SchemaText
 ) -> GenerationRequest:
     parameters = body.parameters
     served.catalog.require(card, TASK, parameters.used())
@@ -176,7 +177,7 @@ def _request(
         stop=parameters.stopping,
         choices=parameters.choices,
         keep_last=parameters.truncate,
-        grammar=parameters.grammar.grammar() if parameters.grammar else None,
+        grammar=parameters.grammar.grammar(schemas) if parameters.grammar else None,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
 from deployments.seam import Grammar
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Body
 from serve_app.parsing import parse
+from serve_app.schema_text import SchemaText
 
 FIELD = "parameters.grammar"
 
@@ -24,23 +24,25 @@ class GrammarBody(Body):
         """What an engine must be able to do for it."""
         return "regex" if self.type == "regex" else "response_format"
 
-    def grammar(self) -> Grammar:
+    def grammar(self, schemas: SchemaText) -> Grammar:
         """The seam's word for it. Raises for a value that is no schema or no expression."""
         if self.type == "regex":
             if not isinstance(self.value, str) or not self.value:
                 raise ValidationFailed("The value must be an expression.", field=f"{FIELD}.value")
             return Grammar("regex", self.value)
-        return Grammar("json_schema", json.dumps(self._schema()))
-
-    def _schema(self) -> dict[str, Any]:
         value = self.value
+        here: tuple[str, ...] = ("parameters", "grammar", "value")
         if self.type == "json_schema" and isinstance(value, dict) and "schema" in value:
-            value = value["schema"]  # OpenAI's wrapping, which TGI takes under this type
-        if isinstance(value, str):
-            try:
-                value = parse(value)
-            except ValueError:
-                value = None
+            value, here = value["schema"], (*here, "schema")  # OpenAI's wrapping, which TGI takes
+        if isinstance(value, str) and _is_object(value):
+            return Grammar("json_schema", value)
         if not isinstance(value, dict):
             raise ValidationFailed("The value must be a JSON schema.", field=f"{FIELD}.value")
-        return value
+        return Grammar("json_schema", schemas.of(value, here))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(parse(text), dict)
+    except ValueError:
+        return False

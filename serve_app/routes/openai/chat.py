@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam import Generated, GenerationRequest, Grammar
+from deployments.seam import CallMarks, Generated, GenerationRequest, Grammar
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
@@ -21,8 +21,17 @@ from serve_app.routes.openai.messages import Messages, check_answers
 from serve_app.routes.openai.response_format import ResponseFormat
 from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
-from serve_app.routes.openai.tools import NamedTool, Tool, ToolChoice, Tools, calling
+from serve_app.routes.openai.tools import (
+    NamedTool,
+    Tool,
+    ToolChoice,
+    Tools,
+    calling,
+    chosen,
+    parameters_of,
+)
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
+from serve_app.schema_text import SchemaText
 from serve_app.streams import EVENT_STREAM, begin_stream
 from serve_app.tool_calls import FORMATS
 
@@ -44,6 +53,8 @@ class ChatBody(SamplingBody):
     tools: Tools | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: Literal["none"] | None = None
     modalities: Annotated[list[Literal["text"]], Field(min_length=1)] | None = None
     reasoning_effort: Literal["none"] | None = None
     verbosity: Literal["medium"] | None = None
@@ -55,7 +66,7 @@ class ChatBody(SamplingBody):
         yield from super().used()
         if self.top_logprobs:
             yield "top_logprobs", "top_logprobs"
-        if self.tools:
+        if self.offered:
             yield "tools", "tools"
         if any(message.tool_calls or message.role == "tool" for message in self.messages):
             yield "messages", "tools"
@@ -99,18 +110,32 @@ class ChatBody(SamplingBody):
         """The tools that may be called."""
         return [] if self.tool_choice == "none" else self.tools or []
 
-    def grammar(self, card: ModelCard) -> Grammar | None:
+    @property
+    def forces_call(self) -> bool:
+        """Whether the answer is a call, and nothing but a call."""
+        return bool(self.offered) and self.tool_choice not in (None, "none", "auto")
+
+    def grammar(self, card: ModelCard, schemas: SchemaText) -> Grammar | None:
         """What the text is held to by the tools or by the format; never both are given."""
         if self.offered and card.tool_calls:
-            return calling(self.offered, self.tool_choice or "auto", FORMATS[card.tool_calls])
-        return self.response_format.grammar() if self.response_format else None
+            written = FORMATS[card.tool_calls]
+            return calling(self.offered, self.tool_choice or "auto", written, schemas)
+        return self.response_format.grammar(schemas) if self.response_format else None
 
-    def stops(self, card: ModelCard) -> tuple[str, ...]:
-        """The stop strings; where calls may not be parallel, the end of the first one as well."""
-        given = stops(self.stop)
-        if self.offered and card.tool_calls and self.parallel_tool_calls is False:
-            return (*given, FORMATS[card.tool_calls].closing.strip())
-        return given
+    def held_to(self) -> dict[str, str]:
+        """The fields that the parts of the grammar come from, as the seam names those."""
+        if not self.offered:
+            return {"grammar": "response_format"}
+        may_call = [parameters_of(i) for i in chosen(self.offered, self.tool_choice or "auto")]
+        parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
+        return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
+
+    def last_call(self, card: ModelCard) -> CallMarks | None:
+        """The marks of calls, where the first call ends the text."""
+        if not (self.offered and card.tool_calls and self.parallel_tool_calls is False):
+            return None
+        written = FORMATS[card.tool_calls]
+        return CallMarks(written.opening, written.closing)
 
     @property
     def bound(self) -> tuple[str, int | None]:
@@ -128,8 +153,8 @@ class ChatBody(SamplingBody):
 )
 async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    card, request, fields = _request(body, served, asking)
-    calls = Calls.of(card, body.offered)
+    card, request, fields = _request(body, served, asking, await asking.schema_text())
+    calls = Calls.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
     if body.stream:
         head["object"] = "chat.completion.chunk"
@@ -153,7 +178,7 @@ async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Re
 
 
 def _request(
-    body: ChatBody, served: Services, asking: Asked
+    body: ChatBody, served: Services, asking: Asked, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
     card = served.catalog.resolve("chat", body.model, "model")
     served.catalog.require(card, "chat", body.used())
@@ -169,11 +194,11 @@ def _request(
         model=card.name,
         messages=tuple(message.plain() for message in body.messages),
         tools=shown,
-        grammar=body.grammar(card),
+        grammar=body.grammar(card, schemas),
         max_new_tokens=bound,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
-        stop=body.stops(card),
+        stop=stops(body.stop),
+        last_call=body.last_call(card),
         choices=body.n or 1,
     )
-    held_to = "tools" if shown else "response_format"
-    return card, request, {"prompt": "messages", "max_new_tokens": field, "grammar": held_to}
+    return card, request, {"prompt": "messages", "max_new_tokens": field, **body.held_to()}

@@ -14,17 +14,25 @@ from serve_app.tool_calls import FORMATS, CallFormat, CallScanner
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Which functions an answer may call, and how its model writes that."""
+    """Which functions an answer may call, and how its model writes that.
+
+    An answer that is ``forced`` to call has no text: what is no call is the beginning of one.
+    """
 
     written: CallFormat
     functions: frozenset[str]
+    forced: bool = False
 
     @classmethod
-    def of(cls, card: ModelCard, tools: Sequence[Tool]) -> Calls | None:
+    def of(cls, card: ModelCard, tools: Sequence[Tool], *, forced: bool) -> Calls | None:
         """``None`` when there is nothing to call."""
         if not tools or card.tool_calls is None:
             return None
-        return cls(FORMATS[card.tool_calls], frozenset(tool.function.name for tool in tools))
+        functions = frozenset(tool.function.name for tool in tools)
+        return cls(FORMATS[card.tool_calls], functions, forced)
+
+    def kept(self, found: list[str | ToolCall]) -> list[str | ToolCall]:
+        return [each for each in found if not self.forced or isinstance(each, ToolCall)]
 
     def scanner(self) -> CallScanner:
         return CallScanner(self.written, self.functions)
@@ -36,12 +44,14 @@ def whole(index: int, choice: Choice, calls: Calls | None) -> dict[str, Any]:
     reason: str = choice.finish_reason
     if calls is not None:
         scanner = calls.scanner()
-        found = [*scanner.push(choice.text), *scanner.flush()]
+        found = calls.kept([*scanner.push(choice.text), *scanner.flush()])
         made = [each for each in found if isinstance(each, ToolCall)]
         if made:
             text = "".join(each for each in found if isinstance(each, str))
             message |= {"content": text or None, "tool_calls": [_call(each) for each in made]}
             reason = _reason(choice.finish_reason)
+        elif calls.forced:
+            message["content"] = ""
     return {
         "index": index,
         "message": message,
@@ -86,7 +96,8 @@ class ChatPieces:
         scanner = self._scanners.get(token.choice)
         if scanner is None:
             scanner = self._scanners[token.choice] = self._calls.scanner()
-        return scanner.push(token.text) + (scanner.flush() if token.finish_reason else [])
+        rest = scanner.flush if token.finish_reason else list
+        return self._calls.kept([*scanner.push(token.text), *rest()])
 
     def _delta(self, found: str | ToolCall, choice: int) -> dict[str, Any]:
         if isinstance(found, str):

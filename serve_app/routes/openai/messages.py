@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deployments.seam import ChatMessage, ToolCall
 from serve_app.errors import ValidationFailed
@@ -15,6 +16,8 @@ from serve_app.routes.openai.tools import FunctionName
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Name = Annotated[str, StringConstraints(max_length=256)]
+
+NO_ARGUMENTS = "{}"
 
 
 class TextPart(Body):
@@ -47,13 +50,26 @@ class CalledFunction(Body):
     name: FunctionName
     arguments: str
 
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """Some clients send the object itself, or nothing where there are no arguments."""
+        if isinstance(given, dict):
+            return json.dumps(given, ensure_ascii=False)
+        return NO_ARGUMENTS if given is None else given
+
     @property
-    def is_readable(self) -> bool:
-        """Whether the arguments are a JSON object. They are parsed to see it: bound them first."""
+    def object(self) -> str:
+        """The arguments as a JSON object in text. They are parsed to see it: bound them first.
+
+        A model that was cut off leaves arguments in a history that are no object, and every later
+        request would be refused for them: so they count as no arguments, as in vLLM.
+        """
         try:
-            return isinstance(parse(self.arguments), dict)
+            value = parse(self.arguments)
         except ValueError:
-            return False
+            value = None
+        return self.arguments if isinstance(value, dict) else NO_ARGUMENTS
 
 
 class Call(Body):
@@ -106,7 +122,7 @@ class Message(Body):
     def plain(self) -> ChatMessage:
         """Developer messages are what later OpenAI models call system messages."""
         calls = tuple(
-            ToolCall(call.id, call.function.name, call.function.arguments)
+            ToolCall(call.id, call.function.name, call.function.object)
             for call in self.tool_calls or ()
         )
         role = "system" if self.role == "developer" else self.role
@@ -117,16 +133,10 @@ Messages = Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fa
 
 
 def check_answers(messages: Sequence[Message]) -> None:
-    """Every call has readable arguments; every tool's message answers a call made before it."""
+    """Every tool's message answers a call that an assistant made before it."""
     made: set[str] = set()
     for index, message in enumerate(messages):
-        for place, call in enumerate(message.tool_calls or ()):
-            if not call.function.is_readable:
-                raise ValidationFailed(
-                    "expected a JSON object as text",
-                    field=f"messages.{index}.tool_calls.{place}.function.arguments",
-                )
-            made.add(call.id)
+        made.update(call.id for call in message.tool_calls or ())
         if message.tool_call_id is not None and message.tool_call_id not in made:
             raise ValidationFailed(
                 f"no message before it has a call {message.tool_call_id[:64]!r}",

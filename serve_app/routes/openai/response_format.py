@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from deployments.seam import Grammar
 from serve_app.fields import Body
+from serve_app.schema_text import SchemaText
 
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -32,11 +32,12 @@ class ResponseFormat(Body):
             raise ValueError("json_schema is given with type json_schema, and only then")
         return self
 
-    def grammar(self) -> Grammar | None:
+    def grammar(self, schemas: SchemaText) -> Grammar | None:
+        """What the text is held to. Hugging Face's clients send the schema as the ``value``."""
         if self.type == "text":
             return None
         if self.json_schema is None or self.json_schema.definition is None:
             return Grammar("json")
-        # Not by orjson, which takes no integers of more than 64 bits.
-        schema = json.dumps(self.json_schema.definition, ensure_ascii=False, separators=(",", ":"))
-        return Grammar("json_schema", schema)
+        here = ("response_format", "json_schema", "schema")
+        source = schemas.of(self.json_schema.definition, here, ("response_format", "value"))
+        return Grammar("json_schema", source)

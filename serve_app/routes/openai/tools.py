@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from deployments.seam import Grammar
+from deployments.seam import Alternative, Grammar
+from serve_app.errors import ValidationFailed
 from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body
+from serve_app.schema_text import SchemaText
 from serve_app.tool_calls import CallFormat
 
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
@@ -56,54 +58,50 @@ ToolChoice = Annotated[
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-def calling(tools: Sequence[Tool], choice: ToolChoice, written: CallFormat) -> Grammar | None:
+def calling(
+    tools: Sequence[Tool], choice: ToolChoice, written: CallFormat, schemas: SchemaText
+) -> Grammar | None:
     """The grammar of a text that calls a function, where a call has to be one of ``tools``.
 
     A call that is required, or of a named function, is all of the text. Otherwise text is free, and
-    calls are held to their schemas if any of ``tools`` is strict.
+    calls are held to their schemas if any of ``tools`` is strict. The alternatives are in the order
+    of :func:`chosen`.
     """
     free = choice in ("none", "auto")
     if free and not any(tool.function.strict for tool in tools):
         return None
+    return Grammar(
+        "alternatives",
+        before=written.opening,
+        after="}" + written.closing,
+        triggered=free,
+        alternatives=tuple(
+            _call(tools[index].function, index, written, schemas) for index in chosen(tools, choice)
+        ),
+    )
+
+
+def chosen(tools: Sequence[Tool], choice: ToolChoice) -> list[int]:
+    """Which of ``tools`` a call may be of."""
     named = choice.function.name if isinstance(choice, NamedTool) else None
-    chosen = [tool.function for tool in tools if named in (None, tool.function.name)]
-    schema = _alternatives([_call(function, written) for function in chosen], written)
-    source = json.dumps(schema, ensure_ascii=False)
-    return Grammar("json_schema", source, written.opening, written.closing, triggered=free)
+    return [i for i, tool in enumerate(tools) if named in (None, tool.function.name)]
 
 
-def _call(function: Function, written: CallFormat) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            written.name: {"const": function.name},
-            written.arguments: function.parameters or NO_ARGUMENTS,
-        },
-        "required": [written.name, written.arguments],
-        "additionalProperties": False,
-    }
+def parameters_of(index: int) -> str:
+    """The field with the schema of a tool's arguments."""
+    return f"tools.{index}.function.parameters"
 
 
-def _alternatives(calls: list[dict[str, Any]], written: CallFormat) -> dict[str, Any]:
-    """One schema for all calls; references inside each go on meaning what they meant."""
-    paths = [f"/anyOf/{i}" for i in range(len(calls))] if len(calls) > 1 else [""]
-    moved = []
-    for call, path in zip(calls, paths, strict=True):
-        parameters = call["properties"][written.arguments]
-        at = f"#{path}/properties/{written.arguments}"
-        properties = {**call["properties"], written.arguments: _moved(parameters, at)}
-        moved.append({**call, "properties": properties})
-    return {"anyOf": moved} if len(moved) > 1 else moved[0]
-
-
-def _moved(schema: Any, at: str) -> Any:
-    """``schema`` with its own references changed for its new place ``at`` in a larger one."""
-    if isinstance(schema, list):
-        return [_moved(each, at) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    moved = {key: _moved(value, at) for key, value in schema.items()}
-    reference = moved.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
-        moved["$ref"] = at + reference.removeprefix("#").rstrip("/")
-    return moved
+def _call(function: Function, index: int, written: CallFormat, schemas: SchemaText) -> Alternative:
+    name = json.dumps(function.name)
+    before = f"{{{json.dumps(written.name)}: {name}, {json.dumps(written.arguments)}: "
+    parameters = function.parameters or NO_ARGUMENTS
+    source = schemas.of(parameters, ("tools", index, "function", "parameters"))
+    given = parameters.get("type")
+    if given == "object" or (given is None and "$ref" in parameters):
+        return Alternative(before, source)
+    if given is not None and not (isinstance(given, list) and "object" in given):
+        message = "The arguments of a function are an object, and so must be the schema's type."
+        raise ValidationFailed(message, field=parameters_of(index))
+    # An object even where the schema says of no type, or of several: of equal keys the last counts.
+    return Alternative(before, source.rstrip().removesuffix("}") + ',"type":"object"}')

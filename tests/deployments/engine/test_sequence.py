@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from deployments.engine.codec import TextCodec
 from deployments.engine.sequence import Sequence
-from deployments.seam import Sampling, Token
+from deployments.seam import CallMarks, Sampling, Token
 
 
 class Recorder:
@@ -126,3 +128,38 @@ def test_an_end_of_sequence_is_special_and_no_stop_string(byte_codec: TextCodec)
     record.feed_ids([*byte_codec.encode("a"), 256])
     assert [token.special for token in record.tokens] == [False, True]
     assert record.tokens[-1].stop_string is None
+
+
+MARKS = CallMarks("<call>\n", "\n</call>")
+
+
+@pytest.mark.parametrize(
+    ("written", "ended"),
+    [
+        ('Well. <call>\n{"a": "</call>}"}', True),
+        ("<call> is a mark, and {} is none", False),
+        ('<call>{"a": "', False),
+        ('<call>{broken <call>{"a": {}}', True),
+    ],
+)
+def test_where_it_is_the_last_the_first_call_ends_the_text(
+    byte_codec: TextCodec, written: str, ended: bool
+) -> None:
+    record = Recorder(byte_codec, last_call=MARKS)
+    assert record.feed(written) is ended
+    assert "".join(record.deltas) == written
+    assert record.reasons[-1] == ("stop" if ended else None)
+    assert record.tokens[-1].stop_string is None
+    assert Recorder(byte_codec).feed(written) is False
+
+
+def test_a_stop_string_ends_the_text_before_its_call(byte_codec: TextCodec) -> None:
+    record = Recorder(byte_codec, last_call=MARKS, stop=("END",))
+    assert record.feed('<call>{"a": "END') is True
+    assert record.tokens[-1].stop_string == "END"
+
+
+def test_a_resumed_sequence_knows_the_call_that_it_is_in(byte_codec: TextCodec) -> None:
+    already = byte_codec.encode('<call>{"a": "</call>')
+    record = Recorder(byte_codec, last_call=MARKS, resume_ids=already)
+    assert record.feed('"}') is True

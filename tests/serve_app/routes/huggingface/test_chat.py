@@ -44,6 +44,19 @@ def test_a_schema_in_tgis_words_is_openais(kind: str) -> None:
     assert body == same
 
 
+async def test_its_numbers_are_kept_to_the_last_digit() -> None:
+    schema = '{"const":0.1234567890123456789}'
+    given = f'{{"type": "json_object", "value": {schema}}}'
+    body = f'{{"messages": [{{"role": "user", "content": "x"}}], "response_format": {given}}}'
+    family = Family(generated("Hello"))
+    async with hub.client(family, "chat") as client:
+        headers = {"content-type": "application/json"}
+        path = f"{MODEL}/v1/chat/completions"
+        response = await client.post(path, content=body, headers=headers)
+    assert response.status_code == 200, response.text
+    assert family.asked[0].grammar.source == schema
+
+
 async def test_health_of_a_model_is_that_of_its_deployment() -> None:
     async with hub.client(Family(), "embed") as client:
         assert (await client.get(f"{ALIAS}/health")).json() == {"status": "ready", "model": MODEL}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from deployments.seam import (
     Choice,
     Generated,
     GenerationRequest,
+    Grammar,
     Problem,
     Sampling,
     Token,
@@ -212,3 +214,40 @@ async def test_what_the_engine_cannot_do_is_named(parameters: dict[str, Any]) ->
     response = await hub.refused(Family(), TASKS, body, engine="openvino")
     assert response.status_code == 400
     assert f"parameters.{next(iter(parameters))}" in response.json()["details"]["field_errors"]
+
+
+NUMBERS = '{"enum":[0.1234567890123456789,1e400,1376946241435750401,2.50]}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "source"),
+    [
+        ("json", NUMBERS, NUMBERS),
+        ("json_schema", NUMBERS, NUMBERS),
+        ("json_schema", f'{{"name":"x","schema":{NUMBERS}}}', NUMBERS),
+        ("json", json.dumps(f" {NUMBERS}"), f" {NUMBERS}"),
+        ("json", '{"type":"object"}', '{"type":"object"}'),
+    ],
+)
+async def test_a_schema_reaches_the_model_as_it_is_written(
+    kind: str, value: str, source: str
+) -> None:
+    family = Family(Generated(3, (Choice("1", "stop", 2),)))
+    grammar = f'{{"type": "{kind}", "value": {value}}}'
+    body = f'{{"inputs": "x", "parameters": {{"grammar": {grammar}}}}}'
+    async with hub.client(family, "generate") as client:
+        headers = {"content-type": "application/json"}
+        response = await client.post(hub.MODEL, content=body, headers=headers)
+    assert response.status_code == 200, response.text
+    assert family.asked[0].grammar == Grammar("json_schema", source)
+
+
+async def test_a_grammar_that_breaks_in_a_stream_is_the_parameters() -> None:
+    problem = Problem("validation", "no further", "grammar")
+    family = Family([Burst(3, (token(0, "{"),)), problem])
+    grammar = {"type": "json", "value": {"type": "object"}}
+    body = {"inputs": "x", "parameters": {"grammar": grammar}, "stream": True}
+    response = await hub.refused(family, "generate", body)
+    last = house.events(response.text)[-1][1]
+    assert last["error"] == "no further"
+    assert last["details"] == {"field_errors": {"parameters.grammar": "no further"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -334,6 +335,17 @@ async def test_a_response_format_that_is_none_is_named(given: dict[str, Any]) ->
     response = await posted(Family(), model=FULL, response_format=given)
     assert response.status_code == 400
     assert response.json()["error"]["param"].startswith("response_format")
+
+
+async def test_a_schema_reaches_the_model_to_the_last_digit() -> None:
+    schema = '{"enum":[0.1234567890123456789,1e400,1376946241435750401,{"a\\"é":[2.50]}]}'
+    given = f'{{"type": "json_schema", "json_schema": {{"name": "x", "schema": {schema}}}}}'
+    family = Family(generated("1"))
+    fields = json.dumps({"model": FULL, "messages": MESSAGES})[:-1]
+    body = f'{fields}, "response_format": {given}}}'
+    response = await house.post_text(house.app({"generation": family}), PATH, body)
+    assert response.status_code == 200, response.text
+    assert family.asked[0].grammar == Grammar("json_schema", schema)
 
 
 async def test_a_grammar_that_the_model_side_refuses_is_the_response_formats() -> None:
