@@ -83,7 +83,9 @@ class Exchange:
         elif self._plain is not None:
             await self._translate(self._plain, message)
             return
-        self._sending_since = self._loop.time()
+        # A stream's heartbeat sends beside its chunks: the one that has waited longest counts.
+        if self._sending_since is None:
+            self._sending_since = self._loop.time()
         await self._send(message)
         self._sending_since = None
 

@@ -55,6 +55,31 @@ async def test_a_client_that_takes_no_more_is_one_that_left(
     assert "took nothing of its answer" in caplog.text
 
 
+async def test_heartbeats_that_nobody_takes_either_put_nothing_off() -> None:
+    async def beats(send: Send) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            beating.append(asyncio.ensure_future(send(chunk(b": heartbeat"))))
+
+    async def streams(scope: Scope, receive: Receive, send: Send) -> None:
+        heart = asyncio.ensure_future(beats(send))
+        try:
+            await send(START)
+        finally:
+            heart.cancel()
+
+    beating: list[asyncio.Future[None]] = []
+    wire = Wire(fronted(streams, send_timeout_s=0.1), method="GET", takes=0)
+    try:
+        async with asyncio.timeout(20):
+            await wire.done
+    finally:
+        for each in beating:
+            each.cancel()
+    assert wire.sent == []
+    assert beating
+
+
 async def test_without_anybody_who_listens_the_request_itself_is_ended() -> None:
     app = PlainTextResponse("fine")
     wire = Wire(fronted(app, send_timeout_s=0.02), method="GET", takes=1)
