@@ -23,6 +23,7 @@ from serve_app.fields import (
     TEXT_OR_LIST,
     Answer,
     Body,
+    Count,
     ModelName,
     Text,
     TextList,
@@ -62,7 +63,7 @@ class SimilarityBody(Body):
 
     model_config = example(text1="a cat", text2="a kitten")
 
-    max_values = MAX_NUMBERS
+    max_items = MAX_NUMBERS
 
     text1: TextOrVector
     text2: TextOrVector
@@ -77,7 +78,7 @@ class SearchBody(Body):
 
     query_text: Text
     candidate_texts: TextList
-    top_k: Annotated[int, Field(ge=1)] = 5
+    top_k: Count = 5
     model_name: ModelName | None = None
     truncate: Truncate = False
 
@@ -88,7 +89,7 @@ class ClusterBody(Body):
     model_config = example(texts=["cat", "kitten", "share", "bond"], n_clusters=2)
 
     texts: TextList
-    n_clusters: Annotated[int, Field(ge=1)] = 5
+    n_clusters: Count = 5
     model_name: ModelName | None = None
     truncate: Truncate = False
 
