@@ -20,19 +20,19 @@ JSON_TYPE = re.compile(r"application/(?:[\w.\-]+\+)?json", re.IGNORECASE)
 
 
 class JsonRequest(Request):
-    """A request whose JSON is parsed only if it holds few enough items.
+    """A request whose JSON is parsed only if it holds at most ``max_values`` values.
 
     NaN and infinity are let through here, so that the validation of the field that holds one names
     it; nothing that this service takes allows them.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, max_items: int = MAX_VALUES) -> None:
+    def __init__(self, scope: Scope, receive: Receive, max_values: int = MAX_VALUES) -> None:
         super().__init__(scope, receive)
-        self._max_items = max_items
+        self._max_values = max_values
 
     async def json(self) -> Any:
         try:
-            return parse(await self.body(), self._max_items, allow_inf_nan=True)
+            return parse(await self.body(), self._max_values, allow_inf_nan=True)
         except TooManyValues as error:
             raise HTTPException(400, f"The JSON body has {error}.") from None
         except ValueError as error:
@@ -45,20 +45,20 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
-        max_items = _max_items(self)
+        max_values = _max_values(self)
 
         async def strict(request: Request) -> Response:
             if takes_body:
                 await _require_json(request)
-            return await handle(JsonRequest(request.scope, request.receive, max_items))
+            return await handle(JsonRequest(request.scope, request.receive, max_values))
 
         return strict
 
 
-def _max_items(route: APIRoute) -> int:
+def _max_values(route: APIRoute) -> int:
     """The bound that the body's model sets, which one with vectors or token ids does."""
     model = route.body_field.field_info.annotation if route.body_field else None
-    return model.max_items if isinstance(model, type) and issubclass(model, Body) else MAX_VALUES
+    return model.max_values if isinstance(model, type) and issubclass(model, Body) else MAX_VALUES
 
 
 async def _require_json(request: Request) -> None:

@@ -28,13 +28,14 @@ class Body(BaseModel):
 
     ``null`` for a field that may be left out is the same as leaving it out. Errors do not grow with
     the request: of a list or an object the first bad item is named, of unknown fields the first
-    few. ``max_items`` is how many items a request with this body may hold in its lists and objects.
+    few. ``max_values`` is how many values a request with this body may hold in its lists
+    and objects.
     """
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
     )
-    max_items: ClassVar[int] = MAX_VALUES
+    max_values: ClassVar[int] = MAX_VALUES
     known: ClassVar[frozenset[str]] = frozenset()
     optional: ClassVar[frozenset[str]] = frozenset()
 

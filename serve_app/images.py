@@ -15,12 +15,6 @@ DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
 SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
-QUOTED = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b"\n"), (b"%0D", b"\r"))
-"""What is percent-encoded in a ``data:`` URI's base64, and what it stands for."""
-
-MAX_QUOTED = 1000
-"""Of other percent-encoded characters, which nobody has a reason to send."""
-
 
 KNOWN = (
     (re.compile(rb"....ftyp(heic|heix|mif1|msf1|hevc)", re.DOTALL), "HEIC"),
@@ -34,6 +28,12 @@ KNOWN = (
     (re.compile(rb"%!PS"), "EPS"),
 )
 """Signatures of images that are not read here, so that a client is told what to do about it."""
+
+QUOTED = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b"\n"), (b"%0D", b"\r"))
+"""What is percent-encoded in a ``data:`` URI's base64, and what it stands for."""
+
+MAX_QUOTED = 1000
+"""Of other percent-encoded characters, which nobody has a reason to send."""
 
 
 def received(sent: str | bytes, settings: Settings, field: str = "image") -> bytes:

@@ -91,6 +91,10 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # What is there now stays. The garbage collector would go through all of it, 0.2 s on the event
+    # loop, whenever a body of many lists and objects is parsed.
+    gc.collect()
+    gc.freeze()
     yield
     await app.state.conversations.close()
 
@@ -111,12 +115,7 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve in the replica, after the constructor."""
         routers = routers_of(self._profile)
-        app = create_app(self._services, routers, under_serve=True, books=self._books)
-        # What is there now stays. The garbage collector would go through all of it, 0.2 s on the
-        # event loop, whenever a body of many lists and objects is parsed.
-        gc.collect()
-        gc.freeze()
-        return app
+        return create_app(self._services, routers, under_serve=True, books=self._books)
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

@@ -63,7 +63,7 @@ class SimilarityBody(Body):
 
     model_config = example(text1="a cat", text2="a kitten")
 
-    max_items = MAX_NUMBERS
+    max_values = MAX_NUMBERS
 
     text1: TextOrVector
     text2: TextOrVector

@@ -1,5 +1,5 @@
-"""Tests too long for every change: run with ``make test-long``, against a running graph."""
+"""Tests that take too long for every change; `make test-long` runs them, a file at a time."""
 
-from tests.e2e.conftest import base_url, graph
+from tests.e2e.conftest import base_url, client, graph, openai_client
 
-__all__ = ["base_url", "graph"]
+__all__ = ["base_url", "client", "graph", "openai_client"]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from serve_app.catalog import ModelCard
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Body, Count, Text, TextList
+from serve_app.fields import Body, Text, TextList
 from serve_app.routes.embeddings import check_text, embed
 from serve_app.routes.huggingface.payload import Inputs, NoParameters, Options
 from serve_app.routes.services import Asked, Services
@@ -23,7 +23,7 @@ class FeatureBody(Body):
     prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     truncate: bool | None = None
     truncation_direction: Literal["right"] | None = None
-    dimensions: Count | None = None
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     encoding_format: Literal["float"] | None = None
     parameters: NoParameters | None = None
     options: Options | None = None

@@ -59,7 +59,7 @@ class CompletionBody(SamplingBody):
 
     model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
 
-    max_items = MAX_NUMBERS
+    max_values = MAX_NUMBERS
 
     prompt: Prompts
     max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")

@@ -6,21 +6,12 @@ import base64
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam import Vectors
 from serve_app.body import JsonRoute
-from serve_app.fields import (
-    LIST,
-    TEXT,
-    TEXT_OR_LIST,
-    Body,
-    Count,
-    ModelName,
-    Text,
-    TextList,
-    example,
-)
+from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ModelName, Text, TextList, example
 from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.embeddings import TASK, Truncate, embed
 from serve_app.routes.openai.shapes import ERRORS, EmbeddingList
@@ -36,12 +27,14 @@ class OpenAIEmbeddingsBody(Body):
     """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
 
     model_config = example(input="The cat sat on the mat.")
-    max_items = MAX_NUMBERS  # OpenAI's clients may send token ids
+    max_values = (
+        MAX_NUMBERS  # OpenAI's clients may send token ids, which get an answer of their own
+    )
 
     input: Input
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Count | None = None
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     user: str | None = None
     truncate: Truncate = False
 
