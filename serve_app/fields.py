@@ -28,7 +28,8 @@ class Body(BaseModel):
 
     ``null`` for a field that may be left out is the same as leaving it out. Errors do not grow with
     the request: of a list or an object the first bad item is named, of unknown fields the first
-    few. ``max_values`` is how many JSON values a request with this body may hold.
+    few. ``max_values`` is how many values a request with this body may hold in its lists
+    and objects.
     """
 
     model_config = ConfigDict(
@@ -118,7 +119,8 @@ RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
-TokenCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TokenCount: TypeAlias = Count
 TokenId: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 TopLogprobs: TypeAlias = Annotated[int, Field(ge=0, le=20)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]

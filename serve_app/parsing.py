@@ -12,46 +12,53 @@ from typing import Any
 from pydantic_core import from_json
 
 MAX_VALUES = 100_000
-"""Values in one document: far more than 2,048 texts, and parsed within a few milliseconds."""
+"""Items, keys, lists and objects of one document: far more than 2,048 texts have, and parsed and
+validated within some ten milliseconds."""
 
 MAX_NUMBERS = 500_000
-"""The same where vectors or token ids are taken: numbers cost less than lists and objects."""
+"""Items of the documents that hold vectors or token ids. Numbers cost less than anything else."""
 
-STARTS = b",[{"
-"""Each value but the first follows a comma, or begins a list or an object."""
+ITEMS = b","
+PARTS = b"[{:"
+"""Of what begins an item, another one but the first; and a list, an object, a key's value."""
 
-NOT_SIGNS = bytes(set(range(256)) - set(STARTS + b'"'))
+NOT_SIGNS = bytes(set(range(256)) - set(ITEMS + PARTS + b'"'))
 
 
 class TooManyValues(ValueError):
-    """The document has more values than are parsed. ``most`` is their limit."""
+    """The document has more items, or more lists, objects and keys, than are parsed."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"more than {most:,} values, counting objects and lists")
-        self.most = most
+    def __init__(self, max_items: int) -> None:
+        super().__init__(
+            f"more than {max_items:,} items, or more than {MAX_VALUES:,} lists, objects and keys"
+        )
 
 
-def parse(text: bytes | str, most: int = MAX_VALUES, *, allow_inf_nan: bool = False) -> Any:
+def parse(text: bytes | str, max_items: int = MAX_VALUES, *, allow_inf_nan: bool = False) -> Any:
     """The value of a JSON document, nested at most 200 levels deep.
 
+    It has at most ``max_items`` commas, and ``MAX_VALUES`` of lists, objects and keys together.
     Raises :class:`TooManyValues`, and ``ValueError`` for what is no JSON.
     """
     encoded = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    if not _has_at_most(encoded, most):
-        raise TooManyValues(most)
+    # The signs within texts are counted first as if they were JSON's: most documents pass by that.
+    if not _is_small(encoded, max_items):
+        signs = _outside_texts(encoded, max_items)
+        if signs is None or not _is_small(signs, max_items):
+            raise TooManyValues(max_items)
     return from_json(encoded, allow_inf_nan=allow_inf_nan)
 
 
-def _has_at_most(text: bytes, most: int) -> bool:
-    """Whether ``text`` cannot have more than ``most`` values. Keys of objects are not counted.
+def _is_small(text: bytes, max_items: int) -> bool:
+    return _count(text, ITEMS) <= max_items and _count(text, PARTS) <= MAX_VALUES
 
-    The first count takes the commas and brackets within strings for values as well; most documents
-    pass by that. Long prose does not, so the second count leaves the strings out.
-    """
-    if len(text) - len(text.translate(None, STARTS)) < most:
-        return True
+
+def _count(text: bytes, signs: bytes) -> int:
+    return len(text) - len(text.translate(None, signs))
+
+
+def _outside_texts(text: bytes, max_items: int) -> bytes | None:
+    """The signs of a JSON document; ``None`` where it has more texts than a small one can have."""
     signs = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_SIGNS)
-    if signs.count(b'"') > 4 * most:  # each value is at most two strings, its key and itself
-        return False
-    outside = signs.split(b'"')[::2]
-    return sum(map(len, outside)) < most
+    max_texts = max_items + 2 * MAX_VALUES
+    return None if signs.count(b'"') > 2 * max_texts else b"".join(signs.split(b'"')[::2])

@@ -24,6 +24,7 @@ from serve_app.fields import (
     TEXT_OR_LIST,
     Answer,
     Body,
+    Count,
     ModelName,
     Text,
     TextList,
@@ -78,7 +79,7 @@ class SearchBody(Body):
 
     query_text: Text
     candidate_texts: TextList
-    top_k: Annotated[int, Field(ge=1)] = 5
+    top_k: Count = 5
     model_name: ModelName | None = None
     truncate: Truncate = False
 
@@ -89,7 +90,7 @@ class ClusterBody(Body):
     model_config = example(texts=["cat", "kitten", "share", "bond"], n_clusters=2)
 
     texts: TextList
-    n_clusters: Annotated[int, Field(ge=1)] = 5
+    n_clusters: Count = 5
     model_name: ModelName | None = None
     truncate: Truncate = False
 

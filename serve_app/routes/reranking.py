@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from deployments.seam import Problem, Reranked, RerankRequest
 from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem, item_error
-from serve_app.fields import Answer, Body, ModelName, Text, TextList, example
+from serve_app.fields import Answer, Body, Count, ModelName, Text, TextList, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate, check_text
 from serve_app.routes.items import ItemError
@@ -36,7 +36,7 @@ class RerankBody(Body):
 
     query: Text
     documents: TextList
-    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="all, unless given")
+    top_k: Count | None = Field(None, description="all, unless given")
     raw_scores: bool = Field(False, description="the model's logits instead of 0 to 1")
     model_name: ModelName | None = None
     truncate: Truncate = False

@@ -134,6 +134,10 @@ SAFE = base64.urlsafe_b64encode(PNG).decode()
         f"DATA:image/png;charset=utf-8;BASE64,{PLAIN}",
         f"data:;base64,{SAFE}",
         "data:image/png;base64," + PLAIN.replace("+", "%2B").replace("=", "%3D"),
+        "data:image/png;base64," + PLAIN.replace("+", "%2b") + "%0A%0d%20",
+        "data:image/png;base64,"
+        + "".join(f"%{ord(sign):02x}" for sign in PLAIN[:300])
+        + PLAIN[300:],
     ],
 )
 def test_every_way_to_write_bytes_as_text_is_read(text: str) -> None:
@@ -232,6 +236,7 @@ async def test_a_large_image_is_checked_off_the_event_loop() -> None:
         "AAAA=AAA",
         "data:image/png,plain",
         "data:image/png;base64,###",
+        "data:image/png;base64," + "%41" * 10_000,
         "data:image/png;base64",
         base64.b64encode(b"a text").decode(),
     ],

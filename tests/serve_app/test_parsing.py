@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.parsing import MAX_VALUES, TooManyValues, parse
+from serve_app.parsing import MAX_NUMBERS, MAX_VALUES, TooManyValues, parse
 
 MIB = 1024 * 1024
 
@@ -39,16 +39,19 @@ def test_commas_and_brackets_of_prose_are_no_values() -> None:
 @pytest.mark.parametrize("most", [1, 10, 1000])
 @pytest.mark.parametrize("item", ["1", '"a, b"', "[]", '{"k,": "[v\\\\"}', '"\\",["'])
 def test_a_list_is_parsed_up_to_the_bound_and_not_above(item: str, most: int) -> None:
-    values = 1 + item.startswith(("{", "["))
-
-    def document(count: int) -> str:
-        return "[" + ",".join([item] * count) + "]"
-
-    fitting = (most - 1) // values
-    if fitting:
-        assert len(parse(document(fitting), most)) == fitting
+    assert len(parse("[" + ",".join([item] * (most + 1)) + "]", most)) == most + 1
     with pytest.raises(TooManyValues):
-        parse(document(most + 1), most)
+        parse("[" + ",".join([item] * (most + 2)) + "]", most)
+
+
+@pytest.mark.parametrize("item", ["[]", "{}", '{"a":1}'])
+def test_more_numbers_may_be_there_than_lists_objects_and_keys(item: str) -> None:
+    parts = sum(map(item.count, "[{:"))
+    fitting = (MAX_VALUES - 1) // parts
+    assert len(parse("[" + ",".join(["1"] * MAX_NUMBERS) + "]", MAX_NUMBERS)) == MAX_NUMBERS
+    assert len(parse("[" + ",".join([item] * fitting) + "]", MAX_NUMBERS)) == fitting
+    with pytest.raises(TooManyValues):
+        parse("[" + ",".join([item] * (fitting + 1)) + "]", MAX_NUMBERS)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam import LabelScore, ScoreFunction
 from serve_app.catalog import ModelCard
-from serve_app.fields import Body
+from serve_app.fields import Body, Count
 from serve_app.limits import check_count
 from serve_app.routes import zero_shot
 from serve_app.routes.classification import classified
@@ -24,7 +24,7 @@ Template = Annotated[str, StringConstraints(max_length=256, pattern=r"\{\}")]
 
 class ClassificationParameters(Body):
     function_to_apply: ScoreFunction | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_k: Count | None = None
 
 
 class ClassificationBody(Body):

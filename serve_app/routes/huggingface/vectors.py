@@ -23,7 +23,7 @@ class FeatureBody(Body):
     prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     truncate: bool | None = None
     truncation_direction: Literal["right"] | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     encoding_format: Literal["float"] | None = None
     parameters: NoParameters | None = None
     options: Options | None = None

@@ -49,7 +49,7 @@ class OpenAIEmbeddingsBody(Body):
     input: Input
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     user: str | None = None
     truncate: Truncate = False
 

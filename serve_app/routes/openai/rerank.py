@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute
-from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body, ModelName, Text, example
+from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body, Count, ModelName, Text, example
 from serve_app.routes.embeddings import Truncate, refuse
 from serve_app.routes.openai.shapes import ERRORS, Rerank
 from serve_app.routes.reranking import TASK, ranked
@@ -39,7 +39,7 @@ class OpenAIRerankBody(Body):
     query: Text
     documents: Annotated[list[Document], Field(min_length=1)]
     model: ModelName | None = None
-    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="all, unless given")
+    top_n: Count | None = Field(None, description="all, unless given")
     return_documents: bool = False
     truncate: Truncate = False
 

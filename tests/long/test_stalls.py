@@ -1,0 +1,163 @@
+"""No request stops the others, over HTTP: whatever a body holds, liveness is answered beside it.
+
+Runs against the graph of ``PRSM_TEST_URL`` where that is set; its processes are then those of this
+machine's Serve.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import httpx
+import psutil
+import pytest
+
+from configs.profile import load_profile
+from configs.settings import Settings
+from serve_app.catalog import Catalog
+from serve_app.ingress import routers_of
+from serve_app.routes.services import NATIVE_PREFIX
+from serve_app.routes.tasks import tasks_of
+from tests.e2e.conftest import Graph
+from tests.serve_app.bodies import MIB, Place, more_wrong, oddities, places, wrong
+
+MAX_LATENCY_S = 0.5
+"""Of liveness, beside a request; on a quiet machine it is a tenth of that."""
+
+TRIES = 3
+PAUSE_S = 0.005
+MAX_GROWTH = 300 * MIB
+JSON = "application/json"
+FORM = "multipart/form-data; boundary=x"
+ANSWERS = {200, 400, 404, 413, 415, 429}
+
+
+class Watch:
+    """Asks for liveness without end, and keeps the longest time that an answer took."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/health/liveness"
+        self._longest = 0.0
+        self._asked_at = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def taken(self) -> float:
+        """The longest time since this was called before, in seconds, with what is on its way."""
+        time.sleep(2 * PAUSE_S)  # one more is asked after the request
+        longest = max(self._longest, time.monotonic() - self._asked_at)
+        self._longest = 0.0
+        return longest
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=60) as client:
+            while not self._ended.wait(PAUSE_S):
+                self._asked_at = time.monotonic()
+                assert client.get(self._url).status_code == 200
+                self._longest = max(self._longest, time.monotonic() - self._asked_at)
+
+
+def processes(graph: Graph) -> list[psutil.Process]:
+    """The replicas, and what they started."""
+    started = graph.launcher.children(recursive=True) if graph.launcher else psutil.process_iter()
+    found = [each for each in started if "ServeReplica:prsm" in _command(each)]
+    return [*found, *chain.from_iterable(each.children(recursive=True) for each in found)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture
+def memory(graph: Graph) -> Iterator[None]:
+    """No process of the graph grows by more than so much while the test runs."""
+    before = {each: each.memory_info().rss for each in processes(graph)}
+    yield
+    grown = {
+        _command(each)[:60]: (each.memory_info().rss - rss) // MIB
+        for each, rss in before.items()
+        if each.is_running() and each.memory_info().rss - rss > MAX_GROWTH
+    }
+    assert grown == {}
+
+
+@pytest.fixture(scope="module")
+def every_place(graph: Graph) -> list[Place]:
+    profile = load_profile("embedded")
+    document = httpx.get(f"{graph.url}/openapi.json").json()
+    tasks = tasks_of(routers_of(profile))
+    return list(places(document, tasks, Catalog(profile, Settings())))
+
+
+def faults(graph: Graph, bodies: Iterable[tuple[str, str, bytes, str]]) -> list[str]:
+    """The requests beside which liveness took too long, or which were not answered as they are."""
+    at_fault: list[str] = []
+    with Watch(graph.url) as watch, httpx.Client(base_url=graph.url, timeout=300) as client:
+        for name, route, body, media_type in bodies:
+            for _ in range(TRIES):
+                watch.taken()
+                headers = {"content-type": media_type}
+                status = client.post(route, content=body, headers=headers).status_code
+                longest = watch.taken()
+                if longest < MAX_LATENCY_S:
+                    break
+            if longest >= MAX_LATENCY_S or status not in ANSWERS:
+                at_fault.append(f"{route} {name} {body[:60]!r}: {longest:.2f} s, {status}")
+    return at_fault
+
+
+@pytest.mark.parametrize("kind", ["array", "object", "string", "integer", "number"])
+@pytest.mark.usefixtures("memory")
+def test_wrong_items_everywhere(graph: Graph, every_place: list[Place], kind: str) -> None:
+    found = (place for place in every_place if place.kind == kind)
+    bodies = (
+        (place.name, place.route, place.filled(content), JSON)
+        for place in found
+        for content in chain(wrong(place), more_wrong(place))
+    )
+    assert faults(graph, bodies) == []
+
+
+@pytest.mark.parametrize(
+    "route",
+    ["/v1/embeddings", "/v1/chat/completions", "/v1/rerank", f"{NATIVE_PREFIX}/graph"],
+)
+@pytest.mark.usefixtures("memory")
+def test_what_takes_a_parser_long(graph: Graph, route: str) -> None:
+    assert faults(graph, (("body", route, body, JSON) for body in oddities())) == []
+
+
+@pytest.mark.usefixtures("memory")
+def test_forms_that_take_a_parser_long(graph: Graph) -> None:
+    route = f"{NATIVE_PREFIX}/vision/question"
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    file = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n%s\r\n--x--'
+    bodies = [
+        *(
+            (charset, route, part % (b"question", b"a-" * 50_000) + b"--x--", f"{FORM}; {charset}")
+            for charset in ("charset=punycode", "charset=idna", "charset=undefined", "charset=utf7")
+        ),
+        ("headers", route, b"--x\r\n" + b"a: b\r\n" * (MIB + MIB // 2), FORM),
+        ("a header", route, b"--x\r\na: " + b"b" * (9 * MIB), FORM),
+        ("parts", route, b"".join(part % (b"p%d" % i, b"") for i in range(99_999)), FORM),
+        *(
+            ("file", route, file % (near * (9 * MIB // len(near))), FORM)
+            for near in (b"\r", b"\r\n", b"\r\n--", b"\r\n--y", b"-", b"\0")
+        ),
+        ("parameters", route, file % b"a", FORM + "; a=" + ";" * 8000),
+    ]
+    assert faults(graph, bodies) == []

@@ -1,0 +1,73 @@
+"""The application of the embedded profile without Ray, over families that have no time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Message
+
+from configs.profile import load_profile
+from configs.settings import Settings
+from deployments.seam import Problem
+from serve_app.calls import Calls
+from serve_app.catalog import Catalog
+from serve_app.ingress import create_app, routers_of
+from serve_app.routes.services import Services
+from tests.serve_app import house
+from tests.serve_app.local_handle import LocalHandle
+
+
+class Busy:
+    """A family that takes every request that reaches it, and has no time for it."""
+
+    async def generate(self, request: Any) -> Problem:
+        return Problem("overloaded", "busy")
+
+    embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
+    classify_image = caption = answer_question = detect = generate
+
+    async def stream(self, request: Any) -> AsyncIterator[Problem]:
+        yield Problem("overloaded", "busy")
+
+
+@asynccontextmanager
+async def application(folder: Path) -> AsyncIterator[FastAPI]:
+    """As it is in a replica of the ingress, where the garbage collector leaves it alone."""
+    profile = load_profile("embedded")
+    settings = Settings(hf_cache_dir=folder)
+    handles = {family.name: LocalHandle(Busy()) for family in profile.families}
+    calls = Calls(handles, settings.request_timeout_s)
+    services = Services(Catalog(profile, settings), calls, settings, house.Ready())
+    made = create_app(services, routers_of(profile))
+    gc.collect()
+    gc.freeze()
+    try:
+        yield made
+    finally:
+        gc.unfreeze()
+        await made.state.conversations.close()
+
+
+async def sent(app: FastAPI, route: str, body: bytes) -> tuple[int, bytes]:
+    """The status and the body of the answer to a POST of JSON."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    answered: list[Message] = []
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": route, "raw_path": route.encode()}
+    await app(scope | {"query_string": b"", "headers": headers, "root_path": ""}, receive, send)
+    return answered[0]["status"], b"".join(each.get("body", b"") for each in answered)
