@@ -31,6 +31,10 @@ R = TypeVar("R")
 Tensors: TypeAlias = Mapping[str, Any]
 
 
+AT_FIRST = 4
+"""Images that are prepared together while it is not known what one takes."""
+
+
 class Asking(Protocol):
     """What every request about an image has."""
 
@@ -88,6 +92,17 @@ class ImageModel(Generic[R]):
     reader: Reader[R]
     lane: Lane[Seen, R]
     engine: Engine = "torch"
+    preparing: int = 0
+    """Images that are being prepared for it."""
+    seen_bytes: int = 0
+    """What the last one took as tensors: the next ones will take about as much."""
+
+    def has_room(self, free_bytes: int) -> bool:
+        """Whether one more image may be prepared; one may where no other is."""
+        if not self.seen_bytes:
+            return self.preparing < AT_FIRST
+        others = self.preparing or self.lane.depth
+        return not others or (self.preparing + 1) * self.seen_bytes <= free_bytes
 
     def close(self) -> None:
         self.lane.close()
@@ -112,10 +127,8 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         try:
             with self._held(asking):
                 async with self._residency.use(asking.model) as model:
-                    seen = await self._prepared(model.reader, asking)
-                    if isinstance(seen, Problem):
-                        return seen
-                    answers: list[R | Problem] = await self._through(model.lane, _one(seen))
+                    seen = self._prepared(model, asking)
+                    answers: list[R | Problem] = await self._through(model.lane, seen)
                     return answers[0]
         except ModelUnavailable as error:
             return error.problem
@@ -132,8 +145,26 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         finally:
             self._encoded_bytes -= size
 
-    async def _prepared(self, reader: Reader[R], asking: Asking) -> Seen | Problem:
-        """One image as its model reads it: small ones at once, large ones when it is their turn."""
+    async def _prepared(
+        self, model: ImageModel[R], asking: Asking
+    ) -> AsyncGenerator[Sequence[Seen | Problem], None]:
+        """One image as its model reads it, once the line to that has room for its tensors.
+
+        Until then the image waits as the file that it came in, which is a tenth of them.
+        """
+        await model.lane.room(model.has_room)
+        model.preparing += 1
+        try:
+            seen = await self._read(model.reader, asking)
+            if not isinstance(seen, Problem):
+                model.seen_bytes = seen.nbytes
+            yield [seen]  # and goes on when it is in line
+        finally:
+            model.preparing -= 1
+            model.lane.look_for_room()
+
+    async def _read(self, reader: Reader[R], asking: Asking) -> Seen | Problem:
+        """Small images at once, large ones when it is their turn."""
         begun = await self._preparation.run(0, _begun, reader, asking)
         if not isinstance(begun, EncodedImage):
             return begun
@@ -163,10 +194,6 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
         return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
-
-
-async def _one(seen: Seen) -> AsyncGenerator[Sequence[Seen], None]:
-    yield [seen]
 
 
 def _pixels(seen: Seen) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Sequence
@@ -53,6 +54,21 @@ async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
 def cosines(ours: Any, theirs: Any) -> Any:
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return (ours * theirs).sum(axis=1) / lengths
+
+
+async def test_a_request_whose_tokens_do_not_fit_beside_what_waits_is_refused(
+    configured: Configured, encoder_folder: Path
+) -> None:
+    family = Counting(configured(encoder_folder, {"max_waiting_bytes": 40_000, "batch_size": 1}))
+    texts = tuple(tiny.text(number % 50, 1) for number in range(30))
+    lists = [family.embed(EmbeddingRequest("tiny", texts)) for _ in range(4)]
+    answers = await asyncio.gather(*lists)
+    refused = [answer for answer in answers if isinstance(answer, Problem)]
+    assert 0 < len(refused) < 4
+    assert {answer.kind for answer in refused} == {"overloaded"}
+    (model,) = (resident.model for resident in family._residency.residents)
+    assert (model.lane.depth, model.lane._turns.nbytes) == (0, 0)
+    assert len((await embedded(family, *texts)).vectors) == 30
 
 
 async def test_vectors_are_those_of_sentence_transformers(
