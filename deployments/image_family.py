@@ -21,7 +21,7 @@ from deployments.base import (
 from deployments.images import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
-from deployments.memory import own_weights
+from deployments.memory import own_weights, trim
 from deployments.preparation import SMALL, Preparation
 from deployments.preprocessing import preprocessed
 from deployments.seam import Problem
@@ -171,7 +171,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
         if waiting and waiting + begun.pixels > limit:
             raise Overloaded(asking.model, "large images")
-        return await self._preparation.run(begun.pixels, _seen, begun, reader, asking)
+        return await self._preparation.run(begun.pixels, _large, begun, reader, asking)
 
     def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
         """A model ready to answer, and its device, by a class of transformers."""
@@ -207,6 +207,14 @@ def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem
     except UNREADABLE:
         return DAMAGED
     return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
+
+
+def _large(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    """A large image, whose memory goes back at once: each thread would keep it for its next one."""
+    try:
+        return _seen(encoded, reader, asking)
+    finally:
+        trim()
 
 
 def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:

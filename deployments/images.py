@@ -56,18 +56,18 @@ TURNS: dict[int, Image.Transpose] = {
 """What makes an image upright again, by its orientation in EXIF (TIFF 6.0, page 36)."""
 
 
+NOTHING = Image.new("1", (1, 1))
+
+
 class EncodedImage:
     """An encoded image. Constructing it reads its headers only, and raises ``UNREADABLE``."""
 
     def __init__(self, raw: bytes) -> None:
         found = essence(raw)
-        self._image = Image.open(io.BytesIO(found.raw), formats=FORMATS)
+        self._image: Picture = Image.open(io.BytesIO(found.raw), formats=FORMATS)
         self._turned = found.orientation
-
-    @property
-    def size(self) -> tuple[int, int]:
+        self.size: tuple[int, int] = self._image.size
         """Width and height as they are stored, before the image is turned."""
-        return self._image.size
 
     @property
     def pixels(self) -> int:
@@ -79,11 +79,11 @@ class EncodedImage:
 
         Raises ``UNREADABLE``. Once only: the file is read to its end.
         """
-        with self._image as image:
+        image, self._image = self._image, NOTHING  # whoever has this must not hold the pixels
+        with image:
             image.load()
             turned = self._turned or orientation(image.info.get("exif", b""))
-            upright = image.transpose(TURNS[turned]) if turned in TURNS else image
-            return _rgb(upright)
+            return _rgb(image.transpose(TURNS[turned]) if turned in TURNS else image)
 
 
 def handle_warnings() -> None:
