@@ -78,7 +78,7 @@ def give_back() -> None:
 
 
 def trim() -> None:
-    """Return the pages that the C library keeps for later: of each thread as much as it ever had."""
+    """Return the pages that the C library keeps: of each thread as much as it ever had."""
     with suppress(OSError, AttributeError):  # a C library that is not glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
