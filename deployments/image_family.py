@@ -104,6 +104,11 @@ class ImageModel(Generic[R]):
         others = self.preparing or self.lane.depth
         return not others or (self.preparing + 1) * self.seen_bytes <= free_bytes
 
+    def note(self, seen: Seen | Problem) -> None:
+        """Remember what an image takes."""
+        if not isinstance(seen, Problem):
+            self.seen_bytes = seen.nbytes
+
     def close(self) -> None:
         self.lane.close()
 
@@ -150,28 +155,30 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
     ) -> AsyncGenerator[Sequence[Seen | Problem], None]:
         """One image as its model reads it, once the line to that has room for its tensors.
 
-        Until then the image waits as the file that it came in, which is a tenth of them.
+        Until then the image waits as the file that it came in, which is a tenth of them. Large ones
+        wait by themselves, and keep nobody else out of the line.
         """
         await model.lane.room(model.has_room)
         model.preparing += 1
         try:
-            seen = await self._read(model.reader, asking)
-            if not isinstance(seen, Problem):
-                model.seen_bytes = seen.nbytes
-            yield [seen]  # and goes on when it is in line
+            begun = await self._preparation.run(0, _begun, model.reader, asking)
+            if not isinstance(begun, EncodedImage):
+                model.note(begun)
+                yield [begun]  # and goes on when it is in line
         finally:
             model.preparing -= 1
             model.lane.look_for_room()
+        if isinstance(begun, EncodedImage):
+            yield [await self._when_due(begun, model.reader, asking)]
 
-    async def _read(self, reader: Reader[R], asking: Asking) -> Seen | Problem:
-        """Small images at once, large ones when it is their turn."""
-        begun = await self._preparation.run(0, _begun, reader, asking)
-        if not isinstance(begun, EncodedImage):
-            return begun
+    async def _when_due(
+        self, large: EncodedImage, reader: Reader[R], asking: Asking
+    ) -> Seen | Problem:
+        """A large image, when it is its turn. Raises :class:`Overloaded`."""
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
-        if waiting and waiting + begun.pixels > limit:
+        if waiting and waiting + large.pixels > limit:
             raise Overloaded(asking.model, "large images")
-        return await self._preparation.run(begun.pixels, _large, begun, reader, asking)
+        return await self._preparation.run(large.pixels, _large, large, reader, asking)
 
     def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
         """A model ready to answer, and its device, by a class of transformers."""
