@@ -22,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is read. Pillow knows many more; each is code that strangers' bytes would reach."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Far more pixels than anybody's photograph; the second by :func:`handle_warnings`."""
+"""Far more pixels than anybody's photograph; the second only where warnings are errors."""
 
 UNREADABLE = (
     OSError,
@@ -87,12 +87,13 @@ class EncodedImage:
 
 
 def handle_warnings() -> None:
-    """Decide what Pillow's warnings mean in this process, which has one list of filters.
+    """Leave out Pillow's warnings in this process, which has one list of filters.
 
-    Too many pixels are an error. Damage that Pillow reads past, as a viewer does, is not worth a
-    line: each has a text of its own, which the process would remember for ever.
+    Of damage that Pillow reads past, as a viewer does, and of more pixels than it thinks usual: the
+    settings say how many may be. Each has a text of its own, which is a line in the log for every
+    bad image, and which the process would remember for ever.
     """
-    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 

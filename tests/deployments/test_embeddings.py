@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings
@@ -54,6 +55,35 @@ async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
 def cosines(ours: Any, theirs: Any) -> Any:
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return (ours * theirs).sum(axis=1) / lengths
+
+
+class Poisoned(Embeddings):
+    """Its device fails when the test says so, and for every forward from then on."""
+
+    lost = False
+
+    def answering(self, network: Network, spec: ModelSpec) -> Any:
+        run = super().answering(network, spec)
+
+        def fail_or_run(batch: Sequence[TokenizedText]) -> Any:
+            if self.lost:
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+            return run(batch)
+
+        return fail_or_run
+
+
+async def test_a_replica_whose_device_is_lost_is_not_healthy(
+    configured: Configured, encoder_folder: Path
+) -> None:
+    family = Poisoned(configured(encoder_folder, engine="torch"))
+    assert len((await embedded(family, "w1", "w2")).vectors) == 2
+    await family.check_health()
+    family.lost = True
+    answer = await embedded(family, *TEXTS)
+    assert {problem.kind for problem in answer.problems.values()} == {"internal"}
+    with pytest.raises(RuntimeError, match="the device is lost"):
+        await family.check_health()
 
 
 async def test_a_request_whose_tokens_do_not_fit_beside_what_waits_is_refused(
