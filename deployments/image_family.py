@@ -21,7 +21,7 @@ from deployments.base import (
 from deployments.images import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.lane import Lane
 from deployments.lane_family import LaneFamily
-from deployments.memory import own_weights
+from deployments.memory import own_weights, trim
 from deployments.preparation import SMALL, Preparation
 from deployments.preprocessing import preprocessed
 from deployments.seam import Problem
@@ -30,6 +30,10 @@ from deployments.turns import Limits
 
 R = TypeVar("R")
 Tensors: TypeAlias = Mapping[str, Any]
+
+
+AT_FIRST = 4
+"""Images that are prepared together while it is not known what one takes."""
 
 
 class Asking(Protocol):
@@ -92,6 +96,22 @@ class ImageModel(Generic[R]):
     reader: Reader[R]
     lane: Lane[Seen, R]
     engine: Engine = "torch"
+    preparing: int = 0
+    """Images that are being prepared for it."""
+    seen_bytes: int = 0
+    """What the last one took as tensors: the next ones will take about as much."""
+
+    def has_room(self, free_bytes: int) -> bool:
+        """Whether one more image may be prepared; one may where no other is."""
+        if not self.seen_bytes:
+            return self.preparing < AT_FIRST
+        others = self.preparing or self.lane.depth
+        return not others or (self.preparing + 1) * self.seen_bytes <= free_bytes
+
+    def note(self, seen: Seen | Problem) -> None:
+        """Remember what an image takes."""
+        if not isinstance(seen, Problem):
+            self.seen_bytes = seen.nbytes
 
     def close(self) -> None:
         self.lane.close()
@@ -118,10 +138,8 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         try:
             with self._held(asking):
                 async with self._residency.use(asking.model) as model:
-                    seen = await self._prepared(model.reader, asking)
-                    if isinstance(seen, Problem):
-                        return seen
-                    answers: list[R | Problem] = await self._through(model.lane, _one(seen))
+                    seen = self._prepared(model, asking)
+                    answers: list[R | Problem] = await self._through(model.lane, seen)
                     return answers[0]
         except ModelUnavailable as error:
             return error.problem
@@ -138,15 +156,35 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         finally:
             self._encoded_bytes -= size
 
-    async def _prepared(self, reader: Reader[R], asking: Asking) -> Seen | Problem:
-        """One image as its model reads it: small ones at once, large ones when it is their turn."""
-        begun = await self._preparation.run(0, _begun, reader, asking)
-        if not isinstance(begun, EncodedImage):
-            return begun
+    async def _prepared(
+        self, model: ImageModel[R], asking: Asking
+    ) -> AsyncGenerator[Sequence[Seen | Problem], None]:
+        """One image as its model reads it, once the line to that has room for its tensors.
+
+        Until then the image waits as the file that it came in, which is a tenth of them. Large ones
+        wait by themselves, and keep nobody else out of the line.
+        """
+        await model.lane.room(model.has_room)
+        model.preparing += 1
+        try:
+            begun = await self._preparation.run(0, _begun, model.reader, asking)
+            if not isinstance(begun, EncodedImage):
+                model.note(begun)
+                yield [begun]  # and goes on when it is in line
+        finally:
+            model.preparing -= 1
+            model.lane.look_for_room()
+        if isinstance(begun, EncodedImage):
+            yield [await self._when_due(begun, model.reader, asking)]
+
+    async def _when_due(
+        self, large: EncodedImage, reader: Reader[R], asking: Asking
+    ) -> Seen | Problem:
+        """A large image, when it is its turn. Raises :class:`Overloaded`."""
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
-        if waiting and waiting + begun.pixels > limit:
+        if waiting and waiting + large.pixels > limit:
             raise Overloaded(asking.model, "large images")
-        return await self._preparation.run(begun.pixels, _seen, begun, reader, asking)
+        return await self._preparation.run(large.pixels, _large, large, reader, asking)
 
     def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
         """A model ready to answer, and its device, by a class of transformers."""
@@ -173,10 +211,6 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
 
 
-async def _one(seen: Seen) -> AsyncGenerator[Sequence[Seen], None]:
-    yield [seen]
-
-
 def _pixels(seen: Seen) -> int:
     return seen.pixels
 
@@ -188,6 +222,14 @@ def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem
     except UNREADABLE:
         return DAMAGED
     return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
+
+
+def _large(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    """A large image, whose memory goes back at once: each thread would keep it for its next one."""
+    try:
+        return _seen(encoded, reader, asking)
+    finally:
+        trim()
 
 
 def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:

@@ -22,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is read. Pillow knows many more; each is code that strangers' bytes would reach."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Far more pixels than anybody's photograph; the second by :func:`handle_warnings`."""
+"""Far more pixels than anybody's photograph; the second only where warnings are errors."""
 
 UNREADABLE = (
     OSError,
@@ -56,18 +56,18 @@ TURNS: dict[int, Image.Transpose] = {
 """What makes an image upright again, by its orientation in EXIF (TIFF 6.0, page 36)."""
 
 
+NOTHING = Image.new("1", (1, 1))
+
+
 class EncodedImage:
     """An encoded image. Constructing it reads its headers only, and raises ``UNREADABLE``."""
 
     def __init__(self, raw: bytes) -> None:
         found = essence(raw)
-        self._image = Image.open(io.BytesIO(found.raw), formats=FORMATS)
+        self._image: Picture = Image.open(io.BytesIO(found.raw), formats=FORMATS)
         self._turned = found.orientation
-
-    @property
-    def size(self) -> tuple[int, int]:
+        self.size: tuple[int, int] = self._image.size
         """Width and height as they are stored, before the image is turned."""
-        return self._image.size
 
     @property
     def pixels(self) -> int:
@@ -79,20 +79,21 @@ class EncodedImage:
 
         Raises ``UNREADABLE``. Once only: the file is read to its end.
         """
-        with self._image as image:
+        image, self._image = self._image, NOTHING  # whoever has this must not hold the pixels
+        with image:
             image.load()
             turned = self._turned or orientation(image.info.get("exif", b""))
-            upright = image.transpose(TURNS[turned]) if turned in TURNS else image
-            return _rgb(upright)
+            return _rgb(image.transpose(TURNS[turned]) if turned in TURNS else image)
 
 
 def handle_warnings() -> None:
-    """Decide what Pillow's warnings mean in this process, which has one list of filters.
+    """Leave out Pillow's warnings in this process, which has one list of filters.
 
-    Too many pixels are an error. Damage that Pillow reads past, as a viewer does, is not worth a
-    line: each has a text of its own, which the process would remember for ever.
+    Of damage that Pillow reads past, as a viewer does, and of more pixels than it thinks usual: the
+    settings say how many may be. Each has a text of its own, which is a line in the log for every
+    bad image, and which the process would remember for ever.
     """
-    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,7 @@ class Lane(Generic[I, R]):
         self._failures = Failures()
         self._good: Waiting[I, R | Problem] | None = None  # a row that was answered once
         self._due: asyncio.Handle | None = None
+        self._wanting: list[asyncio.Future[None]] = []  # of those that wait for room
 
     def admit(
         self, items: Sequence[I], turn: Turn | None = None
@@ -119,6 +121,19 @@ class Lane(Generic[I, R]):
         if self._max_bytes is None or not self._turns.nbytes:
             return True
         return self._turns.nbytes + sum(map(self._nbytes, items)) <= self._max_bytes
+
+    async def room(self, is_there: Callable[[int], bool]) -> None:
+        """Wait until ``is_there``, which is told how many bytes are free, and asked again whenever
+        that may have changed. Those that wait are asked in the order in which they came."""
+        while not is_there(self.free_bytes):
+            changed = asyncio.get_running_loop().create_future()
+            self._wanting.append(changed)
+            await changed
+
+    @property
+    def free_bytes(self) -> int:
+        """How much more may wait."""
+        return sys.maxsize if self._max_bytes is None else self._max_bytes - self._turns.nbytes
 
     @property
     def depth(self) -> int:
@@ -156,6 +171,14 @@ class Lane(Generic[I, R]):
 
     def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
         self._turns.drop(waiting)
+        self.look_for_room()
+
+    def look_for_room(self) -> None:
+        """Let those that wait for room look again."""
+        wanting, self._wanting = self._wanting, []
+        for changed in wanting:
+            if not changed.done():
+                changed.set_result(None)
 
     def _begin(self) -> None:
         """Start what may run now."""
@@ -164,6 +187,7 @@ class Lane(Generic[I, R]):
             batch = self._turns.cut(self.limits, self._pace)
             if batch is None:
                 return
+            self.look_for_room()
             steps = Steps(batch.items, self._clock, self._turns.kinds)
             task = asyncio.get_running_loop().create_task(self._forward(batch, steps))
             self._running[task] = steps

@@ -74,6 +74,11 @@ def give_back() -> None:
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    trim()
+
+
+def trim() -> None:
+    """Return the pages that the C library keeps: of each thread as much as it ever had."""
     with suppress(OSError, AttributeError):  # a C library that is not glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings, _k_means
@@ -53,6 +55,50 @@ async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
 def cosines(ours: Any, theirs: Any) -> Any:
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return (ours * theirs).sum(axis=1) / lengths
+
+
+class Poisoned(Embeddings):
+    """Its device fails when the test says so, and for every forward from then on."""
+
+    lost = False
+
+    def answering(self, network: Network, spec: ModelSpec) -> Any:
+        run = super().answering(network, spec)
+
+        def fail_or_run(batch: Sequence[TokenizedText]) -> Any:
+            if self.lost:
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+            return run(batch)
+
+        return fail_or_run
+
+
+async def test_a_replica_whose_device_is_lost_is_not_healthy(
+    configured: Configured, encoder_folder: Path
+) -> None:
+    family = Poisoned(configured(encoder_folder, engine="torch"))
+    assert len((await embedded(family, "w1", "w2")).vectors) == 2
+    await family.check_health()
+    family.lost = True
+    answer = await embedded(family, *TEXTS)
+    assert {problem.kind for problem in answer.problems.values()} == {"internal"}
+    with pytest.raises(RuntimeError, match="the device is lost"):
+        await family.check_health()
+
+
+async def test_a_request_whose_tokens_do_not_fit_beside_what_waits_is_refused(
+    configured: Configured, encoder_folder: Path
+) -> None:
+    family = Counting(configured(encoder_folder, {"max_waiting_bytes": 40_000, "batch_size": 1}))
+    texts = tuple(tiny.text(number % 50, 1) for number in range(30))
+    lists = [family.embed(EmbeddingRequest("tiny", texts)) for _ in range(4)]
+    answers = await asyncio.gather(*lists)
+    refused = [answer for answer in answers if isinstance(answer, Problem)]
+    assert 0 < len(refused) < 4
+    assert {answer.kind for answer in refused} == {"overloaded"}
+    (model,) = (resident.model for resident in family._residency.residents)
+    assert (model.lane.depth, model.lane._turns.nbytes) == (0, 0)
+    assert len((await embedded(family, *texts)).vectors) == 30
 
 
 async def test_vectors_are_those_of_sentence_transformers(

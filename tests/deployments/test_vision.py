@@ -268,6 +268,30 @@ async def test_more_images_than_may_wait_are_refused(
     assert await labelled(family, 1)
 
 
+async def test_images_wait_as_files_while_the_line_has_no_room_for_their_tensors(
+    configured: Configured, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = 3 * SIDE * SIDE * 4
+    bounds = {"max_waiting_bytes": 50_000, "batch_size": 1}
+    family = Vision(configured(classifier, bounds, tasks=("image_classify",)))
+    small = encoded(Image.new("RGB", (8, 8)))
+    request = ImageClassificationRequest("tiny", small)
+    (model,) = (resident.model for resident in family._residency.residents)
+    most = 0
+    put = model.lane._turns.put
+
+    def watched(waiting: Any) -> None:
+        nonlocal most
+        put(waiting)
+        most = max(most, model.lane._turns.nbytes)
+
+    monkeypatch.setattr(model.lane._turns, "put", watched)
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await asyncio.gather(*(family.classify_image(request) for _ in range(60)))
+    assert [answer for answer in answers if isinstance(answer, Problem)] == []
+    assert tensors <= most <= 50_000
+
+
 async def test_more_large_images_than_may_wait_to_be_decoded_are_refused(
     configured: Configured, classifier: Path
 ) -> None:

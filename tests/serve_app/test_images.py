@@ -111,6 +111,13 @@ def test_a_side_that_is_too_long_is_refused_by_the_header(size: tuple[int, int])
     assert checked(png_header(1, 30_000), Settings(max_image_side=30_000))
 
 
+async def test_as_many_pixels_as_the_settings_allow_pass_though_pillow_warns_of_them() -> None:
+    raw, most = png_header(10_000, 10_000), Settings(max_image_pixels=100_000_000)
+    assert await ImageIntake().received(raw, most) == raw
+    with pytest.raises(PayloadTooLarge, match="10000 x 10000 pixels; the limit is 50000000"):
+        await ImageIntake().received(raw, SETTINGS)
+
+
 def test_a_file_of_a_million_parts_is_too_large_and_says_why() -> None:
     empty = struct.pack(">I", 0) + b"tEXt" + struct.pack(">I", zlib.crc32(b"tEXt"))
     with pytest.raises(PayloadTooLarge, match="photo is a file with more than 65536 parts"):
