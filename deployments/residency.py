@@ -181,7 +181,7 @@ class Residency(Generic[M]):
                 self._bury(resident)
         self._deaths.missing -= self._residents.keys()
         for name in self._deaths.missing & self._kept:
-            if self._deaths.times(name) + self._backoff.times(name) >= MAX_ATTEMPTS:
+            if max(self._deaths.times(name), self._backoff.times(name) + 1) >= MAX_ATTEMPTS:
                 raise ModelLost(name)
             if name not in self._admissions and self._backoff.reason(name) is None:
                 self._in_background(self._revived(name))
@@ -206,7 +206,7 @@ class Residency(Generic[M]):
         chore.add_done_callback(self._chores.discard)
 
     async def _present(self, name: str, *, insist: bool = False) -> Resident[M]:
-        buried = 0
+        loaded = False
         while True:
             if (departure := self._departures.get(name)) is not None:
                 await asyncio.wait({departure})
@@ -214,11 +214,11 @@ class Residency(Generic[M]):
                 if not self._dead(resident.model):
                     return resident
                 self._bury(resident)
-                buried += 1
-                if buried > 1:
+                if loaded:
                     raise ModelUnavailable(name, REASON)
             else:
                 await self._admitted(name, insist=insist)
+                loaded = True
 
     async def _admitted(self, name: str, *, insist: bool) -> None:
         """Wait for the one load of ``name``, which goes on when a request that waits is gone."""

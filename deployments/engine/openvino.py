@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Listed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -19,6 +19,7 @@ from cachetools import LRUCache
 from deployments.engine.codec import TextCodec
 from deployments.engine.genai_client import GenaiProcess
 from deployments.engine.genai_messages import KV_BLOCK_TOKENS, Admission, Launch, Turn
+from deployments.engine.genai_runs import Known, Run
 from deployments.engine.genai_settings import (
     READ_ONLY,
     SEGMENT,
@@ -40,34 +41,6 @@ KV_CACHE_GB = 1.0
 _MOST_RETURNS = 8
 _PROMPTS = 64
 """Prompts that are remembered as being in the prefix cache."""
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A sequence on its way through the pipeline.
-
-    The pipeline's prompt ends with the first ``start`` tokens that the sequence has generated, and
-    of its first tokens ``repeats`` were delivered before. ``read`` tokens of the prompt are in the
-    cache; while ``reading``, more of it is on the way. ``cost`` is what the pipeline has to read
-    before the first token, 0 from then on.
-    """
-
-    number: int
-    sequence: Sequence
-    start: int = 0
-    repeats: int = 0
-    returns: int = 0
-    read: int = 0
-    reading: bool = False
-    cost: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """How many tokens were in the prefix cache when ``at`` tokens had been computed in all."""
-
-    tokens: int
-    at: int
 
 
 class OpenVinoEngine(SteppingEngine):
@@ -100,12 +73,12 @@ class OpenVinoEngine(SteppingEngine):
         smallest = min(each for each in bounds if each is not None)
         super().__init__(codec, slots=slots, window=smallest, hang_after_s=hang_after_s)
         self._blocks = blocks
-        self._runs: dict[int, _Run] = {}
-        self._unread: list[_Run] = []
+        self._runs: dict[int, Run] = {}
+        self._unread: list[Run] = []
         self._numbers: dict[Sequence, int] = {}
         self._piece = whole_blocks(max_batched_tokens - slots)
-        self._known: WeakKeyDictionary[Sequence, _Known] = WeakKeyDictionary()
-        self._prompts: LRUCache[tuple[int, ...], _Known] = LRUCache(_PROMPTS)
+        self._known: WeakKeyDictionary[Sequence, Known] = WeakKeyDictionary()
+        self._prompts: LRUCache[tuple[int, ...], Known] = LRUCache(_PROMPTS)
         self._computed = 0
         self._next = 0
         self._drops: list[int] = []
@@ -134,15 +107,15 @@ class OpenVinoEngine(SteppingEngine):
 
     def _enter(self, sequence: Sequence) -> None:
         known = (self._known.get(sequence), self._prompts.get(sequence.prompt_ids))
-        self._begin(_Run(self._next, sequence, read=max(map(self._still_cached, known))))
+        self._begin(Run(self._next, sequence, read=max(map(self._still_cached, known))))
 
-    def _still_cached(self, known: _Known | None) -> int:
+    def _still_cached(self, known: Known | None) -> int:
         """Of tokens that were in the prefix cache as many as still are; none when in doubt."""
         if known is None or (self._computed - known.at) * 4 > self._blocks * KV_BLOCK_TOKENS:
             return 0
         return known.tokens
 
-    def _begin(self, run: _Run) -> None:
+    def _begin(self, run: Run) -> None:
         """Start or start again, at the next step that can read it.
 
         A greedy sequence goes on behind its tokens. The pipeline cannot be given a random state, so
@@ -154,7 +127,7 @@ class OpenVinoEngine(SteppingEngine):
         repeats = 0 if run.sequence.sampling.greedy else generated % SEGMENT
         self._wait(replace(run, number=self._next, start=generated - repeats, repeats=repeats))
 
-    def _wait(self, run: _Run) -> None:
+    def _wait(self, run: Run) -> None:
         self._runs[run.number] = run
         self._numbers[run.sequence] = run.number
         self._unread.append(run)
@@ -177,7 +150,7 @@ class OpenVinoEngine(SteppingEngine):
                 self._unread.append(run)
                 left = min(left, 0)  # nobody else is read before it
 
-    def _admission(self, run: _Run, unread: int, cost: int) -> Admission:
+    def _admission(self, run: Run, unread: int, cost: int) -> Admission:
         run.cost, run.reading = cost, unread > 2 * self._piece
         run.read += cost if run.reading else unread
         self._computed += cost
@@ -186,12 +159,12 @@ class OpenVinoEngine(SteppingEngine):
         given = READ_ONLY if run.reading else settings(run.sequence, run.start)
         return Admission(run.number, prompt[: run.read], given)
 
-    def _turn_of(self, run: _Run) -> tuple[int, int]:
+    def _turn_of(self, run: Run) -> tuple[int, int]:
         """Of one request what is read soonest is first; others may find its prompt in the cache."""
         with self._wake:
             return self._scheduler.served(run.sequence), self._to_read(run)
 
-    def _to_read(self, run: _Run) -> int:
+    def _to_read(self, run: Run) -> int:
         return len(run.sequence.prompt_ids) + run.start - run.read
 
     def _leave(self, sequence: Sequence) -> None:
@@ -204,7 +177,7 @@ class OpenVinoEngine(SteppingEngine):
         else:
             self._drops.append(number)
         decoded = len(sequence.generated) - run.start - run.repeats
-        self._known[sequence] = _Known(run.read + decoded, self._computed)
+        self._known[sequence] = Known(run.read + decoded, self._computed)
 
     def _step(self) -> None:
         turn = Turn(tuple(self._send()), tuple(self._drops))
@@ -224,7 +197,7 @@ class OpenVinoEngine(SteppingEngine):
         if run is not None:
             self._alone(run.sequence, partial(self._taken, run, token_id, logprob))
 
-    def _taken(self, run: _Run, token_id: int, logprob: float) -> None:
+    def _taken(self, run: Run, token_id: int, logprob: float) -> None:
         sequence = run.sequence
         self._computed += 1
         run.cost = 0
@@ -234,7 +207,7 @@ class OpenVinoEngine(SteppingEngine):
             self._wait(replace(run, number=self._next))
             return
         if not sequence.generated:
-            known = _Known(len(sequence.prompt_ids), self._computed)
+            known = Known(len(sequence.prompt_ids), self._computed)
             self._prompts[sequence.prompt_ids] = known
         if run.repeats:
             self._repeated(run, token_id)
@@ -244,7 +217,7 @@ class OpenVinoEngine(SteppingEngine):
         if not (sequence.over or sequence.sampling.greedy or len(sequence.generated) % SEGMENT):
             self._restart(run)
 
-    def _repeated(self, run: _Run, token_id: int) -> None:
+    def _repeated(self, run: Run, token_id: int) -> None:
         """Check a token that was delivered before. Another one is a tie of floating point, turned
         by what decodes beside it: the text goes on from where it was, by other draws."""
         sequence = run.sequence
@@ -255,7 +228,7 @@ class OpenVinoEngine(SteppingEngine):
         self._drops.append(run.number)
         self._restart(run)
 
-    def _restart(self, run: _Run) -> None:
+    def _restart(self, run: Run) -> None:
         """Go on behind all that was generated, from a seed of that place."""
         del self._runs[run.number]
         self._next += 1

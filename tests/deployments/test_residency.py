@@ -4,9 +4,10 @@ import asyncio
 import threading
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from configs.weights import FolderSource
 from deployments.backoff import FIRST_S, Backoff
 from deployments.base import ModelUnavailable
 from deployments.budget import GIB
+from deployments.deaths import MAX_ATTEMPTS, ModelLost
 from deployments.memory import Footprint
 from deployments.residency import Residency, StillInUseError
 
@@ -29,6 +31,8 @@ class Storehouse:
         self.held = 0
         self.loads: Counter[str] = Counter()
         self.unloaded: list[str] = []
+        self.dead: set[str] = set()
+        self.doomed: set[str] = set()
         self.broken: set[str] = set()
         self.shut: set[str] = set()
         self.now = 0.0
@@ -48,6 +52,7 @@ class Storehouse:
         if spec.name in self.broken:
             raise OSError("no such file: /secret/place")
         self.held += SIZES_GB[spec.name] * GIB
+        self.dead -= {spec.name} - self.doomed
         return spec.name
 
     def unload(self, model: str) -> None:
@@ -87,6 +92,7 @@ class Storehouse:
             self.unload,
             budget_gb,
             fetch=None if self.files is None else self.fetch,
+            dead=lambda model: model in self.dead,
             backoff=Backoff(lambda: self.now),
         )
 
@@ -658,3 +664,106 @@ async def test_files_count_half_where_the_model_computes_in_half_precision(
             await used(residency, "one")
         assert not store.loads
     assert asked == ["one"]
+
+
+async def test_a_dead_model_is_loaded_again_for_the_next_request(store: Storehouse) -> None:
+    residency = store.residency("pin", "one", budget_gb=5)
+    residency.pin()
+    await used(residency, "one")
+    store.dead = {"one"}
+    asking = [asyncio.create_task(used(residency, "one")) for _ in range(5)]
+    assert await asyncio.gather(*asking) == ["one"] * 5
+    assert store.loads == {"pin": 1, "one": 2}
+    assert store.unloaded == ["one"]
+    assert store.held == 2 * GIB
+
+
+async def test_a_dead_model_ends_before_it_is_loaded_again(store: Storehouse) -> None:
+    residency = store.residency("pin")
+    residency.pin()
+    store.dead = store.shut = {"pin"}
+    asking = asyncio.create_task(used(residency, "pin"))
+    await store.started("pin")
+    assert store.unloaded == ["pin"]
+    assert names_in(residency) == set()
+    store.open("pin")
+    await asking
+
+
+async def test_a_request_on_a_model_that_dies_holds_up_nobody(store: Storehouse) -> None:
+    residency = store.residency("pin")
+    residency.pin()
+    async with residency.use("pin"):
+        store.dead = {"pin"}
+        assert await used(residency, "pin") == "pin"
+    assert store.loads == {"pin": 2}
+    assert [resident.users for resident in residency.residents] == [0]
+
+
+async def test_what_is_kept_is_revived_without_a_request_and_the_rest_by_one(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin", "one")
+    residency.pin()
+    await used(residency, "one")
+    store.dead = {"pin", "one"}
+    residency.revive()
+    await settled(residency)
+    assert names_in(residency) == {"pin"}
+    assert await used(residency, "one") == "one"
+    residency.revive()
+    assert store.loads == {"pin": 2, "one": 2}
+
+
+async def test_a_model_that_dies_at_once_is_not_loaded_again_and_again(store: Storehouse) -> None:
+    residency = store.residency("one")
+    await used(residency, "one")
+    store.dead = store.doomed = {"one"}
+    for _ in range(5):
+        with pytest.raises(ModelUnavailable, match="its engine stopped"):
+            await used(residency, "one")
+    assert store.loads == {"one": 2}
+    store.now += 2 * FIRST_S
+    with pytest.raises(ModelUnavailable):
+        await residency.load("one")
+    assert store.loads == {"one": 3}
+    store.dead, store.doomed = set(), set()
+    store.now += 3 * FIRST_S
+    assert await used(residency, "one") == "one"
+
+
+async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin", "one")
+    residency.pin()
+    store.doomed = {"pin", "one"}
+    for _ in range(MAX_ATTEMPTS - 1):
+        await ignored(used(residency, "one"))
+        store.dead = {"pin", "one"}
+        residency.revive()
+        await settled(residency)
+        store.now += 100
+    with pytest.raises(ModelLost, match="pin"):
+        residency.revive()
+
+
+async def test_a_model_that_was_unloaded_by_order_after_its_death_stays_so(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin")
+    residency.pin()
+    store.dead = {"pin"}
+    store.broken = {"pin"}
+    residency.revive()
+    await settled(residency)
+    await residency.unload("pin", within_s=PATIENCE_S)
+    store.broken, store.now = set(), 100.0
+    residency.revive()
+    await settled(residency)
+    assert names_in(residency) == set()
+
+
+async def ignored(work: Coroutine[Any, Any, object]) -> None:
+    with suppress(ModelUnavailable):
+        await work

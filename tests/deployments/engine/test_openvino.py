@@ -6,9 +6,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deployments.engine.genai_settings import SEGMENT
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.openvino import OpenVinoEngine
 from tests.deployments.engine.reading import PATIENCE_S, Reader
@@ -24,9 +26,11 @@ def small(gguf_folder: Path) -> Iterator[OpenVinoEngine]:
     engine.close()
 
 
-def story(engine: Engine, *, repeat: int = 1, new: int, seed: int = 0) -> Reader:
+def story(engine: Engine, *, repeat: int = 1, new: int, seed: int = 0, **options: Any) -> Reader:
     prompt = engine.codec.encode(f"{seed} {STORY} " * repeat)
-    return Reader(engine, prompt, new=new, temperature=1.0, seed=seed, eos_ids=frozenset())
+    return Reader(
+        engine, prompt, new=new, temperature=1.0, seed=seed, eos_ids=frozenset(), **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,46 @@ def test_a_short_prompt_does_not_wait_for_a_long_one_before_it(steady: OpenVinoE
     long.wait()
     short.wait()
     assert finished == ["short", "long"]
+
+
+def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: OpenVinoEngine) -> None:
+    heavy = [
+        story(steady, new=60, seed=number, choice=number, request=f"heavy {number // 5}").start()
+        for number in range(10)
+    ]
+    assert heavy[0].began.wait(PATIENCE_S)
+    left: list[int] = []
+    for number in range(3):
+        short = story(steady, new=1, seed=90 + number, request=f"short {number}")
+        short.start().wait()
+        left.append(sum(not each.over.is_set() for each in heavy))
+    for each in heavy:
+        each.wait()
+        assert each.problem is None
+        assert len(each.tokens) == 60
+        assert each.text == steady.codec.decode(each.ids)
+    assert min(left) >= 5
+
+
+@pytest.mark.parametrize("already", [3, SEGMENT - 1, SEGMENT, SEGMENT + 2])
+def test_a_sampled_text_goes_on_in_each_of_its_segments(
+    steady: OpenVinoEngine, already: int
+) -> None:
+    whole = story(steady, new=SEGMENT + 5)
+    whole.read()
+    rest = story(steady, new=SEGMENT + 5, resume_ids=tuple(whole.ids[:already]))
+    rest.read()
+    assert rest.tokens == whole.tokens[already:]
+
+
+def test_a_sampled_text_that_cannot_be_repeated_goes_on_by_other_draws(
+    steady: OpenVinoEngine,
+) -> None:
+    other = story(steady, new=20, seed=5)
+    other.read()
+    rest = story(steady, new=20, seed=6, resume_ids=tuple(other.ids[:12]))
+    rest.read()
+    assert [token.position for token in rest.tokens] == list(range(12, 20))
 
 
 def test_a_prompt_read_in_pieces_is_read_whole(
