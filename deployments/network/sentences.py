@@ -86,8 +86,9 @@ def opened(folder: Path, device: str, options: dict[str, Any]) -> tuple[Any, Tra
     ).eval()
     own_weights(model)
     modules = list(model)
+    _check_modules(*modules)
     limit = _limit(model, modules[0])
-    _check(model, modules, limit)
+    _check_reading(model, limit)
     if model.similarity_fn_name != "cosine":
         told = "%s compares by %s; similarities and searches here are cosines"
         logger.warning(told, folder.name, model.similarity_fn_name)
@@ -97,8 +98,7 @@ def opened(folder: Path, device: str, options: dict[str, Any]) -> tuple[Any, Tra
     return model.tokenizer, _traits(model, modules, limit), Sentences(modules)
 
 
-def _check(model: Any, modules: Sequence[Any], limit: int) -> None:
-    first, *others = modules
+def _check_modules(first: Any, *others: Any) -> None:
     if type(first) is not Transformer and _is_library(first):
         raise UnsupportedError(f"it begins with a {type(first).__name__} module")
     for module in others:
@@ -106,6 +106,10 @@ def _check(model: Any, modules: Sequence[Any], limit: int) -> None:
             raise UnsupportedError(f"it has a {type(module).__name__} module")
     if "message" in getattr(first, "modality_config", {}):
         raise UnsupportedError("it puts texts into a chat template")
+
+
+def _check_reading(model: Any, limit: int) -> None:
+    """Texts are tokenized by the tokenizer alone here."""
     read = model.preprocess([PROBE])
     ids = read["input_ids"][0]
     if "attention_mask" in read:

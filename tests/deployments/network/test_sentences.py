@@ -17,6 +17,7 @@ from sentence_transformers.base.modules.router import Router
 from sentence_transformers.sentence_transformer.modules.cnn import CNN
 from sentence_transformers.sentence_transformer.modules.layer_norm import LayerNorm
 from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+from sentence_transformers.sentence_transformer.modules.static_embedding import StaticEmbedding
 from sentence_transformers.sentence_transformer.modules.word_weights import WordWeights
 
 from deployments.base import ModelUnavailable
@@ -202,7 +203,16 @@ def routed(folder: Path) -> Path:
     return tiny.sentences(folder, Router(routes, default_route="query"))
 
 
-@pytest.mark.parametrize(("make", "name"), [(convolved, "CNN"), (routed, "Router")])
+def static(folder: Path) -> Path:
+    embedding = StaticEmbedding(tiny.tokenizer().backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[embedding], device="cpu").save(str(folder))
+    return folder
+
+
+REFUSED = [(convolved, "CNN"), (routed, "Router"), (static, "StaticEmbedding")]
+
+
+@pytest.mark.parametrize(("make", "name"), REFUSED)
 async def test_what_cannot_be_had_is_refused_by_name(
     configured: Configured, tmp_path: Path, make: Any, name: str
 ) -> None:
