@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from configs.engines import Head
 from configs.profile import ModelSpec
 from deployments.base import FamilyConfig, ModelUnavailable
-from deployments.network.interface import Network
+from deployments.network.interface import Network, Traits
 from deployments.network_family import Answering, NetworkFamily
 from deployments.seam import (
     Clustered,
@@ -35,27 +35,27 @@ class Embeddings(NetworkFamily[Vectors]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
-        self._prompts: dict[
-            str, Mapping[str, str]
-        ] = {}  # filled while the base loads what is pinned
+        self._traits: dict[str, Traits] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
         try:
             async with self._residency.use(request.model) as encoder:
-                prompt = self._prompt(request)
+                traits = self._traits[request.model]
+                prompt = _prompt(traits, request)
                 if isinstance(prompt, Problem):
                     return prompt
                 answers, counts = await self._answers(
                     encoder,
-                    [prompt + text for text in request.texts],
+                    [prompt.text + text for text in request.texts],
                     truncate=request.truncate,
                     batch_size=request.batch_size,
+                    left_out=prompt.left_out,
                 )
         except ModelUnavailable as error:
             return error.problem
-        return _embedded(answers, counts, request)
+        return _embedded(answers, counts, request, traits.dimensions)
 
     async def cluster(self, request: ClusterRequest) -> Clustered | Problem:
         """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42).
@@ -74,35 +74,46 @@ class Embeddings(NetworkFamily[Vectors]):
         return replace(clustered, tokens=embedded.tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Vectors]:
-        self._prompts[spec.name] = network.traits.prompts
+        self._traits[spec.name] = network.traits
         return lambda batch: list(network(batch))
 
-    def _prompt(self, request: EmbeddingRequest) -> str | Problem:
-        """What the request wants before each of its texts."""
-        if request.prompt_name is None:
-            return ""
-        prompts = self._prompts[request.model]
-        if request.prompt_name not in prompts:
-            known = ", ".join(sorted(prompts)) or "none"
-            message = f"the model has no prompt {request.prompt_name[:100]!r}; it has: {known}"
-            return Problem("validation", message, "prompt_name")
-        return prompts[request.prompt_name]
+
+class _Prompt(NamedTuple):
+    """What goes before each text, and how many tokens of that are not pooled."""
+
+    text: str = ""
+    left_out: int = 0
+
+
+def _prompt(traits: Traits, request: EmbeddingRequest) -> _Prompt | Problem:
+    """The prompt that the request names, else the one that the model has for all texts."""
+    name = traits.default_prompt if request.prompt_name is None else request.prompt_name
+    if name is None:
+        return _Prompt()
+    if name not in traits.prompts:
+        known = ", ".join(sorted(traits.prompts)) or "none"
+        message = f"the model has no prompt {name[:100]!r}; it has: {known}"
+        return Problem("validation", message, "prompt_name")
+    return _Prompt(traits.prompts[name], traits.prompt_tokens.get(name, 0))
 
 
 def _embedded(
-    answers: Sequence[Vectors | Problem], counts: tuple[int, ...], request: EmbeddingRequest
+    answers: Sequence[Vectors | Problem],
+    counts: tuple[int, ...],
+    request: EmbeddingRequest,
+    usual: int | None,
 ) -> Embedded | Problem:
+    """The answer, with the ``usual`` dimensions where the request does not say how many."""
     problems = {i: answer for i, answer in enumerate(answers) if isinstance(answer, Problem)}
     good = {i: answer for i, answer in enumerate(answers) if not isinstance(answer, Problem)}
     width = len(next(iter(good.values()))) if good else 0
     vectors = np.zeros((len(answers), width), np.float32)
     for i, vector in good.items():
         vectors[i] = vector
-    if request.dimensions is not None and width:
-        if request.dimensions > width:
-            message = f"the model's vectors have {width} dimensions"
-            return Problem("validation", message, "dimensions")
-        vectors = vectors[:, : request.dimensions]
+    if request.dimensions is not None and 0 < width < request.dimensions:
+        message = f"the model's vectors have {width} dimensions"
+        return Problem("validation", message, "dimensions")
+    vectors = vectors[:, : request.dimensions or usual]
     return Embedded(_unit(vectors) if request.normalize else vectors, counts, problems)
 
 

@@ -11,6 +11,11 @@ from configs.weights import (
     WeightsError,
 )
 
+
+class UnsupportedError(ValueError):
+    """A checkpoint asks for what cannot be had here; the message says for what, to clients."""
+
+
 PHRASES = {
     "its code is not trusted here": ("trust_remote_code",),
     "there is not enough memory for it": ("out of memory", "can't allocate memory", "bad_alloc"),
@@ -51,6 +56,8 @@ def _by_text(text: str) -> str | None:
 
 def _by_kind(error: BaseException) -> str | None:
     match error:
+        case UnsupportedError():
+            return f"{error}, which is not supported here"
         case NoSafeWeightsError():
             return "it has no safetensors weights"
         case ConversionFailedError():

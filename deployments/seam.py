@@ -245,6 +245,7 @@ class EmbeddingRequest:
     """Texts to embed. ``batch_size`` bounds the texts of one forward of this request.
 
     ``prompt_name`` is one of the prompts that the model was published with: it goes before each.
+    ``None`` is the model's default prompt, where it has one.
     """
 
     model: str

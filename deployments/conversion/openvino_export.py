@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,7 @@ def _write(network: pytorch.TorchNetwork, folder: Path) -> None:
         raise ConversionError("it has no fast tokenizer, and the others need transformers")
     FastTokenizer.save(network.tokenizer, folder)
     network.traits.write(folder / TRAITS_FILE)
-    arrays = network.padding(_texts(network, [SENTENCE, *_mixed(3)]))
-    example = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    example = network.inputs(_texts(network, [SENTENCE, *_mixed(3)]))
     with torch.inference_mode(), warnings.catch_warnings():
         # Each says that the recording may not hold for other inputs: that is what is compared.
         warnings.simplefilter("ignore")
@@ -107,9 +107,10 @@ class _Recorded(torch.nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
+        pooled: torch.Tensor | None = None,
     ) -> torch.Tensor:
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
-        given["token_type_ids"] = token_type_ids
+        given |= {"token_type_ids": token_type_ids, "pooled": pooled}
         outputs: torch.Tensor = self.module(**{k: v for k, v in given.items() if v is not None})
         return outputs
 
@@ -184,5 +185,9 @@ def _mixed(count: int) -> list[str]:
 
 
 def _texts(network: Network, texts: Sequence[str]) -> list[TokenizedText]:
+    """Tokenized; where prompts are not pooled, texts have ones of several lengths."""
     made = tokenize(network.tokenizer, texts, network.traits.max_tokens, truncate=True)
-    return [text for text in made if isinstance(text, TokenizedText)]
+    read = [text for text in made if isinstance(text, TokenizedText)]
+    if network.traits.pools_prompts:
+        return read
+    return [replace(text, left_out=i % 3 % len(text)) for i, text in enumerate(read)]

@@ -22,13 +22,20 @@ class Traits:
     """What is known of an encoder besides its weights.
 
     ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs, and ``several`` of
-    them may hold at once. ``prompts`` go before texts, by name.
+    them may hold at once. ``prompts`` go before texts, by name, and the one of ``default_prompt``
+    where a request names none. Unless it ``pools_prompts``, the network leaves their
+    ``prompt_tokens`` out of the vector. Of that only the first ``dimensions`` are given where a
+    request does not say how many.
     """
 
     max_tokens: int
     labels: tuple[str, ...] = ()
     several: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    pools_prompts: bool = True
+    prompt_tokens: Mapping[str, int] = field(default_factory=dict)
+    dimensions: int | None = None
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -59,7 +59,7 @@ def prepare(choice: Choice, head: Head) -> None:
 
         begin()
     if choice.engine == "torch" and head == "embedding":
-        import_libraries("sentence_transformers")
+        import_libraries("deployments.network.sentences")
 
 
 def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:

@@ -45,7 +45,7 @@ class OpenVinoNetwork:
             self._idle.put(compiled.create_infer_request())
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
-        arrays = self.tokenizer.padding(batch)
+        arrays = self.tokenizer.padding(batch, pooled=not self.traits.pools_prompts)
         given = {name: arrays[name] for name in self._inputs}
         request = self._idle.get()
         try:

@@ -27,15 +27,25 @@ class Padding:
         """A tokenizer of transformers. One without a padding token gives 0, which is masked."""
         return cls(tokenizer.padding_side, tokenizer.pad_token_id or 0, tokenizer.pad_token_type_id)
 
-    def __call__(self, batch: Sequence[TokenizedText]) -> Arrays:
-        """The batch's features by name, int64 of shape (texts, longest)."""
-        return {name: self._column(name, batch) for name in batch[0].columns}
+    def __call__(self, batch: Sequence[TokenizedText], *, pooled: bool = False) -> Arrays:
+        """The batch's features by name, int64 of shape (texts, longest).
 
-    def _column(self, name: str, batch: Sequence[TokenizedText]) -> npt.NDArray[np.int64]:
-        fill = {"input_ids": self.token_id, "token_type_ids": self.token_type_id}.get(name, 0)
-        longest = max(map(len, batch))
-        column = np.full((len(batch), longest), fill, np.int64)
-        for row, text in zip(column, batch, strict=True):
-            start = longest - len(text) if self.side == "left" else 0
-            row[start : start + len(text)] = text.columns[name]
+        With ``pooled`` there is one more of that name: 1 at the tokens that pooling counts.
+        """
+        fills = {"input_ids": self.token_id, "token_type_ids": self.token_type_id}
+        arrays = {
+            name: self._column([text.columns[name] for text in batch], fills.get(name, 0))
+            for name in batch[0].columns
+        }
+        if pooled:
+            rows = [[0] * t.left_out + [1] * (len(t) - t.left_out) for t in batch]
+            arrays["pooled"] = self._column(rows, 0)
+        return arrays
+
+    def _column(self, rows: Sequence[Sequence[int]], fill: int) -> npt.NDArray[np.int64]:
+        longest = max(map(len, rows))
+        column = np.full((len(rows), longest), fill, np.int64)
+        for made, row in zip(column, rows, strict=True):
+            start = longest - len(row) if self.side == "left" else 0
+            made[start : start + len(row)] = row
         return column

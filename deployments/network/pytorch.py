@@ -38,25 +38,16 @@ class TorchNetwork:
     engine: Engine = "torch"
     at_once: int = 1
 
+    def inputs(self, batch: Sequence[TokenizedText]) -> dict[str, torch.Tensor]:
+        """What the module takes for a batch."""
+        arrays = self.padding(batch, pooled=not self.traits.pools_prompts)
+        return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
+
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
-        arrays = self.padding(batch)
-        tensors = {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
+        tensors = self.inputs(batch)
         with torch.inference_mode():
             outputs: Outputs = self.module(**tensors).float().cpu().numpy()
         return outputs
-
-
-class _Embedding(torch.nn.Module):
-    """The modules of sentence-transformers, one after the other."""
-
-    def __init__(self, modules: Sequence[torch.nn.Module]) -> None:
-        super().__init__()
-        self.steps = torch.nn.ModuleList(modules)
-
-    def forward(self, **features: Any) -> Any:
-        for step in self.steps:
-            features = step(features)
-        return features["sentence_embedding"]
 
 
 class _Labelling(torch.nn.Module):
@@ -76,22 +67,10 @@ def opened(head: Head, folder: Path, device: str, options: Mapping[str, Any]) ->
 
 
 def _embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules.normalize import Normalize
+    from deployments.network import sentences
 
-    model = SentenceTransformer(
-        str(folder),
-        device=device,
-        local_files_only=True,
-        trust_remote_code=options.pop("trust_remote_code"),
-        model_kwargs=options,
-    ).eval()
-    own_weights(model)
-    # Whether vectors are normalised is for the request to say, not for the checkpoint.
-    module = _Embedding([module for module in model if not isinstance(module, Normalize)])
-    prompts = {name: text or "" for name, text in model.prompts.items()}
-    traits = Traits(int(model.get_max_seq_length() or 512), prompts=prompts)
-    return TorchNetwork(model.tokenizer, traits, module, device, Padding.of(model.tokenizer))
+    tokenizer, traits, module = sentences.opened(folder, device, options)
+    return TorchNetwork(tokenizer, traits, module, device, Padding.of(tokenizer))
 
 
 def _labelling(

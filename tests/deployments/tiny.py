@@ -75,6 +75,18 @@ def encoder(folder: Path) -> Path:
     return folder
 
 
+def sentences(folder: Path, *modules: Any, **settings: Any) -> Path:
+    """A sentence-transformers folder: BERT, then ``modules``; ``settings`` are the model's own."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules.transformer import Transformer
+
+    torch.manual_seed(0)
+    bert = saved(folder.with_name(f"{folder.name}-bert"), BertModel(BertConfig(**SIZES)))
+    made = SentenceTransformer(modules=[Transformer(str(bert)), *modules], device="cpu", **settings)
+    made.save(str(folder))
+    return folder
+
+
 def classifier(folder: Path, **config: Any) -> Path:
     """BERT with the labels glad, sad and mad."""
     torch.manual_seed(0)
