@@ -27,7 +27,7 @@ SAYINGS = (
     (r"Invalid URI reference", "an $id or a $ref is no valid URI reference"),
     (r"recursion limit", "it is nested deeper than the recursion limit"),
     (
-        r"Too many items|lexer state|too big|stack level exceeded|fuel|if regex is empty",
+        r"items; max is|Too many items|lexer state|too big|level exceeded|fuel|if regex is",
         TOO_COMPLEX,
     ),
 )
