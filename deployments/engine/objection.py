@@ -25,6 +25,7 @@ SAYINGS = (
         "a $ref that leads back to itself cannot have other keywords beside it",
     ),
     (r"Invalid URI reference", "an $id or a $ref is no valid URI reference"),
+    (r"Regex is empty", "Unsatisfiable: no text has that pattern, format and length at once"),
     (r"recursion limit", "it is nested deeper than the recursion limit"),
     (
         r"items; max is|Too many items|lexer state|too big|level exceeded|fuel|if regex is",

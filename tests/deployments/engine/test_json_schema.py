@@ -393,6 +393,7 @@ def test_a_free_key_cannot_be_a_declared_one_in_disguise() -> None:
         ({"type": 5}, "#: type must be"),
         ({"enum": ["\x01"]}, "#: a constant has a control character"),
         ({"type": "integer", "$id": "no uri \x00"}, "no valid URI reference"),
+        ({"type": "string", "pattern": "^a$", "format": "date"}, "no text has that pattern"),
         ("[]", "a schema must be an object"),
         ('{"const": NaN}', "it is no JSON"),
         ('{"const": ' + "1" * 5000 + "}", "it is no JSON"),
