@@ -28,7 +28,8 @@ SAYINGS = (
     (r"Regex is empty", "Unsatisfiable: no text has that pattern, format and length at once"),
     (r"recursion limit", "it is nested deeper than the recursion limit"),
     (
-        r"items; max is|Too many items|lexer state|too big|level exceeded|fuel|if regex is",
+        r"items; max is|[Tt]oo many (items|expressions)|lexer state|too big|level exceeded|fuel|"
+        r"if regex is",
         TOO_COMPLEX,
     ),
 )
