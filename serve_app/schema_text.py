@@ -6,8 +6,13 @@ import json
 import re
 from typing import Any
 
+from serve_app.errors import ValidationFailed
+
 MAX_CHARACTERS = 64 * 1024
 """Schemas above this are passed on as they were parsed: the model side refuses far smaller ones."""
+
+MAX_BODY = 2**20
+"""Bytes that are parsed a second time; prompts, tools and schemas have far less."""
 
 _FRACTIONS = re.compile(r"[0-9][.eE]|Infinity")
 
@@ -29,6 +34,9 @@ class SchemaText:
         text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
         if len(text) > MAX_CHARACTERS or not _FRACTIONS.search(text):
             return text
+        if len(self._body) > MAX_BODY:
+            message = f"A schema with fractions needs a body of up to {MAX_BODY} bytes."
+            raise ValidationFailed(message, field=str(places[0][0]))
         if self._exact is None:
             self._exact = json.loads(self._body, parse_float=_Number)
         found = next((each for place in places if isinstance(each := self._at(place), dict)), None)

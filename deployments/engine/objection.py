@@ -25,9 +25,11 @@ SAYINGS = (
         "a $ref that leads back to itself cannot have other keywords beside it",
     ),
     (r"Invalid URI reference", "an $id or a $ref is no valid URI reference"),
+    (r"Regex is empty", "Unsatisfiable: no text has that pattern, format and length at once"),
     (r"recursion limit", "it is nested deeper than the recursion limit"),
     (
-        r"Too many items|lexer state|too big|stack level exceeded|fuel|if regex is empty",
+        r"items; max is|[Tt]oo many (items|expressions)|lexer state|too big|level exceeded|fuel|"
+        r"if regex is",
         TOO_COMPLEX,
     ),
 )

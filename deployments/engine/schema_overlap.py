@@ -9,7 +9,7 @@ from typing import Any
 from deployments.engine.schema_walk import Document, Place, parts
 
 TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
-MAX_COMPARISONS = 20_000
+MAX_COMPARISONS = 8_000
 """Of one document: some tens of milliseconds."""
 
 DEPTH = 12

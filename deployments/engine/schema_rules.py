@@ -158,9 +158,9 @@ def _up_to_one_item(schema: Schema) -> bool:
 
 def _format(schema: Schema) -> None:
     form = schema.get("format")
-    if form is not None and form not in FORMATS:
-        del schema["format"]
-    elif isinstance(form, str) and form in REAL:
+    if not (isinstance(form, str) and form in FORMATS):
+        schema.pop("format", None)
+    elif form in REAL:
         others = schema.get("allOf")
         schema["allOf"] = [*(others if isinstance(others, list) else ()), {"pattern": REAL[form]}]
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from deployments.engine.interface import Engine
-from deployments.seam import Grammar
+from deployments.seam import Alternative, Grammar
 from tests.deployments.engine.reading import Reader
 
 PERSON: dict[str, Any] = {
@@ -113,3 +113,26 @@ def test_what_becomes_too_complex_fails_alone(torch_engine: Engine) -> None:
     problem = reader.wait().problem
     assert problem is not None
     assert (problem.kind, problem.field) == ("validation", "grammar")
+
+
+def call(city: str) -> Alternative:
+    schema = {"type": "object", "properties": {"city": {"const": city}}, "required": ["city"]}
+    source = json.dumps({**schema, "additionalProperties": False})
+    return Alternative('{"name": "weather", "arguments": ', source)
+
+
+@pytest.mark.parametrize("city", ["</tool_call>", '"}\n<tool_call>\n{', "Oslo"])
+def test_a_call_may_hold_its_own_marks(torch_engine: Engine, city: str) -> None:
+    grammar = Grammar(
+        "alternatives",
+        before="<tool_call>\n",
+        after="}\n</tool_call>",
+        alternatives=(call(city), call(f"{city} or Bergen")),
+    )
+    reader = Reader(torch_engine, "Call a tool.", new=60, temperature=1.0, seed=1, grammar=grammar)
+    text = reader.read()
+    body = text.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")
+    made = json.loads(body)
+    assert made["name"] == "weather"
+    assert made["arguments"]["city"] in (city, f"{city} or Bergen")
+    assert reader.finish == "stop"

@@ -304,6 +304,31 @@ def test_references_mean_the_same_alone_and_among_others(schema: Any, good: str,
         assert taken is fits
 
 
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("Hello.", True),
+        ("Well <call>\n1</call> then <call>\n2true</call>.", True),
+        ('<call>\n3"</call>"</call>', True),
+        ("<call>\n1true</call>", False),
+        ("<call> is a mark", False),
+    ],
+)
+def test_alternatives_are_kept_to_in_free_text_too(text: str, fits: bool) -> None:
+    schemas = ('{"type": "integer"}', '{"type": "boolean"}', '{"const": "</call>"}')
+    parts = tuple(Alternative(f"{i}" * (i > 1), each) for i, each in enumerate(schemas, 1))
+    grammar = Grammar("alternatives", "", "<call>\n", "</call>", triggered=True, alternatives=parts)
+    state = LLMatcher(BYTES, notation(grammar), limits=limits(), log_level=0)
+    taken = all(state.consume_token(byte) for byte in text.encode()) and state.is_accepting()
+    assert taken is fits
+
+
+async def test_a_schema_of_too_many_free_choices_is_refused_before_its_text_breaks() -> None:
+    properties = {f"p{i}": {"type": "integer"} for i in range(700)}
+    said = await refusal({"type": "object", "properties": properties})
+    assert "too complex" in said
+
+
 async def test_the_alternative_at_fault_is_named() -> None:
     good = Alternative("1", '{"type": "integer"}')
     for bad in ('{"not": {}}', '{"pattern": "(?=a)"}', '{"const": 9007199254740993}'):
@@ -368,6 +393,7 @@ def test_a_free_key_cannot_be_a_declared_one_in_disguise() -> None:
         ({"type": 5}, "#: type must be"),
         ({"enum": ["\x01"]}, "#: a constant has a control character"),
         ({"type": "integer", "$id": "no uri \x00"}, "no valid URI reference"),
+        ({"type": "string", "pattern": "^a$", "format": "date"}, "no text has that pattern"),
         ("[]", "a schema must be an object"),
         ('{"const": NaN}', "it is no JSON"),
         ('{"const": ' + "1" * 5000 + "}", "it is no JSON"),
