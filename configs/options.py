@@ -45,7 +45,7 @@ class ActorOptions(ServeSection):
 
 class Autoscaling(ServeSection):
     min_replicas: int = Field(default=1, ge=0)
-    initial_replicas: PositiveInt | None = None
+    initial_replicas: int | None = Field(default=None, ge=0)
     max_replicas: PositiveInt = 1
     target_ongoing_requests: PositiveFloat = 2.0
     upscale_delay_s: float = Field(default=10.0, ge=0)

@@ -28,6 +28,7 @@ from configs.options import Live as Live
 from configs.options import Options as Options
 from configs.settings import Settings, resolve
 from configs.weights import BESIDE, Source, beside
+from configs.yaml_files import read_yaml
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
 ModelName = Annotated[str, Text(pattern=r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$", max_length=200)]
@@ -188,7 +189,7 @@ def load_settings(profile: Profile, origin: str | None = None) -> Settings:
 
 def _parse(path: Path) -> Profile:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         known = sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
         reason = f"cannot be read ({error.strerror}); profiles by name: {', '.join(known)}"

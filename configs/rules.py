@@ -14,7 +14,7 @@ from configs.options import Autoscaling, Options
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
 from configs.weights import FolderSource, HubSource, WeightsError, at_hand
-from configs.words import closest
+from configs.words import closest, hint
 
 RESERVED = ("Ingress", "Ledger")
 """Names of deployments that every graph has."""
@@ -51,7 +51,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
-    problems += _without_limits(profile)
+    problems += [*_without_limits(profile), *_on_no_gpu(profile), *_trusted(profile)]
     for family in profile.families:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
@@ -164,6 +164,21 @@ def _without_limits(profile: Profile) -> Iterator[str]:
     for key, options in fixed.items():
         if options.user_config is not None:
             yield f"{key}.user_config: expected none, since no batches are formed here"
+
+
+def _on_no_gpu(profile: Profile) -> Iterator[str]:
+    """What no model is in computes on no GPU, and would only keep others from it."""
+    for key, options in (("ingress", profile.ingress), ("ledger", profile.ledger)):
+        if options.ray_actor_options.num_gpus:
+            yield f"{key}.ray_actor_options.num_gpus: expected 0, since it has no models"
+
+
+def _trusted(profile: Profile) -> Iterator[str]:
+    names = {model.name for model in profile.models}
+    for name in profile.trusted_models:
+        if name not in names:
+            told = f"trusted_models: expected names of models, got {name}; {hint(name, names)}"
+            yield told.removesuffix("; ")
 
 
 def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:

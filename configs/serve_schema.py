@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from configs.errors import ConfigError, explain
 from configs.profile import Check, Options, Profile, load_profile, load_settings
 from configs.rules import broken_rules
+from configs.yaml_files import read_yaml
 
 IMPORT_PATH = "serve_app.graph:build"
 APPLICATION = "prsm"
@@ -79,7 +80,7 @@ def _entry(name: str, options: Options) -> dict[str, Any]:
 
 def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

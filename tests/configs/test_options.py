@@ -142,6 +142,11 @@ def test_a_fixed_number_and_scaling_exclude_each_other_in_words() -> None:
     assert problem.startswith("options.num_replicas: expected one of num_replicas and autoscaling")
 
 
+def test_a_family_may_begin_with_no_replica() -> None:
+    scaling = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 2}
+    assert Options.model_validate({"autoscaling_config": scaling}).scaling is not None
+
+
 def test_a_fixed_number_turns_scaling_off() -> None:
     options = Options.model_validate({"num_replicas": 2})
     assert options.scaling is None

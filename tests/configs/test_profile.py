@@ -65,6 +65,30 @@ def test_a_file_that_is_not_yaml_is_named_with_the_place(written: Write) -> None
     assert "line 1" in message
 
 
+def test_a_key_that_is_there_twice_is_told_with_its_line(
+    sound: dict[str, Any], written: Write
+) -> None:
+    """YAML's readers take the last one and say nothing."""
+    path = written("name: mine\n" + written(sound).read_text())
+    message = refusal(path)
+    assert message.startswith(f"{path}: is not YAML: the key 'name' is there twice")
+    assert "line " in message
+    assert "\n" not in message
+
+
+def test_keys_beside_a_merge_are_not_there_twice(sound: dict[str, Any], written: Write) -> None:
+    text = written(sound).read_text()
+    merged = """
+settings: {<<: &given {batch_size: 3}, batch_size: 4}
+ingress: &front {max_ongoing_requests: 7}
+ledger: {<<: *front, max_ongoing_requests: 8}
+"""
+    without = text.partition("settings:")
+    profile = load_profile(written(without[0] + merged))
+    assert load_settings(profile).batch_size == 4
+    assert (profile.ingress.max_ongoing_requests, profile.ledger.max_ongoing_requests) == (7, 8)
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00name: caf\xe9")

@@ -51,6 +51,10 @@ def named(name: str) -> Change:
     return lambda content: family(content, 1).update(name=name)
 
 
+def on_gpu(key: str) -> Change:
+    return lambda content: content.update({key: {"ray_actor_options": {"num_gpus": 0.1}}})
+
+
 def setting(name: str) -> Change:
     return lambda content: content["settings"].update({name: "no/such"})
 
@@ -78,6 +82,9 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             "families.generation_.name",
         ),
         (lambda content: content.update(ledger={"num_replicas": 2}), "ledger.num_replicas"),
+        (on_gpu("ingress"), "ingress.ray_actor_options.num_gpus"),
+        (on_gpu("ledger"), "ledger.ray_actor_options.num_gpus"),
+        (lambda content: content.update(trusted_models=["house/reeder"]), "trusted_models"),
         (
             lambda content: content.update(ledger={"num_replicas": "auto"}),
             "ledger.num_replicas",

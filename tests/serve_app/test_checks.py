@@ -26,6 +26,7 @@ from deployments.lane_family import LaneFamily
 from serve_app.checks import broken_code
 from serve_app.families import shipped_families, why_no_family
 from serve_app.graph import GraphArgs, build
+from serve_app.routes import entities
 from serve_app.routes.tasks import NativeRouter
 
 ROOT = Path(configs.__file__).parents[1]
@@ -35,6 +36,8 @@ HERE = "tests.serve_app.test_checks"
 Change = Callable[[dict[str, Any]], None]
 
 router = NativeRouter("here")
+copied = NativeRouter("copied")
+copied.tasks.extend(entities.router.tasks)
 application = FastAPI()
 
 
@@ -253,18 +256,9 @@ def test_all_that_is_wrong_is_told_at_once(profile: dict[str, Any]) -> None:
 
 
 def test_two_routers_of_one_task_are_told(profile: dict[str, Any]) -> None:
-    other = NativeRouter("other")
-    other.tasks = [*NativeRouter("none").tasks, *_entities().tasks]
-    globals()["copied"] = other
     routed("captioning", "serve_app.routes.vision:router", f"{HERE}:copied")(profile)
     (problem,) = broken(profile)
     assert problem == "families: two routers bring a task 'entities'"
-
-
-def _entities() -> NativeRouter:
-    from serve_app.routes.entities import router as found
-
-    return found
 
 
 @pytest.mark.parametrize("cls", [Plain, Untyped, *shipped_families().values()])
