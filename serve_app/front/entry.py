@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.errors import ValidationFailed, answer
 from serve_app.front.exchange import Exchange
-from serve_app.front.front import SERVES_OWN, Front
+from serve_app.front.front import Front, path_of
 from serve_app.front.headers import SESSION_ID, read
 
+SERVES_OWN = frozenset({"/-/healthz", "/-/routes"})
+"""Load balancers ask every replica for these."""
 SEND_TIMEOUT_S = 60.0
 """In proxies, as settings have it by default."""
 
@@ -51,7 +53,8 @@ class ReplicaFront:
 
     # A coroutine function: uvicorn takes anything else for an application of ASGI 2.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._inside or self._found())(scope, receive, send)
+        app = self._app if _is_serves_own(scope) else self._inside or self._found()
+        await app(scope, receive, send)
 
     def _found(self) -> ASGIApp:
         servable = serve.get_replica_context().servable_object
@@ -71,14 +74,16 @@ class ProxyFront:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in SERVES_OWN:
+        if scope["type"] != "http" or _is_serves_own(scope):
             await self._app(scope, receive, send)
             return
         head = read(scope["headers"])
         scope["headers"] = head.headers
         if head.session:
             head.headers.append((SESSION_ID, head.session))
-        exchange = Exchange(scope, receive, send, head, send_timeout_s=SEND_TIMEOUT_S, echo=True)
+        exchange = Exchange(
+            scope, receive, send, head, _not_counted, send_timeout_s=SEND_TIMEOUT_S, echo=True
+        )
         app: ASGIApp = self._app
         try:
             head.check()
@@ -91,3 +96,11 @@ class ProxyFront:
                 raise
         finally:
             exchange.close()
+
+
+def _is_serves_own(scope: Scope) -> bool:
+    return scope["type"] == "http" and path_of(scope) in SERVES_OWN
+
+
+def _not_counted(scope: Scope, reason: str) -> None:
+    """A proxy of Serve's reaches no ledger."""

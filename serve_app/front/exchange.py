@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -13,6 +15,9 @@ from serve_app.front.headers import Head, with_id
 from serve_app.front.plain import PlainAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
+
+Refused: TypeAlias = Callable[[Scope, str], None]
+"""Told of a request that was refused, and why, before the answer goes."""
 
 LOOKS = 4
 """How often it is looked, within the time that a client has, whether it takes its answer."""
@@ -33,6 +38,7 @@ class Exchange:
         receive: Receive,
         send: Send,
         head: Head,
+        refused: Refused,
         *,
         send_timeout_s: float,
         echo: bool,
@@ -42,7 +48,7 @@ class Exchange:
         self.content: bytes | None = None
         self.started = False
         self.cut = False
-        self.refused: str | None = None
+        self._refused = refused
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -99,8 +105,8 @@ class Exchange:
             return
         plain.translated = True
         error = plain.error(message.get("body", b""))
-        self.refused = error.error_type
         self._plain = None
+        self._refused(self._scope, error.error_type)
         response = answer(error, self._scope["path"], self.head.request_id)
         response.raw_headers += plain.kept
         await response(self._scope, self._receive, self.send)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
@@ -16,7 +15,7 @@ from serve_app.caller import key_in
 from serve_app.errors import InternalError, RequestTimeout, ServiceError, answer
 from serve_app.front.access import Hosts, scope_of
 from serve_app.front.bodies import Bodies
-from serve_app.front.exchange import Exchange
+from serve_app.front.exchange import Exchange, Refused
 from serve_app.front.headers import SESSION_ID, Head, read
 from serve_app.front.keys import KeyFile
 from serve_app.request_id import HEADER
@@ -25,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 PASSED = "front"
 """In a request's ``state``: it came through a front already."""
-SERVES_OWN = frozenset({"/-/healthz", "/-/routes"})
-"""Load balancers ask every replica for these."""
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authenticate", "allow")
 """Headers of answers that scripts of another origin may read."""
@@ -34,17 +31,15 @@ EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authentica
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a front holds requests to. ``refused`` is told of every request that it refuses."""
+    """What a front holds requests to."""
 
     settings: Settings
     keys: KeyFile | None
     hosts: Hosts | None
-    refused: Callable[[Scope, str], None]
+    refused: Refused
 
 
-def policy_for(
-    settings: Settings, host: str | None, refused: Callable[[Scope, str], None]
-) -> Policy:
+def policy_for(settings: Settings, host: str | None, refused: Refused) -> Policy:
     """The policy that settings ask for; ``host`` is where the service listens, as far as known.
 
     Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
@@ -80,8 +75,7 @@ class Front:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passed = scope["type"] != "http" or PASSED in scope.get("state", ())
-        if passed or _path(scope) in SERVES_OWN:
+        if scope["type"] != "http" or PASSED in scope.get("state", ()):
             await self._app(scope, receive, send)
             return
         head = read(scope["headers"])
@@ -91,6 +85,7 @@ class Front:
             receive,
             send,
             head,
+            self._policy.refused,
             send_timeout_s=self._policy.settings.send_timeout_s,
             echo=self._echo,
         )
@@ -107,8 +102,6 @@ class Front:
         finally:
             exchange.close()
             self._bodies.release(exchange.body)
-            if exchange.refused:
-                self._policy.refused(scope, exchange.refused)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope["state"][PASSED]
@@ -137,7 +130,7 @@ class Front:
             policy.hosts.check(scope["method"], seen(b"host", b""), seen(b"origin", b""))
         session = head.session
         if policy.keys is not None:
-            needed = scope_of(scope["method"], _path(scope))
+            needed = scope_of(scope["method"], path_of(scope))
             if needed is not None:
                 key = await policy.keys.named(_presented(head), needed)
                 session = session and key.name.encode() + b":" + session
@@ -148,7 +141,7 @@ class Front:
     async def _answer(
         self, error: ServiceError, scope: Scope, exchange: Exchange, send: Send
     ) -> None:
-        exchange.refused = error.error_type
+        self._policy.refused(scope, error.error_type)  # first: who has the answer finds it counted
         await answer(error, scope["path"], exchange.head.request_id)(scope, exchange.receive, send)
 
 
@@ -157,7 +150,8 @@ def _presented(head: Head) -> str | None:
     return key_in(bearer.decode("latin-1"), other.decode("latin-1"))
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
+    """The path below where the server is mounted."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) if root else path

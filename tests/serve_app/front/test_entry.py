@@ -91,12 +91,22 @@ async def test_another_applications_ingress_is_left_alone(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("path", ["/-/healthz", "/-/routes"])
-async def test_what_load_balancers_ask_passes_untouched(path: str) -> None:
-    front = fronted(PlainTextResponse("down", 503), host="127.0.0.1", max_body_bytes=1)
+async def test_what_load_balancers_ask_passes_untouched(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    in_replica_of(monkeypatch, Served())
     headers = [("x-request-id", "two words"), ("host", "evil.example")]
-    response = await asked(front, path, method="GET", headers=headers)
-    assert (response.status_code, response.text) == (503, "down")
-    assert "x-request-id" not in response.headers
+    for wrapped in (ReplicaFront, ProxyFront):
+        front = wrapped(PlainTextResponse("down", 503))
+        response = await asked(front, path, method="GET", headers=headers)
+        assert (response.status_code, response.text) == (503, "down")
+        assert "x-request-id" not in response.headers
+
+
+async def test_the_application_itself_has_no_such_routes() -> None:
+    response = await house.get(house.app(), "/-/healthz")
+    assert response.status_code == 404
+    assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 async def test_behind_a_front_the_applications_own_lets_everything_pass() -> None:
