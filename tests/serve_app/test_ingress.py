@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,13 @@ async def test_an_encoded_body_is_refused_on_every_surface(path: str, said: str)
     assert response.status_code == 415
     assert said in response.json()
     assert "Content-Encoding" in response.text
+
+
+async def test_the_garbage_collector_leaves_the_application_alone() -> None:
+    application = house.app()
+    gc.unfreeze()
+    try:
+        async with application.router.lifespan_context(application):
+            assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
