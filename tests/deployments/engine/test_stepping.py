@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -217,7 +218,7 @@ def test_a_sequence_is_told_once_that_it_has_a_slot(byte_codec: TextCodec) -> No
     readers = [Reader(engine, [1], new=90, request=name) for name in ("one", "two")]
     seated: list[str] = []
     for each in readers:
-        each.sequence.seated = lambda name=each.sequence.request: seated.append(name)
+        each.sequence.seated = partial(seated.append, each.sequence.request)
         each.start()
     engine.allowed.release(1000)
     for each in readers:
