@@ -23,6 +23,7 @@ from serve_app.accounts.middleware import Accounts
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
+from serve_app.documentation import pages
 from serve_app.edge import Edge
 from serve_app.heads import Heads
 from serve_app.readiness import ServeReadiness
@@ -34,6 +35,7 @@ from serve_app.routes.tasks import tasks_of
 from serve_app.security import BodyLimit, PlainBodies
 
 ALWAYS = (
+    pages.router,
     health.router,
     metrics.router,
     models.router,
@@ -61,6 +63,8 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=errors.DOCUMENTED,
+        docs_url=None,  # the pages of FastAPI load scripts from elsewhere
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
