@@ -23,7 +23,7 @@ from serve_app.accounts.middleware import Accounts
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
-from serve_app.documentation import pages
+from serve_app.documentation import openapi, pages
 from serve_app.edge import Edge
 from serve_app.heads import Heads
 from serve_app.readiness import ServeReadiness
@@ -65,6 +65,7 @@ def create_app(
         responses=errors.DOCUMENTED,
         docs_url=None,  # the pages of FastAPI load scripts from elsewhere
         redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
@@ -76,6 +77,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     errors.install(app)
+    openapi.complete(app, settings)
     # Added last runs first: ids, then CORS, then accounts, then the edge, then limits, then HEAD.
     app.add_middleware(Heads)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)

@@ -20,6 +20,8 @@ from serve_app.fields import Answer, Body, ModelName, Text, example
 from serve_app.routes.answers import PLAIN, UserId
 
 CURSOR = "after:"
+CURSOR_PATTERN = "^YWZ0ZXI6[A-Za-z0-9_-]+={0,2}$"
+"""``CURSOR`` and a user in base64."""
 AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}$")])
 
 
@@ -62,7 +64,11 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(100, ge=1, le=1000)
-    cursor: str | None = Field(None, description="the next_cursor of the page before")
+    cursor: str | None = Field(
+        None,
+        description="the next_cursor of the page before",
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    )
 
     @property
     def after(self) -> str:
