@@ -32,7 +32,7 @@ def _addressable(user_id: str) -> str:
     return user_id
 
 
-Talker: TypeAlias = Annotated[
+ConversationUser: TypeAlias = Annotated[
     UserId,
     AfterValidator(_addressable),
     Field(json_schema_extra={"not": {"pattern": r"(^|/)\.\.?(/|$)"}}),
@@ -45,7 +45,7 @@ class BeginBody(Body):
 
     model_config = example(user_id="ada", initial_message="My name is Ada. Who are you?")
 
-    user_id: Talker
+    user_id: ConversationUser
     initial_message: Text | None = None
     model_name: ModelName | None = Field(None, description="also of the messages that follow")
 

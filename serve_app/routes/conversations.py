@@ -24,10 +24,10 @@ from serve_app.routes.conversation_shapes import (
     Answering,
     BeginBody,
     Begun,
+    ConversationUser,
     History,
     MessageBody,
     Page,
-    Talker,
     Users,
     cursor_after,
 )
@@ -49,7 +49,9 @@ async def conversations_of(request: Request) -> Conversations:
 
 
 Kept = Annotated[Conversations, Depends(conversations_of)]
-UserInPath = Annotated[Talker, Path(description="may contain slashes, best encoded as %2F")]
+UserInPath = Annotated[
+    ConversationUser, Path(description="may contain slashes, best encoded as %2F")
+]
 
 
 async def user_of(user_id: UserInPath, request: Request, caller: Caller, kept: Kept) -> str:
