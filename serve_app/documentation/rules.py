@@ -1,4 +1,8 @@
-"""Rules between the fields of a body, in JSON Schema: what validators say in Python."""
+"""Rules between the fields of a body, in JSON Schema: what validators say in Python.
+
+They are written with ``not`` alone, which validators read like any keyword. ``if`` and ``anyOf``
+would say the same, but the pages that show the document make alternative bodies of those.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def when(
     ``allows`` have to match only where they are there.
     """
     needed, allowed = dict(needs or {}), dict(allows or {})
-    return {"if": _matching(given), "then": _matching(needed, allowed)}
+    return _unless(_matching(needed, allowed), _matching(given))
 
 
 def never(given: Mapping[str, Schema], unless: Mapping[str, Schema] | None = None) -> Schema:
@@ -38,12 +42,17 @@ def never(given: Mapping[str, Schema], unless: Mapping[str, Schema] | None = Non
 
 def unless_given(name: str, **fields: Schema) -> Schema:
     """Where ``name`` is left out, ``fields`` have to match what its default asks of them."""
-    return {"anyOf": [{"required": [name]}, {"properties": fields}]}
+    return _unless({"properties": fields}, {"not": {"required": [name]}})
 
 
 def all_readable(name: str) -> Schema:
     """Every item of the list ``name`` has something to read: one that has not fails them all."""
     return {"properties": {name: {"items": {**READABLE, "properties": {"text": READABLE}}}}}
+
+
+def _unless(wanted: Schema, given: Schema) -> Schema:
+    """``wanted`` matches, unless ``given`` does not."""
+    return {"not": {"allOf": [given, {"not": wanted}]}}
 
 
 def _matching(required: Mapping[str, Schema], others: Mapping[str, Schema] | None = None) -> Schema:
