@@ -38,7 +38,9 @@ Label: TypeAlias = Annotated[
     Field(json_schema_extra={"pattern": r"\S"}),
 ]
 Labels: TypeAlias = Annotated[
-    list[Label], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
+    list[Label],
+    Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(distinct),
 ]
 Topics: TypeAlias = Annotated[
     tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from serve_app.documentation.rules import READABLE, Schema
 from serve_app.parsing import MAX_VALUES
 from serve_app.validation import as_left_out, names_of, nullable, stop_at_first
 
@@ -97,17 +98,26 @@ TextOrObject: TypeAlias = Annotated[
 ]
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Readable: TypeAlias = Annotated[Text, Field(json_schema_extra=READABLE)]
+"""A text that is checked to have something in it to read."""
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Annotated[
     Annotated[Stop, TEXT] | Annotated[list[Stop], Field(max_length=16), LIST], TEXT_OR_LIST
 ]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1)]
-Texts: TypeAlias = Annotated[Annotated[str, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
+Single: TypeAlias = Annotated[str, Field(json_schema_extra=READABLE)]
+Texts: TypeAlias = Annotated[Annotated[Single, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
 
 ImageSent: TypeAlias = Annotated[
     str | bytes,
-    WithJsonSchema({"type": "string", "description": "an image: a data: URI, or bare base64"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*(data:[^,]*;base64,[A-Za-z0-9+/=_%\-\s]+|[A-Za-z0-9+/=_\-\s]+)$",
+            "description": "an image: a data: URI, or bare base64",
+        }
+    ),
 ]
 """Text from JSON, a file's bytes from a form; ``ImageIntake`` makes checked bytes of both."""
 
@@ -126,6 +136,14 @@ TopLogprobs: TypeAlias = Annotated[int, Field(ge=0, le=20)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
-def example(**fields: Any) -> ConfigDict:
-    """Model configuration that shows ``fields`` as the example in the OpenAPI document."""
-    return ConfigDict(json_schema_extra={"example": fields})
+def example(*rules: Schema, **fields: Any) -> ConfigDict:
+    """Model configuration that shows ``fields`` as the example in the OpenAPI document.
+
+    ``rules`` between fields are what the body's validators check in Python.
+    """
+    return ConfigDict(json_schema_extra={"example": fields, **ruled(*rules)})
+
+
+def ruled(*rules: Schema) -> Schema:
+    """What ``rules`` add to a JSON schema."""
+    return {"allOf": list(rules)} if rules else {}

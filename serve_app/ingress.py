@@ -24,6 +24,7 @@ from serve_app.accounts.refusals import Refusals
 from serve_app.calls import Calls
 from serve_app.catalog import Catalog
 from serve_app.conversations import Conversations
+from serve_app.documentation import openapi, pages
 from serve_app.edge import Edge
 from serve_app.error_shapes import DOCUMENTED
 from serve_app.exposure import checked_host
@@ -38,6 +39,7 @@ from serve_app.routes.services import Services
 from serve_app.routes.tasks import tasks_of
 
 ALWAYS = (
+    pages.router,
     health.router,
     metrics.router,
     models.router,
@@ -66,6 +68,9 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=DOCUMENTED,
+        docs_url=None,  # the pages of FastAPI load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
@@ -77,6 +82,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     errors.install(app)
+    openapi.complete(app, settings)
     app.state.policy = policy_for(settings, host, Refusals(app, app.state.books).note)
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(Heads)

@@ -184,9 +184,3 @@ async def ending(
         logger.exception("a stream broke")
         unforeseen = InternalError()
         yield LastWords.of(failed(unforeseen), unforeseen)
-
-
-EVENT_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "server-sent events", "content": {"text/event-stream": {}}}
-}
-"""OpenAPI's description of a streamed answer."""

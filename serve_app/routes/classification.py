@@ -11,6 +11,7 @@ from starlette.responses import Response
 from configs.labels import Labels
 from deployments.seam import ClassificationRequest, Classified, LabelScore, Problem, ScoreFunction
 from serve_app.catalog import ModelCard
+from serve_app.documentation.rules import ITEMS, TRUE, when
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, example
 from serve_app.routes import zero_shot
@@ -28,7 +29,10 @@ FIELDS = {"model": "model_name"}
 class ClassifyBody(Body):
     """One text for one answer, a list for a list of them."""
 
-    model_config = example(texts=["I want my money back", "my new favourite album"])
+    model_config = example(
+        when({"multi_label": TRUE}, needs={"labels": ITEMS}),
+        texts=["I want my money back", "my new favourite album"],
+    )
 
     texts: Texts
     labels: Labels | None = Field(None, description="1 to 64 labels of your own: zero-shot")

@@ -20,6 +20,8 @@ from serve_app.fields import Answer, Body, ModelName, Text, example
 from serve_app.routes.answers import PLAIN, UserId
 
 CURSOR = "after:"
+CURSOR_PATTERN = "^YWZ0ZXI6[A-Za-z0-9_-]+={0,2}$"
+"""``CURSOR`` and a user in base64."""
 AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}$")])
 
 
@@ -30,7 +32,7 @@ def _addressable(user_id: str) -> str:
     return user_id
 
 
-Talker: TypeAlias = Annotated[
+ConversationUser: TypeAlias = Annotated[
     UserId,
     AfterValidator(_addressable),
     Field(json_schema_extra={"not": {"pattern": r"(^|/)\.\.?(/|$)"}}),
@@ -43,7 +45,7 @@ class BeginBody(Body):
 
     model_config = example(user_id="ada", initial_message="My name is Ada. Who are you?")
 
-    user_id: Talker
+    user_id: ConversationUser
     initial_message: Text | None = None
     model_name: ModelName | None = Field(None, description="also of the messages that follow")
 
@@ -62,7 +64,11 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(100, ge=1, le=1000)
-    cursor: str | None = Field(None, description="the next_cursor of the page before")
+    cursor: str | None = Field(
+        None,
+        description="the next_cursor of the page before",
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    )
 
     @property
     def after(self) -> str:

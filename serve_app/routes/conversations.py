@@ -16,6 +16,7 @@ from serve_app.caller import Caller
 from serve_app.calls import Bursts
 from serve_app.catalog import ModelCard
 from serve_app.conversations import Conversation, Conversations, Lease, Turn
+from serve_app.documentation.openapi import event_stream
 from serve_app.errors import MethodNotAllowed, ModelNotFound, Unavailable
 from serve_app.limits import check_prompt
 from serve_app.routes.answers import TASK, asking
@@ -23,20 +24,22 @@ from serve_app.routes.conversation_shapes import (
     Answering,
     BeginBody,
     Begun,
+    ConversationUser,
     History,
     MessageBody,
     Page,
-    Talker,
     Users,
     cursor_after,
 )
+from serve_app.routes.event_shapes import ErrorEvent, TokenEvent
 from serve_app.routes.generation import failure, token_event, usage
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
-from serve_app.streams import EVENT_STREAM, begin_stream, event
+from serve_app.streams import begin_stream, event
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
 
 GREETING = "Hello! How can I help you today?"
+EVENTS = event_stream({"token": TokenEvent, "result": Answering, "error": ErrorEvent})
 MESSAGES = re.compile(rb"/conversations/.+/messages$")
 
 
@@ -46,7 +49,9 @@ async def conversations_of(request: Request) -> Conversations:
 
 
 Kept = Annotated[Conversations, Depends(conversations_of)]
-UserInPath = Annotated[Talker, Path(description="may contain slashes, best encoded as %2F")]
+UserInPath = Annotated[
+    ConversationUser, Path(description="may contain slashes, best encoded as %2F")
+]
 
 
 async def user_of(user_id: UserInPath, request: Request, caller: Caller, kept: Kept) -> str:
@@ -108,7 +113,7 @@ class Streamed:
 
 
 @router.post("/conversations", summary="Begin a conversation", response_model=Begun)
-async def begin(
+async def begin_conversation(
     body: BeginBody, served: Served, asked: Asking, caller: Caller, kept: Kept
 ) -> Response:
     """Without a message there is a greeting. The earlier conversation goes once that is certain."""
@@ -135,9 +140,9 @@ async def begin(
     "/conversations/{user_id:path}/messages",
     summary="Say something, and be answered",
     response_model=Answering,
-    responses=EVENT_STREAM,
+    responses=EVENTS,
 )
-async def say(
+async def say_in_conversation(
     body: MessageBody,
     user_id: UserInPath,
     served: Served,
@@ -179,7 +184,7 @@ async def say(
 
 
 @router.get("/conversations", summary="Who talks here", response_model=Users)
-async def users(
+async def list_users(
     page: Annotated[Page, Query()], asked: Asking, caller: Caller, kept: Kept
 ) -> Response:
     """The users of the caller's key, in order; ``next_cursor`` leads to those that follow."""
@@ -190,7 +195,7 @@ async def users(
 
 
 @router.get("/conversations/{user_id:path}", summary="What was said", response_model=History)
-async def history(user_id: User, asked: Asking, caller: Caller, kept: Kept) -> Response:
+async def read_conversation(user_id: User, asked: Asking, caller: Caller, kept: Kept) -> Response:
     """Oldest turn first; an empty list where there is no conversation."""
     turns = (await kept.read(caller, user_id)).turns
     shown = [{"user": turn.user, "assistant": turn.assistant} for turn in turns]
@@ -198,7 +203,7 @@ async def history(user_id: User, asked: Asking, caller: Caller, kept: Kept) -> R
 
 
 @router.delete("/conversations/{user_id:path}", summary="Forget a conversation", status_code=204)
-async def forget(user_id: User, caller: Caller, kept: Kept) -> Response:
+async def forget_conversation(user_id: User, caller: Caller, kept: Kept) -> Response:
     """At once, and for good: an answer that is being written is not stored either."""
     await kept.delete(caller, user_id)
     return Response(status_code=204)

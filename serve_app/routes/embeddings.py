@@ -9,14 +9,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from deployments.seam import (
-    Clustered,
-    ClusterRequest,
-    Embedded,
-    EmbeddingRequest,
-    Vectors,
-)
+from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest
 from serve_app.catalog import ModelCard
+from serve_app.documentation.rules import all_readable, unless_given
 from serve_app.errors import ValidationFailed
 from serve_app.fields import (
     LIST,
@@ -26,13 +21,14 @@ from serve_app.fields import (
     Body,
     Count,
     ModelName,
-    Text,
+    Readable,
     TextList,
     Texts,
     example,
 )
 from serve_app.limits import check_count, check_prompt, check_readable, text_problem
 from serve_app.parsing import MAX_NUMBERS
+from serve_app.routes.cosine import cosine, cosines
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
 
@@ -41,16 +37,24 @@ router = NativeRouter("embeddings")
 TASK = "embed"
 FIELDS = {"model": "model_name"}
 MAX_DIMENSIONS = 65_536
+CLUSTERS = 5
+DIRECTED = {"contains": {"not": {"const": 0}}}
+"""Of a vector: one of zeros alone has no direction."""
 
-Vector = Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSIONS, fail_fast=True)]
-TextOrVector = Annotated[Annotated[Text, TEXT] | Annotated[Vector, LIST], TEXT_OR_LIST]
+Vector = Annotated[
+    list[float],
+    Field(min_length=1, max_length=MAX_DIMENSIONS, fail_fast=True, json_schema_extra=DIRECTED),
+]
+TextOrVector = Annotated[Annotated[Readable, TEXT] | Annotated[Vector, LIST], TEXT_OR_LIST]
 Truncate = Annotated[bool, Field(description="cut texts that are too long instead of refusing")]
 
 
 class EmbeddingsBody(Body):
     """Texts to embed: one string for one flat vector, a list for a list of vectors."""
 
-    model_config = example(texts=["The cat sat on the mat.", "Stocks fell sharply."])
+    model_config = example(
+        all_readable("texts"), texts=["The cat sat on the mat.", "Stocks fell sharply."]
+    )
 
     texts: Texts
     model_name: ModelName | None = None
@@ -75,9 +79,14 @@ class SimilarityBody(Body):
 class SearchBody(Body):
     """Candidates to rank by their similarity to a query."""
 
-    model_config = example(query_text="a pet", candidate_texts=["a kitten", "a share"], top_k=1)
+    model_config = example(
+        all_readable("candidate_texts"),
+        query_text="a pet",
+        candidate_texts=["a kitten", "a share"],
+        top_k=1,
+    )
 
-    query_text: Text
+    query_text: Readable
     candidate_texts: TextList
     top_k: Count = 5
     model_name: ModelName | None = None
@@ -87,10 +96,15 @@ class SearchBody(Body):
 class ClusterBody(Body):
     """Texts to group by k-means over their vectors."""
 
-    model_config = example(texts=["cat", "kitten", "share", "bond"], n_clusters=2)
+    model_config = example(
+        all_readable("texts"),
+        unless_given("n_clusters", texts={"minItems": CLUSTERS}),
+        texts=["cat", "kitten", "share", "bond"],
+        n_clusters=2,
+    )
 
     texts: TextList
-    n_clusters: Count = 5
+    n_clusters: Count = CLUSTERS
     model_name: ModelName | None = None
     truncate: Truncate = False
 
@@ -103,14 +117,14 @@ class SimilarityAnswer(Answer):
     similarity: float
 
 
-class Found(BaseModel):
+class FoundText(BaseModel):
     text: str
     similarity: float
     index: int
 
 
 class SearchAnswer(Answer):
-    results: list[Found]
+    results: list[FoundText]
 
 
 class Member(BaseModel):
@@ -162,7 +176,7 @@ async def similarity(body: SimilarityBody, served: Services, asking: Asked) -> A
         named = tuple(texts.values())
         embedded = await embed(served, card, named, tuple(texts), True, body.truncate)
         vectors |= dict(zip(texts, embedded.vectors.astype(np.float64), strict=True))
-    return Answered({"similarity": _cosine(vectors["text1"], vectors["text2"])}, card.name)
+    return Answered({"similarity": cosine(vectors["text1"], vectors["text2"])}, card.name)
 
 
 @router.post("/search", summary="Candidates nearest to a query", response_model=SearchAnswer)
@@ -248,12 +262,6 @@ async def embed(
     return embedded
 
 
-def cosines(vectors: Vectors, other: Vectors) -> Vectors:
-    """Of vectors of length 1 with ``other``; rounding would make 1.0000001 of a text and itself."""
-    found: Vectors = np.clip(vectors @ other, -1.0, 1.0)
-    return found
-
-
 def check_text(text: str, served: Services, field: str) -> None:
     check_prompt(text, served.settings, field)
     check_readable(text, field)
@@ -292,15 +300,3 @@ async def _refuse_unreadable(
         embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
         problems |= {readable[index]: each for index, each in embedded.problems.items()}
     refuse(problems, field)
-
-
-def _cosine(first: Any, second: Any) -> float:
-    if first.shape != second.shape:
-        message = f"the vectors have {len(first)} and {len(second)} dimensions"
-        raise ValidationFailed(f"text1 and text2: {message}.", field="text2")
-    lengths = [float(np.linalg.norm(vector)) for vector in (first, second)]
-    for name, length in zip(("text1", "text2"), lengths, strict=True):
-        if length == 0.0 or not np.isfinite(length):
-            raise ValidationFailed(f"{name} has no direction (length {length}).", field=name)
-    cosine = float((first / lengths[0]) @ (second / lengths[1]))
-    return min(1.0, max(-1.0, cosine))

@@ -37,19 +37,19 @@ class Named(BaseModel):
     end: int
 
 
-class Found(BaseModel):
+class FoundEntities(BaseModel):
     text: str
     entities: list[Named]
 
 
-class EntitiesAnswer(Found, Answer):
-    """One text's answer; in a list each is a bare ``Found``, or ``{error: ...}``."""
+class EntitiesAnswer(FoundEntities, Answer):
+    """One text's answer; in a list each is a bare ``FoundEntities``, or ``{error: ...}``."""
 
 
 @router.post(
     "/entities",
     summary="What is named in texts",
-    response_model=EntitiesAnswer | list[Found | ItemError],
+    response_model=EntitiesAnswer | list[FoundEntities | ItemError],
 )
 async def entities_route(body: EntitiesBody, served: Served, asking: Asking) -> Response:
     """``{text, entities: [{text, label, confidence, start, end}]}``, in order of appearance.

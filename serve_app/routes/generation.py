@@ -12,6 +12,8 @@ from starlette.responses import Response
 from deployments.seam import FinishReason, Generated, GenerationRequest, Sampling, Token
 from serve_app.calls import Bursts
 from serve_app.catalog import ModelCard
+from serve_app.documentation.openapi import event_stream
+from serve_app.documentation.rules import TRUE, when
 from serve_app.errors import ServiceError, ValidationFailed
 from serve_app.fields import (
     Answer,
@@ -29,9 +31,10 @@ from serve_app.fields import (
     example,
 )
 from serve_app.limits import check_prompt, check_window
+from serve_app.routes.event_shapes import ErrorEvent, TokenEvent
 from serve_app.routes.services import Answered, Asked, Asking, Served, Services
 from serve_app.routes.tasks import NativeRouter
-from serve_app.streams import EVENT_STREAM, begin_stream, event, one_line
+from serve_app.streams import begin_stream, event, one_line
 
 router = NativeRouter("generation")
 
@@ -49,7 +52,12 @@ T = TypeVar("T")
 class GenerateBody(Body):
     """One prompt and how to continue it. Lengths are in tokens."""
 
-    model_config = example(prompt="The capital of France is", max_new_tokens=16, seed=7)
+    model_config = example(
+        when({"stream": TRUE}, allows={"num_return_sequences": {"enum": [1, None]}}),
+        prompt="The capital of France is",
+        max_new_tokens=16,
+        seed=7,
+    )
 
     prompt: Text
     model_name: ModelName | None = None
@@ -86,7 +94,12 @@ class GeneratedText(Answer):
     usage: dict[str, int]
 
 
-@router.post("/generate", summary="Continue a prompt", response_model=GeneratedText)
+EVENTS = event_stream({"token": TokenEvent, "result": GeneratedText, "error": ErrorEvent})
+
+
+@router.post(
+    "/generate", summary="Continue a prompt", response_model=GeneratedText, responses=EVENTS
+)
 async def generate_route(body: GenerateBody, served: Served, asking: Asking) -> Response:
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
@@ -106,7 +119,7 @@ async def generate(body: GenerateBody, served: Services, asking: Asked) -> Answe
     return Answered(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
-@router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENT_STREAM)
+@router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENTS)
 async def generate_stream(body: GenerateBody, served: Served, asking: Asking) -> Response:
     """Server-sent events: one ``token`` a token, then one ``result`` or ``error``."""
     return await _stream(body, served, asking)

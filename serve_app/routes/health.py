@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.errors import Unavailable
@@ -13,7 +14,37 @@ from serve_app.routes.services import NATIVE_PREFIX, Served, json_response
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", summary="State of every deployment")
+class Health(BaseModel):
+    """``reason`` is there when nothing can be told of the deployments."""
+
+    status: Literal["healthy", "unhealthy"]
+    deployments: dict[str, str]
+    models: list[str]
+    reason: str | None = None
+
+
+class Alive(BaseModel):
+    status: Literal["alive"]
+
+
+class GraphReady(BaseModel):
+    status: Literal["ready"]
+    deployments: dict[str, str]
+
+
+class Signpost(BaseModel):
+    """Paths of this server."""
+
+    service: str
+    docs: str
+    openapi: str
+    health: str
+    native: str
+    openai: str
+    hugging_face: str
+
+
+@router.get("/health", summary="State of every deployment", response_model=Health)
 async def health(served: Served) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
     state = await served.readiness.state()
@@ -26,12 +57,12 @@ async def health(served: Served) -> Response:
     return json_response(body, status=200 if state.ready else 503)
 
 
-@router.get("/health/liveness", summary="This process answers")
+@router.get("/health/liveness", summary="This process answers", response_model=Alive)
 async def liveness() -> Response:
     return json_response({"status": "alive"})
 
 
-@router.get("/health/readiness", summary="The graph answers")
+@router.get("/health/readiness", summary="The graph answers", response_model=GraphReady)
 async def readiness(served: Served) -> Response:
     """By Serve's own status. Families scaled to zero count as ready and are not woken."""
     state = await served.readiness.state()
@@ -44,7 +75,7 @@ async def readiness(served: Served) -> Response:
     return json_response({"status": "ready", "deployments": state.deployments})
 
 
-@router.get("/", summary="Where to go from here")
+@router.get("/", summary="Where to go from here", response_model=Signpost)
 async def root() -> Response:
     """What is served and where its documentation is."""
     return json_response(

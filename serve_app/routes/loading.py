@@ -14,10 +14,12 @@ from starlette.responses import Response
 from deployments.seam import Holding, ReplicaReport
 from serve_app.body import no_query
 from serve_app.catalog import ModelCard
+from serve_app.documentation.openapi import event_stream
 from serve_app.fleet import Fleet
+from serve_app.routes.event_shapes import ErrorEvent, ProgressEvent
 from serve_app.routes.generation import failure
 from serve_app.routes.services import NATIVE_PREFIX, Asked, Asking, Served, Services
-from serve_app.streams import EVENT_STREAM, begin_stream, event
+from serve_app.streams import begin_stream, event
 
 LOOK_S = 0.25
 """How often replicas are asked how far they are."""
@@ -43,6 +45,9 @@ class LoadedAnswer(BaseModel):
     execution_time: float
 
 
+EVENTS = event_stream({"progress": ProgressEvent, "result": LoadedAnswer, "error": ErrorEvent})
+
+
 class UnloadedReplica(BaseModel):
     """``freed_bytes`` is by how much the replica's memory fell."""
 
@@ -64,7 +69,7 @@ class UnloadedAnswer(BaseModel):
     "/models/{model_name:path}",
     summary="Load a model on every replica of its family",
     response_model=LoadedAnswer,
-    responses=EVENT_STREAM,
+    responses=EVENTS,
 )
 async def load_model(model_name: str, request: Request, served: Served, asking: Asking) -> Response:
     """Answers when it is loaded everywhere; what is loaded already takes no time.

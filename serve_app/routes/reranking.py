@@ -13,7 +13,7 @@ from starlette.responses import Response
 from deployments.seam import Problem, Reranked, RerankRequest
 from serve_app.catalog import ModelCard
 from serve_app.errors import from_problem, item_error
-from serve_app.fields import Answer, Body, Count, ModelName, Text, TextList, example
+from serve_app.fields import Answer, Body, Count, ModelName, Readable, TextList, example
 from serve_app.limits import check_count, text_problem
 from serve_app.routes.embeddings import Truncate, check_text
 from serve_app.routes.items import ItemError
@@ -34,7 +34,7 @@ class RerankBody(Body):
         documents=["Berlin has 3.7 million inhabitants.", "Berlin is known for its museums."],
     )
 
-    query: Text
+    query: Readable
     documents: TextList
     top_k: Count | None = Field(None, description="all, unless given")
     raw_scores: bool = Field(False, description="the model's logits instead of 0 to 1")

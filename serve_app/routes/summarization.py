@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from deployments.seam import Problem, Summarised, Summary, SummaryRequest
 from serve_app.catalog import ModelCard
+from serve_app.documentation.rules import unless_given
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Answer, Body, ModelName, Texts, TokenCount, example
 from serve_app.limits import check_window
@@ -23,13 +24,14 @@ router = NativeRouter("summarization")
 
 TASK = "summarize"
 FIELDS = {"model": "model_name", "max_new_tokens": "max_length"}
-LEAST = 50
+LEAST, MOST = 50, 150
 
 
 class SummarizeBody(Body):
     """One text for one ``summary``, a list for a list of ``summaries``. Lengths are in tokens."""
 
     model_config = example(
+        unless_given("max_length", min_length={"maximum": MOST}),
         texts="The council closed the old bridge for eighteen months, since engineers had found "
         "cracks in two of its pillars. A ferry carries pedestrians free of charge meanwhile.",
         max_length=40,
@@ -37,7 +39,7 @@ class SummarizeBody(Body):
     )
 
     texts: Texts
-    max_length: TokenCount = 150
+    max_length: TokenCount = MOST
     min_length: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         None, description=f"{LEAST}, or max_length where that is less"
     )

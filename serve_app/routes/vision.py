@@ -98,12 +98,12 @@ class Box(BaseModel):
     ymax: float
 
 
-class Found(Label):
+class FoundObject(Label):
     box: Box
 
 
 class DetectAnswer(Answer):
-    detections: list[Found]
+    detections: list[FoundObject]
 
 
 @router.post(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.error_shapes import HubError
@@ -15,7 +18,28 @@ from serve_app.routes.services import Served, json_response
 router = APIRouter(prefix="/models", tags=["hugging face"], responses={"4XX": {"model": HubError}})
 
 
-@router.get("/{model_id:path}/health", summary="Hugging Face: whether a model can answer")
+class ModelReady(BaseModel):
+    status: Literal["ready"]
+    model: str
+
+
+class ModelInfo(BaseModel):
+    """Lengths are in tokens."""
+
+    model_id: str
+    model_sha: str | None
+    model_pipeline_tag: str | None
+    tasks: list[str]
+    engine: str
+    max_total_tokens: int | None
+    max_input_length: int | None
+
+
+@router.get(
+    "/{model_id:path}/health",
+    summary="Hugging Face: whether a model can answer",
+    response_model=ModelReady,
+)
 async def model_health(model_id: str, served: Served) -> Response:
     """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
     card = served.catalog.find(model_id)
@@ -28,7 +52,9 @@ async def model_health(model_id: str, served: Served) -> Response:
     return json_response({"status": "ready", "model": card.name})
 
 
-@router.get("/{model_id:path}/info", summary="Hugging Face: what a model is")
+@router.get(
+    "/{model_id:path}/info", summary="Hugging Face: what a model is", response_model=ModelInfo
+)
 async def model_info(model_id: str, served: Served) -> Response:
     """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
     card = served.catalog.find(model_id)

@@ -9,10 +9,9 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute
-from serve_app.routes.openai.chat import ChatBody, chat_completions
+from serve_app.routes.openai.chat import EVENTS, ChatBody, chat_completions
 from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.routes.services import Asking, Served
-from serve_app.streams import EVENT_STREAM
 
 router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
 
@@ -43,7 +42,7 @@ class HubChatBody(ChatBody):
 @router.post(
     "/{model_id:path}/v1/chat/completions",
     summary="Hugging Face: continue a chat",
-    responses=EVENT_STREAM,
+    responses=EVENTS,
     response_model=ChatCompletion,
 )
 async def chat_below_a_model(

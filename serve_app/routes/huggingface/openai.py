@@ -23,7 +23,6 @@ from serve_app.routes.openai.shapes import (
     Rerank,
 )
 from serve_app.routes.services import Asking, Served, json_response
-from serve_app.streams import EVENT_STREAM
 
 router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
 
@@ -53,7 +52,7 @@ class RerankBelow(rerank.OpenAIRerankBody):
 @router.post(
     "/{model_id:path}/v1/completions",
     summary="Hugging Face: continue a prompt",
-    responses=EVENT_STREAM,
+    responses=completions.EVENTS,
     response_model=Completion,
 )
 async def completions_below_a_model(

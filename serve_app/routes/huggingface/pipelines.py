@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute, no_query
 from serve_app.catalog import ModelCard
+from serve_app.documentation.openapi import event_stream
 from serve_app.error_shapes import HubError
 from serve_app.errors import OPENAI_PREFIX, ModelNotFound, NotFound
 from serve_app.routes.huggingface.kinds import meant
 from serve_app.routes.huggingface.payload import parsed, payload_of
 from serve_app.routes.huggingface.tasks import KINDS
+from serve_app.routes.huggingface.tgi_shapes import StreamResponse
 from serve_app.routes.services import Asked, Asking, Served, Services
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": HubError, "description": "The request is at fault."},
     "5XX": {"model": HubError, "description": "The service is at fault."},
 }
+ANSWER: dict[str, Any] = {
+    "description": "what the task's own client reads; with `stream` of a text, TGI's events",
+    "content": {
+        "application/json": {"schema": {"type": ["array", "object"]}},
+        **event_stream(unnamed=(StreamResponse, HubError))[200]["content"],
+    },
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {200: ANSWER, **ERRORS}
+
+
+def _any_of(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """A schema that each of ``bodies`` matches; definitions have names that no others have."""
+    inputs: list[Any] = [(body, "validation") for body in dict.fromkeys(bodies)]
+    found, definitions = models_json_schema(inputs, ref_template="#/$defs/Hub{model}")
+    named = {f"Hub{name}": schema for name, schema in definitions["$defs"].items()}
+    return {"anyOf": [found[each] for each in inputs], "$defs": named}
+
+
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"type": "object", "required": ["inputs"]},
+                "schema": _any_of(kind.body for kind in KINDS),
                 "example": {"inputs": "The capital of France is", "parameters": {}},
             },
             "image/*": {"schema": {"type": "string", "format": "binary"}},
@@ -38,7 +61,7 @@ router = APIRouter(
     tags=["hugging face"],
     route_class=JsonRoute,
     dependencies=[Depends(no_query)],
-    responses=ERRORS,
+    responses=ANSWERS,
 )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from serve_app.catalog import ModelCard
+from serve_app.documentation.rules import all_readable
 from serve_app.errors import ValidationFailed
-from serve_app.fields import Body, Text, TextList
-from serve_app.routes.embeddings import check_text, cosines, embed
+from serve_app.fields import Body, Readable, TextList, ruled
+from serve_app.routes.cosine import cosines
+from serve_app.routes.embeddings import check_text, embed
 from serve_app.routes.huggingface.payload import Inputs, NoParameters, Options
 from serve_app.routes.services import Asked, Services
 
@@ -30,7 +32,9 @@ class FeatureBody(Body):
 
 
 class Sentences(Body):
-    source_sentence: Text
+    model_config = ConfigDict(json_schema_extra=ruled(all_readable("sentences")))
+
+    source_sentence: Readable
     sentences: TextList
 
 

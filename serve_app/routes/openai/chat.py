@@ -12,6 +12,8 @@ from starlette.responses import Response
 from deployments.seam import CallMarks, Generated, GenerationRequest, Grammar
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
+from serve_app.documentation.openapi import event_stream
+from serve_app.documentation.rules import INTEGER, ITEMS, OBJECT, TRUE, never, when
 from serve_app.errors import ValidationFailed
 from serve_app.fields import TokenCount, TopLogprobs, example
 from serve_app.limits import check_prompt, check_window
@@ -19,8 +21,8 @@ from serve_app.routes.generation import stops, usage
 from serve_app.routes.openai.chat_answers import Calls, ChatPieces, whole
 from serve_app.routes.openai.messages import Messages, check_answers
 from serve_app.routes.openai.response_format import ResponseFormat
-from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
-from serve_app.routes.openai.shapes import ERRORS, ChatCompletion
+from serve_app.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
+from serve_app.routes.openai.shapes import ERRORS, ChatChunk, ChatCompletion, OpenAIError
 from serve_app.routes.openai.tools import (
     NamedTool,
     Tool,
@@ -32,17 +34,34 @@ from serve_app.routes.openai.tools import (
 )
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
 from serve_app.schema_text import SchemaText
-from serve_app.streams import EVENT_STREAM, begin_stream
+from serve_app.streams import begin_stream
 from serve_app.tool_calls import FORMATS
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+
+EVENTS = event_stream(unnamed=(ChatChunk, OpenAIError), done=True)
+
+
+CALLING = {"anyOf": [{"const": "required"}, OBJECT]}
+FORMATTED = {"properties": {"type": {"not": {"const": "text"}}}, "required": ["type"], **OBJECT}
+RULES = (
+    STREAMED,
+    never({"max_tokens": INTEGER, "max_completion_tokens": INTEGER}),
+    when({"top_logprobs": {"minimum": 1, **INTEGER}}, needs={"logprobs": TRUE}),
+    when({"tool_choice": CALLING}, needs={"tools": ITEMS}),
+    never(
+        {"response_format": FORMATTED, "tools": ITEMS}, unless={"tool_choice": {"const": "none"}}
+    ),
+)
 
 
 class ChatBody(SamplingBody):
     """A chat to be continued by one assistant turn, or by ``n`` alternatives of it."""
 
     model_config = example(
-        messages=[{"role": "user", "content": "What is the capital of France?"}], temperature=0
+        *RULES,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
     )
 
     messages: Messages
@@ -148,7 +167,7 @@ class ChatBody(SamplingBody):
 @router.post(
     "/chat/completions",
     summary="Continue a chat",
-    responses=EVENT_STREAM,
+    responses=EVENTS,
     response_model=ChatCompletion,
 )
 async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:

@@ -16,18 +16,20 @@ from starlette.responses import Response
 from deployments.seam import Choice, Generated, GenerationRequest, Token, TokenLogprob
 from serve_app.body import JsonRoute
 from serve_app.catalog import ModelCard
+from serve_app.documentation.openapi import event_stream
 from serve_app.errors import ValidationFailed
 from serve_app.fields import Text, TokenCount, TokenId, example
 from serve_app.limits import check_prompt, check_window
 from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.generation import stops, usage
-from serve_app.routes.openai.sampling import SamplingBody, chunks, failure, now
-from serve_app.routes.openai.shapes import ERRORS, Completion
+from serve_app.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
+from serve_app.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.routes.services import Asked, Asking, Served, Services, json_response
-from serve_app.streams import EVENT_STREAM, begin_stream
+from serve_app.streams import begin_stream
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
+EVENTS = event_stream(unnamed=(CompletionChunk, OpenAIError), done=True)
 FIELDS = {"max_new_tokens": "max_tokens"}
 MAX_PROMPTS = 16
 DEFAULT_MAX_TOKENS = 16
@@ -60,7 +62,9 @@ Prompts = Annotated[
 class CompletionBody(SamplingBody):
     """One prompt or several, as text or as token ids, each continued on its own."""
 
-    model_config = example(prompt="The capital of France is", max_tokens=16, temperature=0)
+    model_config = example(
+        STREAMED, prompt="The capital of France is", max_tokens=16, temperature=0
+    )
 
     max_values = MAX_NUMBERS
 
@@ -90,7 +94,7 @@ class CompletionBody(SamplingBody):
 
 
 @router.post(
-    "/completions", summary="Continue a prompt", responses=EVENT_STREAM, response_model=Completion
+    "/completions", summary="Continue a prompt", responses=EVENTS, response_model=Completion
 )
 async def completions(body: CompletionBody, served: Served, asking: Asking) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from deployments.seam import Vectors
 from serve_app.body import JsonRoute
-from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ModelName, Text, TextList, example
+from serve_app.documentation.rules import all_readable
+from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ModelName, Readable, TextList, example
 from serve_app.parsing import MAX_NUMBERS
 from serve_app.routes.embeddings import TASK, Truncate, embed
 from serve_app.routes.openai.shapes import ERRORS, EmbeddingList
@@ -33,7 +34,7 @@ def _no_token_ids(given: Any) -> Any:
 
 
 Input = Annotated[
-    Annotated[Annotated[Text, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST],
+    Annotated[Annotated[Readable, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST],
     BeforeValidator(_no_token_ids),
 ]
 
@@ -41,7 +42,7 @@ Input = Annotated[
 class OpenAIEmbeddingsBody(Body):
     """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
 
-    model_config = example(input="The cat sat on the mat.")
+    model_config = example(all_readable("input"), input="The cat sat on the mat.")
     max_values = (
         MAX_NUMBERS  # OpenAI's clients may send token ids, which get an answer of their own
     )

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from deployments.seam import ChatMessage, ToolCall
+from serve_app.documentation.rules import EMPTY, NULL, when
 from serve_app.errors import ValidationFailed
-from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body
+from serve_app.fields import LIST, TEXT, TEXT_OR_LIST, Body, ruled
 from serve_app.parsing import parse
 from serve_app.routes.openai.tools import FunctionName
 
@@ -78,12 +79,22 @@ class Call(Body):
     function: CalledFunction
 
 
+TOOL, ASSISTANT = {"const": "tool"}, {"const": "assistant"}
+RULES = (
+    when({"role": TOOL}, needs={"tool_call_id": {"type": "string"}}),
+    when({"role": {"not": TOOL}}, allows={"tool_call_id": NULL}),
+    when({"role": {"not": ASSISTANT}}, {"content": {"not": NULL}}, {"tool_calls": EMPTY}),
+)
+
+
 class Message(Body):
     """One turn. Content is text, whole or in parts; images are not read by these models.
 
     What assistants' messages of other servers carry besides is taken back as it came, and has no
     effect: a reasoning, and fields that are null or empty.
     """
+
+    model_config = ConfigDict(json_schema_extra=ruled(*RULES))
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None

@@ -23,7 +23,7 @@ async def list_models(served: Served) -> Response:
 
 
 @router.get("/models/{model_id:path}", summary="One model", response_model=Model)
-async def getshown(model_id: str, served: Served) -> Response:
+async def get_model(model_id: str, served: Served) -> Response:
     return json_response(shown(served.catalog.find(model_id), served.started))
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.body import JsonRoute
-from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body, Count, ModelName, Text, example
+from serve_app.documentation.rules import all_readable
+from serve_app.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body, Count, ModelName, Readable, example
 from serve_app.routes.embeddings import Truncate, refuse
 from serve_app.routes.openai.shapes import ERRORS, Rerank
 from serve_app.routes.reranking import TASK, ranked
@@ -31,12 +32,13 @@ class OpenAIRerankBody(Body):
     """A query, and documents to sort by how well they answer it."""
 
     model_config = example(
+        all_readable("documents"),
         query="How many people live in Berlin?",
         documents=["Berlin has 3.7 million inhabitants.", {"text": "Berlin has many museums."}],
         top_n=1,
     )
 
-    query: Text
+    query: Readable
     documents: Annotated[list[Document], Field(min_length=1)]
     model: ModelName | None = None
     top_n: Count | None = Field(None, description="all, unless given")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.seam import Grammar
-from serve_app.fields import Body
+from serve_app.documentation.rules import NULL, OBJECT, when
+from serve_app.fields import Body, ruled
 from serve_app.schema_text import SchemaText
 
 SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
@@ -22,7 +23,16 @@ class JsonSchema(Body):
     strict: bool | None = None
 
 
+BY_SCHEMA = {"const": "json_schema"}
+RULES = (
+    when({"type": BY_SCHEMA}, needs={"json_schema": OBJECT}),
+    when({"type": {"not": BY_SCHEMA}}, allows={"json_schema": NULL}),
+)
+
+
 class ResponseFormat(Body):
+    model_config = ConfigDict(json_schema_extra=ruled(*RULES))
+
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 

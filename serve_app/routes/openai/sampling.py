@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from deployments.seam import Sampling, Token
 from serve_app.calls import Bursts
+from serve_app.documentation.rules import OBJECT, TRUE, when
 from serve_app.errors import ServiceError, ValidationFailed, openai_envelope
 from serve_app.fields import (
     Body,
@@ -36,6 +37,9 @@ DONE = b"data: [DONE]\n\n"
 class StreamOptions(Body):
     include_usage: bool | None = None
     include_obfuscation: Literal[False] | None = None
+
+
+STREAMED = when({"stream_options": OBJECT}, needs={"stream": TRUE})
 
 
 class SamplingBody(Body):

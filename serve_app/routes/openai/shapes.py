@@ -18,7 +18,7 @@ class EmbeddingUsage(BaseModel):
     total_tokens: int
 
 
-class CalledFunction(BaseModel):
+class FunctionCall(BaseModel):
     name: str
     arguments: str
 
@@ -26,7 +26,7 @@ class CalledFunction(BaseModel):
 class ToolCall(BaseModel):
     id: str
     type: Literal["function"]
-    function: CalledFunction
+    function: FunctionCall
 
 
 class AssistantMessage(BaseModel):
@@ -66,6 +66,57 @@ class Completion(BaseModel):
     model: str
     choices: list[TextChoice]
     usage: Usage
+
+
+class CallDelta(BaseModel):
+    """A call comes as one piece."""
+
+    index: int
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class ChatDelta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: list[CallDelta] | None = None
+
+
+class ChatChunkChoice(BaseModel):
+    index: int
+    delta: ChatDelta
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "tool_calls", "cancelled"] | None
+
+
+class ChatChunk(BaseModel):
+    """One piece of a chat; ``usage`` is there when asked for, in a last one without choices."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChatChunkChoice]
+    usage: Usage | None = None
+
+
+class TextChunkChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: dict[str, Any] | None
+    finish_reason: Literal["stop", "length", "cancelled"] | None
+
+
+class CompletionChunk(BaseModel):
+    """One piece of a text; ``usage`` as in a chat's."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChunkChoice]
+    usage: Usage | None = None
 
 
 class Embedding(BaseModel):

@@ -155,10 +155,6 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
             [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
             "content.1.type: expected 'text'",
         ),
-        (
-            [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}],
-            "content.0.type: Input should be 'text'",
-        ),
         ([{"type": "image_url", "image_url": {"url": "data:,"}}], NO_IMAGES),
         ([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}], NO_IMAGES),
         ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], NO_IMAGES),
@@ -171,6 +167,14 @@ async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(
     response = await posted(Family(), messages=[{"role": "user", "content": content}])
     assert response.status_code == 400
     assert response.json()["error"]["message"] == f"messages.0.{message}"
+
+
+async def test_of_a_part_of_another_type_its_type_alone_is_complained_about() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+    response = await posted(Family(), messages=[{"role": "user", "content": [part]}])
+    message = response.json()["error"]["message"]
+    assert message.startswith("messages.0.content.0.type: ")
+    assert "; " not in message
 
 
 @pytest.mark.parametrize(
