@@ -27,7 +27,9 @@ from tests.serve_app.bodies import MIB, Place, more_wrong, oddities, places, wro
 MAX_LATENCY_S = 0.5
 """Of liveness, beside a request; on a quiet machine it is a tenth of that."""
 
-TRIES = 3
+TRIES = 8
+"""A stall is there each time; a pause of the machine is over after a few."""
+
 PAUSE_S = 0.005
 MAX_GROWTH = 300 * MIB
 JSON = "application/json"
@@ -108,7 +110,8 @@ def faults(graph: Graph, bodies: Iterable[tuple[str, str, bytes, str]]) -> list[
     at_fault: list[str] = []
     with Watch(graph.url) as watch, httpx.Client(base_url=graph.url, timeout=300) as client:
         for name, route, body, media_type in bodies:
-            for _ in range(TRIES):
+            for attempt in range(TRIES):
+                time.sleep(attempt / 4)
                 watch.taken()
                 headers = {"content-type": media_type}
                 status = client.post(route, content=body, headers=headers).status_code
