@@ -28,6 +28,8 @@ MIB = 1024 * 1024
 NUMERIC = ("/similarity", "/v1/completions", "/v1/embeddings")
 """Routes that take more numbers than others take values."""
 
+BY_MODEL = ("/models/{model_id}", "/pipeline/{task}")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -57,6 +59,8 @@ def places(
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {})
+            if path.endswith(BY_MODEL):
+                continue  # which of its bodies is meant, the model says: see the kinds below
             if "application/json" in content and method == "post":
                 schema = content["application/json"]["schema"]
                 route = path.replace("{user_id}", "ada").replace("{model_id}", _chat(catalog))
