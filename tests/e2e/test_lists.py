@@ -115,7 +115,7 @@ def test_vectors_name_the_three(
         ("rerank", "documents", {"query": "bread"}),
     ],
 )
-def test_what_is_no_text_is_named_wherever_it_stands(
+def test_the_first_item_that_is_no_text_is_named_wherever_it_stands(
     client: httpx.Client, route: str, field: str, options: dict[str, Any]
 ) -> None:
     items: list[Any] = [f"text {i}" for i in range(64)]
@@ -123,4 +123,4 @@ def test_what_is_no_text_is_named_wherever_it_stands(
     response = client.post(f"{NATIVE}/{route}", json={field: items, **options})
     assert response.status_code == 400
     named = response.json()["details"]["field_errors"]
-    assert {name for name in named if "." in name} == {f"{field}.{index}" for index in BAD}
+    assert list(named) == [f"{field}.{min(BAD)}"]
