@@ -9,11 +9,14 @@ from configs.exposure import LOOPBACK_NAMES
 from serve_app.errors import AuthorizationError
 from serve_app.front.keys import ADMIN, INFERENCE
 
-HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(:[0-9]{1,5})?")
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(:[0-9]{0,5})?")
 ORIGIN = re.compile(rf"[a-z][a-z0-9+.\-]*://{HOST.pattern}")
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN = frozenset({"/", "/docs", "/redoc", "/openapi.json", "/health"})
-OPEN_BELOW = ("/health/", "/docs/")
+OPEN = re.compile(
+    r"/|/docs|/redoc|/openapi\.json|/docs/assets/[^/]+|/health|/health/(live|readi)ness"
+)
+NAMES = re.compile(r"/(models|conversations)/")
+"""Below these a path is a name of the client's or of a model's, however it ends."""
 MODELS = "/api/v1/huggingface/models/"
 METRICS = "/metrics"
 
@@ -22,13 +25,15 @@ def scope_of(method: str, path: str) -> str | None:
     """The scope that a request needs; ``None`` where it needs no key.
 
     Open are health and documentation, and a browser's question before a request of another origin,
-    which carries no key. Where the application has a prefix, more than these needs a key, not less.
+    which carries no key. Where the application has a prefix, these paths are other ones: more needs
+    a key then, not less.
     """
-    if method == "OPTIONS" or path in OPEN or path.startswith(OPEN_BELOW):
+    if method == "OPTIONS" or (method in READS and OPEN.fullmatch(path)):
         return None
-    if path.endswith(METRICS) or (method not in READS and MODELS in path):
-        return ADMIN
-    return INFERENCE
+    if method in READS:
+        return ADMIN if path.endswith(METRICS) and not NAMES.search(path) else INFERENCE
+    before, models, _ = path.partition(MODELS)
+    return ADMIN if models and not NAMES.search(f"{before}/") else INFERENCE
 
 
 class Hosts:

@@ -46,6 +46,9 @@ class Exchange:
         self.head = head
         self.body = Body(receive)
         self.content: bytes | None = None
+        self.keyless = False
+        """It needs no key where others do: no route that it may ask for reads its body, and those
+        who have no key take no memory for one."""
         self.started = False
         self.cut = False
         self._refused = refused
@@ -79,10 +82,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """To the client."""
         if message["type"] == "http.response.start":
-            self.started = True
             if is_plain_error(message):
                 self._plain = PlainAnswer(message)
                 return
+            self.started = True
             self._watch()
             if self._echo:
                 message = with_id(message, self.head.request_id)
@@ -92,8 +95,10 @@ class Exchange:
         # A stream's heartbeat sends beside its chunks: the one that has waited longest counts.
         if self._sending_since is None:
             self._sending_since = self._loop.time()
-        await self._send(message)
-        self._sending_since = None
+        try:
+            await self._send(message)
+        finally:
+            self._sending_since = None
 
     def close(self) -> None:
         """The application has returned."""

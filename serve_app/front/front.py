@@ -108,7 +108,11 @@ class Front:
         head = exchange.head
         try:
             await self._admit(scope, exchange)
-            if head.has_body or scope["method"] not in WITHOUT_BODY:
+            if exchange.keyless and not await self._bodies.drain(exchange.body, head):
+                raise RequestTimeout("The body did not arrive in time.")
+            if exchange.keyless:
+                exchange.content = b""
+            elif head.has_body or scope["method"] not in WITHOUT_BODY:
                 exchange.content = await self._bodies.read(exchange.body)
                 if exchange.content is None:
                     return
@@ -131,6 +135,7 @@ class Front:
         session = head.session
         if policy.keys is not None:
             needed = scope_of(scope["method"], path_of(scope))
+            exchange.keyless = needed is None
             if needed is not None:
                 key = await policy.keys.named(_presented(head), needed)
                 session = session and key.name.encode() + b":" + session

@@ -7,7 +7,8 @@ that starts the packaged HAProxy
   in a packet behind its headers, as most clients send it: the answer would go on being made for
   nobody;
 - with :data:`DEFAULTS` added to Serve's configuration: a client has a bounded time for its request
-  line and headers, and what HAProxy answers by itself is the error envelope, not plain text.
+  line and headers, and what HAProxy answers by itself is the error envelope, not plain text;
+- with its own figures (statistics, metrics) on loopback and not, as Serve has it, everywhere.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ SCRIPT = """\
 for each in "$@"; do
     case $each in *.cfg)
         grep -q '^ *http-error' "$each" || {{
-            sed -e '/^ *errorfile /d' -e '/^defaults$/r '{defaults} "$each" >"$each.new" &&
-                mv "$each.new" "$each"
+            sed -e '/^ *errorfile /d' -e '/^defaults$/r '{defaults} \\
+                -e '/^frontend prometheus$/,/ bind /s/bind :/bind 127.0.0.1:/' \\
+                -e '/^listen stats$/,/ bind /s/bind [*]:/bind 127.0.0.1:/' \\
+                "$each" >"$each.new" && mv "$each.new" "$each"
         }} ;;
     esac
 done

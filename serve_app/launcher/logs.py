@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ KEPT_STARTS = 5
 KEPT_BYTES = 4 * 1024 * 1024
 """Of one file: its end, where the reason of a failure is."""
 KEPT_BYTES_OF_A_START = 64 * 1024 * 1024
+START = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 CUT = b"[the beginning was left out]\n"
 
 
@@ -35,14 +37,13 @@ def keep_logs(run_directory: Path, run_id: str, environment: Mapping[str, str]) 
     directory = logs_directory(environment)
     target = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{run_id}"
     left = KEPT_BYTES_OF_A_START
-    try:
-        for source, name in _logs(run_directory):
+    _forget_old(directory)
+    for source, name in _logs(run_directory):
+        with contextlib.suppress(OSError):  # one that vanished or cannot be read is no reason
+            _make_private(directory, target / name.parent)
             left -= _copy_end(source, target / name, min(KEPT_BYTES, left))
-            if left <= 0:
-                break
-        _forget_old(directory)
-    except OSError:
-        pass
+        if left <= 0:
+            break
     return target if target.is_dir() else None
 
 
@@ -59,9 +60,16 @@ def _logs(run_directory: Path) -> Iterator[tuple[Path, Path]]:
                 yield log, Path("ray") / log.relative_to(ray)
 
 
+def _make_private(directory: Path, below: Path) -> None:
+    """Make a directory below ``directory`` that only this user reads: logs name what clients do."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for each in reversed([below, *below.parents]):
+        if directory in each.parents:
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
 def _copy_end(source: Path, target: Path, limit: int) -> int:
     """Copy the last ``limit`` bytes; returns how many."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with source.open("rb") as log, target.open("wb") as kept:
         size = os.fstat(log.fileno()).st_size
         if size > limit:
@@ -73,7 +81,9 @@ def _copy_end(source: Path, target: Path, limit: int) -> int:
 
 
 def _forget_old(directory: Path) -> None:
-    starts = sorted(path for path in directory.iterdir() if path.is_dir())
-    for old in starts[:-KEPT_STARTS]:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(old)
+    """Make room for one more start; what is not named as we name starts is somebody else's."""
+    with contextlib.suppress(OSError):
+        names = (path for path in directory.iterdir() if START.fullmatch(path.name))
+        starts = sorted(path for path in names if path.is_dir() and not path.is_symlink())
+        for old in starts[: max(0, len(starts) - KEPT_STARTS + 1)]:
+            shutil.rmtree(old, ignore_errors=True)

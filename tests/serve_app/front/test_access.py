@@ -26,6 +26,7 @@ async def status(front: Front, host: str, origin: str | None = None, method: str
         "localhost",
         "localhost:8000",
         "LOCALHOST:1",
+        "localhost:",
         "127.0.0.1",
         "127.0.0.1:65535",
         "[::1]",

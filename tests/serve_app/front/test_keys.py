@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 
 from configs.errors import ConfigError
 from serve_app.front import keys
+from serve_app.front.access import scope_of
 from serve_app.front.front import Front
 from serve_app.front.keys import MAX_FILE_BYTES, KeyFile, read_keys
 from tests.serve_app.front.fronting import NATIVE, asked, fronted, keys_in
@@ -111,6 +114,53 @@ async def test_health_and_documentation_need_no_key(front: Front, path: str) -> 
 
 async def test_a_browsers_question_needs_no_key(front: Front) -> None:
     assert (await by(front, None, f"{NATIVE}/generate", "OPTIONS")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "needed"),
+    [
+        ("GET", "/metrics", "admin"),
+        ("GET", "/prefix/metrics", "admin"),
+        ("POST", LOAD, "admin"),
+        ("DELETE", f"/prefix{LOAD}", "admin"),
+        ("GET", LOAD, "inference"),
+        ("GET", f"{NATIVE}/conversations/team/metrics", "inference"),
+        ("POST", f"{NATIVE}/conversations/team/metrics", "inference"),
+        ("POST", f"{NATIVE}/conversations{LOAD}/messages", "inference"),
+        ("GET", "/v1/models/org/metrics", "inference"),
+        ("POST", "/models/org/metrics", "inference"),
+        ("POST", "/health/v1/chat/completions", "inference"),
+        ("POST", "/docs/v1/chat/completions", "inference"),
+        ("POST", "/health", "inference"),
+        ("GET", "/health/v1/models", "inference"),
+        ("GET", "/docs/assets/swagger-ui.js", None),
+        ("HEAD", "/health/liveness", None),
+        ("OPTIONS", "/v1/chat/completions", None),
+    ],
+)
+def test_what_a_request_needs_goes_by_its_method_and_path(
+    method: str, path: str, needed: str | None
+) -> None:
+    assert scope_of(method, path) == needed
+
+
+async def test_who_has_no_key_takes_no_memory_from_those_who_have(tmp_path: Path) -> None:
+    keyed = keys_in(tmp_path, "ada=sk-ada")
+    front = fronted(api_keys_file=keyed, max_body_bytes=8, max_inflight_body_bytes=8)
+    stay, begun = asyncio.Event(), asyncio.Event()
+
+    async def unfinished() -> AsyncIterator[bytes]:
+        yield b"1234567"
+        begun.set()
+        await stay.wait()
+
+    beside = asyncio.create_task(asked(front, "/v1/x", method="OPTIONS", content=unfinished()))
+    await begun.wait()
+    key = [("authorization", "Bearer sk-ada")]
+    response = await asked(front, f"{NATIVE}/generate", content=b"12345678", headers=key)
+    assert response.json()["length"] == 8
+    stay.set()
+    assert (await beside).json()["length"] == 0
 
 
 async def test_a_session_belongs_to_its_key(front: Front) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.peers.running import free_port
 from serve_app.launcher import haproxy
 from serve_app.launcher.haproxy import BINARY, haproxy_environment
 
@@ -26,11 +27,17 @@ defaults
   errorfile 503 {page}
   option abortonclose
   option splice-request
+frontend prometheus
+  bind :{metrics}
+  http-request use-service prometheus-exporter
 frontend front
   bind fd@{front}
   default_backend behind
 backend behind
   server one 127.0.0.1:{behind}
+listen stats
+  bind *:{stats}
+  stats enable
 """
 HEAD = b"POST / HTTP/1.1\r\nHost: house\r\nContent-Length: 5\r\n\r\n"
 
@@ -55,6 +62,7 @@ def front(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = tmp_path / "haproxy.cfg"
         ports = {"front": listener.fileno(), "behind": behind.getsockname()[1]}
+        ports |= {"metrics": free_port(), "stats": free_port()}
         config.write_text(CONFIG.format(page=page, **ports))
         process = subprocess.Popen([binary, "-f", str(config), "-db"], pass_fds=[listener.fileno()])
         try:
@@ -122,6 +130,20 @@ def test_a_configuration_that_was_extended_is_not_extended_again(
     assert once.count("http-error") == len(haproxy.ERRORS)
     subprocess.run([haproxy_environment(tmp_path)[BINARY], "-v", str(config)], check=True)
     assert config.read_text() == once
+
+
+def test_its_own_figures_are_on_loopback_only_and_the_front_where_it_was(
+    tmp_path: Path, front: tuple[str, int]
+) -> None:
+    assert received(front, b"") == b""  # it is up, so the configuration is what it will be
+    binds = re.findall(r"(?m)^ *bind (.*):", (tmp_path / "haproxy.cfg").read_text())
+    assert binds == ["127.0.0.1", "127.0.0.1"]
+    served = "frontend http_frontend\n    bind *:8000\n"
+    (tmp_path / "open.cfg").write_text(served)
+    subprocess.run(
+        [haproxy_environment(tmp_path)[BINARY], "-v", str(tmp_path / "open.cfg")], check=True
+    )
+    assert "bind *:8000" in (tmp_path / "open.cfg").read_text()
 
 
 def received(front: tuple[str, int], sent: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,34 @@ def test_all_files_of_a_start_share_a_bound_and_serves_come_first(
 def test_the_oldest_starts_are_forgotten(base: Path, kept: Path) -> None:
     write(base, "head.log", "x")
     for number in range(logs.KEPT_STARTS + 3):
-        keep_logs(base, f"run{number}", {DIRECTORY: str(kept)})
+        keep_logs(base, f"{number:06x}", {DIRECTORY: str(kept)})
     assert len(list(kept.iterdir())) == logs.KEPT_STARTS
+
+
+def test_what_is_not_ours_in_that_directory_is_left_alone(base: Path, kept: Path) -> None:
+    theirs = [".ssh", "Documents", "a", "b", "c", "d", "20261129-010203-mine"]
+    for name in theirs:
+        (kept / name).mkdir(parents=True)
+    write(base, "head.log", "x")
+    for number in range(logs.KEPT_STARTS + 1):
+        keep_logs(base, f"{number:06x}", {DIRECTORY: str(kept)})
+    assert set(theirs) < {path.name for path in kept.iterdir()}
+
+
+def test_nobody_else_may_read_them(base: Path, kept: Path) -> None:
+    write(base, "r/session_1/logs/serve/b.log", "POST /v1/chat/completions")
+    directory = keep_logs(base, "00beef", {DIRECTORY: str(kept)})
+    assert directory is not None
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "ray").stat().st_mode) == 0o700
+
+
+def test_one_log_that_cannot_be_read_does_not_lose_the_others(base: Path, kept: Path) -> None:
+    (base / "a.log").symlink_to(base / "gone")
+    write(base, "head.log", "x")
+    directory = keep_logs(base, "00beef", {DIRECTORY: str(kept)})
+    assert directory is not None
+    assert (directory / "head.log").read_text() == "x"
 
 
 def test_a_start_without_logs_keeps_nothing(base: Path, kept: Path) -> None:
