@@ -312,8 +312,8 @@ async def _decoded(
         try:
             for sequence in sequences:
                 engine.submit(sequence)
-        except EngineStopped:
-            yield _interrupted(delivered, sequences)
+        except EngineStopped:  # some may have begun by then, but nothing of it was handed on
+            yield Interrupted(delivered)
             return
         open_choices = len(sequences)
         while open_choices:

@@ -175,7 +175,10 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
             model.preparing -= 1
             model.lane.look_for_room()
         if isinstance(begun, EncodedImage):
-            yield [await self._when_due(begun, model.reader, asking)]
+            seen = await self._when_due(begun, model.reader, asking)
+            size = 0 if isinstance(seen, Problem) else seen.nbytes
+            await model.lane.room(lambda free: not model.lane.depth or size <= free)
+            yield [seen]
 
     async def _when_due(
         self, large: EncodedImage, reader: Reader[R], asking: Asking

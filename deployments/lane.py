@@ -11,6 +11,7 @@ import logging
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -96,7 +97,7 @@ class Lane(Generic[I, R]):
         self._failures = Failures()
         self._good: Waiting[I, R | Problem] | None = None  # a row that was answered once
         self._due: asyncio.Handle | None = None
-        self._wanting: list[asyncio.Future[None]] = []  # of those that wait for room
+        self._wanting: deque[asyncio.Event] = deque()  # of those that wait for room, in order
 
     def admit(
         self, items: Sequence[I], turn: Turn | None = None
@@ -124,11 +125,16 @@ class Lane(Generic[I, R]):
 
     async def room(self, is_there: Callable[[int], bool]) -> None:
         """Wait until ``is_there``, which is told how many bytes are free, and asked again whenever
-        that may have changed. Those that wait are asked in the order in which they came."""
-        while not is_there(self.free_bytes):
-            changed = asyncio.get_running_loop().create_future()
-            self._wanting.append(changed)
-            await changed
+        that may have changed. Only who came first is asked: nobody is overtaken."""
+        changed = asyncio.Event()
+        self._wanting.append(changed)
+        try:
+            while self._wanting[0] is not changed or not is_there(self.free_bytes):
+                changed.clear()
+                await changed.wait()
+        finally:
+            self._wanting.remove(changed)
+            self.look_for_room()  # for the next one there may be room as well
 
     @property
     def free_bytes(self) -> int:
@@ -161,7 +167,7 @@ class Lane(Generic[I, R]):
     def close(self) -> None:
         """End it, and let the model go: Serve's batching holds the last job, and so the lane."""
         self._run, self._good = _closed, None
-        for steps in self._running.values():
+        for steps in list(self._running.values()):  # the loop may end one meanwhile
             steps.close()
         self._threads.shutdown(wait=False)
 
@@ -174,11 +180,9 @@ class Lane(Generic[I, R]):
         self.look_for_room()
 
     def look_for_room(self) -> None:
-        """Let those that wait for room look again."""
-        wanting, self._wanting = self._wanting, []
-        for changed in wanting:
-            if not changed.done():
-                changed.set_result(None)
+        """Let the first one that waits for room look again."""
+        if self._wanting:
+            self._wanting[0].set()
 
     def _begin(self) -> None:
         """Start what may run now."""

@@ -180,7 +180,7 @@ class Residency(Generic[M]):
             if self._dead(resident.model):
                 self._bury(resident)
         self._deaths.missing -= self._residents.keys()
-        for name in self._deaths.missing & self._kept:
+        for name in (self._deaths.missing & self._kept) - self._departures.keys():
             if max(self._deaths.times(name), self._backoff.times(name) + 1) >= MAX_ATTEMPTS:
                 raise ModelLost(name)
             if name not in self._admissions and self._backoff.reason(name) is None:
@@ -286,6 +286,7 @@ class Residency(Generic[M]):
             raise StillInUseError from None
         else:
             self._kept.discard(name)
+            self._deaths.missing.discard(name)
             async with self._loading:
                 return await self._end(self._residents.pop(name, None))
         finally:

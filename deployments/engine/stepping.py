@@ -221,9 +221,9 @@ class SteppingEngine(ABC):
 
     def _run(self) -> None:
         reason = "The engine was closed"
-        if self._computes:
-            give_way()
         try:
+            if self._computes:
+                give_way()
             while self._turn():
                 pass
         except BaseException as error:

@@ -588,3 +588,27 @@ async def test_what_waits_is_bounded_in_bytes() -> None:
     forwards.end(2)
     await answered([futures[0], futures[2]])
     assert lane.has_room_for([100])
+
+
+async def test_room_goes_to_those_that_came_first_and_not_to_newcomers() -> None:
+    lane: Lane[int, int] = Lane("test", lambda batch: batch, size, Limits(), clock=Clock())
+    room, order = 0, list[str]()
+
+    async def waits(name: str) -> None:
+        nonlocal room
+        await lane.room(lambda _: room > 0)
+        room -= 1
+        order.append(name)
+
+    first, gone, last = (asyncio.create_task(waits(name)) for name in ("first", "gone", "last"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    room = 2
+    lane.look_for_room()
+    newcomer = asyncio.create_task(waits("newcomer"))
+    await asyncio.wait_for(asyncio.gather(first, last), PATIENCE_S)
+    assert order == ["first", "last"]
+    room = 1
+    lane.look_for_room()
+    await asyncio.wait_for(newcomer, PATIENCE_S)
+    assert not lane._wanting

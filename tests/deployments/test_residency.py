@@ -764,6 +764,24 @@ async def test_a_model_that_was_unloaded_by_order_after_its_death_stays_so(
     assert names_in(residency) == set()
 
 
+async def test_a_model_that_dies_while_an_order_unloads_it_is_not_revived(
+    store: Storehouse,
+) -> None:
+    residency = store.residency("pin")
+    residency.pin()
+    async with residency.use("pin"):
+        leaving = asyncio.create_task(residency.unload("pin", within_s=PATIENCE_S))
+        await asyncio.sleep(0)
+        store.dead = {"pin"}
+        residency.revive()
+    store.dead = set()
+    await leaving
+    residency.revive()
+    await settled(residency)
+    assert names_in(residency) == set()
+    assert store.loads == {"pin": 1}
+
+
 async def ignored(work: Coroutine[Any, Any, object]) -> None:
     with suppress(ModelUnavailable):
         await work
