@@ -19,7 +19,7 @@ from statistics import median, quantiles
 import aiohttp
 import click
 
-from bench.heavy import NATIVE, Request, heavy_requests
+from bench.heavy import NATIVE, WRITING, Request, heavy_requests
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, end_on_sigterm, free_port
 
@@ -70,10 +70,11 @@ async def small(session: aiohttp.ClientSession, seconds: float) -> dict[str, lis
 
 
 async def measure(
-    url: str, clients: int, seconds: float
+    url: str, clients: int, seconds: float, *, writing_only: bool
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
     """Waits alone, waits beside the heavy clients, and how those were answered."""
-    bodies = [(each.path, json.dumps(each.body).encode()) for each in heavy_requests()]
+    kinds = [each for each in heavy_requests() if not writing_only or each.path.endswith(WRITING)]
+    bodies = [(each.path, json.dumps(each.body).encode()) for each in kinds]
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     told: dict[str, int] = {}
@@ -113,8 +114,11 @@ def _shown(seconds: float) -> str:
 @click.option("--url", help="A running graph of the embedded profile; without it one is started.")
 @click.option("--clients", default=20, show_default=True, type=click.IntRange(1, 64))
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(5, 600))
+@click.option("--writing-only", is_flag=True, help="Heavy requests of text generation alone.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
-def main(url: str | None, clients: int, seconds: float, file: Path | None) -> None:
+def main(
+    url: str | None, clients: int, seconds: float, writing_only: bool, file: Path | None
+) -> None:
     """Seconds that small requests take alone, and beside clients that ask for all they may."""
     end_on_sigterm()
     port = free_port()
@@ -122,7 +126,9 @@ def main(url: str | None, clients: int, seconds: float, file: Path | None) -> No
     command += ["--port", str(port)]
     ours = Server("the embedded graph", "as it comes", command, port, "/health/readiness")
     with nullcontext() if url else ours.running():
-        alone, beside, told = asyncio.run(measure(url or ours.url, clients, seconds))
+        alone, beside, told = asyncio.run(
+            measure(url or ours.url, clients, seconds, writing_only=writing_only)
+        )
     click.echo(f"{machine()}; {clients} heavy clients, {seconds:g} s\n")
     heads = ["seconds", "alone, median", "median", "p95", "longest", "requests", "median / alone"]
     click.echo(table(heads, rows(alone, beside)))

@@ -16,6 +16,10 @@ NATIVE = "/api/v1/huggingface"
 TEXTS = 2048
 
 
+WRITING = ("/completions", "/generate", "/summarize")
+"""Ends of the paths of those that the generation family answers."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One request: its path and its JSON body."""

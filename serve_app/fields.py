@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -123,7 +124,11 @@ ImageSent: TypeAlias = Annotated[
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-TopK: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
+TopK: TypeAlias = Annotated[
+    int, Field(ge=-1, le=2**31 - 1), AfterValidator(lambda given: max(given, 0))
+]
+"""0 and -1 are off."""
+
 RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 """Logits are divided by it: smaller values overflow float32."""
 

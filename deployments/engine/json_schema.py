@@ -37,6 +37,15 @@ class Prepared:
 def prepared(source: str) -> Prepared:
     """The schema that ``source`` is. Raises :class:`Unkeepable`."""
     try:
+        return _prepared(source)
+    except Unkeepable:
+        raise
+    except (ArithmeticError, TypeError, ValueError):  # of values where the rules expect others
+        raise Unkeepable("it is not a valid JSON schema") from None
+
+
+def _prepared(source: str) -> Prepared:
+    try:
         from_json(source, allow_inf_nan=False)  # bounds nesting, and says where it is wrong
         root = json.loads(source, parse_float=decimal)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from deployments.engine.schema_numbers import Unkeepable
@@ -41,12 +42,17 @@ class Endings:
             target = self._document.target(place) if "$ref" in place.schema else None
             for part in [*parts(place), *([] if target is None else [target])]:
                 needed_by.setdefault(id(part.schema), []).append(place)
-        waiting = list(self._places)
+        # One at a time, and each once a round: what has thousands of parts looks through them all.
+        waiting = deque(reversed(self._places))
+        queued = {id(place) for place in waiting}
         while waiting:
-            place = waiting.pop()
+            place = waiting.popleft()
+            queued.discard(id(place))
             if id(place.schema) in self._open and self._ends(place):
                 self._open.remove(id(place.schema))
-                waiting += needed_by.get(id(place.schema), ())
+                again = [p for p in needed_by.get(id(place.schema), ()) if id(p) not in queued]
+                queued.update(map(id, again))
+                waiting += again
 
     def _ends(self, place: Place) -> bool:
         schema = place.schema

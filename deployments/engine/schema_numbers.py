@@ -17,6 +17,11 @@ INT64_MAX = 2**63 - 1
 INT64_MIN_KEPT = -(2**63) + 1024
 """The smallest double above int64's own minimum, which llguidance cannot negate."""
 
+MAX_EXPONENT = 400
+"""Of ten; doubles end near 308 and -324."""
+
+TINY = Decimal(f"1e-{MAX_EXPONENT}")
+
 MAX_BOUND = Decimal(10**18)
 """llguidance writes ranges of digits with 64-bit integers."""
 
@@ -35,11 +40,20 @@ class Unkeepable(ValueError):
 
 
 def decimal(literal: str) -> Decimal:
-    """A number of JSON as it is written; infinite where its exponent has no bound."""
+    """A number of JSON as it is written; far outside of doubles infinite, or as near to zero as
+    no double is.
+
+    Arithmetic on a number of a million digits, which ten characters can ask for, takes seconds.
+    """
     try:
-        return Decimal(literal)
+        value = Decimal(literal)
+        exponent = value.adjusted() if value else 0
     except ArithmeticError:
-        return Decimal("Infinity")
+        value = Decimal(-1 if literal.startswith("-") else 1)
+        exponent = -(MAX_EXPONENT + 1) if "e-" in literal.lower() else MAX_EXPONENT + 1
+    if exponent > MAX_EXPONENT:
+        return Decimal("Infinity").copy_sign(value)
+    return TINY.copy_sign(value) if exponent < -MAX_EXPONENT else value
 
 
 def constant(number: Number) -> int | float:

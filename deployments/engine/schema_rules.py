@@ -233,7 +233,8 @@ def _least_properties(schema: Schema) -> None:
     if not isinstance(least, int):
         return
     required = schema.get("required")
-    free = least - len(set(required) if isinstance(required, list) else ())
+    names = required if isinstance(required, list) else []
+    free = least - len({name for name in names if isinstance(name, str)})
     closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
     if free <= 0:
         del schema["minProperties"]

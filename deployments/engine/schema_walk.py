@@ -6,9 +6,10 @@ may be called ``$ref``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urljoin
 
 from deployments.engine.schema_numbers import Unkeepable
 
@@ -17,6 +18,7 @@ Schema: TypeAlias = dict[str, Any]
 ONE = ("additionalItems", "additionalProperties", "items")
 SEVERAL = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
 NAMED = ("patternProperties", "properties")
+INDEX = re.compile(r"[0-9]{1,9}")
 SHOWN = 80
 """Characters of a pointer in a message."""
 
@@ -67,8 +69,14 @@ def _values(schema: Schema, definitions: bool) -> Iterator[tuple[str, Any]]:
 def _placed(schema: Schema, at: str, resource: Resource) -> Place:
     given = schema.get("$id")
     if isinstance(given, str) and given and not given.startswith("#"):
-        resource = Resource(schema, urldefrag(_joined(resource.uri, given)).url, at)
+        resource = Resource(schema, _split(_joined(resource.uri, given))[0], at)
     return Place(schema, at, resource)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """The part before the fragment, and the fragment. Nothing is asked of the rest of a URI."""
+    before, _, fragment = uri.partition("#")
+    return before, fragment
 
 
 def _joined(base: str, reference: str) -> str:
@@ -96,7 +104,7 @@ class Document:
         reference = place.schema["$ref"]
         if not isinstance(reference, str):
             raise Unkeepable(f"{place.shown}: $ref must be a text")
-        uri, fragment = urldefrag(_joined(place.resource.uri, reference))
+        uri, fragment = _split(_joined(place.resource.uri, reference))
         resource = self._resource(uri, place.resource)
         if resource is None:
             return None
@@ -151,7 +159,7 @@ def _old_anchor(schema: Schema) -> str | None:
 def _member(value: Any, name: str) -> Any:
     if isinstance(value, dict):
         return value.get(name)
-    if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+    if isinstance(value, list) and INDEX.fullmatch(name) and int(name) < len(value):
         return value[int(name)]
     return None
 

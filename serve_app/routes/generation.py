@@ -65,7 +65,7 @@ class GenerateBody(Body):
     max_new_tokens: TokenCount | None = None
     temperature: Temperature | None = Field(None, description="0 is greedy")
     top_p: TopP | None = None
-    top_k: TopK | None = Field(None, description="0 is off")
+    top_k: TopK | None = Field(None, description="0 and -1 are off")
     repetition_penalty: RepetitionPenalty | None = None
     num_return_sequences: Choices = 1
     do_sample: bool = True

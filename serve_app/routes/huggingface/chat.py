@@ -33,9 +33,10 @@ class HubChatBody(ChatBody):
         wanted = body.get("response_format") if isinstance(body, dict) else None
         if not (isinstance(wanted, dict) and set(wanted) == {"type", "value"}):
             return body
-        if wanted["type"] not in SCHEMA_TYPES or not isinstance(wanted["value"], dict):
+        kind, value = wanted["type"], wanted["value"]
+        if not (isinstance(kind, str) and kind in SCHEMA_TYPES and isinstance(value, dict)):
             return body
-        schema = {"name": "answer", "schema": wanted["value"]}
+        schema = {"name": "answer", "schema": value}
         return {**body, "response_format": {"type": "json_schema", "json_schema": schema}}
 
 

@@ -48,8 +48,11 @@ Content = Annotated[Annotated[str, TEXT] | Annotated[Parts, LIST], TEXT_OR_LIST]
 
 
 class CalledFunction(Body):
+    """``parsed_arguments`` is what OpenAI's client makes of the arguments; it has no effect."""
+
     name: FunctionName
     arguments: str
+    parsed_arguments: Any = None
 
     @field_validator("arguments", mode="before")
     @classmethod
@@ -74,6 +77,9 @@ class CalledFunction(Body):
 
 
 class Call(Body):
+    """``index`` is left of a call that came in a stream, and has no effect."""
+
+    index: int | None = None
     id: CallId
     type: Literal["function"]
     function: CalledFunction
@@ -91,7 +97,7 @@ class Message(Body):
     """One turn. Content is text, whole or in parts; images are not read by these models.
 
     What assistants' messages of other servers carry besides is taken back as it came, and has no
-    effect: a reasoning, and fields that are null or empty.
+    effect: a reasoning, what OpenAI's client parsed, and fields that are null or empty.
     """
 
     model_config = ConfigDict(json_schema_extra=ruled(*RULES))
@@ -107,6 +113,7 @@ class Message(Body):
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+    parsed: Any = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Message:
@@ -127,8 +134,12 @@ class Message(Body):
     @property
     def written(self) -> str:
         """Everything of it that becomes part of the prompt."""
-        calls = (call.function.arguments for call in self.tool_calls or ())
-        return "".join([self.name or "", self.text, *calls])
+        calls = (
+            part
+            for call in self.tool_calls or ()
+            for part in (call.id, call.function.name, call.function.arguments)
+        )
+        return "".join([self.name or "", self.tool_call_id or "", self.text, *calls])
 
     def plain(self) -> ChatMessage:
         """Developer messages are what later OpenAI models call system messages."""

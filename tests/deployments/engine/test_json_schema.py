@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -436,3 +438,42 @@ def test_preparing_the_largest_schema_is_bounded() -> None:
         assert prepared(json.dumps({"$ref": "#/$defs/d599", "$defs": defs}))
     with pytest.raises(Unkeepable, match="no JSON"):
         prepared('{"items":' * 5_000)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"type": "integer", "minimum": -1e1000000}',
+        '{"type": "number", "minimum": 1e1000001}',
+        '{"type": "number", "exclusiveMaximum": -1e99999999999999999999}',
+        '{"oneOf": [{"const": 1e1000001}, {"const": 2}]}',
+        '{"const": 1e-1000000}',
+        '{"const": 1e-99999999999999999999}',
+        '{"anyOf": [{}], "properties": {"a": {"$ref": "#/anyOf/' + "1" * 5000 + '"}}}',
+    ],
+)
+def test_numbers_of_a_million_digits_are_refused_and_not_computed_with(source: str) -> None:
+    before = time.thread_time()
+    with pytest.raises(Unkeepable):
+        prepared(source)
+    assert time.thread_time() - before < 5  # one of them took 26 s
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$id": "http://[#x"},
+        {"$ref": "http://[#x"},
+        {"type": "object", "minProperties": 1, "required": [[1]]},
+        {"type": "object", "required": [{"a": 1}], "properties": {"a": {}}},
+    ],
+)
+def test_what_is_no_schema_is_at_most_refused(schema: dict[str, Any]) -> None:
+    with suppress(Unkeepable):
+        assert prepared(json.dumps(schema)).schema == schema
+
+
+def test_a_list_of_thousands_of_schemas_is_looked_through_a_few_times() -> None:
+    before = time.thread_time()
+    prepared(json.dumps({"allOf": [{} for _ in range(10_000)]}))
+    assert time.thread_time() - before < 4  # with a look at all for each of them it took 9 s

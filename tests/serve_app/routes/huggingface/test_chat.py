@@ -44,6 +44,14 @@ def test_a_schema_in_tgis_words_is_openais(kind: str) -> None:
     assert body == same
 
 
+@pytest.mark.parametrize("kind", [[], {}, None, 7])
+async def test_a_format_whose_type_is_no_text_is_refused(kind: Any) -> None:
+    body = {"messages": MESSAGES, "response_format": {"type": kind, "value": {}}}
+    response = await hub.refused(Family(), "chat", body, f"{MODEL}/v1/chat/completions")
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith("response_format")
+
+
 async def test_its_numbers_are_kept_to_the_last_digit() -> None:
     schema = '{"const":0.1234567890123456789}'
     given = f'{{"type": "json_object", "value": {schema}}}'

@@ -356,3 +356,26 @@ async def test_a_grammar_that_the_model_side_refuses_is_the_response_formats() -
     problem = Problem("validation", "no such keyword", "grammar")
     response = await posted(Family(problem), model=FULL, response_format={"type": "json_object"})
     assert response.json()["error"]["param"] == "response_format"
+
+
+async def test_what_openais_client_parsed_comes_back_without_effect() -> None:
+    called = {"name": "f", "arguments": '{"a": 1}', "parsed_arguments": {"a": 1}}
+    call = {"index": 0, "id": "1", "type": "function", "function": called}
+    said = {"role": "assistant", "content": None, "parsed": {"b": 2}, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "2"}
+    request = await reaching(model=FULL, messages=[*MESSAGES, said, result])
+    assert [each.role for each in request.messages or ()] == ["user", "assistant", "tool"]
+
+
+async def test_names_and_ids_of_calls_count_as_part_of_the_messages() -> None:
+    function = {"name": "f" * 64, "arguments": "{}"}
+    calls = [{"id": "i" * 250, "type": "function", "function": function} for _ in range(128)]
+    said = [{"role": "assistant", "tool_calls": calls} for _ in range(5)]
+    response = await posted(Family(generated("a")), model=FULL, messages=[*MESSAGES, *said])
+    assert response.status_code == 400
+    assert "messages has " in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("given", [0, -1])
+async def test_top_k_is_off_at_zero_and_below(given: int) -> None:
+    assert (await reaching(top_k=given)).sampling.top_k == 0
