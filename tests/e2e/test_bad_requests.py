@@ -232,7 +232,7 @@ def test_the_request_id_is_echoed_or_made(client: httpx.Client) -> None:
         ("temperature", -0.1),
         ("top_p", 0),
         ("top_p", 1.1),
-        ("top_k", -1),
+        ("top_k", -2),
         ("repetition_penalty", 0),
         ("repetition_penalty", 2.5),
         ("num_return_sequences", 0),
