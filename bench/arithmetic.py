@@ -23,10 +23,10 @@ from bench.pairs import Pair, Side, alternated, machine, table, tell
 from configs.engines import Head
 from configs.processor import native_bfloat16
 from configs.profile import ModelSpec, load_profile, load_settings
-from deployments.base import FamilyConfig
-from deployments.network.interface import Network
-from deployments.network.opening import open_network
-from deployments.texts import TokenizedText, tokenize
+from deployments.encoders.backends import open_network
+from deployments.encoders.interface import Network
+from deployments.encoders.tokenization import TokenizedText, tokenize
+from deployments.models.base import FamilyConfig
 
 ROUNDS = 3
 SECONDS = 1.2

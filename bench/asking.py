@@ -14,9 +14,9 @@ import uvloop
 from bench.pairs import Side, tell
 from bench.peers.inprocess import Library
 from bench.peers.running import Server, ServerFailed
-from serve_app.bench.client import Bench
-from serve_app.bench.figures import Figures
-from serve_app.bench.load import Load
+from serve_app.load.client import Bench
+from serve_app.load.figures import Figures
+from serve_app.load.load import Load
 
 Figure = Callable[[Figures], float]
 

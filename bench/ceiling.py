@@ -14,7 +14,7 @@ import sys
 from bench.asking import ask
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, free_port
-from serve_app.bench.load import Load
+from serve_app.load.load import Load
 
 SECONDS = 4.0
 LOADS = {

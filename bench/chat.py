@@ -28,8 +28,8 @@ from bench.peers.inprocess import Library, library
 from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import llama_cpp, ours, plain_serve, transformers_serve
 from bench.peers.weights import CHAT, CHAT_FLOAT32
-from serve_app.bench.figures import Figures
-from serve_app.bench.load import Load
+from serve_app.load.figures import Figures
+from serve_app.load.load import Load
 
 LOAD = Load("chat", clients=16, requests=16, texts="mixed", new_tokens=48)
 WARM_UP = 4

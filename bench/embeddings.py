@@ -26,8 +26,8 @@ from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
 from configs.processor import native_bfloat16
 from configs.profile import load_profile
-from serve_app.bench.figures import Figures
-from serve_app.bench.load import Load
+from serve_app.load.figures import Figures
+from serve_app.load.load import Load
 
 SECONDS = 4.0
 LIST = 512

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from serve_app.bench.texts import texts_of
+from serve_app.load.texts import texts_of
 
 NATIVE = "/api/v1/huggingface"
 TEXTS = 2048

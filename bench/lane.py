@@ -24,14 +24,14 @@ from configs.engines import Engine
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import PackageSource
-from deployments.base import FamilyConfig
-from deployments.lane import Lane
-from deployments.lane_family import LaneFamily
+from deployments.batching.family import LaneFamily
+from deployments.batching.lane import Lane
+from deployments.models.base import FamilyConfig
 
 REQUESTS, APART_S, FORWARD_S, ITEMS = 64, 0.010, 0.200, 32
 IDEAL_S = 1.0
 MODEL = "bench/sleeper"
-NO_WEIGHTS = PackageSource(package="deployments.shapes", path="captions")
+NO_WEIGHTS = PackageSource(package="configs.shapes", path="captions")
 
 
 def forward(batch: Sequence[int]) -> list[int]:

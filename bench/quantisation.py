@@ -18,8 +18,8 @@ import time
 from typing import Any
 
 from configs.profile import ModelSpec, load_profile, load_settings
-from deployments.base import FamilyConfig, load_options
-from deployments.memory import footprint, give_back, import_libraries, own_weights
+from deployments.models.base import FamilyConfig, load_options
+from deployments.models.memory import footprint, give_back, import_libraries, own_weights
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 VECTORS = "sentence-transformers/all-MiniLM-L6-v2"

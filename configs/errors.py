@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.words import hint, keys_at
+from configs.suggestions import hint, keys_at
 
 Location: TypeAlias = tuple[int | str, ...]
 

@@ -13,8 +13,8 @@ from configs.gpu_memory import too_large
 from configs.options import Autoscaling, Options
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
+from configs.suggestions import closest, hint
 from configs.weights import FolderSource, HubSource, WeightsError, at_hand
-from configs.words import closest, hint
 
 RESERVED = ("Ingress", "Ledger")
 """Names of deployments that every graph has."""
@@ -33,7 +33,7 @@ DEFAULTS = {
 }
 """The task that each setting's model has to do."""
 
-CONVERSATIONS = "serve_app.routes.conversations:router"
+CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
 """The router whose routes keep something: the history of conversations."""
 
 GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")

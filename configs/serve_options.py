@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from configs.words import hint, models_in
+from configs.suggestions import hint, models_in
 
 Location = tuple[int | str, ...]
 

@@ -23,7 +23,7 @@ from pydantic_settings.exceptions import SettingsError
 from configs.databases import database_url, located, sqlite_url
 from configs.errors import ConfigError, explain
 from configs.labels import DEFAULT_TOPICS, Topics
-from configs.words import hint
+from configs.suggestions import hint
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from configs.profile import ModelSpec
-from deployments.image_family import (
+from deployments.batching.decode_steps import Steps
+from deployments.images.decode import Picture
+from deployments.images.family import (
     ImageFamily,
     Reader,
     Seen,
@@ -22,17 +24,10 @@ from deployments.image_family import (
     on_device,
     opened_processor,
 )
-from deployments.images import Picture
-from deployments.preprocessing import scalable
-from deployments.seam import (
-    Caption,
-    CaptionRequest,
-    Problem,
-    VisualAnswer,
-    VisualAnswers,
-    VisualQuestionRequest,
-)
-from deployments.steps import Steps
+from deployments.images.preprocessing import scalable
+from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.problems import Problem
+from deployments.seam.vision import VisualAnswer, VisualAnswers, VisualQuestionRequest
 
 NEW_TOKENS = 64
 """Where neither the request nor the model says how long a text may be."""
@@ -193,7 +188,7 @@ class _Writing:
     def __call__(
         self, tensors: Tensors, seen: Sequence[Seen], steps: Steps
     ) -> list[Caption | Problem]:
-        from deployments.decoding import stopping
+        from deployments.batching.greedy_decoding import stopping
 
         inputs = on_device(tensors, self.model, self.device)
         config = deepcopy(self.model.generation_config)

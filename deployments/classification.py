@@ -11,19 +11,10 @@ import numpy.typing as npt
 
 from configs import engines
 from configs.profile import ModelSpec
-from deployments.base import ModelUnavailable
-from deployments.network.interface import Network, Traits
-from deployments.network_family import Answering, NetworkFamily
-from deployments.seam import (
-    ClassificationRequest,
-    Classified,
-    LabelScore,
-    Problem,
-    ScoreFunction,
-    ZeroShotRequest,
-)
-from deployments.texts import TokenizedText
-from deployments.zero_shot import (
+from deployments.encoders.interface import Network, Traits
+from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.encoders.tokenization import TokenizedText
+from deployments.encoders.zero_shot import (
     SCORE_FUNCTIONS,
     chances_of_nli,
     entailment_columns,
@@ -31,6 +22,15 @@ from deployments.zero_shot import (
     problem_of,
     ranked,
 )
+from deployments.models.base import ModelUnavailable
+from deployments.seam.classification import (
+    ClassificationRequest,
+    Classified,
+    LabelScore,
+    ScoreFunction,
+    ZeroShotRequest,
+)
+from deployments.seam.problems import Problem
 
 ZERO_SHOT = "zero_shot"
 

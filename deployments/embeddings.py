@@ -11,17 +11,17 @@ import numpy as np
 
 from configs.engines import Head
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable
-from deployments.network.interface import Network, Traits
-from deployments.network_family import Answering, NetworkFamily
-from deployments.seam import (
+from deployments.encoders.interface import Network, Traits
+from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.models.base import FamilyConfig, ModelUnavailable
+from deployments.seam.embeddings import (
     Clustered,
     ClusterRequest,
     Embedded,
     EmbeddingRequest,
-    Problem,
     Vectors,
 )
+from deployments.seam.problems import Problem
 
 SAME_DECIMALS = 6
 """Of vectors' values: those of texts that a tokenizer reads alike differ by rounding only."""

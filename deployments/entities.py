@@ -11,15 +11,16 @@ import numpy as np
 
 from configs.engines import Head
 from configs.profile import ModelSpec
-from deployments.base import ModelUnavailable
-from deployments.encoders import Encoder
-from deployments.network.interface import Network, Outputs
-from deployments.network_family import Answering, NetworkFamily
-from deployments.parts import in_parts
-from deployments.seam import Entity, EntityRequest, Problem, Recognised
-from deployments.spans import Chances, Reading, Window, windows
-from deployments.texts import TokenizedText
-from deployments.zero_shot import problem_of
+from deployments.batching.chunks import in_parts
+from deployments.encoders.family import Encoder
+from deployments.encoders.interface import Network, Outputs
+from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.encoders.spans import Chances, Reading, Window, windows
+from deployments.encoders.tokenization import TokenizedText
+from deployments.encoders.zero_shot import problem_of
+from deployments.models.base import ModelUnavailable
+from deployments.seam.entities import Entity, EntityRequest, Recognised
+from deployments.seam.problems import Problem
 
 TOKENS = 4096
 """Of windows whose answers are read in one go, so that others need not wait for long."""

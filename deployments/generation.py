@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
-from deployments import chat_summaries
-from deployments.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    claim_device,
-    computes_in_half,
-    load_options,
-)
-from deployments.engine.constraint import Constraint, ConstraintError, Grammars
+from deployments.engine import chat_summaries
+from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.grammar.constraint import Constraint, ConstraintError, Grammars
+from deployments.engine.grammar.trial_queue import TooManyTrials, Trials
 from deployments.engine.interface import (
     STOPPED,
     Engine,
@@ -31,29 +26,26 @@ from deployments.engine.interface import (
     EngineNotLoaded,
     EngineStopped,
 )
-from deployments.engine.opening import EngineSettings, open_engine
+from deployments.engine.prompts import Start, encoded, room, unknown
 from deployments.engine.sequence import Sequence
-from deployments.engine.trials import TooManyTrials, Trials
-from deployments.lifecycle import Lifecycle
-from deployments.memory import import_libraries
+from deployments.engine.token_stream import Way
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import Sample
-from deployments.outbox import Way
-from deployments.prompts import Start, encoded, room, unknown
-from deployments.residency import Residency
-from deployments.seam import (
-    Burst,
-    Choice,
-    Generated,
-    GenerationRequest,
-    Grammar,
-    LiveLimits,
-    Problem,
-    Summarised,
-    SummaryRequest,
-    Token,
+from deployments.models.base import (
+    FamilyConfig,
+    ModelUnavailable,
+    claim_device,
+    computes_in_half,
+    load_options,
 )
+from deployments.models.cache import Residency
+from deployments.models.lifecycle import Lifecycle
+from deployments.models.memory import import_libraries
+from deployments.seam.generation import Burst, Choice, Generated, GenerationRequest, Grammar, Token
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import LiveLimits
+from deployments.seam.summarization import Summarised, SummaryRequest
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
@@ -225,7 +217,7 @@ class Generation(Lifecycle[Engine]):
     def _prepare(self, spec: ModelSpec) -> None:
         """Import what opens the model before its memory is measured."""
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_batch")
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(

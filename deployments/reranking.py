@@ -10,20 +10,15 @@ import numpy as np
 
 from configs.engines import Head
 from configs.profile import ModelSpec
-from deployments.base import ModelUnavailable
-from deployments.encoders import Encoder
-from deployments.network.interface import Network
-from deployments.network_family import Answering, NetworkFamily
-from deployments.seam import (
-    Classified,
-    LabelScore,
-    Problem,
-    Reranked,
-    RerankRequest,
-    ZeroShotRequest,
-)
-from deployments.texts import Pairs, TokenizedText, crowding
-from deployments.zero_shot import chances_of_relevance, problem_of, query_pairs, ranked
+from deployments.encoders.family import Encoder
+from deployments.encoders.interface import Network
+from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.encoders.tokenization import Pairs, TokenizedText, crowding
+from deployments.encoders.zero_shot import chances_of_relevance, problem_of, query_pairs, ranked
+from deployments.models.base import ModelUnavailable
+from deployments.seam.classification import Classified, LabelScore, ZeroShotRequest
+from deployments.seam.problems import Problem
+from deployments.seam.reranking import Reranked, RerankRequest
 
 
 class Reranking(NetworkFamily[float]):

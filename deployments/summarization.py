@@ -13,15 +13,16 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from configs.profile import ModelSpec
-from deployments.base import FamilyConfig, ModelUnavailable, claim_device, load_options
-from deployments.encoders import Encoder, EncoderFamily
-from deployments.lane import Lane, Paused
-from deployments.memory import own_weights
-from deployments.network.padding import Padding
-from deployments.parts import in_parts
-from deployments.seam import Problem, Summarised, Summary, SummaryRequest
-from deployments.steps import Steps
-from deployments.texts import TokenizedText, token_limit, tokenize
+from deployments.batching.chunks import in_parts
+from deployments.batching.decode_steps import Steps
+from deployments.batching.lane import Lane, Paused
+from deployments.encoders.family import Encoder, EncoderFamily
+from deployments.encoders.padding import Padding
+from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
+from deployments.models.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.models.memory import own_weights
+from deployments.seam.problems import Problem
+from deployments.seam.summarization import Summarised, Summary, SummaryRequest
 
 TOKENS_BEFORE_PAUSE = 64
 """A pause costs reading the text again, so nobody pauses before this many tokens."""
@@ -142,7 +143,7 @@ def _summaries(
     """Summaries of passages that have the same bounds, or as much as there is of them."""
     import torch
 
-    from deployments.decoding import stopping
+    from deployments.batching.greedy_decoding import stopping
 
     bounds = batch[0].bounds
     features = Padding.of(tokenizer)(batch)

@@ -15,8 +15,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from configs.profile import ModelSpec
-from deployments.boxes import detections
-from deployments.image_family import (
+from deployments.encoders.tokenization import configured_limit
+from deployments.encoders.zero_shot import SCORE_FUNCTIONS, ranked, sigmoid, softmax
+from deployments.images.boxes import detections
+from deployments.images.decode import Picture
+from deployments.images.family import (
     ImageFamily,
     Reader,
     Seen,
@@ -24,22 +27,17 @@ from deployments.image_family import (
     on_device,
     opened_processor,
 )
-from deployments.images import Picture
-from deployments.preprocessing import scalable
-from deployments.seam import (
-    Classified,
+from deployments.images.preprocessing import scalable
+from deployments.seam.classification import Classified, LabelScore, ScoreFunction
+from deployments.seam.problems import Problem
+from deployments.seam.vision import (
     Detected,
     DetectionRequest,
     ImageClassificationRequest,
-    LabelScore,
-    Problem,
-    ScoreFunction,
     VisualAnswer,
     VisualAnswers,
     VisualQuestionRequest,
 )
-from deployments.texts import configured_limit
-from deployments.zero_shot import SCORE_FUNCTIONS, ranked, sigmoid, softmax
 
 Answer: TypeAlias = Classified | VisualAnswers | Detected
 TEMPLATE = "This is a photo of {}."

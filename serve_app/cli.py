@@ -113,7 +113,7 @@ def check(profile: str | None, config: str | None) -> None:
 def models(profile: str | None, config: str | None, pull: bool, quiet: bool, as_json: bool) -> None:
     """List what is served, and whether its weights are here."""
     from configs.weights import WeightsError
-    from serve_app.launcher import models as weights
+    from serve_app.launcher import weights
     from serve_app.launcher.tables import print_models
 
     plan = _plan(profile, config)
@@ -145,7 +145,7 @@ def config(profile: str | None, config: str | None, host: str | None, port: int 
 def tasks(markdown: bool) -> None:
     """List the tasks that a profile may give its models, with their other names."""
     from serve_app.launcher.tables import print_tasks
-    from serve_app.task_names import all_tasks, table
+    from serve_app.registry.task_names import all_tasks, table
 
     if markdown:
         click.echo(table(all_tasks()))
@@ -242,9 +242,9 @@ def bench(
     Without --requests and --seconds, 64 requests for each number of clients. Ctrl-C shows what was
     measured so far. The exit code is 0 only when every request was answered.
     """
-    from serve_app.bench.command import bench as measure
-    from serve_app.bench.load import MAX_REQUESTS, MAX_SECONDS, Load
     from serve_app.launcher.progress import terminal
+    from serve_app.load.command import bench as measure
+    from serve_app.load.load import MAX_REQUESTS, MAX_SECONDS, Load
 
     if requests is None and seconds is None:
         requests = 64
@@ -300,7 +300,7 @@ def _require_keys(plan: "Plan") -> None:
         settings = load_settings(plan.profile)
         require_keys(settings, plan.config["http_options"]["host"])
         if settings.api_keys_file is not None:
-            from serve_app.front.keys import read_keys
+            from serve_app.ingress.front.keys import read_keys
 
             read_keys(settings.api_keys_file)
     except ConfigError as error:

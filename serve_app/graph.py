@@ -10,15 +10,15 @@ from ray.serve import Application
 
 from configs.profile import load_profile, load_settings
 from configs.serve_schema import INGRESS, LEDGER
-from deployments.base import FamilyConfig
 from deployments.metrics.ledger import Ledger
-from serve_app.accounts.books import ledger_config
-from serve_app.catalog import Catalog
-from serve_app.checks import broken_code, deployment
-from serve_app.exposure import checked_host
-from serve_app.front.keys import read_keys
-from serve_app.import_paths import imported
-from serve_app.ingress import Ingress
+from deployments.models.base import FamilyConfig
+from serve_app.ingress.app import Ingress
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.front.keys import read_keys
+from serve_app.ingress.metering.metering import ledger_config
+from serve_app.registry.checks import broken_code, deployment
+from serve_app.registry.import_paths import imported
 
 
 class GraphArgs(BaseModel):

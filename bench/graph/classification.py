@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.base import FamilyConfig
-from deployments.seam import ClassificationRequest, Classified, LabelScore
+from deployments.models.base import FamilyConfig
+from deployments.seam.classification import ClassificationRequest, Classified, LabelScore
 
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 

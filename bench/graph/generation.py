@@ -9,7 +9,7 @@ from configs.profile import ModelSpec
 from deployments.engine.codec import TextCodec
 from deployments.engine.interface import Engine
 from deployments.engine.sequence import Sequence
-from deployments.engine.stepping import SteppingEngine
+from deployments.engine.step_loop import SteppingEngine
 from deployments.generation import Generation
 
 STAMP_EVERY = 16

@@ -23,9 +23,9 @@ import orjson
 from bench.pairs import tell
 from bench.peers.running import end
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
-from serve_app.bench.kinds import request_body
-from serve_app.bench.load import Load
-from serve_app.bench.texts import texts_of
+from serve_app.load.kinds import request_body
+from serve_app.load.load import Load
+from serve_app.load.texts import texts_of
 
 PATIENCE_S = 120.0
 Work = Callable[[list[Any], Load], int]
@@ -116,9 +116,10 @@ def generate() -> Work:
 
 def engine() -> Work:
     """Our OpenVINO engine without Serve or HTTP: each client asks again when it has its text."""
-    from deployments.engine.opening import EngineSettings, open_engine
+    from deployments.engine.factory import EngineSettings, open_engine
     from deployments.engine.sequence import Sequence
-    from deployments.seam import ChatMessage, Problem, Sampling, Token
+    from deployments.seam.generation import ChatMessage, Sampling, Token
+    from deployments.seam.problems import Problem
 
     opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192))
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deployments.conversion.errors import ConversionError
-from deployments.priority import give_way
+from deployments.models.thread_priority import give_way
 
 RECIPES = {
     "gguf-tokenizer": "gguf:write_tokenizer",

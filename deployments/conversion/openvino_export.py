@@ -24,11 +24,11 @@ from configs.engines import Engine, Head
 from configs.processor import native_bfloat16, processor_name, usable_cores
 from configs.weights.exports import FACTS_FILE
 from deployments.conversion.errors import ConversionError
-from deployments.network import pytorch
-from deployments.network.interface import Network
-from deployments.network.openvino import MODEL_FILE, TRAITS_FILE, OpenVinoNetwork
-from deployments.network.tokenizer import FastTokenizer
-from deployments.texts import TokenizedText, tokenize
+from deployments.encoders import pytorch
+from deployments.encoders.fast_tokenizer import FastTokenizer
+from deployments.encoders.interface import Network
+from deployments.encoders.openvino import MODEL_FILE, TRAITS_FILE, OpenVinoNetwork
+from deployments.encoders.tokenization import TokenizedText, tokenize
 
 OPTIONS = {
     "dtype": torch.float32,

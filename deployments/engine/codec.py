@@ -16,7 +16,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from deployments.engine.detokenizer import Spelling, TextStream, byte_level, fallback_byte
 from deployments.engine.model_folder import ModelFolder
-from deployments.seam import ChatMessage
+from deployments.seam.generation import ChatMessage
 
 _MARKER = "a-function-by-this-name"
 

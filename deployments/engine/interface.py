@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Grammars
+from deployments.engine.grammar.constraint import Grammars
 from deployments.engine.sequence import Sequence
-from deployments.seam import Problem
+from deployments.seam.problems import Problem
 
 STOPPED = Problem("unavailable", "The model stopped; please try again.")
 """What is said of every sequence that an engine had when it ended."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence as Ids
 import numpy as np
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Constraint
+from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.stopping import LastCallScanner, StopScanner
-from deployments.seam import CallMarks, FinishReason, Problem, Sampling, Token, TokenLogprob
+from deployments.seam.generation import CallMarks, FinishReason, Sampling, Token, TokenLogprob
+from deployments.seam.problems import Problem
 
 
 class Sequence:

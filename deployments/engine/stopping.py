@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from deployments.call_text import CallText
-from deployments.seam import CallMarks
+from deployments.engine.tool_call_text import CallText
+from deployments.seam.generation import CallMarks
 
 
 class StopScanner:

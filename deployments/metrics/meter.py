@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from deployments.lane import Forward
+from deployments.batching.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.report import Report, Sample

@@ -8,7 +8,7 @@ from pathlib import Path
 from serve_app.launcher.ports import PortBlock
 
 MARKER = "PRSM_SERVE_RUN"
-FRONT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.front.entry:middlewares"}
+FRONT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.front.entry:middlewares"}
 """What puts this service's front outside Serve's HTTP entry."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica that goes away waits this long for load balancers to notice. On one node the only one is

@@ -79,7 +79,7 @@ def load_plan(
 def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
     from configs.profile import load_profile
     from configs.serve_schema import serve_config
-    from serve_app.checks import broken_code
+    from serve_app.registry.checks import broken_code
 
     served = load_profile(reference, broken_code)
     return serve_config(reference), served
@@ -87,7 +87,7 @@ def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
 
 def _from_file(path: Path) -> tuple[dict[str, Any], "Profile | None"]:
     from configs.serve_schema import IMPORT_PATH, profile_of_config
-    from serve_app.checks import broken_code
+    from serve_app.registry.checks import broken_code
 
     content = _read(path)
     package = IMPORT_PATH.partition(".")[0]

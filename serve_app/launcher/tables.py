@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from serve_app.launcher.limits import ReplicaLimits
-from serve_app.launcher.models import ServedModel
 from serve_app.launcher.progress import say, state_table, terminal
 from serve_app.launcher.state import ServeState
+from serve_app.launcher.weights import ServedModel
 
 if TYPE_CHECKING:
-    from serve_app.task_names import TaskNames
+    from serve_app.registry.task_names import TaskNames
 
 
 def print_status(state: ServeState, url: str, stage: str) -> None:

@@ -27,11 +27,11 @@ from serve_app.launcher.environment import (
     serve_environment,
 )
 from serve_app.launcher.haproxy import haproxy_environment
-from serve_app.launcher.models import is_complete
 from serve_app.launcher.plan import Plan
 from serve_app.launcher.progress import progress_for, say, terminal
 from serve_app.launcher.signals import Interrupts
 from serve_app.launcher.state import http_url
+from serve_app.launcher.weights import is_complete
 
 EXIT_STOPPED = 0
 """A signal came, at whatever moment of a start, and everything that was started is gone."""

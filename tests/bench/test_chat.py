@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.chat import Heard, row
 from bench.pairs import Figures as Side
 from bench.pairs import Pair
-from serve_app.bench.figures import Figures, Sample, figures
+from serve_app.load.figures import Figures, Sample, figures
 
 
 def round_of(first_s: float, tokens: int) -> Figures:

@@ -16,8 +16,8 @@ from bench.pairs import alternated
 from bench.peers.running import Server, ServerFailed, free_port
 from bench.peers.servers import trimmed
 from configs.profile import load_profile
-from serve_app.bench.figures import Figures, Sample, figures
-from serve_app.bench.load import Load
+from serve_app.load.figures import Figures, Sample, figures
+from serve_app.load.load import Load
 
 
 def stub(name: str = "stub", *, command: Sequence[str] | None = None) -> Server:

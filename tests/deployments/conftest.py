@@ -16,9 +16,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from configs.profile import ModelSpec
 from configs.settings import PREFIX, Settings
 from configs.weights import FolderSource
-from deployments.base import FamilyConfig
 from deployments.engine.codec import TextCodec
 from deployments.engine.model_folder import ModelFolder
+from deployments.models.base import FamilyConfig
 from tests.deployments import tiny
 
 Configured: TypeAlias = Callable[..., FamilyConfig]
@@ -41,7 +41,7 @@ def _garbage_of_one_module() -> Iterator[None]:
     gc.freeze()
     own = SimpleNamespace(collect=gc.collect, get_freeze_count=lambda: 0)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("deployments.memory.gc", own)
+        patched.setattr("deployments.models.memory.gc", own)
         yield
     gc.unfreeze()
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from deployments.seam import Problem
+from deployments.seam.problems import Problem
 
 PATIENCE_S = 30.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deployments.shapes.drawing import Colour, Shape, draw
+from tests.shapes.drawing import Colour, Shape, draw
 
 WHITE = (255, 255, 255)
 RED = (255, 0, 0)

@@ -6,10 +6,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.constraint import Grammars
+from deployments.engine.grammar.constraint import Grammars
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
-from deployments.seam import Problem
+from deployments.seam.problems import Problem
 
 PATIENCE_S = 30.0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from deployments.engine.constraint import notation
-from deployments.engine.grammar_trial import Trial
-from deployments.seam import Grammar
+from deployments.engine.grammar.constraint import notation
+from deployments.engine.grammar.trial import Trial
+from deployments.seam.generation import Grammar
 
 PATIENCE_S = 30.0
 

@@ -12,10 +12,10 @@ from fastapi import APIRouter
 
 from configs.profile import ModelSpec
 from deployments.classification import Classification
-from deployments.encoders import Encoder, EncoderFamily
-from deployments.seam import ClassificationRequest, Classified
-from deployments.texts import TokenizedText
-from serve_app.routes.services import Served
+from deployments.encoders.family import Encoder, EncoderFamily
+from deployments.encoders.tokenization import TokenizedText
+from deployments.seam.classification import ClassificationRequest, Classified
+from serve_app.ingress.routes.context import Served
 
 TEXTS = 12
 router = APIRouter()

@@ -24,13 +24,9 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from deployments.captioning import Captioning
-from deployments.seam import (
-    Caption,
-    CaptionRequest,
-    Problem,
-    VisualAnswers,
-    VisualQuestionRequest,
-)
+from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.problems import Problem
+from deployments.seam.vision import VisualAnswers, VisualQuestionRequest
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from deployments.classification import Classification
-from deployments.seam import ClassificationRequest, Classified, Problem, ScoreFunction
+from deployments.seam.classification import ClassificationRequest, Classified, ScoreFunction
+from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 

@@ -13,9 +13,10 @@ import torch
 
 from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings, _k_means
-from deployments.network.interface import Network
-from deployments.seam import Clustered, ClusterRequest, Embedded, EmbeddingRequest, Problem
-from deployments.texts import TokenizedText
+from deployments.encoders.interface import Network
+from deployments.encoders.tokenization import TokenizedText
+from deployments.seam.embeddings import Clustered, ClusterRequest, Embedded, EmbeddingRequest
+from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from transformers import BertForTokenClassification
 
+from deployments.batching.chunks import CHARACTERS
+from deployments.encoders.spans import Window, windows
 from deployments.entities import TOKENS, Entities, Seen, _see
-from deployments.parts import CHARACTERS
-from deployments.seam import Entity, EntityRequest, Problem, Recognised
-from deployments.spans import Window, windows
+from deployments.seam.entities import Entity, EntityRequest, Recognised
+from deployments.seam.problems import Problem
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved
 from tests.deployments.forwards import PATIENCE_S, Forwards
 

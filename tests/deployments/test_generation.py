@@ -10,23 +10,23 @@ from typing import Any
 
 import pytest
 
-from deployments.base import ModelUnavailable
-from deployments.deaths import MAX_ATTEMPTS, ModelLost
 from deployments.engine.codec import TextCodec
+from deployments.engine.factory import EngineSettings
+from deployments.engine.grammar.trial_queue import AT_ONCE, MOST_WAITING, Trials
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
-from deployments.engine.opening import EngineSettings
-from deployments.engine.trials import AT_ONCE, MOST_WAITING, Trials
 from deployments.generation import Generation
-from deployments.seam import (
+from deployments.models.base import ModelUnavailable
+from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
+from deployments.seam.generation import (
     Alternative,
     Burst,
     ChatMessage,
     Generated,
     GenerationRequest,
     Grammar,
-    Problem,
     Sampling,
 )
+from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
 from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
 from tests.deployments.puppet_trials import Court

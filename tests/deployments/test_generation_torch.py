@@ -16,7 +16,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from deployments.engine.interface import Engine
 from deployments.generation import Generation
-from deployments.seam import Burst, ChatMessage, Generated, GenerationRequest, Problem, Sampling
+from deployments.seam.generation import Burst, ChatMessage, Generated, GenerationRequest, Sampling
+from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
 
 PATIENCE_S = 120.0
@@ -148,7 +149,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
     share: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.base.native_bfloat16", lambda: native)
+    monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: native)
     family = opened(llama_folder, dtype=dtype)
     expected = weights_of(llama_folder) * share
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)

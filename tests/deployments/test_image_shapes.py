@@ -14,15 +14,14 @@ from PIL import Image
 from transformers import BlipForConditionalGeneration, BlipForQuestionAnswering
 
 from deployments.captioning import Captioning
-from deployments.preprocessing import scalable
-from deployments.seam import (
-    Caption,
-    CaptionRequest,
-    Classified,
+from deployments.images.preprocessing import scalable
+from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.classification import Classified
+from deployments.seam.problems import Problem
+from deployments.seam.vision import (
     Detected,
     DetectionRequest,
     ImageClassificationRequest,
-    Problem,
     VisualAnswers,
     VisualQuestionRequest,
 )
@@ -36,7 +35,7 @@ from tests.deployments.test_vision import saved_clip, vit
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 Ask: TypeAlias = Callable[[bytes], Awaitable[Any]]
-PACKAGED = Path(str(files("deployments.shapes")))
+PACKAGED = Path(str(files("configs.shapes")))
 ANSWERS = (Caption, Classified, Detected, VisualAnswers)
 KINDS = ["classify", "zero-shot", "detect", "question", "caption", "BLIP question", "BLIP caption"]
 

@@ -10,7 +10,7 @@ import pytest
 import configs
 from configs.profile import load_profile
 from configs.rules import WITHOUT_LIMITS
-from deployments.lane_family import LaneFamily
+from deployments.batching.family import LaneFamily
 
 PROFILES = [load_profile(file) for file in Path(configs.__file__).parent.glob("*.yaml")]
 SHIPPED = {family.deployment for profile in PROFILES for family in profile.families}

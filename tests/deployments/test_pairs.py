@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from deployments.seam import Problem
-from deployments.texts import Pairs, TokenizedText, crowding, tokenize_pairs
+from deployments.encoders.tokenization import Pairs, TokenizedText, crowding, tokenize_pairs
+from deployments.seam.problems import Problem
 from tests.deployments.families import MAX_TOKENS, tokenizer
 
 LONG = " ".join("abcdefghij" * 3)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from deployments.parts import CHARACTERS
+from deployments.batching.chunks import CHARACTERS
+from deployments.encoders.tokenization import Pairs, tokenize_pairs
 from deployments.reranking import Reranking
-from deployments.seam import Problem, Reranked, RerankRequest
-from deployments.texts import Pairs, tokenize_pairs
+from deployments.seam.problems import Problem
+from deployments.seam.reranking import Reranked, RerankRequest
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved, tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -72,7 +73,7 @@ async def test_heavy_documents_are_read_a_few_at_a_time(
         parts.append(pairs)
         return tokenize_pairs(tokenizer, pairs, *given, **options)
 
-    monkeypatch.setattr("deployments.encoders.tokenize_pairs", read)
+    monkeypatch.setattr("deployments.encoders.family.tokenize_pairs", read)
     documents = ("a " * (CHARACTERS // 5), *DOCUMENTS) * 3
     answer = await family.rerank(RerankRequest("tiny", "sport", documents, truncate=True))
     assert isinstance(answer, Reranked)

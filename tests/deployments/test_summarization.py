@@ -16,7 +16,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from deployments.seam import Problem, Summarised, Summary, SummaryRequest
+from deployments.seam.problems import Problem
+from deployments.seam.summarization import Summarised, Summary, SummaryRequest
 from deployments.summarization import Summarization
 from tests.deployments.families import MAX_TOKENS, act_as_replica, family_of, saved, tokenizer
 from tests.deployments.forwards import PATIENCE_S

@@ -24,15 +24,10 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.image_family import Seen
-from deployments.seam import (
-    Classified,
-    Detected,
-    DetectionRequest,
-    ImageClassificationRequest,
-    LabelScore,
-    Problem,
-)
+from deployments.images.family import Seen
+from deployments.seam.classification import Classified, LabelScore
+from deployments.seam.problems import Problem
+from deployments.seam.vision import Detected, DetectionRequest, ImageClassificationRequest
 from deployments.vision import Vision, as_numbers, detector
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured

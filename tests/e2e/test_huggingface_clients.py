@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from PIL import Image
 
-from deployments.shapes.drawing import Shape, draw
+from tests.shapes.drawing import Shape, draw
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROMPT = "The capital of France is"

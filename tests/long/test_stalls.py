@@ -17,10 +17,10 @@ import pytest
 
 from configs.profile import load_profile
 from configs.settings import Settings
-from serve_app.catalog import Catalog
-from serve_app.ingress import routers_of
-from serve_app.routes.services import NATIVE_PREFIX
-from serve_app.routes.tasks import tasks_of
+from serve_app.ingress.app import routers_of
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.routes.context import NATIVE_PREFIX
+from serve_app.ingress.routes.native_router import tasks_of
 from tests.e2e.conftest import Graph
 from tests.serve_app.bodies import MIB, Place, more_wrong, oddities, places, wrong
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from serve_app.catalog import Catalog
-from serve_app.parsing import MAX_NUMBERS, MAX_VALUES
-from serve_app.routes.huggingface.tasks import KINDS
-from serve_app.routes.services import NATIVE_PREFIX
-from serve_app.routes.tasks import Task
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.routes.context import NATIVE_PREFIX
+from serve_app.ingress.routes.huggingface.task_table import KINDS
+from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.validation.bounded_json import MAX_NUMBERS, MAX_VALUES
 
 Put: TypeAlias = Callable[[Any], Any]
 """Puts a part of a body in its place: a part to the whole."""

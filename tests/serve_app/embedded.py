@@ -14,11 +14,11 @@ from starlette.types import Message
 
 from configs.profile import load_profile
 from configs.settings import Settings
-from deployments.seam import Problem
-from serve_app.calls import Calls
-from serve_app.catalog import Catalog
-from serve_app.ingress import create_app, routers_of
-from serve_app.routes.services import Services
+from deployments.seam.problems import Problem
+from serve_app.ingress.app import create_app, routers_of
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.local_handle import LocalHandle
 

@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Message
 
 from configs.profile import Profile
 from configs.settings import Settings
-from deployments.seam import Burst, Choice, FinishReason, Generated, Token
-from serve_app.calls import Calls
-from serve_app.catalog import Catalog
-from serve_app.ingress import create_app, routers_of
-from serve_app.readiness import Readiness, State
-from serve_app.routes.services import NATIVE_PREFIX, Services
+from deployments.seam.generation import Burst, Choice, FinishReason, Generated, Token
+from serve_app.ingress.app import create_app, routers_of
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.readiness import Readiness, State
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Services
 from tests.serve_app.local_handle import Family, LocalHandle
 
 NATIVE = NATIVE_PREFIX
@@ -56,7 +56,7 @@ def profile() -> Profile:
                 {
                     "name": name,
                     "deployment": f"deployments.{name}:{name.capitalize()}",
-                    "routers": [f"serve_app.routes.{router}:router" for router in routers],
+                    "routers": [f"serve_app.ingress.routes.{router}:router" for router in routers],
                     "models": models[name],
                 }
                 for name, routers in families.items()

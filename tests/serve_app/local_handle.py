@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from deployments.seam import Holding, ReplicaReport
+from deployments.seam.replicas import Holding, ReplicaReport
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""

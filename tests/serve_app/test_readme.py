@@ -8,8 +8,8 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Route
 
 from configs.profile import load_profile
-from serve_app.ingress import create_app, routers_of
-from serve_app.task_names import all_tasks, table
+from serve_app.ingress.app import create_app, routers_of
+from serve_app.registry.task_names import all_tasks, table
 from tests.serve_app import house
 
 README = Path(__file__).parents[2] / "README.md"

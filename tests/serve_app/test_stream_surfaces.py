@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from deployments.seam import Burst, Problem, Token, TokenLogprob
-from serve_app.streams import HEARTBEAT
+from deployments.seam.generation import Burst, Token, TokenLogprob
+from deployments.seam.problems import Problem
+from serve_app.ingress.streams import HEARTBEAT
 from tests.deployments.metrics.reading import figures
 from tests.serve_app import house
 from tests.serve_app.house import FULL, NATIVE, Connection

@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from configs.profile import load_profile, load_settings
-from deployments.base import FamilyConfig
-from serve_app.calls import Calls
-from serve_app.catalog import Catalog
-from serve_app.import_paths import imported
-from serve_app.ingress import create_app, routers_of
-from serve_app.routes.services import Services
+from deployments.models.base import FamilyConfig
+from serve_app.ingress.app import create_app, routers_of
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.routes.context import Services
+from serve_app.registry.import_paths import imported
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
 from tests.serve_app.local_handle import LocalHandle

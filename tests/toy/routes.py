@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from deployments.seam import Problem
-from serve_app.fields import Body, ModelName, Texts
-from serve_app.routes.items import answered, listed, shown
-from serve_app.routes.services import Answered, Asked, Asking, Served, Services
-from serve_app.routes.tasks import NativeRouter
+from deployments.seam.problems import Problem
+from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.items import answered, listed, shown
+from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.ingress.validation.fields import Body, ModelName, Texts
 from tests.toy.spelling import Spelled, SpellingRequest
 
 router = NativeRouter("spelling")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from deployments.base import FamilyConfig
-from deployments.seam import Problem
+from deployments.models.base import FamilyConfig
+from deployments.seam.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from deployments.engine.interface import Engine
 from deployments.engine.sequence import Sequence
-from deployments.seam import ChatMessage, Grammar, Problem, Sampling, Token
+from deployments.seam.generation import ChatMessage, Grammar, Sampling, Token
+from deployments.seam.problems import Problem
 
 PATIENCE_S = 120.0
 

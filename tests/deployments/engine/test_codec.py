@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from deployments.engine.codec import TextCodec
-from deployments.seam import ChatMessage
+from deployments.seam.generation import ChatMessage
 
 CHAT = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi 🙂"), ChatMessage("user", "?")]
 
@@ -40,7 +40,7 @@ def test_it_needs_no_torch(gguf_folder: Path) -> None:
     program = (
         "import sys; from deployments.engine.codec import TextCodec; "
         f"TextCodec.from_folder({str(gguf_folder)!r}).encode('x'); "
-        "import deployments.engine.opening; sys.exit('torch' in sys.modules)"
+        "import deployments.engine.factory; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from deployments.engine.interface import Engine
-from deployments.seam import Alternative, Grammar
+from deployments.seam.generation import Alternative, Grammar
 from tests.deployments.engine.reading import Reader
 
 PERSON: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.engine.interface import Engine
-from deployments.seam import Token
+from deployments.seam.generation import Token
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 
 PARIS = "What is the capital of France?"

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.sequence import Sequence
-from deployments.seam import CallMarks, Sampling, Token
+from deployments.seam.generation import CallMarks, Sampling, Token
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.lane import Forward
+from deployments.batching.lane import Forward
 from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig

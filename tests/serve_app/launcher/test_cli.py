@@ -175,7 +175,7 @@ def test_a_profile_with_mistakes_is_one_line_each_for_check_and_for_up(tmp_path:
     family = {
         "name": "moods",
         "deployment": "deployments.classification:Classification",
-        "routers": ["serve_app.routes.classificaton:router"],
+        "routers": ["serve_app.ingress.routes.classificaton:router"],
         "models": [model],
     }
     profile.write_text(yaml.safe_dump({"name": "mine", "families": [family]}))
@@ -184,7 +184,7 @@ def test_a_profile_with_mistakes_is_one_line_each_for_check_and_for_up(tmp_path:
     lines = checked.stderr.splitlines()
     assert len(lines) == 3
     assert f"{tmp_path / 'nosuch'} is not a folder" in lines[0]
-    assert "did you mean serve_app.routes.classification?" in lines[1]
+    assert "did you mean serve_app.ingress.routes.classification?" in lines[1]
     assert "in a profile it is sentiment or topic" in lines[2]
     for command in ("up", "config", "models"):
         result = _run(command, "--profile", str(profile))

@@ -1,0 +1,1 @@
+"""Batching: requests are queued, and a batch is formed whenever the model is free."""

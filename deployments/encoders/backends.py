@@ -1,0 +1,83 @@
+"""Which engine runs an encoder, and the network on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.engines import Engine, Head
+from configs.profile import ModelSpec
+from deployments.encoders.interface import Network
+from deployments.models.base import (
+    FamilyConfig,
+    claim_device,
+    load_options,
+    pick_device,
+    wanted_quantization,
+)
+from deployments.models.memory import import_libraries
+
+LIBRARIES: dict[Engine, tuple[str, ...]] = {
+    "openvino": ("deployments.encoders.openvino",),
+    "torch": ("deployments.encoders.pytorch", "transformers.modeling_utils"),
+}
+
+
+class NotExportedError(Exception):
+    """A profile insists on OpenVINO for a model that OpenVINO does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine of one model on this node, and the folder that it loads."""
+
+    engine: Engine
+    folder: Path
+
+
+def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
+    """What runs ``spec`` here; fetched, converted and measured now if it was not yet.
+
+    Raises :class:`NotExportedError` when only OpenVINO may and it cannot.
+    """
+    torch = "torch" in spec.engines
+    if "openvino" in spec.engines and (not torch or _on_cpu(config, spec)):
+        export = config.export(spec, head)
+        if export.folder is None and not torch:
+            raise NotExportedError(f"OpenVINO does not take {spec.name}: {export.refusal}")
+        faster = export.faster_in(spec.dtype)
+        if export.folder is not None and (not torch or faster == "openvino"):
+            return Choice("openvino", export.folder)
+    return Choice("torch", config.folder(spec))
+
+
+def prepare(choice: Choice, head: Head) -> None:
+    """Import what opening the choice will need: its memory is not the model's."""
+    import_libraries(*LIBRARIES[choice.engine])
+    if choice.engine == "openvino":
+        from deployments.encoders.openvino import begin
+
+        begin()
+    if choice.engine == "torch" and head == "embedding":
+        import_libraries("deployments.encoders.sentence_modules")
+
+
+def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:
+    """The network of ``spec``, ready to answer; takes seconds."""
+    choice = chosen(config, spec, head)
+    if choice.engine == "openvino":
+        from deployments.encoders.openvino import OpenVinoNetwork
+
+        narrow = spec.dtype == "auto"
+        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards, narrow=narrow)
+    from deployments.encoders import pytorch
+
+    device = claim_device(config)
+    unquantised = () if head == "embedding" else pytorch.UNQUANTISED
+    options = load_options(config, spec, device, unquantised)
+    return pytorch.opened(head, choice.folder, device, options)
+
+
+def _on_cpu(config: FamilyConfig, spec: ModelSpec) -> bool:
+    """Whether torch, too, would run it on the CPU and unquantised."""
+    return pick_device(config) == "cpu" and wanted_quantization(config, spec, "cpu") == "none"

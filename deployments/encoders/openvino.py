@@ -1,0 +1,93 @@
+"""Encoders on OpenVINO, which runs them on CPUs without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino
+
+from configs.engines import Engine
+from deployments.encoders.fast_tokenizer import FastTokenizer
+from deployments.encoders.interface import Outputs, Traits
+from deployments.encoders.tokenization import TokenizedText
+from deployments.models.thread_priority import give_way
+
+MODEL_FILE = "openvino_model.xml"
+TRAITS_FILE = "traits.json"
+DEVICE = "CPU"
+
+
+class OpenVinoNetwork:
+    """The network in a folder that the conversion ``openvino`` made.
+
+    ``at_once`` forwards may run at a time, each on its share of the ``threads``, and no more than
+    there are of those. It computes in float32; with ``narrow`` in bfloat16 where the processor
+    multiplies that.
+    """
+
+    engine: Engine = "openvino"
+
+    def __init__(
+        self, folder: Path, threads: int, at_once: int = 1, *, narrow: bool = True
+    ) -> None:
+        self.traits = Traits.read(folder / TRAITS_FILE)
+        self.tokenizer = FastTokenizer.read(folder)
+        self.at_once = min(at_once, threads)
+        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once, narrow=narrow)
+        self._inputs = [port.any_name for port in compiled.inputs]
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.at_once):
+            self._idle.put(compiled.create_infer_request())
+
+    def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
+        arrays = self.tokenizer.padding(batch, pooled=not self.traits.pools_prompts)
+        given = {name: arrays[name] for name in self._inputs}
+        request = self._idle.get()
+        try:
+            found = request.infer(given, share_inputs=True, share_outputs=True)
+            # A copy: the request's next forward writes where this one did.
+            return np.array(found[0], np.float32)
+        finally:
+            self._idle.put(request)
+
+
+def begin() -> None:
+    """Have the library make what it makes once: a first model's memory is then the model's."""
+    from openvino import opset13 as ops
+
+    rows = ops.parameter([-1, 64], np.float32)
+    product = ops.matmul(rows, ops.constant(np.ones((64, 64), np.float32)), False, False)
+    small = openvino.Model([ops.softmax(product, -1)], [rows])
+    given = properties(threads=1, bfloat16=False)
+    openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
+
+
+def compiled_model(model: Path, threads: int, at_once: int, *, narrow: bool) -> Any:
+    """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
+    core = openvino.Core()
+    given = properties(threads, narrow and native_bfloat16(core), at_once)
+    with ThreadPoolExecutor(1, initializer=give_way) as thread:  # whose priority its threads take
+        return thread.submit(core.compile_model, str(model), DEVICE, given).result()
+
+
+def properties(threads: int, bfloat16: bool, at_once: int = 1) -> Mapping[str, Any]:
+    """Short answers, in arithmetic that the processor has, beside other processes on its cores.
+
+    Threads are not pinned: every replica would pin its own to the same cores.
+    """
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": at_once,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+    }
+
+
+def native_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")

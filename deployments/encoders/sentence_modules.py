@@ -1,0 +1,159 @@
+"""Checkpoints of sentence-transformers on torch: their modules as one network, their settings as
+traits.
+
+Vectors are those that ``SentenceTransformer.encode`` computes. What cannot be had that way is
+refused by name when the checkpoint is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.normalize import Normalize
+from sentence_transformers.base.modules.transformer import Transformer
+from sentence_transformers.sentence_transformer.modules.dropout import Dropout
+from sentence_transformers.sentence_transformer.modules.layer_norm import LayerNorm
+from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+from sentence_transformers.sentence_transformer.modules.weighted_layer_pooling import (
+    WeightedLayerPooling,
+)
+from sentence_transformers.sentence_transformer.modules.word_weights import WordWeights
+
+from deployments.encoders.interface import Traits
+from deployments.encoders.tokenization import token_limit
+from deployments.models.load_errors import UnsupportedError
+from deployments.models.memory import own_weights
+
+logger = logging.getLogger(__name__)
+
+STEPS = (Pooling, Dense, LayerNorm, Normalize, Dropout, WeightedLayerPooling, WordWeights)
+"""Modules that may follow the transformer. Those of other kinds look across the padding (``CNN``),
+or want to be told what a text is (``Router``)."""
+
+PROBE = ' What Is "READ" here?\n'
+LIBRARY = "sentence_transformers."
+
+
+class Sentences(torch.nn.Module):
+    """The modules, one after the other. ``pooled`` is 1 at tokens that pooling counts, of shape
+    (texts, longest), where that leaves the prompt out."""
+
+    def __init__(self, modules: Iterable[torch.nn.Module]) -> None:
+        super().__init__()
+        self.steps = torch.nn.ModuleList(modules)
+
+    def forward(self, pooled: Any = None, **features: Any) -> Any:
+        for step in self.steps:
+            leaves_out = pooled is not None and isinstance(step, Pooling)
+            features = _pooling(step, features, pooled) if leaves_out else step(features)
+        return features["sentence_embedding"]
+
+
+def _pooling(pooling: Any, features: dict[str, Any], pooled: Any) -> dict[str, Any]:
+    """Pooling without the prompts, of which each row may have another one.
+
+    The library's own takes one length of a prompt for all rows; it is only asked which tokens to
+    leave out in :meth:`Pooling._exclude_prompt_from_mask`.
+    """
+    embeddings = features["token_embeddings"]
+    mask = features.get("attention_mask", torch.ones_like(pooled))
+    shim: Any = SimpleNamespace(
+        pooling_mode=pooling.pooling_mode,
+        _exclude_prompt_from_mask=lambda mask, _: mask * pooled,
+    )
+    vectors = Pooling._forward_padded(shim, embeddings, mask, features, prompt_length=1)
+    return {**features, "sentence_embedding": torch.cat(vectors, dim=-1)}
+
+
+def opened(folder: Path, device: str, options: dict[str, Any]) -> tuple[Any, Traits, Sentences]:
+    """Tokenizer, traits and network; ``options`` are those of ``from_pretrained``.
+
+    Raises :class:`UnsupportedError` for a checkpoint whose vectors would be others here.
+    """
+    model = SentenceTransformer(
+        str(folder),
+        device=device,
+        local_files_only=True,
+        trust_remote_code=options.pop("trust_remote_code"),
+        model_kwargs=options,
+    ).eval()
+    own_weights(model)
+    modules = list(model)
+    _check_modules(*modules)
+    limit = _limit(model, modules[0])
+    _check_reading(model, limit)
+    if model.similarity_fn_name != "cosine":
+        told = "%s compares by %s; similarities and searches here are cosines"
+        logger.warning(told, folder.name, model.similarity_fn_name)
+    # Whether vectors are normalised is for the request to say, not for the checkpoint.
+    while isinstance(modules[-1], Normalize):
+        modules.pop()
+    return model.tokenizer, _traits(model, modules, limit), Sentences(modules)
+
+
+def _check_modules(first: Any, *others: Any) -> None:
+    if type(first) is not Transformer and _is_library(first):
+        raise UnsupportedError(f"it begins with a {type(first).__name__} module")
+    for module in others:
+        if not isinstance(module, STEPS) and _is_library(module):
+            raise UnsupportedError(f"it has a {type(module).__name__} module")
+    if "message" in getattr(first, "modality_config", {}):
+        raise UnsupportedError("it puts texts into a chat template")
+
+
+def _check_reading(model: Any, limit: int) -> None:
+    """Texts are tokenized by the tokenizer alone here."""
+    read = model.preprocess([PROBE])
+    ids = read["input_ids"][0]
+    if "attention_mask" in read:
+        ids = ids[read["attention_mask"][0].bool()]
+    ours = model.tokenizer([PROBE], truncation=True, max_length=limit)["input_ids"][0]
+    if ids.tolist() != ours:
+        raise UnsupportedError("it reads texts in a way of its own")
+
+
+def _is_library(module: Any) -> bool:
+    """Modules of a checkpoint's own are there only where its code is trusted."""
+    return type(module).__module__.startswith(LIBRARY)
+
+
+def _traits(model: Any, modules: Sequence[Any], limit: int) -> Traits:
+    pools_prompts = all(module.include_prompt for module in modules if isinstance(module, Pooling))
+    prompts = {name: text or "" for name, text in model.prompts.items()}
+    return Traits(
+        limit,
+        prompts=prompts,
+        default_prompt=model.default_prompt_name,
+        pools_prompts=pools_prompts,
+        prompt_tokens={}
+        if pools_prompts
+        else {name: _tokens(model.tokenizer, text, limit) for name, text in prompts.items()},
+        dimensions=model.truncate_dim,
+    )
+
+
+def _limit(model: Any, first: Any) -> int:
+    """Tokens a text: what the checkpoint says, and never more than the transformer can place."""
+    limits = [int(model.get_max_seq_length() or 512)]
+    for kind in ("common", "text"):
+        said = getattr(first, "processing_kwargs", {}).get(kind, {}).get("max_length")
+        limits += [said] if said else []
+    config = getattr(first, "config", None)
+    if (getattr(config, "max_position_embeddings", None) or 0) > 0:
+        limits.append(token_limit(model.tokenizer, first))
+    return min(limits)
+
+
+def _tokens(tokenizer: Any, prompt: str, limit: int) -> int:
+    """How many tokens a prompt has before a text: without a special one at its end."""
+    if not prompt:
+        return 0
+    ids = tokenizer([prompt], truncation=True, max_length=limit)["input_ids"][0]
+    return len(ids) - (ids[-1] in tokenizer.all_special_ids)

@@ -1,0 +1,1 @@
+"""Structured output: JSON schemas and other grammars that a text has to follow."""

@@ -1,0 +1,1 @@
+"""The engine that runs on OpenVINO GenAI, in a process of its own."""

@@ -1,0 +1,67 @@
+"""The tokens of a request's prompt, and how many may follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from deployments.engine.grammar.constraint import Constraint
+from deployments.engine.interface import Engine
+from deployments.seam.generation import GenerationRequest
+from deployments.seam.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+
+    prompt: tuple[int, ...]
+    room: int
+    constraint: Constraint | None = None
+
+
+def encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
+    """The ids of the request's prompt, or why it has none."""
+    codec, messages = engine.codec, request.messages
+    if request.prompt_ids is not None:
+        problem = unknown(request.prompt_ids, engine, "prompt")
+        return list(request.prompt_ids) if problem is None else problem
+    try:
+        if messages is not None:
+            tokens = engine.window - (request.max_new_tokens or 1)
+            if request.trim_oldest:
+                messages = codec.newest(messages, tokens)
+            if request.truncate:
+                messages = codec.shortened(messages, tokens)
+            return codec.encode_chat(messages, request.tools)
+        ids = codec.encode(request.prompt or "")
+        return ids if request.keep_last is None else ids[-request.keep_last :]
+    except ValueError as error:
+        return Problem("validation", str(error), "prompt")
+
+
+def unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
+    """The problem with the first token that the model does not have."""
+    size = engine.codec.vocab_size
+    wrong = next((token for token in ids if not 0 <= token < size), None)
+    if wrong is None:
+        return None
+    return Problem("validation", f"the model has no token {wrong}: it knows {size}", field)
+
+
+def room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
+    """How many new tokens fit; nothing is ever cut off the prompt to make room."""
+    if prompt == 0:
+        return Problem("validation", "the prompt has no tokens", "prompt")
+    if prompt >= window:
+        message = f"the prompt has {prompt} tokens; the model's window is {window}"
+        return Problem("validation", f"{message} and leaves no room for an answer", "prompt")
+    if request.max_length is not None and prompt >= request.max_length:
+        message = f"the prompt has {prompt} tokens, which leaves none of {request.max_length}"
+        return Problem("validation", message, "max_length")
+    wanted = request.max_new_tokens
+    if wanted is not None and prompt + wanted > window:
+        message = f"{wanted} new tokens after a prompt of {prompt} pass the window of {window}"
+        return Problem("validation", message, "max_new_tokens")
+    bounds = [window, request.max_length or window, prompt + (wanted or window)]
+    return min(bounds) - prompt

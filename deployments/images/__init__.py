@@ -1,0 +1,1 @@
+"""What the families of image models share: decoding, preprocessing, batches of pixels."""

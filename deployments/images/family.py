@@ -1,0 +1,279 @@
+"""What every family of images shares: files to pixels, pixels to the lane, answers back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+from configs.engines import Engine
+from configs.profile import Live, ModelSpec
+from deployments.batching.decode_steps import Steps
+from deployments.batching.family import LaneFamily
+from deployments.batching.lane import Lane
+from deployments.batching.preparation import SMALL, Preparation
+from deployments.batching.scheduler import Limits
+from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
+from deployments.images.preprocessing import preprocessed
+from deployments.models.base import (
+    FamilyConfig,
+    ModelUnavailable,
+    Overloaded,
+    claim_device,
+    load_options,
+)
+from deployments.models.memory import own_weights, trim
+from deployments.seam.problems import Problem
+
+R = TypeVar("R")
+Tensors: TypeAlias = Mapping[str, Any]
+
+
+AT_FIRST = 4
+"""Images that are prepared together while it is not known what one takes."""
+
+
+class Asking(Protocol):
+    """What every request about an image has."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def image(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image as its model reads it: ``tensors`` of shape (1, ...), by name.
+
+    ``size`` is (width, height) of the picture before preprocessing, ``asked`` the request. Only
+    images of the same ``kind`` share a forward, and then only where their tensors' shapes agree:
+    so nothing is padded, and no neighbour changes an answer.
+    """
+
+    tensors: Tensors
+    size: tuple[int, int]
+    asked: Any
+    kind: object = None
+
+    @property
+    def nbytes(self) -> int:
+        """What its tensors take while it waits."""
+        return sum(int(tensor.nbytes) for tensor in self.tensors.values())
+
+    @property
+    def pixels(self) -> int:
+        """How many there are after preprocessing, all channels and tiles counted as one."""
+        shape = self.tensors["pixel_values"].shape
+        return max(1, int(self.tensors["pixel_values"].numel()) // max(1, int(shape[1])))
+
+    def like(self) -> tuple[object, ...]:
+        return self.kind, *((name, tuple(t.shape)) for name, t in sorted(self.tensors.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Generic[R]):
+    """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
+
+    ``see`` runs in one of the family's threads and may refuse a request, several at a time;
+    ``answer`` runs in the lane's, on stacked tensors, and gives one answer an image. Where the
+    model writes, it does so ``by_steps``, and ``answer`` is given the :class:`Steps` of its batch
+    as well.
+    """
+
+    see: Callable[[Picture, Any], Seen | Problem]
+    answer: Callable[..., Sequence[R | Problem]]
+    by_steps: bool = False
+
+
+@dataclass(slots=True)
+class ImageModel(Generic[R]):
+    """One loaded model and the lane to it."""
+
+    reader: Reader[R]
+    lane: Lane[Seen, R]
+    engine: Engine = "torch"
+    preparing: int = 0
+    """Images that are being prepared for it."""
+    seen_bytes: int = 0
+    """What the last one took as tensors: the next ones will take about as much."""
+
+    def has_room(self, free_bytes: int) -> bool:
+        """Whether one more image may be prepared; one may where no other is."""
+        if not self.seen_bytes:
+            return self.preparing < AT_FIRST
+        others = self.preparing or self.lane.depth
+        return not others or (self.preparing + 1) * self.seen_bytes <= free_bytes
+
+    def note(self, seen: Seen | Problem) -> None:
+        """Remember what an image takes."""
+        if not isinstance(seen, Problem):
+            self.seen_bytes = seen.nbytes
+
+    def close(self) -> None:
+        self.lane.close()
+
+
+class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
+    """A deployment of models that look at images. A family says how a model is used."""
+
+    volume_limit: ClassVar[str] = "max_batch_pixels"
+
+    def __init__(self, config: FamilyConfig) -> None:
+        settings = config.settings
+        handle_warnings()
+        self._preparation = Preparation(settings.image_threads, settings.max_image_pixels)
+        self._encoded_bytes = 0
+        super().__init__(config)
+
+    @abstractmethod
+    def load(self, folder: Path, spec: ModelSpec) -> Reader[R]:
+        """Open the model in ``folder``, by what the profile says that it does."""
+
+    async def _answered(self, asking: Asking) -> R | Problem:
+        """The one answer to a request about one image."""
+        try:
+            with self._held(asking):
+                async with self._residency.use(asking.model) as model:
+                    seen = self._prepared(model, asking)
+                    answers: list[R | Problem] = await self._through(model.lane, seen)
+                    return answers[0]
+        except ModelUnavailable as error:
+            return error.problem
+
+    @contextmanager
+    def _held(self, asking: Asking) -> Iterator[None]:
+        """Count the image as one that is held here. Raises :class:`Overloaded`."""
+        size, limit = len(asking.image), self._config.settings.max_waiting_bytes
+        if self._encoded_bytes and self._encoded_bytes + size > limit:
+            raise Overloaded(asking.model, "images")
+        self._encoded_bytes += size
+        try:
+            yield
+        finally:
+            self._encoded_bytes -= size
+
+    async def _prepared(
+        self, model: ImageModel[R], asking: Asking
+    ) -> AsyncGenerator[Sequence[Seen | Problem], None]:
+        """One image as its model reads it, once the line to that has room for its tensors.
+
+        Until then the image waits as the file that it came in, which is a tenth of them. Large ones
+        wait by themselves, and keep nobody else out of the line.
+        """
+        await model.lane.room(model.has_room)
+        model.preparing += 1
+        try:
+            begun = await self._preparation.run(0, _begun, model.reader, asking)
+            if not isinstance(begun, EncodedImage):
+                model.note(begun)
+                yield [begun]  # and goes on when it is in line
+        finally:
+            model.preparing -= 1
+            model.lane.look_for_room()
+        if isinstance(begun, EncodedImage):
+            seen = await self._when_due(begun, model.reader, asking)
+            size = 0 if isinstance(seen, Problem) else seen.nbytes
+            await model.lane.room(lambda free: not model.lane.depth or size <= free)
+            yield [seen]
+
+    async def _when_due(
+        self, large: EncodedImage, reader: Reader[R], asking: Asking
+    ) -> Seen | Problem:
+        """A large image, when it is its turn. Raises :class:`Overloaded`."""
+        waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
+        if waiting and waiting + large.pixels > limit:
+            raise Overloaded(asking.model, "large images")
+        return await self._preparation.run(large.pixels, _large, large, reader, asking)
+
+    def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
+        """A model ready to answer, and its device, by a class of transformers."""
+        import transformers
+
+        device = claim_device(self._config)
+        options = load_options(self._config, spec, device)
+        model = getattr(transformers, auto_class).from_pretrained(folder, **options)
+        model = model.to(device).eval()
+        own_weights(model)
+        return model, device
+
+    def _load(self, spec: ModelSpec) -> ImageModel[R]:
+        reader = self.load(self._config.folder(spec), spec)
+        lane: Lane[Seen, R] = self._lane(
+            spec.name, _Run(reader), _pixels, Seen.like, by_steps=reader.by_steps
+        )
+        return ImageModel(reader, lane)
+
+    @staticmethod
+    def _limits_of(live: Live) -> Limits:
+        """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
+        detector's size."""
+        return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
+
+
+def _pixels(seen: Seen) -> int:
+    return seen.pixels
+
+
+def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem:
+    """A small image at once; of a large one only the headers."""
+    try:
+        encoded = EncodedImage(asking.image)
+    except UNREADABLE:
+        return DAMAGED
+    return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
+
+
+def _large(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    """A large image, whose memory goes back at once: each thread would keep it for its next one."""
+    try:
+        return _seen(encoded, reader, asking)
+    finally:
+        trim()
+
+
+def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+    try:
+        shown = encoded.picture()
+    except UNREADABLE:
+        return DAMAGED
+    return preprocessed(reader.see, shown, asking)
+
+
+class _Run(Generic[R]):
+    """The lane's run, on images of like shape."""
+
+    def __init__(self, reader: Reader[R]) -> None:
+        self._reader = reader
+
+    def __call__(self, batch: Sequence[Seen], *steps: Steps) -> Sequence[R | Problem]:
+        import torch
+
+        stacked = {
+            name: torch.cat([seen.tensors[name] for seen in batch]) for name in batch[0].tensors
+        }
+        with torch.inference_mode():
+            return self._reader.answer(stacked, batch, *steps)
+
+
+def opened_processor(auto_class: str, folder: Path, spec: ModelSpec) -> Any:
+    """A processor of transformers, on Pillow: torchvision is not needed for any."""
+    import transformers
+
+    return getattr(transformers, auto_class).from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=spec.trust_remote_code,
+        backend="pil",
+    )
+
+
+def on_device(tensors: Tensors, model: Any, device: str) -> dict[str, Any]:
+    """``tensors`` where the model is; numbers with a fraction in the model's own dtype."""
+    return {
+        name: tensor.to(device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in tensors.items()
+    }

@@ -1,0 +1,37 @@
+"""One step of loading a model, in a thread, with its failure in words for a client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from traceback import format_exception
+from typing import TypeVar
+
+from configs.profile import ModelSpec
+from deployments.models.base import ModelUnavailable
+from deployments.models.load_errors import reason_of
+from deployments.models.memory import give_back
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def attempt(threads: Executor, spec: ModelSpec, step: Callable[[ModelSpec], T]) -> T:
+    """``step``, in one of the ``threads``. Raises :class:`ModelUnavailable` when that fails.
+
+    The failure itself is dropped, and its memory given back: its traceback would keep what was half
+    loaded.
+    """
+    loop, reason = asyncio.get_running_loop(), None
+    try:
+        return await loop.run_in_executor(threads, step, spec)
+    except Exception as error:  # noqa: BLE001  the edge: libraries raise anything here
+        # As text: a log that keeps records for a while would keep the traceback's tensors.
+        trace = "".join(format_exception(error))
+        logger.error("loading %s failed\n%s", spec.name, trace)  # noqa: TRY400
+        reason = reason_of(error)
+    await loop.run_in_executor(threads, give_back)
+    raise ModelUnavailable(spec.name, reason)

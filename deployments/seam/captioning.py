@@ -1,0 +1,21 @@
+"""Captions of images across the seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRequest:
+    """One image to describe. ``prompt`` is how the caption begins, where the model takes that."""
+
+    model: str
+    image: bytes
+    prompt: str | None = None
+    max_new_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    text: str
+    tokens: int

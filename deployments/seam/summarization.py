@@ -1,0 +1,33 @@
+"""Summaries across the seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployments.seam.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRequest:
+    """Texts to summarise greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens."""
+
+    request_id: str
+    model: str
+    texts: tuple[str, ...]
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    truncate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    text: str
+    prompt_tokens: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """One summary a text, in order, or why it has none."""
+
+    items: tuple[Summary | Problem, ...]

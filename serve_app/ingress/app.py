@@ -1,0 +1,143 @@
+"""The ingress: one FastAPI application over the families, and its Ray Serve deployment."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from configs.profile import Profile
+from configs.serve_schema import LEDGER
+from configs.settings import Settings
+from deployments.metrics.dashboard import RayMetrics
+from deployments.metrics.reporter import Reporter
+from deployments.models.orders import orders_here
+from serve_app.ingress import errors
+from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.conversations import Conversations
+from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.documentation import openapi, pages
+from serve_app.ingress.documentation.security import with_security
+from serve_app.ingress.edge import Edge
+from serve_app.ingress.error_shapes import DOCUMENTED
+from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.front.front import Front, policy_for
+from serve_app.ingress.heads import Heads
+from serve_app.ingress.metering.metering import Books, RemoteLedger, local_books
+from serve_app.ingress.metering.middleware import Accounts
+from serve_app.ingress.metering.refusals import Refusals
+from serve_app.ingress.readiness import ServeReadiness
+from serve_app.ingress.routes import graph, health, huggingface, loading, metrics, models
+from serve_app.ingress.routes.context import Services
+from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.ingress.routes.openai import model_cards as openai_models
+from serve_app.registry.import_paths import imported
+
+ALWAYS = (
+    pages.router,
+    health.router,
+    metrics.router,
+    models.router,
+    loading.router,
+    graph.router,
+    openai_models.router,
+    *huggingface.ROUTERS,
+)
+
+
+def create_app(
+    services: Services,
+    routers: Iterable[APIRouter],
+    *,
+    under_serve: bool = False,
+    books: Books | None = None,
+    host: str | None = None,
+) -> FastAPI:
+    """The application: routers, middleware and handlers. Needs no Ray by itself.
+
+    Without ``books`` it keeps its own. ``host`` is the address that it will be served at, if known.
+    """
+    settings = services.settings
+    app = FastAPI(
+        title="prsm-serve",
+        version=version("prsm-serve"),
+        summary="Every Hugging Face model family behind one API.",
+        responses=DOCUMENTED,
+        docs_url=None,  # the pages of FastAPI load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        redirect_slashes=False,  # a redirect would be made of the client's Host
+        lifespan=_lifespan,
+    )
+    routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
+    app.state.services = services
+    app.state.tasks = tasks_of(routers)
+    app.state.books = books or local_books(services.catalog)
+    app.state.conversations = Conversations(settings)
+    for router in routers:
+        app.include_router(router)
+    errors.install(app)
+    openapi.complete(app, settings)
+    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books).note)
+    # Added last runs first: the front, then accounts, then the edge, then HEAD.
+    app.add_middleware(Heads)
+    app.add_middleware(Edge)
+    app.add_middleware(Accounts, books=app.state.books)
+    app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
+    with_security(app, needs_key=settings.api_keys_file is not None)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # What is there now stays. The garbage collector would go through all of it, 0.2 s on the event
+    # loop, whenever a body of many lists and objects is parsed.
+    gc.collect()
+    gc.freeze()
+    yield
+    await app.state.conversations.close()
+
+
+class Ingress:
+    """The ingress deployment. Holds a handle to every family and state of its own to none."""
+
+    def __init__(
+        self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
+    ) -> None:
+        catalog = Catalog(profile, settings)
+        calls = Calls(
+            {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
+        )
+        remote = RemoteLedger(calls)
+        self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
+        self._profile = profile
+        self._host = checked_host(settings)
+        self._app: FastAPI | None = None
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Called by Serve in the replica, after the constructor."""
+        self._app = create_app(
+            self._services,
+            routers_of(self._profile),
+            under_serve=True,
+            books=self._books,
+            host=self._host,
+        )
+        return self._app
+
+    def front_of(self, entry: ASGIApp) -> Front:
+        """The front around Serve's entry of this replica."""
+        assert self._app is not None
+        return Front(entry, self._app.state.policy)
+
+
+def routers_of(profile: Profile) -> list[APIRouter]:
+    """The routers that the profile's families name, each once."""
+    paths = dict.fromkeys(path for family in profile.families for path in family.routers)
+    return [imported(path) for path in paths]

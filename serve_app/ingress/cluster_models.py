@@ -1,0 +1,151 @@
+"""The models of the whole cluster: loaded and unloaded everywhere by one order, and where they are.
+
+Orders are written down before the replicas hear them, so that one that starts meanwhile, or takes
+the place of one that died, follows them too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ray.exceptions import RayError
+
+from deployments.models.orders import Orders
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import Holding, ModelOrder, ReplicaReport, Unloaded
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
+from serve_app.ingress.surveys import Surveys
+
+SURVEY_S = 3.0
+"""How long a survey waits for replicas: they answer at once or they hang."""
+
+FRESH_S = 1.0
+"""How old a survey may be that clients are shown."""
+
+WRITE_S = 10.0
+"""How long an order may take to be written down: a moment, unless the cluster's head is away."""
+
+GRACE_S = 5.0
+"""What a replica gets to say that it could not keep to an order's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the replicas that answered hold, and the families of those that did not."""
+
+    reports: tuple[ReplicaReport, ...]
+    silent: tuple[str, ...]
+
+    def of(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+        """Every replica that holds ``model`` or is about to, and how."""
+        pairs = ((report, holding) for report in self.reports for holding in report.holdings)
+        return [(report, holding) for report, holding in pairs if holding.model == model]
+
+    def warm(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+        """Every replica that has ``model`` in memory."""
+        return [(report, held) for report, held in self.of(model) if held.stage == "warm"]
+
+
+class Fleet:
+    """Every replica of every family."""
+
+    def __init__(self, calls: Calls, orders: Orders, surveys: Surveys) -> None:
+        self._calls = calls
+        self._orders = orders
+        self._surveys = surveys
+
+    async def load(self, card: ModelCard, within_s: float) -> list[tuple[ReplicaReport, Holding]]:
+        """Load a model on every replica of its family, to stay; where it is then.
+
+        A family that sleeps is woken: an order to load is a wish to use. Raises
+        :class:`ServiceError` when a replica could not; if the model is at fault the order is
+        withdrawn, so that no replica tries it for ever.
+        """
+        await self._write(card, loaded=True)
+        order = ModelOrder(card.name, within_s)
+        try:
+            answers = await self._calls.everywhere(
+                card.family, "load_model", order, within_s + GRACE_S
+            )
+            if not answers:
+                woken = self._calls.ask(
+                    card.family, "load_model", order, within_s=within_s + GRACE_S
+                )
+                answers = [await woken]
+            reports = _successes(answers)
+        except Unavailable:
+            if not await self._is_loaded(card):
+                await asyncio.to_thread(self._orders.withdraw, card.name)
+            raise
+        finally:
+            self._surveys.forget(card.family)
+        return Survey(tuple(reports), ()).of(card.name)
+
+    async def unload(self, card: ModelCard, within_s: float) -> list[Unloaded]:
+        """Unload a model from every replica; what came back where.
+
+        A pinned model goes too, and stays away until an order or a request brings it back. Nothing
+        is woken, and a model that is nowhere is unloaded. Raises :class:`ServiceError` when a
+        replica still uses it.
+        """
+        await self._write(card, loaded=False)
+        order = ModelOrder(card.name, within_s)
+        try:
+            answers = await self._calls.everywhere(
+                card.family, "unload_model", order, within_s + GRACE_S
+            )
+        finally:
+            self._surveys.forget(card.family)
+        return _successes(answers)
+
+    async def survey(self, families: Iterable[str], max_age_s: float) -> Survey:
+        """What is where, of the families named; nothing is woken, and nobody is waited for long.
+
+        It may be ``max_age_s`` old, but never older than the last order given here.
+        """
+        names = list(dict.fromkeys(families))
+        found = await asyncio.gather(
+            *(
+                self._surveys.latest(name, partial(self._holdings, name), max_age_s)
+                for name in names
+            )
+        )
+        reports: list[ReplicaReport] = []
+        silent: list[str] = []
+        for name, answers in zip(names, found, strict=True):
+            for answer in answers:
+                if isinstance(answer, ReplicaReport):
+                    reports.append(answer)
+                else:
+                    silent.append(name)
+        return Survey(tuple(reports), tuple(silent))
+
+    async def _holdings(self, family: str) -> list[Any]:
+        return await self._calls.everywhere(family, "loaded_models", None, SURVEY_S)
+
+    async def _is_loaded(self, card: ModelCard) -> bool:
+        self._surveys.forget(card.family)
+        return bool((await self.survey([card.family], 0.0)).warm(card.name))
+
+    async def _write(self, card: ModelCard, *, loaded: bool) -> None:
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await asyncio.to_thread(self._orders.give, card.name, loaded=loaded)
+        except (RayError, TimeoutError):
+            raise Unavailable("The cluster cannot take orders right now.") from None
+
+
+def _successes(answers: list[Any]) -> list[Any]:
+    """The answers, when every replica gave one."""
+    for answer in answers:
+        if isinstance(answer, Problem):
+            raise from_problem(answer)
+        if isinstance(answer, ServiceError):
+            raise answer
+    return answers

@@ -1,0 +1,141 @@
+"""Conversations of this service's callers, as routes use them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+from configs.settings import Settings
+from serve_app.ingress.conversations.database import Database
+from serve_app.ingress.conversations.history import Bounds, Conversation
+from serve_app.ingress.conversations.lease import Lease
+from serve_app.ingress.conversations.queues import Queues, TooLong
+from serve_app.ingress.conversations.store import Store
+from serve_app.ingress.errors import ServiceError, TooManyRequests
+
+logger = logging.getLogger(__name__)
+
+FIRST_POLL_S = 0.02
+LONGEST_POLL_S = 0.5
+SWEEP_EVERY_S = 60.0
+RETRY_AFTER_S = 5
+
+
+class Conversations:
+    """Histories in a database that every replica of the ingress shares.
+
+    Nothing is opened before it is used. Answers to one conversation follow each other, whichever
+    replicas they are asked of: each needs the conversation's lease.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._database = Database(settings.conversations_database)
+        self._lease_s = settings.conversation_lease_s
+        self._wait_s = settings.conversation_wait_s
+        self._longest_s = settings.request_timeout_s + self._lease_s
+        self._store = Store(self._database, Bounds.of(settings), self._lease_s)
+        self._queues = Queues()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._next_sweep = 0.0
+
+    async def read(self, caller: str, user_id: str) -> Conversation:
+        return await self._store.read(caller, user_id)
+
+    async def known(self, caller: str, user_id: str) -> bool:
+        """Whether there is a conversation, be it without a turn."""
+        return await self._store.known(caller, user_id)
+
+    async def users(self, caller: str, limit: int, after: str = "") -> list[str]:
+        return await self._store.users(caller, limit, after)
+
+    async def delete(self, caller: str, user_id: str) -> None:
+        """Forget a conversation at once. An answer that is being written will not be stored."""
+        await self._store.delete(caller, user_id)
+
+    async def lease(self, caller: str, user_id: str) -> Lease:
+        """The conversation, when nobody else answers in it; to be dropped in any case.
+
+        Raises :class:`TooManyRequests` after ``conversation_wait_s``, or at once when many wait.
+        """
+        key = (caller, user_id)
+        until = asyncio.get_running_loop().time() + self._wait_s
+        try:
+            async with asyncio.timeout_at(until):
+                await self._queues.enter(key)
+            try:
+                holder = await self._acquired(caller, user_id, until)
+            except BaseException:
+                self._queues.leave(key)
+                raise
+        except (TimeoutError, TooLong):
+            message = "Earlier messages of this conversation are still being answered."
+            raise TooManyRequests(message, RETRY_AFTER_S) from None
+        self._sweep_now_and_then()
+        return Lease(
+            self._store,
+            key,
+            holder,
+            lease_s=self._lease_s,
+            longest_s=self._longest_s,
+            spawn=self._spawn,
+            left=lambda: self._queues.leave(key),
+        )
+
+    async def close(self) -> None:
+        """Finish what is being written, and close every connection."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._database.close()
+
+    async def _acquired(self, caller: str, user_id: str, until: float) -> str:
+        """The name under which the lease is held. Raises ``TimeoutError``, after one try at least.
+
+        Other replicas cannot be waited for, only asked about; within one the queue wakes the next.
+        """
+        loop = asyncio.get_running_loop()
+        holder = secrets.token_hex(16)
+        pause = FIRST_POLL_S
+        while not await self._acquire(caller, user_id, holder):
+            if loop.time() + pause > until:
+                raise TimeoutError
+            await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
+            pause = min(2 * pause, LONGEST_POLL_S)
+        return holder
+
+    async def _acquire(self, caller: str, user_id: str, holder: str) -> bool:
+        """One try. Whoever stops waiting in the middle of it may have got the lease."""
+        task = self._spawn(self._store.acquire(caller, user_id, holder))
+        try:
+            return bool(await asyncio.shield(task))
+        except asyncio.CancelledError:
+            self._spawn(self._given_back(task, caller, user_id, holder))
+            raise
+
+    async def _given_back(
+        self, acquiring: asyncio.Task[Any], caller: str, user_id: str, holder: str
+    ) -> None:
+        if await acquiring:
+            await self._store.release(caller, user_id, holder)
+
+    def _sweep_now_and_then(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_EVERY_S
+            self._spawn(self._store.sweep())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that comes to its end although whoever asked for it may have left."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Failures were logged where they happened; whoever waits for the task gets them too."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            level = logging.DEBUG if isinstance(error, ServiceError) else logging.ERROR
+            logger.log(level, "a task of conversations failed", exc_info=error)

@@ -1,0 +1,132 @@
+"""Bodies, read whole before the application is asked: bounded each, in sum, and in time.
+
+A request whose body is still on its way holds no place in Serve's queue. One over the limit is read
+a little further and thrown away, so that an honest client reads the answer to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import Receive
+
+from configs.settings import Settings
+from serve_app.ingress.errors import (
+    PayloadTooLarge,
+    RequestTimeout,
+    ServiceError,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
+from serve_app.ingress.front.headers import Head
+
+DRAIN_S = 10.0
+DRAIN = 4
+"""Up to four times the limit is read and discarded, so that a client that is still sending gets the
+refusal and not a reset."""
+
+
+class Bodies:
+    """The bodies that one replica holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit = settings.max_body_bytes
+        self._max_inflight = settings.max_inflight_body_bytes
+        self._timeout_s = settings.body_timeout_s
+        self._inflight = 0
+
+    def check(self, head: Head) -> None:
+        """Refuse by the headers alone. Raises :class:`ServiceError`.
+
+        No content coding is taken, for what is small as it arrives may be anything when inflated.
+        """
+        if head.declared is not None and head.declared > self._limit:
+            raise self._too_large()
+        encoding = head.seen.get(b"content-encoding", b"").decode("latin-1")
+        if head.has_body and not _is_identity(encoding):
+            raise UnsupportedMediaType(
+                f"Content-Encoding must be identity or left out, not {encoding[:100]!r}.",
+                headers={"Accept-Encoding": "identity"},
+            )
+
+    async def read(self, body: Body) -> bytes | None:
+        """The whole body; ``None`` where the client left. Raises :class:`ServiceError`."""
+        content = bytearray()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    chunk = await body.next()
+                    if chunk is None:
+                        return None
+                    self._hold(body, len(chunk))
+                    if body.at_end and not content:
+                        return chunk
+                    content += chunk
+                    if body.at_end:
+                        return bytes(content)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The body did not arrive within {self._timeout_s:g} seconds."
+            ) from None
+
+    def release(self, body: Body) -> None:
+        """The request is over, and what was held of its body is free."""
+        self._inflight -= body.held
+        body.held = 0
+
+    async def drain(self, body: Body, head: Head) -> bool:
+        """Discard the rest of a refused body; whether its end was reached, within bounds."""
+        bound = DRAIN * self._limit
+        waits = head.seen.get(b"expect", b"").lower() == b"100-continue" and not body.read
+        if body.at_end or not (head.has_body or body.read):
+            return True
+        if waits or (head.declared or 0) > bound:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while not body.at_end and body.read <= bound:
+                    if await body.next() is None:
+                        return False
+        return body.at_end
+
+    def _hold(self, body: Body, size: int) -> None:
+        if body.held + size > self._limit:
+            raise self._too_large()
+        if self._inflight + size > self._max_inflight:
+            raise TooManyRequests("The bodies of other requests take all memory for them.", 2)
+        body.held += size
+        self._inflight += size
+
+    def _too_large(self) -> ServiceError:
+        return PayloadTooLarge(
+            f"The body is larger than the limit of {self._limit} bytes.",
+            details={"limit_bytes": self._limit},
+        )
+
+
+class Body:
+    """One body as it arrives: how much has been read of it, and how much is held."""
+
+    __slots__ = ("_receive", "at_end", "held", "read")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.read = 0
+        self.held = 0
+        self.at_end = False
+
+    async def next(self) -> bytes | None:
+        """The next piece; ``None`` when the client has left."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            return None
+        chunk: bytes = message.get("body", b"")
+        self.read += len(chunk)
+        self.at_end = not message.get("more_body", False)
+        return chunk
+
+
+def _is_identity(encoding: str) -> bool:
+    """Whether no coding but ``identity`` is named (RFC 9110, 8.4)."""
+    return not {each.strip().lower() for each in encoding.split(",")} - {"", "identity"}

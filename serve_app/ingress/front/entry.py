@@ -1,0 +1,106 @@
+"""The front outside Serve's HTTP entry.
+
+Serve calls :func:`middlewares` where ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names it: in
+every replica that answers HTTP itself, before the replica is ready, and in every proxy of Serve's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, runtime_checkable
+
+from ray import serve
+from ray.serve.exceptions import RayServeException
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve_app.ingress.errors import ValidationFailed, answer
+from serve_app.ingress.front.exchange import Exchange
+from serve_app.ingress.front.front import Front, path_of
+from serve_app.ingress.front.headers import SESSION_ID, read
+
+SERVES_OWN = frozenset({"/-/healthz", "/-/routes"})
+"""Load balancers ask every replica for these."""
+SEND_TIMEOUT_S = 60.0
+"""In proxies, as settings have it by default."""
+
+
+def middlewares() -> list[Middleware]:
+    """What Serve puts around its entry in this process."""
+    try:
+        serve.get_replica_context()
+    except RayServeException:
+        return [Middleware(ProxyFront)]
+    return [Middleware(ReplicaFront)]
+
+
+@runtime_checkable
+class Fronted(Protocol):
+    """An ingress deployment of this service."""
+
+    def front_of(self, entry: ASGIApp) -> Front: ...
+
+
+class ReplicaFront:
+    """In a replica: the front that its ingress asks for, once Serve tells which that is.
+
+    Until then, and around another application's ingress, everything passes.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._inside: ASGIApp | None = None
+
+    # A coroutine function: uvicorn takes anything else for an application of ASGI 2.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app if _is_serves_own(scope) else self._inside or self._found()
+        await app(scope, receive, send)
+
+    def _found(self) -> ASGIApp:
+        servable = serve.get_replica_context().servable_object
+        if servable is None:
+            return self._app
+        self._inside = servable.front_of(self._app) if isinstance(servable, Fronted) else self._app
+        return self._inside
+
+
+class ProxyFront:
+    """In a proxy of Serve's, which knows no settings: headers, ids, errors, slow readers.
+
+    The rest is done in the replica, by the front around the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_serves_own(scope):
+            await self._app(scope, receive, send)
+            return
+        head = read(scope["headers"])
+        scope["headers"] = head.headers
+        if head.session:
+            head.headers.append((SESSION_ID, head.session))
+        exchange = Exchange(
+            scope, receive, send, head, _not_counted, send_timeout_s=SEND_TIMEOUT_S, echo=True
+        )
+        app: ASGIApp = self._app
+        try:
+            head.check()
+        except ValidationFailed as error:
+            app = answer(error, scope["path"], head.request_id)
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.cut:
+                raise
+        finally:
+            exchange.close()
+
+
+def _is_serves_own(scope: Scope) -> bool:
+    return scope["type"] == "http" and path_of(scope) in SERVES_OWN
+
+
+def _not_counted(scope: Scope, reason: str) -> None:
+    """A proxy of Serve's reaches no ledger."""

@@ -1,0 +1,137 @@
+"""One request and its answer on their way through the front."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from starlette.types import Message, Receive, Scope, Send
+
+from serve_app.ingress.errors import answer
+from serve_app.ingress.front.bodies import Body
+from serve_app.ingress.front.headers import Head, with_id
+from serve_app.ingress.front.plain import PlainAnswer, is_plain_error
+
+logger = logging.getLogger(__name__)
+
+Refused: TypeAlias = Callable[[Scope, str], None]
+"""Told of a request that was refused, and why, before the answer goes."""
+
+LOOKS = 4
+"""How often it is looked, within the time that a client has, whether it takes its answer."""
+
+
+class Exchange:
+    """What the application receives and sends.
+
+    It receives the body that was read, then what comes from the server. Every answer gets the
+    request's id, unless ``echo`` is off; plain answers of Serve's get the envelope. A client that
+    does not take what was sent within ``send_timeout_s`` is to the application one that left: a
+    server's ``send`` waits while its buffer is full. An answer with nothing to send is not cut.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        head: Head,
+        refused: Refused,
+        *,
+        send_timeout_s: float,
+        echo: bool,
+    ) -> None:
+        self.head = head
+        self.body = Body(receive)
+        self.content: bytes | None = None
+        self.keyless = False
+        """It needs no key where others do: no route that it may ask for reads its body, and those
+        who have no key take no memory for one."""
+        self.started = False
+        self.cut = False
+        self._refused = refused
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._echo = echo
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._listener: asyncio.Task[object] | None = None
+        self._plain: PlainAnswer | None = None
+        self._send_timeout_s = send_timeout_s
+        self._sending_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def receive(self) -> Message:
+        """For the application."""
+        if self.content is not None:
+            body, self.content = self.content, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        listener = self._listener = asyncio.current_task()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if self.cut and listener is not None and listener.uncancel() == 0:
+                return {"type": "http.disconnect"}
+            raise
+        finally:
+            self._listener = None
+
+    async def send(self, message: Message) -> None:
+        """To the client."""
+        if message["type"] == "http.response.start":
+            if is_plain_error(message):
+                self._plain = PlainAnswer(message)
+                return
+            self.started = True
+            self._watch()
+            if self._echo:
+                message = with_id(message, self.head.request_id)
+        elif self._plain is not None:
+            await self._translate(self._plain, message)
+            return
+        # A stream's heartbeat sends beside its chunks: the one that has waited longest counts.
+        if self._sending_since is None:
+            self._sending_since = self._loop.time()
+        try:
+            await self._send(message)
+        finally:
+            self._sending_since = None
+
+    def close(self) -> None:
+        """The application has returned."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _translate(self, plain: PlainAnswer, message: Message) -> None:
+        if plain.translated:
+            return
+        plain.translated = True
+        error = plain.error(message.get("body", b""))
+        self._plain = None
+        self._refused(self._scope, error.error_type)
+        response = answer(error, self._scope["path"], self.head.request_id)
+        response.raw_headers += plain.kept
+        await response(self._scope, self._receive, self.send)
+        self._plain = plain
+
+    def _watch(self) -> None:
+        self._timer = self._loop.call_later(self._send_timeout_s / LOOKS, self._look)
+
+    def _look(self) -> None:
+        since = self._sending_since
+        if since is None or self._loop.time() - since < self._send_timeout_s:
+            self._watch()
+            return
+        logger.warning(
+            "request %s: the client took nothing of its answer for %g s",
+            self.head.request_id,
+            self._send_timeout_s,
+        )
+        self.cut = True
+        # Serve waits for either the application or the client's leaving, and ends the other.
+        waiting = self._listener or self._task
+        if waiting is not None:
+            waiting.cancel()

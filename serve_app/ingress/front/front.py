@@ -1,0 +1,162 @@
+"""The front: what happens to every request before anything else sees it, Serve's entry included."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from configs.exposure import is_loopback
+from configs.settings import Settings
+from serve_app.ingress.caller import key_in
+from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError, answer
+from serve_app.ingress.front.access import Hosts, scope_of
+from serve_app.ingress.front.bodies import Bodies
+from serve_app.ingress.front.exchange import Exchange, Refused
+from serve_app.ingress.front.headers import SESSION_ID, Head, read
+from serve_app.ingress.front.keys import KeyFile
+from serve_app.ingress.request_id import HEADER
+
+logger = logging.getLogger(__name__)
+
+PASSED = "front"
+"""In a request's ``state``: it came through a front already."""
+WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authenticate", "allow")
+"""Headers of answers that scripts of another origin may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a front holds requests to."""
+
+    settings: Settings
+    keys: KeyFile | None
+    hosts: Hosts | None
+    refused: Refused
+
+
+def policy_for(settings: Settings, host: str | None, refused: Refused) -> Policy:
+    """The policy that settings ask for; ``host`` is where the service listens, as far as known.
+
+    Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
+    """
+    keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
+    hosts = None
+    if settings.allowed_hosts or is_loopback(host):
+        hosts = Hosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
+    return Policy(settings, keys, hosts, refused)
+
+
+class Front:
+    """ASGI middleware. Ids, headers, hosts, keys, bodies, and clients that do not read.
+
+    Under Serve it stands outside Serve's own entry, see :mod:`serve_app.ingress.front.entry`, and
+    once more around the application, where it lets pass what came through the first. ``echo`` is off where
+    somebody outside puts the id on answers.
+    """
+
+    def __init__(self, app: ASGIApp, policy: Policy, *, echo: bool = True) -> None:
+        self._app = app
+        self._policy = policy
+        self._echo = echo
+        self._bodies = Bodies(policy.settings)
+        self._inside: ASGIApp = self._guarded
+        if policy.settings.cors_origins:
+            self._inside = CORSMiddleware(
+                self._guarded,
+                allow_origins=list(policy.settings.cors_origins),
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or PASSED in scope.get("state", ()):
+            await self._app(scope, receive, send)
+            return
+        head = read(scope["headers"])
+        scope["headers"] = head.headers
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            head,
+            self._policy.refused,
+            send_timeout_s=self._policy.settings.send_timeout_s,
+            echo=self._echo,
+        )
+        scope.setdefault("state", {}).update({"request_id": head.request_id, PASSED: exchange})
+        try:
+            await self._inside(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.cut:
+                raise
+        except Exception:  # the outermost edge: what Serve's entry did not foresee
+            logger.exception("request %s failed", head.request_id)
+            if not exchange.started:
+                await self._answer(InternalError(), scope, exchange, exchange.send)
+        finally:
+            exchange.close()
+            self._bodies.release(exchange.body)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope["state"][PASSED]
+        head = exchange.head
+        try:
+            await self._admit(scope, exchange)
+            if exchange.keyless and not await self._bodies.drain(exchange.body, head):
+                raise RequestTimeout("The body did not arrive in time.")
+            if exchange.keyless:
+                exchange.content = b""
+            elif head.has_body or scope["method"] not in WITHOUT_BODY:
+                exchange.content = await self._bodies.read(exchange.body)
+                if exchange.content is None:
+                    return
+        except ServiceError as error:
+            self._bodies.release(exchange.body)
+            slow = isinstance(error, RequestTimeout)
+            if slow or not await self._bodies.drain(exchange.body, head):
+                error.headers["Connection"] = "close"
+            await self._answer(error, scope, exchange, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, exchange: Exchange) -> None:
+        """Refuse by the headers alone. Raises :class:`ServiceError`."""
+        head, policy = exchange.head, self._policy
+        head.check()
+        if policy.hosts is not None:
+            seen = head.seen.get
+            policy.hosts.check(scope["method"], seen(b"host", b""), seen(b"origin", b""))
+        session = head.session
+        if policy.keys is not None:
+            needed = scope_of(scope["method"], path_of(scope))
+            exchange.keyless = needed is None
+            if needed is not None:
+                key = await policy.keys.named(_presented(head), needed)
+                session = session and key.name.encode() + b":" + session
+        if session:
+            head.headers.append((SESSION_ID, session))
+        self._bodies.check(head)
+
+    async def _answer(
+        self, error: ServiceError, scope: Scope, exchange: Exchange, send: Send
+    ) -> None:
+        self._policy.refused(scope, error.error_type)  # first: who has the answer finds it counted
+        await answer(error, scope["path"], exchange.head.request_id)(scope, exchange.receive, send)
+
+
+def _presented(head: Head) -> str | None:
+    bearer, other = (head.seen.get(name, b"") for name in (b"authorization", b"x-api-key"))
+    return key_in(bearer.decode("latin-1"), other.decode("latin-1"))
+
+
+def path_of(scope: Scope) -> str:
+    """The path below where the server is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if root else path

@@ -1,0 +1,122 @@
+"""The headers of a request, read once: what the front decides by, and what Serve may see of them.
+
+Serve obeys some headers of any client: they set a deadline, keep an answer going although the
+client left, or choose a model to route to. They are dropped here. Serve decodes others as UTF-8 and
+fails at bytes that are none, so those are checked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import Message
+
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.request_id import HEADER, USABLE
+
+REQUEST_ID = HEADER.encode()
+SESSION_ID = b"x-session-id"
+DROPPED = frozenset(
+    {
+        b"x-request-timeout-seconds",
+        b"x-request-disconnect-disabled",
+        b"serve-multiplexed-model-id",
+    }
+)
+TRACING = frozenset({b"traceparent", b"tracestate"})
+"""Serve decodes these where tracing is on."""
+
+SEEN = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"authorization",
+        b"x-api-key",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+    }
+)
+SPECIAL = frozenset({REQUEST_ID, SESSION_ID}) | DROPPED | TRACING | SEEN
+
+Raw = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Head:
+    """What a request's headers say. ``unusable`` is the name of a header that must be refused."""
+
+    headers: list[Raw]
+    """The request's headers as they go on: one id, no session, none that Serve must not see."""
+    seen: dict[bytes, bytes]
+    """By name; the first where a client sent several."""
+    request_id: str
+    session: bytes
+    unusable: str
+
+    def check(self) -> None:
+        """Raises :class:`ValidationFailed` where a header cannot be used."""
+        if self.unusable:
+            message = "expected at most 128 printable characters without spaces"
+            raise ValidationFailed(f"{self.unusable}: {message}", field=self.unusable)
+
+    @property
+    def declared(self) -> int | None:
+        """The body's length, where the client says it."""
+        length = self.seen.get(b"content-length", b"")
+        return int(length) if length.isdigit() else None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows (RFC 9112, 6.3)."""
+        return b"transfer-encoding" in self.seen or bool(self.declared)
+
+
+def read(raw: Iterable[Raw]) -> Head:
+    """One pass over the headers of a request."""
+    kept: list[Raw] = []
+    seen: dict[bytes, bytes] = {}
+    given: bytes | None = None
+    session = b""
+    for header in raw:
+        name, value = header
+        if b"_" in name:  # Serve takes either for these two
+            name = _dashed(name)
+        if name not in SPECIAL:
+            kept.append(header)
+        elif name == REQUEST_ID:
+            given = value if given is None else given
+        elif name == SESSION_ID:
+            session = session or value
+        elif name in SEEN:
+            kept.append(header)
+            # Several codings are one list (RFC 9110, 5.3); of all else the first counts.
+            if name == b"content-encoding" and name in seen:
+                seen[name] += b", " + value
+            else:
+                seen.setdefault(name, value)
+        elif name in TRACING and value.isascii():
+            kept.append(header)
+    unusable = ""
+    if given and not USABLE.fullmatch(given):
+        unusable, given = HEADER, None
+    elif session and not USABLE.fullmatch(session):
+        unusable = SESSION_ID.decode()
+    request_id = given.decode("ascii") if given else uuid.uuid4().hex
+    kept.append((REQUEST_ID, request_id.encode()))
+    return Head(kept, seen, request_id, session, unusable)
+
+
+def with_id(start: Message, request_id: str) -> Message:
+    """The beginning of an answer with this id, and no other."""
+    headers = [each for each in start.get("headers", ()) if each[0] != REQUEST_ID]
+    headers.append((REQUEST_ID, request_id.encode()))
+    return {**start, "headers": headers}
+
+
+def _dashed(name: bytes) -> bytes:
+    dashed = name.replace(b"_", b"-")
+    return dashed if dashed in {SESSION_ID, b"serve-multiplexed-model-id"} else name

@@ -1,0 +1,163 @@
+"""The account of one request for inference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from deployments.metrics import signals
+from deployments.metrics.report import Finished, Sample
+from deployments.seam.generation import Burst
+from serve_app.ingress.metering.tokens import Tokens
+
+TEXTS = ("generate", "chat")
+METHOD_TASKS = {
+    "generate": TEXTS,
+    "stream": TEXTS,
+    "summarize": ("summarize",),
+    "classify": ("sentiment", "topics"),
+    "zero_shot": ("zero_shot",),
+    "rerank": ("rerank",),
+}
+"""What a method of a family is for, where one request uses one model for several tasks."""
+
+
+@dataclass(slots=True)
+class Use:
+    """What one request had of one model for one task. Times are of the account's clock."""
+
+    began: float
+    ended: float | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class StreamedUse:
+    """A stream's part in its account: told of every burst, and complete at its last token."""
+
+    def __init__(self, use: Use, clock: Callable[[], float], model: str, choices: int) -> None:
+        self.model = model
+        self.first = self.last = clock()
+        self._use = use
+        self._clock = clock
+        self._choices = choices
+        self._open = choices
+        self._tokens = 0
+        self._in_first = 0
+
+    def note(self, burst: Burst) -> None:
+        self.last = self._clock()
+        if self._tokens == 0:
+            self._use.tokens_in += burst.prompt_tokens
+            self._in_first = len(burst.tokens)
+        self._tokens += len(burst.tokens)
+        self._use.tokens_out += len(burst.tokens)
+        self._open -= sum(token.finish_reason is not None for token in burst.tokens)
+        if self._open <= 0:
+            self._use.ended = self.last
+
+    @property
+    def per_token_s(self) -> float | None:
+        """Seconds a token of one choice, behind those that came first."""
+        later = (self._tokens - self._in_first) / self._choices
+        return (self.last - self.first) / later if later > 0 else None
+
+
+class Account:
+    """What happens to one request, as the catalog and the calls see it.
+
+    ``task`` is what its route is for, until a model is found; ``fixed`` keeps it whatever is
+    found. A request is answered as a whole or is an error, see :meth:`close`.
+    """
+
+    def __init__(
+        self, task: str, *, fixed: bool = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.input_bytes = 0
+        self.output_bytes = 0
+        self.clock = clock
+        self._began = clock()
+        self._task = task
+        self._fixed = fixed
+        self._tasks: dict[str, list[str]] = {}
+        self._uses: dict[tuple[str, str], Use] = {}
+        self._streams: list[StreamedUse] = []
+
+    def asked_for(self, task: str) -> None:
+        """A model for ``task`` was looked up, whether there was one or not."""
+        if not (self._fixed or self._tasks):
+            self._task = task
+
+    def found(self, task: str, model: str) -> None:
+        """``model`` is the one that is to do ``task``."""
+        self.asked_for(task)
+        tasks = self._tasks.pop(model, [])
+        self._tasks[model] = [*(each for each in tasks if each != task), task]
+
+    def use(self, model: str, method: str) -> Use:
+        """Its model is called now. Several calls for one task are one use."""
+        return self._uses.setdefault((model, self._task_of(model, method)), Use(self.clock()))
+
+    def answered(self, use: Use, tokens: Tokens) -> None:
+        use.ended = self.clock()
+        use.tokens_in += tokens.read
+        use.tokens_out += tokens.written
+
+    def streamed(self, use: Use, model: str, choices: int) -> StreamedUse:
+        """The first tokens of a stream are here."""
+        stream = StreamedUse(use, self.clock, model, choices)
+        self._streams.append(stream)
+        return stream
+
+    def close(
+        self, *, success: bool, reason: str | None = None, cancelled: bool = False
+    ) -> tuple[list[Sample], Finished]:
+        """How it ended, for the ledger. ``reason`` is the error's type where one was answered."""
+        answered = [use for use in self._uses.values() if use.ended is not None]
+        seconds = None
+        if answered:
+            ends = [use.ended for use in answered if use.ended is not None]
+            seconds = max(ends) - min(use.began for use in answered)
+        finished = Finished(self.model, self._task, success, seconds)
+        return [*self._samples(success, reason, cancelled)], finished
+
+    @property
+    def model(self) -> str:
+        """The one model that was called, or the last one found where none was."""
+        called = {model for model, _ in self._uses}
+        if len(called) > 1:
+            return signals.SEVERAL
+        return next(iter(called or list(self._tasks)[-1:]), signals.UNKNOWN)
+
+    def _task_of(self, model: str, method: str) -> str:
+        tasks = self._tasks.get(model) or [self._task]
+        likely = [task for task in tasks if task in METHOD_TASKS.get(method, ())]
+        return (likely or tasks)[-1]
+
+    def _samples(self, success: bool, reason: str | None, cancelled: bool) -> Iterator[Sample]:
+        model, task = self.model, self._task
+        yield signals.REQUESTS.of(model, task, "success" if success else "error")
+        yield signals.INPUT_BYTES.of(task, amount=self.input_bytes)
+        yield signals.OUTPUT_BYTES.of(task, amount=self.output_bytes)
+        if reason is not None:
+            yield signals.REJECTIONS.of(task, reason)
+        if cancelled:
+            yield signals.CANCELLED.of(model, task)
+        for (name, its_task), use in self._uses.items():
+            yield from _samples_of(name, its_task, use)
+        for stream in self._streams:
+            yield signals.FIRST_TOKEN.of(stream.model, amount=stream.first - self._began)
+            if stream.per_token_s is not None:
+                yield signals.PER_TOKEN.of(stream.model, amount=stream.per_token_s)
+
+
+def _samples_of(model: str, task: str, use: Use) -> Iterator[Sample]:
+    if use.ended is not None:
+        yield signals.DURATION.of(model, task, amount=use.ended - use.began)
+    if use.tokens_in:
+        yield signals.TOKENS_IN.of(model, task, amount=use.tokens_in)
+        yield signals.INPUT_TOKENS.of(model, task, amount=use.tokens_in)
+    if use.tokens_out:
+        yield signals.TOKENS_OUT.of(model, task, amount=use.tokens_out)
+        yield signals.OUTPUT_TOKENS.of(model, task, amount=use.tokens_out)

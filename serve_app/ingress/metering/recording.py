@@ -1,0 +1,81 @@
+"""The catalog and the calls as one request sees them: the same, and its account is kept.
+
+Routes work with these through :func:`~serve_app.ingress.routes.context.services_of`, and know
+nothing of accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deployments.seam.embeddings import ClusterRequest
+from deployments.seam.generation import GenerationRequest
+from serve_app.ingress.catalog import Catalog, ModelCard
+from serve_app.ingress.deployment_client import Bursts, Calls
+from serve_app.ingress.metering.record import Account
+from serve_app.ingress.metering.tokens import tokens_of
+
+
+class NotingCatalog(Catalog):
+    """A catalog that notes which model is found for which task."""
+
+    def __init__(self, catalog: Catalog, account: Account) -> None:
+        vars(self).update(vars(catalog))  # shares everything
+        self._account = account
+
+    def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
+        self._account.asked_for(task)
+        card = super().resolve(task, name, field)
+        self._account.found(task, card.name)
+        return card
+
+    def resolve_first(
+        self, tasks: Iterable[str], name: str | None, field: str = "model_name"
+    ) -> tuple[str, ModelCard]:
+        task, card = super().resolve_first(tasks, name, field)
+        self._account.found(task, card.name)
+        return task, card
+
+
+class NotingCalls(Calls):
+    """Calls that note how long models take, and how many tokens they read and write."""
+
+    def __init__(self, calls: Calls, account: Account) -> None:
+        vars(self).update(vars(calls))  # shares everything
+        self._account = account
+
+    async def ask(
+        self,
+        family: str,
+        method: str,
+        request: Any,
+        fields: Mapping[str, str] | None = None,
+        *,
+        within_s: float | None = None,
+    ) -> Any:
+        model = _model_of(request)
+        use = None if model is None else self._account.use(model, method)
+        answer = await super().ask(family, method, request, fields, within_s=within_s)
+        if use is not None:
+            self._account.answered(use, tokens_of(answer))
+        return answer
+
+    async def open(
+        self,
+        family: str,
+        method: str,
+        request: GenerationRequest,
+        fields: Mapping[str, str] | None = None,
+    ) -> Bursts:
+        use = self._account.use(request.model, method)
+        bursts = await super().open(family, method, request, fields)
+        bursts.watch = self._account.streamed(use, request.model, request.choices).note
+        return bursts
+
+
+def _model_of(request: Any) -> str | None:
+    """The model that is to answer; not every call asks one."""
+    asked = request.embedding if isinstance(request, ClusterRequest) else request
+    model: str | None = getattr(asked, "model", None)
+    return model

@@ -1,0 +1,31 @@
+"""Where a stream stands, so that another replica can go on when the first is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deployments.seam.generation import Burst, GenerationRequest
+
+
+class Progress:
+    """The tokens of one request that have reached the ingress, choice by choice."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        self._tokens: list[list[int]] = [[] for _ in range(request.choices)]
+        self._finished = [False] * request.choices
+
+    def note(self, burst: Burst) -> None:
+        for token in burst.tokens:
+            self._tokens[token.choice].append(token.token_id)
+            self._finished[token.choice] |= token.finish_reason is not None
+
+    @property
+    def complete(self) -> bool:
+        return all(self._finished)
+
+    def remaining(self) -> GenerationRequest:
+        """The request for what is still missing: same seed, from the next token on."""
+        pairs = zip(self._tokens, self._finished, strict=True)
+        delivered = tuple(None if finished else tuple(tokens) for tokens, finished in pairs)
+        return replace(self._request, delivered=delivered)

@@ -1,0 +1,230 @@
+"""Native routes of text generation: ``/generate`` and ``/generate/stream``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.seam.generation import FinishReason, Generated, GenerationRequest, Sampling, Token
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.deployment_client import Bursts
+from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.documentation.rules import TRUE, when
+from serve_app.ingress.errors import ServiceError, ValidationFailed
+from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.event_shapes import ErrorEvent, TokenEvent
+from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.ingress.streams import begin_stream, event, one_line
+from serve_app.ingress.validation.fields import (
+    Answer,
+    Body,
+    Choices,
+    ModelName,
+    RepetitionPenalty,
+    Seed,
+    Stops,
+    Temperature,
+    Text,
+    TokenCount,
+    TopK,
+    TopP,
+    example,
+)
+from serve_app.ingress.validation.limits import check_prompt, check_window
+
+router = NativeRouter("generation")
+
+TASK = "generate"
+FIELDS = {"model": "model_name"}
+SEEDS = 2**63
+TOKEN = (
+    b"event: token\n"
+    b'data: {"sequence_index":%d,"text_delta":%b,"token_id":%d,"finish_reason":%b}\n'
+    b"\n"
+)
+T = TypeVar("T")
+
+
+class GenerateBody(Body):
+    """One prompt and how to continue it. Lengths are in tokens."""
+
+    model_config = example(
+        when({"stream": TRUE}, allows={"num_return_sequences": {"enum": [1, None]}}),
+        prompt="The capital of France is",
+        max_new_tokens=16,
+        seed=7,
+    )
+
+    prompt: Text
+    model_name: ModelName | None = None
+    max_length: TokenCount | None = Field(None, description="prompt and new tokens together")
+    max_new_tokens: TokenCount | None = None
+    temperature: Temperature | None = Field(None, description="0 is greedy")
+    top_p: TopP | None = None
+    top_k: TopK | None = Field(None, description="0 and -1 are off")
+    repetition_penalty: RepetitionPenalty | None = None
+    num_return_sequences: Choices = 1
+    do_sample: bool = True
+    stop: Stops | None = None
+    seed: Seed | None = None
+    stream: bool = False
+
+    def sampling(self, served: Services) -> Sampling:
+        settings = served.settings
+        temperature = _or(self.temperature, settings.temperature)
+        return Sampling(
+            temperature=temperature if self.do_sample else 0.0,
+            top_p=_or(self.top_p, settings.top_p),
+            top_k=_or(self.top_k, settings.top_k),
+            repetition_penalty=_or(self.repetition_penalty, settings.repetition_penalty),
+            seed=seed_of(self.seed),
+        )
+
+
+class GeneratedText(Answer):
+    """The new text, without the prompt."""
+
+    generated_text: str
+    generated_texts: list[str] | None = Field(None, description="with num_return_sequences > 1")
+    finish_reason: FinishReason
+    usage: dict[str, int]
+
+
+EVENTS = event_stream({"token": TokenEvent, "result": GeneratedText, "error": ErrorEvent})
+
+
+@router.post(
+    "/generate", summary="Continue a prompt", response_model=GeneratedText, responses=EVENTS
+)
+async def generate_route(body: GenerateBody, served: Served, asking: Asking) -> Response:
+    """The whole text, or with ``stream`` the events of ``/generate/stream``."""
+    if body.stream:
+        return await _stream(body, served, asking)
+    return asking.respond(await generate(body, served, asking))
+
+
+@router.task("generate", GenerateBody, TASK)
+async def generate(body: GenerateBody, served: Services, asking: Asked) -> Answered:
+    if body.stream:
+        raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
+    card, request = _request(body, served, asking)
+    generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+    texts = [choice.text for choice in generated.choices]
+    counts = sum(choice.tokens for choice in generated.choices)
+    reason = generated.choices[0].finish_reason
+    return Answered(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
+
+
+@router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENTS)
+async def generate_stream(body: GenerateBody, served: Served, asking: Asking) -> Response:
+    """Server-sent events: one ``token`` a token, then one ``result`` or ``error``."""
+    return await _stream(body, served, asking)
+
+
+async def _stream(body: GenerateBody, served: Services, asking: Asked) -> Response:
+    if body.num_return_sequences > 1:
+        raise ValidationFailed(
+            "num_return_sequences must be 1 in a stream: its events carry one text.",
+            field="num_return_sequences",
+        )
+    card, request = _request(body, served, asking, stream=True)
+    return await begin_stream(
+        served.calls.open(card.family, "stream", request, FIELDS),
+        lambda bursts: _events(bursts, asking, card.name),
+        lambda error: failure(error, asking.request_id),
+        served.settings.heartbeat_s,
+    )
+
+
+async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[bytes, None]:
+    """The tokens' events in order, and the whole answer as the last one."""
+    texts: list[str] = []
+    prompt_tokens, reason = 0, "stop"
+    async for burst in bursts:
+        prompt_tokens = burst.prompt_tokens
+        texts += [token.text for token in burst.tokens]
+        reason = burst.tokens[-1].finish_reason or reason
+        yield b"".join(token_event(token) for token in burst.tokens)
+    whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
+    yield event("result", asking.whole(whole, model))
+
+
+def failure(error: ServiceError, request_id: str) -> bytes:
+    """The terminal event of a native stream that broke."""
+    return event(
+        "error", {"error": error.message, "code": error.error_type, "request_id": request_id}
+    )
+
+
+def token_event(token: Token) -> bytes:
+    """One token of a native stream: ``event("token", ...)``, whose frame is always the same."""
+    return TOKEN % (
+        token.position,
+        one_line(token.text),
+        token.token_id,
+        one_line(token.finish_reason),
+    )
+
+
+def _whole(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) -> dict[str, Any]:
+    stripped = [text.strip() for text in texts]
+    several = {"generated_texts": stripped} if len(stripped) > 1 else {}
+    return {
+        "generated_text": stripped[0],
+        **several,
+        "finish_reason": reason,
+        "usage": usage(prompt_tokens, new_tokens),
+    }
+
+
+def usage(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": new_tokens,
+        "total_tokens": prompt_tokens + new_tokens,
+    }
+
+
+def _request(
+    body: GenerateBody, served: Services, asking: Asked, *, stream: bool = False
+) -> tuple[ModelCard, GenerationRequest]:
+    card = served.catalog.resolve(TASK, body.model_name)
+    check_prompt(body.prompt, served.settings, "prompt")
+    check_window(body.max_length, card, "max_length")
+    check_window(body.max_new_tokens, card, "max_new_tokens")
+    max_length, max_new = body.max_length, body.max_new_tokens
+    if max_length is None and max_new is None:
+        if stream:
+            max_new = served.settings.stream_max_new_tokens
+        else:
+            max_length = served.settings.max_length
+    return card, GenerationRequest(
+        request_id=asking.request_id,
+        model=card.name,
+        prompt=body.prompt,
+        max_new_tokens=max_new,
+        max_length=max_length,
+        sampling=body.sampling(served),
+        stop=stops(body.stop),
+        choices=body.num_return_sequences,
+    )
+
+
+def stops(given: str | list[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def seed_of(given: int | None) -> int:
+    """A seed in any case: with it a lost replica's work can be done again elsewhere, unchanged."""
+    return secrets.randbelow(SEEDS) if given is None else given % SEEDS
+
+
+def _or(given: T | None, default: T) -> T:
+    """An explicit 0 is a value, not "unset"."""
+    return default if given is None else given

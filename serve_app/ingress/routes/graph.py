@@ -1,0 +1,173 @@
+"""``POST /graph``: one request, many models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.responses import Response
+
+from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
+from serve_app.ingress.pipeline.budget import Budget
+from serve_app.ingress.pipeline.pipeline import Plan, planned
+from serve_app.ingress.pipeline.references import ID, Reading
+from serve_app.ingress.pipeline.running import Outcome, Run
+from serve_app.ingress.pipeline.steps import MODEL, Drawing, Step, Wanted
+from serve_app.ingress.routes.context import (
+    NATIVE_PREFIX,
+    Answered,
+    Asked,
+    Asking,
+    Served,
+    Services,
+)
+from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.validation.fields import Body, ModelName, example
+from serve_app.ingress.validation.json_body import JsonRoute
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["graph"], route_class=JsonRoute)
+
+MOST_STEPS = 1024
+MOST_INPUTS = 100
+"""Of one step; no task takes as many."""
+StepId = Annotated[str, StringConstraints(pattern=rf"^{ID}$")]
+
+
+class StepBody(Body):
+    """A task, by the name of its route, and the body of that route, with references in it."""
+
+    id: StepId
+    task: Annotated[str, Field(min_length=1)]
+    inputs: Annotated[dict[str, Any], Field(max_length=MOST_INPUTS)] = Field(default_factory=dict)
+    model_name: ModelName | None = None
+
+
+class GraphBody(Body):
+    """Steps, what they may refer to as ``$input``, and the steps whose answers are wanted."""
+
+    model_config = example(
+        input={"letter": "Dear Anna, the bridge in Berlin was a joy to cross."},
+        steps=[
+            {"id": "who", "task": "entities", "inputs": {"texts": "$input.letter"}},
+            {"id": "mood", "task": "classify", "inputs": {"texts": "$input.letter"}},
+            {
+                "id": "alike",
+                "task": "similarity",
+                "inputs": {"text1": "$input.letter", "text2": "a ${mood.sentiment} text"},
+            },
+        ],
+        outputs=["who", "alike"],
+    )
+
+    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MOST_STEPS)]
+    input: dict[str, Any] = Field(default_factory=dict)
+    outputs: Annotated[list[str], Field(max_length=MOST_STEPS)] | None = Field(
+        None, description="all steps that no other step refers to, unless given"
+    )
+
+
+class StepError(BaseModel):
+    error_type: str
+    message: str
+    field: str | None = None
+
+
+class StepReport(BaseModel):
+    """Times are in seconds, ``started_at`` from the start of the request.
+
+    ``cause`` is the step whose failure let this one be skipped.
+    """
+
+    id: str
+    task: str
+    status: Literal["ok", "failed", "skipped"]
+    model: str | None = None
+    started_at: float | None
+    execution_time: float
+    error: StepError | None = None
+    cause: str | None = None
+
+
+class GraphAnswer(BaseModel):
+    """``outputs`` has what the steps' own routes would answer, of those that are ``ok``."""
+
+    outputs: dict[str, Any]
+    steps: list[StepReport]
+    request_id: str
+    execution_time: float
+
+
+async def tasks_of_app(request: Request) -> Mapping[str, Task]:
+    tasks: Mapping[str, Task] = request.app.state.tasks
+    return tasks
+
+
+Tasks = Annotated[Mapping[str, Task], Depends(tasks_of_app)]
+
+
+@router.post("/graph", summary="One request, many models", response_model=GraphAnswer)
+async def graph(body: GraphBody, served: Served, asking: Asking, tasks: Tasks) -> Response:
+    """Runs each step as soon as what it refers to is there, independent ones at the same time.
+
+    In a step's ``inputs``, ``"$input.key"`` and ``"$step.key.0"`` stand for a value of any type,
+    ``${step.key}`` within a text for its text, and ``$$`` for a dollar sign. The graph is checked
+    as a whole first: a 400 names the steps at fault, and nothing has run. After that the status
+    is 200, and each step has its own: a step that fails fails those that refer to it, and leaves
+    the rest. Items of a list that fail alone do not fail their step.
+    """
+    budget = Budget(served.settings.max_graph_bytes)
+    plan = _planned(body, served, tasks, budget)
+
+    async def perform(task: Task, inputs: BaseModel) -> Answered:
+        return await task.work(inputs, served, Asked(asking.request_id))
+
+    run = Run(plan, perform, budget, served.settings.max_graph_concurrency)
+    outcomes = await run.outcomes(served.settings.graph_timeout_s)
+    answer = {
+        "outputs": {
+            name: outcome.result.body
+            for name in plan.outputs
+            if (outcome := outcomes[name]).result is not None
+        },
+        "steps": [_report(step, outcomes[step.id]) for step in plan.steps],
+    }
+    return asking.answer(answer)
+
+
+def _planned(body: GraphBody, served: Services, tasks: Mapping[str, Task], budget: Budget) -> Plan:
+    settings = served.settings
+    if len(body.steps) > settings.max_graph_steps:
+        message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
+        raise ValidationFailed(message, field="steps")
+
+    wanted = [Wanted(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
+    ids = frozenset(each.id for each in wanted)
+    barred = partial(_barred, served)
+    reading = Reading(settings.max_prompt_bytes)
+    drawing = Drawing(ids, body.input, settings.max_graph_depth, budget, barred, reading)
+    return planned(wanted, body.outputs, tasks, drawing)
+
+
+def _barred(served: Services, task: Task, model: str | None) -> str | None:
+    able = [card for card in served.catalog.cards if not set(task.does).isdisjoint(card.tasks)]
+    if model is None:
+        return None if able else f"no model is configured for {task.name!r}"
+    if any(model in (card.name, *card.aliases) for card in able):
+        return None
+    return ModelNotFound(model, [card.name for card in able], MODEL).message
+
+
+def _report(step: Step, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "task": step.task.name,
+        "status": outcome.status,
+        **({"model": outcome.result.model} if outcome.result else {}),
+        "started_at": None if outcome.began is None else round(outcome.began, 6),
+        "execution_time": round(outcome.took, 6),
+        **(item_error(outcome.error) if outcome.error else {}),
+        **({"cause": outcome.cause} if outcome.cause else {}),
+    }

@@ -1,0 +1,91 @@
+"""Health, for load balancers and for people."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from serve_app.ingress.errors import Unavailable
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Served, json_response
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """``reason`` is there when nothing can be told of the deployments."""
+
+    status: Literal["healthy", "unhealthy"]
+    deployments: dict[str, str]
+    models: list[str]
+    reason: str | None = None
+
+
+class Alive(BaseModel):
+    status: Literal["alive"]
+
+
+class GraphReady(BaseModel):
+    status: Literal["ready"]
+    deployments: dict[str, str]
+
+
+class Signpost(BaseModel):
+    """Paths of this server."""
+
+    service: str
+    docs: str
+    openapi: str
+    health: str
+    native: str
+    openai: str
+    hugging_face: str
+
+
+@router.get("/health", summary="State of every deployment", response_model=Health)
+async def health(served: Served) -> Response:
+    """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
+    state = await served.readiness.state()
+    body: dict[str, Any] = {
+        "status": "healthy" if state.ready else "unhealthy",
+        "deployments": state.deployments,
+        "models": [card.name for card in served.catalog.cards],
+        **({"reason": state.why} if state.why else {}),
+    }
+    return json_response(body, status=200 if state.ready else 503)
+
+
+@router.get("/health/liveness", summary="This process answers", response_model=Alive)
+async def liveness() -> Response:
+    return json_response({"status": "alive"})
+
+
+@router.get("/health/readiness", summary="The graph answers", response_model=GraphReady)
+async def readiness(served: Served) -> Response:
+    """By Serve's own status. Families scaled to zero count as ready and are not woken."""
+    state = await served.readiness.state()
+    if not state.ready:
+        waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
+        shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
+        raise Unavailable(
+            f"The graph is not ready: {shown or state.why or 'nothing is deployed'}.", 2
+        )
+    return json_response({"status": "ready", "deployments": state.deployments})
+
+
+@router.get("/", summary="Where to go from here", response_model=Signpost)
+async def root() -> Response:
+    """What is served and where its documentation is."""
+    return json_response(
+        {
+            "service": "prsm-serve",
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "native": NATIVE_PREFIX,
+            "openai": "/v1",
+            "hugging_face": "/models/{model_id}",
+        }
+    )

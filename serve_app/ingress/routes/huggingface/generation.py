@@ -1,0 +1,197 @@
+"""Text generation as TGI's router takes and answers it: greedy unless sampling is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from starlette.responses import Response
+
+from deployments.seam.generation import Generated, GenerationRequest, Sampling
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.generation import seed_of, stops
+from serve_app.ingress.routes.huggingface.grammar import GrammarBody
+from serve_app.ingress.routes.huggingface.payload import Off, Options, Unserved
+from serve_app.ingress.routes.huggingface.tgi import (
+    Ending,
+    Writing,
+    best,
+    collected,
+    events,
+    failure,
+)
+from serve_app.ingress.streams import begin_stream
+from serve_app.ingress.validation.fields import (
+    Body,
+    Choices,
+    Penalty,
+    RepetitionPenalty,
+    Seed,
+    Stops,
+    Temperature,
+    Text,
+    TokenCount,
+    TopK,
+    TopLogprobs,
+    TopP,
+)
+from serve_app.ingress.validation.limits import check_prompt, check_window
+from serve_app.ingress.validation.schema_text import SchemaText
+
+TASK = "generate"
+FIELDS = {
+    "prompt": "inputs",
+    "max_new_tokens": "parameters.max_new_tokens",
+    "grammar": "parameters.grammar",
+}
+DEFAULT_NEW_TOKENS = 100
+"""What the client documents and TGI's router does."""
+
+
+def _off_at_one(value: float) -> float:
+    if value != 1.0:
+        raise ValueError("this cannot be honoured here; leave it out, or 1.0")
+    return value
+
+
+class GenerateParameters(Body):
+    """TGI's ``GenerateParameters``. Lengths are in tokens; ``truncate`` keeps a prompt's end."""
+
+    adapter_id: Unserved = None
+    best_of: Choices | None = None
+    decoder_input_details: Off = None
+    details: bool | None = None
+    do_sample: bool | None = None
+    frequency_penalty: Penalty | None = None
+    grammar: GrammarBody | None = None
+    max_new_tokens: TokenCount | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    return_full_text: bool | None = None
+    seed: Seed | None = None
+    stop: Stops | None = None
+    stop_sequences: Stops | None = None
+    temperature: Temperature | None = None
+    top_k: TopK | None = None
+    top_n_tokens: TopLogprobs | None = None
+    top_p: TopP | None = None
+    truncate: TokenCount | None = None
+    typical_p: Annotated[float, AfterValidator(_off_at_one)] | None = None
+    watermark: Off = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether tokens are drawn: said outright, or implied by a parameter of sampling."""
+        if self.do_sample is not None:
+            return self.do_sample
+        return self.temperature is not None or bool(self.top_k) or (self.top_p or 1.0) < 1.0
+
+    @property
+    def choices(self) -> int:
+        return self.best_of or 1
+
+    @property
+    def stopping(self) -> tuple[str, ...]:
+        if self.stop and self.stop_sequences:
+            message = "stop and stop_sequences are two names of one parameter."
+            raise ValidationFailed(message, field="parameters.stop_sequences")
+        return stops(self.stop or self.stop_sequences)
+
+    def used(self) -> Iterator[tuple[str, str]]:
+        """Fields that ask for something that not every engine can do, and what that is."""
+        if self.frequency_penalty:
+            yield "parameters.frequency_penalty", "frequency_penalty"
+        if self.top_n_tokens:
+            yield "parameters.top_n_tokens", "top_logprobs"
+        if self.grammar:
+            yield "parameters.grammar", self.grammar.capability
+
+    def sampling(self, *, logprobs: bool) -> Sampling:
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return Sampling(
+            temperature=temperature if self.drawn else 0.0,
+            top_p=self.top_p or 1.0,
+            top_k=self.top_k or 0,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            logprobs=logprobs,
+            top_logprobs=self.top_n_tokens or 0,
+            seed=seed_of(self.seed),
+        )
+
+
+class GenerateBody(Body):
+    """One prompt and how to continue it."""
+
+    inputs: Text
+    parameters: GenerateParameters = GenerateParameters()
+    stream: bool | None = None
+    options: Options | None = None
+
+
+async def text_generation(
+    body: GenerateBody, card: ModelCard, served: Services, asking: Asked
+) -> Response:
+    """``[{generated_text, details?}]``, or with ``stream`` TGI's events, one a token.
+
+    A text ends with the stop string that ended it, as TGI's do.
+    """
+    request = _request(body, card, served, asking, await asking.schema_text())
+    parameters = body.parameters
+    writing = Writing(
+        prompt=body.inputs if parameters.return_full_text else "",
+        seed=None if request.sampling.greedy else request.sampling.seed,
+        alternatives=bool(parameters.top_n_tokens),
+    )
+    if body.stream:
+        return await begin_stream(
+            served.calls.open(card.family, "stream", request, FIELDS),
+            lambda bursts: events(bursts, writing),
+            lambda error: failure(error, asking.request_id),
+            served.settings.heartbeat_s,
+        )
+    if not parameters.details and parameters.choices == 1:
+        generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+        (choice,) = generated.choices
+        end = Ending(choice.finish_reason, choice.stop_string)
+        return asking.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
+    bursts = await served.calls.open(card.family, "stream", request, FIELDS)
+    written = best(await collected(bursts, request.choices))
+    answer: dict[str, Any] = {"generated_text": writing.text(written[0].text, written[0].end)}
+    if parameters.details:
+        answer["details"] = writing.details(written)
+    return asking.bare_list([answer], card.name)
+
+
+def _request(
+    body: GenerateBody, card: ModelCard, served: Services, asking: Asked, schemas: SchemaText
+) -> GenerationRequest:
+    parameters = body.parameters
+    served.catalog.require(card, TASK, parameters.used())
+    check_prompt(body.inputs, served.settings, "inputs")
+    check_window(parameters.max_new_tokens, card, "parameters.max_new_tokens")
+    if parameters.choices > 1:
+        _check_best_of(body)
+    detailed = bool(body.stream or parameters.details or parameters.choices > 1)
+    return GenerationRequest(
+        request_id=asking.request_id,
+        model=card.name,
+        prompt=body.inputs,
+        max_new_tokens=parameters.max_new_tokens or DEFAULT_NEW_TOKENS,
+        sampling=parameters.sampling(logprobs=detailed),
+        stop=parameters.stopping,
+        choices=parameters.choices,
+        keep_last=parameters.truncate,
+        grammar=parameters.grammar.grammar(schemas) if parameters.grammar else None,
+    )
+
+
+def _check_best_of(body: GenerateBody) -> None:
+    field = "parameters.best_of"
+    if body.stream:
+        raise ValidationFailed("best_of must be 1 in a stream.", field=field)
+    if not body.parameters.drawn:
+        message = "best_of needs sampling: alternatives of a greedy text are all the same."
+        raise ValidationFailed(message, field=field)

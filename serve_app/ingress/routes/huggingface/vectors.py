@@ -1,0 +1,82 @@
+"""Feature extraction and sentence similarity. Options sit at the root of the body, as in TEI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.documentation.rules import all_readable
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.cosine import cosines
+from serve_app.ingress.routes.embeddings import check_text, embed
+from serve_app.ingress.routes.huggingface.payload import Inputs, NoParameters, Options
+from serve_app.ingress.validation.fields import Body, Readable, TextList, ruled
+
+
+class FeatureBody(Body):
+    """Texts to embed. ``prompt_name`` is one of the prompts that the model was published with."""
+
+    inputs: Inputs
+    normalize: bool | None = None
+    prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    truncate: bool | None = None
+    truncation_direction: Literal["right"] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    encoding_format: Literal["float"] | None = None
+    parameters: NoParameters | None = None
+    options: Options | None = None
+
+
+class Sentences(Body):
+    model_config = ConfigDict(json_schema_extra=ruled(all_readable("sentences")))
+
+    source_sentence: Readable
+    sentences: TextList
+
+
+class SimilarityBody(Body):
+    """One sentence, and others to compare it with."""
+
+    inputs: Sentences
+    parameters: NoParameters | None = None
+    options: Options | None = None
+
+
+async def feature_extraction(
+    body: FeatureBody, card: ModelCard, served: Services, asking: Asked
+) -> Response:
+    """One vector a text, in a list also when it is one text, as TEI answers."""
+    texts = (body.inputs,) if isinstance(body.inputs, str) else tuple(body.inputs)
+    embedded = await embed(
+        served,
+        card,
+        texts,
+        ("inputs",) if isinstance(body.inputs, str) else "inputs",
+        normalize=body.normalize is not False,
+        truncate=bool(body.truncate),
+        dimensions=body.dimensions,
+        fields={},
+        prompt_name=body.prompt_name,
+    )
+    return asking.bare_list(list(embedded.vectors), card.name)
+
+
+async def sentence_similarity(
+    body: SimilarityBody, card: ModelCard, served: Services, asking: Asked
+) -> Response:
+    """The cosine of each sentence with the source, in order."""
+    source, others = body.inputs.source_sentence, body.inputs.sentences
+    check_text(source, served, "inputs.source_sentence")
+    if len(others) >= served.settings.max_texts:
+        limit = served.settings.max_texts - 1
+        message = f"{len(others)} sentences; the limit is {limit}."
+        raise ValidationFailed(message, field="inputs.sentences")
+    names = ("inputs.source_sentence", *(f"inputs.sentences.{i}" for i in range(len(others))))
+    embedded = await embed(served, card, (source, *others), names, fields={})
+    return asking.bare_list(
+        [float(score) for score in cosines(embedded.vectors[1:], embedded.vectors[0])], card.name
+    )

@@ -1,0 +1,74 @@
+"""Texts that are answered one by one: a single one as an object, several as a bare list."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from configs.settings import Settings
+from deployments.seam.problems import Problem
+from serve_app.ingress.errors import from_problem, item_error
+from serve_app.ingress.routes.context import Answered
+from serve_app.ingress.validation.limits import check_count, text_problem
+
+R = TypeVar("R")
+
+
+class ItemError(BaseModel):
+    """What stands in a list in the place of an item that failed alone."""
+
+    error: dict[str, str]
+
+
+FIELD = "texts"
+
+
+async def answered(
+    texts: Sequence[str],
+    settings: Settings,
+    ask: Callable[[tuple[str, ...]], Awaitable[Sequence[R | Problem]]],
+) -> list[R | Problem]:
+    """An answer or a problem a text; what the ingress refuses never reaches the model."""
+    check_count(len(texts), settings, FIELD)
+    items: list[Any] = [text_problem(text, settings) for text in texts]
+    good = [index for index, problem in enumerate(items) if problem is None]
+    if good:
+        answers = await ask(tuple(texts[i] for i in good))
+        for index, item in zip(good, answers, strict=True):
+            items[index] = item
+    return items
+
+
+def listed(given: str | list[str]) -> list[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def shown(
+    given: str | list[str],
+    items: Sequence[R | Problem],
+    show: Callable[[str, R], dict[str, Any]],
+    model: str,
+) -> Answered:
+    """One object for one text, whose problem is an error; a bare list for a list of texts."""
+    if isinstance(given, str):
+        return Answered(show(given, only(items)), model)
+    entries = [
+        failed(item) if isinstance(item, Problem) else show(text, item)
+        for text, item in zip(given, items, strict=True)
+    ]
+    return Answered(entries, model)
+
+
+def only(items: Sequence[R | Problem]) -> R:
+    """The answer of a single text. Raises its problem, naming the field it came in."""
+    (item,) = items
+    if isinstance(item, Problem):
+        raise from_problem(Problem(item.kind, item.message, FIELD))
+    return item
+
+
+def failed(problem: Problem) -> dict[str, Any]:
+    """What stands in the place of a text that failed alone."""
+    return item_error(from_problem(problem))

@@ -1,0 +1,191 @@
+"""``POST`` and ``DELETE /models/{model_name}``: load a model on every replica, and unload it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from deployments.seam.replicas import Holding, ReplicaReport
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.cluster_models import Fleet
+from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.ingress.routes.event_shapes import ErrorEvent, ProgressEvent
+from serve_app.ingress.routes.generation import failure
+from serve_app.ingress.streams import begin_stream, event
+from serve_app.ingress.validation.json_body import no_query
+
+LOOK_S = 0.25
+"""How often replicas are asked how far they are."""
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
+
+
+class LoadedReplica(BaseModel):
+    """Bytes are measured; ``seconds`` is how long loading took there."""
+
+    replica: str
+    node: str
+    host_bytes: int
+    gpu_bytes: int
+    seconds: float
+
+
+class LoadedAnswer(BaseModel):
+    message: str
+    replicas: list[LoadedReplica]
+    model: str
+    request_id: str
+    execution_time: float
+
+
+EVENTS = event_stream({"progress": ProgressEvent, "result": LoadedAnswer, "error": ErrorEvent})
+
+
+class UnloadedReplica(BaseModel):
+    """``freed_bytes`` is by how much the replica's memory fell."""
+
+    replica: str
+    node: str
+    freed_bytes: int
+    seconds: float
+
+
+class UnloadedAnswer(BaseModel):
+    message: str
+    replicas: list[UnloadedReplica]
+    model: str
+    request_id: str
+    execution_time: float
+
+
+@router.post(
+    "/models/{model_name:path}",
+    summary="Load a model on every replica of its family",
+    response_model=LoadedAnswer,
+    responses=EVENTS,
+)
+async def load_model(model_name: str, request: Request, served: Served, asking: Asking) -> Response:
+    """Answers when it is loaded everywhere; what is loaded already takes no time.
+
+    It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
+    ``Accept: text/event-stream`` every step is a ``progress`` event.
+    """
+    card = served.catalog.find(model_name, "model_name")
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        found = await fleet.load(card, served.settings.request_timeout_s)
+        return asking.answer(_loaded(card, found), card.name)
+    return await begin_stream(
+        Loading(fleet, card, served, asking).begun(),
+        Loading.events,
+        lambda error: failure(error, asking.request_id),
+        served.settings.heartbeat_s,
+    )
+
+
+@router.delete(
+    "/models/{model_name:path}",
+    summary="Unload a model from every replica",
+    response_model=UnloadedAnswer,
+)
+async def unload_model(model_name: str, served: Served, asking: Asking) -> Response:
+    """Answers when it is gone everywhere and its memory is back.
+
+    Requests that run on it are not cut: it goes when they have ended, and those that come meanwhile
+    wait and load it again. Of a model that is not loaded nothing is left to do: 200. A pinned model
+    goes like any other, since an operator's order outranks the profile; it stays away, from
+    replicas that start later too, until it is loaded by order or a request asks for it.
+    """
+    card = served.catalog.find(model_name, "model_name")
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    gone = await fleet.unload(card, served.settings.request_timeout_s)
+    replicas = [
+        {
+            "replica": each.replica,
+            "node": each.node,
+            "freed_bytes": each.freed_bytes,
+            "seconds": round(each.seconds, 3),
+        }
+        for each in gone
+    ]
+    message = f"Model {card.name} unloaded successfully"
+    return asking.answer({"message": message, "replicas": replicas}, card.name)
+
+
+class Loading:
+    """An order to load, and how far its replicas are.
+
+    Whoever stops reading does not stop the loading: the order stands.
+    """
+
+    def __init__(self, fleet: Fleet, card: ModelCard, served: Services, asking: Asked) -> None:
+        self._fleet = fleet
+        self._card = card
+        self._asking = asking
+        self._order = asyncio.ensure_future(fleet.load(card, served.settings.load_timeout_s))
+        self._progress = self._told()
+        self._first = b""
+
+    async def begun(self) -> Loading:
+        """Wait for the first event. Raises when the order fails before there is one."""
+        try:
+            self._first = await anext(self._progress)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """An event for each step of each replica, and the whole answer as the last one."""
+        async with aclosing(self._progress) as progress:
+            yield self._first
+            async for chunk in progress:
+                yield chunk
+
+    def close(self) -> None:
+        self._order.cancel()
+
+    async def _told(self) -> AsyncGenerator[bytes, None]:
+        told: dict[str, str] = {}
+        while not self._order.done():
+            for report, holding in await self._survey():
+                if told.get(report.replica) != holding.stage:
+                    told[report.replica] = holding.stage
+                    yield _step(report, holding)
+            await asyncio.wait({self._order}, timeout=LOOK_S)
+        found = self._order.result()
+        for report, holding in found:
+            if told.get(report.replica) != holding.stage:
+                yield _step(report, holding)
+        yield event("result", self._asking.whole(_loaded(self._card, found), self._card.name))
+
+    async def _survey(self) -> list[tuple[ReplicaReport, Holding]]:
+        found = await self._fleet.survey([self._card.family], LOOK_S)
+        return found.of(self._card.name)
+
+
+def _step(report: ReplicaReport, holding: Holding) -> bytes:
+    held = holding.host_bytes + holding.gpu_bytes
+    told: dict[str, Any] = {"replica": report.replica, "stage": holding.stage}
+    return event("progress", told | ({"bytes": held} if held else {}))
+
+
+def _loaded(card: ModelCard, found: list[tuple[ReplicaReport, Holding]]) -> dict[str, Any]:
+    replicas = [
+        {
+            "replica": report.replica,
+            "node": report.node,
+            "host_bytes": holding.host_bytes,
+            "gpu_bytes": holding.gpu_bytes,
+            "seconds": round(holding.seconds, 3),
+        }
+        for report, holding in found
+    ]
+    return {"message": f"Model {card.name} loaded successfully", "replicas": replicas}

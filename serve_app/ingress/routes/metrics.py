@@ -1,0 +1,67 @@
+"""``GET /metrics``, the one address to scrape, and ``GET /performance``, figures to look at."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from serve_app.ingress.metering.metering import Books
+from serve_app.ingress.routes.context import NATIVE_PREFIX, json_response
+
+router = APIRouter(tags=["metrics"])
+
+
+async def books_of(request: Request) -> Books:
+    books: Books = request.app.state.books
+    return books
+
+
+Kept = Annotated[Books, Depends(books_of)]
+
+
+class PerformanceAnswer(BaseModel):
+    """Times in seconds, memory in GiB, ``success_rate`` per cent.
+
+    ``total_requests`` counts up to the last 1,000, the other figures are of the last 100. Times are
+    of requests that a model answered, memory is that of the models that did.
+    """
+
+    total_requests: int
+    average_inference_time: float | None
+    max_inference_time: float | None
+    min_inference_time: float | None
+    average_memory_usage: float | None
+    model_usage: dict[str, int]
+    task_usage: dict[str, int]
+    success_rate: float
+
+
+class NoPerformance(BaseModel):
+    message: str
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics of the whole cluster",
+    responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
+    response_class=Response,
+)
+async def metrics(kept: Kept, accept: Annotated[str, Header()] = "") -> Response:
+    """In Prometheus' text format, or OpenMetrics where ``Accept`` prefers it."""
+    exposition = await kept.exposition(accept)
+    return Response(exposition.body, headers={"Content-Type": exposition.content_type})
+
+
+@router.get(
+    f"{NATIVE_PREFIX}/performance",
+    summary="Figures of the last requests",
+    response_model=PerformanceAnswer | NoPerformance,
+)
+async def performance(kept: Kept) -> Response:
+    """Of the whole cluster."""
+    found = await kept.performance()
+    return json_response({"message": "No metrics available"} if found is None else asdict(found))

@@ -1,0 +1,199 @@
+"""``GET /models``: every model that the graph may serve; ``GET /models/loaded``: what is where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from configs.engines import UNSUPPORTED
+from deployments.seam.replicas import CudaMemory, ReplicaReport
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.cluster_models import FRESH_S, Fleet, Survey
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Asking, Served
+
+GIB = 1024**3
+OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
+"""Request fields that some engine cannot honour."""
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
+
+
+class LiveLimits(BaseModel):
+    """What one replica keeps to now, under the names of ``user_config``.
+
+    ``refused`` says why it did not take the last ``user_config``; an empty list when it did.
+    """
+
+    replica: str
+    node: str
+    in_force: dict[str, float]
+    refused: list[str]
+
+
+class Limits(BaseModel):
+    window: int | None
+    max_tokens: int | None
+
+
+class Place(BaseModel):
+    """Where a model is loaded, and which engine runs it there."""
+
+    replica: str
+    node: str
+    engine: str
+
+
+class ModelEntry(BaseModel):
+    """``engine`` is ``auto`` where each node takes the faster one of ``engines``.
+
+    ``supported`` and ``unsupported`` name request fields that not every engine can honour.
+    ``live_limits`` has each running replica of the model's family.
+    """
+
+    name: str
+    aliases: list[str]
+    family: str
+    tasks: list[str]
+    revision: str | None
+    engine: str
+    engines: list[str]
+    supported: list[str]
+    unsupported: list[str]
+    limits: Limits
+    live_limits: list[LiveLimits]
+    pinned: bool
+    loaded: list[Place]
+
+
+class ModelsAnswer(BaseModel):
+    models: list[ModelEntry]
+    request_id: str
+    execution_time: float
+
+
+class Held(BaseModel):
+    """One model on one replica; bytes are measured."""
+
+    replica: str
+    node: str
+    model: str
+    host_bytes: int
+    gpu_bytes: int
+
+
+class Cuda(BaseModel):
+    """Sums over the replicas' GPUs, in GiB, as PyTorch counts."""
+
+    allocated: float
+    cached: float
+    max_allocated: float
+
+
+class Memory(BaseModel):
+    cuda: Cuda
+
+
+class MemoryUsage(BaseModel):
+    """``unanswered`` has the family of each replica that did not answer in time."""
+
+    loaded_models: int
+    replicas: list[Held]
+    memory: Memory
+    unanswered: list[str]
+
+
+class LoadedModelsAnswer(BaseModel):
+    loaded_models: list[str]
+    memory_usage: MemoryUsage
+    request_id: str
+    execution_time: float
+
+
+@router.get("/models", summary="Every model the graph may serve", response_model=ModelsAnswer)
+async def list_models(served: Served, asking: Asking) -> Response:
+    """Known from configuration, and from running replicas where each is loaded. Wakes none.
+
+    Where models are loaded may be a second old, but never older than an order that was answered
+    by the same replica of the ingress.
+    """
+    cards = served.catalog.cards
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    survey = await fleet.survey((card.family for card in cards), FRESH_S)
+    return asking.answer({"models": [_shown(card, survey) for card in cards]})
+
+
+@router.get(
+    "/models/loaded",
+    summary="What is in memory, on every replica of the cluster",
+    response_model=LoadedModelsAnswer,
+)
+async def loaded_models(served: Served, asking: Asking) -> Response:
+    """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
+    fleet = Fleet(served.calls, served.orders, served.surveys)
+    survey = await fleet.survey((card.family for card in served.catalog.cards), FRESH_S)
+    held = [
+        {
+            "replica": report.replica,
+            "node": report.node,
+            "model": holding.model,
+            "host_bytes": holding.host_bytes,
+            "gpu_bytes": holding.gpu_bytes,
+        }
+        for card in served.catalog.cards
+        for report, holding in survey.warm(card.name)
+    ]
+    names = list(dict.fromkeys(each["model"] for each in held))
+    usage = {
+        "loaded_models": len(names),
+        "replicas": held,
+        "memory": {"cuda": _cuda([report.cuda for report in survey.reports])},
+        "unanswered": list(survey.silent),
+    }
+    return asking.answer({"loaded_models": names, "memory_usage": usage})
+
+
+def _cuda(found: list[CudaMemory]) -> dict[str, float]:
+    return {
+        "allocated": sum(each.allocated for each in found) / GIB,
+        "cached": sum(each.cached for each in found) / GIB,
+        "max_allocated": sum(each.max_allocated for each in found) / GIB,
+    }
+
+
+def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
+    optional = OPTIONAL if "generate" in card.tasks else frozenset[str]()
+    return {
+        "name": card.name,
+        "aliases": card.aliases,
+        "family": card.family,
+        "tasks": card.tasks,
+        "revision": card.revision,
+        "engine": card.engine,
+        "engines": card.engines,
+        "supported": sorted(optional - card.unsupported),
+        "unsupported": sorted(card.unsupported),
+        "limits": {"window": card.window, "max_tokens": card.max_tokens},
+        "live_limits": [_live(report) for report in survey.reports if _is_of(report, card)],
+        "pinned": card.pinned,
+        "loaded": [
+            {"replica": report.replica, "node": report.node, "engine": held.engine}
+            for report, held in survey.warm(card.name)
+        ],
+    }
+
+
+def _is_of(report: ReplicaReport, card: ModelCard) -> bool:
+    return report.limits is not None and report.limits.family == card.family
+
+
+def _live(report: ReplicaReport) -> dict[str, Any]:
+    assert report.limits is not None
+    return {
+        "replica": report.replica,
+        "node": report.node,
+        "in_force": report.limits.in_force,
+        "refused": list(report.limits.refused),
+    }

@@ -1,0 +1,223 @@
+"""``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.seam.generation import CallMarks, Generated, GenerationRequest, Grammar
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.documentation.rules import INTEGER, ITEMS, OBJECT, TRUE, never, when
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.context import Asked, Asking, Served, Services, json_response
+from serve_app.ingress.routes.generation import stops, usage
+from serve_app.ingress.routes.openai.call_scanner import FORMATS
+from serve_app.ingress.routes.openai.chat_answers import Calls, ChatPieces, whole
+from serve_app.ingress.routes.openai.messages import Messages, check_answers
+from serve_app.ingress.routes.openai.response_format import ResponseFormat
+from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
+from serve_app.ingress.routes.openai.shapes import ERRORS, ChatChunk, ChatCompletion, OpenAIError
+from serve_app.ingress.routes.openai.tools import (
+    NamedTool,
+    Tool,
+    ToolChoice,
+    Tools,
+    calling,
+    chosen,
+    parameters_of,
+)
+from serve_app.ingress.streams import begin_stream
+from serve_app.ingress.validation.fields import TokenCount, TopLogprobs, example
+from serve_app.ingress.validation.json_body import JsonRoute
+from serve_app.ingress.validation.limits import check_prompt, check_window
+from serve_app.ingress.validation.schema_text import SchemaText
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+
+EVENTS = event_stream(unnamed=(ChatChunk, OpenAIError), done=True)
+
+
+CALLING = {"anyOf": [{"const": "required"}, OBJECT]}
+FORMATTED = {"properties": {"type": {"not": {"const": "text"}}}, "required": ["type"], **OBJECT}
+RULES = (
+    STREAMED,
+    never({"max_tokens": INTEGER, "max_completion_tokens": INTEGER}),
+    when({"top_logprobs": {"minimum": 1, **INTEGER}}, needs={"logprobs": TRUE}),
+    when({"tool_choice": CALLING}, needs={"tools": ITEMS}),
+    never(
+        {"response_format": FORMATTED, "tools": ITEMS}, unless={"tool_choice": {"const": "none"}}
+    ),
+)
+
+
+class ChatBody(SamplingBody):
+    """A chat to be continued by one assistant turn, or by ``n`` alternatives of it."""
+
+    model_config = example(
+        *RULES,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
+    )
+
+    messages: Messages
+    max_completion_tokens: TokenCount | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs | None = None
+    response_format: ResponseFormat | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: Literal["none"] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1)] | None = None
+    reasoning_effort: Literal["none"] | None = None
+    verbosity: Literal["medium"] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    safety_identifier: str | None = None
+
+    def used(self) -> Iterator[tuple[str, str]]:
+        yield from super().used()
+        if self.top_logprobs:
+            yield "top_logprobs", "top_logprobs"
+        if self.offered:
+            yield "tools", "tools"
+        if any(message.tool_calls or message.role == "tool" for message in self.messages):
+            yield "messages", "tools"
+        if self.response_format and self.response_format.type != "text":
+            yield "response_format", "response_format"
+        if self.tool_choice not in (None, "none", "auto"):
+            yield "tool_choice", "response_format"
+        if any(tool.function.strict for tool in self.offered):
+            yield "tools", "response_format"
+
+    def check(self) -> None:
+        """Refuse fields that contradict each other. Raises ``ValidationFailed``."""
+        named = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
+        formatted = self.response_format is not None and self.response_format.type != "text"
+        wrong = {
+            "max_tokens": (
+                None not in (self.max_tokens, self.max_completion_tokens),
+                "max_tokens and max_completion_tokens exclude each other.",
+            ),
+            "top_logprobs": (
+                bool(self.top_logprobs and not self.logprobs),
+                "top_logprobs needs logprobs to be true.",
+            ),
+            "tool_choice": (
+                named not in {None, *(tool.function.name for tool in self.offered)}
+                or (self.tool_choice == "required" and not self.tools),
+                "tool_choice needs the function among the tools.",
+            ),
+            "response_format": (
+                formatted and bool(self.offered),
+                "response_format cannot be kept to where tools may be called.",
+            ),
+        }
+        for field, (broken, message) in wrong.items():
+            if broken:
+                raise ValidationFailed(message, field=field)
+        check_answers(self.messages)
+
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that may be called."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def forces_call(self) -> bool:
+        """Whether the answer is a call, and nothing but a call."""
+        return bool(self.offered) and self.tool_choice not in (None, "none", "auto")
+
+    def grammar(self, card: ModelCard, schemas: SchemaText) -> Grammar | None:
+        """What the text is held to by the tools or by the format; never both are given."""
+        if self.offered and card.tool_calls:
+            written = FORMATS[card.tool_calls]
+            return calling(self.offered, self.tool_choice or "auto", written, schemas)
+        return self.response_format.grammar(schemas) if self.response_format else None
+
+    def held_to(self) -> dict[str, str]:
+        """The fields that the parts of the grammar come from, as the seam names those."""
+        if not self.offered:
+            return {"grammar": "response_format"}
+        may_call = [parameters_of(i) for i in chosen(self.offered, self.tool_choice or "auto")]
+        parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
+        return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
+
+    def last_call(self, card: ModelCard) -> CallMarks | None:
+        """The marks of calls, where the first call ends the text."""
+        if not (self.offered and card.tool_calls and self.parallel_tool_calls is False):
+            return None
+        written = FORMATS[card.tool_calls]
+        return CallMarks(written.opening, written.closing)
+
+    @property
+    def bound(self) -> tuple[str, int | None]:
+        """The field that bounds the new tokens, and its value."""
+        if self.max_completion_tokens is not None:
+            return "max_completion_tokens", self.max_completion_tokens
+        return "max_tokens", self.max_tokens
+
+
+@router.post(
+    "/chat/completions",
+    summary="Continue a chat",
+    responses=EVENTS,
+    response_model=ChatCompletion,
+)
+async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
+    """One answer, or with ``stream`` its pieces as they are decoded."""
+    card, request, fields = _request(body, served, asking, await asking.schema_text())
+    calls = Calls.of(card, body.offered, forced=body.forces_call)
+    head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
+    if body.stream:
+        head["object"] = "chat.completion.chunk"
+        pieces = ChatPieces(calls)
+        return await begin_stream(
+            served.calls.open(card.family, "stream", request, fields),
+            lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
+            failure,
+            served.settings.heartbeat_s,
+        )
+    generated: Generated = await served.calls.ask(card.family, "generate", request, fields)
+    new_tokens = sum(choice.tokens for choice in generated.choices)
+    return json_response(
+        {
+            **head,
+            "object": "chat.completion",
+            "choices": [whole(i, choice, calls) for i, choice in enumerate(generated.choices)],
+            "usage": usage(generated.prompt_tokens, new_tokens),
+        }
+    )
+
+
+def _request(
+    body: ChatBody, served: Services, asking: Asked, schemas: SchemaText
+) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
+    card = served.catalog.resolve("chat", body.model, "model")
+    served.catalog.require(card, "chat", body.used())
+    field, bound = body.bound
+    check_window(bound, card, field)
+    shown = tuple(tool.shown() for tool in body.offered)
+    check_prompt("".join(shown), served.settings, "tools")
+    check_prompt("".join(message.written for message in body.messages), served.settings, "messages")
+    body.check()  # it reads what the messages hold, which is bounded now
+    body.check_stream()
+    request = GenerationRequest(
+        request_id=asking.request_id,
+        model=card.name,
+        messages=tuple(message.plain() for message in body.messages),
+        tools=shown,
+        grammar=body.grammar(card, schemas),
+        max_new_tokens=bound,
+        sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
+        stop=stops(body.stop),
+        last_call=body.last_call(card),
+        choices=body.n or 1,
+    )
+    return card, request, {"prompt": "messages", "max_new_tokens": field, **body.held_to()}

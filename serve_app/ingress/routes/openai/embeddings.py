@@ -1,0 +1,92 @@
+"""``POST /v1/embeddings``."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BeforeValidator, Field
+from starlette.responses import Response
+
+from deployments.seam.embeddings import Vectors
+from serve_app.ingress.documentation.rules import all_readable
+from serve_app.ingress.routes.context import Served, json_response
+from serve_app.ingress.routes.embeddings import TASK, Truncate, embed
+from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingList
+from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
+from serve_app.ingress.validation.fields import (
+    LIST,
+    TEXT,
+    TEXT_OR_LIST,
+    Body,
+    ModelName,
+    Readable,
+    TextList,
+    example,
+)
+from serve_app.ingress.validation.json_body import JsonRoute
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+
+
+def _no_token_ids(given: Any) -> Any:
+    """Refuse token ids, which some clients send by default, and say what to do instead."""
+    match given:
+        case [int() | [int(), *_], *_] if not isinstance(given[0], bool):
+            raise ValueError(
+                "these are token ids of another model's tokenizer, which mean nothing to this "
+                "one: send texts (in LangChain, "
+                "OpenAIEmbeddings(check_embedding_ctx_length=False))"
+            )
+    return given
+
+
+Input = Annotated[
+    Annotated[Annotated[Readable, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST],
+    BeforeValidator(_no_token_ids),
+]
+
+
+class OpenAIEmbeddingsBody(Body):
+    """Texts to embed. ``dimensions`` keeps the first ones and scales the rest to length 1 again."""
+
+    model_config = example(all_readable("input"), input="The cat sat on the mat.")
+    max_values = (
+        MAX_NUMBERS  # OpenAI's clients may send token ids, which get an answer of their own
+    )
+
+    input: Input
+    model: ModelName | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    user: str | None = None
+    truncate: Truncate = False
+
+
+@router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingList)
+async def embeddings(body: OpenAIEmbeddingsBody, served: Served) -> Response:
+    """Vectors of length 1, as numbers or as base64 of little-endian float32."""
+    card = served.catalog.resolve(TASK, body.model, "model")
+    texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
+    embedded = await embed(
+        served,
+        card,
+        texts,
+        "input",
+        truncate=body.truncate,
+        dimensions=body.dimensions,
+        fields={},
+    )
+    encoded = _base64(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
+    tokens = sum(embedded.tokens)
+    items = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(encoded)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return json_response({"object": "list", "data": items, "model": card.name, "usage": usage})
+
+
+def _base64(vectors: Vectors) -> list[Any]:
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

@@ -1,0 +1,32 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes.context import Served, json_response
+from serve_app.ingress.routes.openai.shapes import ERRORS, Model, ModelList
+from serve_app.ingress.validation.json_body import JsonRoute
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+
+
+@router.get("/models", summary="Models that may be asked", response_model=ModelList)
+async def list_models(served: Served) -> Response:
+    """Every configured model; none of them is woken by the question."""
+    cards = [shown(card, served.started) for card in served.catalog.cards]
+    return json_response({"object": "list", "data": cards})
+
+
+@router.get("/models/{model_id:path}", summary="One model", response_model=Model)
+async def get_model(model_id: str, served: Served) -> Response:
+    return json_response(shown(served.catalog.find(model_id), served.started))
+
+
+def shown(card: ModelCard, created: int) -> dict[str, Any]:
+    owner, _, _ = card.name.rpartition("/")
+    return {"id": card.name, "object": "model", "created": created, "owned_by": owner or "local"}

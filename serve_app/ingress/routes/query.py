@@ -1,0 +1,139 @@
+"""``POST /query``: PRSM's QueryRequest, answered as its QueryResponse."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from deployments.seam.generation import ChatMessage, FinishReason, Generated
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.answers import TASK, UserId, asking
+from serve_app.ingress.routes.context import (
+    NATIVE_PREFIX,
+    Answered,
+    Asked,
+    Asking,
+    Served,
+    Services,
+)
+from serve_app.ingress.routes.generation import usage
+from serve_app.ingress.validation.fields import (
+    Answer,
+    Body,
+    ModelName,
+    Temperature,
+    Text,
+    TextOrObject,
+    TokenCount,
+    example,
+)
+from serve_app.ingress.validation.json_body import JsonRoute
+from serve_app.ingress.validation.limits import check_prompt, check_window
+
+router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
+
+FIELDS = {"max_new_tokens": "max_tokens"}
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Not orjson, which takes no integers of more than 64 bits."""
+
+
+class QueryBody(Body):
+    """One question, and what to know for its answer. ``max_tokens`` counts new tokens."""
+
+    model_config = example(
+        prompt="In which city does Ada live?",
+        user_id="u1",
+        context={"name": "Ada", "city": "Berlin"},
+    )
+
+    prompt: Text
+    user_id: UserId
+    max_tokens: TokenCount | None = None
+    temperature: Temperature | None = None
+    context: TextOrObject | None = None
+    model: ModelName | None = None
+
+
+class Metadata(BaseModel):
+    """``device`` is where the answer was decoded."""
+
+    huggingface_integration: Literal[True]
+    device: str
+
+
+class QueryAnswer(Answer):
+    """``token_usage`` counts the tokens of prompt and answer together."""
+
+    query_id: str
+    final_answer: str
+    user_id: str
+    token_usage: int
+    finish_reason: FinishReason
+    usage: dict[str, int]
+    metadata: Metadata
+
+
+@router.post("/query", summary="Answer a question of PRSM's", response_model=QueryAnswer)
+async def query_route(body: QueryBody, served: Served, asked: Asking) -> Response:
+    """Nothing is remembered; see ``/conversations`` for that."""
+    return asked.respond(await query(body, served, asked))
+
+
+async def query(body: QueryBody, served: Services, asked: Asked) -> Answered:
+    card = served.catalog.resolve(TASK, body.model, "model")
+    check_window(body.max_tokens, card, "max_tokens")
+    check_prompt(body.prompt, served.settings, "prompt")
+    context = _shown(body.context, served.settings.max_prompt_bytes)
+    check_prompt(context, served.settings, "context")
+    request = asking(
+        asked.request_id,
+        card,
+        (ChatMessage("user", f"{context}\n\n{body.prompt}" if context else body.prompt),),
+        served.settings,
+        max_new_tokens=body.max_tokens,
+        temperature=body.temperature,
+    )
+    generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+    (choice,) = generated.choices
+    counts = usage(generated.prompt_tokens, choice.tokens)
+    return Answered(
+        {
+            "query_id": f"hf_{body.user_id}_{uuid.uuid4().hex}",
+            "final_answer": choice.text.strip(),
+            "user_id": body.user_id,
+            "token_usage": counts["total_tokens"],
+            "finish_reason": choice.finish_reason,
+            "usage": counts,
+            "metadata": {"huggingface_integration": True, "device": generated.device},
+        },
+        card.name,
+    )
+
+
+def _shown(context: str | Mapping[str, Any] | None, most: int) -> str:
+    """A context as a model reads it best: a text as it is, an object by its keys, line by line.
+
+    It stands before the question, in the user's turn: not every chat template has a system's.
+    Raises as soon as there are more than ``most`` characters, before it writes out the rest.
+    """
+    if context is None or isinstance(context, str):
+        return context or ""
+    lines: list[str] = []
+    size = -1  # the first line has no line break before it
+    for key, value in context.items():
+        lines.append(f"{key}: {_plain(value)}")
+        size += 1 + len(lines[-1])
+        if size > most:
+            message = f"context has more bytes than the limit of {most}."
+            raise ValidationFailed(message, field="context")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else JSON.encode(value)

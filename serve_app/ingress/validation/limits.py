@@ -1,0 +1,53 @@
+"""Limits of one request that depend on settings, so that no type can hold them."""
+
+from __future__ import annotations
+
+from configs.blank import is_blank
+from configs.settings import Settings
+from deployments.seam.problems import Problem
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.errors import ValidationFailed
+
+
+def check_prompt(text: str, settings: Settings, field: str) -> None:
+    size = len(text.encode())
+    if size > settings.max_prompt_bytes:
+        raise ValidationFailed(
+            f"{field} has {size} bytes; the limit is {settings.max_prompt_bytes}.", field=field
+        )
+
+
+def check_window(tokens: int | None, card: ModelCard, field: str) -> None:
+    if tokens is not None and card.window is not None and tokens > card.window:
+        raise ValidationFailed(
+            f"{field} is {tokens}, but {card.name} has a window of {card.window} tokens.",
+            field=field,
+        )
+
+
+def check_count(count: int, settings: Settings, field: str) -> None:
+    if count > settings.max_texts:
+        raise ValidationFailed(
+            f"{field} has {count} items; the limit is {settings.max_texts}.", field=field
+        )
+
+
+def text_problem(text: str, settings: Settings) -> Problem | None:
+    """Why one text of a list cannot be read, if so; its neighbours are not concerned."""
+    size = len(text.encode())
+    if size > settings.max_prompt_bytes:
+        limit = settings.max_prompt_bytes
+        return Problem("validation", f"the text has {size} bytes; the limit is {limit}")
+    if is_blank(text):
+        return Problem("validation", f"the text {_blank(text)}")
+    return None
+
+
+def check_readable(text: str, field: str) -> None:
+    """Refuse a text in which there is nothing to read."""
+    if is_blank(text):
+        raise ValidationFailed(f"{field} {_blank(text)}.", field=field)
+
+
+def _blank(text: str) -> str:
+    return "has nothing but invisible characters" if text.strip() else "is empty"

@@ -1,0 +1,76 @@
+"""The command: a progress bar while it runs, then the table, the plot and the JSON."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from serve_app.load.load import MAX_REQUESTS, Load
+from serve_app.load.report import figures_table, notes, plot, report_json
+from serve_app.load.sweep import BenchError, Outcome, Shown, sweep
+from serve_app.load.texts import BadTextsError
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def bench(
+    url: str,
+    loads: Sequence[Load],
+    *,
+    warm_up: int,
+    api_key: str | None,
+    json_file: Path | None,
+    console: Console,
+) -> int:
+    """Measure, show, and return the exit code: 0 only when every request was answered."""
+    with _progress(loads, console) as shown:
+        try:
+            measuring = sweep(url, loads, warm_up=warm_up, api_key=api_key, shown=shown)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                outcome = runner.run(measuring)
+        except (BenchError, BadTextsError) as error:
+            console.print(f"error: {error}", markup=False, highlight=False)
+            return EXIT_FAILED
+    _show(outcome, console)
+    if json_file is not None:
+        report = report_json(url, loads, outcome.figures) | {"model": outcome.model}
+        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if any(row.failed for row in outcome.figures) else 0
+
+
+def _show(outcome: Outcome, console: Console) -> None:
+    if not any(outcome.samples):
+        console.print("nothing was measured")
+        return
+    console.print(figures_table(outcome.figures))
+    for note in notes(outcome.figures):
+        console.print(note, markup=False, highlight=False)
+    if drawn := plot(outcome.figures, outcome.samples):
+        console.print(drawn, markup=False, highlight=False)
+
+
+@contextmanager
+def _progress(loads: Sequence[Load], console: Console) -> Iterator[Shown]:
+    """One bar a load, by requests where those are counted, else by seconds."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    bars: dict[Load, TaskID] = {}
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+
+        def shown(load: Load, answered: int, failed: int, seconds: float) -> None:
+            counts = load.requests < MAX_REQUESTS
+            if load not in bars:
+                total = load.requests if counts else load.seconds
+                bars[load] = progress.add_task(f"{load.clients} clients", total=total, said="")
+            said = f"{answered} answered" + (f", {failed} failed" if failed else "")
+            done = answered + failed if counts else min(seconds, load.seconds)
+            progress.update(bars[load], completed=done, said=said)
+
+        yield shown

@@ -1,0 +1,44 @@
+"""What is asked of a server, and how hard."""
+
+from dataclasses import dataclass, replace
+
+MAX_CLIENTS = 1024
+MAX_REQUESTS = 1_000_000
+MAX_SECONDS = 3600.0
+MAX_NEW_TOKENS = 100_000
+MAX_TEXTS = 2048
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load: ``clients`` connections, each asking again as soon as it is answered.
+
+    ``what`` names a kind of :data:`serve_app.load.kinds.KINDS`. The load ends after ``requests``,
+    or when no request begins any more after ``seconds``, whichever is first; those under way are
+    waited for. ``texts`` is ``short``, ``mixed`` or a file with a text a line; ``per_request`` of
+    them go into a request of the kinds that take lists. ``pause_s`` is a client's rest between an
+    answer and its next request.
+    """
+
+    what: str
+    clients: int = 8
+    requests: int = MAX_REQUESTS
+    seconds: float = MAX_SECONDS
+    model: str | None = None
+    texts: str = "mixed"
+    per_request: int = 1
+    new_tokens: int = 48
+    temperature: float = 0.0
+    stream: bool = True
+    seed: int = 0
+    timeout_s: float = 120.0
+    pause_s: float = 0.0
+
+    def with_clients(self, clients: int) -> "Load":
+        """The same, harder or easier."""
+        return replace(self, clients=clients)
+
+    def warm_up(self, requests: int) -> "Load":
+        """So many requests of the same shape, of other texts, whose figures nobody looks at."""
+        other = -1 - self.seed  # rounds count upwards from theirs
+        return replace(self, requests=requests, seconds=MAX_SECONDS, seed=other, pause_s=0)

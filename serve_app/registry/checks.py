@@ -1,0 +1,112 @@
+"""What only the code can tell of a profile: its classes, its routers, its tasks.
+
+Where a profile is loaded to be served these run beside its rules, so that a mistake is one line
+before anything starts and not a traceback of a replica. They import what the profile names, but no
+model and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import ValidationError
+from ray import serve
+
+from configs.errors import explain
+from configs.options import Options
+from configs.profile import Family, Profile
+from configs.serve_schema import INGRESS, LEDGER
+from deployments.metrics.ledger import Ledger
+from serve_app.ingress.app import ALWAYS, Ingress
+from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.registry.families import families_in, tasks_of_family, what_is, why_no_family
+from serve_app.registry.import_paths import ImportPathError, imported
+from serve_app.registry.task_names import wrong_task
+
+
+def broken_code(profile: Profile) -> list[str]:
+    """Everything in ``profile`` that its code does not do, each as ``key: what was expected``."""
+    problems = [
+        *_deployable("ingress", Ingress, INGRESS, profile.ingress),
+        *_deployable("ledger", Ledger, LEDGER, profile.ledger),
+    ]
+    routers: dict[str, APIRouter] = {}
+    for family in profile.families:
+        key = f"families.{family.name}"
+        problems += _routers(key, family, routers)
+        problems += _family(key, family, [routers[p] for p in family.routers if p in routers])
+    try:
+        tasks_of([*routers.values(), *ALWAYS])
+    except ValueError as error:
+        problems.append(f"families: {error}")
+    return list(dict.fromkeys(problems))
+
+
+def deployment(cls: type, name: str, options: Options) -> serve.Deployment:
+    """``cls`` as Serve deploys it; Serve raises what it does not take of the options."""
+    given: Any = options.as_serve()
+    made: serve.Deployment = serve.deployment(name=name, **given)(cls)
+    return made
+
+
+def _routers(key: str, family: Family, found: dict[str, APIRouter]) -> Iterator[str]:
+    """Puts the family's routers into ``found``."""
+    for path in family.routers:
+        try:
+            router = imported(path)
+        except ImportPathError as error:
+            yield f"{key}.routers: expected a router at {path}: {error}"
+            continue
+        if isinstance(router, APIRouter):
+            found[path] = router
+        else:
+            yield f"{key}.routers: expected fastapi's APIRouter at {path}, but {what_is(router)}"
+
+
+def _family(key: str, family: Family, routers: list[APIRouter]) -> Iterator[str]:
+    path, options = family.deployment, family.options
+    try:
+        cls = imported(path)
+    except ImportPathError as error:
+        yield f"{key}.deployment: expected a family's class at {path}: {error}"
+        return
+    if why := why_no_family(cls):
+        yield f"{key}.deployment: expected a family's class at {path}, but {why}{_instead(path)}"
+        return
+    yield from _deployable(f"{key}.options", cls, family.deployment_name, options)
+    if options.user_config is not None and not hasattr(cls, "reconfigure"):
+        yield f"{key}.options.user_config: expected none, since {path} has no reconfigure"
+    yield from _tasks(key, family, cls, routers)
+
+
+def _instead(path: str) -> str:
+    there = families_in(import_module(path.partition(":")[0]))
+    return f"; did you mean {' or '.join(there)}?" if there else ""
+
+
+def _tasks(key: str, family: Family, cls: type, routers: list[APIRouter]) -> Iterator[str]:
+    served = tasks_of_family(cls, routers)
+    if served is None:
+        return
+    for model in family.models:
+        where = f"{key}.models.{model.name}.tasks"
+        for task in model.tasks:
+            if task not in served:
+                yield f"{where}: {wrong_task(task, served, family.deployment)}"
+        able = [task for task in dict.fromkeys(model.tasks) if task in served]
+        if len(able) > 1 and getattr(cls, "one_task_a_model", False):
+            yield f"{where}: expected one of {', '.join(able)}, since a model here does one task"
+
+
+def _deployable(key: str, cls: type, name: str, options: Options) -> Iterator[str]:
+    try:
+        deployment(cls, name, options)
+    except ValidationError as error:
+        # The bounds of scaling are rules of a profile, whose words are ours.
+        problems = explain(error, key, Options)
+        yield from (each for each in problems if not each.startswith(f"{key}.autoscaling_config"))
+    except (ValueError, TypeError, ImportError, AttributeError, NotImplementedError) as error:
+        yield f"{key}: Serve does not take them: {' '.join(str(error).split())}"

@@ -1,0 +1,154 @@
+"""Exports answer as torch does, and say why there is none where they could not."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertForTokenClassification
+
+from configs.engines import Head
+from configs.weights.exports import FACTS_FILE
+from deployments.conversion import openvino_export
+from deployments.encoders import pytorch
+from deployments.encoders.interface import Network, Traits
+from deployments.encoders.openvino import OpenVinoNetwork
+from deployments.encoders.tokenization import TokenizedText, tokenize
+from tests.deployments import tiny
+from tests.deployments.encoders.conftest import Exported
+from tests.deployments.families import bert_config, saved
+
+HEADS: tuple[Head, ...] = ("embedding", "sequence", "token")
+TEXTS = (tiny.text(*range(10)), tiny.text(3), tiny.text(20, 21, 22), "sport is a cat", "")
+
+
+@pytest.fixture(scope="session")
+def origins(
+    encoder_folder: Path, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    tagger = BertForTokenClassification(bert_config("O", "B-CAT"))
+    folder = saved(tagger, tmp_path_factory.mktemp("tagger") / "model")
+    roberta = tiny.roberta(tmp_path_factory.mktemp("roberta") / "model")
+    return {
+        "embedding": encoder_folder,
+        "sequence": classifier_folder,
+        "token": folder,
+        "roberta": roberta,
+    }
+
+
+def opened(origin: Path, head: Head) -> pytorch.TorchNetwork:
+    return pytorch.opened(head, origin, "cpu", openvino_export.OPTIONS)
+
+
+def tokens(network: Network, *texts: str) -> list[TokenizedText]:
+    made = tokenize(network.tokenizer, texts, network.traits.max_tokens, truncate=True)
+    return [text for text in made if isinstance(text, TokenizedText)]
+
+
+@pytest.mark.parametrize("kind", [*HEADS, "roberta"])
+def test_an_export_answers_as_torch_does(
+    origins: dict[str, Path], exported: Exported, kind: Any
+) -> None:
+    head: Head = "sequence" if kind == "roberta" else kind
+    folder, facts = exported(origins[kind], head)
+    assert "refusal" not in facts
+    ours, theirs = OpenVinoNetwork(folder, threads=1, narrow=False), opened(origins[kind], head)
+    assert ours.traits == theirs.traits
+    for texts in (TEXTS, TEXTS[:1], TEXTS[1:]):
+        mine, its = ours(tokens(ours, *texts)), theirs(tokens(theirs, *texts))
+        assert mine.shape == its.shape
+        for row, other, text in zip(mine, its, tokens(theirs, *texts), strict=True):
+            inner = slice(len(text)) if head == "token" else slice(None)
+            assert row[inner] == pytest.approx(other[inner], abs=1e-4)
+
+
+def test_a_later_forward_leaves_earlier_answers_alone(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    network = OpenVinoNetwork(exported(origins["embedding"], "embedding")[0], threads=1)
+    first = network(tokens(network, TEXTS[0]))
+    kept = first.copy()
+    network(tokens(network, TEXTS[1]))
+    assert np.array_equal(first, kept)
+
+
+def test_several_forwards_at_a_time_answer_as_one_does(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    folder = exported(origins["embedding"], "embedding")[0]
+    alone, several = OpenVinoNetwork(folder, threads=1), OpenVinoNetwork(folder, 2, at_once=2)
+    batches = [tokens(alone, text) for text in TEXTS] * 10
+    with ThreadPoolExecutor(several.at_once) as threads:
+        answers = list(threads.map(several, batches))
+    assert several.at_once == 2
+    for batch, answer in zip(batches, answers, strict=True):
+        assert answer == pytest.approx(alone(batch), abs=1e-5)
+
+
+def test_no_more_forwards_run_at_a_time_than_there_are_threads(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    folder = exported(origins["embedding"], "embedding")[0]
+    assert OpenVinoNetwork(folder, threads=1, at_once=4).at_once == 1
+
+
+def test_both_engines_are_measured_and_the_faster_one_is_named(
+    origins: dict[str, Path], exported: Exported
+) -> None:
+    _, facts = exported(origins["sequence"], "sequence")
+    took = facts["milliseconds"]
+    assert set(took) == {"torch", "openvino"}
+    assert all(set(each) == {"1", "32"} and min(each.values()) > 0 for each in took.values())
+    ratio = np.prod([took["torch"][size] / took["openvino"][size] for size in ("1", "32")])
+    assert facts["faster"] == ("openvino" if ratio > 1 else "torch")
+    assert facts["processor"]
+
+
+def test_where_bfloat16_is_native_both_arithmetics_are_measured(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_export, "native_bfloat16", lambda: True)
+    openvino_export.write_export(encoder_folder, tmp_path, "embedding")
+    facts = json.loads((tmp_path / FACTS_FILE).read_text())
+    assert set(facts["float32"]) == {"milliseconds", "faster"} <= set(facts)
+    assert 0 <= facts["bfloat16_difference"] < 0.5
+
+
+def test_a_network_that_was_recorded_wrongly_is_refused(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(torch.nn.Module):
+        """Knows how long its example was, and nothing of other lengths."""
+
+        def __init__(self, module: Any) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, **features: Any) -> Any:
+            long = features["input_ids"].shape[1] > 8
+            return self.module(**features) * (2.0 if long else 1.0)
+
+    opened_there = pytorch.opened
+
+    def forgetful(*given: Any) -> pytorch.TorchNetwork:
+        network = opened_there(*given)
+        traits, padding = network.traits, network.padding
+        module = Forgetful(network.module)
+        return pytorch.TorchNetwork(network.tokenizer, traits, module, "cpu", padding)
+
+    monkeypatch.setattr(pytorch, "opened", forgetful)
+    openvino_export.write_export(classifier_folder, tmp_path, "sequence")
+    assert [file.name for file in tmp_path.iterdir()] == [FACTS_FILE]
+    assert "it answers differently from torch" in (tmp_path / FACTS_FILE).read_text()
+
+
+def test_traits_survive_their_file(tmp_path: Path) -> None:
+    traits = Traits(7, ("no", "yes"), several=True, prompts={"query": "query: "})
+    traits.write(tmp_path / "traits.json")
+    assert Traits.read(tmp_path / "traits.json") == traits

@@ -1,0 +1,149 @@
+"""What replicas do with orders: those they hear, and those written before they started."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from configs.profile import ModelSpec
+from configs.weights import FolderSource
+from deployments.models.cache import Residency
+from deployments.models.lifecycle import Lifecycle
+from deployments.models.orders import OwnOrders
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import ModelOrder, ReplicaReport, Unloaded
+
+PATIENCE_S = 30.0
+
+
+class Names(Lifecycle[str]):
+    """A family whose models are their names; those in ``broken`` do not load.
+
+    Files of those that are ``far`` do not come before ``delivered``.
+    """
+
+    def __init__(self, broken: set[str], far: set[str] | None = None) -> None:
+        self.delivered = threading.Event()
+
+        source = FolderSource.model_validate({"folder": "nowhere"})
+        specs = [
+            ModelSpec(name=name, tasks=("embed",), source=source, pinned=name == "pin")
+            for name in ("pin", "one", "two")
+        ]
+
+        def load(spec: ModelSpec) -> str:
+            if spec.name in broken:
+                raise FileNotFoundError("/secret")
+            return spec.name
+
+        def fetch(spec: ModelSpec) -> Path:
+            if far and spec.name in far:
+                assert self.delivered.wait(PATIENCE_S), "nobody delivered"
+            return Path("nowhere")
+
+        self._begin(Residency(specs, load, lambda _: None, fetch=fetch))
+
+    async def check_health(self) -> None:
+        self._settle()
+        assert self._settling is not None
+        await self._settling
+
+    async def held(self) -> set[str]:
+        return {holding.model for holding in (await self.loaded_models(None)).holdings}
+
+
+@pytest.fixture
+def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
+    """One book of orders for every replica that starts."""
+    made = OwnOrders()
+    monkeypatch.setattr("deployments.models.lifecycle.orders_here", lambda: made)
+    return made
+
+
+async def test_a_replica_that_starts_later_loads_what_was_ordered_behind_what_is_pinned(
+    orders: OwnOrders,
+) -> None:
+    orders.give("one", loaded=True)
+    orders.give("gone/from/the/profile", loaded=True)
+    family = Names(set())
+    assert await family.held() == {"pin"}
+    await family.check_health()
+    assert await family.held() == {"pin", "one"}
+
+
+async def test_a_pinned_model_that_an_order_unloaded_stays_away_from_later_replicas(
+    orders: OwnOrders,
+) -> None:
+    orders.give("pin", loaded=False)
+    family = Names(set())
+    await family.check_health()
+    assert await family.held() == set()
+
+
+async def test_a_replica_that_did_not_hear_an_order_follows_it_all_the_same(
+    orders: OwnOrders,
+) -> None:
+    family = Names(set())
+    await family.load_model(ModelOrder("one", PATIENCE_S))
+    orders.give("one", loaded=False)
+    await family.check_health()
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_what_a_request_loaded_is_no_concern_of_orders() -> None:
+    family = Names(set())
+    async with family._residency.use("two"):
+        pass
+    await family.check_health()
+    assert await family.held() == {"pin", "two"}
+
+
+async def test_what_was_ordered_and_does_not_load_harms_nothing_else(orders: OwnOrders) -> None:
+    orders.give("one", loaded=True)
+    orders.give("two", loaded=True)
+    family = Names({"one"})
+    await family.check_health()
+    assert await family.held() == {"pin", "two"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_orders_are_answered_with_what_came_of_them() -> None:
+    family = Names({"two"})
+    loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
+    assert isinstance(loaded, ReplicaReport)
+    assert {holding.model for holding in loaded.holdings} == {"pin", "one"}
+    failed = await family.load_model(ModelOrder("two", PATIENCE_S))
+    assert isinstance(failed, Problem)
+    assert "files are missing" in failed.message
+    assert isinstance(await family.unload_model(ModelOrder("one", PATIENCE_S)), Unloaded)
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_model_in_use_is_told_to_be_so_and_stays() -> None:
+    family = Names(set())
+    async with family._residency.use("pin"):
+        refused = await asyncio.wait_for(family.unload_model(ModelOrder("pin", 0)), PATIENCE_S)
+    assert isinstance(refused, Problem)
+    assert "still running" in refused.message
+    assert await family.held() == {"pin"}
+
+
+async def test_an_order_whose_files_take_long_to_come_holds_up_no_other_order(
+    orders: OwnOrders,
+) -> None:
+    family = Names(set(), far={"one"})
+    orders.give("one", loaded=True)
+    orders.give("two", loaded=True)
+    orders.give("pin", loaded=False)
+    following = asyncio.create_task(family.check_health())
+    async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
+        while await family.held() != {"one", "two"}:  # noqa: ASYNC110  the first is on its way
+            await asyncio.sleep(0)
+    family.delivered.set()
+    await following
+    assert await family.held() == {"one", "two"}

@@ -1,0 +1,110 @@
+"""One account: which model, which task, how long and how many tokens."""
+
+from __future__ import annotations
+
+from deployments.metrics.report import Finished, Sample
+from serve_app.ingress.metering.record import Account
+from serve_app.ingress.metering.tokens import Tokens
+from tests.serve_app.house import burst
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def closed(account: Account) -> tuple[dict[tuple[str, ...], float], Finished]:
+    samples, finished = account.close(success=True)
+    return {key(sample): sum(sample.amounts) for sample in samples}, finished
+
+
+def key(sample: Sample) -> tuple[str, ...]:
+    return (sample.signal, *sample.labels)
+
+
+def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart() -> None:
+    clock = Clock()
+    account = Account("graph", fixed=True, clock=clock)
+    account.found("caption", "see")
+    account.found("chat", "write")
+    account.found("summarize", "write")
+    caption = account.use("see", "caption")
+    clock.now = 2.0
+    account.answered(caption, Tokens(0, 4))
+    summary, chat = account.use("write", "summarize"), account.use("write", "generate")
+    clock.now = 5.0
+    account.answered(summary, Tokens(10, 3))
+    clock.now = 6.0
+    account.answered(chat, Tokens(5, 2))
+    samples, finished = closed(account)
+    assert finished == Finished("several", "graph", True, 6.0)
+    assert samples["requests", "several", "graph", "success"] == 1
+    assert samples["inference_duration_seconds", "see", "caption"] == 2.0
+    assert samples["inference_duration_seconds", "write", "summarize"] == 3.0
+    assert samples["inference_duration_seconds", "write", "chat"] == 4.0
+    assert samples["tokens_out", "write", "summarize"] == 3
+
+
+def test_a_model_that_was_looked_up_and_not_called_is_not_the_requests() -> None:
+    account = Account("chat")
+    account.found("chat", "default")
+    account.found("chat", "earlier")
+    assert account.model == "earlier"
+    account.use("default", "generate")
+    assert account.model == "default"
+
+
+def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answer() -> None:
+    clock = Clock()
+    account = Account("generate", clock=clock)
+    account.found("generate", "one")
+    first, second = account.use("one", "generate"), account.use("one", "generate")
+    clock.now = 1.0
+    account.answered(second, Tokens(2, 3))
+    clock.now = 4.0
+    account.answered(first, Tokens(2, 5))
+    samples, finished = closed(account)
+    assert finished == Finished("one", "generate", True, 4.0)
+    assert samples["inference_duration_seconds", "one", "generate"] == 4.0
+    assert samples["tokens_in", "one", "generate"] == 4
+    assert samples["tokens_out", "one", "generate"] == 8
+
+
+def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> None:
+    clock = Clock()
+    account = Account("generate", clock=clock)
+    account.found("generate", "one")
+    clock.now = 1.0
+    use = account.use("one", "stream")
+    clock.now = 3.0
+    stream = account.streamed(use, "one", choices=1)
+    stream.note(burst("a"))
+    clock.now = 7.0
+    stream.note(burst("b", "c", "d", "e", at=1, finish="stop"))
+    samples, finished = closed(account)
+    assert samples["time_to_first_token_seconds", "one"] == 3.0
+    assert samples["time_per_output_token_seconds", "one"] == 1.0
+    assert samples["inference_duration_seconds", "one", "generate"] == 6.0
+    assert samples["tokens_out", "one", "generate"] == 5
+    assert finished.seconds == 6.0
+
+
+def test_a_stream_of_one_token_has_no_time_a_token() -> None:
+    account = Account("generate")
+    account.found("generate", "one")
+    stream = account.streamed(account.use("one", "stream"), "one", choices=1)
+    stream.note(burst("a", finish="stop"))
+    samples, _ = closed(account)
+    assert ("time_to_first_token_seconds", "one") in samples
+    assert ("time_per_output_token_seconds", "one") not in samples
+
+
+def test_a_request_that_no_model_answered_has_no_time() -> None:
+    account = Account("generate")
+    account.found("generate", "one")
+    account.use("one", "generate")
+    samples, finished = closed(account)
+    assert finished.seconds is None
+    assert not [name for name in samples if name[0] == "inference_duration_seconds"]

@@ -1,0 +1,381 @@
+"""Chats: OpenAI's defaults and shapes, and the model side's words under OpenAI's names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.seam.generation import (
+    ChatMessage,
+    Choice,
+    Generated,
+    GenerationRequest,
+    Grammar,
+    Sampling,
+    TokenLogprob,
+)
+from deployments.seam.problems import Problem
+from tests.serve_app import house
+from tests.serve_app.house import FAST, FULL, WINDOW, burst, generated
+from tests.serve_app.local_handle import Family
+
+PATH = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Hi"}]
+SECRET = "/home/inside/model.py line 7"
+CACHE = {"type": "ephemeral", "ttl": "5m"}
+NO_IMAGES = (
+    "content.0: chat models read no images here; /api/v1/huggingface/vision/question and "
+    "/vision/caption do"
+)
+
+
+async def posted(family: Family, **body: Any) -> httpx.Response:
+    application = house.app({"generation": family})
+    return await house.post(application, PATH, {"messages": MESSAGES, **body})
+
+
+async def reaching(**body: Any) -> GenerationRequest:
+    """The request that reaches the family."""
+    family = Family([burst("a", finish="stop")] if body.get("stream") else generated("a"))
+    response = await posted(family, **body)
+    assert response.status_code == 200, response.text
+    (request,) = family.asked
+    assert isinstance(request, GenerationRequest)
+    return request
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_not_said_is_as_openai_says(stream: bool) -> None:
+    request = await reaching(stream=stream)
+    assert request.sampling == Sampling(seed=request.sampling.seed)
+    assert (request.max_new_tokens, request.max_length) == (None, None)
+    assert (request.choices, request.stop, request.prompt) == (1, (), None)
+    assert request.messages == (ChatMessage("user", "Hi"),)
+
+
+async def test_a_history_of_other_servers_is_taken_back_as_it_came() -> None:
+    request = await reaching(
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": CACHE}]},
+            {
+                "role": "assistant",
+                "content": "Ho",
+                "tool_calls": [],
+                "reasoning": "I think",
+                "reasoning_content": "I think",
+                "name": "Bob",
+            },
+            {"role": "assistant", "content": None},
+            {"role": "assistant", "reasoning_content": None, "reasoning": None},
+            {"role": "user", "content": "So?", "name": "Ada"},
+            {"role": "user", "content": "Well?", "name": None},
+            {"role": "user", "content": "Yes?", "name": ""},
+        ]
+    )
+    assert request.messages == (
+        ChatMessage("user", "Hi"),
+        ChatMessage("assistant", "Ho", name="Bob"),
+        ChatMessage("assistant", ""),
+        ChatMessage("assistant", ""),
+        ChatMessage("user", "So?", name="Ada"),
+        ChatMessage("user", "Well?"),
+        ChatMessage("user", "Yes?"),
+    )
+
+
+async def test_names_count_as_part_of_the_prompt() -> None:
+    messages = [{"role": "user", "content": "x", "name": "A" * 50}] * 3
+    application = house.app({"generation": Family()}, max_prompt_bytes=150)
+    response = await house.post(application, PATH, {"messages": messages})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages"
+
+
+async def test_null_is_the_default_as_well() -> None:
+    fields = ("temperature", "top_p", "n", "stop", "seed", "max_tokens", "stream", "logprobs")
+    request = await reaching(**dict.fromkeys(fields))
+    assert request.sampling == Sampling(seed=request.sampling.seed)
+
+
+async def test_what_is_said_is_what_reaches_the_model() -> None:
+    request = await reaching(
+        model=FULL,
+        temperature=0,
+        top_p=0.5,
+        top_k=7,
+        repetition_penalty=1.3,
+        frequency_penalty=-1.5,
+        presence_penalty=0.5,
+        logit_bias={"42": -100},
+        logprobs=True,
+        top_logprobs=3,
+        seed=11,
+        stop="end",
+        n=2,
+        max_tokens=9,
+    )
+    assert request.sampling == Sampling(0.0, 0.5, 7, 1.3, -1.5, 0.5, {42: -100.0}, True, 3, 11)
+    assert (request.stop, request.choices, request.max_new_tokens) == (("end",), 2, 9)
+    assert request.model == FULL
+
+
+async def test_there_is_always_a_seed() -> None:
+    seeds = {(await reaching()).sampling.seed for _ in range(5)}
+    assert len(seeds) == 5
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_both_names_of_the_bound_are_read(field: str) -> None:
+    assert (await reaching(**{field: 5})).max_new_tokens == 5
+
+
+async def test_both_bounds_at_once_are_refused() -> None:
+    response = await posted(Family(), max_tokens=5, max_completion_tokens=5)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "max_tokens"
+
+
+async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    request = await reaching(messages=[{"role": "developer", "content": parts}, *MESSAGES])
+    assert request.messages == (ChatMessage("system", "ab"), ChatMessage("user", "Hi"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (7, "content: expected a string"),
+        ([], "content: expected at least 1 item"),
+        (["Hi"], "content.0: expected an object"),
+        ([{"type": "text", "text": 7}], "content.0.text: expected a string"),
+        (
+            [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
+            "content.1.type: expected 'text'",
+        ),
+        ([{"type": "image_url", "image_url": {"url": "data:,"}}], NO_IMAGES),
+        ([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}], NO_IMAGES),
+        ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], NO_IMAGES),
+        ([{"type": "image", "source": {"type": "url"}}], NO_IMAGES),
+    ],
+)
+async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(
+    content: Any, message: str
+) -> None:
+    response = await posted(Family(), messages=[{"role": "user", "content": content}])
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == f"messages.0.{message}"
+
+
+async def test_of_a_part_of_another_type_its_type_alone_is_complained_about() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+    response = await posted(Family(), messages=[{"role": "user", "content": [part]}])
+    message = response.json()["error"]["message"]
+    assert message.startswith("messages.0.content.0.type: ")
+    assert "; " not in message
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "name"),
+    [
+        ("max_new_tokens", {"max_completion_tokens": 5}, "max_completion_tokens"),
+        ("max_new_tokens", {"max_tokens": 5}, "max_tokens"),
+        ("prompt", {}, "messages"),
+        ("logit_bias", {"model": FULL, "logit_bias": {"1": 1}}, "logit_bias"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_problems_field_has_openais_name(
+    field: str, given: dict[str, Any], name: str, stream: bool
+) -> None:
+    problem = Problem("validation", "not like this", field)
+    response = await posted(Family([problem] if stream else problem), stream=stream, **given)
+    assert response.status_code == 400
+    assert response.json()["error"] == {
+        "message": "not like this",
+        "type": "invalid_request_error",
+        "param": name,
+        "code": "invalid_value",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("logit_bias", {"logit_bias": {"1": 5}}),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 2}),
+        ("frequency_penalty", {"frequency_penalty": 0.5}),
+        ("presence_penalty", {"presence_penalty": -0.5}),
+        ("response_format", {"response_format": {"type": "json_object"}}),
+    ],
+)
+async def test_what_this_engine_cannot_do_names_the_field_and_a_model_that_can(
+    field: str, given: dict[str, Any]
+) -> None:
+    response = await posted(Family(), model=FAST, **given)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == field
+    assert FULL in error["message"]
+    assert (await reaching(model=FULL, **given)).model == FULL
+
+
+async def test_a_field_that_nothing_here_honours_is_named() -> None:
+    for field in ("functions", "prediction", "web_search_options", "audio", "moderation"):
+        response = await posted(Family(), model=FULL, **{field: {}})
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == field
+
+
+async def test_fields_that_change_nothing_are_taken() -> None:
+    await reaching(
+        user="me",
+        metadata={"a": "b"},
+        store=False,
+        frequency_penalty=0,
+        presence_penalty=0,
+        logit_bias={},
+        tools=[],
+        tool_choice="none",
+        response_format={"type": "text"},
+        service_tier="auto",
+        modalities=["text"],
+    )
+
+
+async def test_an_unknown_model_is_openais_404_that_lists_those_there_are() -> None:
+    response = await posted(Family(), model="no/such")
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert FAST in error["message"]
+    assert FULL in error["message"]
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_a_bound_beyond_the_window_is_named(field: str) -> None:
+    response = await posted(Family(), **{field: WINDOW + 1})
+    assert response.json()["error"]["param"] == field
+
+
+async def test_messages_are_bounded_together_not_one_by_one() -> None:
+    application = house.app(max_prompt_bytes=10)
+    turns = [{"role": "user", "content": "x" * 6}] * 2
+    response = await house.post(application, PATH, {"messages": turns})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages"
+
+
+async def test_the_answer_has_openais_shape() -> None:
+    response = await posted(Family(generated("a", "b", finish="length")), n=2)
+    body = response.json()
+    assert (body["object"], body["model"]) == ("chat.completion", FAST)
+    assert body["id"].startswith("chatcmpl-")
+    assert [choice["index"] for choice in body["choices"]] == [0, 1]
+    first = body["choices"][0]
+    assert first["message"] == {"role": "assistant", "content": "a", "refusal": None}
+    assert (first["finish_reason"], first["logprobs"]) == ("length", None)
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+async def test_log_probabilities_have_openais_shape() -> None:
+    logprob = TokenLogprob("é", -0.5, "é".encode(), (("e", -1.0, b"e"),))
+    answer = Generated(3, (Choice("é", "stop", 1, (logprob,)),))
+    response = await posted(Family(answer), model=FULL, logprobs=True, top_logprobs=1)
+    (content,) = response.json()["choices"][0]["logprobs"]["content"]
+    assert content == {
+        "token": "é",
+        "logprob": -0.5,
+        "bytes": [195, 169],
+        "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "grammar"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, Grammar("json")),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, Grammar("json")),
+        (
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "description": "y",
+                    "strict": True,
+                    "schema": {"type": "object", "properties": {"b": {}, "a": {}}},
+                },
+            },
+            Grammar("json_schema", '{"type":"object","properties":{"b":{},"a":{}}}'),
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": 10**30}}},
+            Grammar("json_schema", '{"const":1' + 30 * "0" + "}"),
+        ),
+    ],
+)
+async def test_a_response_format_is_a_grammar(
+    given: dict[str, Any], grammar: Grammar | None
+) -> None:
+    assert (await reaching(model=FULL, response_format=given)).grammar == grammar
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "xml"},
+        {"type": "json_schema"},
+        {"type": "json_object", "json_schema": {"name": "x"}},
+        {"type": "json_schema", "json_schema": {"schema": {}}},
+        {"type": "json_schema", "json_schema": {"name": "a b"}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": "{}"}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schemas": {}}},
+    ],
+)
+async def test_a_response_format_that_is_none_is_named(given: dict[str, Any]) -> None:
+    response = await posted(Family(), model=FULL, response_format=given)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith("response_format")
+
+
+async def test_a_schema_reaches_the_model_to_the_last_digit() -> None:
+    schema = '{"enum":[0.1234567890123456789,1e400,1376946241435750401,{"a\\"é":[2.50]}]}'
+    given = f'{{"type": "json_schema", "json_schema": {{"name": "x", "schema": {schema}}}}}'
+    family = Family(generated("1"))
+    fields = json.dumps({"model": FULL, "messages": MESSAGES})[:-1]
+    body = f'{fields}, "response_format": {given}}}'
+    response = await house.post_text(house.app({"generation": family}), PATH, body)
+    assert response.status_code == 200, response.text
+    assert family.asked[0].grammar == Grammar("json_schema", schema)
+
+
+async def test_a_grammar_that_the_model_side_refuses_is_the_response_formats() -> None:
+    problem = Problem("validation", "no such keyword", "grammar")
+    response = await posted(Family(problem), model=FULL, response_format={"type": "json_object"})
+    assert response.json()["error"]["param"] == "response_format"
+
+
+async def test_what_openais_client_parsed_comes_back_without_effect() -> None:
+    called = {"name": "f", "arguments": '{"a": 1}', "parsed_arguments": {"a": 1}}
+    call = {"index": 0, "id": "1", "type": "function", "function": called}
+    said = {"role": "assistant", "content": None, "parsed": {"b": 2}, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "2"}
+    request = await reaching(model=FULL, messages=[*MESSAGES, said, result])
+    assert [each.role for each in request.messages or ()] == ["user", "assistant", "tool"]
+
+
+async def test_names_and_ids_of_calls_count_as_part_of_the_messages() -> None:
+    function = {"name": "f" * 64, "arguments": "{}"}
+    calls = [{"id": "i" * 250, "type": "function", "function": function} for _ in range(128)]
+    said = [{"role": "assistant", "tool_calls": calls} for _ in range(5)]
+    response = await posted(Family(generated("a")), model=FULL, messages=[*MESSAGES, *said])
+    assert response.status_code == 400
+    assert "messages has " in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("given", [0, -1])
+async def test_top_k_is_off_at_zero_and_below(given: int) -> None:
+    assert (await reaching(top_k=given)).sampling.top_k == 0

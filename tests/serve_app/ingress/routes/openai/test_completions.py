@@ -1,0 +1,230 @@
+"""Completions: prompts of their own, sixteen tokens by default, OpenAI's older shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from ray.exceptions import RayError
+
+from deployments.seam.generation import (
+    Burst,
+    Choice,
+    Generated,
+    GenerationRequest,
+    Sampling,
+    Token,
+    TokenLogprob,
+)
+from deployments.seam.problems import Problem
+from tests.serve_app import house
+from tests.serve_app.house import FAST, FULL, WINDOW, burst, events, generated
+from tests.serve_app.local_handle import FOREVER, Family, happens
+
+PATH = "/v1/completions"
+SECRET = "/home/inside/model.py line 7"
+LOGPROBS = (
+    TokenLogprob("ab", -0.5, b"ab", (("x", -1.0, b"x"),)),
+    TokenLogprob("c", -0.25, b"c"),
+)
+
+
+async def posted(family: Family, **body: Any) -> httpx.Response:
+    application = house.app({"generation": family})
+    return await house.post(application, PATH, {"prompt": "Hi", **body})
+
+
+async def reaching(**body: Any) -> list[GenerationRequest]:
+    """The requests that reach the family."""
+    whole: list[Any] = [[burst("a", finish="stop")]] if body.get("stream") else [generated("a")] * 3
+    family = Family(*whole)
+    response = await posted(family, **body)
+    assert response.status_code == 200, response.text
+    return family.asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_not_said_is_as_openai_says(stream: bool) -> None:
+    (request,) = await reaching(stream=stream)
+    assert request.sampling == Sampling(seed=request.sampling.seed)
+    assert (request.max_new_tokens, request.max_length) == (16, None)
+    assert (request.prompt, request.messages, request.choices) == ("Hi", None, 1)
+
+
+async def test_what_is_said_is_what_reaches_the_model() -> None:
+    given = {"temperature": 0.5, "top_p": 0.25, "seed": 3, "max_tokens": 4, "n": 2, "stop": ["x"]}
+    (request,) = await reaching(model=FULL, logprobs=2, **given)
+    assert request.sampling == Sampling(0.5, 0.25, logprobs=True, top_logprobs=2, seed=3)
+    assert (request.max_new_tokens, request.choices, request.stop) == (4, 2, ("x",))
+
+
+async def test_several_prompts_are_asked_for_one_by_one_with_the_same_seed() -> None:
+    requests = await reaching(prompt=["a", "b", "c"])
+    assert sorted(str(request.prompt) for request in requests) == ["a", "b", "c"]
+    assert len({request.sampling.seed for request in requests}) == 1
+
+
+async def test_answers_to_several_prompts_are_numbered_through() -> None:
+    response = await posted(
+        Family(generated("a", "b"), generated("c", "d")), prompt=["x", "y"], n=2
+    )
+    body = response.json()
+    texts = [(choice["index"], choice["text"]) for choice in body["choices"]]
+    assert texts == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
+    assert body["usage"] == {"prompt_tokens": 6, "completion_tokens": 8, "total_tokens": 14}
+    assert (body["object"], body["model"]) == ("text_completion", FAST)
+    assert body["id"].startswith("cmpl-")
+
+
+async def test_one_prompt_that_fails_fails_them_all_and_stops_the_others() -> None:
+    family = Family(FOREVER, Problem("validation", "too long", "max_new_tokens"))
+    response = await posted(family, prompt=["x", "y"])
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "max_tokens"
+    await happens(family.stopped)
+
+
+async def test_several_prompts_in_a_stream_are_refused_by_name() -> None:
+    response = await posted(Family(), prompt=["a", "b"], stream=True)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt")
+
+
+async def test_an_engine_without_alternatives_names_a_model_that_has_them() -> None:
+    response = await posted(Family(), model=FAST, logprobs=2)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "logprobs")
+    assert FULL in response.json()["error"]["message"]
+
+
+async def test_the_chosen_tokens_own_probability_needs_no_alternatives() -> None:
+    (request,) = await reaching(model=FAST, logprobs=0)
+    assert (request.sampling.logprobs, request.sampling.top_logprobs) == (True, 0)
+
+
+async def test_a_bound_beyond_the_window_is_named() -> None:
+    response = await posted(Family(), max_tokens=WINDOW + 1)
+    assert response.json()["error"]["param"] == "max_tokens"
+
+
+async def test_log_probabilities_have_the_older_shape_with_offsets() -> None:
+    answer = Generated(3, (Choice("abc", "stop", 2, LOGPROBS),))
+    response = await posted(Family(answer), model=FULL, logprobs=1)
+    assert response.json()["choices"][0]["logprobs"] == {
+        "tokens": ["ab", "c"],
+        "token_logprobs": [-0.5, -0.25],
+        "top_logprobs": [{"x": -1.0}, {}],
+        "text_offset": [0, 2],
+    }
+
+
+async def test_offsets_go_on_through_a_stream() -> None:
+    tokens = (Token(0, 0, 1, "ab", None, LOGPROBS[0]), Token(0, 1, 2, "c", "stop", LOGPROBS[1]))
+    family = Family([Burst(3, tokens)])
+    response = await posted(family, model=FULL, logprobs=1, stream=True)
+    chunks = [data["choices"][0] for _, data in events(response.text) if data != "[DONE]"]
+    assert [chunk["logprobs"]["text_offset"] for chunk in chunks] == [[0], [2]]
+
+
+PARTS = [b" \xf0\x9f", b"\x99\x82", b"<|mark|>", b"a\xc3", b"\xa9", b"!", b"\xff", b"end", b"e"]
+SPELT = " 🙂aé!\ufffd"
+OFFSETS = [0, 1, 2, 2, 3, 4, 5, 6, 6]
+
+
+def spelt(raw: bytes) -> TokenLogprob:
+    return TokenLogprob(raw.decode(errors="replace"), -0.5, raw)
+
+
+async def test_offsets_index_the_text_where_characters_have_several_tokens() -> None:
+    """Marks have no text, and neither has the stop string that ended it."""
+    special = tuple(raw.startswith(b"<|") for raw in PARTS)
+    choice = Choice(SPELT, "stop", len(PARTS), tuple(map(spelt, PARTS)), "ende", special)
+    response = await posted(Family(Generated(3, (choice,))), model=FULL, logprobs=0)
+    answer = response.json()["choices"][0]
+    assert answer["logprobs"]["text_offset"] == OFFSETS
+    assert SPELT[OFFSETS[0] :].startswith(" 🙂")
+    assert SPELT[OFFSETS[3] :].startswith("aé")
+
+
+async def test_offsets_index_the_text_in_a_stream_too() -> None:
+    texts = [" ", "🙂", "", "a", "é", "!", "\ufffd"]
+    tokens = tuple(
+        Token(0, at, at, text, None, spelt(raw), special=raw.startswith(b"<|"))
+        for at, (text, raw) in enumerate(zip(texts, PARTS, strict=False))
+    )
+    last = Token(0, len(tokens), 2, "", "stop", spelt(b"<|end|>"), special=True)
+    family = Family([Burst(3, tokens), Burst(3, (last,))])
+    response = await posted(family, model=FULL, logprobs=0, stream=True)
+    chunks = [data["choices"][0] for _, data in events(response.text) if data != "[DONE]"]
+    found = [offset for chunk in chunks for offset in chunk["logprobs"]["text_offset"]]
+    assert found == [*OFFSETS[:7], 6]
+    assert "".join(chunk["text"] for chunk in chunks) == SPELT
+
+
+async def test_a_stream_is_pieces_of_text_and_then_done() -> None:
+    family = Family([burst("a", ""), burst("b", at=2, finish="stop")])
+    found = [data for _, data in events((await posted(family, stream=True)).text)]
+    assert found[-1] == "[DONE]"
+    choices = [chunk["choices"][0] for chunk in found[:-1]]
+    assert [(choice["text"], choice["finish_reason"]) for choice in choices] == [
+        ("a", None),
+        ("b", "stop"),
+    ]
+
+
+async def test_a_stream_that_breaks_says_so_in_openais_envelope_and_is_done() -> None:
+    family = Family([burst("a"), RayError(SECRET)])
+    found = [data for _, data in events((await posted(family, stream=True)).text)]
+    assert found[-1] == "[DONE]"
+    assert found[-2]["error"]["code"] == "internal_error"
+    assert SECRET not in str(found)
+
+
+async def test_token_ids_are_one_prompt_and_lists_of_them_several() -> None:
+    (one,) = await reaching(prompt=[5, 6, 7])
+    assert (one.prompt, one.prompt_ids) == (None, (5, 6, 7))
+    (alone,) = await reaching(prompt=[5], stream=True)
+    assert alone.prompt_ids == (5,)
+    several = await reaching(prompt=[[5], [6, 7]])
+    assert [request.prompt_ids for request in several] == [(5,), (6, 7)]
+    texts = await reaching(prompt=["a", "b"])
+    assert [(request.prompt, request.prompt_ids) for request in texts] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        (7, ["prompt"]),
+        ([], ["prompt"]),
+        (["a", 7], ["prompt.1"]),
+        ([1, "a"], ["prompt.1"]),
+        ([[1], ["a"]], ["prompt.1.0"]),
+        ([[1], "a"], ["prompt.1"]),
+    ],
+)
+async def test_of_a_wrong_prompt_only_what_was_meant_is_complained_about(
+    prompt: Any, named: list[str]
+) -> None:
+    message = (await posted(Family(), prompt=prompt)).json()["error"]["message"]
+    assert [each.partition(":")[0] for each in message.split("; ")] == named
+
+
+@pytest.mark.parametrize("prompt", [[], [[]], [-1], [1, "a"], [1.5], [[1], "a"], [True]])
+async def test_a_prompt_that_is_neither_text_nor_tokens_is_named(prompt: Any) -> None:
+    response = await posted(Family(), prompt=prompt)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith("prompt")
+
+
+async def test_stream_options_without_a_stream_are_named() -> None:
+    response = await posted(Family(), stream_options={"include_usage": True})
+    assert response.json()["error"]["param"] == "stream_options"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("echo", True), ("suffix", "end"), ("best_of", 2), ("logprobs", 6), ("max_tokens", 0)],
+)
+async def test_what_is_not_served_is_named(field: str, value: Any) -> None:
+    response = await posted(Family(), **{field: value})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == field

@@ -1,0 +1,441 @@
+"""Conversations over HTTP: what the model is shown of them, what is kept, and what never is."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from deployments.seam.generation import ChatMessage, Choice, Generated
+from deployments.seam.problems import Problem
+from serve_app.ingress.conversations import Conversations
+from tests.serve_app import house
+from tests.serve_app.house import FAST, FULL, NATIVE, burst, events, generated
+from tests.serve_app.local_handle import FOREVER, Family, happens
+
+
+class Client(httpx.AsyncClient):
+    """A client of an application in this process."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        super().__init__(transport=httpx.ASGITransport(app), base_url=f"http://house{NATIVE}")
+
+
+Opened: TypeAlias = Callable[..., Client]
+
+GREETING = "Hello! How can I help you today?"
+ADA = "/conversations/ada"
+KEY = {"authorization": "Bearer sk-one"}
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    """Makes clients of the application over a family, all with the same database."""
+    async with AsyncExitStack() as stack:
+
+        def client(family: Family, **settings: Any) -> Client:
+            app = house.app({"generation": family}, hf_cache_dir=str(tmp_path), **settings)
+            kept: Conversations = app.state.conversations
+            stack.push_async_callback(kept.close)
+            return Client(app)
+
+        yield client
+
+
+async def say(
+    client: httpx.AsyncClient, message: str = "Hi", user: str = "ada", **body: Any
+) -> Any:
+    path = f"/conversations/{user}/messages"
+    response = await client.post(path, json={"message": message, **body})
+    assert response.status_code == 200, response.text
+    return response.json() if "stream" not in body else events(response.text)
+
+
+async def history(client: httpx.AsyncClient, user: str = "ada", **headers: str) -> Any:
+    response = await client.get(f"/conversations/{user}", headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()["history"]
+
+
+def turn(user: str, assistant: str) -> dict[str, str]:
+    return {"user": user, "assistant": assistant}
+
+
+async def test_a_conversation_begins_with_a_greeting_that_is_not_history(opened: Opened) -> None:
+    family = Family()
+    client = opened(family)
+    body = (await client.post("/conversations", json={"user_id": "ada"})).json()
+    assert (body["user_id"], body["response"], body["model"]) == ("ada", GREETING, FAST)
+    assert await history(client) == []
+    assert (await client.get("/conversations")).json()["user_ids"] == ["ada"]
+    assert family.asked == []
+
+
+async def test_an_answer_is_whole_and_kept_as_it_was_given(opened: Opened) -> None:
+    client = opened(Family(Generated(7, (Choice(" Hello, Ada.\n", "length", 4),))))
+    body = await say(client, "I am Ada.")
+    assert body.pop("execution_time") >= 0
+    assert body.pop("request_id")
+    assert body == {
+        "user_id": "ada",
+        "response": "Hello, Ada.",
+        "model": FAST,
+        "finish_reason": "length",
+        "usage": {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11},
+    }
+    assert await history(client) == [turn("I am Ada.", "Hello, Ada.")]
+
+
+async def test_the_model_is_shown_what_was_said_before(opened: Opened) -> None:
+    family = Family(generated("Yo"), generated("You"))
+    client = opened(family, answer_max_new_tokens=33, temperature=0.3)
+    await client.post("/conversations", json={"user_id": "ada", "initial_message": "Hi"})
+    await say(client, "Who?")
+    first, second = family.asked
+    assert first.messages == (ChatMessage("user", "Hi"),)
+    assert second.messages == (
+        ChatMessage("user", "Hi"),
+        ChatMessage("assistant", "Yo"),
+        ChatMessage("user", "Who?"),
+    )
+    assert (second.trim_oldest, second.max_new_tokens) == (True, 33)
+    assert second.sampling.temperature == 0.3
+
+
+async def test_half_of_a_small_window_is_left_to_the_message(opened: Opened) -> None:
+    family = Family(generated("Yo"))
+    await say(opened(family, answer_max_new_tokens=10_000))
+    assert family.asked[0].max_new_tokens == house.WINDOW // 2
+
+
+async def test_a_stream_ends_with_what_the_unary_route_would_have_answered(opened: Opened) -> None:
+    client = opened(Family([burst(" Yo", " Ada"), burst(".", at=2, finish="stop")]))
+    *tokens, (last, body) = await say(client, "Hi", stream=True)
+    assert [name for name, _ in tokens] == ["token"] * 3
+    assert [data["sequence_index"] for _, data in tokens] == [0, 1, 2]
+    assert "".join(data["text_delta"] for _, data in tokens) == " Yo Ada."
+    assert last == "result"
+    assert set(body) == {
+        *("user_id", "response", "model", "finish_reason", "usage"),
+        *("request_id", "execution_time"),
+    }
+    assert (body["user_id"], body["response"], body["finish_reason"]) == ("ada", "Yo Ada.", "stop")
+    assert body["usage"]["completion_tokens"] == 3
+    assert await history(client) == [turn("Hi", "Yo Ada.")]
+
+
+async def test_a_failed_answer_is_not_kept_and_frees_the_conversation(opened: Opened) -> None:
+    refusal = Problem("validation", "the prompt has too many tokens", "prompt")
+    client = opened(Family(refusal, [refusal], generated("Yo")))
+    for stream in (False, True):
+        body = {"message": "Hi", "stream": stream}
+        response = await client.post(f"{ADA}/messages", json=body)
+        assert response.status_code == 400
+        assert response.json()["details"]["field_errors"] == {"message": refusal.message}
+    await say(client, "Again")
+    assert await history(client) == [turn("Again", "Yo")]
+
+
+async def test_a_stream_that_breaks_keeps_nothing(opened: Opened) -> None:
+    broken = [burst("Yo"), Problem("unavailable", "the model is restarting")]
+    client = opened(Family(broken, generated("Yo")))
+    *_, (last, data) = await say(client, "Hi", stream=True)
+    assert (last, data["code"]) == ("error", "service_unavailable")
+    await say(client, "Again")
+    assert await history(client) == [turn("Again", "Yo")]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_was_cut_off_is_not_kept(opened: Opened, stream: bool) -> None:
+    answer: Any = (
+        [burst("Yo", finish="cancelled")] if stream else generated("Yo", finish="cancelled")
+    )
+    client = opened(Family(answer))
+    response = await client.post(f"{ADA}/messages", json={"message": "Hi", "stream": stream})
+    assert "cut off" in response.text
+    assert response.status_code == (200 if stream else 503)
+    assert await history(client) == []
+
+
+async def test_a_client_that_leaves_stops_the_answer_and_nothing_is_kept(
+    opened: Opened,
+) -> None:
+    family = Family([burst("Yo"), FOREVER], generated("Yo"))
+    client = opened(family)
+    body = {"message": "Hi", "stream": True}
+    connection = house.Connection(client.app, f"{NATIVE}{ADA}/messages", body)
+    await happens(connection.first_chunk)
+    connection.left.set()
+    await happens(family.stopped)
+    await connection.done
+    await say(client, "Again")
+    assert await history(client) == [turn("Again", "Yo")]
+
+
+async def test_messages_of_one_user_are_answered_one_after_the_other(opened: Opened) -> None:
+    family = Family([burst("One"), FOREVER], generated("Two"), generated("Three"))
+    client = opened(family)
+    body = {"message": "First", "stream": True}
+    first = house.Connection(client.app, f"{NATIVE}{ADA}/messages", body)
+    await happens(first.first_chunk)
+    second = asyncio.ensure_future(say(client, "Second"))
+    assert (await say(client, user="bob"))["response"] == "Two"
+    assert not second.done()
+    assert len(family.asked) == 2
+    first.left.set()
+    assert (await second)["response"] == "Three"
+    await first.done
+
+
+async def test_whoever_waits_too_long_gets_a_429(opened: Opened) -> None:
+    client = opened(Family([burst("One"), FOREVER]), conversation_wait_s=0.01)
+    body = {"message": "First", "stream": True}
+    first = house.Connection(client.app, f"{NATIVE}{ADA}/messages", body)
+    await happens(first.first_chunk)
+    response = await client.post(f"{ADA}/messages", json={"message": "Second"})
+    assert response.status_code == 429
+    assert response.json()["error_type"] == "rate_limit_error"
+    assert int(response.headers["retry-after"]) > 0
+    first.left.set()
+    await first.done
+
+
+async def test_an_answer_to_a_conversation_deleted_meanwhile_is_not_kept(opened: Opened) -> None:
+    class Deleting(Family):
+        async def generate(self, request: Any) -> Any:
+            await client.delete(ADA)
+            return generated("Yo")
+
+    client = opened(Deleting())
+    response = await client.post(f"{ADA}/messages", json={"message": "Hi"})
+    assert response.status_code == 503
+    assert "deleted" in response.json()["message"]
+    assert await history(client) == []
+
+
+async def test_beginning_anew_replaces_what_was_said_once_it_is_answered(opened: Opened) -> None:
+    refusal = Problem("unavailable", "the model is restarting")
+    client = opened(Family(generated("Yo"), refusal, generated("New")))
+    await say(client, "Old")
+    body = {"user_id": "ada", "initial_message": "Hello"}
+    assert (await client.post("/conversations", json=body)).status_code == 503
+    assert await history(client) == [turn("Old", "Yo")]
+    assert (await client.post("/conversations", json=body)).json()["response"] == "New"
+    assert await history(client) == [turn("Hello", "New")]
+    await client.post("/conversations", json={"user_id": "ada"})
+    assert await history(client) == []
+
+
+@pytest.mark.parametrize("message", [None, "Hello"])
+async def test_a_conversation_goes_on_with_the_model_it_was_begun_with(
+    opened: Opened, message: str | None
+) -> None:
+    client = opened(Family(*[generated("Yo")] * 5))
+    body = {"user_id": "ada", "model_name": FULL}
+    body |= {"initial_message": message} if message else {}
+    assert (await client.post("/conversations", json=body)).json()["model"] == FULL
+    assert (await say(client))["model"] == FULL
+    assert (await say(client, model_name="fast"))["model"] == FAST
+    assert (await say(client))["model"] == FULL
+    assert (await say(client, user="bob"))["model"] == FAST
+
+
+async def test_deleting_is_a_204_as_often_as_one_likes(opened: Opened) -> None:
+    client = opened(Family(generated("Yo")))
+    await say(client)
+    for _ in range(2):
+        response = await client.delete(ADA)
+        assert (response.status_code, response.content) == (204, b"")
+        assert await history(client) == []
+
+
+async def test_an_unknown_user_has_an_empty_history(opened: Opened) -> None:
+    body = (await opened(Family()).get(ADA)).json()
+    assert (body["user_id"], body["history"]) == ("ada", [])
+
+
+async def test_each_key_has_conversations_of_its_own(opened: Opened) -> None:
+    client = opened(Family(generated("Yo")))
+    path = f"{ADA}/messages"
+    assert (await client.post(path, json={"message": "Hi"}, headers=KEY)).status_code == 200
+    assert await history(client) == []
+    assert await history(client, **{"x-api-key": "sk-two"}) == []
+    assert await history(client, **{"x-api-key": "sk-one"}) == [turn("Hi", "Yo")]
+    assert (await client.get("/conversations")).json()["user_ids"] == []
+    assert (await client.get("/conversations", headers=KEY)).json()["user_ids"] == ["ada"]
+    await client.delete(ADA)
+    assert await history(client, **KEY) == [turn("Hi", "Yo")]
+
+
+async def test_no_key_is_written_to_the_database(opened: Opened, tmp_path: Path) -> None:
+    client = opened(Family(generated("Yo")))
+    await client.post(f"{ADA}/messages", json={"message": "Hi"}, headers=KEY)
+    written = await asyncio.to_thread(contents, tmp_path)
+    assert b"ada" in written
+    assert b"sk-one" not in written
+
+
+def contents(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def test_users_come_in_pages_until_there_are_no_more(opened: Opened) -> None:
+    client = opened(Family(*[generated("Yo")] * 5))
+    for name in ("e", "c", "a%2Fb", "d", "%F0%9F%99%82"):
+        await say(client, user=name)
+    pages, cursor = [], None
+    while True:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        body = (await client.get("/conversations", params=params)).json()
+        pages.append(body["user_ids"])
+        cursor = body["next_cursor"]
+        if cursor is None:
+            break
+    assert pages == [["a/b", "c"], ["d", "e"], ["🙂"]]
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "1001"}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"cursor": "ada"}, "cursor"),
+        ({"cursor": ""}, "cursor"),
+        ({"cursor": base64.b64encode(b"ada").decode()}, "cursor"),
+        ({"cursor": base64.b64encode(b"after:\xff").decode()}, "cursor"),
+        ({"cursor": base64.b64encode(b"after:\x00").decode()}, "cursor"),
+        ({"curser": "x"}, "curser"),
+    ],
+)
+async def test_a_page_that_cannot_be_is_a_400(
+    opened: Opened, params: dict[str, str], field: str
+) -> None:
+    response = await opened(Family()).get("/conversations", params=params)
+    assert response.status_code == 400, response.text
+    assert list(response.json()["details"]["field_errors"]) == [field]
+
+
+NAMES = [
+    "o'neill",
+    "a/b",
+    "/a//b/",
+    "messages",
+    "messages/",
+    "a/messages",
+    "messages/messages",
+    "a/messages/b",
+    "...",
+    ".a/b..",
+    "ä 🙂",
+    "a\u2028b",
+    "100%",
+    "%2F",
+    "x" * 256,
+    "🙂" * 256,
+    "?#&",
+]
+
+
+@pytest.mark.parametrize("safe", ["", "/"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_any_printable_user_has_a_conversation(opened: Opened, name: str, safe: str) -> None:
+    """However its slashes are written in the path."""
+    client = opened(Family(generated("Yo")))
+    quoted = quote(name, safe=safe)
+    assert (await client.post("/conversations", json={"user_id": name})).status_code == 200
+    assert await history(client, quoted) == []
+    assert (await say(client, user=quoted))["user_id"] == name
+    assert await history(client, quoted) == [turn("Hi", "Yo")]
+    assert (await client.get("/conversations")).json()["user_ids"] == [name]
+    assert (await client.delete(f"/conversations/{quoted}")).status_code == 204
+    assert (await client.get("/conversations")).json()["user_ids"] == []
+    assert await history(client, quote(name, safe="")) == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "../a", "a/./b"])
+async def test_a_user_that_urls_cannot_name_is_refused_at_the_start(
+    opened: Opened, name: str
+) -> None:
+    client = opened(Family())
+    response = await client.post("/conversations", json={"user_id": name})
+    assert response.status_code == 400
+    assert "lost in URLs" in response.json()["details"]["field_errors"]["user_id"]
+    quoted = quote(name, safe="").replace(".", "%2E")
+    said = await client.post(f"/conversations/{quoted}/messages", json={"message": "Hi"})
+    assert said.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["a%09b", "%00", "x" * 257, "a%C2%85b"])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_a_user_that_is_none_is_a_400(opened: Opened, name: str, method: str) -> None:
+    path = f"/conversations/{name}" + ("/messages" if method == "POST" else "")
+    body = {"message": "Hi"} if method == "POST" else None
+    response = await opened(Family()).request(method, path, json=body)
+    assert response.status_code == 400, response.text
+    assert list(response.json()["details"]["field_errors"]) == ["user_id"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_messages_are_posted_and_nothing_else(opened: Opened, method: str) -> None:
+    response = await opened(Family()).request(method, f"{ADA}/messages")
+    assert response.status_code == 405
+    assert response.json()["error_type"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/conversations", {}, "user_id"),
+        ("/conversations", {"user_id": ""}, "user_id"),
+        ("/conversations", {"user_id": "a\tb"}, "user_id"),
+        ("/conversations", {"user_id": 7}, "user_id"),
+        ("/conversations", {"user_id": "ada", "initial_message": ""}, "initial_message"),
+        (
+            "/conversations",
+            {"user_id": "ada", "initial_message": "x" * 102_401},
+            "initial_message",
+        ),
+        ("/conversations", {"user_id": "ada", "message": "Hi"}, "message"),
+        (f"{ADA}/messages", {}, "message"),
+        (f"{ADA}/messages", {"message": ""}, "message"),
+        (f"{ADA}/messages", {"message": "x" * 102_401}, "message"),
+        (f"{ADA}/messages", {"message": "Hi", "stream": "yes"}, "stream"),
+        (f"{ADA}/messages", {"message": "Hi", "max_tokens": 7}, "max_tokens"),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    opened: Opened, path: str, body: dict[str, Any], field: str
+) -> None:
+    client = opened(Family())
+    response = await client.post(path, json=body)
+    assert response.status_code == 400, response.text
+    assert list(response.json()["details"]["field_errors"]) == [field]
+
+
+@pytest.mark.parametrize("path", ["/conversations", f"{ADA}/messages"])
+async def test_an_unknown_model_is_a_404(opened: Opened, path: str) -> None:
+    body = {"user_id": "ada"} if path == "/conversations" else {"message": "Hi"}
+    response = await opened(Family()).post(path, json=body | {"model_name": "no/such"})
+    assert response.status_code == 404
+
+
+async def test_without_a_database_the_routes_are_503_and_the_others_are_not(
+    opened: Opened,
+) -> None:
+    family = Family(generated("Yo"))
+    client = opened(family, conversations_url="sqlite:////proc/nothing/x.sqlite3")
+    response = await client.post(f"{ADA}/messages", json={"message": "Hi"})
+    assert response.status_code == 503
+    assert "/proc" not in response.text
+    assert int(response.headers["retry-after"]) > 0
+    assert (await client.post("/generate", json={"prompt": "Hi"})).status_code == 200

@@ -1,0 +1,124 @@
+"""Bodies: JSON and nothing else, and no way to make the parser fall over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+
+from serve_app.ingress import errors
+from serve_app.ingress.front.front import Front
+from serve_app.ingress.validation.fields import Body, Temperature
+from serve_app.ingress.validation.json_body import JsonRoute
+from tests.serve_app.ingress.front.fronting import fronted
+
+
+class Weather(Body):
+    place: str
+    temperature: Temperature = 1.0
+
+
+@pytest.fixture
+def application() -> Front:
+    router = APIRouter(route_class=JsonRoute)
+
+    @router.post("/weather")
+    async def weather(body: Weather) -> dict[str, Any]:
+        return body.model_dump()
+
+    @router.get("/weather")
+    async def none() -> dict[str, Any]:
+        return {}
+
+    made = FastAPI()
+    made.include_router(router)
+    errors.install(made)
+    return fronted(made)
+
+
+async def sent(application: Front, content: bytes, media_type: str | None) -> httpx.Response:
+    headers = {} if media_type is None else {"content-type": media_type}
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
+        return await client.post("/weather", content=content, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        None,
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/vnd.api+json",
+    ],
+)
+async def test_json_is_taken_however_it_is_called(
+    application: Front, media_type: str | None
+) -> None:
+    response = await sent(application, b'{"place": "Oslo"}', media_type)
+    assert response.json() == {"place": "Oslo", "temperature": 1.0}
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"],
+)
+async def test_any_other_media_type_is_415(application: Front, media_type: str) -> None:
+    response = await sent(application, b'{"place": "Oslo"}', media_type)
+    assert response.status_code == 415
+    assert response.json()["error_type"] == "unsupported_media_type"
+
+
+async def test_a_route_without_a_body_asks_for_no_media_type(application: Front) -> None:
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
+        assert (await client.get("/weather", headers={"content-type": "x/y"})).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b'{"place"', b"{'place': 1}", b"\xff\xfe", b"{} {}"])
+async def test_what_is_no_json_is_the_bodys_fault(application: Front, content: bytes) -> None:
+    response = await sent(application, content, "application/json")
+    assert response.status_code == 400
+    (name,) = response.json()["details"]["field_errors"]
+    assert name == "body"
+    assert "JSON" in response.json()["message"]
+
+
+async def test_deep_nesting_is_refused_before_it_is_built(application: Front) -> None:
+    nested = b"[" * 100_000 + b"]" * 100_000
+    response = await sent(application, b'{"place": ' + nested + b"}", "application/json")
+    assert response.status_code == 400
+    assert "JSON" in response.json()["message"]
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+async def test_a_number_that_is_none_is_named_by_its_field(
+    application: Front, number: bytes
+) -> None:
+    content = b'{"place": "Oslo", "temperature": ' + number + b"}"
+    response = await sent(application, content, "application/json")
+    assert response.status_code == 400
+    assert list(response.json()["details"]["field_errors"]) == ["temperature"]
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b'{"place": "Oslo", "temperature": "1"}', "temperature"),
+        (b'{"place": "Oslo", "temperature": true}', "temperature"),
+        (b'{"place": 7}', "place"),
+        (b'{"place": "Oslo", "wind": 3}', "wind"),
+        (b"[]", "body"),
+        (b"null", "body"),
+        (b"", "body"),
+    ],
+)
+async def test_types_are_strict_and_unknown_fields_are_refused(
+    application: Front, content: bytes, field: str
+) -> None:
+    response = await sent(application, content, "application/json")
+    assert response.status_code == 400
+    assert list(response.json()["details"]["field_errors"]) == [field]

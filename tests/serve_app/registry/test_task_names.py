@@ -1,0 +1,59 @@
+"""The table of tasks: every family's, under the names that users meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs.engines import HEADS, WRITING
+from configs.profile import load_profile
+from configs.rules import DEFAULTS
+from serve_app.ingress.routes.huggingface.task_table import KINDS
+from serve_app.registry.families import shipped_families
+from serve_app.registry.task_names import all_tasks
+
+TASKS = {task.name: task for task in all_tasks()}
+
+
+def test_every_task_that_the_service_knows_of_is_some_familys() -> None:
+    known = {*HEADS, *WRITING, *DEFAULTS.values(), *(kind.task for kind in KINDS)}
+    known |= {task for model in load_profile("embedded").models for task in model.tasks}
+    assert known <= set(TASKS)
+
+
+def test_every_task_is_explained_and_leads_somewhere() -> None:
+    for task in TASKS.values():
+        assert task.about
+        assert task.families
+        assert task.routes or task.hugging_face
+
+
+def test_every_family_that_comes_with_the_service_is_there() -> None:
+    assert {path.partition(":")[2] for path in shipped_families()} == {
+        "Captioning",
+        "Classification",
+        "Embeddings",
+        "Entities",
+        "Generation",
+        "Reranking",
+        "Summarization",
+        "Vision",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "route", "step", "hugging_face"),
+    [
+        ("sentiment", "/api/v1/huggingface/classify", "classify", "text-classification"),
+        ("image_classify", "/api/v1/huggingface/vision/classify", "classify_image", "image-class"),
+        ("generate", "/v1/completions", "generate", "text-generation"),
+        ("embed", "/api/v1/huggingface/cluster", "search", "sentence-similarity"),
+        ("zero_shot", "/api/v1/huggingface/topics", "topics", "zero-shot-classification"),
+    ],
+)
+def test_a_task_has_its_routes_and_its_other_names(
+    name: str, route: str, step: str, hugging_face: str
+) -> None:
+    task = TASKS[name]
+    assert route in task.routes
+    assert step in task.steps
+    assert any(word.startswith(hugging_face) for word in task.hugging_face)
