@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.pairs import Pair, Side, alternated, machine, table, tell
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.processor import native_bfloat16
 from configs.profile import ModelSpec, load_profile, load_settings
 from deployments.encoders.backends import open_network
@@ -83,7 +83,7 @@ def compared(
     return alternated(one, other, rounds=ROUNDS)
 
 
-def agreement(ours: Network, theirs: Network, head: Head) -> str:
+def agreement(ours: Network, theirs: Network, head: ModelHead) -> str:
     """How far apart the two are on texts of mixed lengths."""
     one, other = answers(ours), answers(theirs)
     if head == "embedding":
@@ -109,11 +109,11 @@ def answers(network: Network) -> npt.NDArray[np.float64]:
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     exponents = np.exp(logits - logits.max(-1, keepdims=True))
-    chances: npt.NDArray[np.float64] = exponents / exponents.sum(-1, keepdims=True)
-    return chances
+    probabilities: npt.NDArray[np.float64] = exponents / exponents.sum(-1, keepdims=True)
+    return probabilities
 
 
-def rows(config: FamilyConfig, spec: ModelSpec, head: Head) -> list[list[str]]:
+def rows(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> list[list[str]]:
     """One row for each arithmetic and kind of work."""
     made = []
     exact = opened(config, spec, head, "float32", "torch")
@@ -130,7 +130,9 @@ def rows(config: FamilyConfig, spec: ModelSpec, head: Head) -> list[list[str]]:
     return made
 
 
-def opened(config: FamilyConfig, spec: ModelSpec, head: Head, dtype: str, engine: str) -> Network:
+def opened(
+    config: FamilyConfig, spec: ModelSpec, head: ModelHead, dtype: str, engine: str
+) -> Network:
     """The model's network on that engine, computing in that ``dtype`` of a profile."""
     return open_network(config, spec.model_copy(update={"engine": engine, "dtype": dtype}), head)
 

@@ -20,7 +20,7 @@ import ray
 from ray import serve
 
 from bench.pairs import Side, alternated, machine, table, tell
-from configs.engines import Engine
+from configs.engines import EngineName
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import PackageSource
@@ -45,7 +45,7 @@ class Sleeper:
 
     def __init__(self, lane: Lane[int, int]) -> None:
         self.lane = lane
-        self.engine: Engine = "torch"
+        self.engine: EngineName = "torch"
 
     def close(self) -> None:
         self.lane.close()

@@ -19,7 +19,7 @@ from typing import Any
 
 from configs.profile import ModelSpec, load_profile, load_settings
 from deployments.models.base import FamilyConfig, load_options
-from deployments.models.memory import footprint, give_back, import_libraries, own_weights
+from deployments.models.memory import give_back, import_libraries, memory_use, own_weights
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 VECTORS = "sentence-transformers/all-MiniLM-L6-v2"
@@ -44,10 +44,10 @@ def measured(name: str, quantization: str) -> dict[str, Any]:
     spec = model.model_copy(update={"quantization": quantization})
     config = FamilyConfig("bench", (spec,), settings)
     give_back()
-    before, started = footprint(), time.perf_counter()
+    before, started = memory_use(), time.perf_counter()
     loaded = (_chat if name == CHAT else _vectors)(config, spec)
     give_back()
-    taken = footprint() - before
+    taken = memory_use() - before
     seconds = time.perf_counter() - started
     answers = _chat_answers(*loaded) if name == CHAT else _vector_answers(loaded)
     return {"mib": taken.host / 2**20, "seconds": seconds, **answers}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Engine: TypeAlias = Literal["torch", "openvino"]
+EngineName: TypeAlias = Literal["torch", "openvino"]
 EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
 """``auto`` is the faster of those that can run the model, measured once on each processor."""
 
-Head: TypeAlias = Literal["embedding", "sequence", "token"]
+ModelHead: TypeAlias = Literal["embedding", "sequence", "token"]
 """What an encoder gives: a vector a text, labels a text, or labels a token."""
 
-HEADS: dict[str, Head] = {
+HEADS: dict[str, ModelHead] = {
     "embed": "embedding",
     "sentiment": "sequence",
     "topic": "sequence",
@@ -30,7 +30,7 @@ ToolCalls: TypeAlias = Literal["hermes"]
 CONSTRAINED = frozenset({"response_format", "regex"})
 """Constrained decoding, to JSON and to an expression."""
 
-UNSUPPORTED: dict[Engine, frozenset[str]] = {
+UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "torch": frozenset(),
     # OpenVINO GenAI 2026.4 has no bias on logits and reports the chosen token only; its frequency
     # and presence penalties move a logit towards zero, so they raise negative ones.

@@ -101,7 +101,7 @@ def _bound(value: Any) -> Any:
     return value
 
 
-class Options(ServeSection):
+class DeploymentOptions(ServeSection):
     """Options of one Ray Serve deployment: every one that Serve's own schema has.
 
     ``num_replicas`` is a fixed number of replicas, in the place of ``autoscaling_config``.
@@ -157,7 +157,7 @@ class Options(ServeSection):
         return {} if own is None else own.model_dump(mode="json", exclude_unset=True)
 
 
-LEDGER = Options(
+LEDGER = DeploymentOptions(
     ray_actor_options=ActorOptions(num_cpus=0),
     max_ongoing_requests=256,
     max_queued_requests=-1,

@@ -21,13 +21,21 @@ from pydantic import (
 )
 from pydantic import StringConstraints as Text
 
-from configs.engines import HEADS, UNSUPPORTED, WRITING, Engine, EngineChoice, Head, ToolCalls
+from configs.engines import (
+    HEADS,
+    UNSUPPORTED,
+    WRITING,
+    EngineChoice,
+    EngineName,
+    ModelHead,
+    ToolCalls,
+)
 from configs.errors import ConfigError, explain
 from configs.options import LEDGER, Section
+from configs.options import DeploymentOptions as DeploymentOptions
 from configs.options import Live as Live
-from configs.options import Options as Options
 from configs.settings import Settings, resolve
-from configs.weights import BESIDE, Source, beside
+from configs.weights import BESIDE, WeightsSource, beside
 from configs.yaml_files import read_yaml
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
@@ -55,7 +63,7 @@ class ModelSpec(Section):
     name: ModelName
     aliases: tuple[ModelName, ...] = ()
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    source: Source
+    source: WeightsSource
     engine: EngineChoice = "auto"
     pinned: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -78,13 +86,13 @@ class ModelSpec(Section):
         return str(beside(Path(given), info)) if is_file and given else given
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> ModelHead | None:
         """The one that all of the tasks need; ``None`` when the model is no encoder."""
         heads = {HEADS.get(task) for task in self.tasks}
         return heads.pop() if len(heads) == 1 else None
 
     @property
-    def engines(self) -> tuple[Engine, ...]:
+    def engines(self) -> tuple[EngineName, ...]:
         """What may run this model. Of several, the faster one does, which only its node knows."""
         if self.engine != "auto":
             return (self.engine,)
@@ -119,7 +127,7 @@ class Family(Section):
     name: Annotated[str, Text(pattern=r"^[a-z][a-z0-9_]*$")]
     deployment: ImportPath
     routers: tuple[ImportPath, ...] = ()
-    options: Options = Options()
+    options: DeploymentOptions = DeploymentOptions()
     models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
 
     @property
@@ -136,15 +144,15 @@ class Profile(Section):
     settings: dict[str, Any] = Field(default={})
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
-    ingress: Options = Options()
-    ledger: Options = LEDGER
+    ingress: DeploymentOptions = DeploymentOptions()
+    ledger: DeploymentOptions = LEDGER
     families: Annotated[tuple[Family, ...], Field(min_length=1)]
 
     @property
     def models(self) -> list[ModelSpec]:
         return [model for family in self.families for model in family.models]
 
-    def export_of(self, model: ModelSpec) -> Head | None:
+    def export_of(self, model: ModelSpec) -> ModelHead | None:
         """The head to convert for OpenVINO ahead; ``None`` where replicas will not ask for it."""
         on_gpus = self.family_of(model).options.ray_actor_options.num_gpus > 0
         if "openvino" not in model.engines or (model.engine == "auto" and on_gpus):

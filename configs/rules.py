@@ -10,7 +10,7 @@ from jinja2 import Environment, TemplateSyntaxError
 from configs.databases import is_sqlite
 from configs.engines import WRITING
 from configs.gpu_memory import too_large
-from configs.options import Autoscaling, Options
+from configs.options import Autoscaling, DeploymentOptions
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
 from configs.suggestions import closest, hint
@@ -109,7 +109,7 @@ def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
         yield "settings.conversations_url: expected its password in the environment, not in a file"
 
 
-def _consistent(key: str, options: Options) -> Iterator[str]:
+def _consistent(key: str, options: DeploymentOptions) -> Iterator[str]:
     if (scaling := options.scaling) is not None:
         yield from _scales(f"{key}.autoscaling_config", scaling, options.max_ongoing_requests)
     live = options.user_config
@@ -138,7 +138,7 @@ def _scales(key: str, scaling: Autoscaling, max_ongoing_requests: int) -> Iterat
         )
 
 
-def _single(ledger: Options) -> Iterator[str]:
+def _single(ledger: DeploymentOptions) -> Iterator[str]:
     """Two ledgers would each know a part."""
     if ledger.num_replicas not in (None, 1):
         yield "ledger.num_replicas: expected 1"

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from configs.errors import ConfigError, explain
-from configs.profile import Check, Options, Profile, load_profile, load_settings
+from configs.profile import Check, DeploymentOptions, Profile, load_profile, load_settings
 from configs.rules import broken_rules
 from configs.yaml_files import read_yaml
 
@@ -74,7 +74,7 @@ def profile_of_config(path: str | Path, *checks: Check) -> Profile:
     return merged
 
 
-def _entry(name: str, options: Options) -> dict[str, Any]:
+def _entry(name: str, options: DeploymentOptions) -> dict[str, Any]:
     return {"name": name, **options.as_serve()}
 
 
@@ -102,15 +102,15 @@ def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -> Profile:
-    def options(name: str, own: Options) -> Options:
+    def options(name: str, own: DeploymentOptions) -> DeploymentOptions:
         given = {key: value for key, value in entries[name].items() if key != "name"}
         where = f"deployments.{name}"
         if _would_scale(given, own):
             raise ConfigError(origin, [f"{where}.num_replicas: {NULL}"])
         try:
-            return Options.model_validate(_in_place(given, own))
+            return DeploymentOptions.model_validate(_in_place(given, own))
         except ValidationError as error:
-            raise ConfigError(origin, explain(error, where, Options)) from None
+            raise ConfigError(origin, explain(error, where, DeploymentOptions)) from None
 
     families = tuple(
         family.model_copy(update={"options": options(family.deployment_name, family.options)})
@@ -123,13 +123,13 @@ def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -
     return profile.model_copy(update={**ours, "families": families})
 
 
-def _would_scale(given: dict[str, Any], own: Options) -> bool:
+def _would_scale(given: dict[str, Any], own: DeploymentOptions) -> bool:
     """Whether Serve would scale by the profile's options though the file gives a fixed number."""
     fixed = isinstance(given.get("num_replicas"), int) and "autoscaling_config" not in given
     return fixed and own.num_replicas is None and own.autoscaling_config is not None
 
 
-def _in_place(given: dict[str, Any], own: Options) -> dict[str, Any]:
+def _in_place(given: dict[str, Any], own: DeploymentOptions) -> dict[str, Any]:
     """The profile's options with the file's in their place, as Serve puts them there."""
     kept = own.model_dump(exclude_unset=True)
     if given.get("autoscaling_config") and "num_replicas" not in given:

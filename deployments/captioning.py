@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from configs.profile import ModelSpec
-from deployments.batching.decode_steps import Steps
+from deployments.batching.decode_steps import DecodeSteps
 from deployments.images.decode import Picture
 from deployments.images.family import (
     ImageFamily,
-    Reader,
-    Seen,
+    ImageTask,
+    PreprocessedImage,
     Tensors,
     on_device,
     opened_processor,
@@ -57,7 +57,7 @@ class Captioning(ImageFamily[Caption]):
             return written
         return VisualAnswers((VisualAnswer(written.text, None),))
 
-    def load(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
+    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
         """Raises ``ValueError`` when the model cannot do what its tasks say."""
         import transformers
 
@@ -83,11 +83,11 @@ class Captioning(ImageFamily[Caption]):
         see = scalable(see, processor)
         return self._writer(see, model, _Writing(model, processor, device))
 
-    def _writer(self, see: See, model: Any, writing: _Writing) -> Reader[Caption]:
+    def _writer(self, see: See, model: Any, writing: _Writing) -> ImageTask[Caption]:
         longest = self._config.settings.decode_max_new_tokens
-        return Reader(_bounded(see, model, longest), writing, by_steps=True)
+        return ImageTask(_bounded(see, model, longest), writing, by_steps=True)
 
-    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> Reader[Caption]:
+    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
         import transformers
 
         model, device = self._opened("VisionEncoderDecoderModel", folder, spec)
@@ -141,7 +141,9 @@ def _words(asked: Request) -> str | None:
     return asked.question if isinstance(asked, VisualQuestionRequest) else asked.prompt
 
 
-def _bounded(see: See, model: Any, longest: int) -> Callable[[Picture, Any], Seen | Problem]:
+def _bounded(
+    see: See, model: Any, longest: int
+) -> Callable[[Picture, Any], PreprocessedImage | Problem]:
     """``see`` with the bound on new tokens that the request, the model and its window set.
 
     It is never above ``longest``.
@@ -150,7 +152,7 @@ def _bounded(see: See, model: Any, longest: int) -> Callable[[Picture, Any], See
     usual = min(config.max_new_tokens or NEW_TOKENS, longest)
     window = _window(model.config)
 
-    def bounded(shown: Picture, asked: Request) -> Seen | Problem:
+    def bounded(shown: Picture, asked: Request) -> PreprocessedImage | Problem:
         wanted = getattr(asked, "max_new_tokens", None)
         if wanted is not None and wanted > longest:
             message = f"a caption has up to {longest} tokens here, not {wanted}"
@@ -165,7 +167,9 @@ def _bounded(see: See, model: Any, longest: int) -> Callable[[Picture, Any], See
             message = f"the model has room for {window} tokens; {length} of them are taken"
             return Problem("validation", message, at_fault)
         most = wanted or usual
-        return Seen(features, shown.size, asked, min(most, (window or most + length) - length))
+        return PreprocessedImage(
+            features, shown.size, asked, min(most, (window or most + length) - length)
+        )
 
     return bounded
 
@@ -186,7 +190,7 @@ class _Writing:
     device: str
 
     def __call__(
-        self, tensors: Tensors, seen: Sequence[Seen], steps: Steps
+        self, tensors: Tensors, seen: Sequence[PreprocessedImage], steps: DecodeSteps
     ) -> list[Caption | Problem]:
         from deployments.batching.greedy_decoding import stopping
 

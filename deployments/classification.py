@@ -11,21 +11,21 @@ import numpy.typing as npt
 
 from configs import engines
 from configs.profile import ModelSpec
-from deployments.encoders.interface import Network, Traits
+from deployments.encoders.interface import EncoderInfo, Network
 from deployments.encoders.network_family import Answering, NetworkFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import (
     SCORE_FUNCTIONS,
-    chances_of_nli,
     entailment_columns,
     nli_pairs,
+    probabilities_of_nli,
     problem_of,
     ranked,
 )
 from deployments.models.base import ModelUnavailable
 from deployments.seam.classification import (
     ClassificationRequest,
-    Classified,
+    ClassificationResult,
     LabelScore,
     ScoreFunction,
     ZeroShotRequest,
@@ -36,7 +36,7 @@ ZERO_SHOT = "zero_shot"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ClassifierHead:
     """What a classifier's outputs stand for; ``several`` when a text may have several of them.
 
     ``entailment`` is where an NLI model has entailment and contradiction.
@@ -51,7 +51,7 @@ class Head:
 class Logits:
     """One text's outputs, float64 of shape (labels,)."""
 
-    head: Head
+    head: ClassifierHead
     values: npt.NDArray[np.float64]
 
     def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
@@ -68,9 +68,9 @@ class Classification(NetworkFamily[Logits]):
         "topic": "labels what texts are about, by labels of the model's own",
         ZERO_SHOT: "scores any labels against texts",
     }
-    head: ClassVar[engines.Head] = "sequence"
+    head: ClassVar[engines.ModelHead] = "sequence"
 
-    async def classify(self, request: ClassificationRequest) -> Classified | Problem:
+    async def classify(self, request: ClassificationRequest) -> ClassificationResult | Problem:
         """Every label of every text, best first."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -82,9 +82,9 @@ class Classification(NetworkFamily[Logits]):
         ranked_items = tuple(
             a if isinstance(a, Problem) else a.ranked(request.scores) for a in answers
         )
-        return Classified(ranked_items, tokens)
+        return ClassificationResult(ranked_items, tokens)
 
-    async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:
+    async def zero_shot(self, request: ZeroShotRequest) -> ClassificationResult | Problem:
         """Every given label of every text, best first, by how far the text entails it."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -96,7 +96,7 @@ class Classification(NetworkFamily[Logits]):
             return error.problem
         width = len(request.labels)
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
-        return Classified(tuple(_entailed(row, request) for row in rows), tokens)
+        return ClassificationResult(tuple(_entailed(row, request) for row in rows), tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Logits]:
         head = _head(network.traits)
@@ -109,8 +109,8 @@ class Classification(NetworkFamily[Logits]):
         return run
 
 
-def _head(traits: Traits) -> Head:
-    return Head(traits.labels, traits.several, entailment_columns(traits.labels))
+def _head(traits: EncoderInfo) -> ClassifierHead:
+    return ClassifierHead(traits.labels, traits.several, entailment_columns(traits.labels))
 
 
 def _entailed(
@@ -123,5 +123,5 @@ def _entailed(
         return problem or Problem("internal", "the model is not one of inference")
     logits = np.stack([answer.values for answer in scored])
     entailed, contradicted = logits[:, columns[0]], logits[:, columns[1]]
-    chances = chances_of_nli(entailed, contradicted, multi_label=request.multi_label)
-    return ranked(request.labels, chances)
+    probabilities = probabilities_of_nli(entailed, contradicted, multi_label=request.multi_label)
+    return ranked(request.labels, probabilities)

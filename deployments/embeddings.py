@@ -9,16 +9,16 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.profile import ModelSpec
-from deployments.encoders.interface import Network, Traits
+from deployments.encoders.interface import EncoderInfo, Network
 from deployments.encoders.network_family import Answering, NetworkFamily
 from deployments.models.base import FamilyConfig, ModelUnavailable
 from deployments.seam.embeddings import (
-    Clustered,
     ClusterRequest,
-    Embedded,
+    ClusterResult,
     EmbeddingRequest,
+    EmbeddingResult,
     Vectors,
 )
 from deployments.seam.problems import Problem
@@ -31,14 +31,14 @@ class Embeddings(NetworkFamily[Vectors]):
     """The deployment of the embeddings family."""
 
     tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
-    head: ClassVar[Head] = "embedding"
+    head: ClassVar[ModelHead] = "embedding"
 
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
-        self._traits: dict[str, Traits] = {}  # filled while the base loads what is pinned
+        self._traits: dict[str, EncoderInfo] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
-    async def embed(self, request: EmbeddingRequest) -> Embedded | Problem:
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -57,7 +57,7 @@ class Embeddings(NetworkFamily[Vectors]):
             return error.problem
         return _embedded(answers, counts, request, traits.dimensions)
 
-    async def cluster(self, request: ClusterRequest) -> Clustered | Problem:
+    async def cluster(self, request: ClusterRequest) -> ClusterResult | Problem:
         """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42).
 
         There are no more clusters than different texts.
@@ -66,7 +66,7 @@ class Embeddings(NetworkFamily[Vectors]):
         if isinstance(embedded, Problem):
             return embedded
         if embedded.problems:
-            return Clustered((), embedded.vectors[:0], embedded.problems)
+            return ClusterResult((), embedded.vectors[:0], embedded.problems)
         # Not on the tokenizing thread, which others wait for; one at a time, since each is long.
         async with self._clustering:
             vectors = _alike(request.embedding.texts, embedded.vectors)
@@ -85,7 +85,7 @@ class _Prompt(NamedTuple):
     left_out: int = 0
 
 
-def _prompt(traits: Traits, request: EmbeddingRequest) -> _Prompt | Problem:
+def _prompt(traits: EncoderInfo, request: EmbeddingRequest) -> _Prompt | Problem:
     """The prompt that the request names, else the one that the model has for all texts."""
     name = traits.default_prompt if request.prompt_name is None else request.prompt_name
     if name is None:
@@ -102,7 +102,7 @@ def _embedded(
     counts: tuple[int, ...],
     request: EmbeddingRequest,
     usual: int | None,
-) -> Embedded | Problem:
+) -> EmbeddingResult | Problem:
     """The answer, with the ``usual`` dimensions where the request does not say how many."""
     problems = {i: answer for i, answer in enumerate(answers) if isinstance(answer, Problem)}
     good = {i: answer for i, answer in enumerate(answers) if not isinstance(answer, Problem)}
@@ -114,7 +114,7 @@ def _embedded(
         message = f"the model's vectors have {width} dimensions"
         return Problem("validation", message, "dimensions")
     vectors = vectors[:, : request.dimensions or usual]
-    return Embedded(_unit(vectors) if request.normalize else vectors, counts, problems)
+    return EmbeddingResult(_unit(vectors) if request.normalize else vectors, counts, problems)
 
 
 def _unit(vectors: Vectors) -> Vectors:
@@ -129,7 +129,7 @@ def _alike(texts: Sequence[str], vectors: Vectors) -> Vectors:
     return vectors[[first.setdefault(text, i) for i, text in enumerate(texts)]]
 
 
-def _k_means(vectors: Vectors, n_clusters: int) -> Clustered:
+def _k_means(vectors: Vectors, n_clusters: int) -> ClusterResult:
     """Labels from 0, each of them used, and one center a label."""
     from sklearn.cluster import KMeans
 
@@ -137,4 +137,4 @@ def _k_means(vectors: Vectors, n_clusters: int) -> Clustered:
     fitted = KMeans(min(n_clusters, different), random_state=42, n_init=1).fit(vectors)
     used, labels = np.unique(fitted.labels_, return_inverse=True)
     centers = fitted.cluster_centers_[used].astype(np.float32)
-    return Clustered(tuple(labels.tolist()), centers)
+    return ClusterResult(tuple(labels.tolist()), centers)

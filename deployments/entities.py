@@ -9,17 +9,17 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from deployments.batching.chunks import in_parts
 from deployments.encoders.family import Encoder
 from deployments.encoders.interface import Network, Outputs
 from deployments.encoders.network_family import Answering, NetworkFamily
-from deployments.encoders.spans import Chances, Reading, Window, windows
+from deployments.encoders.spans import Chances, TokenLabels, Window, windows
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import problem_of
 from deployments.models.base import ModelUnavailable
-from deployments.seam.entities import Entity, EntityRequest, Recognised
+from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 
 TOKENS = 4096
@@ -31,10 +31,10 @@ class Tagged:
     """One window's chances, float32 of shape (tokens, labels), and the labels' names."""
 
     names: tuple[str, ...]
-    chances: Chances
+    probabilities: Chances
 
 
-Seen: TypeAlias = tuple[Reading, Window, Tagged | Problem]
+TaggedText: TypeAlias = tuple[TokenLabels, Window, Tagged | Problem]
 """What the model says of one window, and the reading of the text that it is of."""
 
 
@@ -45,9 +45,9 @@ class Entities(NetworkFamily[Tagged]):
     """
 
     tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
-    head: ClassVar[Head] = "token"
+    head: ClassVar[ModelHead] = "token"
 
-    async def recognise(self, request: EntityRequest) -> Recognised | Problem:
+    async def recognise(self, request: EntityRequest) -> EntityResult | Problem:
         """The entities of every text, in order of appearance."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -55,7 +55,7 @@ class Entities(NetworkFamily[Tagged]):
         except ModelUnavailable as error:
             return error.problem
 
-    async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> Recognised:
+    async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> EntityResult:
         read: list[list[Window]] = []
 
         async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
@@ -67,13 +67,13 @@ class Entities(NetworkFamily[Tagged]):
         answers = iter(await self._through(encoder.lane, parts()))
         tagged = [list(islice(answers, len(of_text))) for of_text in read]
         items = await self._entities(request, read, tagged)
-        return Recognised(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
+        return EntityResult(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
 
     async def _entities(
         self, request: EntityRequest, read: list[list[Window]], tagged: list[list[Tagged | Problem]]
     ) -> tuple[tuple[Entity, ...] | Problem, ...]:
         """The entities of each text, or why it has none."""
-        readings = [Reading(text, request.aggregation) for text in request.texts]
+        readings = [TokenLabels(text, request.aggregation) for text in request.texts]
         seen = [
             (reading, *of_window)
             for reading, of_text, answers in zip(readings, read, tagged, strict=True)
@@ -101,23 +101,23 @@ class Entities(NetworkFamily[Tagged]):
 def _chances(logits: Outputs) -> Chances:
     """Softmax over labels, of shape (windows, longest, labels); padding is at the end."""
     exponents = np.exp(logits - logits.max(-1, keepdims=True))
-    chances: Chances = exponents / exponents.sum(-1, keepdims=True)
-    return chances
+    probabilities: Chances = exponents / exponents.sum(-1, keepdims=True)
+    return probabilities
 
 
-def _tokens(seen: Seen) -> int:
+def _tokens(seen: TaggedText) -> int:
     return len(seen[1].tokens)
 
 
-def _characters(reading: Reading) -> int:
+def _characters(reading: TokenLabels) -> int:
     return len(reading.text)
 
 
-def _see(part: Sequence[Seen]) -> None:
+def _see(part: Sequence[TaggedText]) -> None:
     for reading, window, answer in part:
         if not isinstance(answer, Problem):
-            reading.see(window, answer.chances, answer.names)
+            reading.see(window, answer.probabilities, answer.names)
 
 
-def _found(readings: Sequence[Reading]) -> list[tuple[Entity, ...]]:
+def _found(readings: Sequence[TokenLabels]) -> list[tuple[Entity, ...]]:
     return [reading.entities() for reading in readings]

@@ -26,12 +26,12 @@ from deployments.engine.interface import (
     EngineNotLoaded,
     EngineStopped,
 )
-from deployments.engine.prompts import Start, encoded, room, unknown
+from deployments.engine.prompts import PromptTokens, encoded, room, unknown
 from deployments.engine.sequence import Sequence
-from deployments.engine.token_stream import Way
+from deployments.engine.token_stream import StreamPacing
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
-from deployments.metrics.report import Sample
+from deployments.metrics.report import MetricSample
 from deployments.models.base import (
     FamilyConfig,
     ModelUnavailable,
@@ -39,13 +39,20 @@ from deployments.models.base import (
     computes_in_half,
     load_options,
 )
-from deployments.models.cache import Residency
+from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
-from deployments.seam.generation import Burst, Choice, Generated, GenerationRequest, Grammar, Token
+from deployments.seam.generation import (
+    GeneratedSequence,
+    GenerationRequest,
+    GenerationResult,
+    Grammar,
+    Token,
+    TokenChunk,
+)
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
-from deployments.seam.summarization import Summarised, SummaryRequest
+from deployments.seam.summarization import SummaryRequest, SummaryResult
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
@@ -72,10 +79,10 @@ class Generation(Lifecycle[Engine]):
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = Trials()
         self._meter = Meter(config.ledger, self._gauges)
-        self._out: Way | None = None
+        self._out: StreamPacing | None = None
         self._refused: tuple[str, ...] = ()
         self._begin(
-            Residency(
+            ModelCache(
                 config.models,
                 self._load,
                 lambda engine: engine.close(),
@@ -110,7 +117,7 @@ class Generation(Lifecycle[Engine]):
         self._residency.revive()
         self._settle()
 
-    async def generate(self, request: GenerationRequest) -> Generated | Problem:
+    async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
         """The whole answer, every choice of it."""
         tokens: list[list[Token]] = [[] for _ in range(request.choices)]
         prompt_tokens, device = 0, ""
@@ -122,9 +129,11 @@ class Generation(Lifecycle[Engine]):
                 for token in item.tokens:
                     tokens[token.choice].append(token)
         choices = tuple(_choice(of_choice) for of_choice in tokens)
-        return Generated(prompt_tokens, choices, device)
+        return GenerationResult(prompt_tokens, choices, device)
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
+    async def stream(
+        self, request: GenerationRequest
+    ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """Tokens as they come; those that became ready together travel together.
 
         A problem ends the stream. Closing the stream stops the decoding within one step.
@@ -133,12 +142,14 @@ class Generation(Lifecycle[Engine]):
             async for item in bursts:
                 yield item
 
-    async def summarize(self, request: SummaryRequest) -> Summarised:
+    async def summarize(self, request: SummaryRequest) -> SummaryResult:
         """Summaries by a chat model; a text that does not fit fails alone."""
         at_once = self._config.settings.max_concurrent_requests
         return await chat_summaries.summarize(request, self.generate, at_once)
 
-    async def _bursts(self, request: GenerationRequest) -> AsyncGenerator[Burst | Problem, None]:
+    async def _bursts(
+        self, request: GenerationRequest
+    ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """What came, also across one end of the engine: it is loaded again, and the texts go on."""
         try:
             for _ in range(ATTEMPTS):
@@ -161,7 +172,7 @@ class Generation(Lifecycle[Engine]):
 
     async def _begun(
         self, engine: Engine, request: GenerationRequest
-    ) -> AsyncGenerator[Burst | Problem | Interrupted, None]:
+    ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
         start = await self._start(engine, request)
         if isinstance(start, Problem):
             yield start
@@ -171,12 +182,12 @@ class Generation(Lifecycle[Engine]):
             async for item in bursts:
                 yield item
 
-    def _way(self) -> Way:
+    def _way(self) -> StreamPacing:
         if self._out is None:
-            self._out = Way(asyncio.get_running_loop())
+            self._out = StreamPacing(asyncio.get_running_loop())
         return self._out
 
-    async def _start(self, engine: Engine, request: GenerationRequest) -> Start | Problem:
+    async def _start(self, engine: Engine, request: GenerationRequest) -> PromptTokens | Problem:
         """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
         ids = await loop.run_in_executor(self._thread, encoded, engine, request)
@@ -190,9 +201,13 @@ class Generation(Lifecycle[Engine]):
             return left
         prompt = tuple(ids)  # shared by all choices
         if request.grammar is None:
-            return Start(prompt, left)
+            return PromptTokens(prompt, left)
         constraint = await self._constraint(engine.grammars, request.grammar)
-        return constraint if isinstance(constraint, Problem) else Start(prompt, left, constraint)
+        return (
+            constraint
+            if isinstance(constraint, Problem)
+            else PromptTokens(prompt, left, constraint)
+        )
 
     async def _constraint(self, grammars: Grammars, grammar: Grammar) -> Constraint | Problem:
         known = grammars.known(grammar)
@@ -240,7 +255,7 @@ class Generation(Lifecycle[Engine]):
             raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
         return engine
 
-    def _gauges(self) -> Iterator[Sample]:
+    def _gauges(self) -> Iterator[MetricSample]:
         for resident in self._residency.residents:
             name, load = resident.spec.name, resident.model.load()
             yield signals.MEMORY.of(name, amount=load.memory_bytes or resident.host_bytes)
@@ -270,8 +285,8 @@ def _dead(engine: Engine) -> bool:
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, start: Start, way: Way, meter: Meter
-) -> AsyncGenerator[Burst | Problem | Interrupted, None]:
+    engine: Engine, request: GenerationRequest, start: PromptTokens, way: StreamPacing, meter: Meter
+) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
     """Bursts of all choices together, until each has finished."""
     submitted = time.monotonic()
 
@@ -312,7 +327,7 @@ async def _decoded(
             tokens, problem = await outbox.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield Burst(len(start.prompt), tokens, engine.device)
+                yield TokenChunk(len(start.prompt), tokens, engine.device)
             if problem is not None:
                 yield _interrupted(delivered, sequences) if problem == STOPPED else problem
                 return
@@ -329,9 +344,9 @@ def _interrupted(
     return Interrupted(tuple(None if each is None else tuple(each.generated) for each in going))
 
 
-def _choice(tokens: list[Token]) -> Choice:
+def _choice(tokens: list[Token]) -> GeneratedSequence:
     told = [token for token in tokens if token.logprob is not None]
-    return Choice(
+    return GeneratedSequence(
         text="".join(token.text for token in tokens),
         finish_reason=tokens[-1].finish_reason or "stop",
         tokens=len(tokens),

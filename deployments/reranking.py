@@ -8,17 +8,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from deployments.encoders.family import Encoder
 from deployments.encoders.interface import Network
 from deployments.encoders.network_family import Answering, NetworkFamily
 from deployments.encoders.tokenization import Pairs, TokenizedText, crowding
-from deployments.encoders.zero_shot import chances_of_relevance, problem_of, query_pairs, ranked
+from deployments.encoders.zero_shot import (
+    probabilities_of_relevance,
+    problem_of,
+    query_pairs,
+    ranked,
+)
 from deployments.models.base import ModelUnavailable
-from deployments.seam.classification import Classified, LabelScore, ZeroShotRequest
+from deployments.seam.classification import ClassificationResult, LabelScore, ZeroShotRequest
 from deployments.seam.problems import Problem
-from deployments.seam.reranking import Reranked, RerankRequest
+from deployments.seam.reranking import RerankRequest, RerankResult
 
 
 class Reranking(NetworkFamily[float]):
@@ -28,9 +33,9 @@ class Reranking(NetworkFamily[float]):
         "rerank": "orders documents by relevance to a query",
         "zero_shot": "scores any labels against texts",
     }
-    head: ClassVar[Head] = "sequence"
+    head: ClassVar[ModelHead] = "sequence"
 
-    async def rerank(self, request: RerankRequest) -> Reranked | Problem:
+    async def rerank(self, request: RerankRequest) -> RerankResult | Problem:
         """The raw score of every document with the query, in order."""
         queries = (request.query,) * len(request.documents)
         pairs = Pairs(queries, request.documents, "second", "the query and the document")
@@ -44,9 +49,9 @@ class Reranking(NetworkFamily[float]):
                 )
         except ModelUnavailable as error:
             return error.problem
-        return Reranked(tuple(answers), counts)
+        return RerankResult(tuple(answers), counts)
 
-    async def zero_shot(self, request: ZeroShotRequest) -> Classified | Problem:
+    async def zero_shot(self, request: ZeroShotRequest) -> ClassificationResult | Problem:
         """Every given label of every text, best first, by how relevant the text is to it."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -58,7 +63,7 @@ class Reranking(NetworkFamily[float]):
             return error.problem
         width = len(request.labels)
         rows = [answers[start : start + width] for start in range(0, len(answers), width)]
-        return Classified(tuple(_relevant(row, request) for row in rows), tokens)
+        return ClassificationResult(tuple(_relevant(row, request) for row in rows), tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[float]:
         if (outputs := len(network.traits.labels)) != 1:
@@ -83,5 +88,5 @@ def _relevant(
     if (problem := problem_of(row)) is not None:
         return problem
     scores = np.array(row, dtype=np.float64)
-    chances = chances_of_relevance(scores, multi_label=request.multi_label)
-    return ranked(request.labels, chances)
+    probabilities = probabilities_of_relevance(scores, multi_label=request.multi_label)
+    return ranked(request.labels, probabilities)

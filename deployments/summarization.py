@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from configs.profile import ModelSpec
 from deployments.batching.chunks import in_parts
-from deployments.batching.decode_steps import Steps
+from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.lane import Lane, Paused
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.padding import Padding
@@ -22,13 +22,13 @@ from deployments.encoders.tokenization import TokenizedText, token_limit, tokeni
 from deployments.models.base import FamilyConfig, ModelUnavailable, claim_device, load_options
 from deployments.models.memory import own_weights
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
 TOKENS_BEFORE_PAUSE = 64
 """A pause costs reading the text again, so nobody pauses before this many tokens."""
 
 
-class Bounds(NamedTuple):
+class SummaryBounds(NamedTuple):
     """What passages must have in common to share a forward: how many tokens their summaries may and
     must have, and how many they have already."""
 
@@ -53,12 +53,12 @@ class Passage(TokenizedText):
     ids: tuple[int, ...] = ()
 
     @property
-    def bounds(self) -> Bounds:
-        return Bounds(self.most, self.least, max(0, len(self.ids) - 1))
+    def bounds(self) -> SummaryBounds:
+        return SummaryBounds(self.most, self.least, max(0, len(self.ids) - 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Seq2SeqInfo:
     """What a model wants before a text (T5's "summarize: "), and the most tokens it may write."""
 
     prefix: str
@@ -71,10 +71,10 @@ class Summarization(EncoderFamily[Summary]):
     tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
 
     def __init__(self, config: FamilyConfig) -> None:
-        self._facts: dict[str, Facts] = {}  # filled while the base loads what is pinned
+        self._facts: dict[str, Seq2SeqInfo] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
-    async def summarize(self, request: SummaryRequest) -> Summarised | Problem:
+    async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
         """A summary of every text; a text that is too long fails alone."""
         try:
             async with self._residency.use(request.model) as encoder:
@@ -87,7 +87,7 @@ class Summarization(EncoderFamily[Summary]):
                     for texts in in_parts(request.texts, len)
                 )
                 answers, _ = await self._read_and_answered(encoder, parts)
-                return Summarised(tuple(answers))
+                return SummaryResult(tuple(answers))
         except ModelUnavailable as error:
             return error.problem
 
@@ -99,7 +99,7 @@ class Summarization(EncoderFamily[Summary]):
         most = self._config.settings.decode_max_new_tokens
         if (positions := _positions(model.config)) is not None:
             most = min(most, positions)
-        self._facts[spec.name] = Facts(_prefix(model.config), most)
+        self._facts[spec.name] = Seq2SeqInfo(_prefix(model.config), most)
         run = partial(_summaries, model, tokenizer, device)
         lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds, by_steps=True)
         return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
@@ -133,12 +133,12 @@ class Summarization(EncoderFamily[Summary]):
         ]
 
 
-def _bounds(passage: Passage) -> Bounds:
+def _bounds(passage: Passage) -> SummaryBounds:
     return passage.bounds
 
 
 def _summaries(
-    model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: Steps
+    model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: DecodeSteps
 ) -> list[Summary | Paused[Passage]]:
     """Summaries of passages that have the same bounds, or as much as there is of them."""
     import torch
@@ -175,15 +175,15 @@ def _summary(
     return Summary(text, len(passage), len(ids))
 
 
-def _gives_way(bounds: Bounds, steps: Steps) -> bool:
+def _gives_way(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
     """Whether somebody waits who wants less than half of what is left of this batch."""
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken
-    return any(isinstance(kind, Bounds) and 2 * kind.left < left for kind in steps.waiting())
+    return any(isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting())
 
 
-def _greedy(model: Any, bounds: Bounds) -> Any:
+def _greedy(model: Any, bounds: SummaryBounds) -> Any:
     """The model's own settings, with what is left of the request's bounds."""
     config = deepcopy(model.generation_config)
     least = max(0, bounds.least - bounds.written)

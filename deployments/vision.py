@@ -21,25 +21,25 @@ from deployments.images.boxes import detections
 from deployments.images.decode import Picture
 from deployments.images.family import (
     ImageFamily,
-    Reader,
-    Seen,
+    ImageTask,
+    PreprocessedImage,
     Tensors,
     on_device,
     opened_processor,
 )
 from deployments.images.preprocessing import scalable
-from deployments.seam.classification import Classified, LabelScore, ScoreFunction
+from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
-    Detected,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
     VisualAnswers,
     VisualQuestionRequest,
 )
 
-Answer: TypeAlias = Classified | VisualAnswers | Detected
+Answer: TypeAlias = ClassificationResult | VisualAnswers | DetectionResult
 TEMPLATE = "This is a photo of {}."
 """As transformers' own zero-shot pipeline phrases a label."""
 
@@ -58,7 +58,9 @@ class Vision(ImageFamily[Answer]):
     }
     one_task_a_model: ClassVar[bool] = True
 
-    async def classify_image(self, request: ImageClassificationRequest) -> Classified | Problem:
+    async def classify_image(
+        self, request: ImageClassificationRequest
+    ) -> ClassificationResult | Problem:
         """The ``top_k`` labels of the image, best first."""
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
@@ -68,12 +70,12 @@ class Vision(ImageFamily[Answer]):
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
 
-    async def detect(self, request: DetectionRequest) -> Detected | Problem:
+    async def detect(self, request: DetectionRequest) -> DetectionResult | Problem:
         """What is in the image, best first, in pixels of the image as a viewer shows it."""
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
 
-    def load(self, folder: Path, spec: ModelSpec) -> Reader[Answer]:
+    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[Answer]:
         """Raises ``ValueError`` for a model with no task of this family, or with several."""
         able = [task for task in spec.tasks if task in READERS]
         if len(able) != 1:
@@ -85,18 +87,18 @@ class Vision(ImageFamily[Answer]):
         return replace(made, see=scalable(made.see, processor))
 
 
-def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
+def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A model with labels of its own."""
     names = names_of(model.config)
     several = model.config.problem_type == "multi_label_classification"
     usual: ScoreFunction = "sigmoid" if several else "softmax"
 
-    def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
+    def see(shown: Picture, asked: ImageClassificationRequest) -> PreprocessedImage | Problem:
         if asked.labels:
             return Problem("validation", "the model has labels of its own", "labels")
-        return Seen(processor(images=shown, return_tensors="pt"), shown.size, asked)
+        return PreprocessedImage(processor(images=shown, return_tensors="pt"), shown.size, asked)
 
-    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Classified]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         made = []
         for row, each in zip(logits, seen, strict=True):
@@ -104,10 +106,10 @@ def classifier(model: Any, processor: Any, device: str) -> Reader[Answer]:
             made.append(_best(names, function(row), each.asked))
         return made
 
-    return Reader(see, answer)
+    return ImageTask(see, answer)
 
 
-def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
+def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A CLIP-like model, which scores any label against an image.
 
     SigLIP's scores stand each for itself (arXiv:2303.15343), the others' sum to one.
@@ -128,7 +130,7 @@ def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
             features = processor(text=texts, padding=padding, truncation=True, return_tensors="pt")
         return dict(features)
 
-    def see(shown: Picture, asked: ImageClassificationRequest) -> Seen | Problem:
+    def see(shown: Picture, asked: ImageClassificationRequest) -> PreprocessedImage | Problem:
         if not asked.labels:
             return Problem("validation", "the model has no labels of its own", "labels")
         texts = read(asked)
@@ -136,15 +138,15 @@ def zero_shot(model: Any, processor: Any, device: str) -> Reader[Answer]:
             return texts
         features = {**texts, **processor.image_processor(images=shown, return_tensors="pt")}
         # One image with all its labels a forward: the labels are a batch of their own.
-        return Seen(features, shown.size, asked, kind=object())
+        return PreprocessedImage(features, shown.size, asked, kind=object())
 
-    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Classified]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
         (only,) = seen
         (logits,) = as_numbers(model(**on_device(tensors, model, device)).logits_per_image)
-        chances = sigmoid(logits) if siglip else softmax(logits)
-        return [_best(only.asked.labels, chances, only.asked)]
+        probabilities = sigmoid(logits) if siglip else softmax(logits)
+        return [_best(only.asked.labels, probabilities, only.asked)]
 
-    return Reader(see, answer)
+    return ImageTask(see, answer)
 
 
 def _too_long(labels: Sequence[str], counts: Sequence[int], window: int) -> Problem | None:
@@ -157,20 +159,20 @@ def _too_long(labels: Sequence[str], counts: Sequence[int], window: int) -> Prob
     return None
 
 
-def answerer(model: Any, processor: Any, device: str) -> Reader[Answer]:
+def answerer(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A model with answers of its own (ViLT): each has its chance, by a sigmoid as in training."""
     names = names_of(model.config)
     longest = model.config.max_position_embeddings
 
-    def see(shown: Picture, asked: VisualQuestionRequest) -> Seen | Problem:
+    def see(shown: Picture, asked: VisualQuestionRequest) -> PreprocessedImage | Problem:
         features = processor(images=shown, text=asked.question, return_tensors="pt")
         tokens = features["input_ids"].shape[1]
         if tokens > longest:
             message = f"the question has {tokens} tokens; the model reads up to {longest}"
             return Problem("validation", message, "question")
-        return Seen(features, shown.size, asked)
+        return PreprocessedImage(features, shown.size, asked)
 
-    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[VisualAnswers]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualAnswers]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         return [
             VisualAnswers(
@@ -182,24 +184,26 @@ def answerer(model: Any, processor: Any, device: str) -> Reader[Answer]:
             for row, one in zip(logits, seen, strict=True)
         ]
 
-    return Reader(see, answer)
+    return ImageTask(see, answer)
 
 
-def detector(model: Any, processor: Any, device: str) -> Reader[Answer]:
+def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A model that finds objects (DETR, YOLOS and their like)."""
     names = model.config.id2label
 
-    def see(shown: Picture, asked: DetectionRequest) -> Seen | Problem:
+    def see(shown: Picture, asked: DetectionRequest) -> PreprocessedImage | Problem:
         features = processor(images=shown, return_tensors="pt")
-        return Seen({k: v for k, v in features.items() if k != "labels"}, shown.size, asked)
+        return PreprocessedImage(
+            {k: v for k, v in features.items() if k != "labels"}, shown.size, asked
+        )
 
-    def answer(tensors: Tensors, seen: Sequence[Seen]) -> list[Detected]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[DetectionResult]:
         outputs = model(**on_device(tensors, model, device))
         sizes = [(height, width) for width, height in (each.size for each in seen)]
         # Everything is asked for: the request's own threshold is applied to the letter below.
         found = processor.post_process_object_detection(outputs, threshold=-1.0, target_sizes=sizes)
         return [
-            Detected(
+            DetectionResult(
                 detections(
                     [names[label] for label in one["labels"].tolist()],
                     one["scores"].tolist(),
@@ -211,10 +215,10 @@ def detector(model: Any, processor: Any, device: str) -> Reader[Answer]:
             for one, each in zip(found, seen, strict=True)
         ]
 
-    return Reader(see, answer)
+    return ImageTask(see, answer)
 
 
-READERS: dict[str, tuple[str, str, Callable[[Any, Any, str], Reader[Answer]]]] = {
+READERS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] = {
     "image_classify": ("AutoModelForImageClassification", "AutoImageProcessor", classifier),
     "image_zero_shot": ("AutoModelForZeroShotImageClassification", "AutoProcessor", zero_shot),
     "visual_question": ("AutoModelForVisualQuestionAnswering", "AutoProcessor", answerer),
@@ -236,6 +240,8 @@ def as_numbers(logits: Any) -> Any:
     return numbers
 
 
-def _best(names: Sequence[str], chances: Any, asked: ImageClassificationRequest) -> Classified:
-    best: tuple[LabelScore, ...] = ranked(names, chances)[: asked.top_k]
-    return Classified((best,))
+def _best(
+    names: Sequence[str], probabilities: Any, asked: ImageClassificationRequest
+) -> ClassificationResult:
+    best: tuple[LabelScore, ...] = ranked(names, probabilities)[: asked.top_k]
+    return ClassificationResult((best,))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from serve_app.launcher.plan import Plan
+    from serve_app.launcher.plan import StartPlan
 
 EXIT_REFUSED = 2
 
@@ -275,7 +275,7 @@ def _numbers_of_clients(text: str) -> list[int]:
 
 def _plan(
     profile: str | None, config: str | None, host: str | None = None, port: int | None = None
-) -> "Plan":
+) -> "StartPlan":
     from configs.errors import ConfigError
     from serve_app.launcher.plan import load_plan
 
@@ -288,7 +288,7 @@ def _plan(
         raise
 
 
-def _require_keys(plan: "Plan") -> None:
+def _require_keys(plan: "StartPlan") -> None:
     """Refuse to start what everybody could use, and keys that cannot be read."""
     from configs.errors import ConfigError
     from configs.exposure import require_keys

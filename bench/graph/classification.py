@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployments.models.base import FamilyConfig
-from deployments.seam.classification import ClassificationRequest, Classified, LabelScore
+from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
 
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 
@@ -14,5 +14,5 @@ class AtOnce:
     def __init__(self, config: FamilyConfig) -> None:
         pass
 
-    async def classify(self, request: ClassificationRequest) -> Classified:
-        return Classified((ANSWER,) * len(request.texts))
+    async def classify(self, request: ClassificationRequest) -> ClassificationResult:
+        return ClassificationResult((ANSWER,) * len(request.texts))

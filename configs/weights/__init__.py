@@ -18,7 +18,7 @@ from configs.weights.errors import (
     WheelUnavailableError,
 )
 from configs.weights.exports import Export
-from configs.weights.progress import Console, Progress, Step
+from configs.weights.progress import Console, WeightsProgress, WeightsStep
 from configs.weights.shelf import RECORD
 from configs.weights.sources import (
     BESIDE,
@@ -28,7 +28,7 @@ from configs.weights.sources import (
     OnnxBert,
     PackageSource,
     Plain,
-    Source,
+    WeightsSource,
     WheelSource,
     beside,
 )
@@ -49,11 +49,11 @@ __all__ = [
     "PackageSource",
     "PathNotInSourceError",
     "Plain",
-    "Progress",
-    "Source",
-    "Step",
     "UnsafeWheelError",
     "WeightsError",
+    "WeightsProgress",
+    "WeightsSource",
+    "WeightsStep",
     "WheelHashError",
     "WheelSource",
     "WheelUnavailableError",

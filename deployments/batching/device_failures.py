@@ -49,7 +49,7 @@ def is_device_error(error: BaseException) -> bool:
     )
 
 
-class Failures:
+class DeviceFailures:
     """The failures of one model's forwards. Noted by its threads, read by the health check."""
 
     def __init__(self) -> None:

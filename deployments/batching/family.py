@@ -17,16 +17,16 @@ from pydantic import ValidationError
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from configs.engines import Engine
+from configs.engines import EngineName
 from configs.errors import explain
 from configs.profile import Live, ModelSpec
 from deployments.batching.lane import Lane
-from deployments.batching.scheduler import Limits, Turn
+from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
-from deployments.metrics.report import Sample
+from deployments.metrics.report import MetricSample
 from deployments.models.base import FamilyConfig, Overloaded, computes_in_half, pick_device
-from deployments.models.cache import Residency
+from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
 from deployments.models.thread_priority import give_way
@@ -46,7 +46,7 @@ class Laned(Protocol):
     """A loaded model and the lane that leads to it."""
 
     lane: Lane[Any, Any]
-    engine: Engine
+    engine: EngineName
 
     def close(self) -> None: ...
 
@@ -55,10 +55,10 @@ M = TypeVar("M", bound=Laned)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchRequest:
     lane: Lane[Any, Any]
     items: list[Any]
-    turn: Turn
+    turn: QueuedRequest
 
 
 class LaneFamily(Lifecycle[M], ABC, Generic[M]):
@@ -79,7 +79,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
         self._begin(
-            Residency(
+            ModelCache(
                 config.models,
                 self._load,
                 _close,
@@ -133,10 +133,12 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return LiveLimits(self._config.name, self._live.model_dump(exclude=others), self._refused)
 
     @staticmethod
-    def _limits_of(live: Live) -> Limits:
+    def _limits_of(live: Live) -> BatchLimits:
         """What bounds a forward, counted in tokens."""
         seconds = live.max_forward_ms / 1000
-        return Limits(live.max_batch_size, live.max_batch_tokens, seconds, live.max_batches_waited)
+        return BatchLimits(
+            live.max_batch_size, live.max_batch_tokens, seconds, live.max_batches_waited
+        )
 
     async def check_health(self) -> None:
         """Raises when a forward has been running for longer than any may, or a device is lost."""
@@ -164,7 +166,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         size: Callable[[Any], int],
         kind: Callable[[Any], Hashable] = lambda item: None,
         at_once: int = 1,
-        engine: Engine = "torch",
+        engine: EngineName = "torch",
         *,
         by_steps: bool = False,
     ) -> Lane[Any, Any]:
@@ -202,12 +204,12 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         When the asker is cancelled, its items leave the queue. Raises :class:`Overloaded` where
         they do not fit beside what waits.
         """
-        turn, answers = Turn(most), list[Any]()
+        turn, answers = QueuedRequest(most), list[Any]()
         try:
             async with aclosing(parts):
                 async for part in parts:
                     items = [item for item in part if not isinstance(item, Problem)]
-                    admitted = await self._admit(Job(lane, items, turn)) if items else []
+                    admitted = await self._admit(BatchRequest(lane, items, turn)) if items else []
                     if admitted is None:
                         raise Overloaded(lane.name, "items")
                     futures = iter(admitted)
@@ -226,7 +228,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return await loop.run_in_executor(self._thread, partial(function, *given, **options))
 
     @serve.batch(max_batch_size=ADMITTED_TOGETHER, batch_wait_timeout_s=0.0)
-    async def _admit(self, jobs: list[Job]) -> list[list[asyncio.Future[Any]] | None]:
+    async def _admit(self, jobs: list[BatchRequest]) -> list[list[asyncio.Future[Any]] | None]:
         """Admission only: the futures come back at once, the batch is formed behind them.
 
         ``None`` where a job's items do not fit beside what waits.
@@ -236,7 +238,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
             for job in jobs
         ]
 
-    def _gauges(self) -> Iterator[Sample]:
+    def _gauges(self) -> Iterator[MetricSample]:
         yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
         for resident in self._residency.residents:
             name = resident.spec.name

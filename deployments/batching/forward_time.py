@@ -18,7 +18,7 @@ SURPRISE = 4.0
 still for a moment has not become slower, and one that has is believed within a few forwards."""
 
 
-class Pace:
+class ForwardTimeModel:
     """Seconds of a forward as ``fixed + slope * volume``: a line through what was measured.
 
     ``volume`` is what the model computes on, padding included: rows times the longest, in tokens or

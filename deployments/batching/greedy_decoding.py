@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from deployments.batching.decode_steps import Steps
+from deployments.batching.decode_steps import DecodeSteps
 
 
 class _Watched(StoppingCriteria):
     """Looks at each token who still waits: a row that nobody wants any more ends here."""
 
-    def __init__(self, steps: Steps, pauses: Callable[[], bool]) -> None:
+    def __init__(self, steps: DecodeSteps, pauses: Callable[[], bool]) -> None:
         self._steps = steps
         self._pauses = pauses
 
@@ -25,7 +25,9 @@ class _Watched(StoppingCriteria):
         return ~torch.tensor(wanted, device=input_ids.device)
 
 
-def stopping(steps: Steps, pauses: Callable[[], bool] = lambda: False) -> StoppingCriteriaList:
+def stopping(
+    steps: DecodeSteps, pauses: Callable[[], bool] = lambda: False
+) -> StoppingCriteriaList:
     """The ``stopping_criteria`` of a batch: a row ends when nobody wants it, and all of them where
     ``pauses``. A row that was stopped is padded, and has no answer."""
     return StoppingCriteriaList([_Watched(steps, pauses)])

@@ -19,10 +19,16 @@ from functools import partial
 from traceback import format_exception
 from typing import Any, Generic, TypeVar
 
-from deployments.batching.decode_steps import Steps
-from deployments.batching.device_failures import FAILED, Failures, is_out_of_memory
-from deployments.batching.forward_time import Pace
-from deployments.batching.scheduler import Batch, Limits, Turn, Turns, Waiting
+from deployments.batching.decode_steps import DecodeSteps
+from deployments.batching.device_failures import FAILED, DeviceFailures, is_out_of_memory
+from deployments.batching.forward_time import ForwardTimeModel
+from deployments.batching.scheduler import (
+    Batch,
+    BatchLimits,
+    BatchScheduler,
+    QueuedItem,
+    QueuedRequest,
+)
 from deployments.models.memory import give_back
 from deployments.seam.problems import Problem
 
@@ -61,8 +67,8 @@ class Lane(Generic[I, R]):
     told of each batch before its answers go out. Each thread of the lane calls ``initialize``
     first. Whatever any of them raises, every item is answered.
 
-    With ``by_steps`` each batch takes many steps. Then ``run`` is given the :class:`Steps` of its
-    batch as well and may answer an item with :class:`Paused`; an item without an answer after
+    With ``by_steps`` each batch takes many steps. Then ``run`` is given the :class:`DecodeSteps` of
+    its batch as well and may answer an item with :class:`Paused`; an item without an answer after
     ``timeout_s`` becomes a problem at the next step.
     """
 
@@ -71,7 +77,7 @@ class Lane(Generic[I, R]):
         name: str,
         run: Callable[..., Sequence[R | Problem | Paused[I]]],
         size: Callable[[I], int],
-        limits: Limits,
+        limits: BatchLimits,
         kind: Callable[[I], Hashable] = lambda item: None,
         observe: Callable[[Forward], None] = lambda forward: None,
         clock: Callable[[], float] = time.monotonic,
@@ -87,32 +93,32 @@ class Lane(Generic[I, R]):
         self._run, self._size, self._kind = run, size, kind
         self._observe, self._clock = observe, clock
         self._nbytes, self._max_bytes = nbytes, max_bytes
-        self._turns: Turns[I, R | Problem] = Turns()
-        self._pace = Pace()
+        self._turns: BatchScheduler[I, R | Problem] = BatchScheduler()
+        self._pace = ForwardTimeModel()
         begin = None if initialize is None else partial(_started, name, initialize)
         self._threads = ThreadPoolExecutor(at_once, f"lane-{name}", begin)
         self._at_once = at_once
         self._by_steps, self._timeout_s = by_steps, timeout_s
-        self._running: dict[asyncio.Task[None], Steps] = {}
-        self._failures = Failures()
-        self._good: Waiting[I, R | Problem] | None = None  # a row that was answered once
+        self._running: dict[asyncio.Task[None], DecodeSteps] = {}
+        self._failures = DeviceFailures()
+        self._good: QueuedItem[I, R | Problem] | None = None  # a row that was answered once
         self._due: asyncio.Handle | None = None
         self._wanting: deque[asyncio.Event] = deque()  # of those that wait for room, in order
 
     def admit(
-        self, items: Sequence[I], turn: Turn | None = None
+        self, items: Sequence[I], turn: QueuedRequest | None = None
     ) -> list[asyncio.Future[R | Problem]]:
         """Queue ``items``; one future each. Cancelling a future drops its item if still queued.
 
         Items that are admitted under one ``turn`` count as one request's.
         """
-        loop, now, turn = asyncio.get_running_loop(), self._clock(), turn or Turn()
+        loop, now, turn = asyncio.get_running_loop(), self._clock(), turn or QueuedRequest()
         sized = sorted(((max(1, self._size(item)), i) for i, item in enumerate(items)))
         futures = [loop.create_future() for _ in items]
         for size, i in sized:
             item = items[i]
             kind, deadline, nbytes = self._kind(item), now + self._timeout_s, self._nbytes(item)
-            self._queue(Waiting(item, size, kind, turn, futures[i], now, deadline, nbytes))
+            self._queue(QueuedItem(item, size, kind, turn, futures[i], now, deadline, nbytes))
         if self._due is None:  # not at once: what else comes now may share the forward
             self._due = loop.call_soon(self._begin)
         return futures
@@ -171,11 +177,11 @@ class Lane(Generic[I, R]):
             steps.close()
         self._threads.shutdown(wait=False)
 
-    def _queue(self, waiting: Waiting[I, R | Problem]) -> None:
+    def _queue(self, waiting: QueuedItem[I, R | Problem]) -> None:
         waiting.result.add_done_callback(partial(self._gone, waiting))
         self._turns.put(waiting)
 
-    def _gone(self, waiting: Waiting[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
+    def _gone(self, waiting: QueuedItem[I, R | Problem], _: asyncio.Future[R | Problem]) -> None:
         self._turns.drop(waiting)
         self.look_for_room()
 
@@ -192,7 +198,7 @@ class Lane(Generic[I, R]):
             if batch is None:
                 return
             self.look_for_room()
-            steps = Steps(batch.items, self._clock, self._turns.kinds)
+            steps = DecodeSteps(batch.items, self._clock, self._turns.kinds)
             task = asyncio.get_running_loop().create_task(self._forward(batch, steps))
             self._running[task] = steps
             task.add_done_callback(self._ended)
@@ -201,7 +207,7 @@ class Lane(Generic[I, R]):
         del self._running[task]
         self._begin()
 
-    async def _forward(self, batch: Batch[I, R | Problem], steps: Steps) -> None:
+    async def _forward(self, batch: Batch[I, R | Problem], steps: DecodeSteps) -> None:
         began, rows = self._clock(), batch.items
         answers: Sequence[R | Problem | Paused[I]] = [FAILED] * len(rows)
         try:
@@ -219,7 +225,9 @@ class Lane(Generic[I, R]):
             for waiting, answer in zip(rows, answers, strict=True):
                 self._answered(waiting, answer)
 
-    def _answered(self, waiting: Waiting[I, R | Problem], answer: R | Problem | Paused[I]) -> None:
+    def _answered(
+        self, waiting: QueuedItem[I, R | Problem], answer: R | Problem | Paused[I]
+    ) -> None:
         """Hand an answer on, or queue its item again where that was paused."""
         if waiting.result.done():
             return
@@ -233,7 +241,7 @@ class Lane(Generic[I, R]):
             waiting.result.set_result(answer)
 
     def _attempt(
-        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+        self, rows: Sequence[QueuedItem[I, R | Problem]], steps: DecodeSteps
     ) -> tuple[Sequence[R | Problem | Paused[I]], float | None]:
         """Answers, and the seconds that their one forward took, if that did not fail."""
         began = self._clock()
@@ -249,7 +257,7 @@ class Lane(Generic[I, R]):
         return found, None
 
     def _in_halves(
-        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+        self, rows: Sequence[QueuedItem[I, R | Problem]], steps: DecodeSteps
     ) -> list[R | Problem | Paused[I]]:
         """Answers to items whose forward has failed together."""
         if len(rows) == 1 or self._failures.device_lost:
@@ -262,7 +270,7 @@ class Lane(Generic[I, R]):
         return found
 
     def _tried(
-        self, rows: Sequence[Waiting[I, R | Problem]], steps: Steps
+        self, rows: Sequence[QueuedItem[I, R | Problem]], steps: DecodeSteps
     ) -> Sequence[R | Problem | Paused[I]] | None:
         """The answers of one forward, or ``None`` when it failed.
 
@@ -281,7 +289,7 @@ class Lane(Generic[I, R]):
             give_back()
         return None
 
-    def _answers(self, items: Sequence[I], steps: Steps) -> Sequence[R | Problem | Paused[I]]:
+    def _answers(self, items: Sequence[I], steps: DecodeSteps) -> Sequence[R | Problem | Paused[I]]:
         """One answer an item: of more or fewer nobody knows whose they are."""
         answers = self._run(items, steps) if self._by_steps else self._run(items)
         if len(answers) != len(items):

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from deployments.batching.forward_time import Pace
+from deployments.batching.forward_time import ForwardTimeModel
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -25,7 +25,7 @@ COMPANY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BatchLimits:
     """Bounds of one forward: ``items`` of it, their ``volume`` with padding (tokens or pixels), and
     the ``seconds`` it usually stays below. ``patience`` is the number of batches that may begin
     without an item of a request that waits."""
@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
+class QueuedRequest:
     """One request's place in line: its items that wait, of which at most ``most`` share a forward.
 
     ``since`` is how many batches had begun when it last had one, or came; ``begun`` whether it has
@@ -47,11 +47,11 @@ class Turn:
     most: int | None = None
     since: int = 0
     begun: bool = False
-    waiting: OrderedDict[Waiting[Any, Any], None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[QueuedItem[Any, Any], None] = field(default_factory=OrderedDict)
 
 
 @dataclass(slots=True, eq=False)
-class Waiting(Generic[I, R]):
+class QueuedItem(Generic[I, R]):
     """One item. Only those of one ``kind`` share a forward; ``size`` is its length, and ``nbytes``
     what it takes while it waits.
 
@@ -61,7 +61,7 @@ class Waiting(Generic[I, R]):
     item: I
     size: int
     kind: Hashable
-    turn: Turn
+    turn: QueuedRequest
     result: asyncio.Future[R]
     since: float
     deadline: float = math.inf
@@ -71,13 +71,15 @@ class Waiting(Generic[I, R]):
 class Batch(Generic[I, R]):
     """Items of one forward, as far as it may grow."""
 
-    def __init__(self, first: Waiting[I, R], limits: Limits, pace: Pace) -> None:
+    def __init__(
+        self, first: QueuedItem[I, R], limits: BatchLimits, pace: ForwardTimeModel
+    ) -> None:
         self.kind = first.kind
-        self.items: list[Waiting[I, R]] = []
+        self.items: list[QueuedItem[I, R]] = []
         self._limits = limits
         self._pace = pace
         self._seconds = max(limits.seconds, COMPANY * pace.most(first.size))
-        self._of_turn: Counter[Turn] = Counter()
+        self._of_turn: Counter[QueuedRequest] = Counter()
         self._longest = 0
         self._real = 0
         self.add(first)
@@ -100,13 +102,13 @@ class Batch(Generic[I, R]):
         )
         return min(1.0, max(of_items, of_volume, self._pace.most(self.volume) / self._seconds))
 
-    def add(self, waiting: Waiting[I, R]) -> None:
+    def add(self, waiting: QueuedItem[I, R]) -> None:
         self.items.append(waiting)
         self._of_turn[waiting.turn] += 1
         self._longest = max(self._longest, waiting.size)
         self._real += waiting.size
 
-    def has_room_for(self, *more: Waiting[I, R]) -> bool:
+    def has_room_for(self, *more: QueuedItem[I, R]) -> bool:
         """Whether it stays within its bounds with all of ``more``."""
         count = len(self.items) + len(more)
         volume = count * max(self._longest, *(waiting.size for waiting in more))
@@ -117,11 +119,11 @@ class Batch(Generic[I, R]):
             and self._pace.most(volume) <= self._seconds
         )
 
-    def has_enough_of(self, turn: Turn) -> bool:
+    def has_enough_of(self, turn: QueuedRequest) -> bool:
         """Whether that request wants no more of its items in it."""
         return turn.most is not None and self._of_turn[turn] >= turn.most
 
-    def is_worth(self, waiting: Waiting[I, R]) -> bool:
+    def is_worth(self, waiting: QueuedItem[I, R]) -> bool:
         """Whether the padding costs less than a second forward that could save half of it."""
         volume = (len(self.items) + 1) * max(self._longest, waiting.size)
         padding, overhead = volume - self._real - waiting.size, self._pace.overhead
@@ -130,7 +132,7 @@ class Batch(Generic[I, R]):
         return padding <= max(2 * overhead, PADDING * volume)
 
 
-class Turns(Generic[I, R]):
+class BatchScheduler(Generic[I, R]):
     """The line of requests that wait. :meth:`cut` says what runs next.
 
     A batch is built around the item whose turn it is, of those nearest to it in length. Requests
@@ -145,8 +147,8 @@ class Turns(Generic[I, R]):
     """
 
     def __init__(self) -> None:
-        self._turns: OrderedDict[Turn, None] = OrderedDict()
-        self._lengths: defaultdict[Hashable, dict[int, OrderedDict[Waiting[I, R], None]]]
+        self._turns: OrderedDict[QueuedRequest, None] = OrderedDict()
+        self._lengths: defaultdict[Hashable, dict[int, OrderedDict[QueuedItem[I, R], None]]]
         self._lengths = defaultdict(dict)
         self.nbytes = 0
         """What all that waits takes."""
@@ -160,7 +162,7 @@ class Turns(Generic[I, R]):
         """The kinds of the items that wait; may be asked from any thread."""
         return tuple(self._lengths)
 
-    def put(self, waiting: Waiting[I, R]) -> None:
+    def put(self, waiting: QueuedItem[I, R]) -> None:
         turn = waiting.turn
         if turn not in self._turns:
             self._turns[turn] = None
@@ -169,7 +171,7 @@ class Turns(Generic[I, R]):
         self.nbytes += waiting.nbytes
         self._lengths[waiting.kind].setdefault(waiting.size, OrderedDict())[waiting] = None
 
-    def drop(self, waiting: Waiting[I, R]) -> None:
+    def drop(self, waiting: QueuedItem[I, R]) -> None:
         """Forget an item; one that does not wait is no matter."""
         turn = waiting.turn
         if waiting not in turn.waiting:
@@ -185,7 +187,7 @@ class Turns(Generic[I, R]):
         if not lengths:
             del self._lengths[waiting.kind]
 
-    def cut(self, limits: Limits, pace: Pace) -> Batch[I, R] | None:
+    def cut(self, limits: BatchLimits, pace: ForwardTimeModel) -> Batch[I, R] | None:
         """Take the next batch out of the line; ``None`` when nothing waits."""
         if not self._turns:
             return None
@@ -208,7 +210,7 @@ class Turns(Generic[I, R]):
             if turn in self._turns:
                 self._turns.move_to_end(turn)
 
-    def _next(self, patience: int) -> Turn:
+    def _next(self, patience: int) -> QueuedRequest:
         """Whose turn it is."""
         oldest = next(iter(self._turns))  # they are in the order in which they had something
         if self._is_overdue(oldest, patience) and self._batches - self._for_late >= patience:
@@ -217,11 +219,11 @@ class Turns(Generic[I, R]):
         new = [turn for turn in self._turns if not turn.begun]
         return min(new, key=lambda turn: len(turn.waiting)) if new else oldest
 
-    def _is_overdue(self, turn: Turn, patience: int) -> bool:
+    def _is_overdue(self, turn: QueuedRequest, patience: int) -> bool:
         return self._batches - turn.since >= patience
 
-    def _take(self, turn: Turn) -> Waiting[I, R]:
-        head: Waiting[I, R] = _head(turn)
+    def _take(self, turn: QueuedRequest) -> QueuedItem[I, R]:
+        head: QueuedItem[I, R] = _head(turn)
         self.drop(head)
         return head
 
@@ -241,5 +243,5 @@ class Turns(Generic[I, R]):
                 self.drop(waiting)
 
 
-def _head(turn: Turn) -> Waiting[Any, Any]:
+def _head(turn: QueuedRequest) -> QueuedItem[Any, Any]:
     return next(iter(turn.waiting))

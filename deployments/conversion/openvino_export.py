@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from configs.engines import Engine, Head
+from configs.engines import EngineName, ModelHead
 from configs.processor import native_bfloat16, processor_name, usable_cores
 from configs.weights.exports import FACTS_FILE
 from deployments.conversion.errors import ConversionError
@@ -47,7 +47,7 @@ ROUNDS = {1: 15, BATCH: 3}
 PATIENCE_S = 15.0
 
 
-def write_export(origin: Path, folder: Path, head: Head) -> None:
+def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
     """Write into ``folder`` what :class:`OpenVinoNetwork` reads, or only why there can be none.
 
     In either case ``export.json`` says which engine is the faster one on this processor. Where that
@@ -148,14 +148,14 @@ def _timed(network: pytorch.TorchNetwork, exported: Network) -> dict[str, Any]:
 
     Not the medians: whatever else runs on the machine meanwhile only adds.
     """
-    took: dict[Engine, dict[str, float]] = {"torch": {}, "openvino": {}}
+    took: dict[EngineName, dict[str, float]] = {"torch": {}, "openvino": {}}
     for size, rounds in ROUNDS.items():
         tokenized = _texts(network, [SENTENCE] if size == 1 else _mixed(size))
         pairs = _alternated(partial(network, tokenized), partial(exported, tokenized), rounds)
         for engine, times in zip(took, pairs, strict=True):
             took[engine][str(size)] = round(min(times) * 1000, 3)
     ratios = [took["torch"][size] / took["openvino"][size] for size in took["torch"]]
-    faster: Engine = "openvino" if float(np.prod(ratios)) > 1 else "torch"
+    faster: EngineName = "openvino" if float(np.prod(ratios)) > 1 else "torch"
     return {"milliseconds": took, "faster": faster}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.engines import Engine, Head
+from configs.engines import EngineName, ModelHead
 from configs.profile import ModelSpec
 from deployments.encoders.interface import Network
 from deployments.models.base import (
@@ -17,7 +17,7 @@ from deployments.models.base import (
 )
 from deployments.models.memory import import_libraries
 
-LIBRARIES: dict[Engine, tuple[str, ...]] = {
+LIBRARIES: dict[EngineName, tuple[str, ...]] = {
     "openvino": ("deployments.encoders.openvino",),
     "torch": ("deployments.encoders.pytorch", "transformers.modeling_utils"),
 }
@@ -28,14 +28,14 @@ class NotExportedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """The engine of one model on this node, and the folder that it loads."""
 
-    engine: Engine
+    engine: EngineName
     folder: Path
 
 
-def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
+def chosen(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> BackendChoice:
     """What runs ``spec`` here; fetched, converted and measured now if it was not yet.
 
     Raises :class:`NotExportedError` when only OpenVINO may and it cannot.
@@ -47,11 +47,11 @@ def chosen(config: FamilyConfig, spec: ModelSpec, head: Head) -> Choice:
             raise NotExportedError(f"OpenVINO does not take {spec.name}: {export.refusal}")
         faster = export.faster_in(spec.dtype)
         if export.folder is not None and (not torch or faster == "openvino"):
-            return Choice("openvino", export.folder)
-    return Choice("torch", config.folder(spec))
+            return BackendChoice("openvino", export.folder)
+    return BackendChoice("torch", config.folder(spec))
 
 
-def prepare(choice: Choice, head: Head) -> None:
+def prepare(choice: BackendChoice, head: ModelHead) -> None:
     """Import what opening the choice will need: its memory is not the model's."""
     import_libraries(*LIBRARIES[choice.engine])
     if choice.engine == "openvino":
@@ -62,7 +62,7 @@ def prepare(choice: Choice, head: Head) -> None:
         import_libraries("deployments.encoders.sentence_modules")
 
 
-def open_network(config: FamilyConfig, spec: ModelSpec, head: Head) -> Network:
+def open_network(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> Network:
     """The network of ``spec``, ready to answer; takes seconds."""
     choice = chosen(config, spec, head)
     if choice.engine == "openvino":

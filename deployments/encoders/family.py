@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from configs.engines import Engine
+from configs.engines import EngineName
 from deployments.batching.chunks import in_parts
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
@@ -25,7 +25,7 @@ class Encoder(Generic[R]):
     tokenizer: Any
     max_tokens: int
     lane: Lane[TokenizedText, R]
-    engine: Engine = "torch"
+    engine: EngineName = "torch"
 
     def close(self) -> None:
         self.lane.close()

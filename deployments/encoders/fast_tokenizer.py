@@ -23,7 +23,7 @@ Strategy = Literal["longest_first", "only_first", "only_second"]
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class TokenizerSettings:
     """What transformers knows of a tokenizer beside its ``tokenizer.json``.
 
     ``features`` are the model's inputs; special tokens that a text spells out are split into
@@ -52,7 +52,7 @@ class FastTokenizer:
 
     is_fast = True
 
-    def __init__(self, tokenizer: Tokenizer, habits: Habits) -> None:
+    def __init__(self, tokenizer: Tokenizer, habits: TokenizerSettings) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = habits.splits_special_tokens
@@ -62,7 +62,7 @@ class FastTokenizer:
     @classmethod
     def save(cls, tokenizer: Any, folder: Path) -> None:
         """Write a fast tokenizer of transformers, as it is after all of transformers' changes."""
-        habits = Habits(
+        habits = TokenizerSettings(
             features=tuple(tokenizer.model_input_names),
             truncation_side=tokenizer.truncation_side,
             splits_special_tokens=bool(tokenizer.split_special_tokens),
@@ -76,7 +76,7 @@ class FastTokenizer:
     def read(cls, folder: Path) -> FastTokenizer:
         facts = json.loads((folder / HABITS_FILE).read_text(encoding="utf-8"))
         facts |= {"features": tuple(facts["features"]), "padding": Padding(**facts["padding"])}
-        return cls(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), Habits(**facts))
+        return cls(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), TokenizerSettings(**facts))
 
     @property
     def padding(self) -> Padding:

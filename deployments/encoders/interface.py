@@ -11,14 +11,14 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from configs.engines import Engine
+from configs.engines import EngineName
 from deployments.encoders.tokenization import TokenizedText
 
 Outputs: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class EncoderInfo:
     """What is known of an encoder besides its weights.
 
     ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs, and ``several`` of
@@ -41,7 +41,7 @@ class Traits:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, file: Path) -> Traits:
+    def read(cls, file: Path) -> EncoderInfo:
         facts = json.loads(file.read_text(encoding="utf-8"))
         return cls(**{**facts, "labels": tuple(facts["labels"])})
 
@@ -55,12 +55,12 @@ class Network(Protocol):
     """
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> EngineName: ...
     @property
     def at_once(self) -> int: ...
     @property
     def tokenizer(self) -> Any: ...
     @property
-    def traits(self) -> Traits: ...
+    def traits(self) -> EncoderInfo: ...
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs: ...

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, TypeAlias, TypeVar
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from deployments.batching.lane import Lane
 from deployments.encoders.backends import chosen, open_network, prepare
@@ -27,7 +27,7 @@ Answering: TypeAlias = Callable[[Sequence[TokenizedText]], Sequence[R | Problem]
 class NetworkFamily(EncoderFamily[R], Generic[R]):
     """A deployment of networks with one kind of ``head``. A family says what it answers."""
 
-    head: ClassVar[Head]
+    head: ClassVar[ModelHead]
 
     @abstractmethod
     def answering(self, network: Network, spec: ModelSpec) -> Answering[R]:

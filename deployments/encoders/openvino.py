@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-from configs.engines import Engine
+from configs.engines import EngineName
 from deployments.encoders.fast_tokenizer import FastTokenizer
-from deployments.encoders.interface import Outputs, Traits
+from deployments.encoders.interface import EncoderInfo, Outputs
 from deployments.encoders.tokenization import TokenizedText
 from deployments.models.thread_priority import give_way
 
@@ -30,12 +30,12 @@ class OpenVinoNetwork:
     multiplies that.
     """
 
-    engine: Engine = "openvino"
+    engine: EngineName = "openvino"
 
     def __init__(
         self, folder: Path, threads: int, at_once: int = 1, *, narrow: bool = True
     ) -> None:
-        self.traits = Traits.read(folder / TRAITS_FILE)
+        self.traits = EncoderInfo.read(folder / TRAITS_FILE)
         self.tokenizer = FastTokenizer.read(folder)
         self.at_once = min(at_once, threads)
         compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once, narrow=narrow)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 import transformers
 
-from configs.engines import Engine, Head
-from deployments.encoders.interface import Outputs, Traits
+from configs.engines import EngineName, ModelHead
+from deployments.encoders.interface import EncoderInfo, Outputs
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit
 from deployments.models.memory import own_weights
 
-AUTO_CLASSES: dict[Head, str] = {
+AUTO_CLASSES: dict[ModelHead, str] = {
     "sequence": "AutoModelForSequenceClassification",
     "token": "AutoModelForTokenClassification",
 }
@@ -31,11 +31,11 @@ class TorchNetwork:
     """``module`` takes tensors by name, on ``device``, and gives one tensor."""
 
     tokenizer: Any
-    traits: Traits
+    traits: EncoderInfo
     module: torch.nn.Module
     device: str
     padding: Padding
-    engine: Engine = "torch"
+    engine: EngineName = "torch"
     at_once: int = 1
 
     def inputs(self, batch: Sequence[TokenizedText]) -> dict[str, torch.Tensor]:
@@ -59,7 +59,7 @@ class _Labelling(torch.nn.Module):
         return self.model(**features).logits
 
 
-def opened(head: Head, folder: Path, device: str, options: Mapping[str, Any]) -> TorchNetwork:
+def opened(head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]) -> TorchNetwork:
     """The network in ``folder``; ``options`` are those of ``from_pretrained``."""
     if head == "embedding":
         return _embedding(folder, device, dict(options))
@@ -83,7 +83,7 @@ def _labelling(
     model = model.to(device).eval()
     own_weights(model)
     config = model.config
-    traits = Traits(
+    traits = EncoderInfo(
         token_limit(tokenizer, model),
         labels=tuple(str(config.id2label[i]) for i in range(len(config.id2label))),
         several=config.problem_type == "multi_label_classification",

@@ -26,7 +26,7 @@ from sentence_transformers.sentence_transformer.modules.weighted_layer_pooling i
 )
 from sentence_transformers.sentence_transformer.modules.word_weights import WordWeights
 
-from deployments.encoders.interface import Traits
+from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.tokenization import token_limit
 from deployments.models.load_errors import UnsupportedError
 from deployments.models.memory import own_weights
@@ -41,7 +41,7 @@ PROBE = ' What Is "READ" here?\n'
 LIBRARY = "sentence_transformers."
 
 
-class Sentences(torch.nn.Module):
+class SentenceModules(torch.nn.Module):
     """The modules, one after the other. ``pooled`` is 1 at tokens that pooling counts, of shape
     (texts, longest), where that leaves the prompt out."""
 
@@ -72,7 +72,9 @@ def _pooling(pooling: Any, features: dict[str, Any], pooled: Any) -> dict[str, A
     return {**features, "sentence_embedding": torch.cat(vectors, dim=-1)}
 
 
-def opened(folder: Path, device: str, options: dict[str, Any]) -> tuple[Any, Traits, Sentences]:
+def opened(
+    folder: Path, device: str, options: dict[str, Any]
+) -> tuple[Any, EncoderInfo, SentenceModules]:
     """Tokenizer, traits and network; ``options`` are those of ``from_pretrained``.
 
     Raises :class:`UnsupportedError` for a checkpoint whose vectors would be others here.
@@ -95,7 +97,7 @@ def opened(folder: Path, device: str, options: dict[str, Any]) -> tuple[Any, Tra
     # Whether vectors are normalised is for the request to say, not for the checkpoint.
     while isinstance(modules[-1], Normalize):
         modules.pop()
-    return model.tokenizer, _traits(model, modules, limit), Sentences(modules)
+    return model.tokenizer, _traits(model, modules, limit), SentenceModules(modules)
 
 
 def _check_modules(first: Any, *others: Any) -> None:
@@ -124,10 +126,10 @@ def _is_library(module: Any) -> bool:
     return type(module).__module__.startswith(LIBRARY)
 
 
-def _traits(model: Any, modules: Sequence[Any], limit: int) -> Traits:
+def _traits(model: Any, modules: Sequence[Any], limit: int) -> EncoderInfo:
     pools_prompts = all(module.include_prompt for module in modules if isinstance(module, Pooling))
     prompts = {name: text or "" for name, text in model.prompts.items()}
-    return Traits(
+    return EncoderInfo(
         limit,
         prompts=prompts,
         default_prompt=model.default_prompt_name,

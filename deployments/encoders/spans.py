@@ -98,7 +98,7 @@ def windows(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[
     return made
 
 
-class Reading:
+class TokenLabels:
     """One text as its windows are seen: of each word, what the one shows that has most around it.
 
     A long text has thousands of words: windows may be seen in several goes.
@@ -109,12 +109,12 @@ class Reading:
         self._aggregation = aggregation
         self._words: dict[int, tuple[int, Word]] = {}
 
-    def see(self, window: Window, chances: Chances, names: Sequence[str]) -> None:
+    def see(self, window: Window, probabilities: Chances, names: Sequence[str]) -> None:
         """One window; its chances are of shape (tokens, labels)."""
         units = _units(window, self._aggregation)
         if not units:
             return
-        rows = _rows(chances, list(units.values()), self._aggregation)
+        rows = _rows(probabilities, list(units.values()), self._aggregation)
         labels, scores = rows.argmax(axis=1).tolist(), rows.max(axis=1).tolist()
         last = len(window.word_ids) - 1
         for (place, pieces), index, score in zip(units.items(), labels, scores, strict=True):
@@ -152,13 +152,13 @@ def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
     return found
 
 
-def _rows(chances: Chances, units: Sequence[list[int]], aggregation: Aggregation) -> Chances:
+def _rows(probabilities: Chances, units: Sequence[list[int]], aggregation: Aggregation) -> Chances:
     """The chances of each unit, of shape (units, labels), from those of its pieces."""
-    rows: Chances = chances[[pieces[0] for pieces in units]]
+    rows: Chances = probabilities[[pieces[0] for pieces in units]]
     if aggregation in ("average", "max"):
         for place, pieces in enumerate(units):
             if len(pieces) > 1:
-                rows[place] = _joined(chances[pieces], aggregation)
+                rows[place] = _joined(probabilities[pieces], aggregation)
     return rows
 
 

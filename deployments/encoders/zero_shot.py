@@ -53,34 +53,34 @@ def entailment_columns(labels: Sequence[str]) -> tuple[int, int] | None:
     return None if contradicted is None else (entailed, contradicted)
 
 
-def chances_of_nli(entailed: Scores, contradicted: Scores, *, multi_label: bool) -> Scores:
+def probabilities_of_nli(entailed: Scores, contradicted: Scores, *, multi_label: bool) -> Scores:
     """Softmax of entailment over the labels, or entailment against contradiction label by label."""
     if multi_label:
         return sigmoid(entailed - contradicted)
     return softmax(entailed)
 
 
-def chances_of_relevance(scores: Scores, *, multi_label: bool) -> Scores:
+def probabilities_of_relevance(scores: Scores, *, multi_label: bool) -> Scores:
     """Softmax over the labels, or the relevance of each by itself."""
     return sigmoid(scores) if multi_label else softmax(scores)
 
 
-def ranked(labels: Sequence[str], chances: Scores) -> tuple[LabelScore, ...]:
+def ranked(labels: Sequence[str], probabilities: Scores) -> tuple[LabelScore, ...]:
     """Labels with their chances, best first; equals stay in the request's order."""
-    scored = [LabelScore(name, float(p)) for name, p in zip(labels, chances, strict=True)]
+    scored = [LabelScore(name, float(p)) for name, p in zip(labels, probabilities, strict=True)]
     return tuple(sorted(scored, key=lambda label: label.score, reverse=True))
 
 
 def softmax(scores: Scores) -> Scores:
     exponents = np.exp(scores - scores.max())
-    chances: Scores = exponents / exponents.sum()
-    return chances
+    probabilities: Scores = exponents / exponents.sum()
+    return probabilities
 
 
 def sigmoid(scores: Scores) -> Scores:
     """Without overflow: of numbers far below zero as well."""
-    chances: Scores = np.exp(-np.logaddexp(0.0, -scores))
-    return chances
+    probabilities: Scores = np.exp(-np.logaddexp(0.0, -scores))
+    return probabilities
 
 
 SCORE_FUNCTIONS: dict[ScoreFunction, Callable[[Scores], Scores]] = {

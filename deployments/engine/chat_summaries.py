@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from deployments.seam.generation import ChatMessage, Generated, GenerationRequest, Sampling
+from deployments.seam.generation import ChatMessage, GenerationRequest, GenerationResult, Sampling
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
 INSTRUCTION = "Summarize the following text in a few sentences:\n\n"
 """In the user's turn, before the text: small models mistake an instruction in the system's turn for
@@ -17,9 +17,9 @@ one to proofread, and whatever is cut off a long text must not be the instructio
 
 async def summarize(
     request: SummaryRequest,
-    generate: Callable[[GenerationRequest], Awaitable[Generated | Problem]],
+    generate: Callable[[GenerationRequest], Awaitable[GenerationResult | Problem]],
     at_once: int,
-) -> Summarised:
+) -> SummaryResult:
     """A summary of every text, ``at_once`` of them decoding together."""
     places = asyncio.Semaphore(at_once)
 
@@ -31,7 +31,7 @@ async def summarize(
         choice = answer.choices[0]
         return Summary(choice.text.strip(), answer.prompt_tokens, choice.tokens)
 
-    return Summarised(tuple(await asyncio.gather(*map(one, request.texts))))
+    return SummaryResult(tuple(await asyncio.gather(*map(one, request.texts))))
 
 
 def _asking(text: str, request: SummaryRequest) -> GenerationRequest:

@@ -12,7 +12,7 @@ from deployments.seam.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PromptTokens:
     """A prompt's token ids, how many new ones may follow, and what they have to be."""
 
     prompt: tuple[int, ...]

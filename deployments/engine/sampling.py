@@ -20,7 +20,7 @@ from deployments.engine.uniform import draw, uniform
 from deployments.seam.generation import Sampling, TokenLogprob
 
 
-class TokenChooser:
+class Sampler:
     """What is allowed, penalties, bias, temperature, top-k, top-p, a draw by (seed, position).
 
     Works on float32 on the host, so that a choice does not depend on the device.

@@ -10,7 +10,7 @@ import numpy as np
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.stopping import LastCallScanner, StopScanner
-from deployments.seam.generation import CallMarks, FinishReason, Sampling, Token, TokenLogprob
+from deployments.seam.generation import FinishReason, Sampling, Token, TokenLogprob, ToolCallMarkers
 from deployments.seam.problems import Problem
 
 
@@ -38,7 +38,7 @@ class Sequence:
         deliver: Callable[[Token], None],
         fail: Callable[[Problem], None],
         stop: Iterable[str] = (),
-        last_call: CallMarks | None = None,
+        last_call: ToolCallMarkers | None = None,
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
         request: str = "",

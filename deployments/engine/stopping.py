@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from deployments.engine.tool_call_text import CallText
-from deployments.seam.generation import CallMarks
+from deployments.engine.tool_call_text import ToolCallText
+from deployments.seam.generation import ToolCallMarkers
 
 
 class StopScanner:
@@ -58,9 +58,9 @@ class LastCallScanner(StopScanner):
     What is behind the call in the same piece stays: whoever reads calls leaves their marks out.
     """
 
-    def __init__(self, stops: Iterable[str], marks: CallMarks) -> None:
+    def __init__(self, stops: Iterable[str], marks: ToolCallMarkers) -> None:
         super().__init__(stops)
-        self._calls = CallText(marks.opening, marks.closing, _object)
+        self._calls = ToolCallText(marks.opening, marks.closing, _object)
 
     def push(self, text: str) -> tuple[str, bool]:
         shown, stopped = super().push(text)

@@ -21,7 +21,7 @@ LONGEST_S = 0.005
 """What takes longer than this was kept by something else: a reader that is slow, a busy loop."""
 
 
-class Way:
+class StreamPacing:
     """The way out of one replica, shared by all of its streams, whose event ``loop`` is one.
 
     Streams that have tokens depart together. What an item takes is seen by when its stream comes
@@ -33,25 +33,25 @@ class Way:
     def __init__(self, loop: asyncio.AbstractEventLoop, share: float = SHARE) -> None:
         self._loop = loop
         self._share = share
-        self._arrived: deque[tuple[Outbox, Token | Problem]] = deque()
+        self._arrived: deque[tuple[TokenStreams, Token | Problem]] = deque()
         self._called = False
-        self._laden: list[Outbox] = []
+        self._laden: list[TokenStreams] = []
         self._seen_at = 0.0
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def outbox(self) -> Outbox:
+    def outbox(self) -> TokenStreams:
         """The outbox of one more stream."""
-        return Outbox(self)
+        return TokenStreams(self)
 
-    def arrived(self, outbox: Outbox, item: Token | Problem) -> None:
+    def arrived(self, outbox: TokenStreams, item: Token | Problem) -> None:
         """From any thread: the loop is woken once for all that arrives until it looks."""
         self._arrived.append((outbox, item))
         if not self._called:
             self._called = True
             self._loop.call_soon_threadsafe(self._look)
 
-    def laden(self, outbox: Outbox) -> None:
+    def laden(self, outbox: TokenStreams) -> None:
         """A stream waits, and its outbox has something for it."""
         self._laden.append(outbox)
 
@@ -91,10 +91,10 @@ class Way:
         self.depart()
 
 
-class Outbox:
+class TokenStreams:
     """The tokens of one stream on their way from an engine's thread, in order."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: StreamPacing) -> None:
         self._way = way
         self._tokens: list[Token] = []
         self._problem: Problem | None = None

@@ -65,7 +65,7 @@ class ObjectEnd:
         return False
 
 
-class CallText(Generic[T]):
+class ToolCallText(Generic[T]):
     """Tells calls from text in what a model writes, piece by piece.
 
     ``read`` makes a call of a JSON object, or nothing where it is none: that is text, as is a mark

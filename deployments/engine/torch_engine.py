@@ -15,7 +15,7 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv import KvMemory
 from deployments.engine.model_folder import ModelFolder
-from deployments.engine.sampling import TokenChooser
+from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
 from deployments.engine.step_loop import SteppingEngine
 from deployments.models.memory import own_weights
@@ -32,7 +32,7 @@ _TOKENS_A_UNIT = 32
 class _Decoding:
     """A sequence in a slot: its cache, and the tokens that the model has not seen yet."""
 
-    def __init__(self, sequence: Sequence, cache: DynamicCache, chooser: TokenChooser) -> None:
+    def __init__(self, sequence: Sequence, cache: DynamicCache, chooser: Sampler) -> None:
         self.sequence = sequence
         self.cache = cache
         self.chooser = chooser
@@ -95,7 +95,7 @@ class TorchEngine(SteppingEngine):
 
     def _enter(self, sequence: Sequence) -> None:
         cache = DynamicCache(config=self._model.config)
-        chooser = TokenChooser(sequence, self.codec)
+        chooser = Sampler(sequence, self.codec)
         self._decodings[sequence] = _Decoding(sequence, cache, chooser)
 
     def _leave(self, sequence: Sequence) -> None:

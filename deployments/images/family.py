@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from configs.engines import Engine
+from configs.engines import EngineName
 from configs.profile import Live, ModelSpec
-from deployments.batching.decode_steps import Steps
+from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import SMALL, Preparation
-from deployments.batching.scheduler import Limits
+from deployments.batching.scheduler import BatchLimits
 from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
 from deployments.models.base import (
@@ -46,7 +46,7 @@ class Asking(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PreprocessedImage:
     """One image as its model reads it: ``tensors`` of shape (1, ...), by name.
 
     ``size`` is (width, height) of the picture before preprocessing, ``asked`` the request. Only
@@ -75,16 +75,16 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader(Generic[R]):
+class ImageTask(Generic[R]):
     """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
 
     ``see`` runs in one of the family's threads and may refuse a request, several at a time;
     ``answer`` runs in the lane's, on stacked tensors, and gives one answer an image. Where the
-    model writes, it does so ``by_steps``, and ``answer`` is given the :class:`Steps` of its batch
-    as well.
+    model writes, it does so ``by_steps``, and ``answer`` is given the :class:`DecodeSteps` of its
+    batch as well.
     """
 
-    see: Callable[[Picture, Any], Seen | Problem]
+    see: Callable[[Picture, Any], PreprocessedImage | Problem]
     answer: Callable[..., Sequence[R | Problem]]
     by_steps: bool = False
 
@@ -93,9 +93,9 @@ class Reader(Generic[R]):
 class ImageModel(Generic[R]):
     """One loaded model and the lane to it."""
 
-    reader: Reader[R]
-    lane: Lane[Seen, R]
-    engine: Engine = "torch"
+    reader: ImageTask[R]
+    lane: Lane[PreprocessedImage, R]
+    engine: EngineName = "torch"
     preparing: int = 0
     """Images that are being prepared for it."""
     seen_bytes: int = 0
@@ -108,7 +108,7 @@ class ImageModel(Generic[R]):
         others = self.preparing or self.lane.depth
         return not others or (self.preparing + 1) * self.seen_bytes <= free_bytes
 
-    def note(self, seen: Seen | Problem) -> None:
+    def note(self, seen: PreprocessedImage | Problem) -> None:
         """Remember what an image takes."""
         if not isinstance(seen, Problem):
             self.seen_bytes = seen.nbytes
@@ -130,7 +130,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         super().__init__(config)
 
     @abstractmethod
-    def load(self, folder: Path, spec: ModelSpec) -> Reader[R]:
+    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[R]:
         """Open the model in ``folder``, by what the profile says that it does."""
 
     async def _answered(self, asking: Asking) -> R | Problem:
@@ -158,7 +158,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     async def _prepared(
         self, model: ImageModel[R], asking: Asking
-    ) -> AsyncGenerator[Sequence[Seen | Problem], None]:
+    ) -> AsyncGenerator[Sequence[PreprocessedImage | Problem], None]:
         """One image as its model reads it, once the line to that has room for its tensors.
 
         Until then the image waits as the file that it came in, which is a tenth of them. Large ones
@@ -181,8 +181,8 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
             yield [seen]
 
     async def _when_due(
-        self, large: EncodedImage, reader: Reader[R], asking: Asking
-    ) -> Seen | Problem:
+        self, large: EncodedImage, reader: ImageTask[R], asking: Asking
+    ) -> PreprocessedImage | Problem:
         """A large image, when it is its turn. Raises :class:`Overloaded`."""
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
         if waiting and waiting + large.pixels > limit:
@@ -202,23 +202,23 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def _load(self, spec: ModelSpec) -> ImageModel[R]:
         reader = self.load(self._config.folder(spec), spec)
-        lane: Lane[Seen, R] = self._lane(
-            spec.name, _Run(reader), _pixels, Seen.like, by_steps=reader.by_steps
+        lane: Lane[PreprocessedImage, R] = self._lane(
+            spec.name, _Run(reader), _pixels, PreprocessedImage.like, by_steps=reader.by_steps
         )
         return ImageModel(reader, lane)
 
     @staticmethod
-    def _limits_of(live: Live) -> Limits:
+    def _limits_of(live: Live) -> BatchLimits:
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
         return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
 
 
-def _pixels(seen: Seen) -> int:
+def _pixels(seen: PreprocessedImage) -> int:
     return seen.pixels
 
 
-def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem:
+def _begun(reader: ImageTask[Any], asking: Asking) -> EncodedImage | PreprocessedImage | Problem:
     """A small image at once; of a large one only the headers."""
     try:
         encoded = EncodedImage(asking.image)
@@ -227,7 +227,9 @@ def _begun(reader: Reader[Any], asking: Asking) -> EncodedImage | Seen | Problem
     return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
 
 
-def _large(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+def _large(
+    encoded: EncodedImage, reader: ImageTask[Any], asking: Asking
+) -> PreprocessedImage | Problem:
     """A large image, whose memory goes back at once: each thread would keep it for its next one."""
     try:
         return _seen(encoded, reader, asking)
@@ -235,7 +237,9 @@ def _large(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen |
         trim()
 
 
-def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | Problem:
+def _seen(
+    encoded: EncodedImage, reader: ImageTask[Any], asking: Asking
+) -> PreprocessedImage | Problem:
     try:
         shown = encoded.picture()
     except UNREADABLE:
@@ -246,10 +250,12 @@ def _seen(encoded: EncodedImage, reader: Reader[Any], asking: Asking) -> Seen | 
 class _Run(Generic[R]):
     """The lane's run, on images of like shape."""
 
-    def __init__(self, reader: Reader[R]) -> None:
+    def __init__(self, reader: ImageTask[R]) -> None:
         self._reader = reader
 
-    def __call__(self, batch: Sequence[Seen], *steps: Steps) -> Sequence[R | Problem]:
+    def __call__(
+        self, batch: Sequence[PreprocessedImage], *steps: DecodeSteps
+    ) -> Sequence[R | Problem]:
         import torch
 
         stacked = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.serve import metrics
 
-from deployments.metrics.report import Report, Sample
+from deployments.metrics.report import MetricSample, Report
 from deployments.metrics.signals import BY_NAME, PREFIX, Signal
 
 
@@ -24,7 +24,7 @@ class RayMetrics:
         for sample in (*report.samples, *report.gauges):
             self._add(sample)
 
-    def _add(self, sample: Sample) -> None:
+    def _add(self, sample: MetricSample) -> None:
         signal = BY_NAME[sample.signal]
         instrument = self._instruments.get(signal.name)
         if instrument is None:

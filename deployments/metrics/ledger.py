@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deployments.metrics.prometheus import Instruments
 from deployments.metrics.recent import Recent
-from deployments.metrics.report import Exposition, Finished, Performance, Report, Sample
+from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
 from deployments.metrics.signals import BY_NAME, MEMORY, SEVERAL, UNKNOWN, Signal
 
 GAUGES_LIVE_S = 15.0
@@ -35,7 +35,7 @@ class _Heard:
 
     number: int
     at: float
-    gauges: tuple[Sample, ...]
+    gauges: tuple[MetricSample, ...]
 
 
 class Ledger:
@@ -83,7 +83,7 @@ class Ledger:
         held = memory.get((model,)) if finished.seconds is not None else None
         self._recent.note(finished._replace(model=model, task=task), held)
 
-    def _fitted(self, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    def _fitted(self, samples: tuple[MetricSample, ...]) -> tuple[MetricSample, ...]:
         """``samples`` of known signals, with no value of a label that was not foreseen."""
         fitted = []
         for sample in samples:
@@ -91,7 +91,7 @@ class Ledger:
             if signal is not None:  # else a newer replica's, in the middle of an update
                 pairs = zip(signal.labels, sample.labels, strict=True)
                 labels = tuple(self._fit(name, value) for name, value in pairs)
-                fitted.append(Sample(signal.name, labels, sample.amounts))
+                fitted.append(MetricSample(signal.name, labels, sample.amounts))
         return tuple(fitted)
 
     def _fit(self, label: str, value: str) -> str:

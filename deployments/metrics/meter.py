@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from deployments.batching.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
-from deployments.metrics.report import Report, Sample
+from deployments.metrics.report import MetricSample, Report
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
@@ -30,7 +30,7 @@ class Meter:
     """A replica's observer. ``gauges`` are read whenever a report goes; without a ``ledger``,
     which is a handle, nothing is kept."""
 
-    def __init__(self, ledger: Any, gauges: Callable[[], Iterable[Sample]]) -> None:
+    def __init__(self, ledger: Any, gauges: Callable[[], Iterable[MetricSample]]) -> None:
         self._reporter: Reporter | None = None
         if ledger is not None:
             self._reporter = Reporter(_delivery(ledger), gauges, RayMetrics().take)
@@ -58,7 +58,7 @@ class Meter:
         """A text got its slot."""
         self._note(signals.QUEUE_WAIT.of(name, amount=wait_s))
 
-    def _note(self, *samples: Sample) -> None:
+    def _note(self, *samples: MetricSample) -> None:
         if self._reporter is not None:
             self._reporter.note(samples)
 

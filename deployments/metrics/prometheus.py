@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from deployments.metrics.report import Exposition, Sample
+from deployments.metrics.report import Exposition, MetricSample
 from deployments.metrics.signals import BY_NAME, GAUGES, PREFIX, SIGNALS, Signal
 
 Values: TypeAlias = Mapping[tuple[str, ...], float]
@@ -41,7 +41,7 @@ class Instruments:
         for collector in (*self._counters.values(), *self._histograms.values(), _Gauges(gauges)):
             self._registry.register(collector)
 
-    def add(self, samples: Iterable[Sample]) -> None:
+    def add(self, samples: Iterable[MetricSample]) -> None:
         for sample in samples:
             if BY_NAME[sample.signal].kind == "counter":
                 counter = self._counters[sample.signal]

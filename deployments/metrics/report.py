@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """Values of one signal, whose labels' values are in the signal's order.
 
     It is noted with one value, and travels with all that a batch has of the same labels.
@@ -19,12 +19,12 @@ class Sample(NamedTuple):
     amounts: tuple[float, ...]
 
 
-def gathered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+def gathered(samples: Iterable[MetricSample]) -> tuple[MetricSample, ...]:
     """The same values in one sample for each signal and its labels."""
     found: defaultdict[tuple[str, tuple[str, ...]], list[float]] = defaultdict(list)
     for signal, labels, amounts in samples:
         found[signal, labels] += amounts
-    return tuple(Sample(*series, tuple(amounts)) for series, amounts in found.items())
+    return tuple(MetricSample(*series, tuple(amounts)) for series, amounts in found.items())
 
 
 class Finished(NamedTuple):
@@ -49,9 +49,9 @@ class Report:
 
     reporter: str
     number: int
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[MetricSample, ...] = ()
     finished: tuple[Finished, ...] = ()
-    gauges: tuple[Sample, ...] = ()
+    gauges: tuple[MetricSample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
-from deployments.metrics.report import Finished, Report, Sample, gathered
+from deployments.metrics.report import Finished, MetricSample, Report, gathered
 from deployments.metrics.signals import LOST
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Reporter:
     def __init__(
         self,
         deliver: Deliver,
-        gauges: Callable[[], Iterable[Sample]] | None = None,
+        gauges: Callable[[], Iterable[MetricSample]] | None = None,
         mirror: Callable[[Report], None] | None = None,
     ) -> None:
         self._deliver = deliver
@@ -51,7 +51,7 @@ class Reporter:
         self._mirror = mirror
         self._name = uuid.uuid4().hex
         self._number = 0
-        self._samples: deque[Sample] = deque()
+        self._samples: deque[MetricSample] = deque()
         self._finished: deque[Finished] = deque()
         self._lost = 0
         self._guard = threading.Lock()
@@ -61,7 +61,7 @@ class Reporter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: asyncio.Task[None] | None = None
 
-    def note(self, samples: Iterable[Sample], finished: Finished | None = None) -> None:
+    def note(self, samples: Iterable[MetricSample], finished: Finished | None = None) -> None:
         with self._guard:
             self._samples.extend(samples)
             if finished is not None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from deployments.metrics.report import Sample
+from deployments.metrics.report import MetricSample
 
 PREFIX = "prsm_huggingface_"
 UNKNOWN = "unknown"
 SEVERAL = "several"
 """The model of a request that more than one answered."""
 
-Kind: TypeAlias = Literal["counter", "histogram", "sum", "mean"]
+MetricKind: TypeAlias = Literal["counter", "histogram", "sum", "mean"]
 """``sum`` and ``mean`` are gauges, by how the replicas' values become the cluster's."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -30,14 +30,14 @@ class Signal:
     """One metric. ``name`` is without prefix, and without the ``_total`` of counters."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     about: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = SECONDS
 
-    def of(self, *values: str, amount: float = 1.0) -> Sample:
+    def of(self, *values: str, amount: float = 1.0) -> MetricSample:
         """A sample of this signal; ``values`` are those of its labels, in order."""
-        return Sample(self.name, values, (amount,))
+        return MetricSample(self.name, values, (amount,))
 
 
 _MODEL, _TASK, _BOTH = ("model_name",), ("task",), ("model_name", "task")

@@ -11,7 +11,7 @@ LONGEST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedLoad:
     reason: str
     times: int
     until: float
@@ -22,13 +22,13 @@ class Backoff:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: dict[str, Failure] = {}
+        self._failures: dict[str, FailedLoad] = {}
 
     def failed(self, name: str, reason: str, times: int | None = None) -> None:
         """``times`` in a row; one more than before when that is not given."""
         times = self.times(name) + 1 if times is None else times
         wait = min(LONGEST_S, FIRST_S * 2 ** min(times - 1, 10))
-        self._failures[name] = Failure(reason, times, self._clock() + wait)
+        self._failures[name] = FailedLoad(reason, times, self._clock() + wait)
 
     def forget(self, name: str) -> None:
         self._failures.pop(name, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.processor import native_bfloat16, usable_cores
 from configs.profile import ModelSpec
 from configs.settings import Settings
@@ -55,7 +55,7 @@ class FamilyConfig:
         """The model's weights on this node; fetched and converted here if they are not yet."""
         return materialise(model.source, self.settings.hf_cache_dir, token=self.settings.token)
 
-    def export(self, model: ModelSpec, head: Head) -> Export:
+    def export(self, model: ModelSpec, head: ModelHead) -> Export:
         """The same weights as OpenVINO takes them, and how fast it is with them on this node."""
         settings = self.settings
         return exported(model.source, head, settings.hf_cache_dir, token=settings.token)

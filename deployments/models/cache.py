@@ -16,13 +16,13 @@ from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.base import ModelUnavailable
-from deployments.models.crashes import MAX_ATTEMPTS, REASON, Deaths, ModelLost
-from deployments.models.downloads import Fetching, finished
+from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
+from deployments.models.downloads import Downloads, finished
 from deployments.models.load_attempt import attempt
-from deployments.models.loaded_model import Resident
-from deployments.models.memory import footprint, give_back
-from deployments.models.memory_budget import GIB, Budget, least_recently_used
-from deployments.seam.replicas import Holding, Stage
+from deployments.models.loaded_model import LoadedModel
+from deployments.models.memory import give_back, memory_use
+from deployments.models.memory_budget import GIB, MemoryBudget, least_recently_used
+from deployments.seam.replicas import ModelStatus, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class StillInUseError(Exception):
     """Requests went on running on a model for longer than its unloading might wait."""
 
 
-class Residency(Generic[M]):
+class ModelCache(Generic[M]):
     """The models of one replica, loaded by name, evicted least recently used first by bytes.
 
     ``budget_gb`` bounds what this replica's models take together, measured. Pinned models and those
@@ -73,15 +73,15 @@ class Residency(Generic[M]):
         self._load = load
         self._unload = unload
         self._notice = notice
-        self._budget = Budget(budget_gb)
-        self._fetching = None if fetch is None else Fetching(fetch, len(specs), halves)
+        self._budget = MemoryBudget(budget_gb)
+        self._fetching = None if fetch is None else Downloads(fetch, len(specs), halves)
         self._prepare = prepare
         self._process = process
         self._engine = engine
         self._backoff = backoff or Backoff()
         self._dead = dead
-        self._deaths = Deaths()
-        self._residents: dict[str, Resident[M]] = {}
+        self._deaths = CrashCounter()
+        self._residents: dict[str, LoadedModel[M]] = {}
         self._kept = {spec.name for spec in specs if spec.pinned}
         self._stages: dict[str, Stage] = {}
         self._loading = asyncio.Lock()
@@ -91,7 +91,7 @@ class Residency(Generic[M]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     @property
-    def residents(self) -> list[Resident[M]]:
+    def residents(self) -> list[LoadedModel[M]]:
         return list(self._residents.values())
 
     @property
@@ -103,17 +103,19 @@ class Residency(Generic[M]):
         """Whether ``name`` stays until an order unloads it."""
         return name in self._kept
 
-    def holdings(self) -> tuple[Holding, ...]:
+    def holdings(self) -> tuple[ModelStatus, ...]:
         """Every model that is in memory or on its way, with its bytes as they are now.
 
         From any thread: counting the bytes of another process takes a moment.
         """
         residents, stages = self._residents.copy(), self._stages.copy()
         warm = (
-            Holding(name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds, r.engine)
+            ModelStatus(
+                name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds, r.engine
+            )
             for name, r in residents.items()
         )
-        coming = (Holding(n, stage) for n, stage in stages.items() if n not in residents)
+        coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in residents)
         return (*warm, *coming)
 
     def pin(self, leave: Collection[str] = ()) -> None:
@@ -190,7 +192,7 @@ class Residency(Generic[M]):
         with suppress(ModelUnavailable):  # the reason is in the log
             await self._present(name)
 
-    def _bury(self, resident: Resident[M]) -> None:
+    def _bury(self, resident: LoadedModel[M]) -> None:
         """Take a dead model for one that is not loaded; what is left of it ends behind that."""
         name = resident.spec.name
         del self._residents[name]
@@ -205,7 +207,7 @@ class Residency(Generic[M]):
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
 
-    async def _present(self, name: str, *, insist: bool = False) -> Resident[M]:
+    async def _present(self, name: str, *, insist: bool = False) -> LoadedModel[M]:
         loaded = False
         while True:
             if (departure := self._departures.get(name)) is not None:
@@ -254,7 +256,7 @@ class Residency(Generic[M]):
         finally:
             self._stages.pop(spec.name, None)
 
-    async def _arrival(self, spec: ModelSpec, least: int) -> Resident[M]:
+    async def _arrival(self, spec: ModelSpec, least: int) -> LoadedModel[M]:
         self._budget.must_fit(spec, least, self._staying)
         await self._make_room(least, keep=spec.name)
         await attempt(self._thread, spec, self._prepare)
@@ -314,32 +316,32 @@ class Residency(Generic[M]):
             await self._end(self._residents.pop(oldest.spec.name))
 
     @property
-    def _staying(self) -> list[Resident[M]]:
+    def _staying(self) -> list[LoadedModel[M]]:
         return [resident for resident in self.residents if resident.spec.name in self._kept]
 
-    async def _end(self, resident: Resident[M] | None) -> int:
+    async def _end(self, resident: LoadedModel[M] | None) -> int:
         """Unload a model that no request is on; how many bytes came back."""
         if resident is None:
             return 0
         elsewhere = resident.host_bytes - resident.taken.host
         model = resident.model
         del resident.model  # whoever still holds the entry must not hold the model
-        before, loop = footprint(), asyncio.get_running_loop()
+        before, loop = memory_use(), asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._unload, model)
         del model
         await loop.run_in_executor(self._thread, give_back)
-        freed = before - footprint()
+        freed = before - memory_use()
         self._notice("unload", resident.spec.name)
         return elsewhere + freed.host + freed.gpu
 
-    def _measured(self, spec: ModelSpec) -> Resident[M]:
+    def _measured(self, spec: ModelSpec) -> LoadedModel[M]:
         give_back()
-        before, started = footprint(), time.monotonic()
+        before, started = memory_use(), time.monotonic()
         model = self._load(spec)
         give_back()
-        taken, seconds = footprint() - before, time.monotonic() - started
+        taken, seconds = memory_use() - before, time.monotonic() - started
         process, engine = self._process(model), self._engine(model) or spec.engines[0]
-        resident = Resident(spec, model, taken, seconds, process, engine)
+        resident = LoadedModel(spec, model, taken, seconds, process, engine)
         self._notice("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, resident.host_bytes / GIB)
         return resident

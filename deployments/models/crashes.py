@@ -18,7 +18,7 @@ class ModelLost(Exception):
     """A model that has to be there died, and loading it again did not help."""
 
 
-class Deaths:
+class CrashCounter:
     """How often each model died lately. ``missing`` are those that are not loaded again yet."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

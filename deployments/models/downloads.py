@@ -14,7 +14,7 @@ from deployments.models.load_attempt import attempt
 from deployments.models.memory_budget import least_bytes
 
 
-class Fetching:
+class Downloads:
     """Fetches each model once for all who ask, beside the others: one that takes minutes holds up
     nobody else, so there are as many threads as models.
 

@@ -1,6 +1,6 @@
 """What the deployment of every family does with its models by order: load, unload, report.
 
-A family gets it by deriving from :class:`Lifecycle`, beginning with its :class:`Residency` in the
+A family gets it by deriving from :class:`Lifecycle`, beginning with its :class:`ModelCache` in the
 constructor, and settling whenever its health is checked.
 """
 
@@ -16,11 +16,11 @@ from ray import serve
 from ray.exceptions import RayError
 
 from deployments.models.base import ModelUnavailable
-from deployments.models.cache import Residency, StillInUseError
+from deployments.models.cache import ModelCache, StillInUseError
 from deployments.models.memory import cuda_memory
 from deployments.models.orders import Orders, orders_here
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, Unloaded
+from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, UnloadResult
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +31,17 @@ class Lifecycle(Generic[M]):
     """The models of one replica, under orders that every replica of the family gets.
 
     An order is also written down (:mod:`deployments.models.orders`). A replica reads what is
-    written when it starts and at every check of its health, so one that started later, or did not hear the
-    order, comes to hold what it should without anybody's doing. What was loaded by order loads
-    after the pinned models and behind the replica's readiness: its requests wait for it, the others
-    do not.
+    written when it starts and at every check of its health, so one that started later, or did not
+    hear the order, comes to hold what it should without anybody's doing. What was loaded by order
+    loads after the pinned models and behind the replica's readiness: its requests wait for it, the
+    others do not.
     """
 
-    _residency: Residency[M]
+    _residency: ModelCache[M]
     _orders: Orders
     _settling: asyncio.Task[None] | None = None
 
-    def _begin(self, residency: Residency[M]) -> None:
+    def _begin(self, residency: ModelCache[M]) -> None:
         """Load what is pinned, except what an order unloaded."""
         self._residency = residency
         self._orders = orders_here()
@@ -63,7 +63,7 @@ class Lifecycle(Generic[M]):
             return Problem("timeout", f"The model {order.model} is still loading.")
         return await self.loaded_models(None)
 
-    async def unload_model(self, order: ModelOrder) -> Unloaded | Problem:
+    async def unload_model(self, order: ModelOrder) -> UnloadResult | Problem:
         """Unload a model once no request runs on it; requests that come meanwhile wait.
 
         They load it again then, for an order to unload is not one to refuse. A model that was not
@@ -75,7 +75,7 @@ class Lifecycle(Generic[M]):
         except StillInUseError:
             message = f"Requests are still running on {order.model}; it was not unloaded."
             return Problem("unavailable", message)
-        return Unloaded(*_whereabouts(), freed, time.monotonic() - started)
+        return UnloadResult(*_whereabouts(), freed, time.monotonic() - started)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
         """What this replica holds now."""

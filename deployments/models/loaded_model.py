@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
-from deployments.models.memory import Footprint, process_bytes
+from deployments.models.memory import MemoryUse, process_bytes
 
 M = TypeVar("M")
 
 
 @dataclass(slots=True)
-class Resident(Generic[M]):
+class LoadedModel(Generic[M]):
     """One loaded model, what loading it took of this process, and how many requests are on it.
 
     ``process`` is the id of a process that the model has for itself, ``engine`` what runs it.
@@ -21,7 +21,7 @@ class Resident(Generic[M]):
 
     spec: ModelSpec
     model: M
-    taken: Footprint
+    taken: MemoryUse
     seconds: float = 0.0
     process: int | None = None
     engine: str = ""

@@ -22,20 +22,20 @@ from deployments.seam.replicas import CudaMemory
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
+class MemoryUse:
     """Bytes in the host's memory and on the GPU."""
 
     host: int
     gpu: int
 
-    def __sub__(self, other: Footprint) -> Footprint:
+    def __sub__(self, other: MemoryUse) -> MemoryUse:
         """What came on top of ``other``; never below zero."""
-        return Footprint(max(0, self.host - other.host), max(0, self.gpu - other.gpu))
+        return MemoryUse(max(0, self.host - other.host), max(0, self.gpu - other.gpu))
 
 
-def footprint() -> Footprint:
+def memory_use() -> MemoryUse:
     """What this process takes now, by itself."""
-    return Footprint(psutil.Process().memory_info().rss, cuda_memory().allocated)
+    return MemoryUse(psutil.Process().memory_info().rss, cuda_memory().allocated)
 
 
 def process_bytes(number: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.profile import ModelSpec
 from deployments.models.base import ModelUnavailable
-from deployments.models.loaded_model import Resident
+from deployments.models.loaded_model import LoadedModel
 
 GIB = 1024**3
 
@@ -18,17 +18,17 @@ SHRINKS = {"none": 1.0, "int8": 0.25, "nf4": 0.125}
 WEIGHT_FILES = frozenset({".safetensors", ".gguf", ".bin"})
 
 
-class Budget:
+class MemoryBudget:
     """``limit_gb`` bounds what the models take together, measured; ``None`` is no bound."""
 
     def __init__(self, limit_gb: float | None) -> None:
         self._limit = None if limit_gb is None else int(limit_gb * GIB)
 
-    def is_passed(self, residents: Iterable[Resident[Any]], more: int = 0) -> bool:
+    def is_passed(self, residents: Iterable[LoadedModel[Any]], more: int = 0) -> bool:
         """Whether the models take too much, with ``more`` bytes beside them."""
         return self._limit is not None and _held(residents) + more > self._limit
 
-    def must_fit(self, spec: ModelSpec, needed: int, kept: Iterable[Resident[Any]]) -> None:
+    def must_fit(self, spec: ModelSpec, needed: int, kept: Iterable[LoadedModel[Any]]) -> None:
         """Raises :class:`ModelUnavailable` when ``needed`` bytes never fit beside what is kept."""
         if self._limit is None:
             return
@@ -41,8 +41,8 @@ class Budget:
 
 
 def least_recently_used(
-    residents: Iterable[Resident[Any]], staying: Collection[str | None]
-) -> Resident[Any] | None:
+    residents: Iterable[LoadedModel[Any]], staying: Collection[str | None]
+) -> LoadedModel[Any] | None:
     """What goes first of those that no request is on and that need not stay."""
     idle = [r for r in residents if not (r.users or r.spec.name in staying)]
     return min(idle, key=lambda resident: resident.last_used, default=None)
@@ -59,5 +59,5 @@ def least_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
     return int(sum(file.stat().st_size for file in files) * shrink)
 
 
-def _held(residents: Iterable[Resident[Any]]) -> int:
+def _held(residents: Iterable[LoadedModel[Any]]) -> int:
     return sum(resident.host_bytes + resident.gpu_bytes for resident in residents)

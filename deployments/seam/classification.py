@@ -27,7 +27,7 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
+class ClassificationResult:
     """One entry a text, in order: its labels best first, or why it has none.
 
     ``tokens`` are those that were read, where the model counts any.
@@ -43,7 +43,7 @@ class ZeroShotRequest:
 
     The scores of a text's labels sum to one, unless ``multi_label``: then each is independent.
     ``template`` makes a label a sentence by its ``{}``; ``None`` leaves it to the model's kind.
-    Answered by :class:`Classified`.
+    Answered by :class:`ClassificationResult`.
     """
 
     model: str

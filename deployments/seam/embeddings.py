@@ -32,7 +32,7 @@ class EmbeddingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddingResult:
     """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` what each text counted.
 
     A text with an entry in ``problems`` has a row of zeros.
@@ -50,7 +50,7 @@ class ClusterRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Clustered:
+class ClusterResult:
     """``labels`` is one cluster a text; ``centers`` float32 of shape (clusters, dimensions)."""
 
     labels: tuple[int, ...]

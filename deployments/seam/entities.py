@@ -35,7 +35,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class EntityResult:
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]

@@ -65,7 +65,7 @@ class ChatMessage:
     name: str | None = None
 
 
-class Alternative(NamedTuple):
+class TokenAlternative(NamedTuple):
     """Literal text, and behind it an instance of the JSON schema that ``source`` is, as JSON."""
 
     before: str
@@ -88,10 +88,10 @@ class Grammar:
     before: str = ""
     after: str = ""
     triggered: bool = False
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[TokenAlternative, ...] = ()
 
 
-class CallMarks(NamedTuple):
+class ToolCallMarkers(NamedTuple):
     """What a model writes before and behind the JSON object of a call."""
 
     opening: str
@@ -129,7 +129,7 @@ class GenerationRequest:
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
-    last_call: CallMarks | None = None
+    last_call: ToolCallMarkers | None = None
     choices: int = 1
     truncate: bool = False
     trim_oldest: bool = False
@@ -172,7 +172,7 @@ class Token(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
+class TokenChunk:
     """The tokens that were ready together; one item of a stream. Never empty.
 
     ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ... Pickled by columns: a tenth of
@@ -187,13 +187,13 @@ class Burst:
         return _burst, (self.prompt_tokens, self.device, *zip(*self.tokens, strict=True))
 
 
-def _burst(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> Burst:
+def _burst(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> TokenChunk:
     tokens = tuple(map(Token._make, zip(*columns, strict=True)))
-    return Burst(prompt_tokens, tokens, device)
+    return TokenChunk(prompt_tokens, tokens, device)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class GeneratedSequence:
     """One text. ``special`` says of each of ``logprobs`` whether its token has no text."""
 
     text: str
@@ -205,12 +205,12 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GenerationResult:
     """A whole answer: ``choices`` in order, each with its own count of tokens.
 
-    ``device`` is as in :class:`Burst`.
+    ``device`` is as in :class:`TokenChunk`.
     """
 
     prompt_tokens: int
-    choices: tuple[Choice, ...]
+    choices: tuple[GeneratedSequence, ...]
     device: str = "cpu"

@@ -26,7 +26,7 @@ class CudaMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ModelStatus:
     """One model of a replica, in memory (``warm``) or on its way there.
 
     Bytes are measured: what loading it added to the replica's process, and what a process of the
@@ -59,13 +59,13 @@ class ReplicaReport:
 
     replica: str
     node: str
-    holdings: tuple[Holding, ...]
+    holdings: tuple[ModelStatus, ...]
     cuda: CudaMemory = field(default_factory=CudaMemory)
     limits: LiveLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unloaded:
+class UnloadResult:
     """A replica no longer holds a model; ``freed_bytes`` is by how much its memory fell."""
 
     replica: str

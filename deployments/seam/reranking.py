@@ -18,7 +18,7 @@ class RerankRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Reranked:
+class RerankResult:
     """One raw score (a logit) a document, in order; ``tokens`` is what query and document count."""
 
     items: tuple[float | Problem, ...]

@@ -27,7 +27,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Summarised:
+class SummaryResult:
     """One summary a text, in order, or why it has none."""
 
     items: tuple[Summary | Problem, ...]

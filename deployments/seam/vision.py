@@ -69,7 +69,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Detected:
+class DetectionResult:
     """The objects of one image, best first, those that overlap a better one left out."""
 
     items: tuple[Detection, ...]

@@ -20,7 +20,7 @@ from deployments.models.orders import orders_here
 from serve_app.ingress import errors
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.conversations import Conversations
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
 from serve_app.ingress.edge import Edge
@@ -28,8 +28,8 @@ from serve_app.ingress.error_shapes import DOCUMENTED
 from serve_app.ingress.exposure import checked_host
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.heads import Heads
-from serve_app.ingress.metering.metering import Books, RemoteLedger, local_books
-from serve_app.ingress.metering.middleware import Accounts
+from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
+from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
 from serve_app.ingress.readiness import ServeReadiness
 from serve_app.ingress.routes import graph, health, huggingface, loading, metrics, models
@@ -55,7 +55,7 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     under_serve: bool = False,
-    books: Books | None = None,
+    books: Metering | None = None,
     host: str | None = None,
 ) -> FastAPI:
     """The application: routers, middleware and handlers. Needs no Ray by itself.
@@ -77,7 +77,7 @@ def create_app(
     routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
     app.state.services = services
     app.state.tasks = tasks_of(routers)
-    app.state.books = books or local_books(services.catalog)
+    app.state.books = books or local_metering(services.catalog)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
@@ -87,7 +87,7 @@ def create_app(
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(Heads)
     app.add_middleware(Edge)
-    app.add_middleware(Accounts, books=app.state.books)
+    app.add_middleware(MeteringMiddleware, books=app.state.books)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -110,11 +110,11 @@ class Ingress:
         self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
     ) -> None:
         catalog = Catalog(profile, settings)
-        calls = Calls(
+        calls = DeploymentClient(
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._books = Books(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._books = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)

@@ -16,9 +16,9 @@ from ray.exceptions import RayError
 
 from deployments.models.orders import Orders
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import Holding, ModelOrder, ReplicaReport, Unloaded
+from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
 from serve_app.ingress.surveys import Surveys
 
@@ -42,25 +42,27 @@ class Survey:
     reports: tuple[ReplicaReport, ...]
     silent: tuple[str, ...]
 
-    def of(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+    def of(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that holds ``model`` or is about to, and how."""
         pairs = ((report, holding) for report in self.reports for holding in report.holdings)
         return [(report, holding) for report, holding in pairs if holding.model == model]
 
-    def warm(self, model: str) -> list[tuple[ReplicaReport, Holding]]:
+    def warm(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that has ``model`` in memory."""
         return [(report, held) for report, held in self.of(model) if held.stage == "warm"]
 
 
-class Fleet:
+class ClusterModels:
     """Every replica of every family."""
 
-    def __init__(self, calls: Calls, orders: Orders, surveys: Surveys) -> None:
+    def __init__(self, calls: DeploymentClient, orders: Orders, surveys: Surveys) -> None:
         self._calls = calls
         self._orders = orders
         self._surveys = surveys
 
-    async def load(self, card: ModelCard, within_s: float) -> list[tuple[ReplicaReport, Holding]]:
+    async def load(
+        self, card: ModelCard, within_s: float
+    ) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Load a model on every replica of its family, to stay; where it is then.
 
         A family that sleeps is woken: an order to load is a wish to use. Raises
@@ -87,7 +89,7 @@ class Fleet:
             self._surveys.forget(card.family)
         return Survey(tuple(reports), ()).of(card.name)
 
-    async def unload(self, card: ModelCard, within_s: float) -> list[Unloaded]:
+    async def unload(self, card: ModelCard, within_s: float) -> list[UnloadResult]:
         """Unload a model from every replica; what came back where.
 
         A pinned model goes too, and stays away until an order or a request brings it back. Nothing

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from deployments.seam.generation import Burst, GenerationRequest
+from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import (
     DeadlineExceeded,
@@ -20,7 +20,7 @@ from serve_app.ingress.errors import (
     from_problem,
 )
 from serve_app.ingress.replica_failures import ReplicaLost, meaning, received
-from serve_app.ingress.resumption import Progress
+from serve_app.ingress.resumption import StreamProgress
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
 and gives the same."""
 
 
-class Calls:
+class DeploymentClient:
     """Calls from the ingress to the families.
 
     ``handles`` maps a family's name to its ``DeploymentHandle``; ``timeout_s`` is the deadline of
@@ -219,23 +219,23 @@ class Bursts:
         self._method = method
         self._tries = tries
         self._fields = fields
-        self._progress = Progress(request)
+        self._progress = StreamProgress(request)
         self._response = method.remote(request)
-        self._first: Burst | None = None
-        self.watch: Callable[[Burst], None] | None = None
+        self._first: TokenChunk | None = None
+        self.watch: Callable[[TokenChunk], None] | None = None
 
-    async def start(self) -> Burst | Problem:
+    async def start(self) -> TokenChunk | Problem:
         """The first item. Raises :class:`ServiceError` when there is none."""
         first = await self._next()
         if first is None:
             raise InternalError
-        if isinstance(first, Burst):
+        if isinstance(first, TokenChunk):
             self._first = first
         return first
 
-    async def __aiter__(self) -> AsyncIterator[Burst]:
+    async def __aiter__(self) -> AsyncIterator[TokenChunk]:
         """Every burst, the first included. Raises :class:`ServiceError` when the stream breaks."""
-        item: Burst | Problem | None = self._first
+        item: TokenChunk | Problem | None = self._first
         try:
             while item is not None:
                 if isinstance(item, Problem):
@@ -251,7 +251,7 @@ class Bursts:
         """Stop the generation on its replica, within one decode step; a no-op once it ended."""
         self._response.cancel()
 
-    async def _next(self) -> Burst | Problem | None:
+    async def _next(self) -> TokenChunk | Problem | None:
         """The next item, ``None`` at the end, from another replica when this one is lost."""
         while not self._progress.complete:
             self._tries.begin()
@@ -264,14 +264,14 @@ class Bursts:
             except (DeadlineExceeded, asyncio.CancelledError):
                 self.close()
                 raise
-            if isinstance(item, Burst):
+            if isinstance(item, TokenChunk):
                 self._progress.note(item)
             self._tries.renew()
             return item
         return None
 
-    async def _once(self) -> Burst | Problem:
-        item: Burst | Problem | None = await received(anext(self._response, None))
+    async def _once(self) -> TokenChunk | Problem:
+        item: TokenChunk | Problem | None = await received(anext(self._response, None))
         if item is None:
             logger.error("a stream ended before its last token")
             raise InternalError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deployments.seam.generation import Burst, GenerationRequest
+from deployments.seam.generation import GenerationRequest, TokenChunk
 
 
-class Progress:
+class StreamProgress:
     """The tokens of one request that have reached the ingress, choice by choice."""
 
     def __init__(self, request: GenerationRequest) -> None:
@@ -15,7 +15,7 @@ class Progress:
         self._tokens: list[list[int]] = [[] for _ in range(request.choices)]
         self._finished = [False] * request.choices
 
-    def note(self, burst: Burst) -> None:
+    def note(self, burst: TokenChunk) -> None:
         for token in burst.tokens:
             self._tokens[token.choice].append(token.token_id)
             self._finished[token.choice] |= token.finish_reason is not None

@@ -9,8 +9,8 @@ import httpx
 
 from serve_app.launcher.cluster import StartError
 from serve_app.launcher.dashboard import Dashboard, NoAnswerError
-from serve_app.launcher.plan import Plan
-from serve_app.launcher.progress import Progress
+from serve_app.launcher.plan import StartPlan
+from serve_app.launcher.progress import StartProgress
 from serve_app.launcher.state import ServeState, http_url
 
 POLL_S = 0.25
@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 class Application:
     """The plan's applications on one cluster, beside those that were there before."""
 
-    def __init__(self, dashboard: Dashboard, plan: Plan) -> None:
+    def __init__(self, dashboard: Dashboard, plan: StartPlan) -> None:
         self._dashboard = dashboard
         self._plan = plan
         self._was_running = False
@@ -46,7 +46,7 @@ class Application:
         _answered(lambda: self._dashboard.deploy(config), limit, alive)
         return self._was_running
 
-    def wait(self, progress: Progress, limit_s: float, alive: Callable[[], None]) -> str:
+    def wait(self, progress: StartProgress, limit_s: float, alive: Callable[[], None]) -> str:
         """Show progress until the front answers 200 on readiness; returns its URL.
 
         Raises `StartError` with the failed deployment's own message, or when time is up.

@@ -30,7 +30,7 @@ class InvalidConfigError(Exception):
     """Serve's schema refuses the config; nothing was started."""
 
 
-class Head:
+class RayHead:
     """Spawned with the run's environment, so that all it starts inherits that."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:

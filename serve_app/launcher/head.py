@@ -87,7 +87,7 @@ def _end(request: dict[str, Any]) -> None:
     stopping.join(SHUTDOWN_LIMIT_S)
     run_id = os.environ[MARKER]
     processes.end(run_id, GRACE_S)
-    run = runs.Run(run_id, request["directory"], 0, 0)
+    run = runs.RunDirectory(run_id, request["directory"], 0, 0)
     if not runs.is_live(run):
         runs.remove(run)
 

@@ -20,7 +20,7 @@ MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
-class Plan:
+class StartPlan:
     """A Serve config, and the profile behind it unless the graph is somebody else's."""
 
     config: dict[str, Any]
@@ -61,7 +61,7 @@ class Plan:
 
 def load_plan(
     profile: str | None, config: str | None, host: str | None = None, port: int | None = None
-) -> Plan:
+) -> StartPlan:
     """Read and check what the user named; `host` and `port` win over the config's.
 
     Raises `ConfigError`, whose message names file, key and what was expected.
@@ -73,7 +73,7 @@ def load_plan(
         reference = _absolute(profile or DEFAULT_PROFILE)
         content, served = _from_profile(reference)
         arguments = ("--profile", reference)
-    return Plan(_with_front(content, host, port), served, arguments)
+    return StartPlan(_with_front(content, host, port), served, arguments)
 
 
 def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:

@@ -16,7 +16,7 @@ MESSAGE_LENGTH = 200
 PIPE_WIDTH = 240
 
 
-class Progress(Protocol):
+class StartProgress(Protocol):
     """Shows states as they come."""
 
     def show(self, state: ServeState) -> None:
@@ -33,7 +33,7 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
-def progress_for(console: Console) -> Progress:
+def progress_for(console: Console) -> StartProgress:
     """The display that suits the output."""
     return LiveProgress(console) if console.is_terminal else PlainProgress()
 

@@ -25,7 +25,7 @@ LONGEST_BASE = 24
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDirectory:
     """What other launchers and `status` may need to know about a start."""
 
     id: str
@@ -53,10 +53,10 @@ class Run:
 class OwnRun:
     """This process's run. The lock is held until `remove`, or until the process ends."""
 
-    run: Run
+    run: RunDirectory
     _lock: IO[str] = field(repr=False)
 
-    def update(self, **changes: str | int) -> Run:
+    def update(self, **changes: str | int) -> RunDirectory:
         """Change the record, on disk as well."""
         self.run = replace(self.run, **changes)  # type: ignore[arg-type]
         _write(self.run)
@@ -90,33 +90,34 @@ def create(base: Path) -> OwnRun:
     directory.mkdir(mode=0o700)
     lock = (directory / LOCK).open("w", encoding="utf-8")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    run = Run(run_id, str(directory), os.getpid(), time.time())
+    run = RunDirectory(run_id, str(directory), os.getpid(), time.time())
     _write(run)
     return OwnRun(run, lock)
 
 
-def live(base: Path) -> list[Run]:
+def live(base: Path) -> list[RunDirectory]:
     """Runs of this user whose launcher lives, newest first."""
     found = [run for directory in _directories(base) if (run := _read(directory))]
     alive = [run for run in found if is_live(run)]
     return sorted(alive, key=lambda run: run.started_at, reverse=True)
 
 
-def is_live(run: Run) -> bool:
+def is_live(run: RunDirectory) -> bool:
     """Whether the launcher of `run` lives."""
     return _is_locked(run.path)
 
 
-def dead(base: Path) -> list[Run]:
+def dead(base: Path) -> list[RunDirectory]:
     """Runs of this user whose launcher is gone. Call it under the registry lock."""
     abandoned = [path for path in _directories(base) if not _is_locked(path)]
     # A launcher that died before its record was written had started nothing yet.
     return [
-        _read(path) or Run(path.name.removeprefix(PREFIX), str(path), 0, 0) for path in abandoned
+        _read(path) or RunDirectory(path.name.removeprefix(PREFIX), str(path), 0, 0)
+        for path in abandoned
     ]
 
 
-def remove(run: Run) -> Path | None:
+def remove(run: RunDirectory) -> Path | None:
     """Remove a run's directory; returns where its logs are kept, None where it had none."""
     kept = keep_logs(run.path, run.id, os.environ)
     shutil.rmtree(run.path, ignore_errors=True)
@@ -144,14 +145,14 @@ def _is_locked(directory: Path) -> bool:
     return False
 
 
-def _read(directory: Path) -> Run | None:
+def _read(directory: Path) -> RunDirectory | None:
     try:
-        return Run(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+        return RunDirectory(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _write(run: Run) -> None:
+def _write(run: RunDirectory) -> None:
     draft = run.path / f"{RECORD}.new"
     draft.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
     draft.replace(run.path / RECORD)

@@ -18,7 +18,7 @@ from configs.processor import usable_cores
 from serve_app.launcher import ports, processes, runs
 from serve_app.launcher.application import Application
 from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
-from serve_app.launcher.cluster import Head, InvalidConfigError, StartError
+from serve_app.launcher.cluster import InvalidConfigError, RayHead, StartError
 from serve_app.launcher.dashboard import Dashboard, DashboardError
 from serve_app.launcher.environment import (
     FRONT,
@@ -27,7 +27,7 @@ from serve_app.launcher.environment import (
     serve_environment,
 )
 from serve_app.launcher.haproxy import haproxy_environment
-from serve_app.launcher.plan import Plan
+from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.progress import progress_for, say, terminal
 from serve_app.launcher.signals import Interrupts
 from serve_app.launcher.state import http_url
@@ -55,7 +55,7 @@ class UpOptions:
     drain_s: float
 
 
-def up(plan: Plan, options: UpOptions) -> int:
+def up(plan: StartPlan, options: UpOptions) -> int:
     """Start, serve until a signal, take down; returns the exit code."""
     with Interrupts() as interrupts:
         own: runs.OwnRun | None = None
@@ -76,7 +76,7 @@ class Start:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: StartPlan,
         options: UpOptions,
         own: runs.OwnRun,
         block: ports.PortBlock,
@@ -89,7 +89,7 @@ class Start:
         self._block = block
         front = FRONT if plan.profile else {}
         self._environment = _environment(own.run, block, front, plan.workload)
-        self._head: Head | None = None
+        self._head: RayHead | None = None
         self._application: Application | None = None
         self._is_ready = False
         self._parent = os.getppid()
@@ -124,7 +124,7 @@ class Start:
 
     def _bring_up(self) -> None:
         began = time.monotonic()
-        self._head = Head(self._own.run.path, self._environment)
+        self._head = RayHead(self._own.run.path, self._environment)
         self._head.check(
             {
                 "config": self._plan.config,
@@ -210,7 +210,9 @@ class Start:
         return not survivors
 
 
-def _prepare(base: Path, plan: Plan, options: UpOptions) -> tuple[runs.OwnRun, ports.PortBlock]:
+def _prepare(
+    base: Path, plan: StartPlan, options: UpOptions
+) -> tuple[runs.OwnRun, ports.PortBlock]:
     processes.become_subreaper()
     with runs.registry_lock(base):
         end_leftovers(base)
@@ -239,7 +241,7 @@ def end_leftovers(base: Path) -> None:
 
 
 def _environment(
-    run: runs.Run, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
+    run: runs.RunDirectory, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
 ) -> dict[str, str]:
     given = {**front, **os.environ}
     environment = serve_environment(given, run.id, run.path, block, usable_cores(), workload)

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 
 from serve_app.load.events import EventReader
-from serve_app.load.figures import Figures, Sample, figures
+from serve_app.load.figures import Figures, RequestSample, figures
 from serve_app.load.kinds import KINDS, BadAnswerError, request_body, whole_answer
 from serve_app.load.load import Load
 from serve_app.load.texts import texts_of
@@ -53,7 +53,7 @@ class Bench:
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, KeyError, TypeError):
             return []
 
-    async def run(self, load: Load, samples: list[Sample] | None = None) -> Figures:
+    async def run(self, load: Load, samples: list[RequestSample] | None = None) -> Figures:
         """Ask as ``load`` says. ``samples`` grows while it runs, and is whole also when cancelled.
 
         Raises ``BadTextsError`` when its file of texts cannot be used.
@@ -75,7 +75,7 @@ class Bench:
         bodies: Iterator[bytes],
         numbers: Iterator[int],
         ends_s: float,
-        samples: list[Sample],
+        samples: list[RequestSample],
     ) -> None:
         while time.perf_counter() < ends_s and next(numbers, None) is not None:
             sample = await self._ask(load, next(bodies))
@@ -84,7 +84,7 @@ class Bench:
             if rest_s := load.pause_s if sample.error is None else REST_AFTER_FAILURE_S:
                 await asyncio.sleep(rest_s)
 
-    async def _ask(self, load: Load, body: bytes) -> Sample:
+    async def _ask(self, load: Load, body: bytes) -> RequestSample:
         url = self._base + KINDS[load.what].path
         began_s = time.perf_counter()
         try:
@@ -110,12 +110,12 @@ def base_url(url: str) -> str:
     return url if has_path else f"{url}/v1"
 
 
-async def _streamed(answer: aiohttp.ClientResponse, began_s: float) -> Sample:
+async def _streamed(answer: aiohttp.ClientResponse, began_s: float) -> RequestSample:
     reader = EventReader()
     async for chunk in answer.content.iter_any():
         reader.feed(chunk, time.perf_counter())
     brought = reader.brought()
-    return Sample(
+    return RequestSample(
         began_s,
         time.perf_counter(),
         brought.units,
@@ -125,7 +125,7 @@ async def _streamed(answer: aiohttp.ClientResponse, began_s: float) -> Sample:
     )
 
 
-async def _whole(load: Load, answer: aiohttp.ClientResponse, began_s: float) -> Sample:
+async def _whole(load: Load, answer: aiohttp.ClientResponse, began_s: float) -> RequestSample:
     pieces, size = [], 0
     async for chunk in answer.content.iter_any():
         pieces.append(chunk)
@@ -134,7 +134,7 @@ async def _whole(load: Load, answer: aiohttp.ClientResponse, began_s: float) -> 
             raise BadAnswerError(f"more than {MAX_ANSWER_BYTES >> 20} MiB")
     ended_s = time.perf_counter()
     brought = whole_answer(load, b"".join(pieces))
-    return Sample(began_s, ended_s, brought.units, brought.prompt_tokens)
+    return RequestSample(began_s, ended_s, brought.units, brought.prompt_tokens)
 
 
 def _bodies(load: Load) -> list[bytes]:
@@ -150,8 +150,8 @@ def _bodies(load: Load) -> list[bytes]:
     return bodies
 
 
-def _failed(began_s: float, error: str, detail: str) -> Sample:
-    return Sample(began_s, time.perf_counter(), error=error, detail=detail[:DETAIL_LENGTH])
+def _failed(began_s: float, error: str, detail: str) -> RequestSample:
+    return RequestSample(began_s, time.perf_counter(), error=error, detail=detail[:DETAIL_LENGTH])
 
 
 def _limit(seconds: float) -> aiohttp.ClientTimeout:

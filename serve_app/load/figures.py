@@ -9,7 +9,7 @@ LEVELS = (0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class RequestSample:
     """One request: when it began and ended, on one clock, in seconds; and what it brought.
 
     ``first_s`` and ``last_s`` are when its first and its last token came, where it streamed.
@@ -83,7 +83,9 @@ class Figures:
         return sum(self.errors.values())
 
 
-def figures(samples: Sequence[Sample], *, clients: int, unit: str, cpu_s: float = 0.0) -> Figures:
+def figures(
+    samples: Sequence[RequestSample], *, clients: int, unit: str, cpu_s: float = 0.0
+) -> Figures:
     """The figures of one load; ``cpu_s`` is the processor time that asking took."""
     good = [sample for sample in samples if sample.error is None]
     bad = [(sample.error, sample.detail) for sample in samples if sample.error is not None]
@@ -115,7 +117,7 @@ def percentile(ordered: Sequence[float], level: float) -> float:
     return ordered[max(0, math.ceil(level * len(ordered)) - 1)]
 
 
-def _pace(sample: Sample) -> float | None:
+def _pace(sample: RequestSample) -> float | None:
     """Seconds a token after the first."""
     if sample.first_s is None or sample.last_s is None or sample.units < 2:
         return None

@@ -11,7 +11,7 @@ import orjson
 from serve_app.load.load import Load
 from serve_app.load.texts import Texts
 
-Body = dict[str, Any]
+RequestBody = dict[str, Any]
 
 
 class BadAnswerError(Exception):
@@ -27,12 +27,12 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RequestKind:
     """One kind of request. ``unit`` is what its answers are counted in."""
 
     path: str
     unit: str
-    body: Callable[[Load, Texts], Body]
+    body: Callable[[Load, Texts], RequestBody]
     brought: Callable[[Load, Any], Brought]
     streams: bool = False
 
@@ -56,15 +56,15 @@ def whole_answer(load: Load, content: bytes) -> Brought:
         raise BadAnswerError(f"not of the protocol's shape ({type(error).__name__})") from None
 
 
-def _writing(load: Load) -> Body:
+def _writing(load: Load) -> RequestBody:
     return {"max_tokens": load.new_tokens, "temperature": load.temperature}
 
 
-def _chat(load: Load, texts: Texts) -> Body:
+def _chat(load: Load, texts: Texts) -> RequestBody:
     return {"messages": [{"role": "user", "content": _prompt(texts)}], **_writing(load)}
 
 
-def _completion(load: Load, texts: Texts) -> Body:
+def _completion(load: Load, texts: Texts) -> RequestBody:
     return {"prompt": _prompt(texts), **_writing(load)}
 
 
@@ -73,11 +73,11 @@ def _prompt(texts: Texts) -> str:
     return f"Write a long story, of many pages, in which these words are: {texts()}"
 
 
-def _embeddings(load: Load, texts: Texts) -> Body:
+def _embeddings(load: Load, texts: Texts) -> RequestBody:
     return {"input": [texts() for _ in range(load.per_request)]}
 
 
-def _rerank(load: Load, texts: Texts) -> Body:
+def _rerank(load: Load, texts: Texts) -> RequestBody:
     return {"query": texts(), "documents": [texts() for _ in range(load.per_request)]}
 
 
@@ -111,11 +111,13 @@ def _read(answer: Any) -> int:
     return int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, RequestKind] = MappingProxyType(
     {
-        "chat": Kind("/chat/completions", "tokens", _chat, _text_brought, streams=True),
-        "completions": Kind("/completions", "tokens", _completion, _text_brought, streams=True),
-        "embeddings": Kind("/embeddings", "texts", _embeddings, _vectors_brought),
-        "rerank": Kind("/rerank", "documents", _rerank, _scores_brought),
+        "chat": RequestKind("/chat/completions", "tokens", _chat, _text_brought, streams=True),
+        "completions": RequestKind(
+            "/completions", "tokens", _completion, _text_brought, streams=True
+        ),
+        "embeddings": RequestKind("/embeddings", "texts", _embeddings, _vectors_brought),
+        "rerank": RequestKind("/rerank", "documents", _rerank, _scores_brought),
     }
 )

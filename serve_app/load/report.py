@@ -8,7 +8,7 @@ from typing import Any
 import plotille
 from rich.table import Table
 
-from serve_app.load.figures import Figures, Sample, Spread, percentile
+from serve_app.load.figures import Figures, RequestSample, Spread, percentile
 from serve_app.load.load import Load
 
 PLOT_SIZE = (60, 12)  # every tenth column has a tick, so the last one is the largest
@@ -47,7 +47,7 @@ def notes(rows: Sequence[Figures]) -> list[str]:
     return lines
 
 
-def plot(rows: Sequence[Figures], samples: Sequence[Sequence[Sample]]) -> str:
+def plot(rows: Sequence[Figures], samples: Sequence[Sequence[RequestSample]]) -> str:
     """Rates over clients where there are several loads, else latencies over their percentiles.
 
     Empty when nothing succeeded.

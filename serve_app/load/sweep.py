@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from serve_app.load.client import Bench
-from serve_app.load.figures import Figures, Sample, figures
+from serve_app.load.figures import Figures, RequestSample, figures
 from serve_app.load.kinds import KINDS
 from serve_app.load.load import Load
 
@@ -20,24 +20,24 @@ class BenchError(Exception):
 
 
 @dataclass
-class Outcome:
+class LoadOutcome:
     """What a sweep brought, level by level; ``interrupted`` if not all of it was run."""
 
     model: str | None = None
     figures: list[Figures] = field(default_factory=list)
-    samples: list[list[Sample]] = field(default_factory=list)
+    samples: list[list[RequestSample]] = field(default_factory=list)
     interrupted: bool = False
 
 
 async def sweep(
     url: str, loads: Sequence[Load], *, warm_up: int, api_key: str | None, shown: Shown
-) -> Outcome:
+) -> LoadOutcome:
     """Run ``loads`` in order, after ``warm_up`` requests that do not count.
 
     Cancelling it keeps what was measured so far. Raises ``BenchError`` when the very first request
     fails, and ``BadTextsError`` when a file of texts cannot be used.
     """
-    outcome = Outcome()
+    outcome = LoadOutcome()
     async with Bench.open(url, api_key) as bench:
         try:
             outcome.model = await _model(bench, loads[0])
@@ -51,8 +51,8 @@ async def sweep(
     return outcome
 
 
-async def _level(bench: Bench, load: Load, outcome: Outcome, shown: Shown) -> None:
-    samples: list[Sample] = []
+async def _level(bench: Bench, load: Load, outcome: LoadOutcome, shown: Shown) -> None:
+    samples: list[RequestSample] = []
     outcome.samples.append(samples)
     ticking = asyncio.create_task(_tick(load, samples, shown))
     try:
@@ -66,7 +66,7 @@ async def _level(bench: Bench, load: Load, outcome: Outcome, shown: Shown) -> No
         ticking.cancel()
 
 
-async def _tick(load: Load, samples: Sequence[Sample], shown: Shown) -> None:
+async def _tick(load: Load, samples: Sequence[RequestSample], shown: Shown) -> None:
     began_s = asyncio.get_running_loop().time()
     seen = failed = 0
     while True:

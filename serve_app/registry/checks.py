@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ray import serve
 
 from configs.errors import explain
-from configs.options import Options
+from configs.options import DeploymentOptions
 from configs.profile import Family, Profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
@@ -45,7 +45,7 @@ def broken_code(profile: Profile) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def deployment(cls: type, name: str, options: Options) -> serve.Deployment:
+def deployment(cls: type, name: str, options: DeploymentOptions) -> serve.Deployment:
     """``cls`` as Serve deploys it; Serve raises what it does not take of the options."""
     given: Any = options.as_serve()
     made: serve.Deployment = serve.deployment(name=name, **given)(cls)
@@ -101,12 +101,12 @@ def _tasks(key: str, family: Family, cls: type, routers: list[APIRouter]) -> Ite
             yield f"{where}: expected one of {', '.join(able)}, since a model here does one task"
 
 
-def _deployable(key: str, cls: type, name: str, options: Options) -> Iterator[str]:
+def _deployable(key: str, cls: type, name: str, options: DeploymentOptions) -> Iterator[str]:
     try:
         deployment(cls, name, options)
     except ValidationError as error:
         # The bounds of scaling are rules of a profile, whose words are ours.
-        problems = explain(error, key, Options)
+        problems = explain(error, key, DeploymentOptions)
         yield from (each for each in problems if not each.startswith(f"{key}.autoscaling_config"))
     except (ValueError, TypeError, ImportError, AttributeError, NotImplementedError) as error:
         yield f"{key}: Serve does not take them: {' '.join(str(error).split())}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bench.chat import Heard, row
 from bench.pairs import Figures as Side
 from bench.pairs import Pair
-from serve_app.load.figures import Figures, Sample, figures
+from serve_app.load.figures import Figures, RequestSample, figures
 
 
 def round_of(first_s: float, tokens: int) -> Figures:
-    sample = Sample(0.0, 2.0, units=tokens, first_s=first_s, last_s=2.0)
+    sample = RequestSample(0.0, 2.0, units=tokens, first_s=first_s, last_s=2.0)
     return figures([sample], clients=1, unit="tokens")
 
 
@@ -29,6 +29,6 @@ def test_a_library_is_not_asked_and_has_no_first_token() -> None:
 
 
 def test_a_server_that_does_not_stream_has_no_first_token() -> None:
-    whole = figures([Sample(0.0, 1.0, units=9)], clients=1, unit="tokens")
+    whole = figures([RequestSample(0.0, 1.0, units=9)], clients=1, unit="tokens")
     pair = Pair(Side("ours", "Q4_1", (1,)), Side("plain", "float32", (2,)))
     assert row(pair, (Heard([round_of(0.1, 9)]), Heard([whole])), "")[-2:] == ["100 / –", "9 / 9"]

@@ -16,7 +16,7 @@ from bench.pairs import alternated
 from bench.peers.running import Server, ServerFailed, free_port
 from bench.peers.servers import trimmed
 from configs.profile import load_profile
-from serve_app.load.figures import Figures, Sample, figures
+from serve_app.load.figures import Figures, RequestSample, figures
 from serve_app.load.load import Load
 
 
@@ -90,10 +90,10 @@ def test_a_trimmed_profile_is_whole(tmp_path: Path, families: list[str]) -> None
 
 def test_fairness_is_the_medians_of_the_rounds() -> None:
     def rate(texts: int) -> Figures:
-        return figures([Sample(0.0, 1.0, units=texts)], clients=1, unit="texts")
+        return figures([RequestSample(0.0, 1.0, units=texts)], clients=1, unit="texts")
 
     def wait(seconds: float) -> Figures:
-        return figures([Sample(0.0, seconds, units=1)], clients=1, unit="texts")
+        return figures([RequestSample(0.0, seconds, units=1)], clients=1, unit="texts")
 
     rounds = [
         Beside(wait(0.010), wait(0.110), rate(100), rate(90)),

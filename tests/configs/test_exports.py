@@ -13,7 +13,7 @@ from configs.weights import (
     ConversionFailedError,
     FolderNotFoundError,
     FolderSource,
-    Step,
+    WeightsStep,
     conversion,
     exported,
     is_exported,
@@ -27,7 +27,7 @@ FACTS = {
 }
 
 
-def quiet(_: Step) -> None:
+def quiet(_: WeightsStep) -> None:
     """Shows nothing."""
 
 
@@ -93,7 +93,7 @@ def test_weights_that_take_several_folders_are_said_to_be_ready_once(
 ) -> None:
     given = {"folder": source.folder, "convert": "sentiment-head"}
     converted = FolderSource.model_validate(given)
-    told: list[Step] = []
+    told: list[WeightsStep] = []
     exported(converted, "sequence", tmp_path / "cache", progress=told.append)
     assert len(recipe.done) == 2
     assert [step.stage for step in told] == ["converting", "converting", "ready"]

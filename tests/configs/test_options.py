@@ -12,7 +12,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema
 
 from configs.errors import explain
-from configs.options import LEDGER, ActorOptions, Autoscaling, Options
+from configs.options import LEDGER, ActorOptions, Autoscaling, DeploymentOptions
 
 SAMPLES: dict[str, Any] = {
     "num_replicas": 3,
@@ -42,8 +42,8 @@ NEEDS = {"placement_group_bundle_label_selector": "placement_group_bundles"}
 
 def refusals(**options: Any) -> list[str]:
     with pytest.raises(ValidationError) as caught:
-        Options.model_validate(options)
-    return explain(caught.value, "options", Options)
+        DeploymentOptions.model_validate(options)
+    return explain(caught.value, "options", DeploymentOptions)
 
 
 def test_the_samples_are_all_the_options_that_serve_has() -> None:
@@ -53,7 +53,7 @@ def test_the_samples_are_all_the_options_that_serve_has() -> None:
 @pytest.mark.parametrize("key", SAMPLES)
 def test_every_option_of_serves_passes_through(key: str) -> None:
     needed = {NEEDS[key]: SAMPLES[NEEDS[key]]} if key in NEEDS else {}
-    given = Options.model_validate({key: SAMPLES[key]} | needed).as_serve()
+    given = DeploymentOptions.model_validate({key: SAMPLES[key]} | needed).as_serve()
     DeploymentSchema.model_validate({"name": "any", **given})
     if isinstance(SAMPLES[key], dict):
         assert SAMPLES[key].items() <= given[key].items()
@@ -68,18 +68,18 @@ def test_every_option_of_scaling_passes_through(field: str) -> None:
     default = (ours or AutoscalingConfig.model_fields[field]).get_default()
     value = 2 if default is None else default
     scaling = {"max_replicas": 2, field: value}
-    options = Options.model_validate({"autoscaling_config": scaling})
+    options = DeploymentOptions.model_validate({"autoscaling_config": scaling})
     assert options.as_serve()["autoscaling_config"][field] == value
 
 
-@pytest.mark.parametrize("options", [Options(), LEDGER])
-def test_our_own_defaults_are_ones_that_serve_takes(options: Options) -> None:
+@pytest.mark.parametrize("options", [DeploymentOptions(), LEDGER])
+def test_our_own_defaults_are_ones_that_serve_takes(options: DeploymentOptions) -> None:
     DeploymentSchema.model_validate({"name": "any", **options.as_serve()})
     AutoscalingConfig.model_validate(options.as_serve()["autoscaling_config"])
 
 
 def test_our_own_fields_are_serves() -> None:
-    assert set(Options.model_fields) <= set(DeploymentSchema.model_fields)
+    assert set(DeploymentOptions.model_fields) <= set(DeploymentSchema.model_fields)
     assert set(Autoscaling.model_fields) <= set(AutoscalingConfig.model_fields)
     actor = DeploymentSchema.model_fields["ray_actor_options"].annotation
     assert actor is not None
@@ -144,24 +144,24 @@ def test_a_fixed_number_and_scaling_exclude_each_other_in_words() -> None:
 
 def test_a_family_may_begin_with_no_replica() -> None:
     scaling = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 2}
-    assert Options.model_validate({"autoscaling_config": scaling}).scaling is not None
+    assert DeploymentOptions.model_validate({"autoscaling_config": scaling}).scaling is not None
 
 
 def test_a_fixed_number_turns_scaling_off() -> None:
-    options = Options.model_validate({"num_replicas": 2})
+    options = DeploymentOptions.model_validate({"num_replicas": 2})
     assert options.scaling is None
     assert options.as_serve()["autoscaling_config"] is None
 
 
 def test_auto_scales_as_serve_does_and_not_by_our_defaults() -> None:
-    plain = Options.model_validate({"num_replicas": "auto"})
+    plain = DeploymentOptions.model_validate({"num_replicas": "auto"})
     assert plain.as_serve()["autoscaling_config"] is None
     serves: Any = AutoscalingConfig.default()  # type: ignore[no-untyped-call]
     assert plain.scaling is not None
     found = plain.scaling.model_dump(exclude={"initial_replicas"})
     assert found == {key: getattr(serves, key) for key in found}
     scaling = {"min_replicas": 2}
-    own = Options.model_validate({"num_replicas": "auto", "autoscaling_config": scaling})
+    own = DeploymentOptions.model_validate({"num_replicas": "auto", "autoscaling_config": scaling})
     assert own.as_serve()["autoscaling_config"] == scaling
     assert own.scaling is not None
     assert (own.scaling.min_replicas, own.scaling.max_replicas) == (2, 100)

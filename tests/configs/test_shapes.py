@@ -15,7 +15,12 @@ import pytest_asyncio
 from deployments.captioning import Captioning
 from deployments.images.boxes import overlap
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.vision import Detected, DetectionRequest, VisualAnswers, VisualQuestionRequest
+from deployments.seam.vision import (
+    DetectionRequest,
+    DetectionResult,
+    VisualAnswers,
+    VisualQuestionRequest,
+)
 from deployments.vision import Vision
 from tests.deployments.conftest import Configured
 from tests.deployments.pictures import RED, drawn, encoded
@@ -63,9 +68,9 @@ async def asked(family: Vision, image: bytes, question: str) -> str:
     return answer.items[0].answer
 
 
-async def found(family: Vision, image: bytes) -> Detected:
+async def found(family: Vision, image: bytes) -> DetectionResult:
     answer = await family.detect(DetectionRequest("tiny", image, 0.5))
-    assert isinstance(answer, Detected)
+    assert isinstance(answer, DetectionResult)
     return answer
 
 

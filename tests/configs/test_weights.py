@@ -27,9 +27,9 @@ from configs.weights import (
     OnnxBert,
     PackageSource,
     PathNotInSourceError,
-    Source,
-    Step,
     UnsafeWheelError,
+    WeightsSource,
+    WeightsStep,
     WheelHashError,
     WheelSource,
     WheelUnavailableError,
@@ -61,10 +61,10 @@ print(materialise(source, Path(sys.argv[2]), progress=lambda s: print(s.stage, f
 
 
 def parse(data: Any) -> Any:
-    return TypeAdapter(Source).validate_python(data)
+    return TypeAdapter(WeightsSource).validate_python(data)
 
 
-def quiet(_: Step) -> None:
+def quiet(_: WeightsStep) -> None:
     """Shows nothing."""
 
 

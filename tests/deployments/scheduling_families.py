@@ -14,7 +14,7 @@ from configs.profile import ModelSpec
 from deployments.classification import Classification
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.tokenization import TokenizedText
-from deployments.seam.classification import ClassificationRequest, Classified
+from deployments.seam.classification import ClassificationRequest, ClassificationResult
 from serve_app.ingress.routes.context import Served
 
 TEXTS = 12
@@ -24,7 +24,7 @@ router = APIRouter()
 @router.get("/where/{family}")
 async def where(family: str, served: Served) -> dict[str, Any]:
     """The family's own report, by way of its handle."""
-    return asdict(await served.calls.ask(family, "report", TEXTS))
+    return asdict(await served.client.ask(family, "report", TEXTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Judge(Classification):
 
     async def report(self, texts: int) -> Report:
         answer = await self.classify(ClassificationRequest("house/judge", ("w1 w2",) * texts))
-        assert isinstance(answer, Classified)
+        assert isinstance(answer, ClassificationResult)
         labelled = [item for item in answer.items if isinstance(item, tuple)]
         return Report(os.getpid(), share(), visible(), len(labelled))
 

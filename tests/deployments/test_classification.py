@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from deployments.classification import Classification
-from deployments.seam.classification import ClassificationRequest, Classified, ScoreFunction
+from deployments.seam.classification import (
+    ClassificationRequest,
+    ClassificationResult,
+    ScoreFunction,
+)
 from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
@@ -27,7 +31,7 @@ async def scores(
     family: Classification, *texts: str, truncate: bool = False
 ) -> list[dict[str, float] | Problem]:
     answer = await family.classify(ClassificationRequest("tiny", texts, truncate))
-    assert isinstance(answer, Classified)
+    assert isinstance(answer, ClassificationResult)
     return [
         item if isinstance(item, Problem) else {label.label: label.score for label in item}
         for item in answer.items
@@ -151,7 +155,7 @@ async def test_a_request_may_say_what_makes_scores_of_logits(
     for function, expected in made.items():
         request = ClassificationRequest("tiny", TEXTS[:1], scores=function)
         answer = await family.classify(request)
-        assert isinstance(answer, Classified)
+        assert isinstance(answer, ClassificationResult)
         (item,) = answer.items
         assert not isinstance(item, Problem)
         by_label = {each.label: each.score for each in item}

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from configs.weights import Source, materialise
+from configs.weights import WeightsSource, materialise
 from deployments.conversion import onnx_bert, pickles, sentiment
 from deployments.conversion.errors import ConversionError
 from deployments.conversion.onnx_graph import Graph
@@ -70,7 +70,7 @@ Fetch = Callable[[dict[str, Any]], Path]
 def weights() -> Fetch:
     """Real weights, kept between runs."""
     cache = Path(os.environ.get("PRSM_HF_HF_CACHE_DIR", ROOT / "cache" / "huggingface"))
-    return lambda source: materialise(TypeAdapter(Source).validate_python(source), cache)
+    return lambda source: materialise(TypeAdapter(WeightsSource).validate_python(source), cache)
 
 
 # GGUF

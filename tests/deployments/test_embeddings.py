@@ -15,7 +15,12 @@ from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings, _k_means
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText
-from deployments.seam.embeddings import Clustered, ClusterRequest, Embedded, EmbeddingRequest
+from deployments.seam.embeddings import (
+    ClusterRequest,
+    ClusterResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+)
 from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
@@ -47,9 +52,9 @@ def family(configured: Configured, encoder_folder: Path) -> Counting:
     return Counting(configured(encoder_folder))
 
 
-async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
+async def embedded(family: Embeddings, *texts: str, **fields: Any) -> EmbeddingResult:
     answer = await family.embed(EmbeddingRequest("tiny", texts, **fields))
-    assert isinstance(answer, Embedded)
+    assert isinstance(answer, EmbeddingResult)
     return answer
 
 
@@ -185,7 +190,7 @@ async def test_a_new_batch_size_reaches_the_forwards(family: Counting) -> None:
 async def test_like_texts_are_in_one_cluster(family: Counting) -> None:
     texts = (tiny.text(1), tiny.text(40, 41, 42, 43), tiny.text(1), tiny.text(40, 41, 42, 43))
     answer = await family.cluster(ClusterRequest(EmbeddingRequest("tiny", texts), 2))
-    assert isinstance(answer, Clustered)
+    assert isinstance(answer, ClusterResult)
     first, second, third, fourth = answer.labels
     assert first == third != second == fourth
     assert answer.centers.shape == (2, 64)
@@ -198,7 +203,7 @@ async def test_there_are_no_more_clusters_than_different_texts(
 ) -> None:
     texts = tuple(tiny.text(each) for each in several)
     answer = await family.cluster(ClusterRequest(EmbeddingRequest("tiny", texts), 4))
-    assert isinstance(answer, Clustered)
+    assert isinstance(answer, ClusterResult)
     different = len(set(several))
     assert len({(text, label) for text, label in zip(texts, answer.labels, strict=True)}) == (
         different
@@ -217,7 +222,7 @@ async def test_vectors_that_differ_by_rounding_alone_are_one() -> None:
 async def test_a_text_that_cannot_be_embedded_cannot_be_clustered(family: Counting) -> None:
     request = EmbeddingRequest("tiny", (*TEXTS, TOO_LONG))
     answer = await family.cluster(ClusterRequest(request, 2))
-    assert isinstance(answer, Clustered)
+    assert isinstance(answer, ClusterResult)
     assert (answer.labels, set(answer.problems)) == ((), {len(TEXTS)})
 
 

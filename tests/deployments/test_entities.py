@@ -13,8 +13,8 @@ from transformers import BertForTokenClassification
 
 from deployments.batching.chunks import CHARACTERS
 from deployments.encoders.spans import Window, windows
-from deployments.entities import TOKENS, Entities, Seen, _see
-from deployments.seam.entities import Entity, EntityRequest, Recognised
+from deployments.entities import TOKENS, Entities, TaggedText, _see
+from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved
 from tests.deployments.forwards import PATIENCE_S, Forwards
@@ -46,7 +46,7 @@ def family(tmp_path: Path) -> Entities:
 
 async def recognised(family: Entities, *texts: str) -> list[tuple[Entity, ...]]:
     answer = await family.recognise(EntityRequest("tiny", texts))
-    assert isinstance(answer, Recognised)
+    assert isinstance(answer, EntityResult)
     found = [item for item in answer.items if not isinstance(item, Problem)]
     assert len(found) == len(texts)
     return found
@@ -107,7 +107,7 @@ async def test_what_the_model_says_of_a_long_text_is_read_in_bounded_parts(
 ) -> None:
     parts: list[int] = []
 
-    def see(part: Sequence[Seen]) -> None:
+    def see(part: Sequence[TaggedText]) -> None:
         parts.append(sum(len(window.tokens) for _, window, _ in part))
         _see(part)
 

@@ -18,20 +18,20 @@ from deployments.generation import Generation
 from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
 from deployments.seam.generation import (
-    Alternative,
-    Burst,
     ChatMessage,
-    Generated,
     GenerationRequest,
+    GenerationResult,
     Grammar,
     Sampling,
+    TokenAlternative,
+    TokenChunk,
 )
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
 from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
 from tests.deployments.puppet_trials import Court
 
-Stream = AsyncGenerator[Burst | Problem, None]
+Stream = AsyncGenerator[TokenChunk | Problem, None]
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def request(**fields: Any) -> GenerationRequest:
     return GenerationRequest("request", "tiny", **given)
 
 
-async def following(stream: Stream) -> Burst | Problem:
+async def following(stream: Stream) -> TokenChunk | Problem:
     return await asyncio.wait_for(anext(stream), PATIENCE_S)
 
 
 async def burst(stream: Stream) -> str:
     item = await following(stream)
-    assert isinstance(item, Burst)
+    assert isinstance(item, TokenChunk)
     return "".join(token.text for token in item.tokens)
 
 
@@ -80,7 +80,7 @@ async def test_a_token_is_sent_as_soon_as_it_is_decoded(
     sequence = await engine.submitted()
     engine.emit(sequence, "a")
     item = await first
-    assert isinstance(item, Burst)
+    assert isinstance(item, TokenChunk)
     assert [token.text for token in item.tokens] == ["a"]
     assert item.prompt_tokens == 4
     for letter in "bc":
@@ -114,7 +114,7 @@ async def test_a_whole_answer_has_every_token_and_its_reason(
     engine.emit(sequence, "upon")
     engine.finish(sequence)
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     (choice,) = answer.choices
     assert (choice.text, choice.finish_reason, choice.tokens) == ("upon", "stop", 5)
     assert (answer.prompt_tokens, answer.device) == (4, engine.device)
@@ -130,7 +130,7 @@ async def test_choices_come_in_order_however_they_end(
     engine.finish(sequences[0])
     engine.finish(sequences[1])
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     assert [choice.text for choice in answer.choices] == ["a", "b", "cccc"]
     assert [choice.finish_reason for choice in answer.choices] == ["stop", "stop", "length"]
 
@@ -173,7 +173,7 @@ async def test_the_smallest_bound_ends_the_text(
     asking = asyncio.create_task(family.generate(request(**fields)))
     engine.emit(await engine.submitted(), "x" * room)
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     assert (answer.choices[0].tokens, answer.choices[0].finish_reason) == (room, "length")
 
 
@@ -191,7 +191,7 @@ async def test_a_long_chat_loses_its_oldest_turns_only_where_it_is_asked_to(
     assert list(sequence.prompt_ids) == kept
     engine.emit(sequence, "x" * 20)
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     assert answer.prompt_tokens == len(kept) == 24
 
 
@@ -276,7 +276,7 @@ async def test_a_stream_goes_on_when_its_engine_ends(
     assert (again.generated, again.max_new_tokens) == (engines[0].codec.encode("abc"), 9)
     engines[1].emit(again, "d")
     item = await rest
-    assert isinstance(item, Burst)
+    assert isinstance(item, TokenChunk)
     assert [(token.position, token.text) for token in item.tokens] == [(3, "d")]
     await stream.aclose()
     assert engines[1].held == []
@@ -297,7 +297,7 @@ async def test_of_several_choices_those_that_were_finished_do_not_begin_again(
     for each in again:
         engines[1].finish(each)
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     assert [choice.text for choice in answer.choices] == ["one", "two", ""]
 
 
@@ -342,7 +342,7 @@ async def test_a_request_to_a_dead_engine_waits_for_it_to_be_loaded_again(
     again = await loaded(engines, 2)
     for _ in asking:
         again.finish(await again.submitted())
-    assert all(isinstance(each, Generated) for each in await asyncio.gather(*asking))
+    assert all(isinstance(each, GenerationResult) for each in await asyncio.gather(*asking))
     assert engines[0].closed
     assert len(engines) == 2
     await mortal.check_health()
@@ -357,7 +357,7 @@ async def test_a_check_of_the_health_loads_a_dead_engine_again_without_any_reque
     again = await loaded(engines, 2)
     asking = asyncio.create_task(mortal.generate(request()))
     again.finish(await again.submitted())
-    assert isinstance(await asyncio.wait_for(asking, PATIENCE_S), Generated)
+    assert isinstance(await asyncio.wait_for(asking, PATIENCE_S), GenerationResult)
 
 
 async def test_an_engine_that_dies_again_and_again_is_unavailable_for_a_while(
@@ -469,7 +469,7 @@ async def test_a_whole_answer_tells_which_stop_string_ended_it(
     task = asyncio.create_task(family.generate(request(stop=("b",))))
     engine.emit(await engine.submitted(), "ab")
     answer = await asyncio.wait_for(task, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     (choice,) = answer.choices
     assert (choice.text, choice.finish_reason, choice.stop_string) == ("a", "stop", "b")
 
@@ -505,7 +505,7 @@ async def test_a_text_that_is_held_to_a_grammar_begins_after_its_trial(
     trial.tell()
     engine.emit(await engine.submitted(), "ab")
     answer = await asyncio.wait_for(asking, PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     assert [(each.text, each.finish_reason) for each in answer.choices] == [("ab", "stop")]
 
 
@@ -523,14 +523,19 @@ async def test_a_grammar_that_cannot_be_kept_to_is_refused_by_its_field(
 async def test_of_several_schemas_the_one_at_fault_is_named(
     court: Court, family: Generation, engine: PuppetEngine
 ) -> None:
-    good, bad = Alternative("a", '{"type": "integer"}'), Alternative("b", '{"pattern": "(?=a)"}')
+    good, bad = (
+        TokenAlternative("a", '{"type": "integer"}'),
+        TokenAlternative("b", '{"pattern": "(?=a)"}'),
+    )
     grammar = Grammar("alternatives", alternatives=(good, bad))
     asking = asyncio.create_task(family.generate(request(grammar=grammar)))
     (await court.next()).tell("1\0error: look-around")
     message = "the text cannot be held to it: look-around"
     answer = await asyncio.wait_for(asking, PATIENCE_S)
     assert answer == Problem("validation", message, "grammar.1")
-    numbers = Grammar("alternatives", alternatives=(Alternative("a", '{"const": 1e400}'), good))
+    numbers = Grammar(
+        "alternatives", alternatives=(TokenAlternative("a", '{"const": 1e400}'), good)
+    )
     answer = await family.generate(request(grammar=numbers))
     assert isinstance(answer, Problem)
     assert answer.field == "grammar.0"
@@ -549,7 +554,7 @@ async def test_a_known_grammar_is_answered_whatever_waits(
     running = [await court.next() for _ in range(AT_ONCE)]
     again = asyncio.create_task(family.generate(held_to("ab")))
     engine.emit(await engine.submitted(), "ab")
-    assert isinstance(await asyncio.wait_for(again, PATIENCE_S), Generated)
+    assert isinstance(await asyncio.wait_for(again, PATIENCE_S), GenerationResult)
     assert not any(trial.ended.is_set() for trial in running)
     for other in others:
         other.cancel()

@@ -16,7 +16,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from deployments.engine.interface import Engine
 from deployments.generation import Generation
-from deployments.seam.generation import Burst, ChatMessage, Generated, GenerationRequest, Sampling
+from deployments.seam.generation import (
+    ChatMessage,
+    GenerationRequest,
+    GenerationResult,
+    Sampling,
+    TokenChunk,
+)
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
 
@@ -84,10 +90,10 @@ def weights_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-async def generated(family: Generation, **fields: Any) -> Generated:
+async def generated(family: Generation, **fields: Any) -> GenerationResult:
     request = GenerationRequest("request", "tiny", **fields)
     answer = await asyncio.wait_for(family.generate(request), PATIENCE_S)
-    assert isinstance(answer, Generated)
+    assert isinstance(answer, GenerationResult)
     return answer
 
 
@@ -116,7 +122,7 @@ async def test_a_stream_says_what_the_whole_answer_says(opened: Any, dialogue_fo
     texts = ["", ""]
     async with asyncio.timeout(PATIENCE_S):
         async for item in family.stream(request):
-            assert isinstance(item, Burst)
+            assert isinstance(item, TokenChunk)
             for token in item.tokens:
                 texts[token.choice] += token.text
     assert texts == [choice.text for choice in whole.choices]

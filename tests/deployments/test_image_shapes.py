@@ -16,11 +16,11 @@ from transformers import BlipForConditionalGeneration, BlipForQuestionAnswering
 from deployments.captioning import Captioning
 from deployments.images.preprocessing import scalable
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import Classified
+from deployments.seam.classification import ClassificationResult
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
-    Detected,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswers,
     VisualQuestionRequest,
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 
 Ask: TypeAlias = Callable[[bytes], Awaitable[Any]]
 PACKAGED = Path(str(files("configs.shapes")))
-ANSWERS = (Caption, Classified, Detected, VisualAnswers)
+ANSWERS = (Caption, ClassificationResult, DetectionResult, VisualAnswers)
 KINDS = ["classify", "zero-shot", "detect", "question", "caption", "BLIP question", "BLIP caption"]
 
 SIZES = [

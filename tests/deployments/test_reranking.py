@@ -13,7 +13,7 @@ from deployments.batching.chunks import CHARACTERS
 from deployments.encoders.tokenization import Pairs, tokenize_pairs
 from deployments.reranking import Reranking
 from deployments.seam.problems import Problem
-from deployments.seam.reranking import Reranked, RerankRequest
+from deployments.seam.reranking import RerankRequest, RerankResult
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved, tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -41,7 +41,7 @@ async def test_a_score_is_the_models_logit_for_query_and_document(
     family: Reranking, folder: Path
 ) -> None:
     answer = await family.rerank(RerankRequest("tiny", "sport", DOCUMENTS))
-    assert isinstance(answer, Reranked)
+    assert isinstance(answer, RerankResult)
     model: Any = BertForSequenceClassification.from_pretrained(folder)
     model.eval()
     for document, score, tokens in zip(DOCUMENTS, answer.items, answer.tokens, strict=True):
@@ -56,10 +56,10 @@ async def test_a_score_is_the_models_logit_for_query_and_document(
 async def test_a_document_that_is_too_long_fails_alone_unless_cut(family: Reranking) -> None:
     request = RerankRequest("tiny", "sport", ("a", LONG, "b"))
     answer = await family.rerank(request)
-    assert isinstance(answer, Reranked)
+    assert isinstance(answer, RerankResult)
     assert [isinstance(item, Problem) for item in answer.items] == [False, True, False]
     cut = await family.rerank(RerankRequest("tiny", "sport", ("a", LONG, "b"), truncate=True))
-    assert isinstance(cut, Reranked)
+    assert isinstance(cut, RerankResult)
     assert cut.items[0] == pytest.approx(answer.items[0], abs=1e-5)
     assert isinstance(cut.items[1], float)
 
@@ -76,7 +76,7 @@ async def test_heavy_documents_are_read_a_few_at_a_time(
     monkeypatch.setattr("deployments.encoders.family.tokenize_pairs", read)
     documents = ("a " * (CHARACTERS // 5), *DOCUMENTS) * 3
     answer = await family.rerank(RerankRequest("tiny", "sport", documents, truncate=True))
-    assert isinstance(answer, Reranked)
+    assert isinstance(answer, RerankResult)
     assert all(isinstance(score, float) for score in answer.items)
     assert [len(part.seconds) for part in parts] == [10, 5]
     assert tuple(text for part in parts for text in part.seconds) == documents

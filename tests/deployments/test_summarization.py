@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from deployments.summarization import Summarization
 from tests.deployments.families import MAX_TOKENS, act_as_replica, family_of, saved, tokenizer
 from tests.deployments.forwards import PATIENCE_S
@@ -83,7 +83,7 @@ async def summarised(
 ) -> list[Summary | Problem]:
     request = SummaryRequest("r", "tiny", texts, most, least, truncate)
     answer = await family.summarize(request)
-    assert isinstance(answer, Summarised)
+    assert isinstance(answer, SummaryResult)
     return list(answer.items)
 
 

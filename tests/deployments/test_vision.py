@@ -24,10 +24,10 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.images.family import Seen
-from deployments.seam.classification import Classified, LabelScore
+from deployments.images.family import PreprocessedImage
+from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
-from deployments.seam.vision import Detected, DetectionRequest, ImageClassificationRequest
+from deployments.seam.vision import DetectionRequest, DetectionResult, ImageClassificationRequest
 from deployments.vision import Vision, as_numbers, detector
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
@@ -89,7 +89,7 @@ async def labelled(family: Vision, seed: int, top_k: int = 5, **more: Any) -> li
     request = ImageClassificationRequest("tiny", noise(seed), top_k, **more)
     async with asyncio.timeout(PATIENCE_S):
         answer = await family.classify_image(request)
-    assert isinstance(answer, Classified)
+    assert isinstance(answer, ClassificationResult)
     (item,) = answer.items
     assert not isinstance(item, Problem)
     return list(item)
@@ -129,7 +129,7 @@ async def test_a_neighbour_changes_nothing_and_a_bad_one_fails_alone(
     assert isinstance(together[0], Problem)
     assert (together[0].kind, together[0].field) == ("validation", "image")
     for one, other in zip(alone, together[1:], strict=True):
-        assert not isinstance(other, Problem | Classified)
+        assert not isinstance(other, Problem | ClassificationResult)
         assert scores(other) == pytest.approx(scores(one), abs=1e-5)
 
 
@@ -233,9 +233,11 @@ async def test_boxes_leave_the_device_before_they_are_widened() -> None:
 
     model = SimpleNamespace(config=SimpleNamespace(id2label={0: "cat"}), dtype=torch.float32)
     made = detector(_callable(model), Processor(), "cpu")
-    seen = Seen({"pixel_values": torch.zeros(1, 3, 4, 4)}, (10, 10), DetectionRequest("tiny", b""))
+    seen = PreprocessedImage(
+        {"pixel_values": torch.zeros(1, 3, 4, 4)}, (10, 10), DetectionRequest("tiny", b"")
+    )
     (found,) = made.answer(seen.tensors, [seen])
-    assert isinstance(found, Detected)
+    assert isinstance(found, DetectionResult)
     assert [each.label for each in found.items] == ["cat"]
 
 
@@ -323,5 +325,5 @@ async def test_a_model_that_loads_on_demand_fails_with_a_reason_and_is_tried_aga
 
 
 async def test_pixels_are_counted_after_preprocessing() -> None:
-    seen = Seen({"pixel_values": torch.zeros(1, 3, 20, 10)}, (1, 1), None)
+    seen = PreprocessedImage({"pixel_values": torch.zeros(1, 3, 20, 10)}, (1, 1), None)
     assert seen.pixels == 200

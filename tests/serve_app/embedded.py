@@ -17,7 +17,7 @@ from configs.settings import Settings
 from deployments.seam.problems import Problem
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.local_handle import LocalHandle
@@ -42,7 +42,7 @@ async def application(folder: Path) -> AsyncIterator[FastAPI]:
     profile = load_profile("embedded")
     settings = Settings(hf_cache_dir=folder)
     handles = {family.name: LocalHandle(Busy()) for family in profile.families}
-    calls = Calls(handles, settings.request_timeout_s)
+    calls = DeploymentClient(handles, settings.request_timeout_s)
     services = Services(Catalog(profile, settings), calls, settings, house.Ready())
     made = create_app(services, routers_of(profile))
     gc.collect()

@@ -13,10 +13,16 @@ from starlette.types import ASGIApp, Message
 
 from configs.profile import Profile
 from configs.settings import Settings
-from deployments.seam.generation import Burst, Choice, FinishReason, Generated, Token
+from deployments.seam.generation import (
+    FinishReason,
+    GeneratedSequence,
+    GenerationResult,
+    Token,
+    TokenChunk,
+)
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.readiness import Readiness, State
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Services
 from tests.serve_app.local_handle import Family, LocalHandle
@@ -83,7 +89,7 @@ def services(
         family.name: LocalHandle(families.get(family.name, Family()))
         for family in profile().families
     }
-    calls = Calls(handles, made.request_timeout_s)
+    calls = DeploymentClient(handles, made.request_timeout_s)
     return Services(Catalog(profile(), made), calls, made, readiness or Ready())
 
 
@@ -158,15 +164,17 @@ def events(text: str) -> list[tuple[str, Any]]:
     return found
 
 
-def burst(*texts: str, at: int = 0, finish: FinishReason | None = None, choice: int = 0) -> Burst:
+def burst(
+    *texts: str, at: int = 0, finish: FinishReason | None = None, choice: int = 0
+) -> TokenChunk:
     """A burst of one token a text; the last carries ``finish``."""
     last = at + len(texts) - 1
     tokens = (
         Token(choice, i, 100 + i, text, finish if i == last else None)
         for i, text in enumerate(texts, at)
     )
-    return Burst(3, tuple(tokens))
+    return TokenChunk(3, tuple(tokens))
 
 
-def generated(*texts: str, finish: FinishReason = "stop") -> Generated:
-    return Generated(3, tuple(Choice(text, finish, 2) for text in texts))
+def generated(*texts: str, finish: FinishReason = "stop") -> GenerationResult:
+    return GenerationResult(3, tuple(GeneratedSequence(text, finish, 2) for text in texts))

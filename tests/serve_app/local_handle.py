@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from deployments.seam.replicas import Holding, ReplicaReport
+from deployments.seam.replicas import ModelStatus, ReplicaReport
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
@@ -42,7 +42,7 @@ class Family:
         self.asked: list[Any] = []
         self.began = asyncio.Event()
         self.stopped = asyncio.Event()
-        self.holdings: list[Holding] = []
+        self.holdings: list[ModelStatus] = []
         self.replica = "replica-1"
 
     async def loaded_models(self, request: None) -> ReplicaReport:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from deployments.seam.generation import Burst, Token, TokenLogprob
+from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
 from serve_app.ingress.streams import HEARTBEAT
 from tests.deployments.metrics.reading import figures
@@ -74,9 +74,9 @@ class _Apps:
             await each.state.conversations.close()
 
 
-def spoken(text: str) -> Burst:
+def spoken(text: str) -> TokenChunk:
     logprob = TokenLogprob(text, -0.1, text.encode())
-    return Burst(3, (Token(0, 0, 100, text, "stop", logprob),))
+    return TokenChunk(3, (Token(0, 0, 100, text, "stop", logprob),))
 
 
 def connected(application: FastAPI, path: str) -> Connection:

@@ -13,7 +13,7 @@ from configs.profile import load_profile, load_settings
 from deployments.models.base import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.registry.import_paths import imported
 from tests.serve_app import house
@@ -30,7 +30,7 @@ def app() -> FastAPI:
     settings = load_settings(profile)
     (family,) = profile.families
     replica = imported(family.deployment)(FamilyConfig(family.name, family.models, settings))
-    calls = Calls({family.name: LocalHandle(replica)}, settings.request_timeout_s)
+    calls = DeploymentClient({family.name: LocalHandle(replica)}, settings.request_timeout_s)
     services = Services(Catalog(profile, settings), calls, settings, house.Ready())
     return create_app(services, routers_of(profile))
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.items import answered, listed, shown
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import Body, ModelName, Texts
@@ -25,17 +25,17 @@ class SpellBody(Body):
 
 
 @router.post("/spell", summary="Texts backwards")
-async def spell_route(body: SpellBody, served: Served, asking: Asking) -> Response:
-    return asking.respond(await spell(body, served, asking))
+async def spell_route(body: SpellBody, served: Served, context: Context) -> Response:
+    return context.respond(await spell(body, served, context))
 
 
 @router.task("spell", SpellBody, TASK)
-async def spell(body: SpellBody, served: Services, asking: Asked) -> Answered:
+async def spell(body: SpellBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
 
     async def ask(good: tuple[str, ...]) -> Sequence[str | Problem]:
         request = SpellingRequest(card.name, good)
-        answer: Spelled = await served.calls.ask(card.family, "spell", request)
+        answer: Spelled = await served.client.ask(card.family, "spell", request)
         return answer.items
 
     items = await answered(listed(body.texts), served.settings, ask)

@@ -130,8 +130,9 @@ class Grammars:
         """A constraint at the beginning of a text, for :meth:`known` from then on.
 
         Takes milliseconds for most grammars that stood their trial (see
-        :class:`~deployments.engine.grammar.trial_queue.Trials`), and has no bound for others; who asks
-        meanwhile for the same waits for it. Raises :class:`ConstraintError` for one that is not valid.
+        :class:`~deployments.engine.grammar.trial_queue.Trials`), and has no bound for others; who
+        asks meanwhile for the same waits for it. Raises :class:`ConstraintError` for one that is
+        not valid.
         """
         matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
         if matcher.is_error():

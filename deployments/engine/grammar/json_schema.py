@@ -18,7 +18,7 @@ from deployments.engine.grammar.schema_ending import Endings
 from deployments.engine.grammar.schema_numbers import Unkeepable, decimal
 from deployments.engine.grammar.schema_overlap import Overlap, type_of
 from deployments.engine.grammar.schema_rules import hold, types
-from deployments.engine.grammar.schema_walk import Document, Place, Schema, parts
+from deployments.engine.grammar.schema_walk import Schema, SchemaDocument, SchemaPlace, parts
 
 KNOWN_DRAFTS = ("http://json-schema.org/", "https://json-schema.org/")
 
@@ -55,7 +55,7 @@ def _prepared(source: str) -> Prepared:
     given = root.get("$schema")
     if not (isinstance(given, str) and given.startswith(KNOWN_DRAFTS)):
         root.pop("$schema", None)
-    document = Document(root)
+    document = SchemaDocument(root)
     places = _reached(document)
     overlap = Overlap(document)
     apart = all(overlap.all_apart(branches) for branches in _one_of(places))
@@ -78,9 +78,9 @@ def _unused(number: Decimal) -> int:
     return 0
 
 
-def _reached(document: Document) -> list[Place]:
+def _reached(document: SchemaDocument) -> list[SchemaPlace]:
     """Every schema that an instance may be held to, the root first."""
-    found: dict[int, Place] = {}
+    found: dict[int, SchemaPlace] = {}
     waiting = [document.root]
     while waiting:
         place = waiting.pop()
@@ -95,19 +95,19 @@ def _reached(document: Document) -> list[Place]:
     return list(found.values())
 
 
-def _one_of(places: list[Place]) -> list[list[Place]]:
+def _one_of(places: list[SchemaPlace]) -> list[list[SchemaPlace]]:
     """The alternatives of each ``oneOf``; those that are no objects count as any value."""
     found = []
     for place in places:
         given = place.schema.get("oneOf")
         if isinstance(given, list):
             inside = {id(part.schema): part for part in parts(place)}
-            anything = Place({}, place.at, place.resource)
+            anything = SchemaPlace({}, place.at, place.resource)
             found.append([inside.get(id(each), anything) for each in given])
     return found
 
 
-def _check_together(places: list[Place]) -> None:
+def _check_together(places: list[SchemaPlace]) -> None:
     """What is kept by itself, and by llguidance not where two schemas meet."""
     wide = [place for place in places if any(map(_wide, _constants(place.schema)))]
     for place in wide:

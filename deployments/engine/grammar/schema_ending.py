@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.engine.grammar.schema_numbers import Unkeepable
 from deployments.engine.grammar.schema_rules import types
-from deployments.engine.grammar.schema_walk import Document, Place, parts
+from deployments.engine.grammar.schema_walk import SchemaDocument, SchemaPlace, parts
 
 
 class Endings:
@@ -17,7 +17,7 @@ class Endings:
     item's below ``minItems``, all of ``allOf``, one of ``anyOf``, what a reference names.
     """
 
-    def __init__(self, document: Document, places: list[Place]) -> None:
+    def __init__(self, document: SchemaDocument, places: list[SchemaPlace]) -> None:
         self._document = document
         self._places = places
         self._open = {id(place.schema) for place in places}
@@ -37,7 +37,7 @@ class Endings:
             place.schema["enum"] = []
 
     def _find(self) -> None:
-        needed_by: dict[int, list[Place]] = {}
+        needed_by: dict[int, list[SchemaPlace]] = {}
         for place in self._places:
             target = self._document.target(place) if "$ref" in place.schema else None
             for part in [*parts(place), *([] if target is None else [target])]:
@@ -54,7 +54,7 @@ class Endings:
                 queued.update(map(id, again))
                 waiting += again
 
-    def _ends(self, place: Place) -> bool:
+    def _ends(self, place: SchemaPlace) -> bool:
         schema = place.schema
         if "const" in schema or "enum" in schema:
             return True
@@ -74,7 +74,7 @@ class Endings:
             "array" in allowed and self._array_ends(place)
         )
 
-    def _object_ends(self, place: Place) -> bool:
+    def _object_ends(self, place: SchemaPlace) -> bool:
         schema = place.schema
         properties = schema.get("properties")
         named = properties if isinstance(properties, dict) else {}
@@ -83,7 +83,7 @@ class Endings:
         names = [each for each in _listed(schema, "required") if isinstance(each, str)]
         return all(self._found(named.get(name, others)) for name in names)
 
-    def _array_ends(self, place: Place) -> bool:
+    def _array_ends(self, place: SchemaPlace) -> bool:
         schema = place.schema
         least = schema.get("minItems", 0)
         first = schema.get("prefixItems")

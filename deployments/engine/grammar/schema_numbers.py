@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TypeAlias
 
-Number: TypeAlias = int | Decimal
+SchemaNumber: TypeAlias = int | Decimal
 
 INT64_MAX = 2**63 - 1
 INT64_MIN_KEPT = -(2**63) + 1024
@@ -56,7 +56,7 @@ def decimal(literal: str) -> Decimal:
     return TINY.copy_sign(value) if exponent < -MAX_EXPONENT else value
 
 
-def constant(number: Number) -> int | float:
+def constant(number: SchemaNumber) -> int | float:
     """``number`` for a ``const`` or an ``enum``. Raises where another one would be written."""
     exact = _exact(number)
     if exact is None:
@@ -66,7 +66,7 @@ def constant(number: Number) -> int | float:
     return exact
 
 
-def multiple(number: Number) -> int | float:
+def multiple(number: SchemaNumber) -> int | float:
     """``number`` for ``multipleOf``. Raises where llguidance would count by another one."""
     given = Decimal(number)
     if not (given > 0 and given.is_finite()):
@@ -156,7 +156,7 @@ def _step(bound: Decimal) -> Decimal:
     return Decimal(1).scaleb(bound.adjusted() - DIGITS + 1) if bound else SMALLEST_STEP
 
 
-def _exact(number: Number) -> int | float | None:
+def _exact(number: SchemaNumber) -> int | float | None:
     """What is read and written again as ``number``; ``None`` where nothing is."""
     given = Decimal(number)
     if not given.is_finite() or given.adjusted() > 308:
@@ -230,6 +230,6 @@ def _plain(bound: Decimal) -> int | float:
     return int(bound) if bound == bound.to_integral_value() else float(bound)
 
 
-def _shown(number: Number) -> str:
+def _shown(number: SchemaNumber) -> str:
     text = str(number)
     return text if len(text) <= 40 else f"{text[:40]}..."

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from deployments.engine.grammar.schema_walk import Document, Place, parts
+from deployments.engine.grammar.schema_walk import SchemaDocument, SchemaPlace, parts
 
 TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 MAX_COMPARISONS = 8_000
@@ -18,11 +18,11 @@ DEPTH = 12
 class Overlap:
     """Tells schemas of one document apart: by type, by constants, by a property that both need."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: SchemaDocument) -> None:
         self._document = document
         self._left = MAX_COMPARISONS
 
-    def all_apart(self, places: list[Place]) -> bool:
+    def all_apart(self, places: list[SchemaPlace]) -> bool:
         """Whether no instance of one of them can be an instance of another."""
         return all(
             self.apart(one, other, DEPTH)
@@ -30,7 +30,7 @@ class Overlap:
             for other in places[index + 1 :]
         )
 
-    def apart(self, one: Place, other: Place, depth: int) -> bool:
+    def apart(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
         self._left -= 1
         if self._left < 0 or depth == 0:
             return False
@@ -43,11 +43,11 @@ class Overlap:
             or self._by_part(other, one, depth)
         )
 
-    def _values_differ(self, one: Place, other: Place) -> bool:
+    def _values_differ(self, one: SchemaPlace, other: SchemaPlace) -> bool:
         mine, others = _constants(one), _constants(other)
         return mine is not None and others is not None and mine.isdisjoint(others)
 
-    def _by_property(self, one: Place, other: Place, depth: int) -> bool:
+    def _by_property(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
         """A property that every instance of ``one`` has, and none of ``other`` has so."""
         if _types(one) != {"object"} or _types(other) != {"object"}:
             return False
@@ -64,7 +64,7 @@ class Overlap:
                 return True
         return False
 
-    def _by_part(self, one: Place, other: Place, depth: int) -> bool:
+    def _by_part(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
         """By what ``one`` has to be besides: what it refers to, all of these, one of those."""
         if "$ref" in one.schema:
             target = self._document.target(one)
@@ -86,7 +86,7 @@ class Overlap:
         return False
 
 
-def _types(place: Place) -> frozenset[str]:
+def _types(place: SchemaPlace) -> frozenset[str]:
     values = _values(place)
     if values is not None:
         return frozenset(type_of(value) for value in values)
@@ -109,14 +109,14 @@ def type_of(value: Any) -> str:
     return "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "number"
 
 
-def _values(place: Place) -> list[Any] | None:
+def _values(place: SchemaPlace) -> list[Any] | None:
     if "const" in place.schema:
         return [place.schema["const"]]
     values = place.schema.get("enum")
     return values if isinstance(values, list) else None
 
 
-def _constants(place: Place) -> frozenset[Any] | None:
+def _constants(place: SchemaPlace) -> frozenset[Any] | None:
     values = _values(place)
     return None if values is None else frozenset(map(_comparable, values))
 
@@ -132,16 +132,16 @@ def _comparable(value: Any) -> Any:
     return (type_of(value), value)
 
 
-def _properties(place: Place) -> dict[str, Place]:
+def _properties(place: SchemaPlace) -> dict[str, SchemaPlace]:
     names = place.schema.get("properties")
     if not isinstance(names, dict):
         return {}
-    found: Iterable[Place] = parts(place)
+    found: Iterable[SchemaPlace] = parts(place)
     by_identity = {id(part.schema): part for part in found}
     return {name: by_identity[id(each)] for name, each in names.items() if id(each) in by_identity}
 
 
-def _closed(place: Place) -> bool:
+def _closed(place: SchemaPlace) -> bool:
     """Whether it has no properties but those that it names."""
     return place.schema.get("additionalProperties") is False and not place.schema.get(
         "patternProperties"

@@ -25,7 +25,7 @@ SHOWN = 80
 DEFINITIONS = ("$defs", "definitions")
 
 
-class Place(NamedTuple):
+class SchemaPlace(NamedTuple):
     """A schema, the JSON pointer to it, and the identified schema that it is a part of."""
 
     schema: Schema
@@ -46,7 +46,7 @@ class Resource(NamedTuple):
     at: str
 
 
-def parts(place: Place, *, definitions: bool = False) -> Iterator[Place]:
+def parts(place: SchemaPlace, *, definitions: bool = False) -> Iterator[SchemaPlace]:
     """The schemas directly inside one; its definitions too, which by themselves demand nothing."""
     for path, value in _values(place.schema, definitions):
         if isinstance(value, dict):
@@ -66,11 +66,11 @@ def _values(schema: Schema, definitions: bool) -> Iterator[tuple[str, Any]]:
             yield f"/{keyword}/{_escaped(name)}", value
 
 
-def _placed(schema: Schema, at: str, resource: Resource) -> Place:
+def _placed(schema: Schema, at: str, resource: Resource) -> SchemaPlace:
     given = schema.get("$id")
     if isinstance(given, str) and given and not given.startswith("#"):
         resource = Resource(schema, _split(_joined(resource.uri, given))[0], at)
-    return Place(schema, at, resource)
+    return SchemaPlace(schema, at, resource)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -88,15 +88,15 @@ def _joined(base: str, reference: str) -> str:
         return reference
 
 
-class Document:
+class SchemaDocument:
     """A schema with everything in it that references may name."""
 
     def __init__(self, root: Schema) -> None:
         self.root = _placed(root, "#", Resource(root, "", "#"))
-        self._resources: dict[str, Place] | None = None
-        self._anchors: dict[tuple[str, str], Place] = {}
+        self._resources: dict[str, SchemaPlace] | None = None
+        self._anchors: dict[tuple[str, str], SchemaPlace] = {}
 
-    def target(self, place: Place) -> Place | None:
+    def target(self, place: SchemaPlace) -> SchemaPlace | None:
         """What the ``$ref`` of ``place`` names; ``None`` for a document that is not this one.
 
         Raises :class:`Unkeepable` where nothing in this document is called so.
@@ -113,12 +113,12 @@ class Document:
             raise Unkeepable(f"{place.shown}: nothing in the schema is called {reference[:100]}")
         return found
 
-    def _resource(self, uri: str, around: Resource) -> Place | None:
+    def _resource(self, uri: str, around: Resource) -> SchemaPlace | None:
         if uri == around.uri:
-            return Place(around.root, around.at, around)
+            return SchemaPlace(around.root, around.at, around)
         return self._index().get(uri)
 
-    def _inside(self, resource: Place, fragment: str) -> Place | None:
+    def _inside(self, resource: SchemaPlace, fragment: str) -> SchemaPlace | None:
         if fragment and not fragment.startswith("/"):
             self._index()
             return self._anchors.get((resource.resource.uri, fragment))
@@ -131,10 +131,10 @@ class Document:
                 place = _placed(value, at, around)
                 around = place.resource
         if isinstance(value, bool):
-            return Place({} if value else {"enum": []}, at, around)
+            return SchemaPlace({} if value else {"enum": []}, at, around)
         return place if place.schema is value else None
 
-    def _index(self) -> dict[str, Place]:
+    def _index(self) -> dict[str, SchemaPlace]:
         if self._resources is None:
             self._resources = {self.root.resource.uri: self.root}
             waiting = [self.root]

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from deployments.engine.interface import EngineNotLoaded
-from deployments.engine.openvino.messages import Failure, Launch, Outcome, Ready, Turn
+from deployments.engine.openvino.messages import (
+    EngineFailure,
+    Launch,
+    Ready,
+    SequenceUpdate,
+    StepCommand,
+)
 
 Answer = TypeVar("Answer")
 
@@ -38,9 +44,9 @@ class GenaiProcess:
             self.close()
             raise EngineNotLoaded(f"OpenVINO cannot load {launch.model}: {error}") from error
 
-    def turn(self, turn: Turn) -> Outcome:
+    def turn(self, turn: StepCommand) -> SequenceUpdate:
         """One step. Raises ``RuntimeError`` when the pipeline failed or the process is gone."""
-        return self._ask(turn, Outcome)
+        return self._ask(turn, SequenceUpdate)
 
     def resident_bytes(self) -> int | None:
         """Memory of the process, where the system tells it in ``/proc``."""
@@ -78,4 +84,4 @@ class GenaiProcess:
             raise RuntimeError("the decoding process is gone") from error
         if isinstance(answer, kind):
             return answer
-        raise RuntimeError(answer.reason if isinstance(answer, Failure) else repr(answer))
+        raise RuntimeError(answer.reason if isinstance(answer, EngineFailure) else repr(answer))

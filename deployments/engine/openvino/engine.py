@@ -20,8 +20,8 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.interface import EngineStopped
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.openvino.client import GenaiProcess
-from deployments.engine.openvino.messages import KV_BLOCK_TOKENS, Admission, Launch, Turn
-from deployments.engine.openvino.runs import Known, Run
+from deployments.engine.openvino.messages import KV_BLOCK_TOKENS, Admission, Launch, StepCommand
+from deployments.engine.openvino.runs import Known, SequenceRun
 from deployments.engine.openvino.settings import (
     READ_ONLY,
     SEGMENT,
@@ -74,8 +74,8 @@ class OpenVinoEngine(SteppingEngine):
         smallest = min(each for each in bounds if each is not None)
         super().__init__(codec, slots=slots, window=smallest, hang_after_s=hang_after_s)
         self._blocks = blocks
-        self._runs: dict[int, Run] = {}
-        self._unread: list[Run] = []
+        self._runs: dict[int, SequenceRun] = {}
+        self._unread: list[SequenceRun] = []
         self._numbers: dict[Sequence, int] = {}
         self._piece = whole_blocks(max_batched_tokens - slots)
         self._known: WeakKeyDictionary[Sequence, Known] = WeakKeyDictionary()
@@ -108,7 +108,7 @@ class OpenVinoEngine(SteppingEngine):
 
     def _enter(self, sequence: Sequence) -> None:
         known = (self._known.get(sequence), self._prompts.get(sequence.prompt_ids))
-        self._begin(Run(self._next, sequence, read=max(map(self._still_cached, known))))
+        self._begin(SequenceRun(self._next, sequence, read=max(map(self._still_cached, known))))
 
     def _still_cached(self, known: Known | None) -> int:
         """Of tokens that were in the prefix cache as many as still are; none when in doubt."""
@@ -116,7 +116,7 @@ class OpenVinoEngine(SteppingEngine):
             return 0
         return known.tokens
 
-    def _begin(self, run: Run) -> None:
+    def _begin(self, run: SequenceRun) -> None:
         """Start or start again, at the next step that can read it.
 
         A greedy sequence goes on behind its tokens. The pipeline cannot be given a random state, so
@@ -128,7 +128,7 @@ class OpenVinoEngine(SteppingEngine):
         repeats = 0 if run.sequence.sampling.greedy else generated % SEGMENT
         self._wait(replace(run, number=self._next, start=generated - repeats, repeats=repeats))
 
-    def _wait(self, run: Run) -> None:
+    def _wait(self, run: SequenceRun) -> None:
         self._runs[run.number] = run
         self._numbers[run.sequence] = run.number
         self._unread.append(run)
@@ -151,7 +151,7 @@ class OpenVinoEngine(SteppingEngine):
                 self._unread.append(run)
                 left = min(left, 0)  # nobody else is read before it
 
-    def _admission(self, run: Run, unread: int, cost: int) -> Admission:
+    def _admission(self, run: SequenceRun, unread: int, cost: int) -> Admission:
         run.cost, run.reading = cost, unread > 2 * self._piece
         run.read += cost if run.reading else unread
         self._computed += cost
@@ -160,12 +160,12 @@ class OpenVinoEngine(SteppingEngine):
         given = READ_ONLY if run.reading else settings(run.sequence, run.start)
         return Admission(run.number, prompt[: run.read], given)
 
-    def _turn_of(self, run: Run) -> tuple[int, int]:
+    def _turn_of(self, run: SequenceRun) -> tuple[int, int]:
         """Of one request what is read soonest is first; others may find its prompt in the cache."""
         with self._wake:
             return self._scheduler.served(run.sequence), self._to_read(run)
 
-    def _to_read(self, run: Run) -> int:
+    def _to_read(self, run: SequenceRun) -> int:
         return len(run.sequence.prompt_ids) + run.start - run.read
 
     def _leave(self, sequence: Sequence) -> None:
@@ -181,7 +181,7 @@ class OpenVinoEngine(SteppingEngine):
         self._known[sequence] = Known(run.read + decoded, self._computed)
 
     def _step(self) -> None:
-        turn = Turn(tuple(self._send()), tuple(self._drops))
+        turn = StepCommand(tuple(self._send()), tuple(self._drops))
         self._drops.clear()
         outcome = self._process.turn(turn)
         self._usage = outcome.kv_usage
@@ -198,7 +198,7 @@ class OpenVinoEngine(SteppingEngine):
         if run is not None:
             self._alone(run.sequence, partial(self._taken, run, token_id, logprob))
 
-    def _taken(self, run: Run, token_id: int, logprob: float) -> None:
+    def _taken(self, run: SequenceRun, token_id: int, logprob: float) -> None:
         sequence = run.sequence
         self._computed += 1
         run.cost = 0
@@ -218,7 +218,7 @@ class OpenVinoEngine(SteppingEngine):
         if not (sequence.over or sequence.sampling.greedy or len(sequence.generated) % SEGMENT):
             self._restart(run)
 
-    def _repeated(self, run: Run, token_id: int) -> None:
+    def _repeated(self, run: SequenceRun, token_id: int) -> None:
         """Check a token that was delivered before. Another one is a tie of floating point, turned
         by what decodes beside it: the text goes on from where it was, by other draws."""
         sequence = run.sequence
@@ -229,7 +229,7 @@ class OpenVinoEngine(SteppingEngine):
         self._drops.append(run.number)
         self._restart(run)
 
-    def _restart(self, run: Run) -> None:
+    def _restart(self, run: SequenceRun) -> None:
         """Go on behind all that was generated, from a seed of that place."""
         del self._runs[run.number]
         self._next += 1

@@ -32,7 +32,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StepCommand:
     """Start these, drop those, then step."""
 
     admissions: tuple[Admission, ...] = ()
@@ -40,7 +40,7 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Outcome:
+class SequenceUpdate:
     """What a step gave, by a sequence's number.
 
     ``tokens`` are (id, log-probability) pairs. ``ousted`` sequences lost their place for want of
@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class EngineFailure:
     """The process cannot go on, and says why before it ends."""
 
     reason: str

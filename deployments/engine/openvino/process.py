@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from deployments.engine.openvino.messages import Admission, Failure, Launch, Outcome, Ready, Turn
+from deployments.engine.openvino.messages import (
+    Admission,
+    EngineFailure,
+    Launch,
+    Ready,
+    SequenceUpdate,
+    StepCommand,
+)
 from deployments.models.thread_priority import give_way
 
 
@@ -39,8 +46,8 @@ class GenaiPipeline:
         )
         self._handles: dict[int, Any] = {}
 
-    def turn(self, turn: Turn) -> Outcome:
-        outcome = Outcome()
+    def turn(self, turn: StepCommand) -> SequenceUpdate:
+        outcome = SequenceUpdate()
         for number in turn.drops:
             handle = self._handles.pop(number, None)
             if handle is not None:
@@ -54,7 +61,7 @@ class GenaiPipeline:
         outcome.kv_usage = self._pipeline.get_metrics().cache_usage / 100
         return outcome
 
-    def _admit(self, admission: Admission, outcome: Outcome) -> None:
+    def _admit(self, admission: Admission, outcome: SequenceUpdate) -> None:
         try:
             config = self._genai.GenerationConfig()
             for name, value in admission.settings.items():
@@ -66,14 +73,14 @@ class GenaiPipeline:
         else:
             self._handles[admission.number] = handle
 
-    def _collect(self, number: int, outcome: Outcome) -> None:
+    def _collect(self, number: int, outcome: SequenceUpdate) -> None:
         try:
             self._read(number, outcome)
         except Exception as error:  # noqa: BLE001  whatever it is, it is this sequence's
             self._handles.pop(number).cancel()
             outcome.refused[number] = f"{type(error).__name__}: {error}"
 
-    def _read(self, number: int, outcome: Outcome) -> None:
+    def _read(self, number: int, outcome: SequenceUpdate) -> None:
         handle = self._handles[number]
         tokens: list[tuple[int, float]] = []
         while handle.can_read():
@@ -101,7 +108,7 @@ def serve(connection: Connection) -> None:
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:  # noqa: BLE001  the edge of the process
-        connection.send(Failure(f"{type(error).__name__}: {error}"))
+        connection.send(EngineFailure(f"{type(error).__name__}: {error}"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from deployments.engine.sequence import Sequence
 
 
 @dataclass(slots=True, eq=False)
-class Run:
+class SequenceRun:
     """A sequence on its way through the pipeline.
 
     The pipeline's prompt ends with the first ``start`` tokens that the sequence has generated, and

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.settings import Settings
 from serve_app.ingress.conversations.database import Database
-from serve_app.ingress.conversations.history import Bounds, Conversation
+from serve_app.ingress.conversations.history import Conversation, HistoryBounds
 from serve_app.ingress.conversations.lease import Lease
 from serve_app.ingress.conversations.queues import Queues, TooLong
 from serve_app.ingress.conversations.store import Store
@@ -36,7 +36,7 @@ class Conversations:
         self._lease_s = settings.conversation_lease_s
         self._wait_s = settings.conversation_wait_s
         self._longest_s = settings.request_timeout_s + self._lease_s
-        self._store = Store(self._database, Bounds.of(settings), self._lease_s)
+        self._store = Store(self._database, HistoryBounds.of(settings), self._lease_s)
         self._queues = Queues()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_sweep = 0.0

@@ -41,7 +41,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class HistoryBounds:
     """How much of a conversation is kept: turns, their bytes together, their age in seconds."""
 
     turns: int
@@ -49,7 +49,7 @@ class Bounds:
     age_s: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Bounds:
+    def of(cls, settings: Settings) -> HistoryBounds:
         return cls(
             turns=settings.conversation_max_turns,
             size=settings.conversation_max_bytes,

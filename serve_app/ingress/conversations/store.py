@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve_app.ingress.conversations.database import Database
-from serve_app.ingress.conversations.history import Bounds, Conversation, Turn
+from serve_app.ingress.conversations.history import Conversation, HistoryBounds, Turn
 from serve_app.ingress.conversations.tables import conversations, leases, now, turns
 from serve_app.ingress.errors import Unavailable
 
@@ -30,7 +30,7 @@ class LeaseLost(Unavailable):
 class Store:
     """Conversations by caller and user. ``holder`` is who answers a message of one right now."""
 
-    def __init__(self, database: Database, bounds: Bounds, lease_s: float) -> None:
+    def __init__(self, database: Database, bounds: HistoryBounds, lease_s: float) -> None:
         self._database = database
         self._bounds = bounds
         self._lease_s = lease_s

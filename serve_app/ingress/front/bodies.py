@@ -19,7 +19,7 @@ from serve_app.ingress.errors import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from serve_app.ingress.front.headers import Head
+from serve_app.ingress.front.headers import RequestHeaders
 
 DRAIN_S = 10.0
 DRAIN = 4
@@ -36,7 +36,7 @@ class Bodies:
         self._timeout_s = settings.body_timeout_s
         self._inflight = 0
 
-    def check(self, head: Head) -> None:
+    def check(self, head: RequestHeaders) -> None:
         """Refuse by the headers alone. Raises :class:`ServiceError`.
 
         No content coding is taken, for what is small as it arrives may be anything when inflated.
@@ -50,7 +50,7 @@ class Bodies:
                 headers={"Accept-Encoding": "identity"},
             )
 
-    async def read(self, body: Body) -> bytes | None:
+    async def read(self, body: ReceivedBody) -> bytes | None:
         """The whole body; ``None`` where the client left. Raises :class:`ServiceError`."""
         content = bytearray()
         try:
@@ -70,12 +70,12 @@ class Bodies:
                 f"The body did not arrive within {self._timeout_s:g} seconds."
             ) from None
 
-    def release(self, body: Body) -> None:
+    def release(self, body: ReceivedBody) -> None:
         """The request is over, and what was held of its body is free."""
         self._inflight -= body.held
         body.held = 0
 
-    async def drain(self, body: Body, head: Head) -> bool:
+    async def drain(self, body: ReceivedBody, head: RequestHeaders) -> bool:
         """Discard the rest of a refused body; whether its end was reached, within bounds."""
         bound = DRAIN * self._limit
         waits = head.seen.get(b"expect", b"").lower() == b"100-continue" and not body.read
@@ -90,7 +90,7 @@ class Bodies:
                         return False
         return body.at_end
 
-    def _hold(self, body: Body, size: int) -> None:
+    def _hold(self, body: ReceivedBody, size: int) -> None:
         if body.held + size > self._limit:
             raise self._too_large()
         if self._inflight + size > self._max_inflight:
@@ -105,7 +105,7 @@ class Bodies:
         )
 
 
-class Body:
+class ReceivedBody:
     """One body as it arrives: how much has been read of it, and how much is held."""
 
     __slots__ = ("_receive", "at_end", "held", "read")

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.ingress.errors import ValidationFailed, answer
-from serve_app.ingress.front.exchange import Exchange
+from serve_app.ingress.front.exchange import FrontExchange
 from serve_app.ingress.front.front import Front, path_of
 from serve_app.ingress.front.headers import SESSION_ID, read
 
@@ -81,7 +81,7 @@ class ProxyFront:
         scope["headers"] = head.headers
         if head.session:
             head.headers.append((SESSION_ID, head.session))
-        exchange = Exchange(
+        exchange = FrontExchange(
             scope, receive, send, head, _not_counted, send_timeout_s=SEND_TIMEOUT_S, echo=True
         )
         app: ASGIApp = self._app

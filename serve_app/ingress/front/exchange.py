@@ -10,8 +10,8 @@ from typing import TypeAlias
 from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.ingress.errors import answer
-from serve_app.ingress.front.bodies import Body
-from serve_app.ingress.front.headers import Head, with_id
+from serve_app.ingress.front.bodies import ReceivedBody
+from serve_app.ingress.front.headers import RequestHeaders, with_id
 from serve_app.ingress.front.plain import PlainAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ LOOKS = 4
 """How often it is looked, within the time that a client has, whether it takes its answer."""
 
 
-class Exchange:
+class FrontExchange:
     """What the application receives and sends.
 
     It receives the body that was read, then what comes from the server. Every answer gets the
@@ -37,14 +37,14 @@ class Exchange:
         scope: Scope,
         receive: Receive,
         send: Send,
-        head: Head,
+        head: RequestHeaders,
         refused: Refused,
         *,
         send_timeout_s: float,
         echo: bool,
     ) -> None:
         self.head = head
-        self.body = Body(receive)
+        self.body = ReceivedBody(receive)
         self.content: bytes | None = None
         self.keyless = False
         """It needs no key where others do: no route that it may ask for reads its body, and those

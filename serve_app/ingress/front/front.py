@@ -15,8 +15,8 @@ from serve_app.ingress.caller import key_in
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError, answer
 from serve_app.ingress.front.access import Hosts, scope_of
 from serve_app.ingress.front.bodies import Bodies
-from serve_app.ingress.front.exchange import Exchange, Refused
-from serve_app.ingress.front.headers import SESSION_ID, Head, read
+from serve_app.ingress.front.exchange import FrontExchange, Refused
+from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.keys import KeyFile
 from serve_app.ingress.request_id import HEADER
 
@@ -55,8 +55,8 @@ class Front:
     """ASGI middleware. Ids, headers, hosts, keys, bodies, and clients that do not read.
 
     Under Serve it stands outside Serve's own entry, see :mod:`serve_app.ingress.front.entry`, and
-    once more around the application, where it lets pass what came through the first. ``echo`` is off where
-    somebody outside puts the id on answers.
+    once more around the application, where it lets pass what came through the first. ``echo`` is
+    off where somebody outside puts the id on answers.
     """
 
     def __init__(self, app: ASGIApp, policy: Policy, *, echo: bool = True) -> None:
@@ -80,7 +80,7 @@ class Front:
             return
         head = read(scope["headers"])
         scope["headers"] = head.headers
-        exchange = Exchange(
+        exchange = FrontExchange(
             scope,
             receive,
             send,
@@ -104,7 +104,7 @@ class Front:
             self._bodies.release(exchange.body)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange: Exchange = scope["state"][PASSED]
+        exchange: FrontExchange = scope["state"][PASSED]
         head = exchange.head
         try:
             await self._admit(scope, exchange)
@@ -125,7 +125,7 @@ class Front:
             return
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, exchange: Exchange) -> None:
+    async def _admit(self, scope: Scope, exchange: FrontExchange) -> None:
         """Refuse by the headers alone. Raises :class:`ServiceError`."""
         head, policy = exchange.head, self._policy
         head.check()
@@ -144,13 +144,13 @@ class Front:
         self._bodies.check(head)
 
     async def _answer(
-        self, error: ServiceError, scope: Scope, exchange: Exchange, send: Send
+        self, error: ServiceError, scope: Scope, exchange: FrontExchange, send: Send
     ) -> None:
         self._policy.refused(scope, error.error_type)  # first: who has the answer finds it counted
         await answer(error, scope["path"], exchange.head.request_id)(scope, exchange.receive, send)
 
 
-def _presented(head: Head) -> str | None:
+def _presented(head: RequestHeaders) -> str | None:
     bearer, other = (head.seen.get(name, b"") for name in (b"authorization", b"x-api-key"))
     return key_in(bearer.decode("latin-1"), other.decode("latin-1"))
 

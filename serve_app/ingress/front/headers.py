@@ -46,7 +46,7 @@ Raw = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
-class Head:
+class RequestHeaders:
     """What a request's headers say. ``unusable`` is the name of a header that must be refused."""
 
     headers: list[Raw]
@@ -75,7 +75,7 @@ class Head:
         return b"transfer-encoding" in self.seen or bool(self.declared)
 
 
-def read(raw: Iterable[Raw]) -> Head:
+def read(raw: Iterable[Raw]) -> RequestHeaders:
     """One pass over the headers of a request."""
     kept: list[Raw] = []
     seen: dict[bytes, bytes] = {}
@@ -107,7 +107,7 @@ def read(raw: Iterable[Raw]) -> Head:
         unusable = SESSION_ID.decode()
     request_id = given.decode("ascii") if given else uuid.uuid4().hex
     kept.append((REQUEST_ID, request_id.encode()))
-    return Head(kept, seen, request_id, session, unusable)
+    return RequestHeaders(kept, seen, request_id, session, unusable)
 
 
 def with_id(start: Message, request_id: str) -> Message:

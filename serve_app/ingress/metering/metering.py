@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.report import Exposition, Finished, Performance, Report, Sample
+from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
 from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable
 from serve_app.ingress.metering.purposes import FALLBACKS
 
@@ -34,7 +34,7 @@ class LedgerPort(Protocol):
 class RemoteLedger:
     """The ledger's deployment."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: DeploymentClient) -> None:
         self._calls = calls
 
     async def take(self, report: Report) -> None:
@@ -53,7 +53,7 @@ class RemoteLedger:
         return performance
 
 
-class Books:
+class Metering:
     """Closed accounts go to the ledger through ``reporter``; figures come from the ledger.
 
     What this replica noted is always among the figures. Those of others are delivered within a
@@ -64,7 +64,7 @@ class Books:
         self._ledger = ledger
         self._reporter = reporter
 
-    def note(self, samples: Iterable[Sample], finished: Finished) -> None:
+    def note(self, samples: Iterable[MetricSample], finished: Finished) -> None:
         self._reporter.note(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:
@@ -85,10 +85,10 @@ class Books:
         raise Unavailable("The ledger of metrics is restarting.", 2)
 
 
-def local_books(catalog: Catalog) -> Books:
+def local_metering(catalog: Catalog) -> Metering:
     """Books of this process alone, for an application outside Serve."""
     ledger = Ledger(ledger_config(catalog))
-    return Books(ledger, Reporter(ledger.take))
+    return Metering(ledger, Reporter(ledger.take))
 
 
 def ledger_config(catalog: Catalog) -> LedgerConfig:

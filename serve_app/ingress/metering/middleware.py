@@ -9,29 +9,29 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.ingress.errors import error_type_of
-from serve_app.ingress.metering.metering import Books
+from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.purposes import purpose_of
-from serve_app.ingress.metering.record import Account
+from serve_app.ingress.metering.record import RequestRecord
 from serve_app.ingress.streams import LastWords
 
 KEY = "account"
 NO_SUCH_METHOD = 405
 
 
-def account_of(scope: Scope) -> Account | None:
+def record_of(scope: Scope) -> RequestRecord | None:
     """The request's account; ``None`` where none is kept."""
-    account: Account | None = scope.get("state", {}).get(KEY)
+    account: RequestRecord | None = scope.get("state", {}).get(KEY)
     return account
 
 
-class Accounts:
+class MeteringMiddleware:
     """ASGI middleware: every request for inference is counted once, however it ends.
 
     A request succeeds when the whole of an answer below 400 has been sent, and no error event ended
     it. A client that leaves before is counted as an error, and as cancelled.
     """
 
-    def __init__(self, app: ASGIApp, books: Books) -> None:
+    def __init__(self, app: ASGIApp, books: Metering) -> None:
         self.app = app
         self.books = books
 
@@ -40,7 +40,7 @@ class Accounts:
         if purpose is None:
             await self.app(scope, receive, send)
             return
-        account = Account(purpose.task, fixed=purpose.fixed)
+        account = RequestRecord(purpose.task, fixed=purpose.fixed)
         scope.setdefault("state", {})[KEY] = account
         answer = _Answer(account, scope, self.books, receive, send)
         try:
@@ -53,7 +53,7 @@ class _Answer:
     """Watches one request and its answer go by."""
 
     def __init__(
-        self, account: Account, scope: Scope, books: Books, receive: Receive, send: Send
+        self, account: RequestRecord, scope: Scope, books: Metering, receive: Receive, send: Send
     ) -> None:
         self._account = account
         self._scope = scope

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, Sample
-from deployments.seam.generation import Burst
+from deployments.metrics.report import Finished, MetricSample
+from deployments.seam.generation import TokenChunk
 from serve_app.ingress.metering.tokens import Tokens
 
 TEXTS = ("generate", "chat")
@@ -24,7 +24,7 @@ METHOD_TASKS = {
 
 
 @dataclass(slots=True)
-class Use:
+class ModelUse:
     """What one request had of one model for one task. Times are of the account's clock."""
 
     began: float
@@ -33,10 +33,10 @@ class Use:
     tokens_out: int = 0
 
 
-class StreamedUse:
+class StreamedModelUse:
     """A stream's part in its account: told of every burst, and complete at its last token."""
 
-    def __init__(self, use: Use, clock: Callable[[], float], model: str, choices: int) -> None:
+    def __init__(self, use: ModelUse, clock: Callable[[], float], model: str, choices: int) -> None:
         self.model = model
         self.first = self.last = clock()
         self._use = use
@@ -46,7 +46,7 @@ class StreamedUse:
         self._tokens = 0
         self._in_first = 0
 
-    def note(self, burst: Burst) -> None:
+    def note(self, burst: TokenChunk) -> None:
         self.last = self._clock()
         if self._tokens == 0:
             self._use.tokens_in += burst.prompt_tokens
@@ -64,7 +64,7 @@ class StreamedUse:
         return (self.last - self.first) / later if later > 0 else None
 
 
-class Account:
+class RequestRecord:
     """What happens to one request, as the catalog and the calls see it.
 
     ``task`` is what its route is for, until a model is found; ``fixed`` keeps it whatever is
@@ -81,8 +81,8 @@ class Account:
         self._task = task
         self._fixed = fixed
         self._tasks: dict[str, list[str]] = {}
-        self._uses: dict[tuple[str, str], Use] = {}
-        self._streams: list[StreamedUse] = []
+        self._uses: dict[tuple[str, str], ModelUse] = {}
+        self._streams: list[StreamedModelUse] = []
 
     def asked_for(self, task: str) -> None:
         """A model for ``task`` was looked up, whether there was one or not."""
@@ -95,24 +95,24 @@ class Account:
         tasks = self._tasks.pop(model, [])
         self._tasks[model] = [*(each for each in tasks if each != task), task]
 
-    def use(self, model: str, method: str) -> Use:
+    def use(self, model: str, method: str) -> ModelUse:
         """Its model is called now. Several calls for one task are one use."""
-        return self._uses.setdefault((model, self._task_of(model, method)), Use(self.clock()))
+        return self._uses.setdefault((model, self._task_of(model, method)), ModelUse(self.clock()))
 
-    def answered(self, use: Use, tokens: Tokens) -> None:
+    def answered(self, use: ModelUse, tokens: Tokens) -> None:
         use.ended = self.clock()
         use.tokens_in += tokens.read
         use.tokens_out += tokens.written
 
-    def streamed(self, use: Use, model: str, choices: int) -> StreamedUse:
+    def streamed(self, use: ModelUse, model: str, choices: int) -> StreamedModelUse:
         """The first tokens of a stream are here."""
-        stream = StreamedUse(use, self.clock, model, choices)
+        stream = StreamedModelUse(use, self.clock, model, choices)
         self._streams.append(stream)
         return stream
 
     def close(
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
-    ) -> tuple[list[Sample], Finished]:
+    ) -> tuple[list[MetricSample], Finished]:
         """How it ended, for the ledger. ``reason`` is the error's type where one was answered."""
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
@@ -135,7 +135,9 @@ class Account:
         likely = [task for task in tasks if task in METHOD_TASKS.get(method, ())]
         return (likely or tasks)[-1]
 
-    def _samples(self, success: bool, reason: str | None, cancelled: bool) -> Iterator[Sample]:
+    def _samples(
+        self, success: bool, reason: str | None, cancelled: bool
+    ) -> Iterator[MetricSample]:
         model, task = self.model, self._task
         yield signals.REQUESTS.of(model, task, "success" if success else "error")
         yield signals.INPUT_BYTES.of(task, amount=self.input_bytes)
@@ -152,7 +154,7 @@ class Account:
                 yield signals.PER_TOKEN.of(stream.model, amount=stream.per_token_s)
 
 
-def _samples_of(model: str, task: str, use: Use) -> Iterator[Sample]:
+def _samples_of(model: str, task: str, use: ModelUse) -> Iterator[MetricSample]:
     if use.ended is not None:
         yield signals.DURATION.of(model, task, amount=use.ended - use.began)
     if use.tokens_in:

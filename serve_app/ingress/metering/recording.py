@@ -12,15 +12,15 @@ from typing import Any
 from deployments.seam.embeddings import ClusterRequest
 from deployments.seam.generation import GenerationRequest
 from serve_app.ingress.catalog import Catalog, ModelCard
-from serve_app.ingress.deployment_client import Bursts, Calls
-from serve_app.ingress.metering.record import Account
+from serve_app.ingress.deployment_client import Bursts, DeploymentClient
+from serve_app.ingress.metering.record import RequestRecord
 from serve_app.ingress.metering.tokens import tokens_of
 
 
-class NotingCatalog(Catalog):
+class RecordingCatalog(Catalog):
     """A catalog that notes which model is found for which task."""
 
-    def __init__(self, catalog: Catalog, account: Account) -> None:
+    def __init__(self, catalog: Catalog, account: RequestRecord) -> None:
         vars(self).update(vars(catalog))  # shares everything
         self._account = account
 
@@ -38,10 +38,10 @@ class NotingCatalog(Catalog):
         return task, card
 
 
-class NotingCalls(Calls):
+class RecordingClient(DeploymentClient):
     """Calls that note how long models take, and how many tokens they read and write."""
 
-    def __init__(self, calls: Calls, account: Account) -> None:
+    def __init__(self, calls: DeploymentClient, account: RequestRecord) -> None:
         vars(self).update(vars(calls))  # shares everything
         self._account = account
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from serve_app.ingress.metering.metering import Books
-from serve_app.ingress.metering.middleware import account_of, is_routed
+from serve_app.ingress.metering.metering import Metering
+from serve_app.ingress.metering.middleware import is_routed, record_of
 from serve_app.ingress.metering.purposes import purpose_of
-from serve_app.ingress.metering.record import Account
+from serve_app.ingress.metering.record import RequestRecord
 
 
 class Refusals:
     """Counts each as a request that failed, and as rejected for its reason."""
 
-    def __init__(self, app: FastAPI, books: Books) -> None:
+    def __init__(self, app: FastAPI, books: Metering) -> None:
         self._app = app
         self._books = books
 
     def note(self, scope: Scope, reason: str) -> None:
         purpose = purpose_of(scope["method"], scope["path"])
-        counted_already = account_of(scope) is not None
+        counted_already = record_of(scope) is not None
         if purpose is None or counted_already or not is_routed(scope, self._app):
             return
-        account = Account(purpose.task, fixed=purpose.fixed)
+        account = RequestRecord(purpose.task, fixed=purpose.fixed)
         self._books.note(*account.close(success=False, reason=reason))

@@ -16,7 +16,7 @@ MAX_VALUES = 100_000
 loop, where the bytes of a few long texts cost nothing."""
 
 
-class Budget:
+class DataBudget:
     """Counts what is taken, each time that it is taken: a value used twice counts twice.
 
     So a graph whose every step doubles what it was given ends early instead of filling memory.

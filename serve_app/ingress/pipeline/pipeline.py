@@ -10,7 +10,7 @@ from typing import Any
 
 from serve_app.ingress.errors import invalid
 from serve_app.ingress.pipeline.references import INPUT
-from serve_app.ingress.pipeline.steps import Drawing, Faults, Step, Wanted
+from serve_app.ingress.pipeline.steps import Dependency, Faults, PipelineStep, Wanted
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.field_errors import MOST_ERRORS
 
@@ -18,10 +18,10 @@ MOST_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Pipeline:
     """Steps in the request's order, what came with it, and the steps whose answers travel."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PipelineStep, ...]
     given: Mapping[str, Any]
     outputs: tuple[str, ...]
 
@@ -30,8 +30,8 @@ def planned(
     wanted: Sequence[Wanted],
     outputs: Sequence[str] | None,
     tasks: Mapping[str, Task],
-    drawing: Drawing,
-) -> Plan:
+    drawing: Dependency,
+) -> Pipeline:
     """The plan of a graph. Raises :class:`ValidationFailed` that names the steps at fault."""
     _refuse(_misnamed(wanted, outputs, tasks))
     drawn = [drawing.step(each, tasks[each.task]) for each in wanted]
@@ -41,7 +41,7 @@ def planned(
     if outputs is None:
         needed = {need for step in steps for need in step.needs}
         outputs = [step.id for step in steps if step.id not in needed]
-    return Plan(steps, drawing.given, tuple(dict.fromkeys(outputs)))
+    return Pipeline(steps, drawing.given, tuple(dict.fromkeys(outputs)))
 
 
 def _misnamed(
@@ -68,7 +68,7 @@ def _placed(found: Sequence[Faults]) -> Iterator[tuple[str, str]]:
             yield f"steps.{index}.{field}", text
 
 
-def _circle(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+def _circle(steps: Sequence[PipelineStep]) -> Iterator[tuple[str, str]]:
     try:
         TopologicalSorter({step.id: step.needs for step in steps}).prepare()
     except CycleError as error:

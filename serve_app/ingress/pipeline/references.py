@@ -4,7 +4,8 @@
 - ``"Describe ${cap.caption} in ${input.language}."``: values as text within a text.
 - ``"$$5"``: a dollar sign. A lone one is refused, since it is more likely a mistake than a price.
 
-Only texts with a dollar sign are read, and only as many and as long ones as :class:`Reading` lets.
+Only texts with a dollar sign are read, and only as many and as long ones as
+:class:`ReferenceSyntax` lets.
 
 A name is a step's id, or ``input`` for what came with the request. A path goes on through the keys
 of objects and the places in lists, from 0.
@@ -50,7 +51,7 @@ class BadReference(ValueError):
 
 
 @dataclass(slots=True)
-class Reading:
+class ReferenceSyntax:
     """Bounds of what is read for references in one graph, which happens on the event loop.
 
     ``longest`` is the characters of one text, ``signs_left`` how many more dollar signs are read.
@@ -104,7 +105,7 @@ class Interpolation:
         return "".join(pieces)
 
 
-def parsed(value: Any, reading: Reading) -> Any:
+def parsed(value: Any, reading: ReferenceSyntax) -> Any:
     """``value`` with a :class:`Reference` or an :class:`Interpolation` for each text that is one.
 
     Raises :class:`BadReference`. The keys of objects are left as they are.
@@ -144,7 +145,7 @@ def filled(template: Any, sources: Sources, take: Take) -> Any:
     return template
 
 
-def _parsed_text(text: str, reading: Reading) -> str | Reference | Interpolation:
+def _parsed_text(text: str, reading: ReferenceSyntax) -> str | Reference | Interpolation:
     reading.take(text)
     if whole := WHOLE.fullmatch(text):
         return _reference(whole[1])

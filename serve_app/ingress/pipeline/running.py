@@ -11,18 +11,18 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from serve_app.ingress.errors import DeadlineExceeded, InternalError, ServiceError
-from serve_app.ingress.pipeline.budget import Budget
-from serve_app.ingress.pipeline.pipeline import Plan
+from serve_app.ingress.pipeline.budget import DataBudget
+from serve_app.ingress.pipeline.pipeline import Pipeline
 from serve_app.ingress.pipeline.references import INPUT
-from serve_app.ingress.pipeline.steps import Step
-from serve_app.ingress.routes.context import Answered
+from serve_app.ingress.pipeline.steps import PipelineStep
+from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.routes.native_router import Task
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutcome:
     """How a step ended. Times are in seconds; ``began`` counts from the start of the graph.
 
     ``skipped`` is a step that never ran, because the step ``cause`` failed.
@@ -31,19 +31,19 @@ class Outcome:
     status: Literal["ok", "failed", "skipped"]
     began: float | None = None
     took: float = 0.0
-    result: Answered | None = None
+    result: TaskResult | None = None
     error: ServiceError | None = None
     cause: str | None = None
 
 
-class Run:
+class PipelineRun:
     """One graph on its way. ``perform`` asks a task's model for the answer to a body."""
 
     def __init__(
         self,
-        plan: Plan,
-        perform: Callable[[Task, BaseModel], Awaitable[Answered]],
-        budget: Budget,
+        plan: Pipeline,
+        perform: Callable[[Task, BaseModel], Awaitable[TaskResult]],
+        budget: DataBudget,
         concurrency: int,
     ) -> None:
         self._plan = plan
@@ -51,13 +51,13 @@ class Run:
         self._budget = budget
         self._places = asyncio.Semaphore(concurrency)
         self._done = {step.id: asyncio.Event() for step in plan.steps}
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, StepOutcome] = {}
         self._answers: dict[str, Any] = {INPUT: plan.given}
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
         self._began: dict[str, float] = {}
 
-    async def outcomes(self, timeout_s: float) -> dict[str, Outcome]:
+    async def outcomes(self, timeout_s: float) -> dict[str, StepOutcome]:
         """How every step ended; those that had not when time was up have failed by that.
 
         Cancelling this cancels the steps, and with them what their models do.
@@ -73,20 +73,20 @@ class Run:
                     self._outcomes[step.id] = self._failed(step, late)
         return self._outcomes
 
-    async def _ended(self, step: Step) -> None:
+    async def _ended(self, step: PipelineStep) -> None:
         for need in step.needs:
             await self._done[need].wait()
         self._outcomes[step.id] = self._skipped(step) or await self._outcome(step)
         self._done[step.id].set()
 
-    def _skipped(self, step: Step) -> Outcome | None:
+    def _skipped(self, step: PipelineStep) -> StepOutcome | None:
         for need in step.needs:
             outcome = self._outcomes[need]
             if outcome.status != "ok":
-                return Outcome("skipped", error=outcome.error, cause=outcome.cause or need)
+                return StepOutcome("skipped", error=outcome.error, cause=outcome.cause or need)
         return None
 
-    async def _outcome(self, step: Step) -> Outcome:
+    async def _outcome(self, step: PipelineStep) -> StepOutcome:
         async with self._places:
             self._began[step.id] = self._clock()
             try:
@@ -97,9 +97,9 @@ class Run:
                 logger.exception("step %s (%s) failed", step.id, step.task.name)
                 return self._failed(step, InternalError())
         self._answers[step.id] = result.body
-        return Outcome("ok", *self._times(step), result=result)
+        return StepOutcome("ok", *self._times(step), result=result)
 
-    async def _answer(self, step: Step) -> Answered:
+    async def _answer(self, step: PipelineStep) -> TaskResult:
         body = step.filled(self._answers, self._budget)
         try:
             result = await self._perform(step.task, body)
@@ -109,9 +109,9 @@ class Run:
         self._budget.take(result.body)
         return result
 
-    def _failed(self, step: Step, error: ServiceError) -> Outcome:
-        return Outcome("failed", *self._times(step), error=error)
+    def _failed(self, step: PipelineStep, error: ServiceError) -> StepOutcome:
+        return StepOutcome("failed", *self._times(step), error=error)
 
-    def _times(self, step: Step) -> tuple[float | None, float]:
+    def _times(self, step: PipelineStep) -> tuple[float | None, float]:
         began = self._began.get(step.id)
         return (None, 0.0) if began is None else (began - self._start, self._clock() - began)

@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from serve_app.ingress.errors import ServiceError, invalid
-from serve_app.ingress.pipeline.budget import Budget
+from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.references import (
     INPUT,
     BadReference,
     Broken,
-    Reading,
     Reference,
+    ReferenceSyntax,
     filled,
     parsed,
     references,
@@ -39,7 +39,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PipelineStep:
     """A step that can run. ``inputs`` holds references; ``needs`` is the steps that they name.
 
     ``body`` is there already when nothing has to come from another step.
@@ -51,7 +51,7 @@ class Step:
     needs: tuple[str, ...] = ()
     body: BaseModel | None = None
 
-    def filled(self, sources: Mapping[str, Any], budget: Budget) -> BaseModel:
+    def filled(self, sources: Mapping[str, Any], budget: DataBudget) -> BaseModel:
         """What the task takes. Raises :class:`ServiceError` that names the input at fault."""
         if self.body is not None:
             return self.body
@@ -63,7 +63,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Drawing:
+class Dependency:
     """What steps are drawn up from: the graph's ids, its input and its limits.
 
     ``depth`` is how many names a reference may have. ``barred`` says why a task cannot be done by
@@ -73,15 +73,15 @@ class Drawing:
     ids: frozenset[str]
     given: Mapping[str, Any]
     depth: int
-    budget: Budget
+    budget: DataBudget
     barred: Callable[[Task, str | None], str | None]
-    reading: Reading
-    _unpaid: Budget = field(init=False)
+    reading: ReferenceSyntax
+    _unpaid: DataBudget = field(init=False)
 
     def __post_init__(self) -> None:
-        self._unpaid = Budget(self.budget.most)  # of steps that pay when they run, all together
+        self._unpaid = DataBudget(self.budget.most)  # of steps that pay when they run, all together
 
-    def step(self, wanted: Wanted, task: Task) -> tuple[Step, Faults]:
+    def step(self, wanted: Wanted, task: Task) -> tuple[PipelineStep, Faults]:
         """A step, and what is wrong with what is known of it before anything runs."""
         inputs, faults = self._inputs(wanted.inputs)
         faults |= self._model(wanted, task, inputs)
@@ -89,7 +89,7 @@ class Drawing:
             inputs[MODEL] = wanted.model_name
         sources = {name: _sources(template) - {INPUT} for name, template in inputs.items()}
         needs = frozenset[str]().union(*sources.values())
-        step = Step(wanted.id, task, inputs, tuple(sorted(needs)))
+        step = PipelineStep(wanted.id, task, inputs, tuple(sorted(needs)))
         if faults:
             return step, faults
         return self._checked(step, [name for name, needed in sources.items() if needed])
@@ -133,7 +133,7 @@ class Drawing:
         problem = self.barred(task, name)
         return {field if name is not None else "task": problem} if problem else {}
 
-    def _checked(self, step: Step, waiting: list[str]) -> tuple[Step, Faults]:
+    def _checked(self, step: PipelineStep, waiting: list[str]) -> tuple[PipelineStep, Faults]:
         """``step`` with its body where nothing is ``waiting`` for another step."""
         values: dict[str, Any] = dict.fromkeys(waiting)
         budget = self._unpaid if waiting else self.budget
@@ -148,7 +148,7 @@ class Drawing:
         return (step if waiting else replace(step, body=body)), {}
 
 
-def _value(name: str, template: Any, sources: Mapping[str, Any], budget: Budget) -> Any:
+def _value(name: str, template: Any, sources: Mapping[str, Any], budget: DataBudget) -> Any:
     try:
         return filled(template, sources, budget.use)
     except ServiceError as error:

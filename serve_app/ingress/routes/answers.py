@@ -18,7 +18,7 @@ UserId: TypeAlias = Annotated[str, StringConstraints(max_length=256, pattern=f"^
 """1 to 256 characters, no control characters among them."""
 
 
-def asking(
+def chat_request(
     request_id: str,
     card: ModelCard,
     messages: tuple[ChatMessage, ...],

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from configs.labels import Labels
 from deployments.seam.classification import (
     ClassificationRequest,
-    Classified,
+    ClassificationResult,
     LabelScore,
     ScoreFunction,
 )
@@ -20,7 +20,7 @@ from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import ITEMS, TRUE, when
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes import zero_shot
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate
 from serve_app.ingress.routes.items import ItemError, answered, listed, shown
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -64,16 +64,16 @@ class SentimentAnswer(Sentiment, Answer):
     | zero_shot.PredictionsAnswer
     | list[Sentiment | zero_shot.Predictions | ItemError],
 )
-async def classify_route(body: ClassifyBody, served: Served, asking: Asking) -> Response:
+async def classify_route(body: ClassifyBody, served: Served, context: Context) -> Response:
     """Without labels ``{text, sentiment, confidence}``, with them ``{text, predictions, ...}``.
 
     In a list a bad text fails alone.
     """
-    return asking.respond(await classify(body, served, asking))
+    return context.respond(await classify(body, served, context))
 
 
 @router.task("classify", ClassifyBody, TASK, zero_shot.TASK)
-async def classify(body: ClassifyBody, served: Services, asking: Asked) -> Answered:
+async def classify(body: ClassifyBody, served: Services, context: RequestContext) -> TaskResult:
     texts = listed(body.texts)
     if body.labels is None:
         if body.multi_label:
@@ -100,7 +100,9 @@ async def classified(
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[LabelScore, ...] | Problem]:
         request = ClassificationRequest(card.name, good, truncate, scores)
-        answer: Classified = await served.calls.ask(card.family, "classify", request, FIELDS)
+        answer: ClassificationResult = await served.client.ask(
+            card.family, "classify", request, FIELDS
+        )
         return answer.items
 
     return await answered(texts, served.settings, ask)

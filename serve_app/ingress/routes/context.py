@@ -13,10 +13,10 @@ from starlette.responses import Response
 from configs.settings import Settings
 from deployments.models.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.images import ImageIntake
-from serve_app.ingress.metering.middleware import account_of
-from serve_app.ingress.metering.recording import NotingCalls, NotingCatalog
+from serve_app.ingress.metering.middleware import record_of
+from serve_app.ingress.metering.recording import RecordingCatalog, RecordingClient
 from serve_app.ingress.readiness import Readiness
 from serve_app.ingress.request_id import request_id_of
 from serve_app.ingress.surveys import Surveys
@@ -30,7 +30,7 @@ class Services:
     """Everything that the routes share; made once by ``create_app``."""
 
     catalog: Catalog
-    calls: Calls
+    client: DeploymentClient
     settings: Settings
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
@@ -46,15 +46,15 @@ async def services_of(request: Request) -> Services:
     to a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
-    account = account_of(request.scope)
+    account = record_of(request.scope)
     if account is None:
         return services
-    catalog = NotingCatalog(services.catalog, account)
-    return replace(services, catalog=catalog, calls=NotingCalls(services.calls, account))
+    catalog = RecordingCatalog(services.catalog, account)
+    return replace(services, catalog=catalog, client=RecordingClient(services.client, account))
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class TaskResult:
     """What a native task came to: one object, or a bare list; and the model that did it."""
 
     body: dict[str, Any] | list[Any]
@@ -62,7 +62,7 @@ class Answered:
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestContext:
     """One native request on its way: its id and when it came."""
 
     request_id: str
@@ -82,7 +82,7 @@ class Asked:
             "execution_time": round(time.perf_counter() - self.started, 6),
         }
 
-    def respond(self, answered: Answered) -> Response:
+    def respond(self, answered: TaskResult) -> Response:
         """A task's outcome as the response of its own route."""
         if isinstance(answered.body, list):
             return self.bare_list(answered.body, answered.model)
@@ -106,9 +106,9 @@ def json_response(body: Any, headers: dict[str, str] | None = None, status: int 
     )
 
 
-async def asked(request: Request) -> Asked:
-    return Asked(request_id_of(request.scope), request=request)
+async def request_context(request: Request) -> RequestContext:
+    return RequestContext(request_id_of(request.scope), request=request)
 
 
 Served = Annotated[Services, Depends(services_of)]
-Asking = Annotated[Asked, Depends(asked)]
+Context = Annotated[RequestContext, Depends(request_context)]

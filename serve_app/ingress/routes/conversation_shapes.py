@@ -92,7 +92,7 @@ class Begun(Answer):
     usage: dict[str, int] | None = None
 
 
-class Answering(Answer):
+class ConversationAnswer(Answer):
     user_id: str
     response: str
     finish_reason: FinishReason

@@ -10,19 +10,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from deployments.seam.generation import FinishReason, Generated, GenerationRequest
+from deployments.seam.generation import FinishReason, GenerationRequest, GenerationResult
 from serve_app.ingress.caller import Caller
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.conversations import Conversation, Conversations, Lease, Turn
 from serve_app.ingress.deployment_client import Bursts
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import MethodNotAllowed, ModelNotFound, Unavailable
-from serve_app.ingress.routes.answers import TASK, asking
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.ingress.routes.answers import TASK, chat_request
+from serve_app.ingress.routes.context import (
+    NATIVE_PREFIX,
+    Context,
+    RequestContext,
+    Served,
+    Services,
+)
 from serve_app.ingress.routes.conversation_shapes import (
-    Answering,
     BeginBody,
     Begun,
+    ConversationAnswer,
     ConversationUser,
     History,
     MessageBody,
@@ -39,7 +45,7 @@ from serve_app.ingress.validation.limits import check_prompt
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
 
 GREETING = "Hello! How can I help you today?"
-EVENTS = event_stream({"token": TokenEvent, "result": Answering, "error": ErrorEvent})
+EVENTS = event_stream({"token": TokenEvent, "result": ConversationAnswer, "error": ErrorEvent})
 MESSAGES = re.compile(rb"/conversations/.+/messages$")
 
 
@@ -70,7 +76,7 @@ User = Annotated[str, Depends(user_of)]
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class MessageExchange:
     """One message on its way to its answer, with the lease of its conversation.
 
     ``begun`` is set when the message begins a conversation anew.
@@ -104,7 +110,7 @@ class Exchange:
 class Streamed:
     """An exchange whose answer has begun."""
 
-    exchange: Exchange
+    exchange: MessageExchange
     bursts: Bursts
 
     def close(self) -> None:
@@ -114,7 +120,7 @@ class Streamed:
 
 @router.post("/conversations", summary="Begin a conversation", response_model=Begun)
 async def begin_conversation(
-    body: BeginBody, served: Served, asked: Asking, caller: Caller, kept: Kept
+    body: BeginBody, served: Served, asked: Context, caller: Caller, kept: Kept
 ) -> Response:
     """Without a message there is a greeting. The earlier conversation goes once that is certain."""
     card = served.catalog.resolve(TASK, body.model_name)
@@ -128,9 +134,9 @@ async def begin_conversation(
             await lease.begin(model)
             return asked.answer({"user_id": body.user_id, "response": GREETING}, card.name)
         begun = Conversation(model=model)
-        request = asking(asked.request_id, card, begun.asking(message), served.settings)
+        request = chat_request(asked.request_id, card, begun.asking(message), served.settings)
         fields = _fields("initial_message")
-        exchange = Exchange(body.user_id, message, card, request, lease, fields, begun)
+        exchange = MessageExchange(body.user_id, message, card, request, lease, fields, begun)
         return await _whole(exchange, served, asked)
     finally:
         lease.drop()
@@ -139,14 +145,14 @@ async def begin_conversation(
 @router.post(
     "/conversations/{user_id:path}/messages",
     summary="Say something, and be answered",
-    response_model=Answering,
+    response_model=ConversationAnswer,
     responses=EVENTS,
 )
 async def say_in_conversation(
     body: MessageBody,
     user_id: UserInPath,
     served: Served,
-    asked: Asking,
+    asked: Context,
     caller: Caller,
     kept: Kept,
 ) -> Response:
@@ -157,17 +163,19 @@ async def say_in_conversation(
     named = served.catalog.resolve(TASK, body.model_name)
     check_prompt(body.message, served.settings, "message")
 
-    async def exchange() -> Exchange:
+    async def exchange() -> MessageExchange:
         """The message behind what was said before, once no other one is being answered."""
         lease = await kept.lease(caller, user_id)
         try:
             earlier = await lease.read()
             card = named if body.model_name else _model_of(earlier, served, named)
-            request = asking(asked.request_id, card, earlier.asking(body.message), served.settings)
+            request = chat_request(
+                asked.request_id, card, earlier.asking(body.message), served.settings
+            )
         except BaseException:
             lease.drop()
             raise
-        return Exchange(user_id, body.message, card, request, lease, _fields("message"))
+        return MessageExchange(user_id, body.message, card, request, lease, _fields("message"))
 
     if body.stream:
         return await begin_stream(
@@ -185,7 +193,7 @@ async def say_in_conversation(
 
 @router.get("/conversations", summary="Who talks here", response_model=Users)
 async def list_users(
-    page: Annotated[Page, Query()], asked: Asking, caller: Caller, kept: Kept
+    page: Annotated[Page, Query()], asked: Context, caller: Caller, kept: Kept
 ) -> Response:
     """The users of the caller's key, in order; ``next_cursor`` leads to those that follow."""
     found = await kept.users(caller, page.limit + 1, page.after)
@@ -195,7 +203,7 @@ async def list_users(
 
 
 @router.get("/conversations/{user_id:path}", summary="What was said", response_model=History)
-async def read_conversation(user_id: User, asked: Asking, caller: Caller, kept: Kept) -> Response:
+async def read_conversation(user_id: User, asked: Context, caller: Caller, kept: Kept) -> Response:
     """Oldest turn first; an empty list where there is no conversation."""
     turns = (await kept.read(caller, user_id)).turns
     shown = [{"user": turn.user, "assistant": turn.assistant} for turn in turns]
@@ -209,8 +217,8 @@ async def forget_conversation(user_id: User, caller: Caller, kept: Kept) -> Resp
     return Response(status_code=204)
 
 
-async def _whole(exchange: Exchange, served: Services, asked: Asked) -> Response:
-    generated: Generated = await served.calls.ask(
+async def _whole(exchange: MessageExchange, served: Services, asked: RequestContext) -> Response:
+    generated: GenerationResult = await served.client.ask(
         exchange.card.family, "generate", exchange.request, exchange.fields
     )
     (choice,) = generated.choices
@@ -220,18 +228,18 @@ async def _whole(exchange: Exchange, served: Services, asked: Asked) -> Response
     return asked.answer(body, exchange.card.name)
 
 
-async def _opened(asked: Callable[[], Awaitable[Exchange]], served: Services) -> Streamed:
+async def _opened(asked: Callable[[], Awaitable[MessageExchange]], served: Services) -> Streamed:
     exchange = await asked()
     family, request = exchange.card.family, exchange.request
     try:
-        bursts = await served.calls.open(family, "stream", request, exchange.fields)
+        bursts = await served.client.open(family, "stream", request, exchange.fields)
     except BaseException:
         exchange.lease.drop()
         raise
     return Streamed(exchange, bursts)
 
 
-async def _events(streamed: Streamed, asked: Asked) -> AsyncGenerator[bytes, None]:
+async def _events(streamed: Streamed, asked: RequestContext) -> AsyncGenerator[bytes, None]:
     """The tokens' events in order, and last the answer, which is stored by then."""
     exchange = streamed.exchange
     texts: list[str] = []

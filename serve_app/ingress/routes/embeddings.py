@@ -9,11 +9,16 @@ import numpy as np
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from deployments.seam.embeddings import Clustered, ClusterRequest, Embedded, EmbeddingRequest
+from deployments.seam.embeddings import (
+    ClusterRequest,
+    ClusterResult,
+    EmbeddingRequest,
+    EmbeddingResult,
+)
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import all_readable, unless_given
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.cosine import cosine, cosines
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
@@ -144,13 +149,13 @@ class ClusterAnswer(Answer):
 
 
 @router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingsAnswer)
-async def embeddings_route(body: EmbeddingsBody, served: Served, asking: Asking) -> Response:
+async def embeddings_route(body: EmbeddingsBody, served: Served, context: Context) -> Response:
     """``embeddings`` is one flat vector for a single string, else a list of them, in order."""
-    return asking.respond(await embeddings(body, served, asking))
+    return context.respond(await embeddings(body, served, context))
 
 
 @router.task("embeddings", EmbeddingsBody, TASK)
-async def embeddings(body: EmbeddingsBody, served: Services, asking: Asked) -> Answered:
+async def embeddings(body: EmbeddingsBody, served: Services, context: RequestContext) -> TaskResult:
     single = isinstance(body.texts, str)
     texts = (body.texts,) if isinstance(body.texts, str) else tuple(body.texts)
     card = served.catalog.resolve(TASK, body.model_name)
@@ -158,19 +163,19 @@ async def embeddings(body: EmbeddingsBody, served: Services, asking: Asked) -> A
         served, card, texts, "texts", body.normalize, body.truncate, body.batch_size
     )
     vectors = embedded.vectors[0] if single else embedded.vectors
-    return Answered({"embeddings": vectors}, card.name)
+    return TaskResult({"embeddings": vectors}, card.name)
 
 
 @router.post(
     "/similarity", summary="How alike two texts or vectors are", response_model=SimilarityAnswer
 )
-async def similarity_route(body: SimilarityBody, served: Served, asking: Asking) -> Response:
+async def similarity_route(body: SimilarityBody, served: Served, context: Context) -> Response:
     """Cosine similarity, from -1 to 1."""
-    return asking.respond(await similarity(body, served, asking))
+    return context.respond(await similarity(body, served, context))
 
 
 @router.task("similarity", SimilarityBody, TASK)
-async def similarity(body: SimilarityBody, served: Services, asking: Asked) -> Answered:
+async def similarity(body: SimilarityBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
     given = {"text1": body.text1, "text2": body.text2}
     vectors = {name: np.asarray(v, np.float64) for name, v in given.items() if isinstance(v, list)}
@@ -181,17 +186,17 @@ async def similarity(body: SimilarityBody, served: Services, asking: Asked) -> A
         named = tuple(texts.values())
         embedded = await embed(served, card, named, tuple(texts), True, body.truncate)
         vectors |= dict(zip(texts, embedded.vectors.astype(np.float64), strict=True))
-    return Answered({"similarity": cosine(vectors["text1"], vectors["text2"])}, card.name)
+    return TaskResult({"similarity": cosine(vectors["text1"], vectors["text2"])}, card.name)
 
 
 @router.post("/search", summary="Candidates nearest to a query", response_model=SearchAnswer)
-async def search_route(body: SearchBody, served: Served, asking: Asking) -> Response:
+async def search_route(body: SearchBody, served: Served, context: Context) -> Response:
     """The ``top_k`` candidates, best first, with their place in the request."""
-    return asking.respond(await search(body, served, asking))
+    return context.respond(await search(body, served, context))
 
 
 @router.task("search", SearchBody, TASK)
-async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
+async def search(body: SearchBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
     check_text(body.query_text, served, "query_text")
     check_count(len(body.candidate_texts), served.settings, "candidate_texts")
@@ -204,20 +209,20 @@ async def search(body: SearchBody, served: Services, asking: Asked) -> Answered:
         {"text": body.candidate_texts[i], "similarity": float(scores[i]), "index": int(i)}
         for i in best
     ]
-    return Answered({"results": results}, card.name)
+    return TaskResult({"results": results}, card.name)
 
 
 @router.post("/cluster", summary="Texts in groups", response_model=ClusterAnswer)
-async def cluster_route(body: ClusterBody, served: Served, asking: Asking) -> Response:
+async def cluster_route(body: ClusterBody, served: Served, context: Context) -> Response:
     """Clusters by label, each with its texts and their places in the request.
 
     There are never more of them than different texts: ``n_clusters`` is how many there are.
     """
-    return asking.respond(await cluster(body, served, asking))
+    return context.respond(await cluster(body, served, context))
 
 
 @router.task("cluster", ClusterBody, TASK)
-async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answered:
+async def cluster(body: ClusterBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
     check_count(len(body.texts), served.settings, "texts")
     if body.n_clusters > len(body.texts):
@@ -226,7 +231,7 @@ async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answere
     await _refuse_unreadable(served, card, tuple(body.texts), "texts", body.truncate)
     texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
     request = ClusterRequest(texts, body.n_clusters)
-    clustered: Clustered = await served.calls.ask(card.family, "cluster", request, FIELDS)
+    clustered: ClusterResult = await served.client.ask(card.family, "cluster", request, FIELDS)
     refuse(clustered.problems, "texts")
     clusters: dict[str, list[dict[str, Any]]] = {}
     for index, label in enumerate(clustered.labels):
@@ -236,7 +241,7 @@ async def cluster(body: ClusterBody, served: Services, asking: Asked) -> Answere
         "cluster_centers": clustered.centers,
         "n_clusters": len(clusters),
     }
-    return Answered(answer, card.name)
+    return TaskResult(answer, card.name)
 
 
 async def embed(
@@ -250,7 +255,7 @@ async def embed(
     dimensions: int | None = None,
     fields: Mapping[str, str] = FIELDS,
     prompt_name: str | None = None,
-) -> Embedded:
+) -> EmbeddingResult:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
     ``field`` is the request's list of texts, or the name of each text's own field; ``fields`` is
@@ -262,7 +267,7 @@ async def embed(
     request = EmbeddingRequest(
         card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
     )
-    embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
+    embedded: EmbeddingResult = await served.client.ask(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
 
@@ -302,6 +307,6 @@ async def _refuse_unreadable(
     if problems and readable:
         given = tuple(texts[index] for index in readable)
         request = EmbeddingRequest(card.name, given, truncate=truncate)
-        embedded: Embedded = await served.calls.ask(card.family, "embed", request, fields)
+        embedded: EmbeddingResult = await served.client.ask(card.family, "embed", request, fields)
         problems |= {readable[index]: each for index, each in embedded.problems.items()}
     refuse(problems, field)

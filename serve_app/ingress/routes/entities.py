@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from deployments.seam.entities import Entity, EntityRequest, Recognised
+from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.items import ItemError, answered, listed, shown
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
@@ -52,21 +52,21 @@ class EntitiesAnswer(FoundEntities, Answer):
     summary="What is named in texts",
     response_model=EntitiesAnswer | list[FoundEntities | ItemError],
 )
-async def entities_route(body: EntitiesBody, served: Served, asking: Asking) -> Response:
+async def entities_route(body: EntitiesBody, served: Served, context: Context) -> Response:
     """``{text, entities: [{text, label, confidence, start, end}]}``, in order of appearance.
 
     ``start`` and ``end`` count the characters (code points) of the text as it was sent.
     """
-    return asking.respond(await entities(body, served, asking))
+    return context.respond(await entities(body, served, context))
 
 
 @router.task("entities", EntitiesBody, TASK)
-async def entities(body: EntitiesBody, served: Services, asking: Asked) -> Answered:
+async def entities(body: EntitiesBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
         request = EntityRequest(card.name, good)
-        answer: Recognised = await served.calls.ask(card.family, "recognise", request, FIELDS)
+        answer: EntityResult = await served.client.ask(card.family, "recognise", request, FIELDS)
         return answer.items
 
     items = await answered(listed(body.texts), served.settings, ask)

@@ -9,13 +9,19 @@ from typing import Any, TypeVar
 from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam.generation import FinishReason, Generated, GenerationRequest, Sampling, Token
+from deployments.seam.generation import (
+    FinishReason,
+    GenerationRequest,
+    GenerationResult,
+    Sampling,
+    Token,
+)
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.deployment_client import Bursts
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.errors import ServiceError, ValidationFailed
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.event_shapes import ErrorEvent, TokenEvent
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.streams import begin_stream, event, one_line
@@ -100,47 +106,49 @@ EVENTS = event_stream({"token": TokenEvent, "result": GeneratedText, "error": Er
 @router.post(
     "/generate", summary="Continue a prompt", response_model=GeneratedText, responses=EVENTS
 )
-async def generate_route(body: GenerateBody, served: Served, asking: Asking) -> Response:
+async def generate_route(body: GenerateBody, served: Served, context: Context) -> Response:
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
-        return await _stream(body, served, asking)
-    return asking.respond(await generate(body, served, asking))
+        return await _stream(body, served, context)
+    return context.respond(await generate(body, served, context))
 
 
 @router.task("generate", GenerateBody, TASK)
-async def generate(body: GenerateBody, served: Services, asking: Asked) -> Answered:
+async def generate(body: GenerateBody, served: Services, context: RequestContext) -> TaskResult:
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
-    card, request = _request(body, served, asking)
-    generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+    card, request = _request(body, served, context)
+    generated: GenerationResult = await served.client.ask(card.family, "generate", request, FIELDS)
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
-    return Answered(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
+    return TaskResult(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
 @router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENTS)
-async def generate_stream(body: GenerateBody, served: Served, asking: Asking) -> Response:
+async def generate_stream(body: GenerateBody, served: Served, context: Context) -> Response:
     """Server-sent events: one ``token`` a token, then one ``result`` or ``error``."""
-    return await _stream(body, served, asking)
+    return await _stream(body, served, context)
 
 
-async def _stream(body: GenerateBody, served: Services, asking: Asked) -> Response:
+async def _stream(body: GenerateBody, served: Services, context: RequestContext) -> Response:
     if body.num_return_sequences > 1:
         raise ValidationFailed(
             "num_return_sequences must be 1 in a stream: its events carry one text.",
             field="num_return_sequences",
         )
-    card, request = _request(body, served, asking, stream=True)
+    card, request = _request(body, served, context, stream=True)
     return await begin_stream(
-        served.calls.open(card.family, "stream", request, FIELDS),
-        lambda bursts: _events(bursts, asking, card.name),
-        lambda error: failure(error, asking.request_id),
+        served.client.open(card.family, "stream", request, FIELDS),
+        lambda bursts: _events(bursts, context, card.name),
+        lambda error: failure(error, context.request_id),
         served.settings.heartbeat_s,
     )
 
 
-async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[bytes, None]:
+async def _events(
+    bursts: Bursts, context: RequestContext, model: str
+) -> AsyncGenerator[bytes, None]:
     """The tokens' events in order, and the whole answer as the last one."""
     texts: list[str] = []
     prompt_tokens, reason = 0, "stop"
@@ -150,7 +158,7 @@ async def _events(bursts: Bursts, asking: Asked, model: str) -> AsyncGenerator[b
         reason = burst.tokens[-1].finish_reason or reason
         yield b"".join(token_event(token) for token in burst.tokens)
     whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
-    yield event("result", asking.whole(whole, model))
+    yield event("result", context.whole(whole, model))
 
 
 def failure(error: ServiceError, request_id: str) -> bytes:
@@ -190,7 +198,7 @@ def usage(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
 
 
 def _request(
-    body: GenerateBody, served: Services, asking: Asked, *, stream: bool = False
+    body: GenerateBody, served: Services, context: RequestContext, *, stream: bool = False
 ) -> tuple[ModelCard, GenerationRequest]:
     card = served.catalog.resolve(TASK, body.model_name)
     check_prompt(body.prompt, served.settings, "prompt")
@@ -203,7 +211,7 @@ def _request(
         else:
             max_length = served.settings.max_length
     return card, GenerationRequest(
-        request_id=asking.request_id,
+        request_id=context.request_id,
         model=card.name,
         prompt=body.prompt,
         max_new_tokens=max_new,

@@ -11,18 +11,18 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
-from serve_app.ingress.pipeline.budget import Budget
-from serve_app.ingress.pipeline.pipeline import Plan, planned
-from serve_app.ingress.pipeline.references import ID, Reading
-from serve_app.ingress.pipeline.running import Outcome, Run
-from serve_app.ingress.pipeline.steps import MODEL, Drawing, Step, Wanted
+from serve_app.ingress.pipeline.budget import DataBudget
+from serve_app.ingress.pipeline.pipeline import Pipeline, planned
+from serve_app.ingress.pipeline.references import ID, ReferenceSyntax
+from serve_app.ingress.pipeline.running import PipelineRun, StepOutcome
+from serve_app.ingress.pipeline.steps import MODEL, Dependency, PipelineStep, Wanted
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
-    Answered,
-    Asked,
-    Asking,
+    Context,
+    RequestContext,
     Served,
     Services,
+    TaskResult,
 )
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.fields import Body, ModelName, example
@@ -109,7 +109,7 @@ Tasks = Annotated[Mapping[str, Task], Depends(tasks_of_app)]
 
 
 @router.post("/graph", summary="One request, many models", response_model=GraphAnswer)
-async def graph(body: GraphBody, served: Served, asking: Asking, tasks: Tasks) -> Response:
+async def graph(body: GraphBody, served: Served, context: Context, tasks: Tasks) -> Response:
     """Runs each step as soon as what it refers to is there, independent ones at the same time.
 
     In a step's ``inputs``, ``"$input.key"`` and ``"$step.key.0"`` stand for a value of any type,
@@ -118,13 +118,13 @@ async def graph(body: GraphBody, served: Served, asking: Asking, tasks: Tasks) -
     is 200, and each step has its own: a step that fails fails those that refer to it, and leaves
     the rest. Items of a list that fail alone do not fail their step.
     """
-    budget = Budget(served.settings.max_graph_bytes)
+    budget = DataBudget(served.settings.max_graph_bytes)
     plan = _planned(body, served, tasks, budget)
 
-    async def perform(task: Task, inputs: BaseModel) -> Answered:
-        return await task.work(inputs, served, Asked(asking.request_id))
+    async def perform(task: Task, inputs: BaseModel) -> TaskResult:
+        return await task.work(inputs, served, RequestContext(context.request_id))
 
-    run = Run(plan, perform, budget, served.settings.max_graph_concurrency)
+    run = PipelineRun(plan, perform, budget, served.settings.max_graph_concurrency)
     outcomes = await run.outcomes(served.settings.graph_timeout_s)
     answer = {
         "outputs": {
@@ -134,10 +134,12 @@ async def graph(body: GraphBody, served: Served, asking: Asking, tasks: Tasks) -
         },
         "steps": [_report(step, outcomes[step.id]) for step in plan.steps],
     }
-    return asking.answer(answer)
+    return context.answer(answer)
 
 
-def _planned(body: GraphBody, served: Services, tasks: Mapping[str, Task], budget: Budget) -> Plan:
+def _planned(
+    body: GraphBody, served: Services, tasks: Mapping[str, Task], budget: DataBudget
+) -> Pipeline:
     settings = served.settings
     if len(body.steps) > settings.max_graph_steps:
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
@@ -146,8 +148,8 @@ def _planned(body: GraphBody, served: Services, tasks: Mapping[str, Task], budge
     wanted = [Wanted(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
     barred = partial(_barred, served)
-    reading = Reading(settings.max_prompt_bytes)
-    drawing = Drawing(ids, body.input, settings.max_graph_depth, budget, barred, reading)
+    reading = ReferenceSyntax(settings.max_prompt_bytes)
+    drawing = Dependency(ids, body.input, settings.max_graph_depth, budget, barred, reading)
     return planned(wanted, body.outputs, tasks, drawing)
 
 
@@ -160,7 +162,7 @@ def _barred(served: Services, task: Task, model: str | None) -> str | None:
     return ModelNotFound(model, [card.name for card in able], MODEL).message
 
 
-def _report(step: Step, outcome: Outcome) -> dict[str, Any]:
+def _report(step: PipelineStep, outcome: StepOutcome) -> dict[str, Any]:
     return {
         "id": step.id,
         "task": step.task.name,

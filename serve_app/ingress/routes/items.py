@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from configs.settings import Settings
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import from_problem, item_error
-from serve_app.ingress.routes.context import Answered
+from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.validation.limits import check_count, text_problem
 
 R = TypeVar("R")
@@ -50,15 +50,15 @@ def shown(
     items: Sequence[R | Problem],
     show: Callable[[str, R], dict[str, Any]],
     model: str,
-) -> Answered:
+) -> TaskResult:
     """One object for one text, whose problem is an error; a bare list for a list of texts."""
     if isinstance(given, str):
-        return Answered(show(given, only(items)), model)
+        return TaskResult(show(given, only(items)), model)
     entries = [
         failed(item) if isinstance(item, Problem) else show(text, item)
         for text, item in zip(given, items, strict=True)
     ]
-    return Answered(entries, model)
+    return TaskResult(entries, model)
 
 
 def only(items: Sequence[R | Problem]) -> R:

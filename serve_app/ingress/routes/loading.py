@@ -11,11 +11,17 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from deployments.seam.replicas import Holding, ReplicaReport
+from deployments.seam.replicas import ModelStatus, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster_models import Fleet
+from serve_app.ingress.cluster_models import ClusterModels
 from serve_app.ingress.documentation.openapi import event_stream
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import (
+    NATIVE_PREFIX,
+    Context,
+    RequestContext,
+    Served,
+    Services,
+)
 from serve_app.ingress.routes.event_shapes import ErrorEvent, ProgressEvent
 from serve_app.ingress.routes.generation import failure
 from serve_app.ingress.streams import begin_stream, event
@@ -71,21 +77,23 @@ class UnloadedAnswer(BaseModel):
     response_model=LoadedAnswer,
     responses=EVENTS,
 )
-async def load_model(model_name: str, request: Request, served: Served, asking: Asking) -> Response:
+async def load_model(
+    model_name: str, request: Request, served: Served, context: Context
+) -> Response:
     """Answers when it is loaded everywhere; what is loaded already takes no time.
 
     It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders, served.surveys)
+    fleet = ClusterModels(served.client, served.orders, served.surveys)
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await fleet.load(card, served.settings.request_timeout_s)
-        return asking.answer(_loaded(card, found), card.name)
+        return context.answer(_loaded(card, found), card.name)
     return await begin_stream(
-        Loading(fleet, card, served, asking).begun(),
+        Loading(fleet, card, served, context).begun(),
         Loading.events,
-        lambda error: failure(error, asking.request_id),
+        lambda error: failure(error, context.request_id),
         served.settings.heartbeat_s,
     )
 
@@ -95,7 +103,7 @@ async def load_model(model_name: str, request: Request, served: Served, asking: 
     summary="Unload a model from every replica",
     response_model=UnloadedAnswer,
 )
-async def unload_model(model_name: str, served: Served, asking: Asking) -> Response:
+async def unload_model(model_name: str, served: Served, context: Context) -> Response:
     """Answers when it is gone everywhere and its memory is back.
 
     Requests that run on it are not cut: it goes when they have ended, and those that come meanwhile
@@ -104,7 +112,7 @@ async def unload_model(model_name: str, served: Served, asking: Asking) -> Respo
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
     card = served.catalog.find(model_name, "model_name")
-    fleet = Fleet(served.calls, served.orders, served.surveys)
+    fleet = ClusterModels(served.client, served.orders, served.surveys)
     gone = await fleet.unload(card, served.settings.request_timeout_s)
     replicas = [
         {
@@ -116,7 +124,7 @@ async def unload_model(model_name: str, served: Served, asking: Asking) -> Respo
         for each in gone
     ]
     message = f"Model {card.name} unloaded successfully"
-    return asking.answer({"message": message, "replicas": replicas}, card.name)
+    return context.answer({"message": message, "replicas": replicas}, card.name)
 
 
 class Loading:
@@ -125,10 +133,12 @@ class Loading:
     Whoever stops reading does not stop the loading: the order stands.
     """
 
-    def __init__(self, fleet: Fleet, card: ModelCard, served: Services, asking: Asked) -> None:
+    def __init__(
+        self, fleet: ClusterModels, card: ModelCard, served: Services, context: RequestContext
+    ) -> None:
         self._fleet = fleet
         self._card = card
-        self._asking = asking
+        self._asking = context
         self._order = asyncio.ensure_future(fleet.load(card, served.settings.load_timeout_s))
         self._progress = self._told()
         self._first = b""
@@ -166,18 +176,18 @@ class Loading:
                 yield _step(report, holding)
         yield event("result", self._asking.whole(_loaded(self._card, found), self._card.name))
 
-    async def _survey(self) -> list[tuple[ReplicaReport, Holding]]:
+    async def _survey(self) -> list[tuple[ReplicaReport, ModelStatus]]:
         found = await self._fleet.survey([self._card.family], LOOK_S)
         return found.of(self._card.name)
 
 
-def _step(report: ReplicaReport, holding: Holding) -> bytes:
+def _step(report: ReplicaReport, holding: ModelStatus) -> bytes:
     held = holding.host_bytes + holding.gpu_bytes
     told: dict[str, Any] = {"replica": report.replica, "stage": holding.stage}
     return event("progress", told | ({"bytes": held} if held else {}))
 
 
-def _loaded(card: ModelCard, found: list[tuple[ReplicaReport, Holding]]) -> dict[str, Any]:
+def _loaded(card: ModelCard, found: list[tuple[ReplicaReport, ModelStatus]]) -> dict[str, Any]:
     replicas = [
         {
             "replica": report.replica,

@@ -9,18 +9,18 @@ from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve_app.ingress.metering.metering import Books
+from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.routes.context import NATIVE_PREFIX, json_response
 
 router = APIRouter(tags=["metrics"])
 
 
-async def books_of(request: Request) -> Books:
-    books: Books = request.app.state.books
+async def books_of(request: Request) -> Metering:
+    books: Metering = request.app.state.books
     return books
 
 
-Kept = Annotated[Books, Depends(books_of)]
+Kept = Annotated[Metering, Depends(books_of)]
 
 
 class PerformanceAnswer(BaseModel):

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from configs.engines import UNSUPPORTED
 from deployments.seam.replicas import CudaMemory, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster_models import FRESH_S, Fleet, Survey
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Asking, Served
+from serve_app.ingress.cluster_models import FRESH_S, ClusterModels, Survey
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, Served
 
 GIB = 1024**3
 OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
@@ -21,7 +21,7 @@ OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
 
 
-class LiveLimits(BaseModel):
+class LiveLimitsEntry(BaseModel):
     """What one replica keeps to now, under the names of ``user_config``.
 
     ``refused`` says why it did not take the last ``user_config``; an empty list when it did.
@@ -33,12 +33,12 @@ class LiveLimits(BaseModel):
     refused: list[str]
 
 
-class Limits(BaseModel):
+class ModelLimits(BaseModel):
     window: int | None
     max_tokens: int | None
 
 
-class Place(BaseModel):
+class ModelPlace(BaseModel):
     """Where a model is loaded, and which engine runs it there."""
 
     replica: str
@@ -62,10 +62,10 @@ class ModelEntry(BaseModel):
     engines: list[str]
     supported: list[str]
     unsupported: list[str]
-    limits: Limits
-    live_limits: list[LiveLimits]
+    limits: ModelLimits
+    live_limits: list[LiveLimitsEntry]
     pinned: bool
-    loaded: list[Place]
+    loaded: list[ModelPlace]
 
 
 class ModelsAnswer(BaseModel):
@@ -113,16 +113,16 @@ class LoadedModelsAnswer(BaseModel):
 
 
 @router.get("/models", summary="Every model the graph may serve", response_model=ModelsAnswer)
-async def list_models(served: Served, asking: Asking) -> Response:
+async def list_models(served: Served, context: Context) -> Response:
     """Known from configuration, and from running replicas where each is loaded. Wakes none.
 
     Where models are loaded may be a second old, but never older than an order that was answered
     by the same replica of the ingress.
     """
     cards = served.catalog.cards
-    fleet = Fleet(served.calls, served.orders, served.surveys)
+    fleet = ClusterModels(served.client, served.orders, served.surveys)
     survey = await fleet.survey((card.family for card in cards), FRESH_S)
-    return asking.answer({"models": [_shown(card, survey) for card in cards]})
+    return context.answer({"models": [_shown(card, survey) for card in cards]})
 
 
 @router.get(
@@ -130,9 +130,9 @@ async def list_models(served: Served, asking: Asking) -> Response:
     summary="What is in memory, on every replica of the cluster",
     response_model=LoadedModelsAnswer,
 )
-async def loaded_models(served: Served, asking: Asking) -> Response:
+async def loaded_models(served: Served, context: Context) -> Response:
     """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
-    fleet = Fleet(served.calls, served.orders, served.surveys)
+    fleet = ClusterModels(served.client, served.orders, served.surveys)
     survey = await fleet.survey((card.family for card in served.catalog.cards), FRESH_S)
     held = [
         {
@@ -152,7 +152,7 @@ async def loaded_models(served: Served, asking: Asking) -> Response:
         "memory": {"cuda": _cuda([report.cuda for report in survey.reports])},
         "unanswered": list(survey.silent),
     }
-    return asking.answer({"loaded_models": names, "memory_usage": usage})
+    return context.answer({"loaded_models": names, "memory_usage": usage})
 
 
 def _cuda(found: list[CudaMemory]) -> dict[str, float]:

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias, TypeVar
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Answered, Asked, Services
+from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestContext, Services, TaskResult
 from serve_app.ingress.validation.json_body import JsonRoute
 
 B = TypeVar("B", bound=BaseModel)
-Work: TypeAlias = Callable[[B, Services, Asked], Awaitable[Answered]]
+Work: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[TaskResult]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,16 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from deployments.seam.generation import ChatMessage, FinishReason, Generated
+from deployments.seam.generation import ChatMessage, FinishReason, GenerationResult
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.answers import TASK, UserId, asking
+from serve_app.ingress.routes.answers import TASK, UserId, chat_request
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
-    Answered,
-    Asked,
-    Asking,
+    Context,
+    RequestContext,
     Served,
     Services,
+    TaskResult,
 )
 from serve_app.ingress.routes.generation import usage
 from serve_app.ingress.validation.fields import (
@@ -80,29 +80,29 @@ class QueryAnswer(Answer):
 
 
 @router.post("/query", summary="Answer a question of PRSM's", response_model=QueryAnswer)
-async def query_route(body: QueryBody, served: Served, asked: Asking) -> Response:
+async def query_route(body: QueryBody, served: Served, context: Context) -> Response:
     """Nothing is remembered; see ``/conversations`` for that."""
-    return asked.respond(await query(body, served, asked))
+    return context.respond(await query(body, served, context))
 
 
-async def query(body: QueryBody, served: Services, asked: Asked) -> Answered:
+async def query(body: QueryBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model, "model")
     check_window(body.max_tokens, card, "max_tokens")
     check_prompt(body.prompt, served.settings, "prompt")
-    context = _shown(body.context, served.settings.max_prompt_bytes)
-    check_prompt(context, served.settings, "context")
-    request = asking(
-        asked.request_id,
+    background = _shown(body.context, served.settings.max_prompt_bytes)
+    check_prompt(background, served.settings, "context")
+    request = chat_request(
+        context.request_id,
         card,
-        (ChatMessage("user", f"{context}\n\n{body.prompt}" if context else body.prompt),),
+        (ChatMessage("user", f"{background}\n\n{body.prompt}" if background else body.prompt),),
         served.settings,
         max_new_tokens=body.max_tokens,
         temperature=body.temperature,
     )
-    generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+    generated: GenerationResult = await served.client.ask(card.family, "generate", request, FIELDS)
     (choice,) = generated.choices
     counts = usage(generated.prompt_tokens, choice.tokens)
-    return Answered(
+    return TaskResult(
         {
             "query_id": f"hf_{body.user_id}_{uuid.uuid4().hex}",
             "final_answer": choice.text.strip(),

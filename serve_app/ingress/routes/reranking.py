@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from deployments.seam.reranking import Reranked, RerankRequest
+from deployments.seam.reranking import RerankRequest, RerankResult
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem, item_error
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate, check_text
 from serve_app.ingress.routes.items import ItemError
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -66,7 +66,7 @@ class RerankAnswer(Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class RankedDocuments:
     """``order`` is the scored documents' places, best first; ``tokens`` counts what was read."""
 
     order: tuple[int, ...]
@@ -80,17 +80,17 @@ class Ranking:
 
 
 @router.post("/rerank", summary="Documents by relevance to a query", response_model=RerankAnswer)
-async def rerank_route(body: RerankBody, served: Served, asking: Asking) -> Response:
+async def rerank_route(body: RerankBody, served: Served, context: Context) -> Response:
     """The ``top_k`` documents, best first, with their places in the request.
 
     A score is from 0 to 1, unless ``raw_scores``. Documents that could not be scored follow the
     others, each with its ``index`` and ``error``.
     """
-    return asking.respond(await rerank(body, served, asking))
+    return context.respond(await rerank(body, served, context))
 
 
 @router.task("rerank", RerankBody, TASK)
-async def rerank(body: RerankBody, served: Services, asking: Asked) -> Answered:
+async def rerank(body: RerankBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
     ranking = await ranked(body.query, body.documents, card, served, truncate=body.truncate)
     results: list[dict[str, Any]] = [
@@ -105,12 +105,12 @@ async def rerank(body: RerankBody, served: Services, asking: Asked) -> Answered:
         {"index": index, **item_error(from_problem(problem))}
         for index, problem in sorted(ranking.problems.items())
     ]
-    return Answered({"results": results}, card.name)
+    return TaskResult({"results": results}, card.name)
 
 
 async def ranked(
     query: str, documents: Sequence[str], card: ModelCard, served: Services, *, truncate: bool
-) -> Ranking:
+) -> RankedDocuments:
     """Every document's score, or why it has none. Raises for a query that cannot be read."""
     check_text(query, served, "query")
     check_count(len(documents), served.settings, "documents")
@@ -122,7 +122,7 @@ async def ranked(
     if good:
         chosen = tuple(documents[i] for i in good)
         request = RerankRequest(card.name, query, chosen, truncate)
-        answer: Reranked = await served.calls.ask(card.family, "rerank", request, FIELDS)
+        answer: RerankResult = await served.client.ask(card.family, "rerank", request, FIELDS)
         tokens = sum(answer.tokens)
         for i, item in zip(good, answer.items, strict=True):
             if isinstance(item, Problem):
@@ -130,4 +130,4 @@ async def ranked(
             else:
                 scores[i] = item
     order = tuple(sorted(scores, key=lambda i: scores[i], reverse=True))
-    return Ranking(order, scores, problems, tokens)
+    return RankedDocuments(order, scores, problems, tokens)

@@ -9,11 +9,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import unless_given
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate
 from serve_app.ingress.routes.generation import usage
 from serve_app.ingress.routes.items import ItemError, answered, failed, listed, only
@@ -70,16 +70,16 @@ class SummariesAnswer(Answer):
 @router.post(
     "/summarize", summary="Texts made short", response_model=SummaryAnswer | SummariesAnswer
 )
-async def summarize_route(body: SummarizeBody, served: Served, asking: Asking) -> Response:
+async def summarize_route(body: SummarizeBody, served: Served, context: Context) -> Response:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
-    return asking.respond(await summarize(body, served, asking))
+    return context.respond(await summarize(body, served, context))
 
 
 @router.task("summarize", SummarizeBody, TASK)
-async def summarize(body: SummarizeBody, served: Services, asking: Asked) -> Answered:
+async def summarize(body: SummarizeBody, served: Services, context: RequestContext) -> TaskResult:
     card = served.catalog.resolve(TASK, body.model_name)
     check_window(body.max_length, card, "max_length")
-    items = await _summaries(body, card, served, asking)
+    items = await _summaries(body, card, served, context)
     done = [item for item in items if isinstance(item, Summary)]
     counts = usage(sum(item.prompt_tokens for item in done), sum(item.tokens for item in done))
     answer: dict[str, Any]
@@ -87,24 +87,24 @@ async def summarize(body: SummarizeBody, served: Services, asking: Asked) -> Ans
         answer = {"summary": only(items).text}
     else:
         answer = {"summaries": [_in_list(item) for item in items]}
-    return Answered({**answer, "usage": counts}, card.name)
+    return TaskResult({**answer, "usage": counts}, card.name)
 
 
 async def _summaries(
-    body: SummarizeBody, card: ModelCard, served: Services, asking: Asked
+    body: SummarizeBody, card: ModelCard, served: Services, context: RequestContext
 ) -> list[Summary | Problem]:
     least = body.least
 
     async def ask(good: tuple[str, ...]) -> Sequence[Summary | Problem]:
         request = SummaryRequest(
-            request_id=asking.request_id,
+            request_id=context.request_id,
             model=card.name,
             texts=good,
             max_new_tokens=body.max_length,
             min_new_tokens=least,
             truncate=body.truncate,
         )
-        answer: Summarised = await served.calls.ask(card.family, "summarize", request, FIELDS)
+        answer: SummaryResult = await served.client.ask(card.family, "summarize", request, FIELDS)
         return answer.items
 
     return await answered(listed(body.texts), served.settings, ask)

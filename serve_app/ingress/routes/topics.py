@@ -11,7 +11,7 @@ from configs.labels import Labels
 from deployments.seam.classification import LabelScore
 from serve_app.ingress.routes import zero_shot
 from serve_app.ingress.routes.classification import classified
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate
 from serve_app.ingress.routes.items import ItemError, listed, shown
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -50,17 +50,17 @@ class TopicAnswer(Topic, Answer):
     | zero_shot.PredictionsAnswer
     | list[Topic | zero_shot.Predictions | ItemError],
 )
-async def topics_route(body: TopicsBody, served: Served, asking: Asking) -> Response:
+async def topics_route(body: TopicsBody, served: Served, context: Context) -> Response:
     """``{text, category, confidence}``; with labels the same as ``/classify`` with labels.
 
     Without labels a topic model answers where one is configured, else the topics of the setting
     ``topics`` are scored.
     """
-    return asking.respond(await topics(body, served, asking))
+    return context.respond(await topics(body, served, context))
 
 
 @router.task("topics", TopicsBody, TASK, zero_shot.TASK)
-async def topics(body: TopicsBody, served: Services, asking: Asked) -> Answered:
+async def topics(body: TopicsBody, served: Services, context: RequestContext) -> TaskResult:
     texts = listed(body.texts)
     tasks = (TASK, zero_shot.TASK) if body.labels is None else (zero_shot.TASK,)
     task, card = served.catalog.resolve_first(tasks, body.model_name)

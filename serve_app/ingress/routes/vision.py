@@ -9,18 +9,18 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import Classified, LabelScore
+from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
-    Detected,
     Detection,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswers,
     VisualQuestionRequest,
 )
 from serve_app.ingress.errors import from_problem
-from serve_app.ingress.routes.context import Answered, Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.image_body import documented, image_body
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import Answer, Body, ImageSent, ModelName, Text, example
@@ -68,13 +68,13 @@ class DetectBody(Body):
     model_name: ModelName | None = None
 
 
-class Label(BaseModel):
+class ImageLabel(BaseModel):
     label: str
     confidence: float
 
 
 class ImageClassifyAnswer(Answer):
-    classifications: list[Label]
+    classifications: list[ImageLabel]
 
 
 class CaptionAnswer(Answer):
@@ -96,7 +96,7 @@ class Box(BaseModel):
     ymax: float
 
 
-class FoundObject(Label):
+class FoundObject(ImageLabel):
     box: Box
 
 
@@ -113,10 +113,10 @@ class DetectAnswer(Answer):
 async def classify_route(
     body: Annotated[ImageClassifyBody, Depends(image_body(ImageClassifyBody))],
     served: Served,
-    asking: Asking,
+    context: Context,
 ) -> Response:
     """``{classifications: [{label, confidence}]}``, the ``top_k`` best first."""
-    return asking.respond(await classify_image(body, served, asking))
+    return context.respond(await classify_image(body, served, context))
 
 
 @router.post(
@@ -128,10 +128,10 @@ async def classify_route(
 async def caption_route(
     body: Annotated[CaptionBody, Depends(image_body(CaptionBody))],
     served: Served,
-    asking: Asking,
+    context: Context,
 ) -> Response:
     """``{caption}``, decoded greedily."""
-    return asking.respond(await caption(body, served, asking))
+    return context.respond(await caption(body, served, context))
 
 
 @router.post(
@@ -143,10 +143,10 @@ async def caption_route(
 async def question_route(
     body: Annotated[QuestionBody, Depends(image_body(QuestionBody))],
     served: Served,
-    asking: Asking,
+    context: Context,
 ) -> Response:
     """``{answer, confidence}``; no ``confidence`` from a model that writes its answer."""
-    return asking.respond(await question(body, served, asking))
+    return context.respond(await question(body, served, context))
 
 
 @router.post(
@@ -158,61 +158,65 @@ async def question_route(
 async def detect_route(
     body: Annotated[DetectBody, Depends(image_body(DetectBody))],
     served: Served,
-    asking: Asking,
+    context: Context,
 ) -> Response:
     """``{detections: [{label, confidence, box}]}``, best first, none below ``threshold``.
 
     Boxes are in pixels of the image sent, as a viewer shows it: where its EXIF data says that it is
     turned, after it is turned. The origin is the upper left corner.
     """
-    return asking.respond(await detect(body, served, asking))
+    return context.respond(await detect(body, served, context))
 
 
 @router.task("classify_image", ImageClassifyBody, CLASSIFY)
-async def classify_image(body: ImageClassifyBody, served: Services, asking: Asked) -> Answered:
+async def classify_image(
+    body: ImageClassifyBody, served: Services, context: RequestContext
+) -> TaskResult:
     """The labels of an image."""
     card = served.catalog.resolve(CLASSIFY, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = ImageClassificationRequest(card.name, image, body.top_k)
-    answer: Classified = await served.calls.ask(card.family, "classify_image", request, FIELDS)
+    answer: ClassificationResult = await served.client.ask(
+        card.family, "classify_image", request, FIELDS
+    )
     (item,) = answer.items
     if isinstance(item, Problem):
         raise from_problem(item, FIELDS)
-    return Answered({"classifications": [_label(each) for each in item]}, card.name)
+    return TaskResult({"classifications": [_label(each) for each in item]}, card.name)
 
 
 @router.task("caption", CaptionBody, CAPTION)
-async def caption(body: CaptionBody, served: Services, asking: Asked) -> Answered:
+async def caption(body: CaptionBody, served: Services, context: RequestContext) -> TaskResult:
     """An image in words."""
     card = served.catalog.resolve(CAPTION, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = CaptionRequest(card.name, image)
-    answer: Caption = await served.calls.ask(card.family, "caption", request, FIELDS)
+    answer: Caption = await served.client.ask(card.family, "caption", request, FIELDS)
     usage = {"prompt_tokens": 0, "completion_tokens": answer.tokens, "total_tokens": answer.tokens}
-    return Answered({"caption": answer.text, "usage": usage}, card.name)
+    return TaskResult({"caption": answer.text, "usage": usage}, card.name)
 
 
 @router.task("question", QuestionBody, QUESTION)
-async def question(body: QuestionBody, served: Services, asking: Asked) -> Answered:
+async def question(body: QuestionBody, served: Services, context: RequestContext) -> TaskResult:
     """The best answer to a question about an image."""
     check_prompt(body.question, served.settings, "question")
     card = served.catalog.resolve(QUESTION, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = VisualQuestionRequest(card.name, image, body.question)
-    answer: VisualAnswers = await served.calls.ask(card.family, "answer_question", request, FIELDS)
+    answer: VisualAnswers = await served.client.ask(card.family, "answer_question", request, FIELDS)
     best = answer.items[0]
     sure = {} if best.score is None else {"confidence": best.score}
-    return Answered({"answer": best.answer, **sure}, card.name)
+    return TaskResult({"answer": best.answer, **sure}, card.name)
 
 
 @router.task("detect", DetectBody, DETECT)
-async def detect(body: DetectBody, served: Services, asking: Asked) -> Answered:
+async def detect(body: DetectBody, served: Services, context: RequestContext) -> TaskResult:
     """The objects in an image."""
     card = served.catalog.resolve(DETECT, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = DetectionRequest(card.name, image, body.threshold)
-    answer: Detected = await served.calls.ask(card.family, "detect", request, FIELDS)
-    return Answered({"detections": [_found(each) for each in answer.items]}, card.name)
+    answer: DetectionResult = await served.client.ask(card.family, "detect", request, FIELDS)
+    return TaskResult({"detections": [_found(each) for each in answer.items]}, card.name)
 
 
 def _label(each: LabelScore | Detection) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from deployments.seam.classification import Classified, LabelScore, ZeroShotRequest
+from deployments.seam.classification import ClassificationResult, LabelScore, ZeroShotRequest
 from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
@@ -62,7 +62,9 @@ async def scored(
             template=template,
             truncate=truncate,
         )
-        answer: Classified = await served.calls.ask(card.family, "zero_shot", request, FIELDS)
+        answer: ClassificationResult = await served.client.ask(
+            card.family, "zero_shot", request, FIELDS
+        )
         return answer.items
 
     return await answered(texts, served.settings, ask)

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
-from deployments.batching.forward_time import Pace
+from deployments.batching.forward_time import ForwardTimeModel
 
 
-def learnt(seconds: Callable[[int], float], volumes: list[int]) -> Pace:
-    pace = Pace()
+def learnt(seconds: Callable[[int], float], volumes: list[int]) -> ForwardTimeModel:
+    pace = ForwardTimeModel()
     for volume in volumes:
         pace.learn(volume, seconds(volume))
     return pace
 
 
 def test_nothing_is_expected_before_the_first_forward() -> None:
-    assert Pace().seconds(100) == 0
-    assert Pace().overhead is None
+    assert ForwardTimeModel().seconds(100) == 0
+    assert ForwardTimeModel().overhead is None
 
 
 def test_a_line_is_found() -> None:

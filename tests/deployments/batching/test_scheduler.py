@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from deployments.batching.forward_time import Pace
-from deployments.batching.scheduler import Batch, Limits, Turn, Turns, Waiting
+from deployments.batching.forward_time import ForwardTimeModel
+from deployments.batching.scheduler import (
+    Batch,
+    BatchLimits,
+    BatchScheduler,
+    QueuedItem,
+    QueuedRequest,
+)
 
 FIXED_S, PER_TOKEN_S = 0.008, 0.0002
 """A small encoder on two cores: 8 ms a forward and 5,000 tokens a second."""
@@ -26,9 +32,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def pace() -> Pace:
+def pace() -> ForwardTimeModel:
     """One that has learned what a forward takes."""
-    pace = Pace()
+    pace = ForwardTimeModel()
     for volume in (10, 100, 500):
         pace.learn(volume, cost(volume))
     return pace
@@ -43,15 +49,15 @@ class Line:
     """Turns, and what the tests want to know of the batches that are cut from them."""
 
     loop: asyncio.AbstractEventLoop
-    pace: Pace = field(default_factory=Pace)
-    limits: Limits = field(default_factory=Limits)
-    turns: Turns[str, None] = field(default_factory=Turns)
+    pace: ForwardTimeModel = field(default_factory=ForwardTimeModel)
+    limits: BatchLimits = field(default_factory=BatchLimits)
+    turns: BatchScheduler[str, None] = field(default_factory=BatchScheduler)
     now: float = 0.0
 
     def ask(self, name: str, *sizes: int, most: int | None = None, kind: str = "") -> None:
-        turn = Turn(most)
+        turn = QueuedRequest(most)
         for size in sizes:
-            self.turns.put(Waiting(name, size, kind, turn, self.loop.create_future(), self.now))
+            self.turns.put(QueuedItem(name, size, kind, turn, self.loop.create_future(), self.now))
 
     def run(self) -> Batch[str, None] | None:
         """One forward, from start to end."""
@@ -71,32 +77,32 @@ class Line:
 
 
 @pytest.fixture
-def line(loop: asyncio.AbstractEventLoop, pace: Pace) -> Line:
+def line(loop: asyncio.AbstractEventLoop, pace: ForwardTimeModel) -> Line:
     return Line(loop, pace)
 
 
 def test_a_batch_is_of_like_lengths_around_the_one_whose_turn_it_is(line: Line) -> None:
-    line.limits = Limits(items=3)
+    line.limits = BatchLimits(items=3)
     line.ask("first", 100)
     line.ask("list", 10, 95, 98, 104, 300)
     assert line.all_sizes()[0] == [98, 100, 104]
 
 
 def test_a_forward_takes_no_more_tokens_than_allowed_with_padding(line: Line) -> None:
-    line.limits = Limits(volume=1000, seconds=10, items=100)
+    line.limits = BatchLimits(volume=1000, seconds=10, items=100)
     line.ask("list", *[90] * 10, *[100] * 10)
     for sizes in line.all_sizes():
         assert len(sizes) * max(sizes) <= 1000
 
 
 def test_an_item_over_every_bound_runs_alone(line: Line) -> None:
-    line.limits = Limits(volume=50, seconds=0.001)
+    line.limits = BatchLimits(volume=50, seconds=0.001)
     line.ask("list", 400, 400)
     assert line.all_sizes() == [[400], [400]]
 
 
 def test_a_forward_is_expected_to_take_no_longer_than_the_limit(line: Line) -> None:
-    line.limits = Limits(items=1000, seconds=0.101)
+    line.limits = BatchLimits(items=1000, seconds=0.101)
     line.ask("list", *[20] * 100)
     sizes = line.all_sizes()
     assert [cost(20 * len(batch)) <= 0.101 for batch in sizes] == [True] * len(sizes)
@@ -106,7 +112,7 @@ def test_a_forward_is_expected_to_take_no_longer_than_the_limit(line: Line) -> N
 def test_where_one_item_takes_longer_than_the_limit_a_batch_may_take_twice_that(
     line: Line,
 ) -> None:
-    line.limits = Limits(items=1000, seconds=0.01)
+    line.limits = BatchLimits(items=1000, seconds=0.01)
     line.ask("list", *[400] * 10)
     assert [len(batch) for batch in line.all_sizes()] == [2] * 5
 
@@ -138,7 +144,7 @@ def test_a_single_item_waits_for_two_batches_at_most_beside_any_number_of_lists(
 
 
 def test_lists_that_singles_pass_by_still_have_their_part(line: Line) -> None:
-    line.limits = Limits(items=2, patience=4)
+    line.limits = BatchLimits(items=2, patience=4)
     for name in ("one", "two", "three"):
         line.ask(name, *[400] * 4)
     others = []
@@ -149,7 +155,7 @@ def test_lists_that_singles_pass_by_still_have_their_part(line: Line) -> None:
 
 
 def test_lists_take_turns(line: Line) -> None:
-    line.limits = Limits(items=4)
+    line.limits = BatchLimits(items=4)
     line.ask("short", *[10] * 400)
     line.ask("long", *[400] * 400)
     runs = [line.names() for _ in range(6)]
@@ -157,7 +163,7 @@ def test_lists_take_turns(line: Line) -> None:
 
 
 def test_singles_without_end_do_not_starve_a_list(line: Line) -> None:
-    line.limits = Limits(items=2, patience=5)
+    line.limits = BatchLimits(items=2, patience=5)
     line.ask("list", *[400] * 6)
     began = []
     for _ in range(40):
@@ -168,7 +174,7 @@ def test_singles_without_end_do_not_starve_a_list(line: Line) -> None:
 
 
 def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: Line) -> None:
-    line.limits = Limits(items=4, patience=4)
+    line.limits = BatchLimits(items=4, patience=4)
     dice, since, waited = random.Random(1), dict[str, int](), list[int]()
     for number in range(400):
         for each in range(dice.randint(0, 6) if number < 390 else 0):
@@ -184,7 +190,7 @@ def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: L
 
 
 def test_those_that_are_overdue_share_a_batch_where_they_fit(line: Line) -> None:
-    line.limits = Limits(items=2, patience=2)
+    line.limits = BatchLimits(items=2, patience=2)
     for each in "abcd":
         line.ask(each, 50, kind="other")
     line.ask("short", 10)
@@ -219,10 +225,10 @@ def test_kinds_never_mix(line: Line) -> None:
 
 
 def test_a_dropped_item_is_forgotten(line: Line) -> None:
-    turn = Turn()
+    turn = QueuedRequest()
     first, second = (
-        Waiting("gone", 10, None, turn, line.loop.create_future(), 0.0),
-        Waiting("stays", 10, None, turn, line.loop.create_future(), 0.0),
+        QueuedItem("gone", 10, None, turn, line.loop.create_future(), 0.0),
+        QueuedItem("stays", 10, None, turn, line.loop.create_future(), 0.0),
     )
     line.turns.put(first)
     line.turns.put(second)
@@ -236,7 +242,7 @@ def test_a_dropped_item_is_forgotten(line: Line) -> None:
 
 
 def test_fill_is_measured_against_the_nearest_bound(line: Line) -> None:
-    line.limits = Limits(items=10, volume=1000, seconds=10)
+    line.limits = BatchLimits(items=10, volume=1000, seconds=10)
     line.ask("list", 10, 10)
     batch = line.run()
     assert batch is not None
@@ -272,7 +278,7 @@ def test_sixty_four_requests_take_hardly_longer_than_the_ideal_schedule(
     assert took <= 1.15 * 5 * 0.2
 
 
-def ideal(sizes: list[int], limits: Limits) -> float:
+def ideal(sizes: list[int], limits: BatchLimits) -> float:
     """The least that any cuts of a sorted list can cost, by dynamic programming."""
     sizes = sorted(sizes)
     best = [0.0] + [float("inf")] * len(sizes)

@@ -9,19 +9,19 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.weights.exports import FACTS_FILE
 from deployments.conversion.openvino_export import write_export
 
-Exported: TypeAlias = Callable[[Path, Head], tuple[Path, dict[str, Any]]]
+Exported: TypeAlias = Callable[[Path, ModelHead], tuple[Path, dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The export of a checkpoint, and what the conversion found out."""
-    made: dict[tuple[Path, Head], tuple[Path, dict[str, Any]]] = {}
+    made: dict[tuple[Path, ModelHead], tuple[Path, dict[str, Any]]] = {}
 
-    def export(origin: Path, head: Head) -> tuple[Path, dict[str, Any]]:
+    def export(origin: Path, head: ModelHead) -> tuple[Path, dict[str, Any]]:
         if (origin, head) not in made:
             folder = tmp_path_factory.mktemp("export")
             write_export(origin, folder, head)

@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.profile import Live, ModelSpec
 from deployments.batching import chunks as parts
 from deployments.batching.family import ADMITTED_TOGETHER
 from deployments.encoders.family import Encoder
-from deployments.encoders.interface import Traits
+from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.network_family import NetworkFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
@@ -39,7 +39,7 @@ def letters(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
 class Doubled(NetworkFamily[int]):
     """Answers a text with twice its length, and never one of thirteen letters."""
 
-    head: ClassVar[Head] = "sequence"
+    head: ClassVar[ModelHead] = "sequence"
     forwards: Forwards
     tokenizer: Any = staticmethod(letters)
 
@@ -50,7 +50,7 @@ class Doubled(NetworkFamily[int]):
 
     def _open(self, spec: ModelSpec) -> Any:
         return SimpleNamespace(
-            engine="torch", tokenizer=self.tokenizer, traits=Traits(max_tokens=20), at_once=1
+            engine="torch", tokenizer=self.tokenizer, traits=EncoderInfo(max_tokens=20), at_once=1
         )
 
     def answering(self, network: Any, spec: ModelSpec) -> Any:

@@ -12,18 +12,18 @@ import pytest
 import torch
 from transformers import BertForTokenClassification
 
-from configs.engines import Head
+from configs.engines import ModelHead
 from configs.weights.exports import FACTS_FILE
 from deployments.conversion import openvino_export
 from deployments.encoders import pytorch
-from deployments.encoders.interface import Network, Traits
+from deployments.encoders.interface import EncoderInfo, Network
 from deployments.encoders.openvino import OpenVinoNetwork
 from deployments.encoders.tokenization import TokenizedText, tokenize
 from tests.deployments import tiny
 from tests.deployments.encoders.conftest import Exported
 from tests.deployments.families import bert_config, saved
 
-HEADS: tuple[Head, ...] = ("embedding", "sequence", "token")
+HEADS: tuple[ModelHead, ...] = ("embedding", "sequence", "token")
 TEXTS = (tiny.text(*range(10)), tiny.text(3), tiny.text(20, 21, 22), "sport is a cat", "")
 
 
@@ -42,7 +42,7 @@ def origins(
     }
 
 
-def opened(origin: Path, head: Head) -> pytorch.TorchNetwork:
+def opened(origin: Path, head: ModelHead) -> pytorch.TorchNetwork:
     return pytorch.opened(head, origin, "cpu", openvino_export.OPTIONS)
 
 
@@ -55,7 +55,7 @@ def tokens(network: Network, *texts: str) -> list[TokenizedText]:
 def test_an_export_answers_as_torch_does(
     origins: dict[str, Path], exported: Exported, kind: Any
 ) -> None:
-    head: Head = "sequence" if kind == "roberta" else kind
+    head: ModelHead = "sequence" if kind == "roberta" else kind
     folder, facts = exported(origins[kind], head)
     assert "refusal" not in facts
     ours, theirs = OpenVinoNetwork(folder, threads=1, narrow=False), opened(origins[kind], head)
@@ -149,6 +149,6 @@ def test_a_network_that_was_recorded_wrongly_is_refused(
 
 
 def test_traits_survive_their_file(tmp_path: Path) -> None:
-    traits = Traits(7, ("no", "yes"), several=True, prompts={"query": "query: "})
+    traits = EncoderInfo(7, ("no", "yes"), several=True, prompts={"query": "query: "})
     traits.write(tmp_path / "traits.json")
-    assert Traits.read(tmp_path / "traits.json") == traits
+    assert EncoderInfo.read(tmp_path / "traits.json") == traits

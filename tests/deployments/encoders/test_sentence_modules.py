@@ -27,7 +27,7 @@ from deployments.encoders.sentence_modules import opened
 from deployments.encoders.tokenization import TokenizedText
 from deployments.models.base import ModelUnavailable
 from deployments.models.load_errors import UnsupportedError, reason_of
-from deployments.seam.embeddings import ClusterRequest, Embedded, EmbeddingRequest
+from deployments.seam.embeddings import ClusterRequest, EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
@@ -88,9 +88,9 @@ def family(
     return made
 
 
-async def embedded(family: Embeddings, *texts: str, **fields: Any) -> Embedded:
+async def embedded(family: Embeddings, *texts: str, **fields: Any) -> EmbeddingResult:
     answer = await family.embed(EmbeddingRequest("tiny", texts, **fields))
-    assert isinstance(answer, Embedded)
+    assert isinstance(answer, EmbeddingResult)
     assert not answer.problems
     return answer
 
@@ -113,7 +113,7 @@ async def test_requests_with_prompts_of_different_lengths_share_a_forward(
     ]
     answers = await asyncio.gather(*map(made.embed, requests))
     for request, answer in zip(requests, answers, strict=True):
-        assert isinstance(answer, Embedded)
+        assert isinstance(answer, EmbeddingResult)
         expected = theirs(folders["whole"], *TEXTS, prompt_name=request.prompt_name)
         assert answer.vectors == pytest.approx(expected, abs=1e-5)
 
@@ -189,7 +189,7 @@ async def test_lower_case_and_the_longest_text_are_those_of_the_checkpoint(
     loud = await embedded(made, TEXTS[2].upper())
     assert loud.vectors == pytest.approx((await embedded(made, TEXTS[2])).vectors, abs=1e-6)
     long = await made.embed(EmbeddingRequest("tiny", TEXTS[:1]))
-    assert isinstance(long, Embedded)
+    assert isinstance(long, EmbeddingResult)
     assert "takes 6" in long.problems[0].message
     cut = await embedded(made, TEXTS[0], truncate=True)
     assert cut.vectors == pytest.approx(theirs(folder, TEXTS[0]), abs=1e-5)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.encoders.spans import Chances, Reading, Window, windows
+from deployments.encoders.spans import Chances, TokenLabels, Window, windows
 from deployments.seam.entities import Aggregation, Entity
 from tests.deployments.families import tokenizer
 
@@ -22,9 +22,9 @@ def entities(
     aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
     """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
-    reading = Reading(text, aggregation)
-    for window, chances in seen:
-        reading.see(window, chances, names)
+    reading = TokenLabels(text, aggregation)
+    for window, probabilities in seen:
+        reading.see(window, probabilities, names)
     return reading.entities()
 
 
@@ -38,11 +38,11 @@ def tagged(
 ) -> tuple[Entity, ...]:
     """The entities of ``text`` when its pieces have these labels; ``[CLS]`` and its like ``O``."""
     (read,) = windows(bert, [text], 16)
-    seen = [(read[0], chances(len(read[0].words), *labels))]
+    seen = [(read[0], probabilities(len(read[0].words), *labels))]
     return entities(text, seen, NAMES, aggregation)
 
 
-def chances(length: int, *labels: str, sure: float = 0.9) -> Chances:
+def probabilities(length: int, *labels: str, sure: float = 0.9) -> Chances:
     made = np.full((length, len(NAMES)), (1 - sure) / (len(NAMES) - 1), np.float32)
     for position, label in enumerate(["O", *labels, "O"]):
         made[position, NAMES.index(label)] = sure
@@ -146,7 +146,7 @@ def test_a_word_in_two_windows_is_read_where_it_is_furthest_from_the_edge(bert: 
 
 def _cities(window: Window, words: set[int]) -> Chances:
     labels = ["B-CITY" if word in words else "O" for word in window.words[1:-1]]
-    return chances(len(window.words), *labels)
+    return probabilities(len(window.words), *labels)
 
 
 def test_texts_keep_their_windows_apart(bert: Any) -> None:

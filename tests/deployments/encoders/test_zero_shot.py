@@ -13,15 +13,15 @@ from transformers import BertForSequenceClassification
 
 from deployments.classification import Classification
 from deployments.encoders.zero_shot import (
-    chances_of_nli,
     entailment_columns,
     nli_pairs,
+    probabilities_of_nli,
     query_pairs,
     sigmoid,
     softmax,
 )
 from deployments.reranking import Reranking
-from deployments.seam.classification import Classified, ZeroShotRequest
+from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
 from tests.deployments.families import (
     act_as_replica,
@@ -57,10 +57,10 @@ def logits(folder: Path, first: str, second: str) -> list[float]:
     return row
 
 
-async def asked(family: Classification | Reranking, **fields: object) -> Classified:
+async def asked(family: Classification | Reranking, **fields: object) -> ClassificationResult:
     given: dict[str, object] = {"texts": TEXTS, "labels": LABELS}
     answer = await family.zero_shot(ZeroShotRequest("tiny", **(given | fields)))  # type: ignore[arg-type]
-    assert isinstance(answer, Classified)
+    assert isinstance(answer, ClassificationResult)
     return answer
 
 
@@ -133,5 +133,5 @@ async def test_extreme_scores_give_chances_and_no_overflow() -> None:
     far = np.array([-2000.0, 0.0, 2000.0])
     assert sigmoid(far).tolist() == [0.0, 0.5, 1.0]
     assert softmax(far).tolist() == [0.0, 0.0, 1.0]
-    both = chances_of_nli(np.array([1.0]), np.array([3.0]), multi_label=True)
+    both = probabilities_of_nli(np.array([1.0]), np.array([3.0]), multi_label=True)
     assert both[0] == pytest.approx(1 / (1 + math.exp(2.0)))

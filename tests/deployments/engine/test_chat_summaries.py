@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from deployments.engine.chat_summaries import summarize
-from deployments.seam.generation import Choice, Generated, GenerationRequest
+from deployments.seam.generation import GeneratedSequence, GenerationRequest, GenerationResult
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
 REQUEST = SummaryRequest("r", "m", ("one", "bad", "three"), 20, 5, truncate=True)
 
@@ -19,7 +19,7 @@ class Model:
         self.asked: list[GenerationRequest] = []
         self.running = self.most = 0
 
-    async def generate(self, request: GenerationRequest) -> Generated | Problem:
+    async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
         self.asked.append(request)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -29,14 +29,14 @@ class Model:
         text = request.messages[-1].content.rpartition("\n")[2]
         if text == "bad":
             return Problem("validation", "too long", "prompt")
-        return Generated(7, (Choice(f" {text}! ", "stop", 3),))
+        return GenerationResult(7, (GeneratedSequence(f" {text}! ", "stop", 3),))
 
 
 async def test_a_text_that_fails_fails_alone() -> None:
     answer = await summarize(REQUEST, Model().generate, at_once=2)
     problem = Problem("validation", "too long")
     expected = (Summary("one!", 7, 3), problem, Summary("three!", 7, 3))
-    assert answer == Summarised(expected)
+    assert answer == SummaryResult(expected)
 
 
 async def test_each_text_is_decoded_greedily_within_the_bounds() -> None:

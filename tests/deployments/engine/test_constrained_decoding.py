@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from deployments.engine.interface import Engine
-from deployments.seam.generation import Alternative, Grammar
+from deployments.seam.generation import Grammar, TokenAlternative
 from tests.deployments.engine.reading import Reader
 
 PERSON: dict[str, Any] = {
@@ -115,10 +115,10 @@ def test_what_becomes_too_complex_fails_alone(torch_engine: Engine) -> None:
     assert (problem.kind, problem.field) == ("validation", "grammar")
 
 
-def call(city: str) -> Alternative:
+def call(city: str) -> TokenAlternative:
     schema = {"type": "object", "properties": {"city": {"const": city}}, "required": ["city"]}
     source = json.dumps({**schema, "additionalProperties": False})
-    return Alternative('{"name": "weather", "arguments": ', source)
+    return TokenAlternative('{"name": "weather", "arguments": ', source)
 
 
 @pytest.mark.parametrize("city", ["</tool_call>", '"}\n<tool_call>\n{', "Oslo"])

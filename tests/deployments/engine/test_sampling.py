@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.sampling import TokenChooser
+from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
 from deployments.seam.generation import Sampling, TokenLogprob
 
@@ -32,7 +32,7 @@ def choose(
         fail=lambda problem: None,
         resume_ids=generated,
     )
-    return TokenChooser(sequence, codec).choose(LOGITS)
+    return Sampler(sequence, codec).choose(LOGITS)
 
 
 def chosen(codec: TextCodec, generated: tuple[int, ...] = (), **sampling: Any) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.sequence import Sequence
-from deployments.seam.generation import CallMarks, Sampling, Token
+from deployments.seam.generation import Sampling, Token, ToolCallMarkers
 
 
 class Recorder:
@@ -130,7 +130,7 @@ def test_an_end_of_sequence_is_special_and_no_stop_string(byte_codec: TextCodec)
     assert record.tokens[-1].stop_string is None
 
 
-MARKS = CallMarks("<call>\n", "\n</call>")
+MARKS = ToolCallMarkers("<call>\n", "\n</call>")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deployments.engine.token_stream import LONGEST_S, Outbox, Way
-from deployments.seam.generation import Burst, Token, TokenLogprob
+from deployments.engine.token_stream import LONGEST_S, StreamPacing, TokenStreams
+from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
 
 PATIENCE_S = 30.0
@@ -67,9 +67,9 @@ async def loop() -> Loop:
     return Loop()
 
 
-def way_on(loop: Loop) -> Way:
+def way_on(loop: Loop) -> StreamPacing:
     clocked: Any = loop
-    return Way(clocked, SHARE)
+    return StreamPacing(clocked, SHARE)
 
 
 def token(position: int) -> Token:
@@ -79,7 +79,7 @@ def token(position: int) -> Token:
 class Stream:
     """A stream's reader: asks for more when the test says that it has sent what it had."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: StreamPacing) -> None:
         self.outbox = way.outbox()
         self.bursts: list[list[int]] = []
         self.position = 0
@@ -98,7 +98,7 @@ class Stream:
         self.bursts.append([each.position for each in tokens])
 
 
-async def opened(way: Way, count: int) -> list[Stream]:
+async def opened(way: StreamPacing, count: int) -> list[Stream]:
     """Streams whose first token has left, and which are back for more."""
     streams = [Stream(way) for _ in range(count)]
     for stream in streams:
@@ -237,15 +237,15 @@ async def engine() -> AsyncIterator[ThreadPoolExecutor]:
 
 async def test_nothing_is_lost_or_out_of_order_between_threads(engine: ThreadPoolExecutor) -> None:
     """Four engines write sixteen streams each, as fast as they can."""
-    way, count = Way(asyncio.get_running_loop()), 500
+    way, count = StreamPacing(asyncio.get_running_loop()), 500
     outboxes = [way.outbox() for _ in range(STREAMS)]
 
-    def decode(some: list[Outbox]) -> None:
+    def decode(some: list[TokenStreams]) -> None:
         for position in range(count):
             for outbox in some:
                 outbox.put(token(position))
 
-    async def read(outbox: Outbox) -> list[int]:
+    async def read(outbox: TokenStreams) -> list[int]:
         positions: list[int] = []
         while len(positions) < count:
             tokens, _ = await outbox.take()
@@ -265,5 +265,5 @@ def test_a_burst_travels_whole() -> None:
         Token(1, 0, 5, "a"),
         Token(0, 3, 2**31, "é", "stop", logprob, special=True, stop_string="b"),
     )
-    for burst in (Burst(3, tokens, "cuda:0"), Burst(3, tokens[:1])):
+    for burst in (TokenChunk(3, tokens, "cuda:0"), TokenChunk(3, tokens[:1])):
         assert pickle.loads(pickle.dumps(burst)) == burst

@@ -13,7 +13,7 @@ from deployments.metrics.ledger import (
     LedgerConfig,
 )
 from deployments.metrics.recent import GIB, KEPT
-from deployments.metrics.report import Finished, Report, Sample
+from deployments.metrics.report import Finished, MetricSample, Report
 from deployments.metrics.signals import PREFIX, SIGNALS
 from tests.deployments.metrics.reading import Figures, figures
 
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-def request(model: str = "one", task: str = "chat", status: str = "success") -> Sample:
+def request(model: str = "one", task: str = "chat", status: str = "success") -> MetricSample:
     return signals.REQUESTS.of(model, task, status)
 
 
@@ -50,8 +50,8 @@ async def test_a_batch_that_comes_twice_is_taken_once() -> None:
 
 async def test_each_value_of_a_sample_is_counted_in_its_bucket() -> None:
     ledger = Ledger(CONFIG)
-    hits = Sample("cache_hits", ("one",), (1.0, 2.0, 1.0))
-    waits = Sample("queue_wait_seconds", ("one",), (0.002, 0.02, 0.003, 400.0))
+    hits = MetricSample("cache_hits", ("one",), (1.0, 2.0, 1.0))
+    waits = MetricSample("queue_wait_seconds", ("one",), (0.002, 0.02, 0.003, 400.0))
     await ledger.take(Report("a", 1, (hits, waits)))
     found = await values(ledger)
     assert found["cache_hits_total", "one"] == 4
@@ -82,7 +82,7 @@ async def test_label_values_that_nobody_foresaw_are_unknown() -> None:
 
 async def test_a_signal_of_a_newer_replica_is_passed_over() -> None:
     ledger = Ledger(CONFIG)
-    await ledger.take(Report("a", 1, (Sample("from_the_future", ("x",), (1.0,)), request())))
+    await ledger.take(Report("a", 1, (MetricSample("from_the_future", ("x",), (1.0,)), request())))
     assert (await values(ledger))["requests_total", "one", "chat", "success"] == 1
 
 

@@ -14,7 +14,7 @@ from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
 from deployments.metrics.meter import Meter
-from deployments.metrics.report import Report, Sample
+from deployments.metrics.report import MetricSample, Report
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
 
@@ -52,7 +52,7 @@ def _quick_and_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RayMetrics", NoRay)
 
 
-def gauges() -> Iterator[Sample]:
+def gauges() -> Iterator[MetricSample]:
     yield signals.MEMORY.of("one", amount=1000)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.metrics import reporter as module
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, Report, Sample
+from deployments.metrics.report import Finished, MetricSample, Report
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 PATIENCE_S = 30.0
@@ -37,11 +37,11 @@ class Post:
         self._came.clear()
 
     @property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[MetricSample]:
         """What a ledger adds up, a sample a value: each number once."""
         batches = {report.number: report for report in self.taken}
         return [
-            Sample(signal, labels, (amount,))
+            MetricSample(signal, labels, (amount,))
             for report in batches.values()
             for signal, labels, amounts in report.samples
             for amount in amounts
@@ -83,9 +83,9 @@ async def test_values_of_one_signal_and_labels_travel_in_one_sample() -> None:
     assert await reporter.flush()
     (report,) = post.taken
     assert report.samples == (
-        Sample("cache_hits", ("one",), (1.0, 1.0, 1.0)),
-        Sample("queue_wait_seconds", ("one",), (0.3, 0.1, 0.2)),
-        Sample("queue_wait_seconds", ("two",), (0.4,)),
+        MetricSample("cache_hits", ("one",), (1.0, 1.0, 1.0)),
+        MetricSample("queue_wait_seconds", ("one",), (0.3, 0.1, 0.2)),
+        MetricSample("queue_wait_seconds", ("two",), (0.4,)),
     )
 
 

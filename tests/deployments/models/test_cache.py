@@ -15,9 +15,9 @@ from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.backoff import FIRST_S, Backoff
 from deployments.models.base import ModelUnavailable
-from deployments.models.cache import Residency, StillInUseError
+from deployments.models.cache import ModelCache, StillInUseError
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
-from deployments.models.memory import Footprint
+from deployments.models.memory import MemoryUse
 from deployments.models.memory_budget import GIB
 
 PATIENCE_S = 30.0
@@ -76,7 +76,7 @@ class Storehouse:
     def open(self, name: str) -> None:
         self._gates[name].set()
 
-    def residency(self, *names: str, budget_gb: float | None = None) -> Residency[str]:
+    def residency(self, *names: str, budget_gb: float | None = None) -> ModelCache[str]:
         specs = [
             ModelSpec(
                 name=name,
@@ -86,7 +86,7 @@ class Storehouse:
             )
             for name in names
         ]
-        return Residency(
+        return ModelCache(
             specs,
             self.load,
             self.unload,
@@ -100,30 +100,30 @@ class Storehouse:
 @pytest.fixture
 async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     made = Storehouse()
-    monkeypatch.setattr("deployments.models.cache.footprint", lambda: Footprint(made.held, 0))
+    monkeypatch.setattr("deployments.models.cache.footprint", lambda: MemoryUse(made.held, 0))
     yield made
     for name in SIZES_GB:
         made.open(name)
         made.deliver(name)
 
 
-def names_in(residency: Residency[str]) -> set[str]:
+def names_in(residency: ModelCache[str]) -> set[str]:
     return {resident.spec.name for resident in residency.residents}
 
 
-async def used(residency: Residency[str], name: str) -> str:
+async def used(residency: ModelCache[str], name: str) -> str:
     async with asyncio.timeout(PATIENCE_S), residency.use(name) as model:
         return model
 
 
-async def stage(residency: Residency[str], wanted: str) -> None:
+async def stage(residency: ModelCache[str], wanted: str) -> None:
     """Let what was started get to where a model is in stage ``wanted``."""
     async with asyncio.timeout(PATIENCE_S):
         while wanted not in {holding.stage for holding in residency.holdings()}:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
-async def settled(residency: Residency[str]) -> None:
+async def settled(residency: ModelCache[str]) -> None:
     """Let chores that nobody waits for end."""
     async with asyncio.timeout(PATIENCE_S):
         while residency._chores:  # noqa: ASYNC110
@@ -430,7 +430,7 @@ async def test_what_loading_needs_is_made_ready_before_memory_is_measured(
         store.held += 5 * GIB
 
     specs = [*store.residency("pin", "one")._specs.values()]
-    residency = Residency(specs, store.load, store.unload, prepare=prepare)
+    residency = ModelCache(specs, store.load, store.unload, prepare=prepare)
     residency.pin()
     await used(residency, "one")
     assert [resident.host_bytes for resident in residency.residents] == [GIB, GIB]
@@ -600,7 +600,7 @@ async def test_nothing_refers_to_a_model_that_was_unloaded() -> None:
 
     source = FolderSource.model_validate({"folder": "nowhere"})
     spec = ModelSpec(name="one", tasks=("embed",), source=source)
-    residency: Residency[Model] = Residency([spec], Model, lambda _: None)
+    residency: ModelCache[Model] = ModelCache([spec], Model, lambda _: None)
     async with residency.use("one") as model:
         seen = weakref.ref(model)
         del model
@@ -611,7 +611,7 @@ async def test_nothing_refers_to_a_model_that_was_unloaded() -> None:
 async def test_hits_misses_loads_and_unloads_are_noticed(store: Storehouse) -> None:
     noticed: Counter[tuple[str, str]] = Counter()
     specs = [*store.residency("pin", "one", "two")._specs.values()]
-    residency = Residency(
+    residency = ModelCache(
         specs, store.load, store.unload, 2, lambda event, name: noticed.update([(event, name)])
     )
     residency.pin()
@@ -649,7 +649,7 @@ async def test_files_count_half_where_the_model_computes_in_half_precision(
         asked.append(model.name)
         return half
 
-    residency = Residency(
+    residency = ModelCache(
         [spec.model_copy(update={"engine": "torch"})],
         store.load,
         store.unload,

@@ -10,11 +10,11 @@ import pytest
 
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
-from deployments.models.cache import Residency
+from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.orders import OwnOrders
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import ModelOrder, ReplicaReport, Unloaded
+from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 
 PATIENCE_S = 30.0
 
@@ -44,7 +44,7 @@ class Names(Lifecycle[str]):
                 assert self.delivered.wait(PATIENCE_S), "nobody delivered"
             return Path("nowhere")
 
-        self._begin(Residency(specs, load, lambda _: None, fetch=fetch))
+        self._begin(ModelCache(specs, load, lambda _: None, fetch=fetch))
 
     async def check_health(self) -> None:
         self._settle()
@@ -119,7 +119,7 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
     failed = await family.load_model(ModelOrder("two", PATIENCE_S))
     assert isinstance(failed, Problem)
     assert "files are missing" in failed.message
-    assert isinstance(await family.unload_model(ModelOrder("one", PATIENCE_S)), Unloaded)
+    assert isinstance(await family.unload_model(ModelOrder("one", PATIENCE_S)), UnloadResult)
     assert await family.held() == {"pin"}
 
 

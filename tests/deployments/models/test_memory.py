@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from deployments.models.memory import Footprint, footprint, give_back, own_weights, process_bytes
+from deployments.models.memory import MemoryUse, give_back, memory_use, own_weights, process_bytes
 from tests.deployments import tiny
 
 MIB = 1024**2
@@ -27,16 +27,16 @@ class Cycle:
 
 def test_what_is_allocated_is_counted_and_given_back() -> None:
     give_back()
-    before = footprint()
+    before = memory_use()
     # Of pieces too small to be mapped each by itself: the C library keeps those.
     pieces = [torch.ones(8 * 1024) for _ in range(2000)]
-    grown = footprint() - before
+    grown = memory_use() - before
     assert grown.host > 50 * MIB
     cycle: list[object] = [pieces]
     cycle.append(cycle)
     del pieces, cycle
     give_back()
-    assert (footprint() - before).host < grown.host / 10
+    assert (memory_use() - before).host < grown.host / 10
 
 
 def test_what_was_frozen_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_what_was_frozen_is_given_back_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_nothing_is_counted_below_zero() -> None:
-    assert Footprint(1, 1) - Footprint(2, 0) == Footprint(0, 1)
+    assert MemoryUse(1, 1) - MemoryUse(2, 0) == MemoryUse(0, 1)
 
 
 def test_a_process_counts_what_it_has_for_itself() -> None:

@@ -15,9 +15,9 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from deployments.seam.generation import Burst, GenerationRequest
+from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests, Unavailable
 from tests.serve_app.house import burst
 from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, LocalHandle, happens
@@ -47,8 +47,8 @@ FAILURES: list[tuple[Exception, int]] = [
 ]
 
 
-def calls(family: Family, timeout_s: float = PATIENCE_S) -> Calls:
-    return Calls({"generation": LocalHandle(family)}, timeout_s)
+def calls(family: Family, timeout_s: float = PATIENCE_S) -> DeploymentClient:
+    return DeploymentClient({"generation": LocalHandle(family)}, timeout_s)
 
 
 async def ask(family: Family, **given: Any) -> Any:
@@ -87,7 +87,7 @@ async def test_each_failure_in_a_stream_ends_it_as_an_error(
     failure: Exception, status: int
 ) -> None:
     bursts = await calls(Family([burst("a"), failure])).open("generation", "stream", REQUEST)
-    read: list[Burst] = []
+    read: list[TokenChunk] = []
     with pytest.raises(ServiceError) as caught:
         read.extend([item async for item in bursts])
     assert caught.value.status == status
@@ -240,7 +240,7 @@ async def test_the_deadline_ends_a_stream_and_its_work(items: list[Any]) -> None
 async def test_everywhere_is_every_replica_and_one_failure_hides_no_answer() -> None:
     replicas = [Family("one"), Family(RuntimeError(SECRET)), Family(LOST), Family("four")]
     handle = LocalHandle(Family(), replicas=replicas)
-    made = Calls({"generation": handle}, PATIENCE_S)
+    made = DeploymentClient({"generation": handle}, PATIENCE_S)
     answers = await made.everywhere("generation", "generate", REQUEST, PATIENCE_S)
     assert [a if isinstance(a, str) else a.status for a in answers] == ["one", 500, 503, "four"]
     assert all(family.asked == [REQUEST] for family in replicas)
@@ -249,7 +249,7 @@ async def test_everywhere_is_every_replica_and_one_failure_hides_no_answer() -> 
 async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -> None:
     hanging = Family(FOREVER)
     handle = LocalHandle(Family(), replicas=[Family("one"), hanging])
-    made = Calls({"generation": handle}, PATIENCE_S)
+    made = DeploymentClient({"generation": handle}, PATIENCE_S)
     one, late = await made.everywhere("generation", "generate", REQUEST, 0.05)
     assert one == "one"
     assert isinstance(late, DeadlineExceeded)
@@ -257,5 +257,5 @@ async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -
 
 
 async def test_everywhere_is_nobody_where_no_replica_runs() -> None:
-    made = Calls({"generation": LocalHandle(Family(), replicas=[])}, PATIENCE_S)
+    made = DeploymentClient({"generation": LocalHandle(Family(), replicas=[])}, PATIENCE_S)
     assert await made.everywhere("generation", "generate", REQUEST, PATIENCE_S) == []

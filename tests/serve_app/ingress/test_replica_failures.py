@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, RayActorError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from deployments.seam.generation import GenerationRequest
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.errors import DeadlineExceeded, InternalError, Unavailable
 from tests.serve_app.grpc_replica import GrpcHandle, replicas_of
 from tests.serve_app.house import burst
@@ -47,8 +47,8 @@ RAISED: list[BaseException] = [
 ]
 
 
-def calls(handle: GrpcHandle, **settings: float) -> Calls:
-    return Calls({"generation": handle}, **{"timeout_s": PATIENCE_S, **settings})
+def calls(handle: GrpcHandle, **settings: float) -> DeploymentClient:
+    return DeploymentClient({"generation": handle}, **{"timeout_s": PATIENCE_S, **settings})
 
 
 @pytest.mark.parametrize("raised", RAISED, ids=lambda raised: type(raised).__name__)

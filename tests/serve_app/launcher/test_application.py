@@ -7,7 +7,7 @@ import pytest
 from serve_app.launcher.application import Application
 from serve_app.launcher.cluster import StartError
 from serve_app.launcher.dashboard import Dashboard, NoAnswerError
-from serve_app.launcher.plan import Plan
+from serve_app.launcher.plan import StartPlan
 
 
 class Cluster(Dashboard):
@@ -32,8 +32,8 @@ class Cluster(Dashboard):
         self.deployed = {}
 
 
-def _plan(name: str) -> Plan:
-    return Plan({"http_options": {}, "applications": [{"name": name}]}, None, ())
+def _plan(name: str) -> StartPlan:
+    return StartPlan({"http_options": {}, "applications": [{"name": name}]}, None, ())
 
 
 def _alive() -> None:

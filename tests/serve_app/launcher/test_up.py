@@ -13,11 +13,11 @@ import pytest
 from serve_app.launcher import runs
 from serve_app.launcher import up as launcher
 from serve_app.launcher.cluster import InvalidConfigError, StartError
-from serve_app.launcher.plan import Plan
+from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.state import ServeState
 from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
 
-PLAN = Plan(
+PLAN = StartPlan(
     {"http_options": {"host": "127.0.0.1", "port": 0}, "applications": [{"name": "ours"}]}, None, ()
 )
 OPTIONS = UpOptions(dashboard_port=28_265, ray_address=None, timeout_s=5, drain_s=1)

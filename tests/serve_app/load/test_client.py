@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from serve_app.load.client import Bench, base_url
-from serve_app.load.figures import Figures, Sample
+from serve_app.load.figures import Figures, RequestSample
 from serve_app.load.load import Load
 from tests.serve_app.load.stub import Stub
 
 
-async def run(stub: Stub, load: Load, samples: list[Sample] | None = None) -> Figures:
+async def run(stub: Stub, load: Load, samples: list[RequestSample] | None = None) -> Figures:
     async with Bench.open(stub.url) as bench:
         return await bench.run(load, samples)
 
@@ -38,7 +38,7 @@ async def test_so_many_clients_ask_at_the_same_time(stub: Stub) -> None:
 async def test_a_stream_gives_its_own_count_of_tokens_and_the_time_of_the_first(
     stub: Stub, what: str
 ) -> None:
-    samples: list[Sample] = []
+    samples: list[RequestSample] = []
     got = await run(stub, Load(what, clients=2, requests=6, new_tokens=7), samples)
     assert got.units == 6 * 8  # the server counts one that has no text, as its usage says
     assert got.prompt_tokens == 6 * 20
@@ -56,7 +56,7 @@ async def test_without_usage_events_with_text_are_the_tokens(stub: Stub) -> None
 
 
 async def test_answers_in_one_piece_have_no_first_token(stub: Stub) -> None:
-    samples: list[Sample] = []
+    samples: list[RequestSample] = []
     got = await run(stub, Load("chat", requests=3, new_tokens=5, stream=False), samples)
     assert got.units == 3 * 5
     assert not any("stream" in body for body in stub.bodies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from serve_app.load.figures import Sample, figures, percentile
+from serve_app.load.figures import RequestSample, figures, percentile
 
 
 def test_a_percentile_is_a_measured_value() -> None:
@@ -16,7 +16,7 @@ def test_a_percentile_is_a_measured_value() -> None:
 
 
 def test_rates_are_over_the_time_from_the_first_beginning_to_the_last_end() -> None:
-    samples = [Sample(10.0, 11.0, units=4), Sample(10.5, 14.0, units=6)]
+    samples = [RequestSample(10.0, 11.0, units=4), RequestSample(10.5, 14.0, units=6)]
     got = figures(samples, clients=2, unit="tokens", cpu_s=1.0)
     assert got.seconds == 4.0
     assert got.requests_per_s == 0.5
@@ -26,7 +26,10 @@ def test_rates_are_over_the_time_from_the_first_beginning_to_the_last_end() -> N
 
 
 def test_what_failed_counts_in_no_rate_and_no_latency() -> None:
-    samples = [Sample(0.0, 1.0, units=4), Sample(0.0, 2.0, error="HTTP 503", detail="busy")]
+    samples = [
+        RequestSample(0.0, 1.0, units=4),
+        RequestSample(0.0, 2.0, error="HTTP 503", detail="busy"),
+    ]
     got = figures(samples, clients=2, unit="tokens")
     assert (got.succeeded, got.failed, got.units_per_s) == (1, 1, 2.0)
     assert got.latency.p99 == 1.0
@@ -34,8 +37,10 @@ def test_what_failed_counts_in_no_rate_and_no_latency() -> None:
 
 
 def test_the_pace_is_of_the_tokens_after_the_first() -> None:
-    sample = Sample(0.0, 3.0, units=11, first_s=1.0, last_s=3.0)
-    got = figures([sample, Sample(0.0, 1.0, units=1, first_s=1.0, last_s=1.0)], clients=1, unit="t")
+    sample = RequestSample(0.0, 3.0, units=11, first_s=1.0, last_s=3.0)
+    got = figures(
+        [sample, RequestSample(0.0, 1.0, units=1, first_s=1.0, last_s=1.0)], clients=1, unit="t"
+    )
     assert got.first.p99 == 1.0
     assert got.per_token.p99 == 0.2
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from serve_app.ingress.routes.context import Asking, Served
+from serve_app.ingress.routes.context import Context, Served
 from serve_app.ingress.routes.openai.chat import EVENTS, ChatBody, chat_completions
 from serve_app.ingress.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.ingress.validation.json_body import JsonRoute
@@ -47,7 +47,7 @@ class HubChatBody(ChatBody):
     response_model=ChatCompletion,
 )
 async def chat_below_a_model(
-    model_id: Annotated[str, Path()], body: HubChatBody, served: Served, asking: Asking
+    model_id: Annotated[str, Path()], body: HubChatBody, served: Served, context: Context
 ) -> Response:
     """As ``/v1/chat/completions``, by the model that the path names."""
-    return await chat_completions(body.model_copy(update={"model": model_id}), served, asking)
+    return await chat_completions(body.model_copy(update={"model": model_id}), served, context)

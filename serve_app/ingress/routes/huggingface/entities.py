@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from deployments.seam.entities import Aggregation, Entity, EntityRequest, Recognised
+from deployments.seam.entities import Aggregation, Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.routes.context import Asked, Services
-from serve_app.ingress.routes.huggingface.payload import Inputs, Options, Unserved
+from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, Unserved
 from serve_app.ingress.routes.huggingface.texts import answers_to, in_place
 from serve_app.ingress.validation.fields import Body, TextList
 
@@ -32,11 +32,11 @@ class EntityParameters(Body):
 class EntityBody(Body):
     inputs: Inputs
     parameters: EntityParameters = EntityParameters()
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 async def token_classification(
-    body: EntityBody, card: ModelCard, served: Services, asking: Asked
+    body: EntityBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{entity_group, score, word, start, end}]``; for a list of texts a list of these.
 
@@ -46,7 +46,7 @@ async def token_classification(
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
         request = EntityRequest(card.name, good, aggregation)
-        answer: Recognised = await served.calls.ask(card.family, "recognise", request)
+        answer: EntityResult = await served.client.ask(card.family, "recognise", request)
         return answer.items
 
     items = await answers_to(body.inputs, served, ask)
@@ -54,7 +54,7 @@ async def token_classification(
     ignored = frozenset(body.parameters.ignore_labels or (OUTSIDE,))
     name = "entity" if aggregation == "none" else "entity_group"
     shown = [_shown(text, item, name, ignored) for text, item in zip(texts, items, strict=True)]
-    return asking.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
+    return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
 
 
 def _shown(

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from starlette.responses import Response
 
-from deployments.seam.generation import Generated, GenerationRequest, Sampling
+from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.generation import seed_of, stops
 from serve_app.ingress.routes.huggingface.grammar import GrammarBody
-from serve_app.ingress.routes.huggingface.payload import Off, Options, Unserved
+from serve_app.ingress.routes.huggingface.payload import HubOptions, Off, Unserved
 from serve_app.ingress.routes.huggingface.tgi import (
     Ending,
     Writing,
@@ -122,23 +122,23 @@ class GenerateParameters(Body):
         )
 
 
-class GenerateBody(Body):
+class HubGenerateBody(Body):
     """One prompt and how to continue it."""
 
     inputs: Text
     parameters: GenerateParameters = GenerateParameters()
     stream: bool | None = None
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 async def text_generation(
-    body: GenerateBody, card: ModelCard, served: Services, asking: Asked
+    body: HubGenerateBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{generated_text, details?}]``, or with ``stream`` TGI's events, one a token.
 
     A text ends with the stop string that ended it, as TGI's do.
     """
-    request = _request(body, card, served, asking, await asking.schema_text())
+    request = _request(body, card, served, context, await context.schema_text())
     parameters = body.parameters
     writing = Writing(
         prompt=body.inputs if parameters.return_full_text else "",
@@ -147,26 +147,32 @@ async def text_generation(
     )
     if body.stream:
         return await begin_stream(
-            served.calls.open(card.family, "stream", request, FIELDS),
+            served.client.open(card.family, "stream", request, FIELDS),
             lambda bursts: events(bursts, writing),
-            lambda error: failure(error, asking.request_id),
+            lambda error: failure(error, context.request_id),
             served.settings.heartbeat_s,
         )
     if not parameters.details and parameters.choices == 1:
-        generated: Generated = await served.calls.ask(card.family, "generate", request, FIELDS)
+        generated: GenerationResult = await served.client.ask(
+            card.family, "generate", request, FIELDS
+        )
         (choice,) = generated.choices
         end = Ending(choice.finish_reason, choice.stop_string)
-        return asking.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
-    bursts = await served.calls.open(card.family, "stream", request, FIELDS)
+        return context.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
+    bursts = await served.client.open(card.family, "stream", request, FIELDS)
     written = best(await collected(bursts, request.choices))
     answer: dict[str, Any] = {"generated_text": writing.text(written[0].text, written[0].end)}
     if parameters.details:
         answer["details"] = writing.details(written)
-    return asking.bare_list([answer], card.name)
+    return context.bare_list([answer], card.name)
 
 
 def _request(
-    body: GenerateBody, card: ModelCard, served: Services, asking: Asked, schemas: SchemaText
+    body: HubGenerateBody,
+    card: ModelCard,
+    served: Services,
+    context: RequestContext,
+    schemas: SchemaText,
 ) -> GenerationRequest:
     parameters = body.parameters
     served.catalog.require(card, TASK, parameters.used())
@@ -176,7 +182,7 @@ def _request(
         _check_best_of(body)
     detailed = bool(body.stream or parameters.details or parameters.choices > 1)
     return GenerationRequest(
-        request_id=asking.request_id,
+        request_id=context.request_id,
         model=card.name,
         prompt=body.inputs,
         max_new_tokens=parameters.max_new_tokens or DEFAULT_NEW_TOKENS,
@@ -188,7 +194,7 @@ def _request(
     )
 
 
-def _check_best_of(body: GenerateBody) -> None:
+def _check_best_of(body: HubGenerateBody) -> None:
     field = "parameters.best_of"
     if body.stream:
         raise ValidationFailed("best_of must be 1 in a stream.", field=field)

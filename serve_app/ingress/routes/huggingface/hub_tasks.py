@@ -16,15 +16,15 @@ from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import NotFound, UnsupportedMediaType
-from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.huggingface.payload import Payload
 from serve_app.ingress.validation.fields import Body
 
-AnswerTo: TypeAlias = Callable[[Any, ModelCard, Services, Asked], Awaitable[Response]]
+AnswerTo: TypeAlias = Callable[[Any, ModelCard, Services, RequestContext], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class HubTask:
     """One of Hugging Face's tasks: its name there, the task here that does it, and its body.
 
     ``marks`` are fields that only this kind has among those of one model, wherever in the body.
@@ -40,8 +40,8 @@ class Kind:
 
 
 def meant(
-    kinds: Sequence[Kind], card: ModelCard, payload: Payload, name: str | None = None
-) -> Kind:
+    kinds: Sequence[HubTask], card: ModelCard, payload: Payload, name: str | None = None
+) -> HubTask:
     """The kind that ``payload`` asks of the model. ``name`` is the path's word for it, if any.
 
     Raises 404 for a task that the model does not do, 415 for a file where no kind takes one.
@@ -64,7 +64,7 @@ def meant(
     return next((kind for kind in able if kind.marks & fields), able[0])
 
 
-def names_of(kinds: Iterable[Kind], card: ModelCard) -> list[str]:
+def names_of(kinds: Iterable[HubTask], card: ModelCard) -> list[str]:
     """Hugging Face's names of what the model does, the one that is meant by default first."""
     return list(dict.fromkeys(kind.name for kind in kinds if kind.task in card.tasks))
 

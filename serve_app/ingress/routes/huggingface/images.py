@@ -10,21 +10,21 @@ from starlette.responses import Response
 
 from configs.labels import Labels
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import Classified, ScoreFunction
+from deployments.seam.classification import ClassificationResult, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
-    Detected,
     Detection,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswers,
     VisualQuestionRequest,
 )
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
-from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.huggingface.labels import Template
-from serve_app.ingress.routes.huggingface.payload import Options
+from serve_app.ingress.routes.huggingface.payload import HubOptions
 from serve_app.ingress.validation.fields import Body, ImageSent, Text, TokenCount
 from serve_app.ingress.validation.limits import check_prompt
 
@@ -40,7 +40,7 @@ class ImageBody(Body):
     """An image alone: the clients send a bare file where they have nothing to say about it."""
 
     inputs: ImageSent
-    options: Options | None = None
+    options: HubOptions | None = None
 
     @classmethod
     def of(cls, file: bytes) -> Self:
@@ -94,7 +94,7 @@ class QuestionParameters(Body):
     top_k: TopK | None = None
 
 
-class QuestionBody(Body):
+class HubQuestionBody(Body):
     """A question about an image: beside ``inputs``, as the client sends it, or with it in there.
 
     The client sends the image twice, under ``inputs`` and ``image``.
@@ -104,7 +104,7 @@ class QuestionBody(Body):
     question: Text
     image: ImageSent | None = None
     parameters: QuestionParameters = QuestionParameters()
-    options: Options | None = None
+    options: HubOptions | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -116,7 +116,7 @@ class QuestionBody(Body):
 
 
 async def image_classification(
-    body: ImageClassificationBody, card: ModelCard, served: Services, asking: Asked
+    body: ImageClassificationBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]``, the ``top_k`` best first."""
     request = ImageClassificationRequest(
@@ -125,58 +125,60 @@ async def image_classification(
         body.parameters.top_k or 5,
         scores=body.parameters.function_to_apply,
     )
-    return asking.bare_list(await _labels(request, card, served), card.name)
+    return context.bare_list(await _labels(request, card, served), card.name)
 
 
 async def zero_shot_image_classification(
-    body: ImageLabelsBody, card: ModelCard, served: Services, asking: Asked
+    body: ImageLabelsBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]`` of the labels given, best first."""
     parameters = body.parameters
     labels = tuple(parameters.candidate_labels)
     image, template = await _image(body, served), parameters.hypothesis_template
     request = ImageClassificationRequest(card.name, image, len(labels), labels, template)
-    return asking.bare_list(await _labels(request, card, served), card.name)
+    return context.bare_list(await _labels(request, card, served), card.name)
 
 
 async def object_detection(
-    body: DetectionBody, card: ModelCard, served: Services, asking: Asked
+    body: DetectionBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{label, score, box}]``, best first; boxes in whole pixels of the image."""
     threshold = body.parameters.threshold
     request = DetectionRequest(
         card.name, await _image(body, served), 0.5 if threshold is None else threshold
     )
-    answer: Detected = await served.calls.ask(card.family, "detect", request, FIELDS)
-    return asking.bare_list([_found(each) for each in answer.items], card.name)
+    answer: DetectionResult = await served.client.ask(card.family, "detect", request, FIELDS)
+    return context.bare_list([_found(each) for each in answer.items], card.name)
 
 
 async def image_to_text(
-    body: ImageToTextBody, card: ModelCard, served: Services, asking: Asked
+    body: ImageToTextBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
     request = CaptionRequest(card.name, await _image(body, served), max_new_tokens=body.bound)
-    answer: Caption = await served.calls.ask(card.family, "caption", request, FIELDS)
-    return asking.bare_list([{"generated_text": answer.text}], card.name)
+    answer: Caption = await served.client.ask(card.family, "caption", request, FIELDS)
+    return context.bare_list([{"generated_text": answer.text}], card.name)
 
 
 async def visual_question_answering(
-    body: QuestionBody, card: ModelCard, served: Services, asking: Asked
+    body: HubQuestionBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{answer, score}]``, best first; no score from a model that writes its answer."""
     check_prompt(body.question, served.settings, "question")
     image = await served.images.received(body.inputs, served.settings, "inputs")
     top_k = body.parameters.top_k or 5
     request = VisualQuestionRequest(card.name, image, body.question, top_k)
-    answer: VisualAnswers = await served.calls.ask(card.family, "answer_question", request, FIELDS)
+    answer: VisualAnswers = await served.client.ask(card.family, "answer_question", request, FIELDS)
     shown = [{"answer": each.answer, "score": each.score} for each in answer.items]
-    return asking.bare_list(shown, card.name)
+    return context.bare_list(shown, card.name)
 
 
 async def _labels(
     request: ImageClassificationRequest, card: ModelCard, served: Services
 ) -> list[dict[str, Any]]:
-    answer: Classified = await served.calls.ask(card.family, "classify_image", request, FIELDS)
+    answer: ClassificationResult = await served.client.ask(
+        card.family, "classify_image", request, FIELDS
+    )
     (item,) = answer.items
     if isinstance(item, Problem):
         raise from_problem(item, FIELDS)

@@ -14,7 +14,7 @@ from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.error_shapes import HubError
 from serve_app.ingress.errors import OPENAI_PREFIX, ModelNotFound, NotFound
-from serve_app.ingress.routes.context import Asked, Asking, Served, Services
+from serve_app.ingress.routes.context import Context, RequestContext, Served, Services
 from serve_app.ingress.routes.huggingface.hub_tasks import meant
 from serve_app.ingress.routes.huggingface.payload import parsed, payload_of
 from serve_app.ingress.routes.huggingface.task_table import KINDS
@@ -71,18 +71,18 @@ router = APIRouter(
     openapi_extra=BODY,
 )
 async def pipeline(
-    model_id: str, task: str, request: Request, served: Served, asking: Asking
+    model_id: str, task: str, request: Request, served: Served, context: Context
 ) -> Response:
     """As ``/models/{model_id}``, for the task that the path names (``summarization``, ...)."""
-    return await _answer(model_id, request, served, asking, task)
+    return await _answer(model_id, request, served, context, task)
 
 
 @router.post(
     "/{model_id:path}", summary="Hugging Face: what a model is there for", openapi_extra=BODY
 )
-async def infer(model_id: str, request: Request, served: Served, asking: Asking) -> Response:
+async def infer(model_id: str, request: Request, served: Served, context: Context) -> Response:
     """``{inputs, parameters, options}``, or the bytes of an image; the model says which task."""
-    return await _answer(model_id, request, served, asking)
+    return await _answer(model_id, request, served, context)
 
 
 def _card(model_id: str, served: Services) -> ModelCard:
@@ -96,7 +96,11 @@ def _card(model_id: str, served: Services) -> ModelCard:
 
 
 async def _answer(
-    model_id: str, request: Request, served: Services, asking: Asked, task: str | None = None
+    model_id: str,
+    request: Request,
+    served: Services,
+    context: RequestContext,
+    task: str | None = None,
 ) -> Response:
     card = _card(model_id, served)
     payload = await payload_of(request)
@@ -104,5 +108,5 @@ async def _answer(
     card = served.catalog.resolve(kind.task, model_id, "model")
     if isinstance(payload, bytes):
         assert kind.from_file is not None
-        return await kind.answer(kind.from_file(payload), card, served, asking)
-    return await kind.answer(parsed(kind.body, payload), card, served, asking)
+        return await kind.answer(kind.from_file(payload), card, served, context)
+    return await kind.answer(parsed(kind.body, payload), card, served, context)

@@ -12,8 +12,8 @@ from deployments.seam.classification import LabelScore, ScoreFunction
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.routes import zero_shot
 from serve_app.ingress.routes.classification import classified
-from serve_app.ingress.routes.context import Asked, Services
-from serve_app.ingress.routes.huggingface.payload import Inputs, Options
+from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs
 from serve_app.ingress.routes.huggingface.texts import FIELD, alone, in_place
 from serve_app.ingress.validation.fields import Body, Count
 from serve_app.ingress.validation.limits import check_count
@@ -30,7 +30,7 @@ class ClassificationParameters(Body):
 class ClassificationBody(Body):
     inputs: Inputs
     parameters: ClassificationParameters = ClassificationParameters()
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 class ZeroShotParameters(Body):
@@ -42,11 +42,11 @@ class ZeroShotParameters(Body):
 class ZeroShotBody(Body):
     inputs: Inputs
     parameters: ZeroShotParameters
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 async def text_classification(
-    body: ClassificationBody, card: ModelCard, served: Services, asking: Asked
+    body: ClassificationBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[[{label, score}]]``, nested also for a single text; in each the best label first."""
     parameters = body.parameters
@@ -57,11 +57,11 @@ async def text_classification(
         in_place(item, lambda ranking: _ranking(ranking[: parameters.top_k]))
         for item in alone(body.inputs, items)
     ]
-    return asking.bare_list(shown, card.name)
+    return context.bare_list(shown, card.name)
 
 
 async def zero_shot_classification(
-    body: ZeroShotBody, card: ModelCard, served: Services, asking: Asked
+    body: ZeroShotBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]``, best first; for a list of texts a list of these."""
     parameters = body.parameters
@@ -75,7 +75,7 @@ async def zero_shot_classification(
         field=FIELD,
     )
     shown = [in_place(item, _ranking) for item in alone(body.inputs, items)]
-    return asking.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
+    return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
 
 
 def _counted(inputs: str | list[str], served: Services) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.errors import ModelNotFound
-from serve_app.ingress.routes.context import Asking, Served, json_response
+from serve_app.ingress.routes.context import Context, Served, json_response
 from serve_app.ingress.routes.openai import completions, embeddings, rerank
 from serve_app.ingress.routes.openai import model_cards as models
 from serve_app.ingress.routes.openai.shapes import (
@@ -57,11 +57,11 @@ class RerankBelow(rerank.OpenAIRerankBody):
     response_model=Completion,
 )
 async def completions_below_a_model(
-    model_id: str, body: CompletionBelow, served: Served, asking: Asking
+    model_id: str, body: CompletionBelow, served: Served, context: Context
 ) -> Response:
     """As ``/v1/completions``, by the model that the path names."""
     named = body.model_copy(update={"model": model_id})
-    return await completions.completions(named, served, asking)
+    return await completions.completions(named, served, context)
 
 
 @router.post(
@@ -82,10 +82,10 @@ async def embeddings_below_a_model(
     response_model=Rerank,
 )
 async def rerank_below_a_model(
-    model_id: str, body: RerankBelow, served: Served, asking: Asking
+    model_id: str, body: RerankBelow, served: Served, context: Context
 ) -> Response:
     """As ``/v1/rerank``, by the model that the path names."""
-    return await rerank.rerank(body.model_copy(update={"model": model_id}), served, asking)
+    return await rerank.rerank(body.model_copy(update={"model": model_id}), served, context)
 
 
 @router.get(

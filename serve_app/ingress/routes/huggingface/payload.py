@@ -20,7 +20,7 @@ Inputs: TypeAlias = Texts
 BYTES = "application/octet-stream"
 
 
-class Options(Body):
+class HubOptions(Body):
     """How the hosted API waits and caches; here a request always waits, and nothing is cached."""
 
     use_cache: bool | None = None

@@ -9,11 +9,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Asked, Services
-from serve_app.ingress.routes.huggingface.payload import Inputs, Off, Options
+from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, Off
 from serve_app.ingress.routes.huggingface.texts import answers_to, in_place
 from serve_app.ingress.routes.summarization import LEAST
 from serve_app.ingress.validation.fields import Body, TokenCount
@@ -25,7 +25,7 @@ MIN_FIELD = "parameters.generate_parameters.min_length"
 Least: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class Bounds(Body):
+class HubSummaryBounds(Body):
     """Tokens of the summary; the ``new`` names are the same, since nothing else is counted."""
 
     max_length: TokenCount | None = None
@@ -36,11 +36,11 @@ class Bounds(Body):
     num_beams: Literal[1] | None = None
 
 
-class SummaryParameters(Bounds):
+class SummaryParameters(HubSummaryBounds):
     """Bounds are taken here too, as the hosted API's first version had them."""
 
     clean_up_tokenization_spaces: Off = None
-    generate_parameters: Bounds | None = None
+    generate_parameters: HubSummaryBounds | None = None
     truncation: Literal["do_not_truncate", "longest_first", "only_first"] | None = None
 
     @property
@@ -68,7 +68,7 @@ class SummaryParameters(Bounds):
 class SummaryBody(Body):
     inputs: Inputs
     parameters: SummaryParameters = SummaryParameters()
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 MARKS = frozenset(SummaryParameters.model_fields) - {"max_new_tokens", "do_sample"}
@@ -76,7 +76,7 @@ MARKS = frozenset(SummaryParameters.model_fields) - {"max_new_tokens", "do_sampl
 
 
 async def summarization(
-    body: SummaryBody, card: ModelCard, served: Services, asking: Asked
+    body: SummaryBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """``[{summary_text}]``, one a text."""
     parameters = body.parameters
@@ -85,7 +85,7 @@ async def summarization(
 
     async def ask(good: tuple[str, ...]) -> Sequence[Summary | Problem]:
         request = SummaryRequest(
-            request_id=asking.request_id,
+            request_id=context.request_id,
             model=card.name,
             texts=good,
             max_new_tokens=parameters.most,
@@ -93,12 +93,12 @@ async def summarization(
             truncate=parameters.truncates,
         )
         fields = {"max_new_tokens": MAX_FIELD}
-        answer: Summarised = await served.calls.ask(card.family, "summarize", request, fields)
+        answer: SummaryResult = await served.client.ask(card.family, "summarize", request, fields)
         return answer.items
 
     items = await answers_to(body.inputs, served, ask)
     shown = [in_place(item, lambda summary: {"summary_text": summary.text}) for item in items]
-    return asking.bare_list(shown, card.name)
+    return context.bare_list(shown, card.name)
 
 
 def _first(given: Sequence[int | None], default: int) -> int:

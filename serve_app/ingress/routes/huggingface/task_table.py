@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from serve_app.ingress.routes.huggingface.entities import EntityBody, token_classification
-from serve_app.ingress.routes.huggingface.generation import GenerateBody, text_generation
-from serve_app.ingress.routes.huggingface.hub_tasks import Kind
+from serve_app.ingress.routes.huggingface.generation import HubGenerateBody, text_generation
+from serve_app.ingress.routes.huggingface.hub_tasks import HubTask
 from serve_app.ingress.routes.huggingface.images import (
     DetectionBody,
+    HubQuestionBody,
     ImageClassificationBody,
     ImageLabelsBody,
     ImageToTextBody,
-    QuestionBody,
     image_classification,
     image_to_text,
     object_detection,
@@ -26,64 +26,64 @@ from serve_app.ingress.routes.huggingface.labels import (
 from serve_app.ingress.routes.huggingface.summaries import MARKS, SummaryBody, summarization
 from serve_app.ingress.routes.huggingface.vectors import (
     FeatureBody,
-    SimilarityBody,
+    HubSimilarityBody,
     feature_extraction,
     sentence_similarity,
 )
 
 KINDS = (
-    Kind("text-generation", "generate", GenerateBody, text_generation),
-    Kind("summarization", "summarize", SummaryBody, summarization, MARKS),
-    Kind("feature-extraction", "embed", FeatureBody, feature_extraction),
-    Kind(
+    HubTask("text-generation", "generate", HubGenerateBody, text_generation),
+    HubTask("summarization", "summarize", SummaryBody, summarization, MARKS),
+    HubTask("feature-extraction", "embed", FeatureBody, feature_extraction),
+    HubTask(
         "sentence-similarity",
         "embed",
-        SimilarityBody,
+        HubSimilarityBody,
         sentence_similarity,
         frozenset({"source_sentence", "sentences"}),
     ),
-    Kind("text-classification", "sentiment", ClassificationBody, text_classification),
-    Kind("text-classification", "topic", ClassificationBody, text_classification),
-    Kind(
+    HubTask("text-classification", "sentiment", ClassificationBody, text_classification),
+    HubTask("text-classification", "topic", ClassificationBody, text_classification),
+    HubTask(
         "zero-shot-classification",
         "zero_shot",
         ZeroShotBody,
         zero_shot_classification,
         frozenset({"candidate_labels"}),
     ),
-    Kind("token-classification", "entities", EntityBody, token_classification),
-    Kind(
+    HubTask("token-classification", "entities", EntityBody, token_classification),
+    HubTask(
         "image-classification",
         "image_classify",
         ImageClassificationBody,
         image_classification,
         from_file=ImageClassificationBody.of,
     ),
-    Kind(
+    HubTask(
         "zero-shot-image-classification",
         "image_zero_shot",
         ImageLabelsBody,
         zero_shot_image_classification,
         frozenset({"candidate_labels"}),
     ),
-    Kind(
+    HubTask(
         "object-detection",
         "detect",
         DetectionBody,
         object_detection,
         from_file=DetectionBody.of,
     ),
-    Kind(
+    HubTask(
         "image-to-text",
         "caption",
         ImageToTextBody,
         image_to_text,
         from_file=ImageToTextBody.of,
     ),
-    Kind(
+    HubTask(
         "visual-question-answering",
         "visual_question",
-        QuestionBody,
+        HubQuestionBody,
         visual_question_answering,
         frozenset({"question"}),
     ),

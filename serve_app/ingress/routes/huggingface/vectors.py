@@ -10,10 +10,10 @@ from starlette.responses import Response
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Asked, Services
+from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.embeddings import check_text, embed
-from serve_app.ingress.routes.huggingface.payload import Inputs, NoParameters, Options
+from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, NoParameters
 from serve_app.ingress.validation.fields import Body, Readable, TextList, ruled
 
 
@@ -28,7 +28,7 @@ class FeatureBody(Body):
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     encoding_format: Literal["float"] | None = None
     parameters: NoParameters | None = None
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 class Sentences(Body):
@@ -38,16 +38,16 @@ class Sentences(Body):
     sentences: TextList
 
 
-class SimilarityBody(Body):
+class HubSimilarityBody(Body):
     """One sentence, and others to compare it with."""
 
     inputs: Sentences
     parameters: NoParameters | None = None
-    options: Options | None = None
+    options: HubOptions | None = None
 
 
 async def feature_extraction(
-    body: FeatureBody, card: ModelCard, served: Services, asking: Asked
+    body: FeatureBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """One vector a text, in a list also when it is one text, as TEI answers."""
     texts = (body.inputs,) if isinstance(body.inputs, str) else tuple(body.inputs)
@@ -62,11 +62,11 @@ async def feature_extraction(
         fields={},
         prompt_name=body.prompt_name,
     )
-    return asking.bare_list(list(embedded.vectors), card.name)
+    return context.bare_list(list(embedded.vectors), card.name)
 
 
 async def sentence_similarity(
-    body: SimilarityBody, card: ModelCard, served: Services, asking: Asked
+    body: HubSimilarityBody, card: ModelCard, served: Services, context: RequestContext
 ) -> Response:
     """The cosine of each sentence with the source, in order."""
     source, others = body.inputs.source_sentence, body.inputs.sentences
@@ -77,6 +77,6 @@ async def sentence_similarity(
         raise ValidationFailed(message, field="inputs.sentences")
     names = ("inputs.source_sentence", *(f"inputs.sentences.{i}" for i in range(len(others))))
     embedded = await embed(served, card, (source, *others), names, fields={})
-    return asking.bare_list(
+    return context.bare_list(
         [float(score) for score in cosines(embedded.vectors[1:], embedded.vectors[0])], card.name
     )

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from configs.engines import ToolCalls
-from deployments.engine.tool_call_text import CallText
+from deployments.engine.tool_call_text import ToolCallText
 from deployments.seam.generation import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class CallFormat:
+class ToolCallFormat:
     """One JSON object between two marks: the name of the function and its arguments."""
 
     opening: str
@@ -26,19 +26,19 @@ class CallFormat:
     arguments: str = "arguments"
 
 
-FORMATS: dict[ToolCalls, CallFormat] = {
+FORMATS: dict[ToolCalls, ToolCallFormat] = {
     # Nous Research's, which Qwen2.5, SmolLM2 (from 360M) and many others were trained on.
-    "hermes": CallFormat("<tool_call>\n", "\n</tool_call>"),
+    "hermes": ToolCallFormat("<tool_call>\n", "\n</tool_call>"),
 }
 
 
-class CallScanner(CallText[ToolCall]):
+class ToolCallScanner(ToolCallText[ToolCall]):
     """Tells calls from text in what a model writes, piece by piece.
 
     What looks like a call but is none is text: no JSON, or a function not among ``functions``.
     """
 
-    def __init__(self, written: CallFormat, functions: Iterable[str]) -> None:
+    def __init__(self, written: ToolCallFormat, functions: Iterable[str]) -> None:
         super().__init__(written.opening, written.closing, self._call)
         self._format = written
         self._functions = frozenset(functions)

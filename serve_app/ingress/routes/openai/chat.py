@@ -9,15 +9,26 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam.generation import CallMarks, Generated, GenerationRequest, Grammar
+from deployments.seam.generation import (
+    GenerationRequest,
+    GenerationResult,
+    Grammar,
+    ToolCallMarkers,
+)
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import INTEGER, ITEMS, OBJECT, TRUE, never, when
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Asked, Asking, Served, Services, json_response
+from serve_app.ingress.routes.context import (
+    Context,
+    RequestContext,
+    Served,
+    Services,
+    json_response,
+)
 from serve_app.ingress.routes.generation import stops, usage
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
-from serve_app.ingress.routes.openai.chat_answers import Calls, ChatPieces, whole
+from serve_app.ingress.routes.openai.chat_answers import AnsweredToolCalls, ChatPieces, whole
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.response_format import ResponseFormat
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
@@ -149,12 +160,12 @@ class ChatBody(SamplingBody):
         parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
         return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
 
-    def last_call(self, card: ModelCard) -> CallMarks | None:
+    def last_call(self, card: ModelCard) -> ToolCallMarkers | None:
         """The marks of calls, where the first call ends the text."""
         if not (self.offered and card.tool_calls and self.parallel_tool_calls is False):
             return None
         written = FORMATS[card.tool_calls]
-        return CallMarks(written.opening, written.closing)
+        return ToolCallMarkers(written.opening, written.closing)
 
     @property
     def bound(self) -> tuple[str, int | None]:
@@ -170,21 +181,21 @@ class ChatBody(SamplingBody):
     responses=EVENTS,
     response_model=ChatCompletion,
 )
-async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Response:
+async def chat_completions(body: ChatBody, served: Served, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    card, request, fields = _request(body, served, asking, await asking.schema_text())
-    calls = Calls.of(card, body.offered, forced=body.forces_call)
-    head = {"id": f"chatcmpl-{asking.request_id}", "created": now(), "model": card.name}
+    card, request, fields = _request(body, served, context, await context.schema_text())
+    calls = AnsweredToolCalls.of(card, body.offered, forced=body.forces_call)
+    head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
         return await begin_stream(
-            served.calls.open(card.family, "stream", request, fields),
+            served.client.open(card.family, "stream", request, fields),
             lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
             failure,
             served.settings.heartbeat_s,
         )
-    generated: Generated = await served.calls.ask(card.family, "generate", request, fields)
+    generated: GenerationResult = await served.client.ask(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
@@ -197,7 +208,7 @@ async def chat_completions(body: ChatBody, served: Served, asking: Asking) -> Re
 
 
 def _request(
-    body: ChatBody, served: Services, asking: Asked, schemas: SchemaText
+    body: ChatBody, served: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
     card = served.catalog.resolve("chat", body.model, "model")
     served.catalog.require(card, "chat", body.used())
@@ -209,7 +220,7 @@ def _request(
     body.check()  # it reads what the messages hold, which is bounded now
     body.check_stream()
     request = GenerationRequest(
-        request_id=asking.request_id,
+        request_id=context.request_id,
         model=card.name,
         messages=tuple(message.plain() for message in body.messages),
         tools=shown,

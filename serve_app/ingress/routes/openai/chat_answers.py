@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.seam.generation import Choice, Token, TokenLogprob, ToolCall
+from deployments.seam.generation import GeneratedSequence, Token, TokenLogprob, ToolCall
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.routes.openai.call_scanner import FORMATS, CallFormat, CallScanner
+from serve_app.ingress.routes.openai.call_scanner import FORMATS, ToolCallFormat, ToolCallScanner
 from serve_app.ingress.routes.openai.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class AnsweredToolCalls:
     """Which functions an answer may call, and how its model writes that.
 
     An answer that is ``forced`` to call has no text: what is no call is the beginning of one.
     """
 
-    written: CallFormat
+    written: ToolCallFormat
     functions: frozenset[str]
     forced: bool = False
 
     @classmethod
-    def of(cls, card: ModelCard, tools: Sequence[Tool], *, forced: bool) -> Calls | None:
+    def of(
+        cls, card: ModelCard, tools: Sequence[Tool], *, forced: bool
+    ) -> AnsweredToolCalls | None:
         """``None`` when there is nothing to call."""
         if not tools or card.tool_calls is None:
             return None
@@ -34,11 +36,11 @@ class Calls:
     def kept(self, found: list[str | ToolCall]) -> list[str | ToolCall]:
         return [each for each in found if not self.forced or isinstance(each, ToolCall)]
 
-    def scanner(self) -> CallScanner:
-        return CallScanner(self.written, self.functions)
+    def scanner(self) -> ToolCallScanner:
+        return ToolCallScanner(self.written, self.functions)
 
 
-def whole(index: int, choice: Choice, calls: Calls | None) -> dict[str, Any]:
+def whole(index: int, choice: GeneratedSequence, calls: AnsweredToolCalls | None) -> dict[str, Any]:
     """One choice of an answer that is complete; without content when it only calls."""
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     reason: str = choice.finish_reason
@@ -67,9 +69,9 @@ class ChatPieces:
     as one piece, once it is certain that it is one.
     """
 
-    def __init__(self, calls: Calls | None) -> None:
+    def __init__(self, calls: AnsweredToolCalls | None) -> None:
         self._calls = calls
-        self._scanners: dict[int, CallScanner] = {}
+        self._scanners: dict[int, ToolCallScanner] = {}
         self._called: dict[int, int] = {}
 
     def of(self, token: Token) -> list[dict[str, Any]]:

@@ -13,11 +13,23 @@ from fastapi import APIRouter
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
-from deployments.seam.generation import Choice, Generated, GenerationRequest, Token, TokenLogprob
+from deployments.seam.generation import (
+    GeneratedSequence,
+    GenerationRequest,
+    GenerationResult,
+    Token,
+    TokenLogprob,
+)
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Asked, Asking, Served, Services, json_response
+from serve_app.ingress.routes.context import (
+    Context,
+    RequestContext,
+    Served,
+    Services,
+    json_response,
+)
 from serve_app.ingress.routes.generation import stops, usage
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
@@ -96,11 +108,11 @@ class CompletionBody(SamplingBody):
 @router.post(
     "/completions", summary="Continue a prompt", responses=EVENTS, response_model=Completion
 )
-async def completions(body: CompletionBody, served: Served, asking: Asking) -> Response:
+async def completions(body: CompletionBody, served: Served, context: Context) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
-    card, request = _request(body, served, asking)
+    card, request = _request(body, served, context)
     head = {
-        "id": f"cmpl-{asking.request_id}",
+        "id": f"cmpl-{context.request_id}",
         "object": "text_completion",
         "created": now(),
         "model": card.name,
@@ -108,10 +120,10 @@ async def completions(body: CompletionBody, served: Served, asking: Asking) -> R
     if body.stream:
         return await _stream(body, card.family, request, head, served)
     asks = [
-        served.calls.ask(card.family, "generate", _beginning(request, prompt), FIELDS)
+        served.client.ask(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
-    answers: list[Generated] = await _all(asks)
+    answers: list[GenerationResult] = await _all(asks)
     found = [choice for answer in answers for choice in answer.choices]
     prompt_tokens = sum(answer.prompt_tokens for answer in answers)
     return json_response(
@@ -123,7 +135,7 @@ async def completions(body: CompletionBody, served: Served, asking: Asking) -> R
     )
 
 
-async def _all(asks: list[Coroutine[Any, Any, Generated]]) -> list[Generated]:
+async def _all(asks: list[Coroutine[Any, Any, GenerationResult]]) -> list[GenerationResult]:
     """All answers, or the first failure, after which the others are cancelled."""
     tasks = [asyncio.ensure_future(ask) for ask in asks]
     try:
@@ -143,7 +155,7 @@ async def _stream(
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     return await begin_stream(
-        served.calls.open(family, "stream", request, FIELDS),
+        served.client.open(family, "stream", request, FIELDS),
         lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
         failure,
         served.settings.heartbeat_s,
@@ -151,7 +163,7 @@ async def _stream(
 
 
 def _request(
-    body: CompletionBody, served: Services, asking: Asked
+    body: CompletionBody, served: Services, context: RequestContext
 ) -> tuple[ModelCard, GenerationRequest]:
     card = served.catalog.resolve("generate", body.model, "model")
     served.catalog.require(card, "generate", body.used())
@@ -161,7 +173,7 @@ def _request(
         if isinstance(prompt, str):
             check_prompt(prompt, served.settings, "prompt")
     request = GenerationRequest(
-        request_id=asking.request_id,
+        request_id=context.request_id,
         model=card.name,
         max_new_tokens=body.bound,
         sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
@@ -178,7 +190,7 @@ def _beginning(request: GenerationRequest, prompt: str | list[int]) -> Generatio
     return replace(request, prompt=None, prompt_ids=tuple(prompt))
 
 
-def _choice(index: int, choice: Choice) -> dict[str, Any]:
+def _choice(index: int, choice: GeneratedSequence) -> dict[str, Any]:
     return {
         "index": index,
         "text": choice.text,
@@ -206,7 +218,7 @@ class Offsets:
         return at
 
 
-def _offsets(choice: Choice) -> list[int]:
+def _offsets(choice: GeneratedSequence) -> list[int]:
     """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
     offsets = Offsets()
     special = choice.special or (False,) * len(choice.logprobs)

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.documentation.rules import all_readable
-from serve_app.ingress.routes.context import Asking, Served, json_response
+from serve_app.ingress.routes.context import Context, Served, json_response
 from serve_app.ingress.routes.embeddings import Truncate, refuse
 from serve_app.ingress.routes.openai.shapes import ERRORS, Rerank
 from serve_app.ingress.routes.reranking import TASK, ranked
@@ -32,7 +32,7 @@ class TextDocument(Body):
     text: str
 
 
-Document: TypeAlias = Annotated[
+RerankDocument: TypeAlias = Annotated[
     Annotated[str, TEXT] | Annotated[TextDocument, OBJECT], TEXT_OR_OBJECT
 ]
 
@@ -48,7 +48,7 @@ class OpenAIRerankBody(Body):
     )
 
     query: Readable
-    documents: Annotated[list[Document], Field(min_length=1)]
+    documents: Annotated[list[RerankDocument], Field(min_length=1)]
     model: ModelName | None = None
     top_n: Count | None = Field(None, description="all, unless given")
     return_documents: bool = False
@@ -56,7 +56,7 @@ class OpenAIRerankBody(Body):
 
 
 @router.post("/rerank", summary="Documents by relevance to a query", response_model=Rerank)
-async def rerank(body: OpenAIRerankBody, served: Served, asking: Asking) -> Response:
+async def rerank(body: OpenAIRerankBody, served: Served, context: Context) -> Response:
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
     card = served.catalog.resolve(TASK, body.model, "model")
     texts = [each if isinstance(each, str) else each.text for each in body.documents]
@@ -72,7 +72,7 @@ async def rerank(body: OpenAIRerankBody, served: Served, asking: Asking) -> Resp
     ]
     usage = {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens}
     answer = {
-        "id": f"rerank-{asking.request_id}",
+        "id": f"rerank-{context.request_id}",
         "model": card.name,
         "results": results,
         "usage": usage,

@@ -23,7 +23,7 @@ class FunctionCall(BaseModel):
     arguments: str
 
 
-class ToolCall(BaseModel):
+class OpenAIToolCall(BaseModel):
     id: str
     type: Literal["function"]
     function: FunctionCall
@@ -33,7 +33,7 @@ class AssistantMessage(BaseModel):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[OpenAIToolCall] | None = None
 
 
 class ChatChoice(BaseModel):
@@ -136,7 +136,7 @@ class RerankedText(BaseModel):
     text: str
 
 
-class RerankResult(BaseModel):
+class OpenAIRerankResult(BaseModel):
     index: int
     relevance_score: float
     document: RerankedText | None = None
@@ -147,7 +147,7 @@ class Rerank(BaseModel):
 
     id: str
     model: str
-    results: list[RerankResult]
+    results: list[OpenAIRerankResult]
     usage: EmbeddingUsage
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from deployments.seam.generation import Alternative, Grammar
+from deployments.seam.generation import Grammar, TokenAlternative
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.openai.call_scanner import CallFormat
+from serve_app.ingress.routes.openai.call_scanner import ToolCallFormat
 from serve_app.ingress.validation.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -59,7 +59,7 @@ NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalP
 
 
 def calling(
-    tools: Sequence[Tool], choice: ToolChoice, written: CallFormat, schemas: SchemaText
+    tools: Sequence[Tool], choice: ToolChoice, written: ToolCallFormat, schemas: SchemaText
 ) -> Grammar | None:
     """The grammar of a text that calls a function, where a call has to be one of ``tools``.
 
@@ -92,16 +92,18 @@ def parameters_of(index: int) -> str:
     return f"tools.{index}.function.parameters"
 
 
-def _call(function: Function, index: int, written: CallFormat, schemas: SchemaText) -> Alternative:
+def _call(
+    function: Function, index: int, written: ToolCallFormat, schemas: SchemaText
+) -> TokenAlternative:
     name = json.dumps(function.name)
     before = f"{{{json.dumps(written.name)}: {name}, {json.dumps(written.arguments)}: "
     parameters = function.parameters or NO_ARGUMENTS
     source = schemas.of(parameters, ("tools", index, "function", "parameters"))
     given = parameters.get("type")
     if given == "object" or (given is None and "$ref" in parameters):
-        return Alternative(before, source)
+        return TokenAlternative(before, source)
     if given is not None and not (isinstance(given, list) and "object" in given):
         message = "The arguments of a function are an object, and so must be the schema's type."
         raise ValidationFailed(message, field=parameters_of(index))
     # An object even where the schema says of no type, or of several: of equal keys the last counts.
-    return Alternative(before, source.rstrip().removesuffix("}") + ',"type":"object"}')
+    return TokenAlternative(before, source.rstrip().removesuffix("}") + ',"type":"object"}')

@@ -17,7 +17,7 @@ from deployments.engine.grammar.json_schema import prepared
 from deployments.engine.grammar.schema_numbers import Unkeepable
 from deployments.engine.grammar.trial import limits
 from deployments.engine.grammar.trial_queue import Trials
-from deployments.seam.generation import Alternative, Grammar
+from deployments.seam.generation import Grammar, TokenAlternative
 
 BYTES = LLTokenizer("byte")
 A_OR_B = {
@@ -298,7 +298,10 @@ def test_references_mean_the_same_alone_and_among_others(schema: Any, good: str,
         "alternatives",
         before="<",
         after=">",
-        alternatives=(Alternative("1", json.dumps(other)), Alternative("2", json.dumps(schema))),
+        alternatives=(
+            TokenAlternative("1", json.dumps(other)),
+            TokenAlternative("2", json.dumps(schema)),
+        ),
     )
     for text, fits in ((f"<2{good}>", True), (f"<2{bad}>", False), ('<1"x">', True)):
         state = LLMatcher(BYTES, notation(both), limits=limits(), log_level=0)
@@ -318,7 +321,7 @@ def test_references_mean_the_same_alone_and_among_others(schema: Any, good: str,
 )
 def test_alternatives_are_kept_to_in_free_text_too(text: str, fits: bool) -> None:
     schemas = ('{"type": "integer"}', '{"type": "boolean"}', '{"const": "</call>"}')
-    parts = tuple(Alternative(f"{i}" * (i > 1), each) for i, each in enumerate(schemas, 1))
+    parts = tuple(TokenAlternative(f"{i}" * (i > 1), each) for i, each in enumerate(schemas, 1))
     grammar = Grammar("alternatives", "", "<call>\n", "</call>", triggered=True, alternatives=parts)
     state = LLMatcher(BYTES, notation(grammar), limits=limits(), log_level=0)
     taken = all(state.consume_token(byte) for byte in text.encode()) and state.is_accepting()
@@ -332,9 +335,9 @@ async def test_a_schema_of_too_many_free_choices_is_refused_before_its_text_brea
 
 
 async def test_the_alternative_at_fault_is_named() -> None:
-    good = Alternative("1", '{"type": "integer"}')
+    good = TokenAlternative("1", '{"type": "integer"}')
     for bad in ('{"not": {}}', '{"pattern": "(?=a)"}', '{"const": 9007199254740993}'):
-        three = (good, Alternative("2", bad), good)
+        three = (good, TokenAlternative("2", bad), good)
         with pytest.raises(ConstraintError) as caught:
             await Trials().admit(Grammar("alternatives", alternatives=three))
         assert caught.value.part == 1

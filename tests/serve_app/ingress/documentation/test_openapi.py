@@ -17,17 +17,23 @@ from jsonschema import Draft202012Validator
 from configs.profile import load_profile
 from configs.settings import Settings
 from deployments.seam.captioning import Caption
-from deployments.seam.classification import Classified, LabelScore
-from deployments.seam.embeddings import Clustered, Embedded
-from deployments.seam.entities import Entity, Recognised
-from deployments.seam.generation import Burst, Choice, Generated, Token, TokenLogprob
+from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.embeddings import ClusterResult, EmbeddingResult
+from deployments.seam.entities import Entity, EntityResult
+from deployments.seam.generation import (
+    GeneratedSequence,
+    GenerationResult,
+    Token,
+    TokenChunk,
+    TokenLogprob,
+)
 from deployments.seam.problems import Problem
-from deployments.seam.reranking import Reranked
-from deployments.seam.summarization import Summarised, Summary
-from deployments.seam.vision import Detected, Detection, VisualAnswer, VisualAnswers
+from deployments.seam.reranking import RerankResult
+from deployments.seam.summarization import Summary, SummaryResult
+from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualAnswers
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house
@@ -47,7 +53,7 @@ PROFILE = load_profile("embedded")
 def application(family: Family, folder: Path = Path("unused")) -> FastAPI:
     """The embedded profile's application, all of whose models are ``family``."""
     profile, settings = PROFILE, Settings(hf_cache_dir=folder)
-    calls = Calls({each.name: LocalHandle(family) for each in profile.families}, 30.0)
+    calls = DeploymentClient({each.name: LocalHandle(family) for each in profile.families}, 30.0)
     services = Services(Catalog(profile, settings), calls, settings, house.Ready())
     return create_app(services, routers_of(profile))
 
@@ -306,7 +312,7 @@ async def test_what_is_refused_the_document_does_not_allow(
     path: str, change: dict[str, Any], tmp_path: Path
 ) -> None:
     body = changed(path, change)
-    app = application(Family(Embedded(VECTORS[:1], (1,))), tmp_path)
+    app = application(Family(EmbeddingResult(VECTORS[:1], (1,))), tmp_path)
     response = await house.post(app, path, body)
     await app.state.conversations.close()
     assert response.status_code == 400, response.text
@@ -319,32 +325,32 @@ TOKENS = (
     Token(0, 0, 1, "Hi", None, TokenLogprob("Hi", -0.5, b"Hi")),
     Token(0, 1, 2, "", "stop", TokenLogprob("<end>", -0.5, b"<end>"), special=True),
 )
-TEXT = Generated(3, (Choice("Hi", "stop", 2),))
+TEXT = GenerationResult(3, (GeneratedSequence("Hi", "stop", 2),))
 ANSWERS: dict[str, Any] = {
     f"{NATIVE}/generate": TEXT,
     f"{NATIVE}/query": TEXT,
     f"{NATIVE}/conversations": TEXT,
     f"{NATIVE}/conversations/ada/messages": TEXT,
-    f"{NATIVE}/embeddings": Embedded(VECTORS, (1, 1)),
-    f"{NATIVE}/similarity": Embedded(VECTORS, (1, 1)),
-    f"{NATIVE}/search": Embedded(VECTORS, (1, 1)),
-    f"{NATIVE}/cluster": Clustered((0, 1), VECTORS),
-    f"{NATIVE}/rerank": Reranked((0.5,), (4,)),
-    f"{NATIVE}/classify": Classified((LABELS,), (1,)),
-    f"{NATIVE}/topics": Classified((LABELS,), (1,)),
-    f"{NATIVE}/entities": Recognised(((Entity("NAME", 0.9, 0, 1),),), (1,)),
-    f"{NATIVE}/summarize": Summarised((Summary("short", 9, 3),)),
-    f"{NATIVE}/vision/classify": Classified((LABELS,)),
+    f"{NATIVE}/embeddings": EmbeddingResult(VECTORS, (1, 1)),
+    f"{NATIVE}/similarity": EmbeddingResult(VECTORS, (1, 1)),
+    f"{NATIVE}/search": EmbeddingResult(VECTORS, (1, 1)),
+    f"{NATIVE}/cluster": ClusterResult((0, 1), VECTORS),
+    f"{NATIVE}/rerank": RerankResult((0.5,), (4,)),
+    f"{NATIVE}/classify": ClassificationResult((LABELS,), (1,)),
+    f"{NATIVE}/topics": ClassificationResult((LABELS,), (1,)),
+    f"{NATIVE}/entities": EntityResult(((Entity("NAME", 0.9, 0, 1),),), (1,)),
+    f"{NATIVE}/summarize": SummaryResult((Summary("short", 9, 3),)),
+    f"{NATIVE}/vision/classify": ClassificationResult((LABELS,)),
     f"{NATIVE}/vision/caption": Caption("a dot", 2),
     f"{NATIVE}/vision/question": VisualAnswers((VisualAnswer("red", 0.9),)),
-    f"{NATIVE}/vision/detect": Detected((Detection("dot", 0.9, 0.0, 0.0, 1.0, 1.0),)),
-    f"{NATIVE}/graph": Classified((LABELS,), (1,)),
+    f"{NATIVE}/vision/detect": DetectionResult((Detection("dot", 0.9, 0.0, 0.0, 1.0, 1.0),)),
+    f"{NATIVE}/graph": ClassificationResult((LABELS,), (1,)),
     "/v1/chat/completions": TEXT,
     "/v1/completions": TEXT,
-    "/v1/embeddings": Embedded(VECTORS[:1], (1,)),
-    "/v1/rerank": Reranked((0.5, 0.25), (4, 4)),
+    "/v1/embeddings": EmbeddingResult(VECTORS[:1], (1,)),
+    "/v1/rerank": RerankResult((0.5, 0.25), (4, 4)),
     f"/models/{CHAT_MODEL}": TEXT,
-    f"/models/{EMBEDDER}": Embedded(VECTORS, (1, 1)),
+    f"/models/{EMBEDDER}": EmbeddingResult(VECTORS, (1, 1)),
 }
 
 
@@ -381,7 +387,7 @@ async def test_refusals_are_as_documented(path: str, body: dict[str, Any]) -> No
 )
 async def test_events_are_as_documented(path: str, kind: str, tmp_path: Path) -> None:
     broken = Problem("unavailable", "lost")
-    bursts = [Burst(3, TOKENS[:1]), broken if kind == "error" else Burst(3, TOKENS[1:])]
+    bursts = [TokenChunk(3, TOKENS[:1]), broken if kind == "error" else TokenChunk(3, TOKENS[1:])]
     app = application(Family(bursts), tmp_path)
     body = {**GOOD[path], "stream": True}
     if path.endswith("/generate/stream"):
@@ -409,10 +415,10 @@ def _is_event(schema: dict[str, Any], name: str, data: Any) -> bool:
 async def test_lists_of_every_kind_are_as_documented() -> None:
     failed = Problem("validation", "too long")
     for name, answer in {
-        "classify": Classified((LABELS, failed), (1, 0)),
-        "entities": Recognised(((), failed), (1, 0)),
-        "summarize": Summarised((Summary("short", 9, 3), failed)),
-        "topics": Classified((LABELS, failed), (1, 0)),
+        "classify": ClassificationResult((LABELS, failed), (1, 0)),
+        "entities": EntityResult(((), failed), (1, 0)),
+        "summarize": SummaryResult((Summary("short", 9, 3), failed)),
+        "topics": ClassificationResult((LABELS, failed), (1, 0)),
     }.items():
         path = f"{NATIVE}/{name}"
         body = {"texts": ["a", "b"]}

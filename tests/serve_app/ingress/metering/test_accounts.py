@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
-from deployments.seam.classification import Classified, LabelScore
-from deployments.seam.embeddings import Embedded
+from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.metering.purposes import purpose_of
 from tests.deployments.metrics.reading import Figures, figures
@@ -25,7 +25,7 @@ from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, happens
 GENERATE, STREAM, CLASSIFY = f"{NATIVE}/generate", f"{NATIVE}/generate/stream", f"{NATIVE}/classify"
 CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
-MOOD = Classified(((LabelScore("POSITIVE", 0.9),),), (7,))
+MOOD = ClassificationResult(((LabelScore("POSITIVE", 0.9),),), (7,))
 
 
 async def counted(application: FastAPI) -> Figures:
@@ -67,7 +67,7 @@ async def test_an_answer_is_a_success_of_its_model_and_task() -> None:
 
 
 async def test_the_task_is_the_one_a_model_was_found_for_and_the_model_the_one_named() -> None:
-    vectors = Embedded(np.ones((1, 2), np.float32), (5,))
+    vectors = EmbeddingResult(np.ones((1, 2), np.float32), (5,))
     families = {
         "generation": Family(generated("a"), generated("b")),
         "embeddings": Family(vectors, vectors),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.metrics.report import Finished, Sample
-from serve_app.ingress.metering.record import Account
+from deployments.metrics.report import Finished, MetricSample
+from serve_app.ingress.metering.record import RequestRecord
 from serve_app.ingress.metering.tokens import Tokens
 from tests.serve_app.house import burst
 
@@ -15,18 +15,18 @@ class Clock:
         return self.now
 
 
-def closed(account: Account) -> tuple[dict[tuple[str, ...], float], Finished]:
+def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], Finished]:
     samples, finished = account.close(success=True)
     return {key(sample): sum(sample.amounts) for sample in samples}, finished
 
 
-def key(sample: Sample) -> tuple[str, ...]:
+def key(sample: MetricSample) -> tuple[str, ...]:
     return (sample.signal, *sample.labels)
 
 
 def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart() -> None:
     clock = Clock()
-    account = Account("graph", fixed=True, clock=clock)
+    account = RequestRecord("graph", fixed=True, clock=clock)
     account.found("caption", "see")
     account.found("chat", "write")
     account.found("summarize", "write")
@@ -48,7 +48,7 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
 
 
 def test_a_model_that_was_looked_up_and_not_called_is_not_the_requests() -> None:
-    account = Account("chat")
+    account = RequestRecord("chat")
     account.found("chat", "default")
     account.found("chat", "earlier")
     assert account.model == "earlier"
@@ -58,7 +58,7 @@ def test_a_model_that_was_looked_up_and_not_called_is_not_the_requests() -> None
 
 def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answer() -> None:
     clock = Clock()
-    account = Account("generate", clock=clock)
+    account = RequestRecord("generate", clock=clock)
     account.found("generate", "one")
     first, second = account.use("one", "generate"), account.use("one", "generate")
     clock.now = 1.0
@@ -74,7 +74,7 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
 
 def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> None:
     clock = Clock()
-    account = Account("generate", clock=clock)
+    account = RequestRecord("generate", clock=clock)
     account.found("generate", "one")
     clock.now = 1.0
     use = account.use("one", "stream")
@@ -92,7 +92,7 @@ def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> N
 
 
 def test_a_stream_of_one_token_has_no_time_a_token() -> None:
-    account = Account("generate")
+    account = RequestRecord("generate")
     account.found("generate", "one")
     stream = account.streamed(account.use("one", "stream"), "one", choices=1)
     stream.note(burst("a", finish="stop"))
@@ -102,7 +102,7 @@ def test_a_stream_of_one_token_has_no_time_a_token() -> None:
 
 
 def test_a_request_that_no_model_answered_has_no_time() -> None:
-    account = Account("generate")
+    account = RequestRecord("generate")
     account.found("generate", "one")
     account.use("one", "generate")
     samples, finished = closed(account)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.pipeline.budget import Budget
-from serve_app.ingress.pipeline.pipeline import Plan, planned
-from serve_app.ingress.pipeline.references import Reading
-from serve_app.ingress.pipeline.steps import Drawing, Wanted
-from serve_app.ingress.routes.context import Answered
+from serve_app.ingress.pipeline.budget import DataBudget
+from serve_app.ingress.pipeline.pipeline import Pipeline, planned
+from serve_app.ingress.pipeline.references import ReferenceSyntax
+from serve_app.ingress.pipeline.steps import Dependency, Wanted
+from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.fields import Body, Texts
 
@@ -22,7 +22,7 @@ class ReadBody(Body):
     model_name: str | None = None
 
 
-async def never(body: Any, served: Any, asking: Any) -> Answered:
+async def never(body: Any, served: Any, asking: Any) -> TaskResult:
     raise AssertionError
 
 
@@ -39,9 +39,9 @@ def plan(
     outputs: list[str] | None = None,
     depth: int = 16,
     most: int = 10**6,
-) -> Plan:
+) -> Pipeline:
     ids = frozenset(step.id for step in steps)
-    drawing = Drawing(ids, given or {}, depth, Budget(most), barred, Reading(1000))
+    drawing = Dependency(ids, given or {}, depth, DataBudget(most), barred, ReferenceSyntax(1000))
     return planned(steps, outputs, TASKS, drawing)
 
 

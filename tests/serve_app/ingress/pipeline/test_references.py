@@ -11,8 +11,8 @@ from serve_app.ingress.pipeline.references import (
     MAX_SIGNS,
     BadReference,
     Broken,
-    Reading,
     Reference,
+    ReferenceSyntax,
     filled,
     references,
 )
@@ -27,7 +27,7 @@ SOURCES = {
 
 
 def parsed(template: Any) -> Any:
-    return parsed_within(template, Reading(1000))
+    return parsed_within(template, ReferenceSyntax(1000))
 
 
 def put(template: Any) -> Any:
@@ -149,7 +149,7 @@ def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
 
 
 def test_so_many_dollar_signs_are_read_in_one_graph_and_no_more() -> None:
-    reading = Reading(1000)
+    reading = ReferenceSyntax(1000)
     texts = ["$$" * 500] * (MAX_SIGNS // 1000)
     assert parsed_within(texts, reading) == ["$" * 500] * len(texts)
     with pytest.raises(BadReference, match="more than 10,000 dollar signs"):

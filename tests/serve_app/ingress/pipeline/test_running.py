@@ -10,17 +10,17 @@ import pytest
 from pydantic import BaseModel
 
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.pipeline.budget import Budget
-from serve_app.ingress.pipeline.pipeline import Plan, planned
-from serve_app.ingress.pipeline.references import Reading
-from serve_app.ingress.pipeline.running import Outcome, Run
-from serve_app.ingress.pipeline.steps import Drawing, Wanted
-from serve_app.ingress.routes.context import Answered
+from serve_app.ingress.pipeline.budget import DataBudget
+from serve_app.ingress.pipeline.pipeline import Pipeline, planned
+from serve_app.ingress.pipeline.references import ReferenceSyntax
+from serve_app.ingress.pipeline.running import PipelineRun, StepOutcome
+from serve_app.ingress.pipeline.steps import Dependency, Wanted
+from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.fields import Body
 from tests.serve_app.local_handle import happens
 
-Perform: TypeAlias = Callable[[Task, BaseModel], Awaitable[Answered]]
+Perform: TypeAlias = Callable[[Task, BaseModel], Awaitable[TaskResult]]
 
 
 class SayBody(Body):
@@ -50,7 +50,7 @@ class Models:
         for name in names:
             self.event(self.may_end, name)
 
-    async def perform(self, task: Task, body: BaseModel) -> Answered:
+    async def perform(self, task: Task, body: BaseModel) -> TaskResult:
         assert isinstance(body, SayBody)
         self.heard[body.say] = body.after
         self.working += 1
@@ -67,16 +67,16 @@ class Models:
             raise
         finally:
             self.working -= 1
-        return Answered(self.answers.get(body.say, {"said": body.say}), "house/voice")
+        return TaskResult(self.answers.get(body.say, {"said": body.say}), "house/voice")
 
 
-async def unused(body: Any, served: Any, asking: Any) -> Answered:
+async def unused(body: Any, served: Any, asking: Any) -> TaskResult:
     raise AssertionError
 
 
-def graph_of(*wanted: Wanted, budget: Budget) -> Plan:
+def graph_of(*wanted: Wanted, budget: DataBudget) -> Pipeline:
     ids = frozenset(step.id for step in wanted)
-    drawing = Drawing(ids, {}, 16, budget, lambda task, model: None, Reading(1000))
+    drawing = Dependency(ids, {}, 16, budget, lambda task, model: None, ReferenceSyntax(1000))
     return planned(wanted, None, {"say": Task("say", SayBody, unused, ())}, drawing)
 
 
@@ -86,14 +86,16 @@ def run(
     most: int = 10**6,
     together: int = 8,
     perform: Perform | None = None,
-) -> Run:
+) -> PipelineRun:
     """A graph of steps by name, each with what it takes ``after`` another."""
-    budget = Budget(most)
+    budget = DataBudget(most)
     wanted = [Wanted(name, "say", {"say": name, "after": after}) for name, after in steps]
-    return Run(graph_of(*wanted, budget=budget), perform or models.perform, budget, together)
+    return PipelineRun(
+        graph_of(*wanted, budget=budget), perform or models.perform, budget, together
+    )
 
 
-def statuses(outcomes: dict[str, Outcome]) -> dict[str, str]:
+def statuses(outcomes: dict[str, StepOutcome]) -> dict[str, str]:
     return {name: outcome.status for name, outcome in outcomes.items()}
 
 
@@ -191,9 +193,9 @@ async def test_what_does_not_fit_the_task_names_the_input() -> None:
         Wanted("a", "say", {"say": "a"}),
         Wanted("b", "say", {"say": "b", "loud": "$a.said"}),
     ]
-    budget = Budget(10**6)
+    budget = DataBudget(10**6)
     plan = graph_of(*wanted, budget=budget)
-    outcomes = await Run(plan, models.perform, budget, 8).outcomes(60)
+    outcomes = await PipelineRun(plan, models.perform, budget, 8).outcomes(60)
     error = outcomes["b"].error
     assert error is not None
     assert error.field == "inputs.loud"
@@ -233,9 +235,9 @@ async def test_answers_that_grow_with_every_step_end_at_the_limit() -> None:
     doubling = [("s0", "x" * 100)]
     doubling += [(f"s{i + 1}", f"${{s{i}.said}}${{s{i}.said}}") for i in range(20)]
 
-    async def echo(task: Task, body: BaseModel) -> Answered:
+    async def echo(task: Task, body: BaseModel) -> TaskResult:
         assert isinstance(body, SayBody)
-        return Answered({"said": body.after}, "house/echo")
+        return TaskResult({"said": body.after}, "house/echo")
 
     outcomes = await run(models, *doubling, most=10_000, perform=echo).outcomes(60)
     failed = [name for name, outcome in outcomes.items() if outcome.status == "failed"]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.seam.classification import ClassificationRequest, Classified, LabelScore
+from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
@@ -24,13 +24,13 @@ async def posted(family: Family, **body: Any) -> httpx.Response:
 
 
 async def test_one_text_has_its_best_label() -> None:
-    body = (await posted(Family(Classified((GOOD,))), texts="fine")).json()
+    body = (await posted(Family(ClassificationResult((GOOD,))), texts="fine")).json()
     assert (body["text"], body["sentiment"], body["confidence"]) == ("fine", "POSITIVE", 0.9)
     assert {"model", "request_id", "execution_time"} <= set(body)
 
 
 async def test_a_list_is_a_bare_list_with_the_rest_in_headers() -> None:
-    response = await posted(Family(Classified((GOOD, BAD))), texts=["fine", "awful"])
+    response = await posted(Family(ClassificationResult((GOOD, BAD))), texts=["fine", "awful"])
     assert [item["sentiment"] for item in response.json()] == ["POSITIVE", "NEGATIVE"]
     assert response.headers["x-model"] == "house/mood"
     assert float(response.headers["x-execution-time"]) >= 0
@@ -38,7 +38,7 @@ async def test_a_list_is_a_bare_list_with_the_rest_in_headers() -> None:
 
 
 async def test_a_bad_text_fails_alone_and_never_reaches_the_model() -> None:
-    family = Family(Classified((GOOD, LONG)))
+    family = Family(ClassificationResult((GOOD, LONG)))
     items = (await posted(family, texts=["fine", " ", "too long"])).json()
     assert family.asked == [ClassificationRequest("house/mood", ("fine", "too long"))]
     assert items[0]["sentiment"] == "POSITIVE"
@@ -51,7 +51,9 @@ async def test_texts_that_are_all_bad_ask_no_model() -> None:
     assert [set(item) for item in items] == [{"error"}, {"error"}]
 
 
-@pytest.mark.parametrize(("text", "answer"), [("too long", Classified((LONG,))), (" ", None)])
+@pytest.mark.parametrize(
+    ("text", "answer"), [("too long", ClassificationResult((LONG,))), (" ", None)]
+)
 async def test_a_bad_text_by_itself_is_a_400_that_names_the_field(text: str, answer: Any) -> None:
     response = await posted(Family(answer), texts=text)
     assert response.status_code == 400
@@ -59,6 +61,6 @@ async def test_a_bad_text_by_itself_is_a_400_that_names_the_field(text: str, ans
 
 
 async def test_truncation_is_asked_for_only_when_the_request_does() -> None:
-    family = Family(Classified((GOOD,)))
+    family = Family(ClassificationResult((GOOD,)))
     await posted(family, texts="fine", truncate=True)
     assert family.asked == [ClassificationRequest("house/mood", ("fine",), truncate=True)]

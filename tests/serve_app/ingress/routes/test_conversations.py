@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from deployments.seam.generation import ChatMessage, Choice, Generated
+from deployments.seam.generation import ChatMessage, GeneratedSequence, GenerationResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.conversations import Conversations
 from tests.serve_app import house
@@ -81,7 +81,9 @@ async def test_a_conversation_begins_with_a_greeting_that_is_not_history(opened:
 
 
 async def test_an_answer_is_whole_and_kept_as_it_was_given(opened: Opened) -> None:
-    client = opened(Family(Generated(7, (Choice(" Hello, Ada.\n", "length", 4),))))
+    client = opened(
+        Family(GenerationResult(7, (GeneratedSequence(" Hello, Ada.\n", "length", 4),)))
+    )
     body = await say(client, "I am Ada.")
     assert body.pop("execution_time") >= 0
     assert body.pop("request_id")

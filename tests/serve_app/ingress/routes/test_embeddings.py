@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from deployments.seam.embeddings import Clustered, Embedded, EmbeddingRequest
+from deployments.seam.embeddings import ClusterResult, EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
@@ -17,8 +17,8 @@ from tests.serve_app.local_handle import Family
 LONG = Problem("validation", "the text has 99 tokens")
 
 
-def embedded(*rows: list[float], problems: dict[int, Problem] | None = None) -> Embedded:
-    return Embedded(np.asarray(rows, np.float32), (2,) * len(rows), problems or {})
+def embedded(*rows: list[float], problems: dict[int, Problem] | None = None) -> EmbeddingResult:
+    return EmbeddingResult(np.asarray(rows, np.float32), (2,) * len(rows), problems or {})
 
 
 async def posted(path: str, answer: Any, body: dict[str, Any], **settings: Any) -> httpx.Response:
@@ -126,7 +126,7 @@ async def test_what_is_neither_text_nor_vector_is_named_as_what_it_was_meant(
 
 async def test_clusters_are_ordered_by_number_with_each_texts_place() -> None:
     labels = (10, 2, 10)
-    answer = Clustered(labels, np.zeros((2, 2), np.float32))
+    answer = ClusterResult(labels, np.zeros((2, 2), np.float32))
     body = {"texts": ["a", "b", "c"], "n_clusters": 2}
     clusters = (await posted("/cluster", answer, body)).json()["clusters"]
     assert list(clusters) == ["2", "10"]
@@ -134,7 +134,7 @@ async def test_clusters_are_ordered_by_number_with_each_texts_place() -> None:
 
 
 async def test_the_clusters_that_are_there_are_counted() -> None:
-    answer = Clustered((0, 0, 1), np.zeros((2, 2), np.float32))
+    answer = ClusterResult((0, 0, 1), np.zeros((2, 2), np.float32))
     body = {"texts": ["a", "a", "b"], "n_clusters": 3}
     found = (await posted("/cluster", answer, body)).json()
     assert (found["n_clusters"], len(found["clusters"]), len(found["cluster_centers"])) == (2, 2, 2)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.seam.classification import Classified, LabelScore
-from deployments.seam.embeddings import Embedded
+from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.routes.native_router import NativeRouter, tasks_of
@@ -18,15 +18,15 @@ from tests.serve_app.house import NATIVE, generated
 from tests.serve_app.local_handle import FOREVER, Family, happens
 
 GRAPH = f"{NATIVE}/graph"
-GOOD = Classified(((LabelScore("POSITIVE", 0.9), LabelScore("NEGATIVE", 0.1)),))
+GOOD = ClassificationResult(((LabelScore("POSITIVE", 0.9), LabelScore("NEGATIVE", 0.1)),))
 
 
 def step(name: str, task: str, model_name: str | None = None, **inputs: Any) -> dict[str, Any]:
     return {"id": name, "task": task, "inputs": inputs, "model_name": model_name}
 
 
-def two(*vectors: list[float]) -> Embedded:
-    return Embedded(np.array(vectors, np.float32), (1,) * len(vectors), {})
+def two(*vectors: list[float]) -> EmbeddingResult:
+    return EmbeddingResult(np.array(vectors, np.float32), (1,) * len(vectors), {})
 
 
 async def test_answers_go_from_step_to_step_and_only_the_ends_travel() -> None:
@@ -128,7 +128,7 @@ async def test_what_a_task_refuses_is_named_as_an_input_of_the_step() -> None:
 
 
 async def test_items_that_fail_alone_leave_their_step_ok() -> None:
-    mixed = Classified((GOOD.items[0], Problem("validation", "too long")))
+    mixed = ClassificationResult((GOOD.items[0], Problem("validation", "too long")))
     app = house.app({"classification": Family(mixed, GOOD)})
     steps = [
         step("moods", "classify", texts=["good", "long"]),

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from configs.settings import Settings
 from deployments.models.orders import OwnOrders
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import Holding, ModelOrder, ReplicaReport, Unloaded
+from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE
@@ -42,19 +42,19 @@ class Replica(Family):
 
     async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
         self.asked.append(order)
-        self.holdings = [Holding(order.model, "loading")]
+        self.holdings = [ModelStatus(order.model, "loading")]
         self.began.set()
         await self.gate.wait()
         self.holdings = []
         if self.problem is not None:
             return self.problem
-        self.holdings = [Holding(order.model, "warm", 7, 3, 1.5)]
+        self.holdings = [ModelStatus(order.model, "warm", 7, 3, 1.5)]
         return await self.loaded_models(None)
 
-    async def unload_model(self, order: ModelOrder) -> Unloaded:
+    async def unload_model(self, order: ModelOrder) -> UnloadResult:
         freed = sum(holding.host_bytes for holding in self.holdings)
         self.holdings = []
-        return Unloaded(self.replica, "node-1", freed, 0.5)
+        return UnloadResult(self.replica, "node-1", freed, 0.5)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
         self.surveyed += 1
@@ -76,7 +76,7 @@ class House:
         handles = {family.name: LocalHandle(Family(), replicas=[]) for family in profile.families}
         handles["generation"] = LocalHandle(waking, replicas=replicas)
         self.orders = OwnOrders()
-        calls = Calls(handles, settings.request_timeout_s)
+        calls = DeploymentClient(handles, settings.request_timeout_s)
         services = Services(Catalog(profile, settings), calls, settings, house.Ready(), self.orders)
         self.app: FastAPI = create_app(services, routers_of(profile))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.seam.generation import Choice, Generated, GenerationRequest
+from deployments.seam.generation import GeneratedSequence, GenerationRequest, GenerationResult
 from deployments.seam.problems import Problem
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE, WINDOW, generated
@@ -41,7 +41,7 @@ async def refused(**body: Any) -> str:
 
 
 async def test_the_answer_is_prsms_query_response() -> None:
-    answer = Generated(7, (Choice(" There.\n", "length", 3),), "cuda:1")
+    answer = GenerationResult(7, (GeneratedSequence(" There.\n", "length", 3),), "cuda:1")
     application = house.app({"generation": Family(answer)})
     response = await house.post(application, f"{NATIVE}/query", QUESTION)
     body = response.json()

@@ -11,19 +11,19 @@ from configs.profile import Profile
 from configs.settings import Settings
 from deployments.seam.classification import (
     ClassificationRequest,
-    Classified,
+    ClassificationResult,
     LabelScore,
     ZeroShotRequest,
 )
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, SOURCE
 from tests.serve_app.local_handle import Family, LocalHandle
 
-CATS = Classified(((LabelScore("cats", 0.7), LabelScore("dogs", 0.3)),))
+CATS = ClassificationResult(((LabelScore("cats", 0.7), LabelScore("dogs", 0.3)),))
 
 
 def application(family: Family, *tasks: str, **settings: Any) -> FastAPI:
@@ -45,7 +45,7 @@ def application(family: Family, *tasks: str, **settings: Any) -> FastAPI:
         }
     )
     made = Settings(**settings)
-    calls = Calls({"classification": LocalHandle(family)}, 5)
+    calls = DeploymentClient({"classification": LocalHandle(family)}, 5)
     services = Services(Catalog(served, made), calls, made, house.Ready())
     return create_app(services, routers_of(served))
 

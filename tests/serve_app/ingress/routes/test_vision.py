@@ -14,12 +14,12 @@ from PIL import Image
 from configs.profile import Profile
 from configs.settings import Settings
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import Classified, LabelScore
+from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
-    Detected,
     Detection,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
     VisualAnswers,
@@ -27,7 +27,7 @@ from deployments.seam.vision import (
 )
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.local_handle import Family, LocalHandle
@@ -77,7 +77,7 @@ def application(vision: Family | None = None, captioning: Family | None = None) 
     }
     served = Services(
         Catalog(profile, settings),
-        Calls(handles, settings.request_timeout_s),
+        DeploymentClient(handles, settings.request_timeout_s),
         settings,
         house.Ready(),
     )
@@ -94,7 +94,7 @@ FILE = {"files": {"image": ("a.png", PNG, "image/png")}}
 
 
 async def test_labels_come_with_the_model_and_what_every_answer_has() -> None:
-    family = Family(Classified(((LabelScore("daisy", 0.75), LabelScore("bee", 0.25)),)))
+    family = Family(ClassificationResult(((LabelScore("daisy", 0.75), LabelScore("bee", 0.25)),)))
     answer = (await sent(application(family), "classify?top_k=2", **FILE)).json()
     assert answer["classifications"] == [
         {"label": "daisy", "confidence": 0.75},
@@ -127,7 +127,7 @@ async def test_an_answer_has_a_confidence_only_where_the_model_has_one() -> None
 
 
 async def test_detections_have_boxes_and_the_threshold_is_passed_on() -> None:
-    family = Family(Detected((Detection("circle", 0.8, 1.0, 2.0, 3.5, 4.0),)))
+    family = Family(DetectionResult((Detection("circle", 0.8, 1.0, 2.0, 3.5, 4.0),)))
     answer = (await sent(application(family), "detect", **FILE, data={"threshold": "0.25"})).json()
     box = {"xmin": 1.0, "ymin": 2.0, "xmax": 3.5, "ymax": 4.0}
     assert answer["detections"] == [{"label": "circle", "confidence": 0.8, "box": box}]

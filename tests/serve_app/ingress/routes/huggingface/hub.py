@@ -10,7 +10,7 @@ from configs.profile import Profile
 from configs.settings import Settings
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import Calls
+from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app.house import Ready
 from tests.serve_app.local_handle import Family, LocalHandle
@@ -39,7 +39,7 @@ def client(
     **settings: Any,
 ) -> httpx.AsyncClient:
     made = Settings(**settings)
-    calls = Calls({"only": LocalHandle(family)}, made.request_timeout_s)
+    calls = DeploymentClient({"only": LocalHandle(family)}, made.request_timeout_s)
     catalog = Catalog(profile(*tasks, engine=engine), made)
     app = create_app(Services(catalog, calls, made, readiness or Ready()), [])
     transport = httpx.ASGITransport(app)

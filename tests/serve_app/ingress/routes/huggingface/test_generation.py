@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from deployments.seam.generation import (
-    Burst,
-    Choice,
-    Generated,
+    GeneratedSequence,
     GenerationRequest,
+    GenerationResult,
     Grammar,
     Sampling,
     Token,
+    TokenChunk,
     TokenLogprob,
 )
 from deployments.seam.problems import Problem
@@ -33,12 +33,12 @@ def token(position: int, text: str, logprob: float = -0.5, choice: int = 0, **mo
 
 def two_tokens() -> Family:
     last = token(1, "", -0.125, finish_reason="stop", special=True)
-    return Family([Burst(3, (token(0, " Paris"),)), Burst(3, (last,))])
+    return Family([TokenChunk(3, (token(0, " Paris"),)), TokenChunk(3, (last,))])
 
 
 async def reaching(**parameters: Any) -> GenerationRequest:
     """The request that reaches the family."""
-    family = Family(Generated(3, (Choice(" Paris", "stop", 2),)))
+    family = Family(GenerationResult(3, (GeneratedSequence(" Paris", "stop", 2),)))
     await hub.post(family, TASKS, {"inputs": "The capital is", "parameters": parameters})
     (request,) = family.asked
     assert isinstance(request, GenerationRequest)
@@ -95,7 +95,7 @@ async def test_both_names_of_stop_strings_are_known() -> None:
 
 
 async def test_a_text_ends_with_what_stopped_it() -> None:
-    family = Family(Generated(3, (Choice(" Paris", "stop", 2, stop_string="."),)))
+    family = Family(GenerationResult(3, (GeneratedSequence(" Paris", "stop", 2, stop_string="."),)))
     body = {"inputs": "It is", "parameters": {"stop": ["."], "return_full_text": True}}
     assert await hub.post(family, TASKS, body) == [{"generated_text": "It is Paris."}]
 
@@ -125,7 +125,7 @@ async def test_details_show_every_token() -> None:
 
 async def test_a_stream_has_one_event_a_token_and_the_whole_at_its_end() -> None:
     last = token(1, "", finish_reason="stop", stop_string="\n")
-    family = Family([Burst(3, (token(0, " Paris"), last))])
+    family = Family([TokenChunk(3, (token(0, " Paris"), last))])
     body = {"inputs": "It is", "parameters": {"do_sample": True, "seed": 5}, "stream": True}
     async with hub.client(family, *TASKS.split()) as client:
         response = await client.post(hub.MODEL, json=body)
@@ -151,7 +151,7 @@ async def test_the_likeliest_of_several_is_the_answer() -> None:
     unlikely = token(0, " no", -4.0, 0, finish_reason="length")
     likely = token(0, " yes", -1.0, 1, finish_reason="length")
     body = {"inputs": "?", "parameters": {"best_of": 2, "do_sample": True, "details": True}}
-    (answer,) = await hub.post(Family([Burst(1, (unlikely, likely))]), TASKS, body)
+    (answer,) = await hub.post(Family([TokenChunk(1, (unlikely, likely))]), TASKS, body)
     assert answer["generated_text"] == " yes"
     (other,) = answer["details"]["best_of_sequences"]
     assert (other["generated_text"], other["finish_reason"]) == (" no", "length")
@@ -159,7 +159,7 @@ async def test_the_likeliest_of_several_is_the_answer() -> None:
 
 async def test_a_stream_that_breaks_ends_with_an_error_that_the_client_raises() -> None:
     broken = Problem("unavailable", "the model is restarting")
-    family = Family([Burst(3, (token(0, " Paris"),)), broken])
+    family = Family([TokenChunk(3, (token(0, " Paris"),)), broken])
     async with hub.client(family, *TASKS.split()) as client:
         response = await client.post(hub.MODEL, json={"inputs": "It is", "stream": True})
     *_, (_, last) = house.events(response.text)
@@ -232,7 +232,7 @@ NUMBERS = '{"enum":[0.1234567890123456789,1e400,1376946241435750401,2.50]}'
 async def test_a_schema_reaches_the_model_as_it_is_written(
     kind: str, value: str, source: str
 ) -> None:
-    family = Family(Generated(3, (Choice("1", "stop", 2),)))
+    family = Family(GenerationResult(3, (GeneratedSequence("1", "stop", 2),)))
     grammar = f'{{"type": "{kind}", "value": {value}}}'
     body = f'{{"inputs": "x", "parameters": {{"grammar": {grammar}}}}}'
     async with hub.client(family, "generate") as client:
@@ -244,7 +244,7 @@ async def test_a_schema_reaches_the_model_as_it_is_written(
 
 async def test_a_grammar_that_breaks_in_a_stream_is_the_parameters() -> None:
     problem = Problem("validation", "no further", "grammar")
-    family = Family([Burst(3, (token(0, "{"),)), problem])
+    family = Family([TokenChunk(3, (token(0, "{"),)), problem])
     grammar = {"type": "json", "value": {"type": "object"}}
     body = {"inputs": "x", "parameters": {"grammar": grammar}, "stream": True}
     response = await hub.refused(family, "generate", body)

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import Classified, LabelScore
+from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.vision import (
-    Detected,
     Detection,
     DetectionRequest,
+    DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
     VisualAnswers,
@@ -33,7 +33,7 @@ def picture() -> bytes:
 
 FILE = picture()
 TEXT = base64.b64encode(FILE).decode()
-LABELS = Classified(((LabelScore("red", 0.75), LabelScore("blue", 0.25)),))
+LABELS = ClassificationResult(((LabelScore("red", 0.75), LabelScore("blue", 0.25)),))
 SHOWN = [{"label": "red", "score": 0.75}, {"label": "blue", "score": 0.25}]
 
 
@@ -70,7 +70,7 @@ async def test_labels_of_ones_own_are_scored_against_an_image() -> None:
 
 
 async def test_boxes_are_in_whole_pixels() -> None:
-    family = Family(Detected((Detection("cat", 0.5, 0.4, 1.6, 10.0, 20.2),)))
+    family = Family(DetectionResult((Detection("cat", 0.5, 0.4, 1.6, 10.0, 20.2),)))
     body = {"inputs": TEXT, "parameters": {"threshold": 0.0}}
     box = {"xmin": 0, "ymin": 2, "xmax": 10, "ymax": 20}
     answer = await hub.post(family, "detect", body)

@@ -10,8 +10,8 @@ import numpy as np
 import openai
 import pytest
 
-from deployments.seam.embeddings import Embedded
-from deployments.seam.reranking import Reranked
+from deployments.seam.embeddings import EmbeddingResult
+from deployments.seam.reranking import RerankResult
 from tests.deployments.metrics.reading import figures
 from tests.serve_app.house import burst, generated
 from tests.serve_app.ingress.routes.huggingface import hub
@@ -48,7 +48,7 @@ async def test_everything_of_a_text_model_works_with_its_own_base_url(
 
 
 async def test_vectors_come_from_the_model_of_the_path() -> None:
-    family = Family(Embedded(VECTORS, (2,)))
+    family = Family(EmbeddingResult(VECTORS, (2,)))
     async with below(family, "embed") as client:
         answer = await client.embeddings.create(model="text-embedding-3-small", input="a")
     assert np.allclose(answer.data[0].embedding, VECTORS[0])
@@ -56,7 +56,7 @@ async def test_vectors_come_from_the_model_of_the_path() -> None:
 
 
 async def test_relevance_comes_from_the_model_of_the_path() -> None:
-    family = Family(Reranked((1.0, 2.0), (3, 3)))
+    family = Family(RerankResult((1.0, 2.0), (3, 3)))
     body = {"model": "any", "query": "q", "documents": ["a", "b"]}
     answer = await hub.post(family, "rerank", body, f"{MODEL}/v1/rerank")
     assert [each["index"] for each in answer["results"]] == [1, 0]

@@ -11,15 +11,15 @@ import pytest
 
 from deployments.seam.classification import (
     ClassificationRequest,
-    Classified,
+    ClassificationResult,
     LabelScore,
     ZeroShotRequest,
 )
-from deployments.seam.embeddings import Embedded, EmbeddingRequest
-from deployments.seam.entities import Entity, EntityRequest, Recognised
-from deployments.seam.generation import Choice, Generated
+from deployments.seam.embeddings import EmbeddingRequest, EmbeddingResult
+from deployments.seam.entities import Entity, EntityRequest, EntityResult
+from deployments.seam.generation import GeneratedSequence, GenerationResult
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summarised, Summary, SummaryRequest
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.huggingface.hub import MODEL, post, refused
 from tests.serve_app.local_handle import Family
@@ -29,8 +29,8 @@ SHOWN = [{"label": "good", "score": 0.75}, {"label": "bad", "score": 0.25}]
 EMPTY = {"error": "the text is empty", "error_type": "validation"}
 
 
-def embedded(*rows: list[float]) -> Embedded:
-    return Embedded(np.array(rows, np.float32), (3,) * len(rows))
+def embedded(*rows: list[float]) -> EmbeddingResult:
+    return EmbeddingResult(np.array(rows, np.float32), (3,) * len(rows))
 
 
 async def test_one_text_has_its_vector_in_a_list() -> None:
@@ -63,17 +63,19 @@ async def test_sentences_are_compared_with_their_source() -> None:
 async def test_no_sentence_is_more_alike_than_itself_or_less_than_its_opposite() -> None:
     long = np.full((1, 3), 0.57735032, np.float32)  # a little longer than 1 by rounding
     assert float((long @ long.T)[0, 0]) > 1.0
-    family = Family(Embedded(np.concatenate([long, long, -long]), (1, 1, 1)))
+    family = Family(EmbeddingResult(np.concatenate([long, long, -long]), (1, 1, 1)))
     body = {"inputs": {"source_sentence": "a", "sentences": ["a", "b"]}}
     assert await post(family, "embed", body) == [1.0, -1.0]
 
 
 async def test_labels_of_a_text_are_nested() -> None:
-    assert await post(Family(Classified((RANKING,))), "sentiment", {"inputs": "a"}) == [SHOWN]
+    assert await post(Family(ClassificationResult((RANKING,))), "sentiment", {"inputs": "a"}) == [
+        SHOWN
+    ]
 
 
 async def test_labels_are_scored_and_cut_as_asked() -> None:
-    family = Family(Classified((RANKING,)))
+    family = Family(ClassificationResult((RANKING,)))
     parameters = {"top_k": 1, "function_to_apply": "sigmoid"}
     answer = await post(family, "sentiment", {"inputs": "a", "parameters": parameters})
     assert answer == [SHOWN[:1]]
@@ -81,7 +83,7 @@ async def test_labels_are_scored_and_cut_as_asked() -> None:
 
 
 async def test_a_bad_text_of_a_list_fails_alone() -> None:
-    family = Family(Classified((RANKING, Problem("validation", "too long"))))
+    family = Family(ClassificationResult((RANKING, Problem("validation", "too long"))))
     too_long = {"error": "too long", "error_type": "validation"}
     answer = await post(family, "sentiment", {"inputs": ["a", "", "b"]})
     assert answer == [SHOWN, EMPTY, too_long]
@@ -94,7 +96,7 @@ async def test_a_bad_text_alone_is_a_400() -> None:
 
 
 async def test_labels_of_ones_own() -> None:
-    family = Family(Classified((RANKING,)))
+    family = Family(ClassificationResult((RANKING,)))
     parameters = {
         "candidate_labels": ["bad", "good"],
         "multi_label": True,
@@ -106,7 +108,7 @@ async def test_labels_of_ones_own() -> None:
 
 
 async def test_labels_of_ones_own_for_several_texts() -> None:
-    family = Family(Classified((RANKING,)))
+    family = Family(ClassificationResult((RANKING,)))
     body = {"inputs": ["a", ""], "parameters": {"candidate_labels": ["good", "bad"]}}
     assert await post(family, "zero_shot", body) == [SHOWN, EMPTY]
 
@@ -132,7 +134,7 @@ async def test_labels_that_are_none_are_named(field: str, parameters: Any) -> No
 
 async def test_what_is_named_in_a_text() -> None:
     text = "Anna in Rome"
-    family = Family(Recognised(((Entity("NAME", 0.5, 0, 4), Entity("CITY", 0.25, 8, 12)),)))
+    family = Family(EntityResult(((Entity("NAME", 0.5, 0, 4), Entity("CITY", 0.25, 8, 12)),)))
     body = {"inputs": text, "parameters": {"ignore_labels": ["CITY"]}}
     (only,) = await post(family, "entities", body)
     assert only == {"entity_group": "NAME", "score": 0.5, "word": "Anna", "start": 0, "end": 4}
@@ -140,7 +142,7 @@ async def test_what_is_named_in_a_text() -> None:
 
 
 async def test_pieces_have_the_models_own_tags() -> None:
-    family = Family(Recognised(((Entity("B-CITY", 0.5, 0, 2),),)))
+    family = Family(EntityResult(((Entity("B-CITY", 0.5, 0, 2),),)))
     body = {"inputs": "Rome", "parameters": {"aggregation_strategy": "none"}}
     (only,) = await post(family, "entities", body)
     assert only == {"entity": "B-CITY", "score": 0.5, "word": "Ro", "start": 0, "end": 2}
@@ -148,7 +150,7 @@ async def test_pieces_have_the_models_own_tags() -> None:
 
 
 async def test_what_is_named_in_several_texts() -> None:
-    family = Family(Recognised(((),)))
+    family = Family(EntityResult(((),)))
     assert await post(family, "entities", {"inputs": ["a", ""]}) == [[], EMPTY]
 
 
@@ -164,7 +166,7 @@ async def test_what_is_named_in_several_texts() -> None:
     ],
 )
 async def test_summaries(parameters: dict[str, Any], bounds: tuple[int, int, bool]) -> None:
-    family = Family(Summarised((Summary("short", 9, 2),)))
+    family = Family(SummaryResult((Summary("short", 9, 2),)))
     body = {"inputs": "long", "parameters": parameters}
     assert await post(family, "summarize", body) == [{"summary_text": "short"}]
     (request,) = family.asked
@@ -201,9 +203,9 @@ async def test_summaries_that_cannot_be_are_named(field: str, parameters: dict[s
 async def test_a_model_of_several_tasks_does_what_the_request_says(
     path: str, parameters: dict[str, Any], answer: str
 ) -> None:
-    family = Family(Generated(1, (Choice("x", "stop", 1),)))
+    family = Family(GenerationResult(1, (GeneratedSequence("x", "stop", 1),)))
     if answer == "summary_text":
-        family = Family(Summarised((Summary("x", 1, 1),)))
+        family = Family(SummaryResult((Summary("x", 1, 1),)))
     body = {"inputs": "a", "parameters": parameters}
     assert await post(family, "generate chat summarize", body, path) == [{answer: "x"}]
 

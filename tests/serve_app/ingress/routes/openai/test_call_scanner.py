@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.seam.generation import ToolCall
-from serve_app.ingress.routes.openai.call_scanner import FORMATS, CallScanner
+from serve_app.ingress.routes.openai.call_scanner import FORMATS, ToolCallScanner
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "é"}}\n</tool_call>'
 OTHER = '<tool_call>{"name": "now"}</tool_call>'
@@ -14,7 +14,7 @@ OTHER = '<tool_call>{"name": "now"}</tool_call>'
 
 def scanned(text: str, size: int | None = None) -> tuple[str, list[tuple[str, Any]]]:
     """The text and the calls of what a model wrote, given whole or in pieces."""
-    scanner = CallScanner(FORMATS["hermes"], ["add", "now"])
+    scanner = ToolCallScanner(FORMATS["hermes"], ["add", "now"])
     pieces = [text[i : i + size] for i in range(0, len(text), size)] if size else [text]
     found = [each for piece in pieces for each in scanner.push(piece)] + scanner.flush()
     texts = "".join(each for each in found if isinstance(each, str))
@@ -77,7 +77,7 @@ def test_calls_and_text_are_told_apart_however_they_are_cut(
 
 
 def test_text_passes_at_once_and_only_what_may_begin_a_call_waits() -> None:
-    scanner = CallScanner(FORMATS["hermes"], ["now"])
+    scanner = ToolCallScanner(FORMATS["hermes"], ["now"])
     assert scanner.push("One ") == ["One"]
     assert scanner.push("two <too") == [" two"]
     assert scanner.push("ls>") == [" <tools>"]

@@ -10,9 +10,9 @@ import pytest
 
 from deployments.seam.generation import (
     ChatMessage,
-    Choice,
-    Generated,
+    GeneratedSequence,
     GenerationRequest,
+    GenerationResult,
     Grammar,
     Sampling,
     TokenLogprob,
@@ -282,7 +282,7 @@ async def test_the_answer_has_openais_shape() -> None:
 
 async def test_log_probabilities_have_openais_shape() -> None:
     logprob = TokenLogprob("é", -0.5, "é".encode(), (("e", -1.0, b"e"),))
-    answer = Generated(3, (Choice("é", "stop", 1, (logprob,)),))
+    answer = GenerationResult(3, (GeneratedSequence("é", "stop", 1, (logprob,)),))
     response = await posted(Family(answer), model=FULL, logprobs=True, top_logprobs=1)
     (content,) = response.json()["choices"][0]["logprobs"]["content"]
     assert content == {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayError
 
-from deployments.seam.generation import Burst, Token
+from deployments.seam.generation import Token, TokenChunk
 from deployments.seam.problems import Problem
 from serve_app.ingress.routes.openai.sampling import framed
 from serve_app.ingress.streams import message
@@ -55,7 +55,7 @@ async def test_a_stream_reports_usage_once_at_its_end_when_asked() -> None:
 
 
 async def test_streamed_choices_each_open_and_close() -> None:
-    mixed = Burst(
+    mixed = TokenChunk(
         3, (Token(0, 0, 1, "a"), Token(1, 0, 2, "x", "stop"), Token(0, 1, 3, "b", "stop"))
     )
     found = await streamed(mixed, n=2)

@@ -9,12 +9,12 @@ import pytest
 from ray.exceptions import RayError
 
 from deployments.seam.generation import (
-    Burst,
-    Choice,
-    Generated,
+    GeneratedSequence,
     GenerationRequest,
+    GenerationResult,
     Sampling,
     Token,
+    TokenChunk,
     TokenLogprob,
 )
 from deployments.seam.problems import Problem
@@ -107,7 +107,7 @@ async def test_a_bound_beyond_the_window_is_named() -> None:
 
 
 async def test_log_probabilities_have_the_older_shape_with_offsets() -> None:
-    answer = Generated(3, (Choice("abc", "stop", 2, LOGPROBS),))
+    answer = GenerationResult(3, (GeneratedSequence("abc", "stop", 2, LOGPROBS),))
     response = await posted(Family(answer), model=FULL, logprobs=1)
     assert response.json()["choices"][0]["logprobs"] == {
         "tokens": ["ab", "c"],
@@ -119,7 +119,7 @@ async def test_log_probabilities_have_the_older_shape_with_offsets() -> None:
 
 async def test_offsets_go_on_through_a_stream() -> None:
     tokens = (Token(0, 0, 1, "ab", None, LOGPROBS[0]), Token(0, 1, 2, "c", "stop", LOGPROBS[1]))
-    family = Family([Burst(3, tokens)])
+    family = Family([TokenChunk(3, tokens)])
     response = await posted(family, model=FULL, logprobs=1, stream=True)
     chunks = [data["choices"][0] for _, data in events(response.text) if data != "[DONE]"]
     assert [chunk["logprobs"]["text_offset"] for chunk in chunks] == [[0], [2]]
@@ -137,8 +137,8 @@ def spelt(raw: bytes) -> TokenLogprob:
 async def test_offsets_index_the_text_where_characters_have_several_tokens() -> None:
     """Marks have no text, and neither has the stop string that ended it."""
     special = tuple(raw.startswith(b"<|") for raw in PARTS)
-    choice = Choice(SPELT, "stop", len(PARTS), tuple(map(spelt, PARTS)), "ende", special)
-    response = await posted(Family(Generated(3, (choice,))), model=FULL, logprobs=0)
+    choice = GeneratedSequence(SPELT, "stop", len(PARTS), tuple(map(spelt, PARTS)), "ende", special)
+    response = await posted(Family(GenerationResult(3, (choice,))), model=FULL, logprobs=0)
     answer = response.json()["choices"][0]
     assert answer["logprobs"]["text_offset"] == OFFSETS
     assert SPELT[OFFSETS[0] :].startswith(" 🙂")
@@ -152,7 +152,7 @@ async def test_offsets_index_the_text_in_a_stream_too() -> None:
         for at, (text, raw) in enumerate(zip(texts, PARTS, strict=False))
     )
     last = Token(0, len(tokens), 2, "", "stop", spelt(b"<|end|>"), special=True)
-    family = Family([Burst(3, tokens), Burst(3, (last,))])
+    family = Family([TokenChunk(3, tokens), TokenChunk(3, (last,))])
     response = await posted(family, model=FULL, logprobs=0, stream=True)
     chunks = [data["choices"][0] for _, data in events(response.text) if data != "[DONE]"]
     found = [offset for chunk in chunks for offset in chunk["logprobs"]["text_offset"]]

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from deployments.seam.embeddings import Embedded, EmbeddingRequest
+from deployments.seam.embeddings import EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem
 from tests.serve_app import house
 from tests.serve_app.local_handle import Family
@@ -23,7 +23,7 @@ async def posted(answer: Any, **body: Any) -> httpx.Response:
 
 
 async def test_vectors_come_in_order_with_usage() -> None:
-    body = (await posted(Embedded(VECTORS, (2, 3)), input=["a", "b"])).json()
+    body = (await posted(EmbeddingResult(VECTORS, (2, 3)), input=["a", "b"])).json()
     assert [item["index"] for item in body["data"]] == [0, 1]
     assert np.allclose([item["embedding"] for item in body["data"]], VECTORS)
     assert body["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
@@ -31,7 +31,7 @@ async def test_vectors_come_in_order_with_usage() -> None:
 
 
 async def test_base64_is_little_endian_float32() -> None:
-    answer = Embedded(VECTORS, (2, 3))
+    answer = EmbeddingResult(VECTORS, (2, 3))
     body = (await posted(answer, input=["a", "b"], encoding_format="base64")).json()
     raw = [base64.b64decode(item["embedding"]) for item in body["data"]]
     assert np.array_equal([np.frombuffer(vector, "<f4") for vector in raw], VECTORS)
@@ -51,7 +51,7 @@ async def test_dimensions_reach_the_model_and_are_named_when_there_are_not_so_ma
 async def test_a_text_at_fault_is_named_as_openai_calls_it(
     body: dict[str, Any], param: str
 ) -> None:
-    response = await posted(Embedded(VECTORS[:1], (1,), {}), **body)
+    response = await posted(EmbeddingResult(VECTORS[:1], (1,), {}), **body)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 

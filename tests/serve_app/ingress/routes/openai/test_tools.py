@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.seam.generation import ChatMessage, Generated, GenerationRequest, ToolCall
+from deployments.seam.generation import ChatMessage, GenerationRequest, GenerationResult, ToolCall
 from deployments.seam.problems import Problem
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, burst, generated
@@ -43,7 +43,7 @@ async def reaching(**body: Any) -> GenerationRequest:
     return request
 
 
-async def answer(text: Generated, **body: Any) -> dict[str, Any]:
+async def answer(text: GenerationResult, **body: Any) -> dict[str, Any]:
     response = await posted(Family(text), **body)
     assert response.status_code == 200, response.text
     choice: dict[str, Any] = response.json()["choices"][0]
