@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import EngineName
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
-from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
+from deployments.images.decode import DAMAGED, DECODE_ERRORS, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
 from deployments.models.base import (
     FamilyConfig,
@@ -208,7 +208,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         return ImageModel(reader, lane)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
         return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
@@ -224,7 +224,7 @@ def _begun(
     """A small image at once; of a large one only the headers."""
     try:
         encoded = EncodedImage(request.image)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return DAMAGED
     return encoded if encoded.pixels > SMALL else _seen(encoded, reader, request)
 
@@ -244,7 +244,7 @@ def _seen(
 ) -> PreprocessedImage | Problem:
     try:
         image = encoded.picture()
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return DAMAGED
     return preprocessed(reader.preprocess, image, request)
 

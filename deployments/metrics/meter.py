@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from deployments.batching.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
@@ -63,8 +63,8 @@ class Meter:
             self._reporter.note(samples)
 
 
-def _delivery(ledger: Any) -> Callable[[Report], Awaitable[None]]:
-    async def deliver(report: Report) -> None:
+def _delivery(ledger: Any) -> Callable[[MetricReport], Awaitable[None]]:
+    async def deliver(report: MetricReport) -> None:
         response = ledger.take.remote(report)
         try:
             await response

@@ -14,7 +14,7 @@ from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
 from deployments.metrics.meter import Meter
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
 
@@ -26,11 +26,11 @@ class Watched:
 
     def __init__(self, failures: int = 0) -> None:
         self.ledger = Ledger(CONFIG)
-        self.mirrored: list[Report] = []
+        self.mirrored: list[MetricReport] = []
         self._failures = failures
         self._taken = asyncio.Event()
 
-    async def take(self, report: Report) -> None:
+    async def take(self, report: MetricReport) -> None:
         if self._failures:
             self._failures -= 1
             raise RayActorError
@@ -45,7 +45,7 @@ class Watched:
 @pytest.fixture(autouse=True)
 def _quick_and_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoRay:
-        def take(self, report: Report) -> None:
+        def take(self, report: MetricReport) -> None:
             pass
 
     monkeypatch.setattr(reporter, "RETRY_S", 0.001)

@@ -52,7 +52,7 @@ class Names(Lifecycle[str]):
         await self._settling
 
     async def held(self) -> set[str]:
-        return {holding.model for holding in (await self.loaded_models(None)).holdings}
+        return {holding.model for holding in (await self.loaded_models(None)).models}
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
     family = Names({"two"})
     loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
     assert isinstance(loaded, ReplicaReport)
-    assert {holding.model for holding in loaded.holdings} == {"pin", "one"}
+    assert {holding.model for holding in loaded.models} == {"pin", "one"}
     failed = await family.load_model(ModelOrder("two", PATIENCE_S))
     assert isinstance(failed, Problem)
     assert "files are missing" in failed.message
