@@ -140,7 +140,7 @@ async def test_a_closed_stream_gives_its_slot_to_the_next(
     await stream.aclose()
     answer = await generated(family, prompt="Twice", max_new_tokens=2, sampling=banned)
     assert answer.choices[0].tokens == 2
-    assert engine_of(family).load().active <= 1
+    assert engine_of(family).load().running <= 1
 
 
 @pytest.mark.parametrize(
