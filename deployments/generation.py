@@ -37,8 +37,8 @@ from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half
 from deployments.models.errors import ModelUnavailable
 from deployments.models.lifecycle import Lifecycle
-from deployments.models.loader import load_options
 from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,

@@ -22,8 +22,8 @@ from deployments.encoders.tokenization import TokenizedText, token_limit, tokeni
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device
 from deployments.models.errors import ModelUnavailable
-from deployments.models.loader import load_options
 from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 

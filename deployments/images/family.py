@@ -21,8 +21,8 @@ from deployments.images.preprocessing import preprocessed
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device
 from deployments.models.errors import ModelUnavailable, Overloaded
-from deployments.models.loader import load_options
 from deployments.models.memory import own_weights, trim
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
