@@ -100,7 +100,7 @@ class Storehouse:
 @pytest.fixture
 async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     made = Storehouse()
-    monkeypatch.setattr("deployments.models.cache.footprint", lambda: MemoryUse(made.held, 0))
+    monkeypatch.setattr("deployments.models.cache.memory_use", lambda: MemoryUse(made.held, 0))
     yield made
     for name in SIZES_GB:
         made.open(name)

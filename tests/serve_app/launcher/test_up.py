@@ -98,7 +98,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             return prepare(*given)
 
         monkeypatch.setattr(launcher, "_prepare", prepared)
-        monkeypatch.setattr(launcher, "Head", lambda *_: Head(world))
+        monkeypatch.setattr(launcher, "RayHead", lambda *_: Head(world))
         monkeypatch.setattr(launcher, "Application", lambda *_: Application(world))
         monkeypatch.setattr(launcher.Start, "_pull", lambda _: world.reach("pull"))
         monkeypatch.setattr(launcher.Start, "_announce", lambda *_: world.reach("announce"))
