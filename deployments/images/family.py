@@ -18,13 +18,10 @@ from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
 from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
-from deployments.models.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    Overloaded,
-    claim_device,
-    load_options,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device
+from deployments.models.errors import ModelUnavailable, Overloaded
+from deployments.models.loader import load_options
 from deployments.models.memory import own_weights, trim
 from deployments.seam.problems import Problem
 
