@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from configs.profile import load_profile, load_settings
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient

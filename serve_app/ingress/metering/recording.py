@@ -11,10 +11,10 @@ from typing import Any
 
 from deployments.seam.embeddings import ClusterRequest
 from deployments.seam.generation import GenerationRequest
+from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.catalog import Catalog, ModelCard
 from serve_app.ingress.cluster.deployment_client import ChunkStream, DeploymentClient
 from serve_app.ingress.metering.record import RequestRecord
-from serve_app.ingress.metering.tokens import tokens_of
 
 
 class RecordingCatalog(Catalog):
@@ -58,7 +58,8 @@ class RecordingClient(DeploymentClient):
         use = None if model is None else self._account.use(model, method)
         answer = await super().call(family, method, request, fields, within_s=within_s)
         if use is not None:
-            self._account.answered(use, tokens_of(answer))
+            # A problem counts no tokens, nor does a label or a box of an image.
+            self._account.answered(use, getattr(answer, "token_counts", TokenCounts()))
         return answer
 
     async def open_stream(
