@@ -32,16 +32,13 @@ from deployments.engine.token_stream import StreamPacing
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.models.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    claim_device,
-    computes_in_half,
-    load_options,
-)
 from deployments.models.cache import ModelCache
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, computes_in_half
+from deployments.models.errors import ModelUnavailable
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,

@@ -19,8 +19,8 @@ from deployments.engine.grammar.trial_queue import (
 )
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
 from deployments.generation import Generation
-from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.generation import (
     ChatMessage,
     GenerationRequest,

@@ -155,7 +155,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
     share: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: native)
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: native)
     family = opened(llama_folder, dtype=dtype)
     expected = weights_of(llama_folder) * share
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)

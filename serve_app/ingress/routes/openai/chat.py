@@ -190,12 +190,12 @@ async def chat_completions(body: ChatBody, served: Served, context: Context) -> 
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
         return await begin_stream(
-            served.client.open(card.family, "stream", request, fields),
+            served.client.open_stream(card.family, "stream", request, fields),
             lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
             failure,
             served.settings.heartbeat_s,
         )
-    generated: GenerationResult = await served.client.ask(card.family, "generate", request, fields)
+    generated: GenerationResult = await served.client.call(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
