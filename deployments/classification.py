@@ -22,7 +22,7 @@ from deployments.encoders.zero_shot import (
     problem_of,
     ranked,
 )
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,
@@ -55,7 +55,7 @@ class Logits:
     values: npt.NDArray[np.float64]
 
     def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
-        """Softmax over classes, or a sigmoid a class for models trained on several labels a text."""
+        """Softmax over classes, or a sigmoid a class for models that are multi-label."""
         chosen = scores or ("sigmoid" if self.head.multi_label else "softmax")
         return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
 

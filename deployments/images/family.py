@@ -18,14 +18,11 @@ from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
 from deployments.images.decode import DAMAGED, DECODE_ERRORS, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
-from deployments.models.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    Overloaded,
-    claim_device,
-    load_options,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device
+from deployments.models.errors import ModelUnavailable, Overloaded
 from deployments.models.memory import own_weights, trim
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")

@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
-from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads, finished
+from deployments.models.errors import ModelUnavailable
 from deployments.models.load_attempt import attempt
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import give_back, memory_use

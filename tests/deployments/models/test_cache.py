@@ -14,9 +14,9 @@ import pytest
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.backoff import FIRST_S, Backoff
-from deployments.models.base import ModelUnavailable
 from deployments.models.cache import ModelCache, StillInUseError
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
+from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import MemoryUse
 from deployments.models.memory_budget import GIB
 
@@ -100,7 +100,7 @@ class Storehouse:
 @pytest.fixture
 async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     made = Storehouse()
-    monkeypatch.setattr("deployments.models.cache.footprint", lambda: MemoryUse(made.held, 0))
+    monkeypatch.setattr("deployments.models.cache.memory_use", lambda: MemoryUse(made.held, 0))
     yield made
     for name in SIZES_GB:
         made.open(name)
