@@ -26,7 +26,7 @@ from configs.profile import ModelSpec, load_profile, load_settings
 from deployments.encoders.backends import open_network
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText, tokenize
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 
 ROUNDS = 3
 SECONDS = 1.2

@@ -33,7 +33,7 @@ NEW_TOKENS = 64
 """Where neither the request nor the model says how long a text may be."""
 
 INSTRUCTION = "Describe this image in one sentence."
-"""What a chat model is asked for a caption, unless the request has words of its own."""
+"""What a chat model reads for a caption, unless the request has words of its own."""
 
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
@@ -79,13 +79,15 @@ class Captioning(ImageFamily[Caption]):
         )
         model, device = self._opened(auto_class, folder, spec)
         processor = opened_processor("AutoProcessor", folder, spec)
-        see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
-        see = scalable(see, processor)
-        return self._writer(see, model, _Writing(model, processor, device))
+        preprocess = (
+            _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
+        )
+        preprocess = scalable(preprocess, processor)
+        return self._writer(preprocess, model, _Writing(model, processor, device))
 
-    def _writer(self, see: See, model: Any, writing: _Writing) -> ImageTask[Caption]:
+    def _writer(self, preprocess: Preprocess, model: Any, writing: _Writing) -> ImageTask[Caption]:
         longest = self._config.settings.decode_max_new_tokens
-        return ImageTask(_bounded(see, model, longest), writing, by_steps=True)
+        return ImageTask(_bounded(preprocess, model, longest), writing, by_steps=True)
 
     def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
         import transformers
@@ -96,55 +98,55 @@ class Captioning(ImageFamily[Caption]):
             folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
         )
 
-        def see(shown: Picture, asked: Any) -> Any:
-            if asked.prompt is not None:
+        def preprocess(image: Picture, request: Any) -> Any:
+            if request.prompt is not None:
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
-            return images(images=shown, return_tensors="pt")
+            return images(images=image, return_tensors="pt")
 
-        return self._writer(scalable(see, images), model, _Writing(model, words, device))
+        return self._writer(scalable(preprocess, images), model, _Writing(model, words, device))
 
 
-See: TypeAlias = Callable[[Picture, Any], Any]
-"""Features of one image with what was asked, or a :class:`Problem`."""
+Preprocess: TypeAlias = Callable[[Picture, Any], Any]
+"""Features of one image with the request's text, or a :class:`Problem`."""
 
 
 def _has_template(processor: Any) -> bool:
     return getattr(processor, "chat_template", None) is not None
 
 
-def _chat(processor: Any) -> See:
+def _chat(processor: Any) -> Preprocess:
     """For models that are spoken to."""
 
-    def see(shown: Picture, asked: Request) -> Any:
-        content = [{"type": "image"}, {"type": "text", "text": _words(asked) or INSTRUCTION}]
+    def preprocess(image: Picture, request: Request) -> Any:
+        content = [{"type": "image"}, {"type": "text", "text": _text_of(request) or INSTRUCTION}]
         text = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
-        return processor(images=[shown], text=[text], return_tensors="pt")
+        return processor(images=[image], text=[text], return_tensors="pt")
 
-    return see
+    return preprocess
 
 
-def _plain(processor: Any, answers_only: bool) -> See:
+def _plain(processor: Any, answers_only: bool) -> Preprocess:
     """For models that go on with a text: BLIP and its like (arXiv:2201.12086, 2301.12597)."""
 
-    def see(shown: Picture, asked: Request) -> Any:
-        words = _words(asked)
-        if isinstance(asked, VisualQuestionRequest) and not answers_only:
-            words = f"Question: {asked.question} Answer:"
-        return processor(images=shown, text=words, return_tensors="pt")
+    def preprocess(image: Picture, request: Request) -> Any:
+        words = _text_of(request)
+        if isinstance(request, VisualQuestionRequest) and not answers_only:
+            words = f"Question: {request.question} Answer:"
+        return processor(images=image, text=words, return_tensors="pt")
 
-    return see
+    return preprocess
 
 
-def _words(asked: Request) -> str | None:
-    return asked.question if isinstance(asked, VisualQuestionRequest) else asked.prompt
+def _text_of(request: Request) -> str | None:
+    return request.question if isinstance(request, VisualQuestionRequest) else request.prompt
 
 
 def _bounded(
-    see: See, model: Any, longest: int
+    preprocess: Preprocess, model: Any, longest: int
 ) -> Callable[[Picture, Any], PreprocessedImage | Problem]:
-    """``see`` with the bound on new tokens that the request, the model and its window set.
+    """``preprocess`` with the bound on new tokens that the request, the model and its window set.
 
     It is never above ``longest``.
     """
@@ -152,12 +154,12 @@ def _bounded(
     usual = min(config.max_new_tokens or NEW_TOKENS, longest)
     window = _window(model.config)
 
-    def bounded(shown: Picture, asked: Request) -> PreprocessedImage | Problem:
-        wanted = getattr(asked, "max_new_tokens", None)
+    def bounded(image: Picture, request: Request) -> PreprocessedImage | Problem:
+        wanted = getattr(request, "max_new_tokens", None)
         if wanted is not None and wanted > longest:
             message = f"a caption has up to {longest} tokens here, not {wanted}"
             return Problem("validation", message, "max_new_tokens")
-        features = see(shown, asked)
+        features = preprocess(image, request)
         if isinstance(features, Problem):
             return features
         ids = features.get("input_ids")
@@ -166,9 +168,12 @@ def _bounded(
             at_fault = "max_new_tokens" if wanted and length < window else "question"
             message = f"the model has room for {window} tokens; {length} of them are taken"
             return Problem("validation", message, at_fault)
-        most = wanted or usual
+        max_new_tokens = wanted or usual
         return PreprocessedImage(
-            features, shown.size, asked, min(most, (window or most + length) - length)
+            features,
+            image.size,
+            request,
+            min(max_new_tokens, (window or max_new_tokens + length) - length),
         )
 
     return bounded

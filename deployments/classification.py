@@ -22,7 +22,7 @@ from deployments.encoders.zero_shot import (
     problem_of,
     ranked,
 )
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,

@@ -13,7 +13,8 @@ from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from deployments.encoders.interface import EncoderInfo, Network
 from deployments.encoders.network_family import Answering, NetworkFamily
-from deployments.models.base import FamilyConfig, ModelUnavailable
+from deployments.models.config import FamilyConfig
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,

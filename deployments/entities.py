@@ -18,7 +18,7 @@ from deployments.encoders.network_family import Answering, NetworkFamily
 from deployments.encoders.spans import Chances, TokenLabels, Window, windows
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import problem_of
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 

@@ -20,7 +20,7 @@ from deployments.encoders.zero_shot import (
     query_pairs,
     ranked,
 )
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.classification import ClassificationResult, LabelScore, ZeroShotRequest
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult

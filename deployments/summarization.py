@@ -20,8 +20,11 @@ from deployments.batching.lane import Lane
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
-from deployments.models.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device
+from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 

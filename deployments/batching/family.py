@@ -27,8 +27,10 @@ from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.models.base import FamilyConfig, Overloaded, computes_in_half, pick_device
 from deployments.models.cache import ModelCache
+from deployments.models.config import FamilyConfig
+from deployments.models.device import computes_in_half, pick_device
+from deployments.models.errors import Overloaded
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
 from deployments.models.thread_priority import give_way

@@ -8,14 +8,10 @@ from pathlib import Path
 from configs.engines import EngineName, ModelHead
 from configs.profile import ModelSpec
 from deployments.encoders.interface import Network
-from deployments.models.base import (
-    FamilyConfig,
-    claim_device,
-    load_options,
-    pick_device,
-    wanted_quantization,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, pick_device
 from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options, wanted_quantization
 
 LIBRARIES: dict[EngineName, tuple[str, ...]] = {
     "openvino": ("deployments.encoders.openvino",),

@@ -65,7 +65,7 @@ class Meter:
             *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in forward.waits_s),
         )
 
-    def seated(self, name: str, wait_s: float) -> None:
+    def admitted(self, name: str, wait_s: float) -> None:
         """A text got its slot."""
         self._note(signals.QUEUE_WAIT.of(name, amount=wait_s))
 

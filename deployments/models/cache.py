@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
-from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
+from deployments.models.errors import ModelUnavailable
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader

@@ -15,8 +15,8 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from deployments.models.base import ModelUnavailable
 from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import cuda_memory
 from deployments.models.orders import Orders, orders_here
 from deployments.seam.problems import Problem

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB
 

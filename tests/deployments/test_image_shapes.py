@@ -124,13 +124,13 @@ async def test_every_mode_is_answered(ask: Ask) -> None:
 
 
 async def test_an_image_that_a_processor_would_scale_to_gigabytes_is_refused() -> None:
-    def see(shown: Any, asked: Any) -> str:
+    def preprocess(image: Any, request: Any) -> str:
         return "seen"
 
     def seen(width: int, height: int, **processor: Any) -> str | Problem:
         size = SimpleNamespace(shortest_edge=224, **processor)
         images = SimpleNamespace(image_processor=SimpleNamespace(size=size, do_resize=True))
-        return scalable(see, images)(Image.new("1", (width, height)), None)
+        return scalable(preprocess, images)(Image.new("1", (width, height)), None)
 
     for width, height in ((20_000, 1), (1, 20_000), (20_000, 50)):
         answer = seen(width, height)

@@ -1,4 +1,4 @@
-"""The books: where accounts go when they are closed, and where the ledger is read."""
+"""The metering: where accounts go when they are closed, and where the ledger is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployments.metrics.ledger import Ledger, LedgerConfig
 from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
 from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable
 from serve_app.ingress.metering.purposes import FALLBACKS
 
@@ -40,16 +40,16 @@ class RemoteLedger:
     async def take(self, report: Report) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.ask(LEDGER, "take", report)
+            await self._calls.call(LEDGER, "take", report)
         except ServiceError as error:
             raise NotDelivered from error
 
     async def exposition(self, accept: str) -> Exposition:
-        exposition: Exposition = await self._calls.ask(LEDGER, "exposition", accept)
+        exposition: Exposition = await self._calls.call(LEDGER, "exposition", accept)
         return exposition
 
     async def performance(self) -> Performance | None:
-        performance: Performance | None = await self._calls.ask(LEDGER, "performance", None)
+        performance: Performance | None = await self._calls.call(LEDGER, "performance", None)
         return performance
 
 

@@ -100,7 +100,7 @@ async def classified(
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[LabelScore, ...] | Problem]:
         request = ClassificationRequest(card.name, good, truncate, scores)
-        answer: ClassificationResult = await served.client.ask(
+        answer: ClassificationResult = await served.client.call(
             card.family, "classify", request, FIELDS
         )
         return answer.items

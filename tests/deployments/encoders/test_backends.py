@@ -14,7 +14,7 @@ from configs.settings import Settings
 from configs.weights import Export, FolderSource
 from deployments.encoders import openvino
 from deployments.encoders.backends import NotExportedError, chosen, open_network
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from tests.deployments.encoders.conftest import Exported
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +32,7 @@ from types import SimpleNamespace
 import ray.serve
 
 from configs.profile import load_profile, load_settings
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from deployments.seam.classification import ClassificationRequest
 from deployments.seam.embeddings import EmbeddingRequest
 from deployments.seam.entities import EntityRequest

@@ -21,7 +21,7 @@ from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.network_family import NetworkFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured

@@ -25,7 +25,7 @@ from deployments.encoders.openvino import OpenVinoNetwork
 from deployments.encoders.padding import Padding
 from deployments.encoders.sentence_modules import opened
 from deployments.encoders.tokenization import TokenizedText
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.models.load_errors import UnsupportedError, reason_of
 from deployments.seam.embeddings import ClusterRequest, EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem

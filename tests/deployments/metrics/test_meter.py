@@ -67,7 +67,7 @@ async def test_batches_models_and_memory_reach_the_ledger(failures: int) -> None
     meter.model("load", "one")
     meter.model("hit", "one")
     meter.forward("one", Forward((0.1, 0.3), fill=0.25, padding=0.1, seconds=0.2))
-    meter.seated("one", 0.6)
+    meter.admitted("one", 0.6)
     found = await watched.figures()
     assert found["model_loads_total", "one"] == 1
     assert found["cache_hits_total", "one"] == 1

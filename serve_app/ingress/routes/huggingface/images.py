@@ -147,7 +147,7 @@ async def object_detection(
     request = DetectionRequest(
         card.name, await _image(body, served), 0.5 if threshold is None else threshold
     )
-    answer: DetectionResult = await served.client.ask(card.family, "detect", request, FIELDS)
+    answer: DetectionResult = await served.client.call(card.family, "detect", request, FIELDS)
     return context.bare_list([_found(each) for each in answer.items], card.name)
 
 
@@ -156,7 +156,7 @@ async def image_to_text(
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
     request = CaptionRequest(card.name, await _image(body, served), max_new_tokens=body.bound)
-    answer: Caption = await served.client.ask(card.family, "caption", request, FIELDS)
+    answer: Caption = await served.client.call(card.family, "caption", request, FIELDS)
     return context.bare_list([{"generated_text": answer.text}], card.name)
 
 
@@ -168,7 +168,9 @@ async def visual_question_answering(
     image = await served.images.received(body.inputs, served.settings, "inputs")
     top_k = body.parameters.top_k or 5
     request = VisualQuestionRequest(card.name, image, body.question, top_k)
-    answer: VisualAnswers = await served.client.ask(card.family, "answer_question", request, FIELDS)
+    answer: VisualAnswers = await served.client.call(
+        card.family, "answer_question", request, FIELDS
+    )
     shown = [{"answer": each.answer, "score": each.score} for each in answer.items]
     return context.bare_list(shown, card.name)
 
@@ -176,7 +178,7 @@ async def visual_question_answering(
 async def _labels(
     request: ImageClassificationRequest, card: ModelCard, served: Services
 ) -> list[dict[str, Any]]:
-    answer: ClassificationResult = await served.client.ask(
+    answer: ClassificationResult = await served.client.call(
         card.family, "classify_image", request, FIELDS
     )
     (item,) = answer.items

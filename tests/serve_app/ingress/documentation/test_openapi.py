@@ -33,7 +33,7 @@ from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualAnswers
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house

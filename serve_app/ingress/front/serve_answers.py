@@ -26,7 +26,7 @@ def is_plain_error(start: Message) -> bool:
     return found.get(b"content-type", b"text/plain").startswith(b"text/plain")
 
 
-class PlainAnswer:
+class ServeAnswer:
     """The beginning of such an answer, until its text is there."""
 
     __slots__ = ("_retry_after", "_status", "kept", "translated")

@@ -14,14 +14,14 @@ import uvloop
 from bench.pairs import Side, tell
 from bench.peers.inprocess import Library
 from bench.peers.running import Server, ServerFailed
-from serve_app.load.client import Bench
-from serve_app.load.figures import Figures
+from serve_app.load.client import LoadClient
+from serve_app.load.figures import LoadFigures
 from serve_app.load.load import Load
 
-Figure = Callable[[Figures], float]
+Figure = Callable[[LoadFigures], float]
 
 
-class Incomplete(RuntimeError):
+class IncompleteError(RuntimeError):
     """A server did not answer everything, so its figures compare with nothing."""
 
 
@@ -30,7 +30,7 @@ def noted(notes: list[str]) -> Iterator[None]:
     """Go on without a peer that cannot be set up, started or measured, and note why."""
     try:
         yield
-    except (Incomplete, ServerFailed, subprocess.SubprocessError) as error:
+    except (IncompleteError, ServerFailed, subprocess.SubprocessError) as error:
         notes.append(f"Not measured: {error}")
         tell(notes[-1])
 
@@ -45,23 +45,23 @@ def interruptible(notes: list[str]) -> Iterator[None]:
         tell(notes[-1])
 
 
-def ask(server: Server, *loads: Load) -> list[Figures]:
+def ask(server: Server, *loads: Load) -> list[LoadFigures]:
     """Run ``loads`` at the same time against a running server.
 
-    Raises ``Incomplete`` when a request fails.
+    Raises ``IncompleteError`` when a request fails.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_ask(server, loads))
     for each in figures:
         if each.errors:
-            raise Incomplete(f"{server.name}: {each.errors}: {each.details}")
+            raise IncompleteError(f"{server.name}: {each.errors}: {each.details}")
     return figures
 
 
-async def _ask(server: Server, loads: Sequence[Load]) -> list[Figures]:
+async def _ask(server: Server, loads: Sequence[Load]) -> list[LoadFigures]:
     named = [replace(load, model=load.model or server.model) for load in loads]
     streaming = [replace(load, stream=load.stream and server.streams) for load in named]
-    async with Bench.open(server.url) as bench:
+    async with LoadClient.open(server.url) as bench:
         return list(await asyncio.gather(*(bench.run(load) for load in streaming)))
 
 
@@ -71,7 +71,7 @@ def http_side(
     figure: Figure,
     *,
     arithmetic: str | None = None,
-    heard: list[Figures] | None = None,
+    heard: list[LoadFigures] | None = None,
 ) -> Side:
     """A server as a side: every round asks with other texts, the same ones on both sides.
 

@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
 
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests, Unavailable
 from tests.serve_app.house import burst
 from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, LocalHandle, happens
@@ -52,12 +52,12 @@ def calls(family: Family, timeout_s: float = PATIENCE_S) -> DeploymentClient:
 
 
 async def ask(family: Family, **given: Any) -> Any:
-    return await calls(family).ask("generation", "generate", REQUEST, **given)
+    return await calls(family).call("generation", "generate", REQUEST, **given)
 
 
 async def read(family: Family) -> list[str]:
     """Every text of a stream, to its end."""
-    bursts = await calls(family).open("generation", "stream", REQUEST)
+    bursts = await calls(family).open_stream("generation", "stream", REQUEST)
     return [token.text async for item in bursts for token in item.tokens]
 
 
@@ -86,7 +86,7 @@ async def test_each_failure_before_the_first_token_has_its_status(
 async def test_each_failure_in_a_stream_ends_it_as_an_error(
     failure: Exception, status: int
 ) -> None:
-    bursts = await calls(Family([burst("a"), failure])).open("generation", "stream", REQUEST)
+    bursts = await calls(Family([burst("a"), failure])).open_stream("generation", "stream", REQUEST)
     read: list[TokenChunk] = []
     with pytest.raises(ServiceError) as caught:
         read.extend([item async for item in bursts])
@@ -130,13 +130,13 @@ async def test_a_problem_is_raised_under_the_routes_name_of_the_field() -> None:
 async def test_the_deadline_ends_a_call_and_its_work() -> None:
     family = Family(FOREVER)
     with pytest.raises(DeadlineExceeded):
-        await calls(family, timeout_s=0.01).ask("generation", "generate", REQUEST)
+        await calls(family, timeout_s=0.01).call("generation", "generate", REQUEST)
     await happens(family.stopped)
 
 
 async def test_the_deadline_counts_for_both_attempts_together() -> None:
     with pytest.raises(DeadlineExceeded):
-        await calls(Family(LOST, FOREVER), 0.01).ask("generation", "generate", REQUEST)
+        await calls(Family(LOST, FOREVER), 0.01).call("generation", "generate", REQUEST)
 
 
 async def test_who_stops_waiting_stops_the_work() -> None:
@@ -158,14 +158,16 @@ async def test_a_stream_brings_every_burst_the_first_included() -> None:
 async def test_a_problem_as_the_first_item_is_an_ordinary_error() -> None:
     family = Family([REFUSED, FOREVER])
     with pytest.raises(ServiceError) as caught:
-        await calls(family).open("generation", "stream", REQUEST, {"max_new_tokens": "max_tokens"})
+        await calls(family).open_stream(
+            "generation", "stream", REQUEST, {"max_new_tokens": "max_tokens"}
+        )
     assert (caught.value.status, caught.value.field) == (400, "max_tokens")
     await happens(family.stopped)
 
 
 async def test_a_problem_in_a_stream_ends_it_as_an_error() -> None:
     family = Family([burst("a"), Problem("unavailable", "no memory left"), FOREVER])
-    bursts = await calls(family).open("generation", "stream", REQUEST)
+    bursts = await calls(family).open_stream("generation", "stream", REQUEST)
     iterator = aiter(bursts)
     assert (await anext(iterator)).tokens[0].text == "a"
     with pytest.raises(Unavailable, match="no memory left"):
@@ -202,7 +204,7 @@ async def test_a_stream_whose_last_token_has_come_needs_no_replica_any_more() ->
 
 async def test_closing_a_stream_stops_the_work() -> None:
     family = Family([burst("a"), FOREVER])
-    bursts = await calls(family).open("generation", "stream", REQUEST)
+    bursts = await calls(family).open_stream("generation", "stream", REQUEST)
     assert not family.stopped.is_set()
     bursts.close()
     await happens(family.stopped)
@@ -210,7 +212,7 @@ async def test_closing_a_stream_stops_the_work() -> None:
 
 async def test_a_reader_of_a_stream_that_is_cancelled_stops_the_work() -> None:
     family = Family([burst("a"), FOREVER])
-    iterator = aiter(await calls(family).open("generation", "stream", REQUEST))
+    iterator = aiter(await calls(family).open_stream("generation", "stream", REQUEST))
     await anext(iterator)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -220,7 +222,7 @@ async def test_a_reader_of_a_stream_that_is_cancelled_stops_the_work() -> None:
 
 async def test_who_leaves_before_the_first_token_stops_the_work() -> None:
     family = Family([FOREVER])
-    opening = asyncio.ensure_future(calls(family).open("generation", "stream", REQUEST))
+    opening = asyncio.ensure_future(calls(family).open_stream("generation", "stream", REQUEST))
     await happens(family.began)
     opening.cancel()
     await happens(family.stopped)
@@ -232,7 +234,7 @@ async def test_who_leaves_before_the_first_token_stops_the_work() -> None:
 async def test_the_deadline_ends_a_stream_and_its_work(items: list[Any]) -> None:
     family = Family(items)
     with pytest.raises(DeadlineExceeded):
-        async for _ in await calls(family, 0.01).open("generation", "stream", REQUEST):
+        async for _ in await calls(family, 0.01).open_stream("generation", "stream", REQUEST):
             pass
     await happens(family.stopped)
 
@@ -241,7 +243,7 @@ async def test_everywhere_is_every_replica_and_one_failure_hides_no_answer() -> 
     replicas = [Family("one"), Family(RuntimeError(SECRET)), Family(LOST), Family("four")]
     handle = LocalHandle(Family(), replicas=replicas)
     made = DeploymentClient({"generation": handle}, PATIENCE_S)
-    answers = await made.everywhere("generation", "generate", REQUEST, PATIENCE_S)
+    answers = await made.broadcast("generation", "generate", REQUEST, PATIENCE_S)
     assert [a if isinstance(a, str) else a.status for a in answers] == ["one", 500, 503, "four"]
     assert all(family.asked == [REQUEST] for family in replicas)
 
@@ -250,7 +252,7 @@ async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -
     hanging = Family(FOREVER)
     handle = LocalHandle(Family(), replicas=[Family("one"), hanging])
     made = DeploymentClient({"generation": handle}, PATIENCE_S)
-    one, late = await made.everywhere("generation", "generate", REQUEST, 0.05)
+    one, late = await made.broadcast("generation", "generate", REQUEST, 0.05)
     assert one == "one"
     assert isinstance(late, DeadlineExceeded)
     await happens(hanging.stopped)
@@ -258,4 +260,4 @@ async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -
 
 async def test_everywhere_is_nobody_where_no_replica_runs() -> None:
     made = DeploymentClient({"generation": LocalHandle(Family(), replicas=[])}, PATIENCE_S)
-    assert await made.everywhere("generation", "generate", REQUEST, PATIENCE_S) == []
+    assert await made.broadcast("generation", "generate", REQUEST, PATIENCE_S) == []

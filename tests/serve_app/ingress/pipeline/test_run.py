@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.pipeline.budget import DataBudget
-from serve_app.ingress.pipeline.pipeline import Pipeline, planned
-from serve_app.ingress.pipeline.references import ReferenceSyntax
-from serve_app.ingress.pipeline.running import PipelineRun, StepOutcome
-from serve_app.ingress.pipeline.steps import Dependency, Wanted
+from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
+from serve_app.ingress.pipeline.references import ReferenceLimits
+from serve_app.ingress.pipeline.run import PipelineRun, StepOutcome
+from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
 from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.fields import Body
@@ -74,10 +74,10 @@ async def unused(body: Any, served: Any, asking: Any) -> TaskResult:
     raise AssertionError
 
 
-def graph_of(*wanted: Wanted, budget: DataBudget) -> Pipeline:
+def graph_of(*wanted: StepRequest, budget: DataBudget) -> Pipeline:
     ids = frozenset(step.id for step in wanted)
-    drawing = Dependency(ids, {}, 16, budget, lambda task, model: None, ReferenceSyntax(1000))
-    return planned(wanted, None, {"say": Task("say", SayBody, unused, ())}, drawing)
+    drawing = StepBuilder(ids, {}, 16, budget, lambda task, model: None, ReferenceLimits(1000))
+    return build_pipeline(wanted, None, {"say": Task("say", SayBody, unused, ())}, drawing)
 
 
 def run(
@@ -89,7 +89,7 @@ def run(
 ) -> PipelineRun:
     """A graph of steps by name, each with what it takes ``after`` another."""
     budget = DataBudget(most)
-    wanted = [Wanted(name, "say", {"say": name, "after": after}) for name, after in steps]
+    wanted = [StepRequest(name, "say", {"say": name, "after": after}) for name, after in steps]
     return PipelineRun(
         graph_of(*wanted, budget=budget), perform or models.perform, budget, together
     )
@@ -190,8 +190,8 @@ async def test_what_does_not_fit_the_task_names_the_input() -> None:
     models = Models()
     models.answers["a"] = {"said": "not a flag"}
     wanted = [
-        Wanted("a", "say", {"say": "a"}),
-        Wanted("b", "say", {"say": "b", "loud": "$a.said"}),
+        StepRequest("a", "say", {"say": "a"}),
+        StepRequest("b", "say", {"say": "b", "loud": "$a.said"}),
     ]
     budget = DataBudget(10**6)
     plan = graph_of(*wanted, budget=budget)

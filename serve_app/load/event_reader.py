@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from serve_app.load.kinds import BadAnswerError, Brought
+from serve_app.load.request_kinds import AnswerSize, BadAnswerError
 
 MAX_LINE_BYTES = 2**20
 
@@ -32,12 +32,14 @@ class EventReader:
             if line.startswith(b"data:"):
                 self._event(line[5:].strip(), now_s)
 
-    def brought(self) -> Brought:
+    def brought(self) -> AnswerSize:
         """What the stream brought, now that it ended. Raises ``BadAnswerError`` if it broke off."""
         if not self._is_whole:
             raise BadAnswerError("the stream broke off")
         usage = self._usage or {}
-        return Brought(usage.get("completion_tokens", self.events), usage.get("prompt_tokens", 0))
+        return AnswerSize(
+            usage.get("completion_tokens", self.events), usage.get("prompt_tokens", 0)
+        )
 
     def _event(self, data: bytes, now_s: float) -> None:
         if data == b"[DONE]":

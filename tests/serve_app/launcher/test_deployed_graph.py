@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.launcher.application import Application
-from serve_app.launcher.cluster import StartError
 from serve_app.launcher.dashboard import Dashboard, NoAnswerError
+from serve_app.launcher.deployed_graph import DeployedGraph
 from serve_app.launcher.plan import StartPlan
+from serve_app.launcher.ray_head import StartError
 
 
 class Cluster(Dashboard):
@@ -63,7 +63,7 @@ class Busy(Cluster):
 
 def test_a_dashboard_that_is_slow_to_answer_is_asked_again() -> None:
     cluster = Busy("theirs")
-    application = Application(cluster, _plan("ours"))
+    application = DeployedGraph(cluster, _plan("ours"))
     application.deploy(60, _alive)
     assert set(cluster.deployed) == {"theirs", "ours"}
     application.remove(60)
@@ -76,7 +76,7 @@ def test_a_dashboard_that_never_answers_is_asked_until_time_is_up() -> None:
             raise NoAnswerError("no answer from Ray's dashboard: timed out")
 
     with pytest.raises(StartError, match="no answer from Ray's dashboard"):
-        Application(Silent(), _plan("ours")).deploy(0.3, _alive)
+        DeployedGraph(Silent(), _plan("ours")).deploy(0.3, _alive)
 
 
 def test_a_start_that_lost_its_head_asks_a_silent_dashboard_no_longer() -> None:
@@ -84,12 +84,12 @@ def test_a_start_that_lost_its_head_asks_a_silent_dashboard_no_longer() -> None:
         raise StartError("Ray's raylet ended unexpectedly")
 
     with pytest.raises(StartError, match="raylet"):
-        Application(Busy(), _plan("ours")).deploy(60, gone)
+        DeployedGraph(Busy(), _plan("ours")).deploy(60, gone)
 
 
 def test_alone_it_takes_serve_down_with_it() -> None:
     cluster = Cluster()
-    application = Application(cluster, _plan("ours"))
+    application = DeployedGraph(cluster, _plan("ours"))
     assert application.deploy(60, _alive) is False
     assert set(cluster.deployed) == {"ours"}
     application.remove(1.0)
@@ -98,7 +98,7 @@ def test_alone_it_takes_serve_down_with_it() -> None:
 
 def test_others_stay_when_it_comes_and_when_it_goes() -> None:
     cluster = Cluster("theirs")
-    application = Application(cluster, _plan("ours"))
+    application = DeployedGraph(cluster, _plan("ours"))
     assert application.deploy(60, _alive) is True
     assert set(cluster.deployed) == {"theirs", "ours"}
     application.remove(1.0)
@@ -107,7 +107,7 @@ def test_others_stay_when_it_comes_and_when_it_goes() -> None:
 
 def test_one_that_came_later_stays_when_the_first_goes() -> None:
     cluster = Cluster()
-    first, second = (Application(cluster, _plan(name)) for name in ("first", "second"))
+    first, second = (DeployedGraph(cluster, _plan(name)) for name in ("first", "second"))
     first.deploy(60, _alive)
     second.deploy(60, _alive)
     first.remove(1.0)
@@ -116,7 +116,7 @@ def test_one_that_came_later_stays_when_the_first_goes() -> None:
 
 def test_an_application_of_the_same_name_is_neither_replaced_nor_taken_down() -> None:
     cluster = Cluster("ours")
-    application = Application(cluster, _plan("ours"))
+    application = DeployedGraph(cluster, _plan("ours"))
     with pytest.raises(StartError, match="ours runs on that cluster already"):
         application.deploy(60, _alive)
     application.remove(1.0)

@@ -9,12 +9,12 @@ import pytest
 from configs.errors import ConfigError
 from configs.settings import Settings
 from serve_app.graph import GraphArgs, build
-from serve_app.ingress import exposure
-from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.cluster import served_host
+from serve_app.ingress.cluster.served_host import checked_host
 
 
 def listening_on(monkeypatch: pytest.MonkeyPatch, host: str | None) -> None:
-    monkeypatch.setattr(exposure, "served_host", lambda: host)
+    monkeypatch.setattr(served_host, "served_host", lambda: host)
 
 
 def test_without_serve_nothing_is_known_and_nothing_started() -> None:

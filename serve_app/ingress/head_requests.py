@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Heads:
+class HeadRequests:
     """ASGI middleware: routes see a GET, and the client gets the headers of its answer."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -12,6 +12,8 @@ from ray.serve.exceptions import DeploymentUnavailableError
 
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
+from serve_app.ingress.cluster.replica_failures import ReplicaLost, meaning, received
+from serve_app.ingress.cluster.stream_progress import StreamProgress
 from serve_app.ingress.errors import (
     DeadlineExceeded,
     InternalError,
@@ -19,8 +21,6 @@ from serve_app.ingress.errors import (
     Unavailable,
     from_problem,
 )
-from serve_app.ingress.replica_failures import ReplicaLost, meaning, received
-from serve_app.ingress.resumption import StreamProgress
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class DeploymentClient:
             self._methods[key] = getattr(handles[family], method)
         return self._methods[key]
 
-    async def ask(
+    async def call(
         self,
         family: str,
         method: str,
@@ -98,23 +98,23 @@ class DeploymentClient:
             response.cancel()
             raise
 
-    async def open(
+    async def open_stream(
         self,
         family: str,
         method: str,
         request: GenerationRequest,
         fields: Mapping[str, str] | None = None,
-    ) -> Bursts:
+    ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         tries = Tries(self._timeout_s, self._stall_timeout_s)
-        bursts = Bursts(self._method(family, method, stream=True), request, tries, fields)
+        bursts = ChunkStream(self._method(family, method, stream=True), request, tries, fields)
         first = await bursts.start()
         if isinstance(first, Problem):
             bursts.close()
             raise from_problem(first, fields)
         return bursts
 
-    async def everywhere(
+    async def broadcast(
         self, family: str, method: str, request: Any, within_s: float
     ) -> list[Any | ServiceError]:
         """What every running replica of a family answered, or why it did not within ``within_s``.
@@ -123,11 +123,11 @@ class DeploymentClient:
         may ask often, since Serve's bounds on queues do not count here.
         """
         deadline = asyncio.get_running_loop().time() + within_s
-        broadcast = self._handles[family].broadcast(method, request)
+        answers = self._handles[family].broadcast(method, request)
         late = f"The replicas of {family} could not be reached in time."
         try:
             # Serve's ``results_async`` loses every answer when one replica is late.
-            results = await _by(deadline, broadcast._fetch_replica_results_async(), late)
+            results = await _by(deadline, answers._fetch_replica_results_async(), late)
         except DeploymentUnavailableError:
             return []
         except ServiceError as error:
@@ -201,7 +201,7 @@ class Tries:
         return await _by(self._deadline, answer)
 
 
-class Bursts:
+class ChunkStream:
     """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
 
     When the replica is lost, another one goes on behind the tokens that have come. ``watch`` is

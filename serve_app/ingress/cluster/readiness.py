@@ -20,19 +20,19 @@ READY_DEPLOYMENT = frozenset({"HEALTHY", "UPSCALING", "DOWNSCALING"})
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """``ready`` and, for each deployment, Serve's word for its state; ``why`` it cannot be told."""
+class GraphState:
+    """Whether the graph can answer, and the status of each deployment; ``reason`` if unknown."""
 
     ready: bool
     deployments: dict[str, str]
-    why: str | None = None
+    reason: str | None = None
 
 
-SILENT = State(ready=False, deployments={}, why="Serve's controller does not answer")
+NO_ANSWER = GraphState(ready=False, deployments={}, reason="Serve's controller does not answer")
 
 
 class Readiness(Protocol):
-    async def state(self) -> State: ...
+    async def state(self) -> GraphState: ...
 
 
 class ServeReadiness:
@@ -43,11 +43,11 @@ class ServeReadiness:
     """
 
     def __init__(self) -> None:
-        self._state = State(ready=False, deployments={})
+        self._state = GraphState(ready=False, deployments={})
         self._asked = float("-inf")
-        self._asking: asyncio.Future[State] | None = None
+        self._asking: asyncio.Future[GraphState] | None = None
 
-    async def state(self) -> State:
+    async def state(self) -> GraphState:
         if time.monotonic() - self._asked <= FRESH_S:
             return self._state
         if self._asking is None:
@@ -56,24 +56,24 @@ class ServeReadiness:
             self._asking.add_done_callback(self._answered)
         asking = self._asking
         await asyncio.wait({asking}, timeout=PATIENCE_S)
-        return self._state if asking.done() else SILENT
+        return self._state if asking.done() else NO_ANSWER
 
-    def _answered(self, asking: asyncio.Future[State]) -> None:
+    def _answered(self, asking: asyncio.Future[GraphState]) -> None:
         self._asking = None
         self._asked = time.monotonic()
         if asking.cancelled():
-            self._state = SILENT
+            self._state = NO_ANSWER
         elif error := asking.exception():
             logger.warning("the controller did not say how its deployments are", exc_info=error)
-            self._state = SILENT
+            self._state = NO_ANSWER
         else:
             self._state = asking.result()
 
 
-def _application_state(name: str) -> State:
+def _application_state(name: str) -> GraphState:
     application = serve.status().applications.get(name)
     if application is None:
-        return State(ready=False, deployments={})
+        return GraphState(ready=False, deployments={})
     deployments = {key: str(d.status.value) for key, d in application.deployments.items()}
     ready = bool(deployments) and READY_DEPLOYMENT.issuperset(deployments.values())
-    return State(ready, deployments)
+    return GraphState(ready, deployments)

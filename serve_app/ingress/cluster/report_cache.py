@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 Ask: TypeAlias = Callable[[], Coroutine[Any, Any, list[Any]]]
 
 
-class Surveys:
+class ReportCache:
     """The last answers of each family's replicas, for everybody who asks meanwhile.
 
     Asking reaches every replica, past Serve's bounds on queues: without this, clients who ask in a
@@ -18,7 +18,7 @@ class Surveys:
     """
 
     def __init__(self) -> None:
-        self._latest: dict[str, _Survey] = {}
+        self._latest: dict[str, _Request] = {}
 
     async def latest(self, family: str, ask: Ask, max_age_s: float) -> list[Any]:
         """The answers that came within the last ``max_age_s``, or those that are on their way.
@@ -27,7 +27,7 @@ class Surveys:
         """
         survey = self._latest.get(family)
         if survey is None or survey.is_older_than(max_age_s):
-            survey = self._latest[family] = _Survey(ask)
+            survey = self._latest[family] = _Request(ask)
         return await asyncio.shield(survey.answers)
 
     def forget(self, family: str) -> None:
@@ -35,7 +35,7 @@ class Surveys:
         self._latest.pop(family, None)
 
 
-class _Survey:
+class _Request:
     """One question to all replicas of a family."""
 
     def __init__(self, ask: Ask) -> None:

@@ -1,4 +1,4 @@
-"""The process that holds a start's Ray head: `python -m serve_app.launcher.head`.
+"""The process that holds a start's Ray head: `python -m serve_app.launcher.ray_head_main`.
 
 It lives exactly as long as the launcher holds the other end of its standard input. When that
 closes, because the launcher stops or because it was killed, this process ends Ray and then
@@ -87,7 +87,7 @@ def _end(request: dict[str, Any]) -> None:
     stopping.join(SHUTDOWN_LIMIT_S)
     run_id = os.environ[MARKER]
     processes.end(run_id, GRACE_S)
-    run = runs.RunDirectory(run_id, request["directory"], 0, 0)
+    run = runs.RunRecord(run_id, request["directory"], 0, 0)
     if not runs.is_live(run):
         runs.remove(run)
 

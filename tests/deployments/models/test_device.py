@@ -13,14 +13,9 @@ from configs.processor import usable_cores
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
-from deployments.models.base import (
-    FamilyConfig,
-    claim_device,
-    computes_in_half,
-    load_options,
-    pick_device,
-    pick_dtype,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, computes_in_half, pick_device, pick_dtype
+from deployments.models.pretrained import load_options
 
 Sight = Callable[..., None]
 
@@ -36,7 +31,7 @@ def sees(monkeypatch: pytest.MonkeyPatch) -> Sight:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", native)
-        monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: bfloat16)
+        monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: bfloat16)
 
     return see
 
@@ -152,7 +147,7 @@ def test_quantization_by_setting_is_for_cuda(sees: Sight) -> None:
 def test_quantization_by_setting_is_ignored_elsewhere_and_said_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING, "deployments.models.base"):
+    with caplog.at_level(logging.WARNING, "deployments.models.pretrained"):
         options = load_options(config(use_quantization=True), model(), "cpu")
     assert "quantization_config" not in options
     assert "house/model is loaded unquantised" in caplog.text
@@ -233,13 +228,13 @@ def test_without_a_setting_it_gets_every_core_it_may_use() -> None:
 def test_auto_is_half_precision_where_the_processor_has_it(
     dtype: Any, native: bool, half: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: native)
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: native)
     assert computes_in_half(config(device="cpu"), model(dtype=dtype)) is half
     assert (pick_dtype(model(dtype=dtype), "cpu") is not torch.float32) is half
 
 
 def test_on_a_gpu_auto_is_half_precision(sees: Sight, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: False)
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: False)
     sees(cuda=True)
     assert computes_in_half(config(gpu_fraction=1.0), model(dtype="auto"))
     assert not computes_in_half(config(gpu_fraction=1.0), model(dtype="float32"))

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from serve_app.load.load import Load
-from serve_app.load.texts import Texts
+from serve_app.load.texts import TextSource
 
 RequestBody = dict[str, Any]
 
@@ -19,7 +19,7 @@ class BadAnswerError(Exception):
 
 
 @dataclass(frozen=True)
-class Brought:
+class AnswerSize:
     """What an answer brought: so many units (tokens, texts), of so many tokens read."""
 
     units: int
@@ -32,12 +32,12 @@ class RequestKind:
 
     path: str
     unit: str
-    body: Callable[[Load, Texts], RequestBody]
-    brought: Callable[[Load, Any], Brought]
+    body: Callable[[Load, TextSource], RequestBody]
+    brought: Callable[[Load, Any], AnswerSize]
     streams: bool = False
 
 
-def request_body(load: Load, texts: Texts) -> bytes:
+def request_body(load: Load, texts: TextSource) -> bytes:
     """The next request's body."""
     kind = KINDS[load.what]
     body = kind.body(load, texts)
@@ -48,7 +48,7 @@ def request_body(load: Load, texts: Texts) -> bytes:
     return orjson.dumps(body)
 
 
-def whole_answer(load: Load, content: bytes) -> Brought:
+def whole_answer(load: Load, content: bytes) -> AnswerSize:
     """What an answer in one piece brought. Raises ``BadAnswerError``."""
     try:
         return KINDS[load.what].brought(load, orjson.loads(content))
@@ -60,50 +60,50 @@ def _writing(load: Load) -> RequestBody:
     return {"max_tokens": load.new_tokens, "temperature": load.temperature}
 
 
-def _chat(load: Load, texts: Texts) -> RequestBody:
+def _chat(load: Load, texts: TextSource) -> RequestBody:
     return {"messages": [{"role": "user", "content": _prompt(texts)}], **_writing(load)}
 
 
-def _completion(load: Load, texts: Texts) -> RequestBody:
+def _completion(load: Load, texts: TextSource) -> RequestBody:
     return {"prompt": _prompt(texts), **_writing(load)}
 
 
-def _prompt(texts: Texts) -> str:
+def _prompt(texts: TextSource) -> str:
     # Asks for much, so that models of any size write as many tokens as they are let.
     return f"Write a long story, of many pages, in which these words are: {texts()}"
 
 
-def _embeddings(load: Load, texts: Texts) -> RequestBody:
+def _embeddings(load: Load, texts: TextSource) -> RequestBody:
     return {"input": [texts() for _ in range(load.per_request)]}
 
 
-def _rerank(load: Load, texts: Texts) -> RequestBody:
+def _rerank(load: Load, texts: TextSource) -> RequestBody:
     return {"query": texts(), "documents": [texts() for _ in range(load.per_request)]}
 
 
-def _text_brought(load: Load, answer: Any) -> Brought:
+def _text_brought(load: Load, answer: Any) -> AnswerSize:
     choice = answer["choices"][0]
     text = choice["message"]["content"] if "message" in choice else choice["text"]
     usage = answer["usage"]
     if not text and not usage["completion_tokens"]:
         raise BadAnswerError("no text")
-    return Brought(usage["completion_tokens"], usage["prompt_tokens"])
+    return AnswerSize(usage["completion_tokens"], usage["prompt_tokens"])
 
 
-def _vectors_brought(load: Load, answer: Any) -> Brought:
+def _vectors_brought(load: Load, answer: Any) -> AnswerSize:
     vectors = [item["embedding"] for item in answer["data"]]
     if len(vectors) != load.per_request or not all(vectors):
         raise BadAnswerError(f"{len(vectors)} vectors for {load.per_request} texts")
     if not all(math.isfinite(vector[0]) for vector in vectors):
         raise BadAnswerError("a vector that is not finite")
-    return Brought(len(vectors), _read(answer))
+    return AnswerSize(len(vectors), _read(answer))
 
 
-def _scores_brought(load: Load, answer: Any) -> Brought:
+def _scores_brought(load: Load, answer: Any) -> AnswerSize:
     scores = [item["relevance_score"] for item in answer["results"]]
     if len(scores) != load.per_request:
         raise BadAnswerError(f"{len(scores)} scores for {load.per_request} documents")
-    return Brought(len(scores), _read(answer))
+    return AnswerSize(len(scores), _read(answer))
 
 
 def _read(answer: Any) -> int:

@@ -18,11 +18,11 @@ from deployments.models.orders import Orders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
-from serve_app.ingress.surveys import Surveys
 
-SURVEY_S = 3.0
+REPORT_TIMEOUT_S = 3.0
 """How long a survey waits for replicas: they answer at once or they hang."""
 
 FRESH_S = 1.0
@@ -36,18 +36,18 @@ GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ClusterReport:
     """What the replicas that answered hold, and the families of those that did not."""
 
     reports: tuple[ReplicaReport, ...]
-    silent: tuple[str, ...]
+    unanswered: tuple[str, ...]
 
     def of(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that holds ``model`` or is about to, and how."""
         pairs = ((report, holding) for report in self.reports for holding in report.holdings)
         return [(report, holding) for report, holding in pairs if holding.model == model]
 
-    def warm(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
+    def loaded(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that has ``model`` in memory."""
         return [(report, held) for report, held in self.of(model) if held.stage == "warm"]
 
@@ -55,10 +55,10 @@ class Survey:
 class ClusterModels:
     """Every replica of every family."""
 
-    def __init__(self, calls: DeploymentClient, orders: Orders, surveys: Surveys) -> None:
+    def __init__(self, calls: DeploymentClient, orders: Orders, report_cache: ReportCache) -> None:
         self._calls = calls
         self._orders = orders
-        self._surveys = surveys
+        self._cache = report_cache
 
     async def load(
         self, card: ModelCard, within_s: float
@@ -72,11 +72,11 @@ class ClusterModels:
         await self._write(card, loaded=True)
         order = ModelOrder(card.name, within_s)
         try:
-            answers = await self._calls.everywhere(
+            answers = await self._calls.broadcast(
                 card.family, "load_model", order, within_s + GRACE_S
             )
             if not answers:
-                woken = self._calls.ask(
+                woken = self._calls.call(
                     card.family, "load_model", order, within_s=within_s + GRACE_S
                 )
                 answers = [await woken]
@@ -86,8 +86,8 @@ class ClusterModels:
                 await asyncio.to_thread(self._orders.withdraw, card.name)
             raise
         finally:
-            self._surveys.forget(card.family)
-        return Survey(tuple(reports), ()).of(card.name)
+            self._cache.forget(card.family)
+        return ClusterReport(tuple(reports), ()).of(card.name)
 
     async def unload(self, card: ModelCard, within_s: float) -> list[UnloadResult]:
         """Unload a model from every replica; what came back where.
@@ -99,24 +99,21 @@ class ClusterModels:
         await self._write(card, loaded=False)
         order = ModelOrder(card.name, within_s)
         try:
-            answers = await self._calls.everywhere(
+            answers = await self._calls.broadcast(
                 card.family, "unload_model", order, within_s + GRACE_S
             )
         finally:
-            self._surveys.forget(card.family)
+            self._cache.forget(card.family)
         return _successes(answers)
 
-    async def survey(self, families: Iterable[str], max_age_s: float) -> Survey:
+    async def report(self, families: Iterable[str], max_age_s: float) -> ClusterReport:
         """What is where, of the families named; nothing is woken, and nobody is waited for long.
 
         It may be ``max_age_s`` old, but never older than the last order given here.
         """
         names = list(dict.fromkeys(families))
         found = await asyncio.gather(
-            *(
-                self._surveys.latest(name, partial(self._holdings, name), max_age_s)
-                for name in names
-            )
+            *(self._cache.latest(name, partial(self._holdings, name), max_age_s) for name in names)
         )
         reports: list[ReplicaReport] = []
         silent: list[str] = []
@@ -126,14 +123,14 @@ class ClusterModels:
                     reports.append(answer)
                 else:
                     silent.append(name)
-        return Survey(tuple(reports), tuple(silent))
+        return ClusterReport(tuple(reports), tuple(silent))
 
     async def _holdings(self, family: str) -> list[Any]:
-        return await self._calls.everywhere(family, "loaded_models", None, SURVEY_S)
+        return await self._calls.broadcast(family, "loaded_models", None, REPORT_TIMEOUT_S)
 
     async def _is_loaded(self, card: ModelCard) -> bool:
-        self._surveys.forget(card.family)
-        return bool((await self.survey([card.family], 0.0)).warm(card.name))
+        self._cache.forget(card.family)
+        return bool((await self.report([card.family], 0.0)).loaded(card.name))
 
     async def _write(self, card: ModelCard, *, loaded: bool) -> None:
         try:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from serve_app.ingress import readiness
 from serve_app.ingress.app import create_app
-from serve_app.ingress.readiness import SILENT, ServeReadiness
+from serve_app.ingress.cluster import readiness
+from serve_app.ingress.cluster.readiness import NO_ANSWER, ServeReadiness
 from tests.serve_app import house
 
 
@@ -117,7 +117,7 @@ async def test_a_controller_that_is_away_makes_the_graph_unready_and_holds_one_t
     asking = ServeReadiness()
     states = await asyncio.gather(*(asking.state() for _ in range(20)), asking.state())
     states += [await asking.state() for _ in range(3)]
-    assert set(map(id, states)) == {id(SILENT)}
+    assert set(map(id, states)) == {id(NO_ANSWER)}
     assert controller.asked == 1
     away.set()
     assert asking._asking is not None

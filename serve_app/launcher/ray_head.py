@@ -30,7 +30,7 @@ class InvalidConfigError(Exception):
     """Serve's schema refuses the config; nothing was started."""
 
 
-class RayHead:
+class RayHeadProcess:
     """Spawned with the run's environment, so that all it starts inherits that."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class RayHead:
         self._vital: dict[str, psutil.Process] = {}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "serve_app.launcher.head"],
+                [sys.executable, "-m", "serve_app.launcher.ray_head_main"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from serve_app.launcher.cluster import StartError
 from serve_app.launcher.dashboard import Dashboard, NoAnswerError
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.progress import StartProgress
+from serve_app.launcher.ray_head import StartError
 from serve_app.launcher.state import ServeState, http_url
 
 POLL_S = 0.25
@@ -21,7 +21,7 @@ EVERY_INTERFACE = {"", "0.0.0.0", "::", None}
 Answer = TypeVar("Answer")
 
 
-class Application:
+class DeployedGraph:
     """The plan's applications on one cluster, beside those that were there before."""
 
     def __init__(self, dashboard: Dashboard, plan: StartPlan) -> None:

@@ -12,7 +12,7 @@ from serve_app.ingress.request_id import request_id_of
 logger = logging.getLogger(__name__)
 
 
-class Edge:
+class UnhandledErrors:
     """ASGI middleware: an unforeseen failure is logged, and answered without its internals."""
 
     def __init__(self, app: ASGIApp) -> None:

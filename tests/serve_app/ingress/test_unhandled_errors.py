@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.ingress.edge import Edge
+from serve_app.ingress.unhandled_errors import UnhandledErrors
 from tests.serve_app.ingress.front.fronting import fronted
 
 SECRET = "postgres://user:password@inside"
@@ -25,7 +25,7 @@ async def breaks_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def answered(app: ASGIApp, path: str = "/", **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(fronted(Edge(app)))
+    transport = httpx.ASGITransport(fronted(UnhandledErrors(app)))
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
         return await client.get(path, headers=named)
@@ -64,7 +64,7 @@ async def test_an_answer_that_has_begun_is_not_begun_again() -> None:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {"type": "http", "path": "/", "headers": [], "state": {"request_id": "abc"}}
-    await Edge(breaks_late)(scope, receive, send)
+    await UnhandledErrors(breaks_late)(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 

@@ -9,11 +9,11 @@ MOST = 16
 """Messages of one conversation that one replica lets wait."""
 
 
-class TooLong(Exception):
+class QueueFull(Exception):
     """Too many wait already."""
 
 
-class Queues:
+class MessageQueues:
     """One queue a key, there only while somebody is in it."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -22,10 +22,10 @@ class Queues:
         self._inside: dict[Hashable, int] = {}
 
     async def enter(self, key: Hashable) -> None:
-        """Wait for one's turn, which lasts until :meth:`leave`. Raises :class:`TooLong`."""
+        """Wait for one's turn, which lasts until :meth:`leave`. Raises :class:`QueueFull`."""
         inside = self._inside.get(key, 0)
         if inside > self._most:
-            raise TooLong
+            raise QueueFull
         self._inside[key] = inside + 1
         try:
             await self._locks.setdefault(key, asyncio.Lock()).acquire()
