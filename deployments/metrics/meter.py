@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from deployments.batching.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.report import MetricReport, MetricSample
@@ -24,6 +24,17 @@ EVENTS = {
     "load_failure": signals.LOAD_FAILURES,
     "unload": signals.UNLOADS,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One batch: how long each item waited, how full the batch was and how much of it was padding
+    (both from 0 to 1), and the seconds that it took."""
+
+    waits_s: tuple[float, ...]
+    fill: float
+    padding: float
+    seconds: float
 
 
 class Meter:

@@ -98,7 +98,7 @@ async def test_texts_of_several_requests_share_a_forward(family: Doubled) -> Non
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     others = [asyncio.create_task(family.ask(text)) for text in ("bb", "ccc", "dddd")]
-    encoder = family._residency.residents[0].model
+    encoder = family._residency.loaded[0].model
     async with asyncio.timeout(PATIENCE_S):
         while encoder.lane.depth < 3:
             await asyncio.wait(others, timeout=0.001)
@@ -265,7 +265,7 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     gone = asyncio.create_task(family.ask("bb", "ccc"))
-    lane = family._residency.residents[0].model.lane
+    lane = family._residency.loaded[0].model.lane
     async with asyncio.timeout(PATIENCE_S):
         while lane.depth < 2:
             await asyncio.wait([gone], timeout=0.001)

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.batching.lane import Forward
 from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.meter import Meter
+from deployments.metrics.meter import Forward, Meter
 from deployments.metrics.report import MetricReport, MetricSample
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
