@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deployments.seam.tokens import TokenCounts
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionRequest:
@@ -16,6 +18,10 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class CaptionResult:
     text: str
     tokens: int
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(completion=self.tokens)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import CountsPromptTokens
 
 ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
 
@@ -27,7 +28,7 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationResult:
+class ClassificationResult(CountsPromptTokens):
     """One entry a text, in order: its labels best first, or why it has none.
 
     ``tokens`` are those that were read, where the model counts any.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import CountsPromptTokens
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -32,7 +33,7 @@ class EmbeddingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingResult:
+class EmbeddingResult(CountsPromptTokens):
     """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` what each text counted.
 
     A text with an entry in ``problems`` has a row of zeros.
@@ -50,7 +51,7 @@ class ClusterRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterResult:
+class ClusterResult(CountsPromptTokens):
     """``labels`` is one cluster a text; ``centers`` float32 of shape (clusters, dimensions)."""
 
     labels: tuple[int, ...]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import CountsPromptTokens
 
 Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
 
@@ -35,7 +36,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class EntityResult:
+class EntityResult(CountsPromptTokens):
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,11 @@ class SummaryResult:
     """One summary a text, in order, or why it has none."""
 
     items: tuple[Summary | Problem, ...]
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        written = [item for item in self.items if isinstance(item, Summary)]
+        return TokenCounts(
+            sum(summary.prompt_tokens for summary in written),
+            sum(summary.tokens for summary in written),
+        )

@@ -122,7 +122,7 @@ async def ranked(
     if good:
         chosen = tuple(documents[i] for i in good)
         request = RerankRequest(card.name, query, chosen, truncate)
-        answer: RerankResult = await served.client.ask(card.family, "rerank", request, FIELDS)
+        answer: RerankResult = await served.client.call(card.family, "rerank", request, FIELDS)
         tokens = sum(answer.tokens)
         for i, item in zip(good, answer.items, strict=True):
             if isinstance(item, Problem):
