@@ -44,7 +44,7 @@ class ClusterReport:
 
     def of(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that holds ``model`` or is about to, and how."""
-        pairs = ((report, holding) for report in self.reports for holding in report.holdings)
+        pairs = ((report, holding) for report in self.reports for holding in report.models)
         return [(report, holding) for report, holding in pairs if holding.model == model]
 
     def loaded(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:

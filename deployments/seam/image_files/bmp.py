@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from deployments.images.files.essence import Essence, TooManyPartsError
+from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsError
 
 HEADER = struct.Struct("<Iii4xI")
 """The header's size, width, height, compression, from byte 14 on."""
@@ -15,11 +15,11 @@ MAX_PIXELS = 4_000_000
 """A second's work. Others hold up to ``max_image_pixels``."""
 
 
-def essence(raw: bytes) -> Essence:
+def strip(raw: bytes) -> StrippedImage:
     """The file as it is. Raises :class:`TooManyPartsError`."""
     if len(raw) >= HEADER_AT + HEADER.size:
         size, width, height, compression = HEADER.unpack_from(raw, HEADER_AT)
         coded = size >= WITH_COMPRESSION and compression in RUN_LENGTH
         if coded and abs(width * height) > MAX_PIXELS:
             raise TooManyPartsError("pixels in run-length code", MAX_PIXELS)
-    return Essence(raw)
+    return StrippedImage(raw)

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.images.files.essence import TooManyPartsError
+from deployments.seam.image_files.stripped import TooManyPartsError
 
 ORIENTATION = 274
 MAX_ENTRIES = 4096

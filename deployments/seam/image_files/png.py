@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.images.files.essence import Essence, counted
+from deployments.seam.image_files.stripped import StrippedImage, bounded_steps
 
 CHUNKS_START = 8
 AROUND = 12
@@ -12,14 +12,14 @@ PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 EXIF, MAX_EXIF = b"eXIf", 65_536
 
 
-def essence(raw: bytes) -> Essence:
+def strip(raw: bytes) -> StrippedImage:
     """Without texts, profiles, private chunks and the later frames of an animation.
 
     They may be compressed, each byte of theirs standing for a thousand; none is inflated here.
     """
     view, kept = memoryview(raw), [memoryview(raw)[:CHUNKS_START]]
     start = CHUNKS_START
-    for _ in counted():
+    for _ in bounded_steps():
         kind = raw[start + 4 : start + 8]
         if len(kind) < 4:
             break
@@ -30,4 +30,4 @@ def essence(raw: bytes) -> Essence:
         if kind == b"IEND":
             break
         start = end
-    return Essence(b"".join(kept))
+    return StrippedImage(b"".join(kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.images.files.essence import Essence, counted
+from deployments.seam.image_files.stripped import StrippedImage, bounded_steps
 
 SCREEN_END = 13
 GLOBAL_PALETTE = 0x80
@@ -13,14 +13,14 @@ INTRODUCERS = re.compile(rb"[!,;]")
 EXTENSION, IMAGE = b"!", b","
 
 
-def essence(raw: bytes) -> Essence:
+def strip(raw: bytes) -> StrippedImage:
     """Without comments and applications' data before the first image.
 
     What is behind that image stays, and is never looked at.
     """
     flags = raw[10] if len(raw) > 10 else 0
     palette = 3 << ((flags & 7) + 1) if flags & GLOBAL_PALETTE else 0
-    view, position, parts = memoryview(raw), SCREEN_END + palette, counted()
+    view, position, parts = memoryview(raw), SCREEN_END + palette, bounded_steps()
     kept = [view[:position]]
     while (begins := INTRODUCERS.search(raw, position)) is not None:
         next(parts)
@@ -34,4 +34,4 @@ def essence(raw: bytes) -> Essence:
         position += 1
         if raw[begins.end() : begins.end() + 1] == bytes([GRAPHIC_CONTROL]):
             kept.append(view[begins.start() : position])
-    return Essence(b"".join(kept))
+    return StrippedImage(b"".join(kept))

@@ -5,7 +5,7 @@ Pillow's own reader takes all entries, warns of each damaged one, and reads them
 
 from __future__ import annotations
 
-from deployments.images.files.ifd import ORIENTATION, Directory
+from deployments.seam.image_files.ifd import ORIENTATION, Directory
 
 HEADER = b"Exif\x00\x00"
 UPRIGHT = 1

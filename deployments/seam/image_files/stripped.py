@@ -18,7 +18,7 @@ class TooManyPartsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Essence:
+class StrippedImage:
     """``raw`` is an image file of the same picture. ``orientation`` is EXIF's, from 1 to 8, where
     the walk found it; ``None`` leaves it to what Pillow finds in ``raw``."""
 
@@ -26,7 +26,7 @@ class Essence:
     orientation: int | None = None
 
 
-def counted(what: str = "parts", limit: int = MAX_PARTS) -> Iterator[None]:
+def bounded_steps(what: str = "parts", limit: int = MAX_PARTS) -> Iterator[None]:
     """Something to step through once a part. Raises :class:`TooManyPartsError` behind the last."""
     for _ in range(limit):
         yield

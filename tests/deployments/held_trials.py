@@ -6,13 +6,13 @@ import asyncio
 import threading
 
 from deployments.engine.grammar.constraint import notation
-from deployments.engine.grammar.trial import Trial
+from deployments.engine.grammar.trial import GrammarTrial
 from deployments.seam.generation import Grammar
 
 PATIENCE_S = 30.0
 
 
-class PuppetTrial(Trial):
+class HeldTrial(GrammarTrial):
     def __init__(self, source: str) -> None:
         super().__init__(source)
         self.source = source
@@ -38,18 +38,18 @@ class PuppetTrial(Trial):
         return self.source == notation(grammar)
 
 
-class Court:
+class HeldTrials:
     """Makes trials, each when its turn has come, and hands them out in this order."""
 
     def __init__(self) -> None:
-        self._begun: asyncio.Queue[PuppetTrial] = asyncio.Queue()
+        self._begun: asyncio.Queue[HeldTrial] = asyncio.Queue()
 
-    def trial(self, source: str) -> Trial:
-        trial = PuppetTrial(source)
+    def trial(self, source: str) -> GrammarTrial:
+        trial = HeldTrial(source)
         self._begun.put_nowait(trial)
         return trial
 
-    async def next(self) -> PuppetTrial:
+    async def next(self) -> HeldTrial:
         """The next trial whose turn has come, once it has."""
         return await asyncio.wait_for(self._begun.get(), PATIENCE_S)
 

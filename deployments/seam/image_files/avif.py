@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from deployments.images.files.essence import Essence
+from deployments.seam.image_files.stripped import StrippedImage
 
 EXIF_ITEM = re.compile(rb"(infe[\x02\x03]\x00\x00.(?:..|....)\x00\x00)Exif", re.DOTALL)
 """An item's entry (ISO 14496-12, 8.11.6): version, flags, id, protection, and type."""
 
 
-def essence(raw: bytes) -> Essence:
-    return Essence(EXIF_ITEM.sub(rb"\1none", raw))
+def strip(raw: bytes) -> StrippedImage:
+    return StrippedImage(EXIF_ITEM.sub(rb"\1none", raw))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from deployments.images.decode import EncodedImage, handle_warnings, picture
-from deployments.images.files import TooManyPartsError, essence
+from deployments.seam.image_files import TooManyPartsError, strip_metadata
 
 MIB = 1024 * 1024
 SIZE = (64, 48)
@@ -103,7 +103,7 @@ def test_a_png_is_read_whatever_is_written_beside_its_picture(
     assert EncodedImage(raw).size == SIZE
     assert same_picture(raw, encoded("PNG"))
     assert not inflated
-    assert len(essence(raw).raw) <= len(encoded("PNG"))
+    assert len(strip_metadata(raw).raw) <= len(encoded("PNG"))
 
 
 def test_metadata_of_other_formats_changes_nothing() -> None:
@@ -147,7 +147,7 @@ def test_a_file_in_more_parts_than_any_program_writes_is_refused(
     raw: Callable[[], bytes], what: str
 ) -> None:
     with pytest.raises(TooManyPartsError, match=what):
-        essence(raw())
+        strip_metadata(raw())
 
 
 def _run_length_coded(width: int, height: int) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.images.files.essence import Essence, TooManyPartsError
-from deployments.images.files.ifd import ORIENTATION, Directory, Entry
+from deployments.seam.image_files.ifd import ORIENTATION, Directory, Entry
+from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsError
 
 STRIPS, TILES = (273, 279), (324, 325)
 """Offsets of the parts that the pixels are in, and how long each is."""
@@ -25,7 +25,7 @@ MAX_TILE_PIXELS = 64_000_000
 """A tile may be larger than its image, and is allocated whole."""
 
 
-def essence(raw: bytes) -> Essence:
+def strip(raw: bytes) -> StrippedImage:
     """With a directory of its own, behind the file's end, that names the pixels and nothing else.
 
     The file's further directories, each an image, are not linked any more. Raises ``ValueError``
@@ -37,7 +37,7 @@ def essence(raw: bytes) -> Essence:
     layout, padding = directory.layout, b"\x00" * (-len(raw) % 8)
     head, place = layout.offset_at, layout.offset.pack(len(raw) + len(padding))
     pixels = memoryview(raw)[head + len(place) :]
-    return Essence(b"".join((raw[:head], place, pixels, padding, directory.written(kept))))
+    return StrippedImage(b"".join((raw[:head], place, pixels, padding, directory.written(kept))))
 
 
 def _check(entries: tuple[Entry, ...]) -> None:

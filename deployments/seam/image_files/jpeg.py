@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from deployments.images.files.essence import Essence, TooManyPartsError, counted
-from deployments.images.files.exif import orientation
+from deployments.seam.image_files.exif import orientation
+from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsError, bounded_steps
 
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP1, APP14, APP15 = 0xE0, 0xE1, 0xEE, 0xEF
@@ -23,12 +23,12 @@ MAX_SCANS = 64
 takes minutes to decode (libjpeg-turbo calls that its ``-maxscans``)."""
 
 
-def essence(raw: bytes) -> Essence:
+def strip(raw: bytes) -> StrippedImage:
     """Without comments, profiles, previews and metadata, which may come in a million segments."""
     view, turned = memoryview(raw), 1
     kept: list[bytes | memoryview] = [view[:2]]
-    found, position, segments = False, 2, counted("segments", MAX_SEGMENTS)
-    for _ in counted():
+    found, position, segments = False, 2, bounded_steps("segments", MAX_SEGMENTS)
+    for _ in bounded_steps():
         marker = _marker(raw, position)
         if marker is None:
             break
@@ -47,7 +47,7 @@ def essence(raw: bytes) -> Essence:
         if not _is_metadata(kind):
             next(segments)
             kept += [b"\xff", view[marker:position]]
-    return Essence(b"".join(kept), turned)
+    return StrippedImage(b"".join(kept), turned)
 
 
 def _marker(raw: bytes, start: int) -> int | None:

@@ -17,29 +17,29 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-RECORD = "prsm-weights.json"
+RECORD_FILE = "prsm-weights.json"
 """In every finished folder: source, revision or hash, and what converted it."""
 
-RecordedFacts = dict[str, Any]
+WeightsRecord = dict[str, Any]
 
 
-def key_for(name: str, identity: RecordedFacts) -> str:
+def key_for(name: str, identity: WeightsRecord) -> str:
     """A readable folder name that differs whenever ``identity`` does."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80]
     return f"{readable}-{digest}"
 
 
-def read_record(folder: Path) -> RecordedFacts | None:
+def read_record(folder: Path) -> WeightsRecord | None:
     """The record of a finished folder, ``None`` for any other folder."""
     try:
-        facts: RecordedFacts = json.loads((folder / RECORD).read_text())
+        facts: WeightsRecord = json.loads((folder / RECORD_FILE).read_text())
     except FileNotFoundError:
         return None
     return facts
 
 
-class Shelf:
+class WeightsCache:
     """The finished folders below one cache directory."""
 
     def __init__(self, cache_dir: Path) -> None:
@@ -51,10 +51,10 @@ class Shelf:
     def find(self, key: str) -> Path | None:
         """The finished folder, or ``None``. Takes no lock: a folder that is there is whole."""
         folder = self._models / key
-        return folder if (folder / RECORD).is_file() else None
+        return folder if (folder / RECORD_FILE).is_file() else None
 
     def make(
-        self, key: str, fill: Callable[[Path], RecordedFacts], waiting: Callable[[], None]
+        self, key: str, fill: Callable[[Path], WeightsRecord], waiting: Callable[[], None]
     ) -> Path:
         """Return the finished folder for ``key``, letting ``fill`` write it if there is none.
 
@@ -78,14 +78,14 @@ class Shelf:
     def lock(self, key: str) -> FileLock:
         return FileLock(self._locks / f"{key}.lock")
 
-    def _fill(self, key: str, fill: Callable[[Path], RecordedFacts]) -> Path:
+    def _fill(self, key: str, fill: Callable[[Path], WeightsRecord]) -> Path:
         self._sweep(key)
         # A conversion whose parent was killed may still be writing, so the name is never reused.
         work = self._partial / f"{key}.{uuid.uuid4().hex[:8]}"
         work.mkdir()
         try:
             facts = fill(work)
-            (work / RECORD).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+            (work / RECORD_FILE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
             _share(work)
             work.replace(self._models / key)
         finally:

@@ -8,23 +8,23 @@ Of the EXIF data the orientation is kept. A file that is cut short stays so, for
 
 from __future__ import annotations
 
-from deployments.images.files import avif, bmp, gif, jpeg, png, tiff
-from deployments.images.files.essence import Essence, TooManyPartsError
+from deployments.seam.image_files import avif, bmp, gif, jpeg, png, tiff
+from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsError
 
-__all__ = ["Essence", "TooManyPartsError", "essence"]
+__all__ = ["StrippedImage", "TooManyPartsError", "strip_metadata"]
 
 WALKS = {
-    b"\x89PNG\r\n\x1a\n": png.essence,
-    b"\xff\xd8\xff": jpeg.essence,
-    b"GIF8": gif.essence,
-    b"BM": bmp.essence,
-    b"II": tiff.essence,
-    b"MM": tiff.essence,
+    b"\x89PNG\r\n\x1a\n": png.strip,
+    b"\xff\xd8\xff": jpeg.strip,
+    b"GIF8": gif.strip,
+    b"BM": bmp.strip,
+    b"II": tiff.strip,
+    b"MM": tiff.strip,
 }
 """By a file's first bytes. Of a WebP Pillow reads no metadata by itself."""
 
 
-def essence(raw: bytes) -> Essence:
+def strip_metadata(raw: bytes) -> StrippedImage:
     """The picture in ``raw``, and how it is turned.
 
     Raises :class:`TooManyPartsError`, or ``ValueError`` where a directory of parts is damaged.
@@ -33,5 +33,5 @@ def essence(raw: bytes) -> Essence:
         if raw.startswith(signature):
             return walk(raw)
     if raw[4:8] == b"ftyp":
-        return avif.essence(raw)
-    return Essence(raw)
+        return avif.strip(raw)
+    return StrippedImage(raw)
