@@ -14,7 +14,7 @@ from deployments.metrics.ledger import Ledger
 from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import Ingress
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.front.keys import read_keys
 from serve_app.ingress.metering.metering import ledger_config
 from serve_app.registry.checks import broken_code, deployment

@@ -144,8 +144,8 @@ def engine() -> Work:
                 prompt_ids=opened.codec.encode_chat(messages),
                 sampling=Sampling(temperature=body["temperature"]),
                 max_new_tokens=body["max_tokens"],
-                deliver=deliver,
-                fail=fail,
+                on_token=deliver,
+                on_failure=fail,
             )
         )
         if not over.wait(PATIENCE_S) or problems:

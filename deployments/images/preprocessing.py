@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OF_INPUTS = (
+INPUT_ERRORS = (
     ValueError,
     TypeError,
     ArithmeticError,
@@ -52,7 +52,7 @@ def preprocessed(
         return preprocess(image, request)
     except NotImplementedError:
         raise
-    except OF_INPUTS as error:
+    except INPUT_ERRORS as error:
         problem = _problem(preprocess, image, request)
         if problem is None:
             raise
@@ -60,7 +60,7 @@ def preprocessed(
         return problem
 
 
-def scalable(
+def refuse_elongated(
     preprocess: Callable[[Picture, Any], T], processor: Any
 ) -> Callable[[Picture, Any], T | Problem]:
     """``preprocess`` without images that the processor would blow up before it cuts them.
@@ -108,6 +108,6 @@ def _problem(
 def _passes(preprocess: Callable[[Picture, Any], Any], image: Picture, request: Any) -> bool:
     try:
         preprocess(image, request)
-    except OF_INPUTS:
+    except INPUT_ERRORS:
         return False
     return True

@@ -1,68 +1,55 @@
-"""Loading a model of transformers from its folder."""
+"""What a family provides so that the model cache can load and unload its models."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from configs.profile import ModelSpec
-from deployments.models.config import FamilyConfig
-from deployments.models.device import pick_dtype
 
-if TYPE_CHECKING:
-    import torch
-
-logger = logging.getLogger(__name__)
+M = TypeVar("M")
 
 
-def load_options(
-    config: FamilyConfig, model: ModelSpec, device: str, unquantised: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Keyword arguments of ``from_pretrained``: dtype, quantisation, trust, safetensors only.
+class ModelLoader(Protocol[M]):
+    """How the models of one family are downloaded, loaded and unloaded.
 
-    ``unquantised`` modules keep their weights as they are; by default transformers chooses.
+    :class:`~deployments.models.cache.ModelCache` calls ``fetch``, ``prepare``, ``load`` and
+    ``unload`` in its threads, where they may block for minutes, and the others wherever it is.
     """
-    options: dict[str, Any] = {
-        "dtype": pick_dtype(model, device),
-        "trust_remote_code": model.trust_remote_code,
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
-    quantization = wanted_quantization(config, model, device)
-    if quantization != "none":
-        options["quantization_config"] = _bitsandbytes(
-            quantization, options["dtype"], list(unquantised) or None
-        )
-        # Left to itself bitsandbytes takes any GPU there is, whatever the settings say.
-        options["device_map"] = {"": device}
-    return options
 
+    def fetch(self, spec: ModelSpec) -> Path:
+        """The folder of the model's files; downloads and converts what is missing.
 
-def wanted_quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
-    """What the profile says, else what the settings want on ``device``."""
-    if model.quantization != "none":
-        return model.quantization
-    if not config.settings.use_quantization:
-        return "none"
-    if device == "cuda":
-        return "nf4"
-    logger.warning("use_quantization is for CUDA; %s is loaded unquantised", model.name)
-    return "none"
+        It is separate from ``load`` so that the stage can be reported and the size of the files
+        compared with the budget before loading.
+        """
+        ...
 
+    def prepare(self, spec: ModelSpec) -> None:
+        """Import the libraries that ``load`` needs, so that their memory is not counted as the
+        model's."""
+        ...
 
-def _bitsandbytes(quantization: str, dtype: torch.dtype, unquantised: list[str] | None) -> Any:
-    import torch
-    from transformers import BitsAndBytesConfig as Config
+    def load(self, spec: ModelSpec) -> M:
+        """The model, ready to answer. Raises whatever its libraries raise."""
+        ...
 
-    config: Any = Config  # untyped
+    def unload(self, model: M) -> None:
+        """End the model and what it runs in: threads, processes, memory."""
+        ...
 
-    if quantization == "int8":
-        return config(load_in_8bit=True, llm_int8_skip_modules=unquantised)
-    return config(
-        load_in_4bit=True,
-        llm_int8_skip_modules=unquantised,  # of 4 bits as well, despite its name
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32 if dtype is torch.float32 else torch.float16,
-    )
+    def is_dead(self, model: M) -> bool:
+        """Whether the model stopped by itself and has to be loaded again. Does not block."""
+        ...
+
+    def process_id(self, model: M) -> int | None:
+        """The process that runs only this model, whose memory counts as the model's."""
+        ...
+
+    def engine_name(self, spec: ModelSpec, model: M) -> str:
+        """The engine that runs the model, also where the profile allows several."""
+        ...
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        """Whether torch keeps the weights in two bytes each, so half of a float32 file's size."""
+        ...

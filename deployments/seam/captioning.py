@@ -18,7 +18,7 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class CaptionResult:
     text: str
     tokens: int
 

@@ -17,25 +17,27 @@ from configs.settings import Settings
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.reporter import Reporter
 from deployments.models.orders import orders_here
-from serve_app.ingress import errors
 from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.readiness import ServeReadiness
+from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.conversations import Conversations
-from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
-from serve_app.ingress.edge import Edge
-from serve_app.ingress.error_shapes import DOCUMENTED
-from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front, policy_for
-from serve_app.ingress.heads import Heads
+from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.readiness import ServeReadiness
-from serve_app.ingress.routes import graph, health, huggingface, loading, metrics, models
+from serve_app.ingress.routes import graph, health, loading, metrics, models
 from serve_app.ingress.routes.context import Services
+from serve_app.ingress.routes.dialects import error_answers
+from serve_app.ingress.routes.errors import RESPONSES
+from serve_app.ingress.routes.huggingface.routers import ROUTERS as HUB_ROUTERS
 from serve_app.ingress.routes.native_router import tasks_of
 from serve_app.ingress.routes.openai import model_cards as openai_models
+from serve_app.ingress.unhandled_errors import UnhandledErrors
 from serve_app.registry.import_paths import imported
 
 ALWAYS = (
@@ -46,7 +48,7 @@ ALWAYS = (
     loading.router,
     graph.router,
     openai_models.router,
-    *huggingface.ROUTERS,
+    *HUB_ROUTERS,
 )
 
 
@@ -55,19 +57,19 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     under_serve: bool = False,
-    books: Metering | None = None,
+    metering: Metering | None = None,
     host: str | None = None,
 ) -> FastAPI:
     """The application: routers, middleware and handlers. Needs no Ray by itself.
 
-    Without ``books`` it keeps its own. ``host`` is the address that it will be served at, if known.
+    Without ``metering`` a local one is made. ``host`` is the address that it is served at.
     """
     settings = services.settings
     app = FastAPI(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
-        responses=DOCUMENTED,
+        responses=RESPONSES,
         docs_url=None,  # the pages of FastAPI load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
@@ -77,17 +79,18 @@ def create_app(
     routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
     app.state.services = services
     app.state.tasks = tasks_of(routers)
-    app.state.books = books or local_metering(services.catalog)
+    app.state.metering = metering or local_metering(services.catalog)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
-    errors.install(app)
+    answers = error_answers()
+    add_error_handlers(app, answers)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books).note)
+    app.state.policy = policy_for(settings, host, Refusals(app, app.state.metering).note, answers)
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
-    app.add_middleware(Heads)
-    app.add_middleware(Edge)
-    app.add_middleware(MeteringMiddleware, books=app.state.books)
+    app.add_middleware(HeadRequests)
+    app.add_middleware(UnhandledErrors, answers=answers)
+    app.add_middleware(MeteringMiddleware, metering=app.state.metering)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -114,7 +117,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._books = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)
@@ -126,7 +129,7 @@ class Ingress:
             self._services,
             routers_of(self._profile),
             under_serve=True,
-            books=self._books,
+            metering=self._metering,
             host=self._host,
         )
         return self._app

@@ -35,7 +35,7 @@ async def spell(body: SpellBody, served: Services, context: RequestContext) -> T
 
     async def ask(good: tuple[str, ...]) -> Sequence[str | Problem]:
         request = SpellingRequest(card.name, good)
-        answer: Spelled = await served.client.ask(card.family, "spell", request)
+        answer: Spelled = await served.client.call(card.family, "spell", request)
         return answer.items
 
     items = await answered(listed(body.texts), served.settings, ask)

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.ingress.errors import answer
+from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import RequestHeaders, with_id
-from serve_app.ingress.front.plain import PlainAnswer, is_plain_error
+from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class FrontExchange:
         receive: Receive,
         send: Send,
         head: RequestHeaders,
-        refused: Refused,
+        refused: Refused | None,
+        answers: ErrorAnswers,
         *,
         send_timeout_s: float,
         echo: bool,
@@ -52,6 +53,7 @@ class FrontExchange:
         self.started = False
         self.cut = False
         self._refused = refused
+        self._answers = answers
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -59,7 +61,7 @@ class FrontExchange:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._listener: asyncio.Task[object] | None = None
-        self._plain: PlainAnswer | None = None
+        self._plain: ServeAnswer | None = None
         self._send_timeout_s = send_timeout_s
         self._sending_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,7 +85,7 @@ class FrontExchange:
         """To the client."""
         if message["type"] == "http.response.start":
             if is_plain_error(message):
-                self._plain = PlainAnswer(message)
+                self._plain = ServeAnswer(message)
                 return
             self.started = True
             self._watch()
@@ -105,14 +107,15 @@ class FrontExchange:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _translate(self, plain: PlainAnswer, message: Message) -> None:
+    async def _translate(self, plain: ServeAnswer, message: Message) -> None:
         if plain.translated:
             return
         plain.translated = True
         error = plain.error(message.get("body", b""))
         self._plain = None
-        self._refused(self._scope, error.error_type)
-        response = answer(error, self._scope["path"], self.head.request_id)
+        if self._refused is not None:
+            self._refused(self._scope, error.error_type)
+        response = self._answers.answer(error, self._scope["path"], self.head.request_id)
         response.raw_headers += plain.kept
         await response(self._scope, self._receive, self.send)
         self._plain = plain

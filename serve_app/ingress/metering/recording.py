@@ -13,7 +13,7 @@ from deployments.seam.embeddings import ClusterRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.catalog import Catalog, ModelCard
-from serve_app.ingress.deployment_client import Bursts, DeploymentClient
+from serve_app.ingress.cluster.deployment_client import ChunkStream, DeploymentClient
 from serve_app.ingress.metering.record import RequestRecord
 
 
@@ -45,7 +45,7 @@ class RecordingClient(DeploymentClient):
         vars(self).update(vars(calls))  # shares everything
         self._account = account
 
-    async def ask(
+    async def call(
         self,
         family: str,
         method: str,
@@ -56,21 +56,21 @@ class RecordingClient(DeploymentClient):
     ) -> Any:
         model = _model_of(request)
         use = None if model is None else self._account.use(model, method)
-        answer = await super().ask(family, method, request, fields, within_s=within_s)
+        answer = await super().call(family, method, request, fields, within_s=within_s)
         if use is not None:
             # A problem counts no tokens, nor does a label or a box of an image.
             self._account.answered(use, getattr(answer, "token_counts", TokenCounts()))
         return answer
 
-    async def open(
+    async def open_stream(
         self,
         family: str,
         method: str,
         request: GenerationRequest,
         fields: Mapping[str, str] | None = None,
-    ) -> Bursts:
+    ) -> ChunkStream:
         use = self._account.use(request.model, method)
-        bursts = await super().open(family, method, request, fields)
+        bursts = await super().open_stream(family, method, request, fields)
         bursts.watch = self._account.streamed(use, request.model, request.choices).note
         return bursts
 

@@ -231,7 +231,7 @@ async def cluster(body: ClusterBody, served: Services, context: RequestContext) 
     await _refuse_unreadable(served, card, tuple(body.texts), "texts", body.truncate)
     texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
     request = ClusterRequest(texts, body.n_clusters)
-    clustered: ClusterResult = await served.client.ask(card.family, "cluster", request, FIELDS)
+    clustered: ClusterResult = await served.client.call(card.family, "cluster", request, FIELDS)
     refuse(clustered.problems, "texts")
     clusters: dict[str, list[dict[str, Any]]] = {}
     for index, label in enumerate(clustered.labels):
@@ -267,7 +267,7 @@ async def embed(
     request = EmbeddingRequest(
         card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
     )
-    embedded: EmbeddingResult = await served.client.ask(card.family, "embed", request, fields)
+    embedded: EmbeddingResult = await served.client.call(card.family, "embed", request, fields)
     refuse(embedded.problems, field)
     return embedded
 
@@ -307,6 +307,6 @@ async def _refuse_unreadable(
     if problems and readable:
         given = tuple(texts[index] for index in readable)
         request = EmbeddingRequest(card.name, given, truncate=truncate)
-        embedded: EmbeddingResult = await served.client.ask(card.family, "embed", request, fields)
+        embedded: EmbeddingResult = await served.client.call(card.family, "embed", request, fields)
         problems |= {readable[index]: each for index, each in embedded.problems.items()}
     refuse(problems, field)

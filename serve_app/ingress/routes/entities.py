@@ -66,7 +66,7 @@ async def entities(body: EntitiesBody, served: Services, context: RequestContext
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
         request = EntityRequest(card.name, good)
-        answer: EntityResult = await served.client.ask(card.family, "recognise", request, FIELDS)
+        answer: EntityResult = await served.client.call(card.family, "recognise", request, FIELDS)
         return answer.items
 
     items = await answered(listed(body.texts), served.settings, ask)

@@ -17,7 +17,7 @@ from deployments.seam.generation import (
     Token,
 )
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.deployment_client import Bursts
+from serve_app.ingress.cluster.deployment_client import ChunkStream
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.errors import ServiceError, ValidationFailed
@@ -118,7 +118,7 @@ async def generate(body: GenerateBody, served: Services, context: RequestContext
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
     card, request = _request(body, served, context)
-    generated: GenerationResult = await served.client.ask(card.family, "generate", request, FIELDS)
+    generated: GenerationResult = await served.client.call(card.family, "generate", request, FIELDS)
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
@@ -139,7 +139,7 @@ async def _stream(body: GenerateBody, served: Services, context: RequestContext)
         )
     card, request = _request(body, served, context, stream=True)
     return await begin_stream(
-        served.client.open(card.family, "stream", request, FIELDS),
+        served.client.open_stream(card.family, "stream", request, FIELDS),
         lambda bursts: _events(bursts, context, card.name),
         lambda error: failure(error, context.request_id),
         served.settings.heartbeat_s,
@@ -147,7 +147,7 @@ async def _stream(body: GenerateBody, served: Services, context: RequestContext)
 
 
 async def _events(
-    bursts: Bursts, context: RequestContext, model: str
+    bursts: ChunkStream, context: RequestContext, model: str
 ) -> AsyncGenerator[bytes, None]:
     """The tokens' events in order, and the whole answer as the last one."""
     texts: list[str] = []

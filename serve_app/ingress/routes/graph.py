@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
+from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 from serve_app.ingress.pipeline.budget import DataBudget
-from serve_app.ingress.pipeline.pipeline import Pipeline, planned
-from serve_app.ingress.pipeline.references import ID, ReferenceSyntax
-from serve_app.ingress.pipeline.running import PipelineRun, StepOutcome
-from serve_app.ingress.pipeline.steps import MODEL, Dependency, PipelineStep, Wanted
+from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
+from serve_app.ingress.pipeline.references import ID, ReferenceLimits
+from serve_app.ingress.pipeline.run import PipelineRun, StepOutcome
+from serve_app.ingress.pipeline.steps import MODEL, PipelineStep, StepBuilder, StepRequest
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
@@ -24,6 +24,7 @@ from serve_app.ingress.routes.context import (
     Services,
     TaskResult,
 )
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.native_router import Task
 from serve_app.ingress.validation.fields import Body, ModelName, example
 from serve_app.ingress.validation.json_body import JsonRoute
@@ -145,12 +146,12 @@ def _planned(
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
         raise ValidationFailed(message, field="steps")
 
-    wanted = [Wanted(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
+    wanted = [StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
     barred = partial(_barred, served)
-    reading = ReferenceSyntax(settings.max_prompt_bytes)
-    drawing = Dependency(ids, body.input, settings.max_graph_depth, budget, barred, reading)
-    return planned(wanted, body.outputs, tasks, drawing)
+    reading = ReferenceLimits(settings.max_prompt_bytes)
+    drawing = StepBuilder(ids, body.input, settings.max_graph_depth, budget, barred, reading)
+    return build_pipeline(wanted, body.outputs, tasks, drawing)
 
 
 def _barred(served: Services, task: Task, model: str | None) -> str | None:

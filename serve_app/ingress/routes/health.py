@@ -44,7 +44,7 @@ class Signpost(BaseModel):
     hugging_face: str
 
 
-@router.get("/health", summary="State of every deployment", response_model=Health)
+@router.get("/health", summary="GraphState of every deployment", response_model=Health)
 async def health(served: Served) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
     state = await served.readiness.state()
@@ -52,7 +52,7 @@ async def health(served: Served) -> Response:
         "status": "healthy" if state.ready else "unhealthy",
         "deployments": state.deployments,
         "models": [card.name for card in served.catalog.cards],
-        **({"reason": state.why} if state.why else {}),
+        **({"reason": state.reason} if state.reason else {}),
     }
     return json_response(body, status=200 if state.ready else 503)
 
@@ -70,7 +70,7 @@ async def readiness(served: Served) -> Response:
         waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
         shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
         raise Unavailable(
-            f"The graph is not ready: {shown or state.why or 'nothing is deployed'}.", 2
+            f"The graph is not ready: {shown or state.reason or 'nothing is deployed'}.", 2
         )
     return json_response({"status": "ready", "deployments": state.deployments})
 

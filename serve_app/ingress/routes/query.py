@@ -99,7 +99,7 @@ async def query(body: QueryBody, served: Services, context: RequestContext) -> T
         max_new_tokens=body.max_tokens,
         temperature=body.temperature,
     )
-    generated: GenerationResult = await served.client.ask(card.family, "generate", request, FIELDS)
+    generated: GenerationResult = await served.client.call(card.family, "generate", request, FIELDS)
     (choice,) = generated.choices
     counts = usage(generated.prompt_tokens, choice.tokens)
     return TaskResult(

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.errors import from_problem, item_error
+from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate, check_text
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.items import ItemError
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import (
@@ -122,7 +123,7 @@ async def ranked(
     if good:
         chosen = tuple(documents[i] for i in good)
         request = RerankRequest(card.name, query, chosen, truncate)
-        answer: RerankResult = await served.client.ask(card.family, "rerank", request, FIELDS)
+        answer: RerankResult = await served.client.call(card.family, "rerank", request, FIELDS)
         tokens = sum(answer.tokens)
         for i, item in zip(good, answer.items, strict=True):
             if isinstance(item, Problem):

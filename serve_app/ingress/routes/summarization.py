@@ -104,7 +104,7 @@ async def _summaries(
             min_new_tokens=least,
             truncate=body.truncate,
         )
-        answer: SummaryResult = await served.client.ask(card.family, "summarize", request, FIELDS)
+        answer: SummaryResult = await served.client.call(card.family, "summarize", request, FIELDS)
         return answer.items
 
     return await answered(listed(body.texts), served.settings, ask)

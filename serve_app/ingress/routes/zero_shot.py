@@ -62,7 +62,7 @@ async def scored(
             template=template,
             truncate=truncate,
         )
-        answer: ClassificationResult = await served.client.ask(
+        answer: ClassificationResult = await served.client.call(
             card.family, "zero_shot", request, FIELDS
         )
         return answer.items

@@ -15,7 +15,7 @@ from configs.settings import Settings
 from configs.weights import FolderSource
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half, pick_device, pick_dtype
-from deployments.models.loader import load_options
+from deployments.models.pretrained import load_options
 
 Sight = Callable[..., None]
 
@@ -147,7 +147,7 @@ def test_quantization_by_setting_is_for_cuda(sees: Sight) -> None:
 def test_quantization_by_setting_is_ignored_elsewhere_and_said_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING, "deployments.models.loader"):
+    with caplog.at_level(logging.WARNING, "deployments.models.pretrained"):
         options = load_options(config(use_quantization=True), model(), "cpu")
     assert "quantization_config" not in options
     assert "house/model is loaded unquantised" in caplog.text

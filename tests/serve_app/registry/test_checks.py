@@ -190,7 +190,7 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "it is not made of a FamilyConfig; did you mean deployments.entities:Entities?",
         ),
         (
-            deployed("entities", "deployments.models.loader:logger"),
+            deployed("entities", "deployments.models.pretrained:logger"),
             "entities.deployment",
             "it is a Logger",
         ),

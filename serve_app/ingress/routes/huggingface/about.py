@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve_app.ingress.error_shapes import HubError
+from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.readiness import READY_DEPLOYMENT
 from serve_app.ingress.routes.context import Served, json_response
+from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.hub_tasks import names_of
 from serve_app.ingress.routes.huggingface.task_table import KINDS
 
@@ -44,8 +44,8 @@ async def model_health(model_id: str, served: Served) -> Response:
     """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
     card = served.catalog.find(model_id)
     state = await served.readiness.state()
-    if state.why:
-        raise Unavailable(f"{state.why}.", 2)
+    if state.reason:
+        raise Unavailable(f"{state.reason}.", 2)
     word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
     if word not in READY_DEPLOYMENT:
         raise Unavailable(f"The deployment of {card.name} is {word}.", 2)

@@ -46,7 +46,7 @@ async def token_classification(
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
         request = EntityRequest(card.name, good, aggregation)
-        answer: EntityResult = await served.client.ask(card.family, "recognise", request)
+        answer: EntityResult = await served.client.call(card.family, "recognise", request)
         return answer.items
 
     items = await answers_to(body.inputs, served, ask)

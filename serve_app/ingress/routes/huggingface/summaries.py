@@ -93,7 +93,7 @@ async def summarization(
             truncate=parameters.truncates,
         )
         fields = {"max_new_tokens": MAX_FIELD}
-        answer: SummaryResult = await served.client.ask(card.family, "summarize", request, fields)
+        answer: SummaryResult = await served.client.call(card.family, "summarize", request, fields)
         return answer.items
 
     items = await answers_to(body.inputs, served, ask)

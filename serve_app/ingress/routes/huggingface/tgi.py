@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.seam.generation import FinishReason, Token
-from serve_app.ingress.deployment_client import Bursts
-from serve_app.ingress.errors import InternalError, ServiceError, hub_envelope
+from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.errors import InternalError, ServiceError
+from serve_app.ingress.routes.huggingface.errors import hub_envelope
 from serve_app.ingress.streams import message
 
 
@@ -107,7 +108,7 @@ class Writing:
         return made
 
 
-async def events(bursts: Bursts, writing: Writing) -> AsyncGenerator[bytes, None]:
+async def events(bursts: ChunkStream, writing: Writing) -> AsyncGenerator[bytes, None]:
     """One ``data:`` event a token; the last one carries the whole text and its details."""
     tokens: list[Token] = []
     async for burst in bursts:
@@ -121,7 +122,7 @@ async def events(bursts: Bursts, writing: Writing) -> AsyncGenerator[bytes, None
         yield b"".join(made)
 
 
-async def collected(bursts: Bursts, choices: int) -> list[Written]:
+async def collected(bursts: ChunkStream, choices: int) -> list[Written]:
     """Every choice of a stream, in order, when all have ended."""
     tokens: list[list[Token]] = [[] for _ in range(choices)]
     with closing(bursts):
@@ -139,7 +140,7 @@ def best(written: Sequence[Written]) -> list[Written]:
 def failure(error: ServiceError, request_id: str) -> bytes:
     """The end of a stream that broke: the client raises it, by its type."""
     envelope = hub_envelope(error, request_id)
-    return message({**envelope, "error_type": error.tgi_type or InternalError.tgi_type})
+    return message({**envelope, "error_type": envelope["error_type"] or "generation"})
 
 
 def _shown(token: Token) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class ChatBody(SamplingBody):
         parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
         return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
 
-    def last_call(self, card: ModelCard) -> ToolCallMarkers | None:
+    def stop_after_tool_call(self, card: ModelCard) -> ToolCallMarkers | None:
         """The marks of calls, where the first call ends the text."""
         if not (self.offered and card.tool_calls and self.parallel_tool_calls is False):
             return None
@@ -190,12 +190,12 @@ async def chat_completions(body: ChatBody, served: Served, context: Context) -> 
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
         return await begin_stream(
-            served.client.open(card.family, "stream", request, fields),
+            served.client.open_stream(card.family, "stream", request, fields),
             lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
             failure,
             served.settings.heartbeat_s,
         )
-    generated: GenerationResult = await served.client.ask(card.family, "generate", request, fields)
+    generated: GenerationResult = await served.client.call(card.family, "generate", request, fields)
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
@@ -228,7 +228,7 @@ def _request(
         max_new_tokens=bound,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
         stop=stops(body.stop),
-        last_call=body.last_call(card),
+        stop_after_tool_call=body.stop_after_tool_call(card),
         choices=body.n or 1,
     )
     return card, request, {"prompt": "messages", "max_new_tokens": field, **body.held_to()}

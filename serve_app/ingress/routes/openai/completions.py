@@ -120,7 +120,7 @@ async def completions(body: CompletionBody, served: Served, context: Context) ->
     if body.stream:
         return await _stream(body, card.family, request, head, served)
     asks = [
-        served.client.ask(card.family, "generate", _beginning(request, prompt), FIELDS)
+        served.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
     answers: list[GenerationResult] = await _all(asks)
@@ -155,7 +155,7 @@ async def _stream(
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     return await begin_stream(
-        served.client.open(family, "stream", request, FIELDS),
+        served.client.open_stream(family, "stream", request, FIELDS),
         lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
         failure,
         served.settings.heartbeat_s,

@@ -10,7 +10,7 @@ from configs.profile import Profile
 from configs.settings import Settings
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app.house import Ready
 from tests.serve_app.local_handle import Family, LocalHandle
