@@ -44,7 +44,7 @@ class Signpost(BaseModel):
     hugging_face: str
 
 
-@router.get("/health", summary="GraphState of every deployment", response_model=Health)
+@router.get("/health", summary="State of every deployment", response_model=Health)
 async def health(served: Served) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
     state = await served.readiness.state()
