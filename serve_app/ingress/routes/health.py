@@ -32,7 +32,7 @@ class GraphReady(BaseModel):
     deployments: dict[str, str]
 
 
-@router.get("/health", summary="GraphState of every deployment", response_model=Health)
+@router.get("/health", summary="State of every deployment", response_model=Health)
 async def health(served: Served) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
     state = await served.readiness.state()
