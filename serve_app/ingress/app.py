@@ -31,7 +31,7 @@ from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.routes import graph, health, loading, metrics, models
+from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.routes.errors import RESPONSES
@@ -43,6 +43,7 @@ from serve_app.ingress.unhandled_errors import UnhandledErrors
 ALWAYS = (
     pages.router,
     health.router,
+    home.router,
     metrics.router,
     models.router,
     loading.router,
