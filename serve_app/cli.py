@@ -141,7 +141,7 @@ def config(profile: str | None, config: str | None, host: str | None, port: int 
 
 
 @main.command()
-@click.option("--markdown", is_flag=True, help="The table of the README.")
+@click.option("--markdown", is_flag=True, help="The table of docs/tasks.md.")
 def tasks(markdown: bool) -> None:
     """List the tasks that a profile may give its models, with their other names."""
     from serve_app.launcher.tables import print_tasks

@@ -14,13 +14,18 @@ from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.preparation import SMALL, Preparation
-from deployments.images.decode import DAMAGED, DECODE_ERRORS, EncodedImage, handle_warnings
+from deployments.images.decode import DAMAGED, decode_encoded
 from deployments.images.image_task import ImageRequest, ImageTask, PreprocessedImage
 from deployments.images.preprocessing import preprocessed
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import Overloaded, unavailable_as_problem
 from deployments.models.memory import trim
+from deployments.seam.image_files.encoded import (
+    DECODE_ERRORS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
@@ -69,7 +74,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
             config.settings.image_threads, config.settings.max_image_pixels
         )
         self._encoded_bytes = 0
-        handle_warnings()
+        ignore_pillow_warnings()
 
     def load(self, spec: ModelSpec) -> ImageModel[R]:
         task = self._open_task(self._config.folder(spec), spec)
@@ -155,7 +160,7 @@ def _preprocess(
     image: EncodedImage, task: ImageTask[Any], request: ImageRequest
 ) -> PreprocessedImage | Problem:
     try:
-        picture = image.picture()
+        picture = decode_encoded(image)
     except DECODE_ERRORS:
         return DAMAGED
     return preprocessed(task.preprocess, picture, request)

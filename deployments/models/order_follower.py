@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 
 from deployments.models.cache import ModelCache, StillInUseError
 from deployments.models.errors import ModelUnavailable
-from deployments.models.orders import orders_here
+from deployments.seam.orders import orders_here
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class OrderFollower:
     """Loads pinned models when a replica starts, then follows the orders that are written down.
 
     A replica hears an order only while it runs, so every order is also written down
-    (:mod:`deployments.models.orders`), and read when a replica starts and at each health check.
+    (:mod:`deployments.seam.orders`), and read when a replica starts and at each health check.
     Ordered models load in the background: only their own requests wait for them.
     """
 

@@ -16,7 +16,7 @@ from deployments.generation import NoLiveLimits
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.family import Family
-from deployments.models.orders import OwnOrders
+from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 from tests.deployments.loaders import InstantLoader
