@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from deployments.models.orders import Orders
+from deployments.seam.orders import Orders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.catalog import ModelCard

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
-from deployments.models.orders import Orders, OwnOrders
+from deployments.seam.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import Readiness
