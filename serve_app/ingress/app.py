@@ -11,12 +11,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from configs.import_paths import imported
 from configs.profile import Profile
 from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.reporter import Reporter
-from deployments.models.orders import orders_here
+from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import ServeReadiness
@@ -30,7 +31,7 @@ from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.routes import graph, health, loading, metrics, models
+from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.routes.errors import RESPONSES
@@ -38,11 +39,11 @@ from serve_app.ingress.routes.huggingface.routers import ROUTERS as HUB_ROUTERS
 from serve_app.ingress.routes.native_router import tasks_of
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.ingress.unhandled_errors import UnhandledErrors
-from serve_app.registry.import_paths import imported
 
 ALWAYS = (
     pages.router,
     health.router,
+    home.router,
     metrics.router,
     models.router,
     loading.router,
@@ -117,7 +118,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)

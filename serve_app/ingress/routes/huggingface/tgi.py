@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.seam.generation import FinishReason, Token
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.errors import InternalError, ServiceError
 from serve_app.ingress.routes.huggingface.errors import hub_envelope
 from serve_app.ingress.streams import message

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from deployments.seam.generation import Sampling, Token
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.documentation.rules import OBJECT, TRUE, when
 from serve_app.ingress.errors import ServiceError, ValidationFailed
 from serve_app.ingress.routes.generation import seed_of, usage
