@@ -23,7 +23,7 @@ Fits: TypeAlias = Callable[[Listed[Sequence]], bool]
 
 
 @dataclass(slots=True, eq=False)
-class _Request:
+class _ScheduledRequest:
     """The sequences of one request.
 
     ``served`` counts the tokens decoded for them, on top of what all others had when it arrived.
@@ -54,10 +54,10 @@ class Scheduler:
     def __init__(self, slots: int, fits: Fits) -> None:
         self._slots = slots
         self._fits = fits
-        self._requests: dict[str, _Request] = {}
+        self._requests: dict[str, _ScheduledRequest] = {}
         self._arrivals = 0
         self._clock = 0
-        self._claimant: _Request | None = None
+        self._claimant: _ScheduledRequest | None = None
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
 
@@ -83,7 +83,7 @@ class Scheduler:
             self._arrivals += 1
             served = (each.served for each in self._requests.values())
             self._clock = max(self._clock, min(served, default=0))  # what all others have had
-            request = _Request(self._arrivals, self._clock - NEW_REQUEST_CREDIT)
+            request = _ScheduledRequest(self._arrivals, self._clock - NEW_REQUEST_CREDIT)
             self._requests[sequence.request_id] = request
         request.waiting.append(sequence)
 
@@ -156,7 +156,7 @@ class Scheduler:
         request.turn += 1
         return request.running[request.turn % len(request.running)]
 
-    def _by_rank(self) -> list[_Request]:
+    def _by_rank(self) -> list[_ScheduledRequest]:
         waiting = (each for each in self._requests.values() if each.waiting)
         return sorted(waiting, key=lambda request: request.rank)
 
@@ -185,12 +185,12 @@ class Scheduler:
                 return victims
         return []
 
-    def _claimants(self) -> Iterator[_Request]:
+    def _claimants(self) -> Iterator[_ScheduledRequest]:
         ranked = self._by_rank()
         yield from islice((each for each in ranked if each.new), MAX_CLAIMANTS)
         yield from islice((each for each in ranked if not each.new), MAX_CLAIMANTS)
 
-    def _victims(self, claimant: _Request) -> list[Sequence]:
+    def _victims(self, claimant: _ScheduledRequest) -> list[Sequence]:
         """Enough sequences of other requests to admit one of the claimant, or none."""
         kept, victims = list(self.running), list[Sequence]()
         while not self._has_room(kept, claimant.waiting[0]):
@@ -206,16 +206,16 @@ class Scheduler:
             victims.append(victim)
         return victims
 
-    def _donors(self, running: list[Sequence]) -> dict[_Request, int]:
+    def _donors(self, running: list[Sequence]) -> dict[_ScheduledRequest, int]:
         """The requests of these sequences, and how many each has."""
-        counts: dict[_Request, int] = {}
+        counts: dict[_ScheduledRequest, int] = {}
         for sequence in running:
             request = self._requests[sequence.request_id]
             counts[request] = counts.get(request, 0) + 1
         return counts
 
 
-def _loses_slot(donor: _Request, count: int, claimant: _Request) -> bool:
+def _loses_slot(donor: _ScheduledRequest, count: int, claimant: _ScheduledRequest) -> bool:
     """Whether a request that runs ``count`` sequences loses one of its slots to ``claimant``."""
     if count >= len(claimant.running) + 2:
         return True
@@ -225,7 +225,7 @@ def _loses_slot(donor: _Request, count: int, claimant: _Request) -> bool:
     return donor.served - claimant.served >= ahead
 
 
-def _youngest(donors: dict[_Request, int], running: list[Sequence]) -> Sequence:
+def _youngest(donors: dict[_ScheduledRequest, int], running: list[Sequence]) -> Sequence:
     """The last admitted sequence of the request that runs most, or was served most."""
     most = max(donors, key=lambda request: (donors[request], request.served, request.arrived))
     return next(each for each in reversed(running) if each in most.running)
