@@ -10,7 +10,6 @@ from collections.abc import Sequence as Listed
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,16 +80,7 @@ class Generation(Lifecycle[Engine]):
         self._refused: tuple[str, ...] = ()
         self._begin(
             ModelCache(
-                config.models,
-                self._load,
-                lambda engine: engine.close(),
-                config.settings.max_memory_gb,
-                self._meter.model,
-                fetch=self._fetch,
-                prepare=self._prepare,
-                process=lambda engine: engine.process_id,
-                dead=_dead,
-                halves=partial(computes_in_half, config),
+                config.models, _Loader(self), self._meter.model, config.settings.max_memory_gb
             )
         )
 
@@ -109,10 +99,10 @@ class Generation(Lifecycle[Engine]):
         That is when an engine hangs and cannot be ended, or died too often.
         """
         self._meter.start()
-        for resident in self._residency.residents:
-            if not _dead(resident.model):
-                resident.model.check()
-        self._residency.revive()
+        for loaded in self._residency.loaded:
+            if not _dead(loaded.model):
+                loaded.model.check()
+        self._residency.reload_dead()
         self._settle()
 
     async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
@@ -256,9 +246,9 @@ class Generation(Lifecycle[Engine]):
         return engine
 
     def _gauges(self) -> Iterator[MetricSample]:
-        for resident in self._residency.residents:
-            name, load = resident.spec.name, resident.model.load()
-            yield signals.MEMORY.of(name, amount=load.memory_bytes or resident.host_bytes)
+        for loaded in self._residency.loaded:
+            name, load = loaded.spec.name, loaded.model.load()
+            yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.host_bytes)
             yield signals.SLOTS.of(name, amount=load.slots)
             yield signals.SLOTS_IN_USE.of(name, amount=load.running)
             yield signals.WAITING.of(name, amount=load.waiting)
@@ -271,6 +261,37 @@ class Interrupted:
     """The engine ended. ``delivered`` is as in :class:`GenerationRequest`."""
 
     delivered: tuple[tuple[int, ...] | None, ...]
+
+
+class _Loader:
+    """How the model cache loads the engines of the family."""
+
+    def __init__(self, family: Generation) -> None:
+        self._family = family
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return self._family._fetch(spec)
+
+    def prepare(self, spec: ModelSpec) -> None:
+        self._family._prepare(spec)
+
+    def load(self, spec: ModelSpec) -> Engine:
+        return self._family._load(spec)
+
+    def unload(self, model: Engine) -> None:
+        model.close()
+
+    def is_dead(self, model: Engine) -> bool:
+        return _dead(model)
+
+    def process_id(self, model: Engine) -> int | None:
+        return model.process_id
+
+    def engine_name(self, spec: ModelSpec, model: Engine) -> str:
+        return spec.engines[0]
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        return computes_in_half(self._family._config, spec)
 
 
 def _dead(engine: Engine) -> bool:

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from configs.profile import ModelSpec
+from deployments.batching.batch_runner import Paused
 from deployments.batching.chunks import in_parts
 from deployments.batching.decode_steps import DecodeSteps
-from deployments.batching.lane import Lane, Paused
+from deployments.batching.lane import Lane
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
@@ -183,7 +184,9 @@ def _gives_way(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken
-    return any(isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting())
+    return any(
+        isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting_kinds()
+    )
 
 
 def _greedy(model: Any, bounds: SummaryBounds) -> Any:

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import EngineName
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
-from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
+from deployments.images.decode import DAMAGED, Picture, decode_encoded
 from deployments.images.preprocessing import preprocessed
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device
 from deployments.models.errors import ModelUnavailable, Overloaded
 from deployments.models.memory import own_weights, trim
 from deployments.models.pretrained import load_options
+from deployments.seam.image_files.encoded import (
+    DECODE_ERRORS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
@@ -121,7 +126,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def __init__(self, config: FamilyConfig) -> None:
         settings = config.settings
-        handle_warnings()
+        ignore_pillow_warnings()
         self._preparation = Preparation(settings.image_threads, settings.max_image_pixels)
         self._encoded_bytes = 0
         super().__init__(config)
@@ -161,7 +166,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         Until then the image waits as the file that it came in, which is a tenth of them. Large ones
         wait by themselves, and keep nobody else out of the line.
         """
-        await model.lane.room(model.has_room)
+        await model.lane.room.wait(model.has_room)
         model.preparing += 1
         try:
             begun = await self._preparation.run(0, _begun, model.reader, request)
@@ -170,11 +175,11 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
                 yield [begun]  # and goes on when it is in line
         finally:
             model.preparing -= 1
-            model.lane.look_for_room()
+            model.lane.room.recheck()
         if isinstance(begun, EncodedImage):
             seen = await self._when_due(begun, model.reader, request)
             size = 0 if isinstance(seen, Problem) else seen.nbytes
-            await model.lane.room(lambda free: not model.lane.depth or size <= free)
+            await model.lane.room.wait(lambda free: not model.lane.depth or size <= free)
             yield [seen]
 
     async def _when_due(
@@ -205,10 +210,10 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         return ImageModel(reader, lane)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
-        return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
+        return replace(LaneFamily._limits_of(live), max_volume=live.max_batch_pixels)
 
 
 def _pixels(seen: PreprocessedImage) -> int:
@@ -221,7 +226,7 @@ def _begun(
     """A small image at once; of a large one only the headers."""
     try:
         encoded = EncodedImage(request.image)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return DAMAGED
     return encoded if encoded.pixels > SMALL else _seen(encoded, reader, request)
 
@@ -240,8 +245,8 @@ def _seen(
     encoded: EncodedImage, reader: ImageTask[Any], request: AboutImage
 ) -> PreprocessedImage | Problem:
     try:
-        image = encoded.picture()
-    except UNREADABLE:
+        image = decode_encoded(encoded)
+    except DECODE_ERRORS:
         return DAMAGED
     return preprocessed(reader.preprocess, image, request)
 

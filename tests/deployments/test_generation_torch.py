@@ -82,7 +82,7 @@ def opened(configured: Configured) -> Iterator[Any]:
 
 
 def engine_of(family: Generation) -> Engine:
-    return family._residency.residents[0].model
+    return family._residency.loaded[0].model
 
 
 def weights_of(folder: Path) -> int:

@@ -8,7 +8,13 @@ from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
+from deployments.metrics.report import (
+    Exposition,
+    FinishedRequest,
+    MetricReport,
+    MetricSample,
+    Performance,
+)
 from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
@@ -24,7 +30,7 @@ PATIENCE_S = 3.0
 class LedgerPort(Protocol):
     """What the ingress wants of a ledger, near or far."""
 
-    async def take(self, report: Report) -> None: ...
+    async def add(self, report: MetricReport) -> None: ...
 
     async def exposition(self, accept: str) -> Exposition: ...
 
@@ -37,10 +43,10 @@ class RemoteLedger:
     def __init__(self, calls: DeploymentClient) -> None:
         self._calls = calls
 
-    async def take(self, report: Report) -> None:
+    async def add(self, report: MetricReport) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.call(LEDGER, "take", report)
+            await self._calls.call(LEDGER, "add", report)
         except ServiceError as error:
             raise NotDelivered from error
 
@@ -64,8 +70,8 @@ class Metering:
         self._ledger = ledger
         self._reporter = reporter
 
-    def note(self, samples: Iterable[MetricSample], finished: Finished) -> None:
-        self._reporter.note(samples, finished)
+    def note(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
+        self._reporter.record(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:
         """Raises :class:`Unavailable` while the ledger is away."""
@@ -88,7 +94,7 @@ class Metering:
 def local_metering(catalog: Catalog) -> Metering:
     """Books of this process alone, for an application outside Serve."""
     ledger = Ledger(ledger_config(catalog))
-    return Metering(ledger, Reporter(ledger.take))
+    return Metering(ledger, Reporter(ledger.add))
 
 
 def ledger_config(catalog: Catalog) -> LedgerConfig:

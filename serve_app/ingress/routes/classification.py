@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,
@@ -41,7 +41,7 @@ class ClassifyBody(Body):
     )
 
     texts: Texts
-    labels: Labels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
+    labels: ZeroShotLabels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
     multi_label: bool = Field(False, description="score each label by itself; needs labels")
     model_name: ModelName | None = None
     truncate: Truncate = False

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.errors import from_problem, item_error
+from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
 from serve_app.ingress.routes.embeddings import Truncate, check_text
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.items import ItemError
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import (

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from deployments.seam.classification import LabelScore
 from serve_app.ingress.routes import zero_shot
 from serve_app.ingress.routes.classification import classified
@@ -28,7 +28,7 @@ class TopicsBody(Body):
     model_config = example(texts="The striker scored twice in the final.")
 
     texts: Texts
-    labels: Labels | None = Field(None, description="1 to 64 topics of your own")
+    labels: ZeroShotLabels | None = Field(None, description="1 to 64 topics of your own")
     model_name: ModelName | None = None
     truncate: Truncate = False
 

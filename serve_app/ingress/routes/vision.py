@@ -8,7 +8,7 @@ from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -16,8 +16,8 @@ from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
     ImageClassificationRequest,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
@@ -191,7 +191,7 @@ async def caption(body: CaptionBody, served: Services, context: RequestContext) 
     card = served.catalog.resolve(CAPTION, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = CaptionRequest(card.name, image)
-    answer: Caption = await served.client.call(card.family, "caption", request, FIELDS)
+    answer: CaptionResult = await served.client.call(card.family, "caption", request, FIELDS)
     usage = {"prompt_tokens": 0, "completion_tokens": answer.tokens, "total_tokens": answer.tokens}
     return TaskResult({"caption": answer.text, "usage": usage}, card.name)
 
@@ -203,7 +203,7 @@ async def question(body: QuestionBody, served: Services, context: RequestContext
     card = served.catalog.resolve(QUESTION, body.model_name)
     image = await served.images.received(body.image, served.settings)
     request = VisualQuestionRequest(card.name, image, body.question)
-    answer: VisualAnswers = await served.client.call(
+    answer: VisualQuestionResult = await served.client.call(
         card.family, "answer_question", request, FIELDS
     )
     best = answer.items[0]

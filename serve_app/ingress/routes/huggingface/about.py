@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
-from serve_app.ingress.error_shapes import HubError
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.routes.context import Served, json_response
+from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.hub_tasks import names_of
 from serve_app.ingress.routes.huggingface.task_table import KINDS
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from configs.labels import Labels
-from deployments.seam.captioning import Caption, CaptionRequest
+from configs.labels import ZeroShotLabels
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -17,8 +17,8 @@ from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
     ImageClassificationRequest,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
@@ -57,7 +57,7 @@ class ImageClassificationBody(ImageBody):
 
 
 class ImageLabelsParameters(Body):
-    candidate_labels: Labels
+    candidate_labels: ZeroShotLabels
     hypothesis_template: Template | None = None
 
 
@@ -156,7 +156,7 @@ async def image_to_text(
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
     request = CaptionRequest(card.name, await _image(body, served), max_new_tokens=body.bound)
-    answer: Caption = await served.client.call(card.family, "caption", request, FIELDS)
+    answer: CaptionResult = await served.client.call(card.family, "caption", request, FIELDS)
     return context.bare_list([{"generated_text": answer.text}], card.name)
 
 
@@ -168,7 +168,7 @@ async def visual_question_answering(
     image = await served.images.received(body.inputs, served.settings, "inputs")
     top_k = body.parameters.top_k or 5
     request = VisualQuestionRequest(card.name, image, body.question, top_k)
-    answer: VisualAnswers = await served.client.call(
+    answer: VisualQuestionResult = await served.client.call(
         card.family, "answer_question", request, FIELDS
     )
     shown = [{"answer": each.answer, "score": each.score} for each in answer.items]

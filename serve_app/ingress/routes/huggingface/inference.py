@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
-from serve_app.ingress.error_shapes import HubError
-from serve_app.ingress.errors import OPENAI_PREFIX, ModelNotFound, NotFound
+from serve_app.ingress.errors import ModelNotFound, NotFound
 from serve_app.ingress.routes.context import Context, RequestContext, Served, Services
+from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.hub_tasks import meant
 from serve_app.ingress.routes.huggingface.payload import parsed, payload_of
 from serve_app.ingress.routes.huggingface.task_table import KINDS
@@ -90,7 +90,7 @@ def _card(model_id: str, served: Services) -> ModelCard:
     try:
         return served.catalog.find(model_id)
     except ModelNotFound:
-        if OPENAI_PREFIX in model_id:
+        if "/v1/" in model_id:
             raise NotFound("There is no such route.") from None
         raise
 

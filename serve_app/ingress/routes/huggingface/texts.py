@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Services
+from serve_app.ingress.routes.huggingface.errors import tgi_error_type
 from serve_app.ingress.routes.items import answered
 from serve_app.ingress.validation.limits import check_count
 
@@ -39,5 +40,5 @@ def in_place(item: R | Problem, show: Callable[[R], Any]) -> Any:
     """What stands in a list for one input: its answer, or why it has none."""
     if isinstance(item, Problem):
         error = from_problem(item)
-        return {"error": error.message, "error_type": error.tgi_type}
+        return {"error": error.message, "error_type": tgi_error_type(error)}
     return show(item)
