@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deployments.seam.tokens import TokenCounts
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionRequest:
@@ -19,3 +21,7 @@ class CaptionRequest:
 class Caption:
     text: str
     tokens: int
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(written=self.tokens)

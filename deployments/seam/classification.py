@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
 
@@ -35,6 +36,10 @@ class ClassificationResult:
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(sum(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)

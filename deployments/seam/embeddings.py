@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -42,11 +43,19 @@ class EmbeddingResult:
     tokens: tuple[int, ...]
     problems: Mapping[int, Problem] = field(default_factory=dict)
 
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(sum(self.tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterRequest:
     embedding: EmbeddingRequest
     n_clusters: int
+
+    @property
+    def model(self) -> str:
+        return self.embedding.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +66,7 @@ class ClusterResult:
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
     tokens: tuple[int, ...] = ()
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(sum(self.tokens))

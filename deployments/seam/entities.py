@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
 
@@ -40,3 +41,7 @@ class EntityResult:
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(sum(self.tokens))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from deployments.seam.tokens import TokenCounts
+
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 
 
@@ -214,3 +216,7 @@ class GenerationResult:
     prompt_tokens: int
     choices: tuple[GeneratedSequence, ...]
     device: str = "cpu"
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(self.prompt_tokens, sum(choice.tokens for choice in self.choices))

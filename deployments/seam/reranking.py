@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,7 @@ class RerankResult:
 
     items: tuple[float | Problem, ...]
     tokens: tuple[int, ...]
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(sum(self.tokens))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,10 @@ class SummaryResult:
     """One summary a text, in order, or why it has none."""
 
     items: tuple[Summary | Problem, ...]
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        done = [item for item in self.items if isinstance(item, Summary)]
+        return TokenCounts(
+            sum(item.prompt_tokens for item in done), sum(item.tokens for item in done)
+        )

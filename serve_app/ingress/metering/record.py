@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deployments.metrics import signals
 from deployments.metrics.report import Finished, MetricSample
 from deployments.seam.generation import TokenChunk
-from serve_app.ingress.metering.tokens import Tokens
+from deployments.seam.tokens import TokenCounts
 
 TEXTS = ("generate", "chat")
 METHOD_TASKS = {
@@ -99,7 +99,7 @@ class RequestRecord:
         """Its model is called now. Several calls for one task are one use."""
         return self._uses.setdefault((model, self._task_of(model, method)), ModelUse(self.clock()))
 
-    def answered(self, use: ModelUse, tokens: Tokens) -> None:
+    def answered(self, use: ModelUse, tokens: TokenCounts) -> None:
         use.ended = self.clock()
         use.tokens_in += tokens.read
         use.tokens_out += tokens.written

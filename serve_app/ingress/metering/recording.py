@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deployments.seam.embeddings import ClusterRequest
 from deployments.seam.generation import GenerationRequest
 from serve_app.ingress.catalog import Catalog, ModelCard
 from serve_app.ingress.deployment_client import Bursts, DeploymentClient
@@ -54,7 +53,7 @@ class RecordingClient(DeploymentClient):
         *,
         within_s: float | None = None,
     ) -> Any:
-        model = _model_of(request)
+        model: str | None = getattr(request, "model", None)  # not every call asks a model
         use = None if model is None else self._account.use(model, method)
         answer = await super().ask(family, method, request, fields, within_s=within_s)
         if use is not None:
@@ -72,10 +71,3 @@ class RecordingClient(DeploymentClient):
         bursts = await super().open(family, method, request, fields)
         bursts.watch = self._account.streamed(use, request.model, request.choices).note
         return bursts
-
-
-def _model_of(request: Any) -> str | None:
-    """The model that is to answer; not every call asks one."""
-    asked = request.embedding if isinstance(request, ClusterRequest) else request
-    model: str | None = getattr(asked, "model", None)
-    return model

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deployments.metrics.report import Finished, MetricSample
+from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.metering.record import RequestRecord
-from serve_app.ingress.metering.tokens import Tokens
 from tests.serve_app.house import burst
 
 
@@ -32,12 +32,12 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
     account.found("summarize", "write")
     caption = account.use("see", "caption")
     clock.now = 2.0
-    account.answered(caption, Tokens(0, 4))
+    account.answered(caption, TokenCounts(0, 4))
     summary, chat = account.use("write", "summarize"), account.use("write", "generate")
     clock.now = 5.0
-    account.answered(summary, Tokens(10, 3))
+    account.answered(summary, TokenCounts(10, 3))
     clock.now = 6.0
-    account.answered(chat, Tokens(5, 2))
+    account.answered(chat, TokenCounts(5, 2))
     samples, finished = closed(account)
     assert finished == Finished("several", "graph", True, 6.0)
     assert samples["requests", "several", "graph", "success"] == 1
@@ -62,9 +62,9 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
     account.found("generate", "one")
     first, second = account.use("one", "generate"), account.use("one", "generate")
     clock.now = 1.0
-    account.answered(second, Tokens(2, 3))
+    account.answered(second, TokenCounts(2, 3))
     clock.now = 4.0
-    account.answered(first, Tokens(2, 5))
+    account.answered(first, TokenCounts(2, 5))
     samples, finished = closed(account)
     assert finished == Finished("one", "generate", True, 4.0)
     assert samples["inference_duration_seconds", "one", "generate"] == 4.0
