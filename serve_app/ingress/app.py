@@ -32,22 +32,13 @@ from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_me
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
 from serve_app.ingress.readiness import ServeReadiness
-from serve_app.ingress.routes import graph, health, huggingface, loading, metrics, models
+from serve_app.ingress.routes import graph, health, loading, metrics, models
 from serve_app.ingress.routes.context import Services
-from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.ingress.routes.huggingface.routers import hub_routers
+from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
+from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.registry.import_paths import imported
-
-ALWAYS = (
-    pages.router,
-    health.router,
-    metrics.router,
-    models.router,
-    loading.router,
-    graph.router,
-    openai_models.router,
-    *huggingface.ROUTERS,
-)
 
 
 def create_app(
@@ -74,20 +65,22 @@ def create_app(
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
-    routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
+    routers = all_routers(routers)
+    purposes = purposes_of(routers)
     app.state.services = services
-    app.state.tasks = tasks_of(routers)
-    app.state.books = books or local_metering(services.catalog)
+    app.state.tasks = native_tasks(routers)
+    app.state.purposes = purposes
+    app.state.books = books or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
     errors.install(app)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books).note)
+    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books, purposes).note)
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(Heads)
     app.add_middleware(Edge)
-    app.add_middleware(MeteringMiddleware, books=app.state.books)
+    app.add_middleware(MeteringMiddleware, books=app.state.books, purposes=purposes)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -135,6 +128,22 @@ class Ingress:
         """The front around Serve's entry of this replica."""
         assert self._app is not None
         return Front(entry, self._app.state.policy)
+
+
+def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
+    """The routers of families and those of every application; paths are matched in this order."""
+    families = tuple(of_families)
+    return (
+        *families,
+        pages.router,
+        health.router,
+        metrics.router,
+        models.router,
+        loading.router,
+        graph.router,
+        openai_models.router,
+        *hub_routers(hub_tasks_of(families)),
+    )
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

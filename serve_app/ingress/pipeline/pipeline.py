@@ -11,7 +11,7 @@ from typing import Any
 from serve_app.ingress.errors import invalid
 from serve_app.ingress.pipeline.references import INPUT
 from serve_app.ingress.pipeline.steps import Dependency, Faults, PipelineStep, Wanted
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.field_errors import MOST_ERRORS
 
 MOST_SHOWN = 64
@@ -29,7 +29,7 @@ class Pipeline:
 def planned(
     wanted: Sequence[Wanted],
     outputs: Sequence[str] | None,
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, NativeTask],
     drawing: Dependency,
 ) -> Pipeline:
     """The plan of a graph. Raises :class:`ValidationFailed` that names the steps at fault."""
@@ -45,7 +45,7 @@ def planned(
 
 
 def _misnamed(
-    wanted: Sequence[Wanted], outputs: Sequence[str] | None, tasks: Mapping[str, Task]
+    wanted: Sequence[Wanted], outputs: Sequence[str] | None, tasks: Mapping[str, NativeTask]
 ) -> Iterator[tuple[str, str]]:
     seen: dict[str, int] = {}
     for index, step in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""Texts scored against labels that come with the request."""
+"""Labels of texts with their scores: asked of a model, and shown by the native routes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from deployments.seam.classification import ClassificationResult, LabelScore, ZeroShotRequest
+from deployments.seam.classification import (
+    ClassificationRequest,
+    ClassificationResult,
+    LabelScore,
+    ScoreFunction,
+    ZeroShotRequest,
+)
 from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Services
-from serve_app.ingress.routes.items import answered
+from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
+from serve_app.ingress.routes.text_items import FIELD, answer_each
 from serve_app.ingress.validation.fields import Answer
+
+SENTIMENT, TOPIC, ZERO_SHOT = "sentiment", "topic", "zero_shot"
+
+Ranking: TypeAlias = tuple[LabelScore, ...]
+"""The labels of one text, best first."""
 
 
 class Prediction(BaseModel):
@@ -31,24 +42,43 @@ class PredictionsAnswer(Predictions, Answer):
     """One text's answer; in a list each is a bare ``Predictions``, or ``{error: ...}``."""
 
 
-TASK = "zero_shot"
-FIELDS = {"model": "model_name"}
-Ranking: TypeAlias = tuple[LabelScore, ...]
+async def label_scores(
+    texts: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    truncate: bool = False,
+    scores: ScoreFunction | None = None,
+    field: str = FIELD,
+) -> list[Ranking | Problem]:
+    """Every text's scores of the labels that the model was trained on, or why it has none."""
+
+    async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
+        request = ClassificationRequest(card.name, good, truncate, scores)
+        result: ClassificationResult = await services.client.ask(
+            card.family, "classify", request, NATIVE_FIELDS
+        )
+        return result.items
+
+    return await answer_each(texts, services.settings, ask, field)
 
 
-async def scored(
+async def zero_shot_scores(
     texts: Sequence[str],
     labels: Sequence[str],
     card: ModelCard,
-    served: Services,
+    services: Services,
     *,
     multi_label: bool = False,
     truncate: bool = False,
     template: str | None = None,
-    field: str = "texts",
+    field: str = FIELD,
 ) -> list[Ranking | Problem]:
-    """The labels of every text, best first, or why it has none."""
-    pairs, limit = len(texts) * len(labels), served.settings.max_pairs
+    """Every text's scores of the request's ``labels``, or why it has none.
+
+    ``template`` makes a label a sentence by its ``{}``.
+    """
+    pairs, limit = len(texts) * len(labels), services.settings.max_pairs
     if pairs > limit:
         message = f"{len(texts)} texts with {len(labels)} labels are {pairs} pairs"
         raise ValidationFailed(f"{message}; the limit is {limit}.", field=field)
@@ -62,12 +92,12 @@ async def scored(
             template=template,
             truncate=truncate,
         )
-        answer: ClassificationResult = await served.client.ask(
-            card.family, "zero_shot", request, FIELDS
+        result: ClassificationResult = await services.client.ask(
+            card.family, "zero_shot", request, NATIVE_FIELDS
         )
-        return answer.items
+        return result.items
 
-    return await answered(texts, served.settings, ask)
+    return await answer_each(texts, services.settings, ask, field)
 
 
 def with_predictions(text: str, ranking: Ranking) -> dict[str, Any]:

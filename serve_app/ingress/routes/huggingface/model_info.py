@@ -1,21 +1,19 @@
-"""What clients ask about a model: whether it can answer, and what it is."""
+"""``GET /models/{model_id}/health`` and ``/info``: whether a model can answer, and what it is."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.error_shapes import HubError
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.readiness import READY_DEPLOYMENT
-from serve_app.ingress.routes.context import Served, json_response
-from serve_app.ingress.routes.huggingface.hub_tasks import names_of
-from serve_app.ingress.routes.huggingface.task_table import KINDS
-
-router = APIRouter(prefix="/models", tags=["hugging face"], responses={"4XX": {"model": HubError}})
+from serve_app.ingress.routes.context import RequestServices, json_response
+from serve_app.ingress.routes.hub_tasks import HubTasks
 
 
 class ModelReady(BaseModel):
@@ -35,38 +33,46 @@ class ModelInfo(BaseModel):
     max_input_length: int | None
 
 
-@router.get(
-    "/{model_id:path}/health",
-    summary="Hugging Face: whether a model can answer",
-    response_model=ModelReady,
-)
-async def model_health(model_id: str, served: Served) -> Response:
-    """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
-    card = served.catalog.find(model_id)
-    state = await served.readiness.state()
-    if state.why:
-        raise Unavailable(f"{state.why}.", 2)
-    word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
-    if word not in READY_DEPLOYMENT:
-        raise Unavailable(f"The deployment of {card.name} is {word}.", 2)
-    return json_response({"status": "ready", "model": card.name})
-
-
-@router.get(
-    "/{model_id:path}/info", summary="Hugging Face: what a model is", response_model=ModelInfo
-)
-async def model_info(model_id: str, served: Served) -> Response:
-    """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
-    card = served.catalog.find(model_id)
-    tasks = names_of(KINDS, card)
-    return json_response(
-        {
-            "model_id": card.name,
-            "model_sha": card.revision,
-            "model_pipeline_tag": tasks[0] if tasks else None,
-            "tasks": tasks,
-            "engine": card.engine,
-            "max_total_tokens": card.window,
-            "max_input_length": card.max_tokens or card.window,
-        }
+def model_info_router(hub_tasks: HubTasks) -> APIRouter:
+    """The routes about a model, for an application that has ``hub_tasks``."""
+    router = APIRouter(
+        prefix="/models", tags=["hugging face"], responses={"4XX": {"model": HubError}}
     )
+
+    @router.get(
+        "/{model_id:path}/health",
+        summary="Hugging Face: whether a model can answer",
+        response_model=ModelReady,
+    )
+    async def model_health(model_id: str, services: RequestServices) -> Response:
+        """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
+        card = services.catalog.find(model_id)
+        state = await services.readiness.state()
+        if state.why:
+            raise Unavailable(f"{state.why}.", 2)
+        word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
+        if word not in READY_DEPLOYMENT:
+            raise Unavailable(f"The deployment of {card.name} is {word}.", 2)
+        return json_response({"status": "ready", "model": card.name})
+
+    @router.get(
+        "/{model_id:path}/info", summary="Hugging Face: what a model is", response_model=ModelInfo
+    )
+    async def model_info(model_id: str, services: RequestServices) -> Response:
+        """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
+        return json_response(_info(services.catalog.find(model_id), hub_tasks))
+
+    return router
+
+
+def _info(card: ModelCard, hub_tasks: HubTasks) -> dict[str, Any]:
+    tasks = hub_tasks.names(card)
+    return {
+        "model_id": card.name,
+        "model_sha": card.revision,
+        "model_pipeline_tag": tasks[0] if tasks else None,
+        "tasks": tasks,
+        "engine": card.engine,
+        "max_total_tokens": card.window,
+        "max_input_length": card.max_tokens or card.window,
+    }

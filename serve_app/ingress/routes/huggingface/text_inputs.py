@@ -1,43 +1,35 @@
-"""Inputs that are answered one by one: each in a list of its own place."""
+"""The texts of ``inputs``, answered one by one: each in a list of its own place."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import from_problem
-from serve_app.ingress.routes.context import Services
-from serve_app.ingress.routes.items import answered
-from serve_app.ingress.validation.limits import check_count
+from serve_app.ingress.routes.text_items import texts_of
 
 R = TypeVar("R")
 
 FIELD = "inputs"
 
 
-async def answers_to(
-    inputs: str | list[str],
-    served: Services,
-    ask: Callable[[tuple[str, ...]], Awaitable[Sequence[R | Problem]]],
-) -> list[R | Problem]:
-    """An answer or a problem an input; raises the problem of a single one, as no list holds it."""
-    texts = [inputs] if isinstance(inputs, str) else inputs
-    check_count(len(texts), served.settings, FIELD)
-    return alone(inputs, await answered(texts, served.settings, ask))
+def input_answers(
+    inputs: str | list[str], items: Sequence[R | Problem], show: Callable[[str, R], Any]
+) -> list[Any]:
+    """What stands in the list for each input: its answer, or why it has none.
 
-
-def alone(inputs: str | list[str], items: list[R | Problem]) -> list[R | Problem]:
-    """``items``; raises the problem of an input that came alone."""
+    The problem of an input that came alone is raised instead, since no list holds it.
+    """
     if isinstance(inputs, str) and isinstance(items[0], Problem):
         problem = items[0]
-        raise from_problem(Problem(problem.kind, f"inputs: {problem.message}", FIELD))
-    return items
+        raise from_problem(Problem(problem.kind, f"{FIELD}: {problem.message}", FIELD))
+    return [
+        _failed(item) if isinstance(item, Problem) else show(text, item)
+        for text, item in zip(texts_of(inputs), items, strict=True)
+    ]
 
 
-def in_place(item: R | Problem, show: Callable[[R], Any]) -> Any:
-    """What stands in a list for one input: its answer, or why it has none."""
-    if isinstance(item, Problem):
-        error = from_problem(item)
-        return {"error": error.message, "error_type": error.tgi_type}
-    return show(item)
+def _failed(problem: Problem) -> dict[str, Any]:
+    error = from_problem(problem)
+    return {"error": error.message, "error_type": error.tgi_type}
