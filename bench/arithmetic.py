@@ -26,7 +26,7 @@ from configs.profile import ModelSpec, load_profile, load_settings
 from deployments.encoders.backends import open_network
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText, tokenize
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 
 ROUNDS = 3
 SECONDS = 1.2
@@ -49,7 +49,7 @@ def texts(count: int, lengths: Sequence[int]) -> list[str]:
 
 def batches(network: Network, given: Sequence[str], size: int) -> Work:
     """The texts as the lane would hand them over: sorted by length, ``size`` together."""
-    read = tokenize(network.tokenizer, given, network.traits.max_tokens, truncate=True)
+    read = tokenize(network.tokenizer, given, network.info.max_tokens, truncate=True)
     good = sorted((text for text in read if isinstance(text, TokenizedText)), key=len)
     return [good[start : start + size] for start in range(0, len(good), size)]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from bench.asking import ask
+from bench.load_sides import ask
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, free_port
 from serve_app.load.load import Load

@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.asking import ask, http_side, interruptible, library_side, noted
+from bench.load_sides import ask, http_side, interruptible, library_side, noted
 from bench.neighbours import watched
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from bench.peers.inprocess import Library, library
 from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import llama_cpp, ours, plain_serve, transformers_serve
 from bench.peers.weights import CHAT, CHAT_FLOAT32
-from serve_app.load.figures import Figures
+from serve_app.load.figures import LoadFigures
 from serve_app.load.load import Load
 
 LOAD = Load("chat", clients=16, requests=16, texts="mixed", new_tokens=48)
@@ -66,10 +66,10 @@ PEERS = {
 }
 
 
-class Heard(list[Figures]):
+class Heard(list[LoadFigures]):
     """All figures of one side."""
 
-    def middle(self, figure: Callable[[Figures], float]) -> str:
+    def middle(self, figure: Callable[[LoadFigures], float]) -> str:
         """The median of one figure over the rounds; empty for a library, which is not asked."""
         values = [value for each in self if not math.isnan(value := figure(each))]
         return f"{median(values):.0f}" if values else "–"
@@ -110,7 +110,7 @@ def row(pair: Pair, heard: tuple[Heard, Heard], aim: str) -> list[str]:
     ]
 
 
-def tokens_per_s(figures: Figures) -> float:
+def tokens_per_s(figures: LoadFigures) -> float:
     return figures.units_per_s
 
 

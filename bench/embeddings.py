@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.asking import Figure, ask, http_side, interruptible, library_side, noted
+from bench.load_sides import Figure, ask, http_side, interruptible, library_side, noted
 from bench.neighbours import watched
 from bench.pairs import Pair, alternated, machine, table, tell
 from bench.peers.inprocess import library
@@ -26,7 +26,7 @@ from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
 from configs.processor import native_bfloat16
 from configs.profile import load_profile
-from serve_app.load.figures import Figures
+from serve_app.load.figures import LoadFigures
 from serve_app.load.load import Load
 
 SECONDS = 4.0
@@ -51,15 +51,15 @@ class Line:
     aim: str
 
 
-def requests_per_s(figures: Figures) -> float:
+def requests_per_s(figures: LoadFigures) -> float:
     return figures.requests_per_s
 
 
-def texts_per_s(figures: Figures) -> float:
+def texts_per_s(figures: LoadFigures) -> float:
     return figures.units_per_s
 
 
-def milliseconds(figures: Figures) -> float:
+def milliseconds(figures: LoadFigures) -> float:
     return figures.latency.p50 * 1000
 
 
@@ -106,10 +106,10 @@ def row(line: Line, pair: Pair, aim: str) -> list[str]:
 class Beside:
     """A single query and a bulk load, each alone and both together, in one round."""
 
-    query_alone: Figures
-    query_beside: Figures
-    bulk_alone: Figures
-    bulk_beside: Figures
+    query_alone: LoadFigures
+    query_beside: LoadFigures
+    bulk_alone: LoadFigures
+    bulk_beside: LoadFigures
 
 
 def beside(service: Server, seed: int) -> Beside:

@@ -26,7 +26,7 @@ from configs.settings import Settings
 from configs.weights import PackageSource
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 
 REQUESTS, APART_S, FORWARD_S, ITEMS = 64, 0.010, 0.200, 32
 IDEAL_S = 1.0

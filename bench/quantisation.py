@@ -18,8 +18,9 @@ import time
 from typing import Any
 
 from configs.profile import ModelSpec, load_profile, load_settings
-from deployments.models.base import FamilyConfig, load_options
+from deployments.models.config import FamilyConfig
 from deployments.models.memory import give_back, import_libraries, memory_use, own_weights
+from deployments.models.pretrained import load_options
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 VECTORS = "sentence-transformers/all-MiniLM-L6-v2"

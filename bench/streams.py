@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from bench.graph.client import Address, Streamed, request, run, streamed
+from bench.graph.client import Address, StreamSample, request, run, streamed
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, free_port
 
@@ -50,7 +50,7 @@ def asked(model: str, tokens: int) -> bytes:
 def together(address: Address, model: str, streams: int, tokens: int) -> dict[str, Any]:
     """So many streams at once: what they brought, and what reading it cost."""
 
-    async def work() -> list[Streamed]:
+    async def work() -> list[StreamSample]:
         one = asked(model, tokens)
         return await asyncio.gather(*(streamed(address, one) for _ in range(streams)))
 
@@ -75,7 +75,7 @@ def together(address: Address, model: str, streams: int, tokens: int) -> dict[st
 def alone(address: Address, requests: int) -> dict[str, Any]:
     """One client after another: how old the first token is when it arrives, and the later ones."""
 
-    async def work() -> list[Streamed]:
+    async def work() -> list[StreamSample]:
         one = asked(SLOW, 33)
         return [await streamed(address, one) for _ in range(requests)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
-from configs.weights import WeightsError, at_hand
+from configs.weights import WeightsError, find_cached
 
 GIB = 1024**3
 
@@ -80,7 +80,7 @@ def _needed(model: ModelSpec, settings: Settings) -> float:
 def weights_gb(model: ModelSpec, settings: Settings) -> float | None:
     """What the weights alone take on a GPU; ``None`` where they are not on this machine."""
     try:
-        folder = at_hand(model.source, settings.hf_cache_dir)
+        folder = find_cached(model.source, settings.hf_cache_dir)
     except WeightsError:
         return None
     numbers = 0 if folder is None else sum(map(_numbers, folder.rglob("*.safetensors")))

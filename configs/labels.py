@@ -11,7 +11,7 @@ from configs.blank import is_blank
 
 S = TypeVar("S", bound=Sequence[str])
 
-MOST_LABELS = 64
+MAX_LABELS = 64
 
 
 def distinct(labels: S) -> S:
@@ -31,19 +31,19 @@ def visible(label: str) -> str:
     return label
 
 
-Label: TypeAlias = Annotated[
+ZeroShotLabel: TypeAlias = Annotated[
     str,
     StringConstraints(min_length=1, max_length=256),
     AfterValidator(visible),
     Field(json_schema_extra={"pattern": r"\S"}),
 ]
-Labels: TypeAlias = Annotated[
-    list[Label],
-    Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+ZeroShotLabels: TypeAlias = Annotated[
+    list[ZeroShotLabel],
+    Field(min_length=1, max_length=MAX_LABELS, json_schema_extra={"uniqueItems": True}),
     AfterValidator(distinct),
 ]
 Topics: TypeAlias = Annotated[
-    tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
+    tuple[ZeroShotLabel, ...], Field(min_length=1, max_length=MAX_LABELS), AfterValidator(distinct)
 ]
 
 DEFAULT_TOPICS = (

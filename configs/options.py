@@ -52,7 +52,7 @@ class Autoscaling(ServeSection):
     downscale_delay_s: float = Field(default=300.0, ge=0)
 
 
-class Live(Section):
+class UserConfig(Section):
     """``user_config``: what changes on running replicas without a restart.
 
     A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
@@ -117,7 +117,7 @@ class DeploymentOptions(ServeSection):
     health_check_timeout_s: PositiveFloat = 30.0
     graceful_shutdown_wait_loop_s: PositiveFloat = 1.0
     graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
-    user_config: Live | None = None
+    user_config: UserConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -157,7 +157,7 @@ class DeploymentOptions(ServeSection):
         return {} if own is None else own.model_dump(mode="json", exclude_unset=True)
 
 
-LEDGER = DeploymentOptions(
+LEDGER_OPTIONS = DeploymentOptions(
     ray_actor_options=ActorOptions(num_cpus=0),
     max_ongoing_requests=256,
     max_queued_requests=-1,

@@ -14,7 +14,7 @@ from configs.options import Autoscaling, DeploymentOptions
 from configs.profile import Family, ModelSpec, Profile
 from configs.settings import Settings
 from configs.suggestions import closest, hint
-from configs.weights import FolderSource, HubSource, WeightsError, at_hand
+from configs.weights import FolderSource, HubSource, WeightsError, find_cached
 
 RESERVED = ("Ingress", "Ledger")
 """Names of deployments that every graph has."""
@@ -228,7 +228,7 @@ def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> 
         if isinstance(source, FolderSource) and profile.nodes == "many":
             continue
         try:
-            at_hand(source, settings.hf_cache_dir)
+            find_cached(source, settings.hf_cache_dir)
         except WeightsError as error:
             yield f"{where}: {error}"
 

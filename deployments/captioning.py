@@ -24,21 +24,21 @@ from deployments.images.family import (
     on_device,
     opened_processor,
 )
-from deployments.images.preprocessing import scalable
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.images.preprocessing import refuse_elongated
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
-from deployments.seam.vision import VisualAnswer, VisualAnswers, VisualQuestionRequest
+from deployments.seam.vision import VisualAnswer, VisualQuestionRequest, VisualQuestionResult
 
 NEW_TOKENS = 64
 """Where neither the request nor the model says how long a text may be."""
 
 INSTRUCTION = "Describe this image in one sentence."
-"""What a chat model is asked for a caption, unless the request has words of its own."""
+"""What a chat model reads for a caption, unless the request has words of its own."""
 
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 
-class Captioning(ImageFamily[Caption]):
+class Captioning(ImageFamily[CaptionResult]):
     """The deployment of the captioning family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -46,18 +46,20 @@ class Captioning(ImageFamily[Caption]):
         "visual_question": "answers questions about images",
     }
 
-    async def caption(self, request: CaptionRequest) -> Caption | Problem:
+    async def caption(self, request: CaptionRequest) -> CaptionResult | Problem:
         """What the model writes about the image."""
         return await self._answered(request)
 
-    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+    async def answer_question(
+        self, request: VisualQuestionRequest
+    ) -> VisualQuestionResult | Problem:
         """The one answer that the model writes; how sure it is of it, it does not say."""
         written = await self._answered(request)
         if isinstance(written, Problem):
             return written
-        return VisualAnswers((VisualAnswer(written.text, None),))
+        return VisualQuestionResult((VisualAnswer(written.text, None),))
 
-    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
+    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
         """Raises ``ValueError`` when the model cannot do what its tasks say."""
         import transformers
 
@@ -79,15 +81,19 @@ class Captioning(ImageFamily[Caption]):
         )
         model, device = self._opened(auto_class, folder, spec)
         processor = opened_processor("AutoProcessor", folder, spec)
-        see = _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
-        see = scalable(see, processor)
-        return self._writer(see, model, _Writing(model, processor, device))
+        preprocess = (
+            _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
+        )
+        preprocess = refuse_elongated(preprocess, processor)
+        return self._writer(preprocess, model, _Writing(model, processor, device))
 
-    def _writer(self, see: See, model: Any, writing: _Writing) -> ImageTask[Caption]:
+    def _writer(
+        self, preprocess: Preprocess, model: Any, writing: _Writing
+    ) -> ImageTask[CaptionResult]:
         longest = self._config.settings.decode_max_new_tokens
-        return ImageTask(_bounded(see, model, longest), writing, by_steps=True)
+        return ImageTask(_bounded(preprocess, model, longest), writing, by_steps=True)
 
-    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
+    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
         import transformers
 
         model, device = self._opened("VisionEncoderDecoderModel", folder, spec)
@@ -96,55 +102,57 @@ class Captioning(ImageFamily[Caption]):
             folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
         )
 
-        def see(shown: Picture, asked: Any) -> Any:
-            if asked.prompt is not None:
+        def preprocess(image: Picture, request: Any) -> Any:
+            if request.prompt is not None:
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
-            return images(images=shown, return_tensors="pt")
+            return images(images=image, return_tensors="pt")
 
-        return self._writer(scalable(see, images), model, _Writing(model, words, device))
+        return self._writer(
+            refuse_elongated(preprocess, images), model, _Writing(model, words, device)
+        )
 
 
-See: TypeAlias = Callable[[Picture, Any], Any]
-"""Features of one image with what was asked, or a :class:`Problem`."""
+Preprocess: TypeAlias = Callable[[Picture, Any], Any]
+"""Features of one image with the request's text, or a :class:`Problem`."""
 
 
 def _has_template(processor: Any) -> bool:
     return getattr(processor, "chat_template", None) is not None
 
 
-def _chat(processor: Any) -> See:
+def _chat(processor: Any) -> Preprocess:
     """For models that are spoken to."""
 
-    def see(shown: Picture, asked: Request) -> Any:
-        content = [{"type": "image"}, {"type": "text", "text": _words(asked) or INSTRUCTION}]
+    def preprocess(image: Picture, request: Request) -> Any:
+        content = [{"type": "image"}, {"type": "text", "text": _text_of(request) or INSTRUCTION}]
         text = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
-        return processor(images=[shown], text=[text], return_tensors="pt")
+        return processor(images=[image], text=[text], return_tensors="pt")
 
-    return see
+    return preprocess
 
 
-def _plain(processor: Any, answers_only: bool) -> See:
+def _plain(processor: Any, answers_only: bool) -> Preprocess:
     """For models that go on with a text: BLIP and its like (arXiv:2201.12086, 2301.12597)."""
 
-    def see(shown: Picture, asked: Request) -> Any:
-        words = _words(asked)
-        if isinstance(asked, VisualQuestionRequest) and not answers_only:
-            words = f"Question: {asked.question} Answer:"
-        return processor(images=shown, text=words, return_tensors="pt")
+    def preprocess(image: Picture, request: Request) -> Any:
+        words = _text_of(request)
+        if isinstance(request, VisualQuestionRequest) and not answers_only:
+            words = f"Question: {request.question} Answer:"
+        return processor(images=image, text=words, return_tensors="pt")
 
-    return see
+    return preprocess
 
 
-def _words(asked: Request) -> str | None:
-    return asked.question if isinstance(asked, VisualQuestionRequest) else asked.prompt
+def _text_of(request: Request) -> str | None:
+    return request.question if isinstance(request, VisualQuestionRequest) else request.prompt
 
 
 def _bounded(
-    see: See, model: Any, longest: int
+    preprocess: Preprocess, model: Any, longest: int
 ) -> Callable[[Picture, Any], PreprocessedImage | Problem]:
-    """``see`` with the bound on new tokens that the request, the model and its window set.
+    """``preprocess`` with the bound on new tokens that the request, the model and its window set.
 
     It is never above ``longest``.
     """
@@ -152,12 +160,12 @@ def _bounded(
     usual = min(config.max_new_tokens or NEW_TOKENS, longest)
     window = _window(model.config)
 
-    def bounded(shown: Picture, asked: Request) -> PreprocessedImage | Problem:
-        wanted = getattr(asked, "max_new_tokens", None)
+    def bounded(image: Picture, request: Request) -> PreprocessedImage | Problem:
+        wanted = getattr(request, "max_new_tokens", None)
         if wanted is not None and wanted > longest:
             message = f"a caption has up to {longest} tokens here, not {wanted}"
             return Problem("validation", message, "max_new_tokens")
-        features = see(shown, asked)
+        features = preprocess(image, request)
         if isinstance(features, Problem):
             return features
         ids = features.get("input_ids")
@@ -166,9 +174,12 @@ def _bounded(
             at_fault = "max_new_tokens" if wanted and length < window else "question"
             message = f"the model has room for {window} tokens; {length} of them are taken"
             return Problem("validation", message, at_fault)
-        most = wanted or usual
+        max_new_tokens = wanted or usual
         return PreprocessedImage(
-            features, shown.size, asked, min(most, (window or most + length) - length)
+            features,
+            image.size,
+            request,
+            min(max_new_tokens, (window or max_new_tokens + length) - length),
         )
 
     return bounded
@@ -191,7 +202,7 @@ class _Writing:
 
     def __call__(
         self, tensors: Tensors, seen: Sequence[PreprocessedImage], steps: DecodeSteps
-    ) -> list[Caption | Problem]:
+    ) -> list[CaptionResult | Problem]:
         from deployments.batching.greedy_decoding import stopping
 
         inputs = on_device(tensors, self.model, self.device)
@@ -210,7 +221,7 @@ class _Writing:
         given = 0 if _has_template(self.words) is False else inputs["input_ids"].shape[1]
         return [self._caption(row[given:], config) for row in ids.tolist()]
 
-    def _caption(self, row: list[int], config: Any) -> Caption:
+    def _caption(self, row: list[int], config: Any) -> CaptionResult:
         text = self.words.decode(row, skip_special_tokens=True).strip()
         silent = {config.pad_token_id, config.bos_token_id, config.decoder_start_token_id}
-        return Caption(text, sum(token not in silent for token in row))
+        return CaptionResult(text, sum(token not in silent for token in row))

@@ -10,15 +10,14 @@ from collections.abc import Sequence as Listed
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments.engine import chat_summaries
 from deployments.engine.factory import EngineSettings, open_engine
-from deployments.engine.grammar.constraint import Constraint, ConstraintError, Grammars
-from deployments.engine.grammar.trial_queue import TooManyTrials, Trials
+from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
+from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
 from deployments.engine.interface import (
     STOPPED,
     Engine,
@@ -26,22 +25,19 @@ from deployments.engine.interface import (
     EngineNotLoaded,
     EngineStopped,
 )
-from deployments.engine.prompts import PromptTokens, encoded, room, unknown
+from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
 from deployments.engine.sequence import Sequence
 from deployments.engine.token_stream import StreamPacing
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.models.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    claim_device,
-    computes_in_half,
-    load_options,
-)
 from deployments.models.cache import ModelCache
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, computes_in_half
+from deployments.models.errors import ModelUnavailable
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,
@@ -77,22 +73,13 @@ class Generation(Lifecycle[Engine]):
         self._config = config
         self._thread = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
-        self._trials = Trials()
+        self._trials = GrammarTrials()
         self._meter = Meter(config.ledger, self._gauges)
-        self._out: StreamPacing | None = None
+        self._pacing: StreamPacing | None = None
         self._refused: tuple[str, ...] = ()
         self._begin(
             ModelCache(
-                config.models,
-                self._load,
-                lambda engine: engine.close(),
-                config.settings.max_memory_gb,
-                self._meter.model,
-                fetch=self._fetch,
-                prepare=self._prepare,
-                process=lambda engine: engine.process_id,
-                dead=_dead,
-                halves=partial(computes_in_half, config),
+                config.models, _Loader(self), self._meter.model, config.settings.max_memory_gb
             )
         )
 
@@ -111,18 +98,18 @@ class Generation(Lifecycle[Engine]):
         That is when an engine hangs and cannot be ended, or died too often.
         """
         self._meter.start()
-        for resident in self._residency.residents:
-            if not _dead(resident.model):
-                resident.model.check()
-        self._residency.revive()
+        for loaded in self._residency.loaded:
+            if not _dead(loaded.model):
+                loaded.model.check()
+        self._residency.reload_dead()
         self._settle()
 
     async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
         """The whole answer, every choice of it."""
         tokens: list[list[Token]] = [[] for _ in range(request.choices)]
         prompt_tokens, device = 0, ""
-        async with aclosing(self._bursts(request)) as bursts:
-            async for item in bursts:
+        async with aclosing(self._chunks(request)) as chunks:
+            async for item in chunks:
                 if isinstance(item, Problem):
                     return item
                 prompt_tokens, device = item.prompt_tokens, item.device
@@ -138,8 +125,8 @@ class Generation(Lifecycle[Engine]):
 
         A problem ends the stream. Closing the stream stops the decoding within one step.
         """
-        async with aclosing(self._bursts(request)) as bursts:
-            async for item in bursts:
+        async with aclosing(self._chunks(request)) as chunks:
+            async for item in chunks:
                 yield item
 
     async def summarize(self, request: SummaryRequest) -> SummaryResult:
@@ -147,7 +134,7 @@ class Generation(Lifecycle[Engine]):
         at_once = self._config.settings.max_concurrent_requests
         return await chat_summaries.summarize(request, self.generate, at_once)
 
-    async def _bursts(
+    async def _chunks(
         self, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """What came, also across one end of the engine: it is loaded again, and the texts go on."""
@@ -177,26 +164,26 @@ class Generation(Lifecycle[Engine]):
         if isinstance(start, Problem):
             yield start
             return
-        decoded = _decoded(engine, request, start, self._way(), self._meter)
-        async with aclosing(decoded) as bursts:
-            async for item in bursts:
+        decoded = _decoded(engine, request, start, self._stream_pacing(), self._meter)
+        async with aclosing(decoded) as chunks:
+            async for item in chunks:
                 yield item
 
-    def _way(self) -> StreamPacing:
-        if self._out is None:
-            self._out = StreamPacing(asyncio.get_running_loop())
-        return self._out
+    def _stream_pacing(self) -> StreamPacing:
+        if self._pacing is None:
+            self._pacing = StreamPacing(asyncio.get_running_loop())
+        return self._pacing
 
     async def _start(self, engine: Engine, request: GenerationRequest) -> PromptTokens | Problem:
         """Where the request's texts begin, or why there can be none."""
         loop = asyncio.get_running_loop()
-        ids = await loop.run_in_executor(self._thread, encoded, engine, request)
+        ids = await loop.run_in_executor(self._thread, encode_prompt, engine, request)
         if isinstance(ids, Problem):
             return ids
-        problem = unknown(request.sampling.logit_bias, engine, "logit_bias")
+        problem = unknown_token(request.sampling.logit_bias, engine, "logit_bias")
         if problem is not None:
             return problem
-        left = room(len(ids), engine.window, request)
+        left = available_tokens(len(ids), engine.window, request)
         if isinstance(left, Problem):
             return left
         prompt = tuple(ids)  # shared by all choices
@@ -209,13 +196,15 @@ class Generation(Lifecycle[Engine]):
             else PromptTokens(prompt, left, constraint)
         )
 
-    async def _constraint(self, grammars: Grammars, grammar: Grammar) -> Constraint | Problem:
-        known = grammars.known(grammar)
+    async def _constraint(
+        self, grammars: GrammarCompiler, grammar: Grammar
+    ) -> Constraint | Problem:
+        known = grammars.cached(grammar)
         if known is not None:
             return known
         loop = asyncio.get_running_loop()
         try:
-            await self._trials.admit(grammar)
+            await self._trials.check(grammar)
             return await loop.run_in_executor(self._compiling, grammars.compile, grammar)
         except TooManyTrials as error:
             return Problem("overloaded", str(error))
@@ -256,11 +245,11 @@ class Generation(Lifecycle[Engine]):
         return engine
 
     def _gauges(self) -> Iterator[MetricSample]:
-        for resident in self._residency.residents:
-            name, load = resident.spec.name, resident.model.load()
-            yield signals.MEMORY.of(name, amount=load.memory_bytes or resident.host_bytes)
+        for loaded in self._residency.loaded:
+            name, load = loaded.spec.name, loaded.model.load()
+            yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.host_bytes)
             yield signals.SLOTS.of(name, amount=load.slots)
-            yield signals.SLOTS_IN_USE.of(name, amount=load.active)
+            yield signals.SLOTS_IN_USE.of(name, amount=load.running)
             yield signals.WAITING.of(name, amount=load.waiting)
             if load.kv_usage is not None:
                 yield signals.KV_USAGE.of(name, amount=load.kv_usage)
@@ -271,6 +260,37 @@ class Interrupted:
     """The engine ended. ``delivered`` is as in :class:`GenerationRequest`."""
 
     delivered: tuple[tuple[int, ...] | None, ...]
+
+
+class _Loader:
+    """How the model cache loads the engines of the family."""
+
+    def __init__(self, family: Generation) -> None:
+        self._family = family
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return self._family._fetch(spec)
+
+    def prepare(self, spec: ModelSpec) -> None:
+        self._family._prepare(spec)
+
+    def load(self, spec: ModelSpec) -> Engine:
+        return self._family._load(spec)
+
+    def unload(self, model: Engine) -> None:
+        model.close()
+
+    def is_dead(self, model: Engine) -> bool:
+        return _dead(model)
+
+    def process_id(self, model: Engine) -> int | None:
+        return model.process_id
+
+    def engine_name(self, spec: ModelSpec, model: Engine) -> str:
+        return spec.engines[0]
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        return computes_in_half(self._family._config, spec)
 
 
 def _dead(engine: Engine) -> bool:
@@ -285,32 +305,36 @@ def _dead(engine: Engine) -> bool:
 
 
 async def _decoded(
-    engine: Engine, request: GenerationRequest, start: PromptTokens, way: StreamPacing, meter: Meter
+    engine: Engine,
+    request: GenerationRequest,
+    start: PromptTokens,
+    pacing: StreamPacing,
+    meter: Meter,
 ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
-    """Bursts of all choices together, until each has finished."""
+    """Chunks of all choices together, until each has finished."""
     submitted = time.monotonic()
 
-    def seated() -> None:
-        meter.seated(request.model, time.monotonic() - submitted)
+    def admitted() -> None:
+        meter.admitted(request.model, time.monotonic() - submitted)
 
-    outbox = way.outbox()
+    buffer = pacing.new_buffer()
     delivered = request.delivered or ((),) * request.choices
     sequences = [
         Sequence(
-            prompt_ids=start.prompt,
+            prompt_ids=start.ids,
             sampling=request.sampling,
-            max_new_tokens=start.room,
+            max_new_tokens=start.max_new_tokens,
             min_new_tokens=request.min_new_tokens,
             codec=engine.codec,
             stop=request.stop,
-            last_call=request.last_call,
+            stop_after_tool_call=request.stop_after_tool_call,
             choice=choice,
-            request=request.request_id,
+            request_id=request.request_id,
             resume_ids=already,
             constraint=start.constraint.fresh() if start.constraint else None,
-            deliver=outbox.put,
-            fail=outbox.put,
-            seated=seated,
+            on_token=buffer.put,
+            on_failure=buffer.put,
+            on_admitted=admitted,
         )
         for choice, already in enumerate(delivered)
         if already is not None
@@ -324,10 +348,10 @@ async def _decoded(
             return
         open_choices = len(sequences)
         while open_choices:
-            tokens, problem = await outbox.take()
+            tokens, problem = await buffer.take()
             if tokens:
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
-                yield TokenChunk(len(start.prompt), tokens, engine.device)
+                yield TokenChunk(len(start.ids), tokens, engine.device)
             if problem is not None:
                 yield _interrupted(delivered, sequences) if problem == STOPPED else problem
                 return

@@ -20,7 +20,7 @@ from deployments.encoders.zero_shot import (
     query_pairs,
     ranked,
 )
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.classification import ClassificationResult, LabelScore, ZeroShotRequest
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
@@ -66,7 +66,7 @@ class Reranking(NetworkFamily[float]):
         return ClassificationResult(tuple(_relevant(row, request) for row in rows), tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[float]:
-        if (outputs := len(network.traits.labels)) != 1:
+        if (outputs := len(network.info.labels)) != 1:
             raise ValueError(f"{spec.name} has {outputs} outputs; a reranker has 1")
 
         def run(batch: Sequence[TokenizedText]) -> list[float | Problem]:

@@ -13,14 +13,18 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from configs.profile import ModelSpec
+from deployments.batching.batch_runner import Paused
 from deployments.batching.chunks import in_parts
 from deployments.batching.decode_steps import DecodeSteps
-from deployments.batching.lane import Lane, Paused
+from deployments.batching.lane import Lane
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
-from deployments.models.base import FamilyConfig, ModelUnavailable, claim_device, load_options
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device
+from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
@@ -180,7 +184,9 @@ def _gives_way(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken
-    return any(isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting())
+    return any(
+        isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting_kinds()
+    )
 
 
 def _greedy(model: Any, bounds: SummaryBounds) -> Any:

@@ -27,7 +27,7 @@ from deployments.images.family import (
     on_device,
     opened_processor,
 )
-from deployments.images.preprocessing import scalable
+from deployments.images.preprocessing import refuse_elongated
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -35,11 +35,11 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 
-Answer: TypeAlias = ClassificationResult | VisualAnswers | DetectionResult
+Answer: TypeAlias = ClassificationResult | VisualQuestionResult | DetectionResult
 TEMPLATE = "This is a photo of {}."
 """As transformers' own zero-shot pipeline phrases a label."""
 
@@ -65,7 +65,9 @@ class Vision(ImageFamily[Answer]):
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
 
-    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+    async def answer_question(
+        self, request: VisualQuestionRequest
+    ) -> VisualQuestionResult | Problem:
         """The ``top_k`` answers, best first, each with its score."""
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
@@ -84,29 +86,31 @@ class Vision(ImageFamily[Answer]):
         processor = opened_processor(processor_class, folder, spec)
         model, device = self._opened(auto_class, folder, spec)
         made = reader(model, processor, device)
-        return replace(made, see=scalable(made.see, processor))
+        return replace(made, preprocess=refuse_elongated(made.preprocess, processor))
 
 
 def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A model with labels of its own."""
     names = names_of(model.config)
-    several = model.config.problem_type == "multi_label_classification"
-    usual: ScoreFunction = "sigmoid" if several else "softmax"
+    multi_label = model.config.problem_type == "multi_label_classification"
+    usual: ScoreFunction = "sigmoid" if multi_label else "softmax"
 
-    def see(shown: Picture, asked: ImageClassificationRequest) -> PreprocessedImage | Problem:
-        if asked.labels:
+    def preprocess(
+        image: Picture, request: ImageClassificationRequest
+    ) -> PreprocessedImage | Problem:
+        if request.labels:
             return Problem("validation", "the model has labels of its own", "labels")
-        return PreprocessedImage(processor(images=shown, return_tensors="pt"), shown.size, asked)
+        return PreprocessedImage(processor(images=image, return_tensors="pt"), image.size, request)
 
     def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         made = []
         for row, each in zip(logits, seen, strict=True):
-            function = SCORE_FUNCTIONS[each.asked.scores or usual]
-            made.append(_best(names, function(row), each.asked))
+            function = SCORE_FUNCTIONS[each.request.scores or usual]
+            made.append(_best(names, function(row), each.request))
         return made
 
-    return ImageTask(see, answer)
+    return ImageTask(preprocess, answer)
 
 
 def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
@@ -119,88 +123,90 @@ def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     window = configured_limit(processor.tokenizer, model.config.get_text_config())
     one_at_a_time = Lock()  # padding is a state of the tokenizer
 
-    def read(asked: ImageClassificationRequest) -> dict[str, Any] | Problem:
-        template = asked.template or TEMPLATE
-        texts = [template.replace("{}", label) for label in asked.labels]
+    def read(request: ImageClassificationRequest) -> dict[str, Any] | Problem:
+        template = request.template or TEMPLATE
+        texts = [template.replace("{}", label) for label in request.labels]
         with one_at_a_time:
             counts = [len(ids) for ids in processor.tokenizer(texts, verbose=False)["input_ids"]]
-            problem = _too_long(asked.labels, counts, window)
+            problem = _too_long(request.labels, counts, window)
             if problem is not None:
                 return problem
             features = processor(text=texts, padding=padding, truncation=True, return_tensors="pt")
         return dict(features)
 
-    def see(shown: Picture, asked: ImageClassificationRequest) -> PreprocessedImage | Problem:
-        if not asked.labels:
+    def preprocess(
+        image: Picture, request: ImageClassificationRequest
+    ) -> PreprocessedImage | Problem:
+        if not request.labels:
             return Problem("validation", "the model has no labels of its own", "labels")
-        texts = read(asked)
+        texts = read(request)
         if isinstance(texts, Problem):
             return texts
-        features = {**texts, **processor.image_processor(images=shown, return_tensors="pt")}
+        features = {**texts, **processor.image_processor(images=image, return_tensors="pt")}
         # One image with all its labels a forward: the labels are a batch of their own.
-        return PreprocessedImage(features, shown.size, asked, kind=object())
+        return PreprocessedImage(features, image.size, request, kind=object())
 
     def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
         (only,) = seen
         (logits,) = as_numbers(model(**on_device(tensors, model, device)).logits_per_image)
         probabilities = sigmoid(logits) if siglip else softmax(logits)
-        return [_best(only.asked.labels, probabilities, only.asked)]
+        return [_best(only.request.labels, probabilities, only.request)]
 
-    return ImageTask(see, answer)
+    return ImageTask(preprocess, answer)
 
 
 def _too_long(labels: Sequence[str], counts: Sequence[int], window: int) -> Problem | None:
     """The first label that the model would not read to its end."""
     for label, count in zip(labels, counts, strict=True):
         if count > window:
-            shown = label if len(label) <= SHOWN else f"{label[:SHOWN]}..."
-            message = f"the label {shown!r} has {count} tokens in its template; "
+            quoted = label if len(label) <= SHOWN else f"{label[:SHOWN]}..."
+            message = f"the label {quoted!r} has {count} tokens in its template; "
             return Problem("validation", f"{message}the model reads up to {window}", "labels")
     return None
 
 
 def answerer(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
-    """A model with answers of its own (ViLT): each has its chance, by a sigmoid as in training."""
+    """A model with its own answers (ViLT): a sigmoid gives each its probability, as in training."""
     names = names_of(model.config)
     longest = model.config.max_position_embeddings
 
-    def see(shown: Picture, asked: VisualQuestionRequest) -> PreprocessedImage | Problem:
-        features = processor(images=shown, text=asked.question, return_tensors="pt")
+    def preprocess(image: Picture, request: VisualQuestionRequest) -> PreprocessedImage | Problem:
+        features = processor(images=image, text=request.question, return_tensors="pt")
         tokens = features["input_ids"].shape[1]
         if tokens > longest:
             message = f"the question has {tokens} tokens; the model reads up to {longest}"
             return Problem("validation", message, "question")
-        return PreprocessedImage(features, shown.size, asked)
+        return PreprocessedImage(features, image.size, request)
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualAnswers]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualQuestionResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         return [
-            VisualAnswers(
+            VisualQuestionResult(
                 tuple(
                     VisualAnswer(each.label, each.score)
-                    for each in ranked(names, sigmoid(row))[: one.asked.top_k]
+                    for each in ranked(names, sigmoid(row))[: one.request.top_k]
                 )
             )
             for row, one in zip(logits, seen, strict=True)
         ]
 
-    return ImageTask(see, answer)
+    return ImageTask(preprocess, answer)
 
 
 def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A model that finds objects (DETR, YOLOS and their like)."""
     names = model.config.id2label
 
-    def see(shown: Picture, asked: DetectionRequest) -> PreprocessedImage | Problem:
-        features = processor(images=shown, return_tensors="pt")
+    def preprocess(image: Picture, request: DetectionRequest) -> PreprocessedImage | Problem:
+        features = processor(images=image, return_tensors="pt")
         return PreprocessedImage(
-            {k: v for k, v in features.items() if k != "labels"}, shown.size, asked
+            {k: v for k, v in features.items() if k != "labels"}, image.size, request
         )
 
     def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[DetectionResult]:
         outputs = model(**on_device(tensors, model, device))
         sizes = [(height, width) for width, height in (each.size for each in seen)]
-        # Everything is asked for: the request's own threshold is applied to the letter below.
+        # Ask for every box: the request's own threshold is applied exactly, below.
         found = processor.post_process_object_detection(outputs, threshold=-1.0, target_sizes=sizes)
         return [
             DetectionResult(
@@ -209,13 +215,13 @@ def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
                     one["scores"].tolist(),
                     one["boxes"].cpu().double().numpy(),
                     each.size,
-                    each.asked.threshold,
+                    each.request.threshold,
                 )
             )
             for one, each in zip(found, seen, strict=True)
         ]
 
-    return ImageTask(see, answer)
+    return ImageTask(preprocess, answer)
 
 
 READERS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] = {
@@ -241,7 +247,7 @@ def as_numbers(logits: Any) -> Any:
 
 
 def _best(
-    names: Sequence[str], probabilities: Any, asked: ImageClassificationRequest
+    names: Sequence[str], probabilities: Any, request: ImageClassificationRequest
 ) -> ClassificationResult:
-    best: tuple[LabelScore, ...] = ranked(names, probabilities)[: asked.top_k]
+    best: tuple[LabelScore, ...] = ranked(names, probabilities)[: request.top_k]
     return ClassificationResult((best,))

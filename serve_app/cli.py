@@ -141,7 +141,7 @@ def config(profile: str | None, config: str | None, host: str | None, port: int 
 
 
 @main.command()
-@click.option("--markdown", is_flag=True, help="The table of the README.")
+@click.option("--markdown", is_flag=True, help="The table of docs/tasks.md.")
 @click.option(
     "--profile", metavar="NAME|FILE", help="Tasks of its families alone [default: of every family]."
 )

@@ -11,10 +11,10 @@ from ray.serve import Application
 from configs.profile import load_profile, load_settings
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import Ingress, all_routers, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.exposure import checked_host
+from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.front.keys import read_keys
 from serve_app.ingress.metering.metering import ledger_config
 from serve_app.ingress.routes.inference_router import purposes_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
 
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))

@@ -26,7 +26,7 @@ class BadStreamError(RuntimeError):
 
 
 @dataclass
-class Streamed:
+class StreamSample:
     """What one stream brought. Times are seconds of ``time.monotonic``."""
 
     began: float
@@ -60,11 +60,11 @@ def request(path: str, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def streamed(address: Address, asked: bytes) -> Streamed:
+async def streamed(address: Address, asked: bytes) -> StreamSample:
     """Read one native stream to its end. Raises :class:`BadStreamError`."""
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=2**20)
     try:
-        result = Streamed(time.monotonic())
+        result = StreamSample(time.monotonic())
         writer.write(asked)
         await _head(reader)
         text = b""
@@ -103,7 +103,7 @@ async def answered(address: Address, asked: bytes, until: float) -> int:
     return count
 
 
-def _events(result: Streamed, text: bytes) -> bytes:
+def _events(result: StreamSample, text: bytes) -> bytes:
     """Count what is whole; the rest comes again with what follows."""
     whole, gap, rest = text.rpartition(b"\n\n")
     if not gap:

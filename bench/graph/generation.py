@@ -54,7 +54,7 @@ class StubEngine(SteppingEngine):
     def _step(self) -> None:
         time.sleep(max(0.0, self._due_s - time.monotonic()))
         self._due_s = max(self._due_s, time.monotonic() - BEHIND * self._step_s) + self._step_s
-        for sequence in [*self._active]:
+        for sequence in [*self._running]:
             if not sequence.cancelled:
                 self._hand_over(sequence, self._next(sequence))
 

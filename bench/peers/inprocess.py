@@ -23,8 +23,8 @@ import orjson
 from bench.pairs import tell
 from bench.peers.running import end
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
-from serve_app.load.kinds import request_body
 from serve_app.load.load import Load
+from serve_app.load.request_kinds import request_body
 from serve_app.load.texts import texts_of
 
 PATIENCE_S = 120.0
@@ -144,8 +144,8 @@ def engine() -> Work:
                 prompt_ids=opened.codec.encode_chat(messages),
                 sampling=Sampling(temperature=body["temperature"]),
                 max_new_tokens=body["max_tokens"],
-                deliver=deliver,
-                fail=fail,
+                on_token=deliver,
+                on_failure=fail,
             )
         )
         if not over.wait(PATIENCE_S) or problems:

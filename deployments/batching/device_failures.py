@@ -1,4 +1,4 @@
-"""What a failed forward says about its device: a poisoned one is not healthy, however alive."""
+"""Failed forwards: which of them mean that the device or a model is not fit for more of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from deployments.seam.problems import Problem
 FAILED = Problem("internal", "the model failed on this item")
 
 MAX_FAILED_BATCHES = 3
-"""So many in a row of which no item was answered, not even alone, are not those items' doing."""
+"""Batches in a row without one answer, not even to an item alone, after which the model itself is
+suspected and not the items."""
 
 DEVICE_ERRORS = (
     "cuda error",
@@ -22,13 +23,13 @@ DEVICE_ERRORS = (
     "driver shutting down",
     "mps backend error",
 )
-"""What device errors say that come as plain ``RuntimeError``; out of memory is none of them."""
+"""Texts of device errors that come as plain ``RuntimeError``; out of memory is not one of them."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may do."""
+    """Whether a smaller batch may succeed."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -40,7 +41,7 @@ def is_device_error(error: BaseException) -> bool:
     """Whether the device's context is lost, so that every later forward of this process fails."""
     if is_out_of_memory(error):
         return False
-    torch: Any = sys.modules.get("torch")  # an engine without torch has none of its errors
+    torch: Any = sys.modules.get("torch")  # without torch there are no errors of torch
     accelerator = getattr(torch, "AcceleratorError", None)
     if accelerator is not None and isinstance(error, accelerator):
         return True
@@ -50,37 +51,56 @@ def is_device_error(error: BaseException) -> bool:
 
 
 class DeviceFailures:
-    """The failures of one model's forwards. Noted by its threads, read by the health check."""
+    """Whether the device of this replica is lost. One a replica, since it outlives the models.
+
+    Written by the threads of the models, read by the health check.
+    """
 
     def __init__(self) -> None:
-        self.device_lost = False
-        self._batches = 0  # of which no item was answered, one after the other
-        self._last = ""
-
-    def forward(self, error: BaseException) -> None:
-        """A forward has failed."""
-        self._last = type(error).__name__
-        self.device_lost = self.device_lost or is_device_error(error)
-
-    def batch(self, failed_wholly: bool) -> None:
-        """A batch ended in which a forward had failed."""
-        self._batches = self._batches + 1 if failed_wholly else 0
-
-    def forget(self) -> None:
-        """A forward went well."""
-        self._batches = 0
+        self._error: str | None = None
 
     @property
-    def suspected(self) -> bool:
-        """Whether an item that was answered before should be tried again, to know whose fault it
-        is: nobody's bad inputs should have a replica replaced."""
-        return self._batches >= MAX_FAILED_BATCHES and not self.device_lost
+    def is_lost(self) -> bool:
+        return self._error is not None
+
+    def record(self, error: BaseException) -> None:
+        """A forward has failed with ``error``."""
+        if is_device_error(error):
+            self._error = type(error).__name__
 
     def check(self) -> None:
-        """Raises ``RuntimeError`` when this process is not fit for forwards any more."""
-        if self.device_lost:
-            raise RuntimeError(f"the device is lost: {self._last}")
-        if self.suspected:
+        """Raises ``RuntimeError`` when the device is lost."""
+        if self._error is not None:
+            raise RuntimeError(f"the device is lost: {self._error}")
+
+
+class BatchFailures:
+    """Batches of one model that failed item by item, one after the other."""
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._last_error = ""
+
+    def record_error(self, error: BaseException) -> None:
+        """A forward has failed with ``error``."""
+        self._last_error = type(error).__name__
+
+    def record_batch(self, *, all_failed: bool) -> None:
+        """A batch has ended; ``all_failed`` if none of its items was answered."""
+        self._batches = self._batches + 1 if all_failed else 0
+
+    @property
+    def suspect_model(self) -> bool:
+        """Whether so many batches failed that the model may be at fault and not the items.
+
+        The model is then tried on an item that it has answered before, so that a client with bad
+        inputs cannot have the replica replaced.
+        """
+        return self._batches >= MAX_FAILED_BATCHES
+
+    def check(self) -> None:
+        """Raises ``RuntimeError`` when the model is suspected."""
+        if self.suspect_model:
             raise RuntimeError(
-                f"the last {self._batches} batches failed, item by item: {self._last}"
+                f"the last {self._batches} batches failed, item by item: {self._last_error}"
             )

@@ -19,14 +19,18 @@ from ray.serve.exceptions import RayServeException
 
 from configs.engines import EngineName
 from configs.errors import explain
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
+from deployments.batching.batch_runner import BatchedModel
+from deployments.batching.device_failures import DeviceFailures
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.models.base import FamilyConfig, Overloaded, computes_in_half, pick_device
 from deployments.models.cache import ModelCache
+from deployments.models.config import FamilyConfig
+from deployments.models.device import computes_in_half, pick_device
+from deployments.models.errors import Overloaded
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.memory import import_libraries
 from deployments.models.thread_priority import give_way
@@ -73,22 +77,15 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
-        self._live = Live(max_batch_size=config.settings.batch_size)
+        self._live = UserConfig(max_batch_size=config.settings.batch_size)
         self._limits = self._limits_of(self._live)
         self._refused: tuple[str, ...] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._meter = Meter(config.ledger, self._gauges)
+        self._device = DeviceFailures()
         self._begin(
             ModelCache(
-                config.models,
-                self._load,
-                _close,
-                config.settings.max_memory_gb,
-                self._meter.model,
-                fetch=self._fetch,
-                prepare=self._prepare,
-                engine=lambda model: model.engine,
-                halves=partial(computes_in_half, config),
+                config.models, _Loader(self), self._meter.model, config.settings.max_memory_gb
             )
         )
 
@@ -111,15 +108,15 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         that raises here, and a family that answers is worth more than limits that are new.
         """
         try:
-            changed = Live.model_validate(live)
+            changed = UserConfig.model_validate(live)
         except ValidationError as error:
-            self._refuse(explain(error, "user_config", Live))
+            self._refuse(explain(error, "user_config", UserConfig))
             return
         self._refused = ()
         self._live = changed
         self._limits = self._limits_of(changed)
-        for resident in self._residency.residents:
-            resident.model.lane.limits = self._limits
+        for loaded in self._residency.loaded:
+            loaded.model.lane.limits = self._limits
         admit: Any = self._admit  # Serve's decorator adds the method below
         admit.set_batch_wait_timeout_s(changed.batch_wait_timeout_s)
 
@@ -133,7 +130,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return LiveLimits(self._config.name, self._live.model_dump(exclude=others), self._refused)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in tokens."""
         seconds = live.max_forward_ms / 1000
         return BatchLimits(
@@ -143,8 +140,9 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
     async def check_health(self) -> None:
         """Raises when a forward has been running for longer than any may, or a device is lost."""
         self._meter.start()
-        for resident in self._residency.residents:
-            resident.model.lane.check(self._config.settings.stall_timeout_s)
+        self._device.check()
+        for loaded in self._residency.loaded:
+            loaded.model.lane.check(self._config.settings.stall_timeout_s)
         self._settle()
         self._fit_admission()
 
@@ -179,16 +177,12 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         begin = give_way if on_cpu else None  # a GPU waits for the thread that feeds it
         return Lane(
             name,
-            run,
-            size,
+            BatchedModel(run, size, kind, _nbytes, at_once, by_steps),
             self._limits,
-            kind,
+            self._device,
             observe,
-            at_once=at_once,
             initialize=begin,
-            nbytes=_nbytes,
             max_bytes=self._config.settings.max_waiting_bytes,
-            by_steps=by_steps,
             timeout_s=self._config.settings.request_timeout_s,
         )
 
@@ -240,10 +234,10 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
-        for resident in self._residency.residents:
-            name = resident.spec.name
-            yield signals.MEMORY.of(name, amount=resident.host_bytes)
-            yield signals.WAITING.of(name, amount=resident.model.lane.depth)
+        for loaded in self._residency.loaded:
+            name = loaded.spec.name
+            yield signals.MEMORY.of(name, amount=loaded.host_bytes)
+            yield signals.WAITING.of(name, amount=loaded.model.lane.depth)
 
 
 def _max_ongoing_requests() -> int | None:
@@ -260,5 +254,32 @@ def _nbytes(item: Any) -> int:
     return int(getattr(item, "nbytes", 0))
 
 
-def _close(model: Laned) -> None:
-    model.close()
+class _Loader(Generic[M]):
+    """How the model cache loads the models of a family."""
+
+    def __init__(self, family: LaneFamily[M]) -> None:
+        self._family = family
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return self._family._fetch(spec)
+
+    def prepare(self, spec: ModelSpec) -> None:
+        self._family._prepare(spec)
+
+    def load(self, spec: ModelSpec) -> M:
+        return self._family._load(spec)
+
+    def unload(self, model: M) -> None:
+        model.close()
+
+    def is_dead(self, model: M) -> bool:
+        return False  # a model that fails is told by its lane's check
+
+    def process_id(self, model: M) -> int | None:
+        return None
+
+    def engine_name(self, spec: ModelSpec, model: M) -> str:
+        return model.engine
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        return computes_in_half(self._family._config, spec)

@@ -59,12 +59,12 @@ class ForwardTimeModel:
         """What a forward over ``volume`` is expected to take; zero before the first."""
         return self._fixed + (self._slope or 0.0) * volume
 
-    def most(self, volume: float) -> float:
+    def upper_bound(self, volume: float) -> float:
         """What one seldom takes longer than: what is expected, and what that is usually off by."""
         return self.seconds(volume) * (1 + self._error)
 
     @property
-    def overhead(self) -> float | None:
+    def fixed_volume(self) -> float | None:
         """The volume that could be computed in the time that any forward takes, once known."""
         if self._slope is None:
             return None

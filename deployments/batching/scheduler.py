@@ -1,4 +1,4 @@
-"""Who is next: what waits for a model, by request and by length, and the batches cut from it."""
+"""The scheduler of one model: queues items by request and by length, and forms the batches."""
 
 from __future__ import annotations
 
@@ -10,238 +10,256 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from deployments.batching.forward_time import ForwardTimeModel
+from deployments.batching.tuning import FREE_PADDING, MAX_TIME_FACTOR, UNMEASURED_PADDING
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
-PADDING = 1 / 8
-"""The part of a batch that may be padding even where forwards cost nothing by themselves."""
-
-PADDING_AT_FIRST = 1 / 3
-"""The same while it is not known what they cost."""
-
-COMPANY = 2.0
-"""How many times as long as its first item alone a batch may take, where that is over the limit."""
-
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Bounds of one forward: ``items`` of it, their ``volume`` with padding (tokens or pixels), and
-    the ``seconds`` it usually stays below. ``patience`` is the number of batches that may begin
-    without an item of a request that waits."""
+    """Bounds of one batch: its items, their volume with padding (in tokens or pixels), and the
+    seconds that its forward may be expected to take.
 
-    items: int = 32
-    volume: int = 16_384
-    seconds: float = 0.1
-    patience: int = 8
+    A waiting request may be skipped by ``max_skipped_batches`` before it is overdue.
+    """
+
+    max_items: int = 32
+    max_volume: int = 16_384
+    max_seconds: float = 0.1
+    max_skipped_batches: int = 8
 
 
 @dataclass(slots=True, eq=False)
 class QueuedRequest:
-    """One request's place in line: its items that wait, of which at most ``most`` share a forward.
+    """One request in the queue: its items that wait, of which ``max_items`` may share a batch.
 
-    ``since`` is how many batches had begun when it last had one, or came; ``begun`` whether it has
-    had one.
+    ``last_batch`` is the number of batches that had begun when it came, or when it last had items
+    in one; ``was_served`` whether it ever had.
     """
 
-    most: int | None = None
-    since: int = 0
-    begun: bool = False
-    waiting: OrderedDict[QueuedItem[Any, Any], None] = field(default_factory=OrderedDict)
+    max_items: int | None = None
+    last_batch: int = 0
+    was_served: bool = False
+    items: OrderedDict[QueuedItem[Any, Any], None] = field(default_factory=OrderedDict)
+
+    @property
+    def first(self) -> QueuedItem[Any, Any]:
+        return next(iter(self.items))
 
 
 @dataclass(slots=True, eq=False)
 class QueuedItem(Generic[I, R]):
-    """One item. Only those of one ``kind`` share a forward; ``size`` is its length, and ``nbytes``
-    what it takes while it waits.
+    """One item that waits since ``queued_at``, and whose answer nobody wants after ``deadline``.
 
-    It has waited ``since`` then, and nobody waits for its answer after the ``deadline``.
+    Only items of one ``kind`` share a batch. ``size`` is its length in tokens or pixels, ``nbytes``
+    the memory that it takes.
     """
 
     item: I
     size: int
     kind: Hashable
-    turn: QueuedRequest
+    request: QueuedRequest
     result: asyncio.Future[R]
-    since: float
+    queued_at: float
     deadline: float = math.inf
     nbytes: int = 0
 
+    def is_wanted(self, now: float) -> bool:
+        """Whether somebody still waits for its answer."""
+        return not (self.result.done() or now > self.deadline)
+
 
 class Batch(Generic[I, R]):
-    """Items of one forward, as far as it may grow."""
+    """Items of one kind that share a forward. Each is padded to the longest of them."""
 
     def __init__(
-        self, first: QueuedItem[I, R], limits: BatchLimits, pace: ForwardTimeModel
+        self, first: QueuedItem[I, R], limits: BatchLimits, forward_time: ForwardTimeModel
     ) -> None:
         self.kind = first.kind
         self.items: list[QueuedItem[I, R]] = []
         self._limits = limits
-        self._pace = pace
-        self._seconds = max(limits.seconds, COMPANY * pace.most(first.size))
-        self._of_turn: Counter[QueuedRequest] = Counter()
+        self._forward_time = forward_time
+        time_of_first = forward_time.upper_bound(first.size)
+        self._max_seconds = max(limits.max_seconds, MAX_TIME_FACTOR * time_of_first)
+        self._items_of: Counter[QueuedRequest] = Counter()
         self._longest = 0
-        self._real = 0
+        self._unpadded = 0
         self.add(first)
 
     @property
     def volume(self) -> int:
+        """What the model computes on, padding included."""
         return len(self.items) * self._longest
 
     @property
     def padding(self) -> float:
-        """The part of the volume that is none of the items."""
-        return 1 - self._real / self.volume if self.volume else 0.0
+        """The part of the volume that is padding."""
+        return 1 - self._unpadded / self.volume if self.volume else 0.0
 
     @property
     def fill(self) -> float:
-        """How near it is to the nearest of its bounds, from 0 to 1."""
-        of_items, of_volume = (
-            len(self.items) / self._limits.items,
-            self.volume / self._limits.volume,
+        """How much of its bounds it uses, from 0 to 1: of the one that it is closest to."""
+        limits = self._limits
+        seconds = self._forward_time.upper_bound(self.volume)
+        return min(
+            1.0,
+            max(
+                len(self.items) / limits.max_items,
+                self.volume / limits.max_volume,
+                seconds / self._max_seconds,
+            ),
         )
-        return min(1.0, max(of_items, of_volume, self._pace.most(self.volume) / self._seconds))
 
-    def add(self, waiting: QueuedItem[I, R]) -> None:
-        self.items.append(waiting)
-        self._of_turn[waiting.turn] += 1
-        self._longest = max(self._longest, waiting.size)
-        self._real += waiting.size
+    def add(self, item: QueuedItem[I, R]) -> None:
+        self.items.append(item)
+        self._items_of[item.request] += 1
+        self._longest = max(self._longest, item.size)
+        self._unpadded += item.size
 
     def has_room_for(self, *more: QueuedItem[I, R]) -> bool:
         """Whether it stays within its bounds with all of ``more``."""
         count = len(self.items) + len(more)
-        volume = count * max(self._longest, *(waiting.size for waiting in more))
+        volume = count * max(self._longest, *(item.size for item in more))
         return (
-            all(waiting.kind == self.kind for waiting in more)
-            and count <= self._limits.items
-            and volume <= self._limits.volume
-            and self._pace.most(volume) <= self._seconds
+            all(item.kind == self.kind for item in more)
+            and count <= self._limits.max_items
+            and volume <= self._limits.max_volume
+            and self._forward_time.upper_bound(volume) <= self._max_seconds
         )
 
-    def has_enough_of(self, turn: QueuedRequest) -> bool:
-        """Whether that request wants no more of its items in it."""
-        return turn.most is not None and self._of_turn[turn] >= turn.most
+    def is_full_for(self, request: QueuedRequest) -> bool:
+        """Whether it has as many items of ``request`` as may share a batch."""
+        return request.max_items is not None and self._items_of[request] >= request.max_items
 
-    def is_worth(self, waiting: QueuedItem[I, R]) -> bool:
-        """Whether the padding costs less than a second forward that could save half of it."""
-        volume = (len(self.items) + 1) * max(self._longest, waiting.size)
-        padding, overhead = volume - self._real - waiting.size, self._pace.overhead
-        if overhead is None:
-            return padding <= PADDING_AT_FIRST * volume
-        return padding <= max(2 * overhead, PADDING * volume)
+    def is_worth_padding_for(self, item: QueuedItem[I, R]) -> bool:
+        """Whether the padding with ``item`` costs less than two forwards instead of one would.
+
+        Two forwards of similar lengths each would save about half of the padding, and cost the
+        fixed time of a forward once more.
+        """
+        volume = (len(self.items) + 1) * max(self._longest, item.size)
+        padding, fixed = volume - self._unpadded - item.size, self._forward_time.fixed_volume
+        if fixed is None:
+            return padding <= UNMEASURED_PADDING * volume
+        return padding <= max(2 * fixed, FREE_PADDING * volume)
 
 
 class BatchScheduler(Generic[I, R]):
-    """The line of requests that wait. :meth:`cut` says what runs next.
+    """The queue of one model. :meth:`next_batch` takes the items of one batch out of it.
 
-    A batch is built around the item whose turn it is, of those nearest to it in length. Requests
-    that have had nothing yet go before those that have: the one that wants least first, so that a
-    single item is in the next batch however many lists are at work or new. Those that have had
-    something follow in the order in which they had it. A request without which ``patience`` batches
-    have begun is overdue, and one in so many batches is for the one that is so for longest.
+    A batch starts with the first item of one request and is filled with items of similar length
+    from all requests. That request is chosen so:
 
-    All that are overdue share a batch where they fit into one. Where they do not, more is asked
-    than can be in time: then they go by age, each with what is like it in length, for to pad them
-    all to the longest of them would cost the more the more there are.
+    - New requests, which have had no item in a batch, come before the others, and the one with the
+      fewest items comes first. So a single text is in the next batch, however many long lists wait.
+    - The other requests take turns: the one that was served longest ago comes first.
+    - A request that was skipped by ``max_skipped_batches`` is overdue. Every so many batches, one
+      starts with the request that is overdue for longest, although there are new ones.
+
+    If one item of each overdue request fits into the batch, they share it. Otherwise the model is
+    overloaded: the oldest is served first, with items of similar length, because padding all of
+    them to the longest would cost more.
     """
 
     def __init__(self) -> None:
-        self._turns: OrderedDict[QueuedRequest, None] = OrderedDict()
-        self._lengths: defaultdict[Hashable, dict[int, OrderedDict[QueuedItem[I, R], None]]]
-        self._lengths = defaultdict(dict)
+        self._requests: OrderedDict[QueuedRequest, None] = OrderedDict()  # last served at the end
+        self._by_length: defaultdict[Hashable, dict[int, OrderedDict[QueuedItem[I, R], None]]]
+        self._by_length = defaultdict(dict)
         self.nbytes = 0
-        """What all that waits takes."""
+        """Memory that all waiting items take."""
         self._batches = 0
-        self._for_late = 0  # how many had begun when the last was for one that was overdue
+        self._last_for_overdue = 0  # the number of the last batch that began with an overdue one
 
     def __len__(self) -> int:
-        return sum(len(turn.waiting) for turn in self._turns)
+        return sum(len(request.items) for request in self._requests)
 
     def kinds(self) -> tuple[Hashable, ...]:
-        """The kinds of the items that wait; may be asked from any thread."""
-        return tuple(self._lengths)
+        """The kinds of the waiting items; may be called from any thread."""
+        return tuple(self._by_length)
 
-    def put(self, waiting: QueuedItem[I, R]) -> None:
-        turn = waiting.turn
-        if turn not in self._turns:
-            self._turns[turn] = None
-            turn.since = self._batches
-        turn.waiting[waiting] = None
-        self.nbytes += waiting.nbytes
-        self._lengths[waiting.kind].setdefault(waiting.size, OrderedDict())[waiting] = None
+    def add(self, item: QueuedItem[I, R]) -> None:
+        request = item.request
+        if request not in self._requests:
+            self._requests[request] = None
+            request.last_batch = self._batches
+        request.items[item] = None
+        self.nbytes += item.nbytes
+        self._by_length[item.kind].setdefault(item.size, OrderedDict())[item] = None
 
-    def drop(self, waiting: QueuedItem[I, R]) -> None:
-        """Forget an item; one that does not wait is no matter."""
-        turn = waiting.turn
-        if waiting not in turn.waiting:
+    def remove(self, item: QueuedItem[I, R]) -> None:
+        """Forget an item. Nothing happens if it does not wait."""
+        request = item.request
+        if item not in request.items:
             return
-        del turn.waiting[waiting]
-        self.nbytes -= waiting.nbytes
-        if not turn.waiting:
-            del self._turns[turn]
-        lengths = self._lengths[waiting.kind]
-        del lengths[waiting.size][waiting]
-        if not lengths[waiting.size]:
-            del lengths[waiting.size]
+        del request.items[item]
+        self.nbytes -= item.nbytes
+        if not request.items:
+            del self._requests[request]
+        lengths = self._by_length[item.kind]
+        del lengths[item.size][item]
+        if not lengths[item.size]:
+            del lengths[item.size]
         if not lengths:
-            del self._lengths[waiting.kind]
+            del self._by_length[item.kind]
 
-    def cut(self, limits: BatchLimits, pace: ForwardTimeModel) -> Batch[I, R] | None:
-        """Take the next batch out of the line; ``None`` when nothing waits."""
-        if not self._turns:
+    def next_batch(self, limits: BatchLimits, forward_time: ForwardTimeModel) -> Batch[I, R] | None:
+        """Take the next batch out of the queue; ``None`` when nothing waits."""
+        if not self._requests:
             return None
-        first = self._next(limits.patience)
-        batch: Batch[I, R] = Batch(self._take(first), limits, pace)
-        late = [turn for turn in self._turns if self._is_overdue(turn, limits.patience)]
-        alike = [t for t in late if t is not first and _head(t).kind == batch.kind]
-        if alike and batch.has_room_for(*map(_head, alike)):
-            for turn in alike:
-                batch.add(self._take(turn))
+        skipped = limits.max_skipped_batches
+        request = self._next_request(skipped)
+        batch: Batch[I, R] = Batch(self._pop_first(request), limits, forward_time)
+        overdue = [
+            each
+            for each in self._requests
+            if each is not request
+            and self._is_overdue(each, skipped)
+            and each.first.kind == batch.kind
+        ]
+        if overdue and batch.has_room_for(*(each.first for each in overdue)):
+            for each in overdue:
+                batch.add(self._pop_first(each))
         self._fill(batch)
         self._batches += 1
         return batch
 
-    def ended(self, batch: Batch[I, R]) -> None:
-        """The requests that had an item in it go to the end of the line."""
-        for turn in {waiting.turn: None for waiting in batch.items}:
-            turn.begun = True
-            turn.since = self._batches
-            if turn in self._turns:
-                self._turns.move_to_end(turn)
+    def finished(self, batch: Batch[I, R]) -> None:
+        """The requests that had items in the batch go to the end of the queue."""
+        for request in {item.request: None for item in batch.items}:
+            request.was_served = True
+            request.last_batch = self._batches
+            if request in self._requests:
+                self._requests.move_to_end(request)
 
-    def _next(self, patience: int) -> QueuedRequest:
-        """Whose turn it is."""
-        oldest = next(iter(self._turns))  # they are in the order in which they had something
-        if self._is_overdue(oldest, patience) and self._batches - self._for_late >= patience:
-            self._for_late = self._batches
+    def _next_request(self, max_skipped: int) -> QueuedRequest:
+        oldest = next(iter(self._requests))
+        is_turn_of_overdue = self._batches - self._last_for_overdue >= max_skipped
+        if is_turn_of_overdue and self._is_overdue(oldest, max_skipped):
+            self._last_for_overdue = self._batches
             return oldest
-        new = [turn for turn in self._turns if not turn.begun]
-        return min(new, key=lambda turn: len(turn.waiting)) if new else oldest
+        new = [request for request in self._requests if not request.was_served]
+        return min(new, key=lambda request: len(request.items)) if new else oldest
 
-    def _is_overdue(self, turn: QueuedRequest, patience: int) -> bool:
-        return self._batches - turn.since >= patience
+    def _is_overdue(self, request: QueuedRequest, max_skipped: int) -> bool:
+        return self._batches - request.last_batch >= max_skipped
 
-    def _take(self, turn: QueuedRequest) -> QueuedItem[I, R]:
-        head: QueuedItem[I, R] = _head(turn)
-        self.drop(head)
-        return head
+    def _pop_first(self, request: QueuedRequest) -> QueuedItem[I, R]:
+        first: QueuedItem[I, R] = request.first
+        self.remove(first)
+        return first
 
     def _fill(self, batch: Batch[I, R]) -> None:
-        """Add what is nearest in length to the first item, while there is room and it is worth."""
-        lengths, wanted = self._lengths.get(batch.kind, {}), batch.items[0].size
-        for length in sorted(lengths, key=lambda length: abs(length - wanted)):
+        """Add the items closest in length to the first, while they fit and are worth it."""
+        lengths, size = self._by_length.get(batch.kind, {}), batch.items[0].size
+        for length in sorted(lengths, key=lambda length: abs(length - size)):
             taken = []
-            for waiting in lengths[length]:
-                if batch.has_enough_of(waiting.turn):
+            for item in lengths[length]:
+                if batch.is_full_for(item.request):
                     continue
-                if not batch.has_room_for(waiting) or not batch.is_worth(waiting):
+                if not batch.has_room_for(item) or not batch.is_worth_padding_for(item):
                     break
-                batch.add(waiting)
-                taken.append(waiting)
-            for waiting in taken:
-                self.drop(waiting)
-
-
-def _head(turn: QueuedRequest) -> QueuedItem[Any, Any]:
-    return next(iter(turn.waiting))
+                batch.add(item)
+                taken.append(item)
+            for item in taken:
+                self.remove(item)

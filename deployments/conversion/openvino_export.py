@@ -1,4 +1,4 @@
-"""An encoder for OpenVINO: its network, its tokenizer, its traits, and how fast it is beside torch.
+"""An encoder for OpenVINO: its network, its tokenizer, its info, and how fast it is beside torch.
 
 What is written needs neither torch nor transformers. It is compared with torch on texts of several
 lengths before it is believed: a network is recorded on an example, and one whose course depends on
@@ -27,7 +27,7 @@ from deployments.conversion.errors import ConversionError
 from deployments.encoders import pytorch
 from deployments.encoders.fast_tokenizer import FastTokenizer
 from deployments.encoders.interface import Network
-from deployments.encoders.openvino import MODEL_FILE, TRAITS_FILE, OpenVinoNetwork
+from deployments.encoders.openvino import INFO_FILE, MODEL_FILE, OpenVinoNetwork
 from deployments.encoders.tokenization import TokenizedText, tokenize
 
 OPTIONS = {
@@ -55,11 +55,11 @@ def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
     """
     threads = usable_cores()
     torch.set_num_threads(threads)
-    network = pytorch.opened(head, origin, "cpu", OPTIONS)
+    network = pytorch.load_network(head, origin, "cpu", OPTIONS)
     facts: dict[str, Any] = {"processor": processor_name(), "threads": threads}
     try:
         _write(network, folder)
-        exported = OpenVinoNetwork(folder, threads, narrow=False)
+        exported = OpenVinoNetwork(folder, threads, bfloat16=False)
         _compare(network, exported)
     except Exception as error:  # noqa: BLE001  the edge: whatever a converter raises is a no
         for file in folder.iterdir():
@@ -68,11 +68,11 @@ def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
     else:
         timed = _timed(network, exported)
         if native_bfloat16():
-            narrow = OpenVinoNetwork(folder, threads)
+            bfloat16 = OpenVinoNetwork(folder, threads)
             # Told, not judged: torch, too, would compute in it.
-            facts |= {"float32": timed, "bfloat16_difference": _difference(network, narrow)}
+            facts |= {"float32": timed, "bfloat16_difference": _difference(network, bfloat16)}
             network.module.to(torch.bfloat16)
-            timed = _timed(network, narrow)
+            timed = _timed(network, bfloat16)
         facts |= timed
     (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -85,7 +85,7 @@ def _write(network: pytorch.TorchNetwork, folder: Path) -> None:
     if not getattr(network.tokenizer, "is_fast", False):
         raise ConversionError("it has no fast tokenizer, and the others need transformers")
     FastTokenizer.save(network.tokenizer, folder)
-    network.traits.write(folder / TRAITS_FILE)
+    network.info.write(folder / INFO_FILE)
     example = network.inputs(_texts(network, [SENTENCE, *_mixed(3)]))
     with torch.inference_mode(), warnings.catch_warnings():
         # Each says that the recording may not hold for other inputs: that is what is compared.
@@ -186,8 +186,8 @@ def _mixed(count: int) -> list[str]:
 
 def _texts(network: Network, texts: Sequence[str]) -> list[TokenizedText]:
     """Tokenized; where prompts are not pooled, texts have ones of several lengths."""
-    made = tokenize(network.tokenizer, texts, network.traits.max_tokens, truncate=True)
+    made = tokenize(network.tokenizer, texts, network.info.max_tokens, truncate=True)
     read = [text for text in made if isinstance(text, TokenizedText)]
-    if network.traits.pools_prompts:
+    if network.info.pools_prompts:
         return read
-    return [replace(text, left_out=i % 3 % len(text)) for i, text in enumerate(read)]
+    return [replace(text, unpooled=i % 3 % len(text)) for i, text in enumerate(read)]

@@ -8,14 +8,10 @@ from pathlib import Path
 from configs.engines import EngineName, ModelHead
 from configs.profile import ModelSpec
 from deployments.encoders.interface import Network
-from deployments.models.base import (
-    FamilyConfig,
-    claim_device,
-    load_options,
-    pick_device,
-    wanted_quantization,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, pick_device
 from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options, wanted_quantization
 
 LIBRARIES: dict[EngineName, tuple[str, ...]] = {
     "openvino": ("deployments.encoders.openvino",),
@@ -35,7 +31,7 @@ class BackendChoice:
     folder: Path
 
 
-def chosen(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> BackendChoice:
+def choose_backend(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> BackendChoice:
     """What runs ``spec`` here; fetched, converted and measured now if it was not yet.
 
     Raises :class:`NotExportedError` when only OpenVINO may and it cannot.
@@ -51,31 +47,31 @@ def chosen(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> BackendCho
     return BackendChoice("torch", config.folder(spec))
 
 
-def prepare(choice: BackendChoice, head: ModelHead) -> None:
+def import_backend(choice: BackendChoice, head: ModelHead) -> None:
     """Import what opening the choice will need: its memory is not the model's."""
     import_libraries(*LIBRARIES[choice.engine])
     if choice.engine == "openvino":
-        from deployments.encoders.openvino import begin
+        from deployments.encoders.openvino import warm_up_library
 
-        begin()
+        warm_up_library()
     if choice.engine == "torch" and head == "embedding":
         import_libraries("deployments.encoders.sentence_modules")
 
 
 def open_network(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> Network:
     """The network of ``spec``, ready to answer; takes seconds."""
-    choice = chosen(config, spec, head)
+    choice = choose_backend(config, spec, head)
     if choice.engine == "openvino":
         from deployments.encoders.openvino import OpenVinoNetwork
 
-        narrow = spec.dtype == "auto"
-        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards, narrow=narrow)
+        bfloat16 = spec.dtype == "auto"
+        return OpenVinoNetwork(choice.folder, config.threads, spec.forwards, bfloat16=bfloat16)
     from deployments.encoders import pytorch
 
     device = claim_device(config)
     unquantised = () if head == "embedding" else pytorch.UNQUANTISED
     options = load_options(config, spec, device, unquantised)
-    return pytorch.opened(head, choice.folder, device, options)
+    return pytorch.load_network(head, choice.folder, device, options)
 
 
 def _on_cpu(config: FamilyConfig, spec: ModelSpec) -> bool:

@@ -18,7 +18,7 @@ from deployments.encoders.tokenization import TokenizedText
 from deployments.models.thread_priority import give_way
 
 MODEL_FILE = "openvino_model.xml"
-TRAITS_FILE = "traits.json"
+INFO_FILE = "traits.json"
 DEVICE = "CPU"
 
 
@@ -26,26 +26,26 @@ class OpenVinoNetwork:
     """The network in a folder that the conversion ``openvino`` made.
 
     ``at_once`` forwards may run at a time, each on its share of the ``threads``, and no more than
-    there are of those. It computes in float32; with ``narrow`` in bfloat16 where the processor
+    there are of those. It computes in float32; with ``bfloat16`` in bfloat16 where the processor
     multiplies that.
     """
 
     engine: EngineName = "openvino"
 
     def __init__(
-        self, folder: Path, threads: int, at_once: int = 1, *, narrow: bool = True
+        self, folder: Path, threads: int, at_once: int = 1, *, bfloat16: bool = True
     ) -> None:
-        self.traits = EncoderInfo.read(folder / TRAITS_FILE)
+        self.info = EncoderInfo.read(folder / INFO_FILE)
         self.tokenizer = FastTokenizer.read(folder)
         self.at_once = min(at_once, threads)
-        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once, narrow=narrow)
+        compiled = compiled_model(folder / MODEL_FILE, threads, self.at_once, bfloat16=bfloat16)
         self._inputs = [port.any_name for port in compiled.inputs]
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.at_once):
             self._idle.put(compiled.create_infer_request())
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
-        arrays = self.tokenizer.padding(batch, pooled=not self.traits.pools_prompts)
+        arrays = self.tokenizer.padding(batch, pooled=not self.info.pools_prompts)
         given = {name: arrays[name] for name in self._inputs}
         request = self._idle.get()
         try:
@@ -56,7 +56,7 @@ class OpenVinoNetwork:
             self._idle.put(request)
 
 
-def begin() -> None:
+def warm_up_library() -> None:
     """Have the library make what it makes once: a first model's memory is then the model's."""
     from openvino import opset13 as ops
 
@@ -67,10 +67,10 @@ def begin() -> None:
     openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
 
 
-def compiled_model(model: Path, threads: int, at_once: int, *, narrow: bool) -> Any:
+def compiled_model(model: Path, threads: int, at_once: int, *, bfloat16: bool) -> Any:
     """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
     core = openvino.Core()
-    given = properties(threads, narrow and native_bfloat16(core), at_once)
+    given = properties(threads, bfloat16 and native_bfloat16(core), at_once)
     with ThreadPoolExecutor(1, initializer=give_way) as thread:  # whose priority its threads take
         return thread.submit(core.compile_model, str(model), DEVICE, given).result()
 

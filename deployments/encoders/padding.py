@@ -38,7 +38,7 @@ class Padding:
             for name in batch[0].columns
         }
         if pooled:
-            rows = [[0] * t.left_out + [1] * (len(t) - t.left_out) for t in batch]
+            rows = [[0] * t.unpooled + [1] * (len(t) - t.unpooled) for t in batch]
             arrays["pooled"] = self._column(rows, 0)
         return arrays
 

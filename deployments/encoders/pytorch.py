@@ -31,7 +31,7 @@ class TorchNetwork:
     """``module`` takes tensors by name, on ``device``, and gives one tensor."""
 
     tokenizer: Any
-    traits: EncoderInfo
+    info: EncoderInfo
     module: torch.nn.Module
     device: str
     padding: Padding
@@ -40,7 +40,7 @@ class TorchNetwork:
 
     def inputs(self, batch: Sequence[TokenizedText]) -> dict[str, torch.Tensor]:
         """What the module takes for a batch."""
-        arrays = self.padding(batch, pooled=not self.traits.pools_prompts)
+        arrays = self.padding(batch, pooled=not self.info.pools_prompts)
         return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
@@ -59,7 +59,9 @@ class _Labelling(torch.nn.Module):
         return self.model(**features).logits
 
 
-def opened(head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]) -> TorchNetwork:
+def load_network(
+    head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]
+) -> TorchNetwork:
     """The network in ``folder``; ``options`` are those of ``from_pretrained``."""
     if head == "embedding":
         return _embedding(folder, device, dict(options))
@@ -69,8 +71,8 @@ def opened(head: ModelHead, folder: Path, device: str, options: Mapping[str, Any
 def _embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
     from deployments.encoders import sentence_modules as sentences
 
-    tokenizer, traits, module = sentences.opened(folder, device, options)
-    return TorchNetwork(tokenizer, traits, module, device, Padding.of(tokenizer))
+    tokenizer, info, module = sentences.load_sentence_modules(folder, device, options)
+    return TorchNetwork(tokenizer, info, module, device, Padding.of(tokenizer))
 
 
 def _labelling(
@@ -83,10 +85,10 @@ def _labelling(
     model = model.to(device).eval()
     own_weights(model)
     config = model.config
-    traits = EncoderInfo(
+    info = EncoderInfo(
         token_limit(tokenizer, model),
         labels=tuple(str(config.id2label[i]) for i in range(len(config.id2label))),
-        several=config.problem_type == "multi_label_classification",
+        multi_label=config.problem_type == "multi_label_classification",
     )
 
-    return TorchNetwork(tokenizer, traits, _Labelling(model), device, Padding.of(tokenizer))
+    return TorchNetwork(tokenizer, info, _Labelling(model), device, Padding.of(tokenizer))

@@ -1,5 +1,5 @@
 """Checkpoints of sentence-transformers on torch: their modules as one network, their settings as
-traits.
+info.
 
 Vectors are those that ``SentenceTransformer.encode`` computes. What cannot be had that way is
 refused by name when the checkpoint is loaded.
@@ -72,10 +72,10 @@ def _pooling(pooling: Any, features: dict[str, Any], pooled: Any) -> dict[str, A
     return {**features, "sentence_embedding": torch.cat(vectors, dim=-1)}
 
 
-def opened(
+def load_sentence_modules(
     folder: Path, device: str, options: dict[str, Any]
 ) -> tuple[Any, EncoderInfo, SentenceModules]:
-    """Tokenizer, traits and network; ``options`` are those of ``from_pretrained``.
+    """Tokenizer, info and network; ``options`` are those of ``from_pretrained``.
 
     Raises :class:`UnsupportedError` for a checkpoint whose vectors would be others here.
     """
@@ -97,7 +97,7 @@ def opened(
     # Whether vectors are normalised is for the request to say, not for the checkpoint.
     while isinstance(modules[-1], Normalize):
         modules.pop()
-    return model.tokenizer, _traits(model, modules, limit), SentenceModules(modules)
+    return model.tokenizer, _encoder_info(model, modules, limit), SentenceModules(modules)
 
 
 def _check_modules(first: Any, *others: Any) -> None:
@@ -126,7 +126,7 @@ def _is_library(module: Any) -> bool:
     return type(module).__module__.startswith(LIBRARY)
 
 
-def _traits(model: Any, modules: Sequence[Any], limit: int) -> EncoderInfo:
+def _encoder_info(model: Any, modules: Sequence[Any], limit: int) -> EncoderInfo:
     pools_prompts = all(module.include_prompt for module in modules if isinstance(module, Pooling))
     prompts = {name: text or "" for name, text in model.prompts.items()}
     return EncoderInfo(

@@ -26,7 +26,7 @@ PIECES = frozenset({"simple", "none"})
 OVERLAP = 4
 """Windows share a quarter of their length, so that an entity on an edge is whole in one of them."""
 
-Chances = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float32]
 
 
 NO_WORD = -1
@@ -109,7 +109,9 @@ class TokenLabels:
         self._aggregation = aggregation
         self._words: dict[int, tuple[int, Word]] = {}
 
-    def see(self, window: Window, probabilities: Chances, names: Sequence[str]) -> None:
+    def add_window(
+        self, window: Window, probabilities: Probabilities, names: Sequence[str]
+    ) -> None:
         """One window; its chances are of shape (tokens, labels)."""
         units = _units(window, self._aggregation)
         if not units:
@@ -152,9 +154,11 @@ def _units(window: Window, aggregation: Aggregation) -> dict[int, list[int]]:
     return found
 
 
-def _rows(probabilities: Chances, units: Sequence[list[int]], aggregation: Aggregation) -> Chances:
+def _rows(
+    probabilities: Probabilities, units: Sequence[list[int]], aggregation: Aggregation
+) -> Probabilities:
     """The chances of each unit, of shape (units, labels), from those of its pieces."""
-    rows: Chances = probabilities[[pieces[0] for pieces in units]]
+    rows: Probabilities = probabilities[[pieces[0] for pieces in units]]
     if aggregation in ("average", "max"):
         for place, pieces in enumerate(units):
             if len(pieces) > 1:
@@ -162,9 +166,9 @@ def _rows(probabilities: Chances, units: Sequence[list[int]], aggregation: Aggre
     return rows
 
 
-def _joined(rows: Chances, aggregation: Aggregation) -> Chances:
+def _joined(rows: Probabilities, aggregation: Aggregation) -> Probabilities:
     """The mean of the rows of one unit's pieces, or the one that is surest."""
-    row: Chances = rows.mean(axis=0)
+    row: Probabilities = rows.mean(axis=0)
     if aggregation == "max":
         row = rows[int(rows.max(axis=1).argmax())]
     return row

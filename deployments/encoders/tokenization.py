@@ -21,12 +21,12 @@ class TokenizedText:
     """One text as the model's tokenizer sees it: equally long columns of integers, by name.
 
     Given as lists and kept as arrays: six bytes a token as a rule, where lists take 57, and
-    millions of tokens may wait. The first ``left_out`` tokens are a prompt's, which are read and
+    millions of tokens may wait. The first ``unpooled`` tokens are a prompt's, which are read and
     not pooled.
     """
 
     columns: Mapping[str, Any]
-    left_out: int = field(default=0, kw_only=True)
+    unpooled: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         columns = {
@@ -67,25 +67,25 @@ class Pairs:
 
 
 def tokenize(
-    tokenizer: Any, texts: Sequence[str], max_tokens: int, *, truncate: bool, left_out: int = 0
+    tokenizer: Any, texts: Sequence[str], max_tokens: int, *, truncate: bool, unpooled: int = 0
 ) -> list[TokenizedText | Problem]:
     """Each text's tokens, cut to ``max_tokens`` with ``truncate``, else a problem if longer.
 
-    Pooling leaves the first ``left_out`` of them out; a text that has no others is a problem.
+    Pooling leaves the first ``unpooled`` of them out; a text that has no others is a problem.
     """
     encoded = tokenizer(
         list(texts), truncation=truncate, max_length=max_tokens if truncate else None, verbose=False
     )
     made = [_checked(encoded, i, max_tokens, "the text has") for i in range(len(texts))]
-    return [_behind(text, left_out) for text in made] if left_out else made
+    return [_behind(text, unpooled) for text in made] if unpooled else made
 
 
-def _behind(text: TokenizedText | Problem, left_out: int) -> TokenizedText | Problem:
+def _behind(text: TokenizedText | Problem, unpooled: int) -> TokenizedText | Problem:
     if isinstance(text, Problem):
         return text
-    if left_out >= len(text):
+    if unpooled >= len(text):
         return Problem("validation", "the model's prompt leaves no room for the text")
-    return TokenizedText(text.features, left_out=left_out)
+    return TokenizedText(text.features, unpooled=unpooled)
 
 
 def tokenize_pairs(

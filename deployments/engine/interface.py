@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import Grammars
+from deployments.engine.grammar.constraint import GrammarCompiler
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
 
@@ -36,7 +36,7 @@ class EngineLoad:
     """
 
     slots: int
-    active: int
+    running: int
     waiting: int
     kv_usage: float | None
     tokens: int
@@ -58,7 +58,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def grammars(self) -> Grammars:
+    def grammars(self) -> GrammarCompiler:
         """What this engine makes of grammars."""
         ...
 

@@ -15,16 +15,16 @@ from deployments.seam.problems import Problem
 class PromptTokens:
     """A prompt's token ids, how many new ones may follow, and what they have to be."""
 
-    prompt: tuple[int, ...]
-    room: int
+    ids: tuple[int, ...]
+    max_new_tokens: int
     constraint: Constraint | None = None
 
 
-def encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
+def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     """The ids of the request's prompt, or why it has none."""
     codec, messages = engine.codec, request.messages
     if request.prompt_ids is not None:
-        problem = unknown(request.prompt_ids, engine, "prompt")
+        problem = unknown_token(request.prompt_ids, engine, "prompt")
         return list(request.prompt_ids) if problem is None else problem
     try:
         if messages is not None:
@@ -40,7 +40,7 @@ def encoded(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
         return Problem("validation", str(error), "prompt")
 
 
-def unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
+def unknown_token(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
     """The problem with the first token that the model does not have."""
     size = engine.codec.vocab_size
     wrong = next((token for token in ids if not 0 <= token < size), None)
@@ -49,7 +49,7 @@ def unknown(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
     return Problem("validation", f"the model has no token {wrong}: it knows {size}", field)
 
 
-def room(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
+def available_tokens(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
     """How many new tokens fit; nothing is ever cut off the prompt to make room."""
     if prompt == 0:
         return Problem("validation", "the prompt has no tokens", "prompt")

@@ -70,7 +70,7 @@ class Sampler:
         """No end before the minimum, unless the constraint leaves nothing else."""
         sequence = self._sequence
         ends = torch.zeros_like(scores, dtype=torch.bool)
-        if sequence.owed and sequence.eos_ids:
+        if sequence.min_tokens_left and sequence.eos_ids:
             ends[list(sequence.eos_ids)] = True
         if sequence.constraint is None:
             return scores.masked_fill_(ends, float("-inf"))

@@ -79,18 +79,18 @@ class Scheduler:
         return [*self.running, *waiting]
 
     def add(self, sequence: Sequence) -> None:
-        request = self._requests.get(sequence.request)
+        request = self._requests.get(sequence.request_id)
         if request is None:
             self._arrivals += 1
             served = (each.served for each in self._requests.values())
             self._clock = max(self._clock, min(served, default=0))  # what all have had
             request = _Request(self._arrivals, self._clock - HEAD_START)
-            self._requests[sequence.request] = request
+            self._requests[sequence.request_id] = request
         request.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
         """Forget a sequence wherever it is; whether it was running."""
-        request = self._requests.get(sequence.request)
+        request = self._requests.get(sequence.request_id)
         if request is None:
             return False
         running = sequence in request.running
@@ -100,19 +100,19 @@ class Scheduler:
         elif sequence in request.waiting:
             request.waiting.remove(sequence)
         if not request.running and not request.waiting:
-            del self._requests[sequence.request]
+            del self._requests[sequence.request_id]
         return running
 
     def serve(self, sequence: Sequence, units: int = 1) -> None:
         """Count what a sequence got: a unit is a decoded token, or as much work."""
-        request = self._requests.get(sequence.request)
+        request = self._requests.get(sequence.request_id)
         if request is not None and units:
             request.served += units
             request.new = False
 
     def served(self, sequence: Sequence) -> int:
         """What the sequence's request got so far."""
-        request = self._requests.get(sequence.request)
+        request = self._requests.get(sequence.request_id)
         return 0 if request is None else request.served
 
     def admit(self) -> Sequence | None:
@@ -135,7 +135,7 @@ class Scheduler:
         """
         victims = self._outgrown() or self._claimed()
         for victim in victims:
-            request = self._requests[victim.request]
+            request = self._requests[victim.request_id]
             request.running.remove(victim)
             request.waiting.appendleft(victim)
             self.running.remove(victim)
@@ -204,7 +204,7 @@ class Scheduler:
         """The requests of these sequences, and how many each has."""
         counts: dict[_Request, int] = {}
         for sequence in running:
-            request = self._requests[sequence.request]
+            request = self._requests[sequence.request_id]
             counts[request] = counts.get(request, 0) + 1
         return counts
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import Constraint
-from deployments.engine.stopping import LastCallScanner, StopScanner
+from deployments.engine.stopping import StopScanner, ToolCallStopScanner
 from deployments.seam.generation import FinishReason, Sampling, Token, TokenLogprob, ToolCallMarkers
 from deployments.seam.problems import Problem
 
@@ -17,14 +17,14 @@ from deployments.seam.problems import Problem
 class Sequence:
     """One choice of one request: where it starts, what bounds it, whom it tells.
 
-    ``deliver`` gets one :class:`Token` a decoded token and ``fail`` at most one
+    ``on_token`` gets one :class:`Token` a decoded token and ``on_failure`` at most one
     :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
     block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
     penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
     may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``constraint`` is
     this sequence's own, at its beginning; the text ends where it is complete. Sequences of one
-    ``request`` share its turns. ``seated`` is called on the engine's thread when the sequence gets
-    its first slot.
+    ``request_id`` share its turns. ``on_admitted`` is called on the engine's thread when the
+    sequence is admitted for the first time.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Sequence:
         sampling: Sampling,
         max_new_tokens: int,
         min_new_tokens: int = 0,
-        deliver: Callable[[Token], None],
-        fail: Callable[[Problem], None],
+        on_token: Callable[[Token], None],
+        on_failure: Callable[[Problem], None],
         stop: Iterable[str] = (),
-        last_call: ToolCallMarkers | None = None,
+        stop_after_tool_call: ToolCallMarkers | None = None,
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
-        request: str = "",
-        seated: Callable[[], None] = lambda: None,
+        request_id: str = "",
+        on_admitted: Callable[[], None] | None = None,
         resume_ids: Ids[int] = (),
         constraint: Constraint | None = None,
     ) -> None:
@@ -52,17 +52,21 @@ class Sequence:
         self.min_new_tokens = min_new_tokens
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
-        self.request = request
+        self.request_id = request_id
         self.constraint = constraint
-        self.seated = seated
+        self.on_admitted = on_admitted
         self.generated: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cancelled = False
-        self._deliver = deliver
-        self._fail = fail
+        self._on_token = on_token
+        self._on_failure = on_failure
         self._special_ids = codec.special_ids
         self._text = codec.stream(self.prompt_ids)
-        self._stops = StopScanner(stop) if last_call is None else LastCallScanner(stop, last_call)
+        self._stops = (
+            StopScanner(stop)
+            if stop_after_tool_call is None
+            else ToolCallStopScanner(stop, stop_after_tool_call)
+        )
         for token_id in resume_ids:
             self._take(token_id)
 
@@ -73,12 +77,12 @@ class Sequence:
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 
     @property
-    def owed(self) -> int:
+    def min_tokens_left(self) -> int:
         """Tokens that must still come before the sequence may end by itself."""
         return max(0, self.min_new_tokens - len(self.generated))
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return self.cancelled or self.finish_reason is not None
 
     def append(self, token_id: int, logprob: TokenLogprob | None = None) -> bool:
@@ -99,12 +103,12 @@ class Sequence:
             special=token_id in self._special_ids,
             stop_string=self._stops.found,
         )
-        self._deliver(token)
+        self._on_token(token)
         return self.finish_reason is not None
 
     def fail(self, problem: Problem) -> None:
         """Report that no further token will come."""
-        self._fail(problem)
+        self._on_failure(problem)
 
     def _take(self, token_id: int) -> str:
         complete = self.constraint is not None and self.constraint.take(token_id)

@@ -13,7 +13,7 @@ from typing import ClassVar
 from weakref import WeakSet
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import ConstraintError, Grammars
+from deployments.engine.grammar.constraint import ConstraintError, GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.scheduler import Scheduler
 from deployments.engine.sequence import Sequence
@@ -27,7 +27,7 @@ _LAST_STEP_S = 30.0
 
 
 class SteppingEngine(ABC):
-    """An engine that advances in steps, each giving its active sequences at most a token or so.
+    """An engine that advances in steps, each giving its running sequences at most a token or so.
 
     A subclass loads its model, calls :meth:`_start` last in its constructor, and says how a
     sequence takes a slot, how it gives it up and what a step is. Those run on the engine's thread,
@@ -51,7 +51,7 @@ class SteppingEngine(ABC):
         computes: bool = False,
     ) -> None:
         self._codec = codec
-        self._grammars = Grammars(codec)
+        self._grammars = GrammarCompiler(codec)
         self._slots = slots
         self._window = window
         self._hang_after_s = hang_after_s
@@ -74,7 +74,7 @@ class SteppingEngine(ABC):
         return self._window
 
     @property
-    def grammars(self) -> Grammars:
+    def grammars(self) -> GrammarCompiler:
         return self._grammars
 
     @property
@@ -105,10 +105,10 @@ class SteppingEngine(ABC):
 
     def load(self) -> EngineLoad:
         with self._wake:
-            active, waiting = len(self._scheduler.running), self._scheduler.waiting
+            running, waiting = len(self._scheduler.running), self._scheduler.waiting
         return EngineLoad(
             slots=self._slots,
-            active=active,
+            running=running,
             waiting=waiting,
             kv_usage=self._kv_usage(),
             tokens=self._tokens,
@@ -147,7 +147,7 @@ class SteppingEngine(ABC):
 
     @abstractmethod
     def _step(self) -> None:
-        """Advance active sequences; called also when the last one has just left."""
+        """Advance running sequences; called also when the last one has just left."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -170,7 +170,7 @@ class SteppingEngine(ABC):
         self._thread.start()
 
     @property
-    def _active(self) -> list[Sequence]:
+    def _running(self) -> list[Sequence]:
         return list(self._scheduler.running)
 
     def _hand_over(
@@ -180,7 +180,7 @@ class SteppingEngine(ABC):
         self._tokens += 1
         self._serve(sequence, 1)
         self._alone(sequence, lambda: sequence.append(token_id, logprob))
-        if sequence.over:
+        if sequence.finished:
             self._drop(sequence)
 
     def _serve(self, sequence: Sequence, units: int) -> None:
@@ -247,7 +247,7 @@ class SteppingEngine(ABC):
         return True
 
     def _schedule(self) -> None:
-        for sequence in [each for each in self._active if each.cancelled]:
+        for sequence in [each for each in self._running if each.cancelled]:
             self._drop(sequence)
         self._admit()
         for _ in range(self._slots):
@@ -270,7 +270,8 @@ class SteppingEngine(ABC):
     def _seat(self, sequence: Sequence) -> None:
         if sequence not in self._seated:
             self._seated.add(sequence)
-            sequence.seated()
+            if sequence.on_admitted is not None:
+                sequence.on_admitted()
         self._enter(sequence)
 
     def _end(self, reason: str) -> None:
@@ -280,6 +281,6 @@ class SteppingEngine(ABC):
             self._scheduler = Scheduler(self._slots)
         self._turn_began = None
         for sequence in left:
-            if not sequence.over:
+            if not sequence.finished:
                 self._report(sequence, STOPPED)
         self._release()

@@ -52,7 +52,7 @@ class StopScanner:
         return 0
 
 
-class LastCallScanner(StopScanner):
+class ToolCallStopScanner(StopScanner):
     """Stop strings, and the end of the first call of a tool.
 
     What is behind the call in the same piece stays: whoever reads calls leaves their marks out.

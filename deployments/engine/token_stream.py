@@ -33,27 +33,27 @@ class StreamPacing:
     def __init__(self, loop: asyncio.AbstractEventLoop, share: float = SHARE) -> None:
         self._loop = loop
         self._share = share
-        self._arrived: deque[tuple[TokenStreams, Token | Problem]] = deque()
+        self._arrived: deque[tuple[TokenBuffer, Token | Problem]] = deque()
         self._called = False
-        self._laden: list[TokenStreams] = []
+        self._laden: list[TokenBuffer] = []
         self._seen_at = 0.0
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def outbox(self) -> TokenStreams:
-        """The outbox of one more stream."""
-        return TokenStreams(self)
+    def new_buffer(self) -> TokenBuffer:
+        """The buffer of one more stream."""
+        return TokenBuffer(self)
 
-    def arrived(self, outbox: TokenStreams, item: Token | Problem) -> None:
+    def arrived(self, buffer: TokenBuffer, item: Token | Problem) -> None:
         """From any thread: the loop is woken once for all that arrives until it looks."""
-        self._arrived.append((outbox, item))
+        self._arrived.append((buffer, item))
         if not self._called:
             self._called = True
             self._loop.call_soon_threadsafe(self._look)
 
-    def laden(self, outbox: TokenStreams) -> None:
-        """A stream waits, and its outbox has something for it."""
-        self._laden.append(outbox)
+    def laden(self, buffer: TokenBuffer) -> None:
+        """A stream waits, and its buffer has something for it."""
+        self._laden.append(buffer)
 
     def begun(self) -> None:
         """A stream's first departure."""
@@ -76,8 +76,8 @@ class StreamPacing:
             return
         departing, self._laden = self._laden, []
         self._seen_at = now
-        for outbox in departing:
-            outbox.go()
+        for buffer in departing:
+            buffer.go()
 
     def _rested(self) -> None:
         self._timer = None
@@ -86,12 +86,12 @@ class StreamPacing:
     def _look(self) -> None:
         self._called = False  # before anything is taken: what comes from here on calls again
         while self._arrived:
-            outbox, item = self._arrived.popleft()
-            outbox.lay(item)
+            buffer, item = self._arrived.popleft()
+            buffer.lay(item)
         self.depart()
 
 
-class TokenStreams:
+class TokenBuffer:
     """The tokens of one stream on their way from an engine's thread, in order."""
 
     def __init__(self, way: StreamPacing) -> None:

@@ -143,7 +143,7 @@ class TorchEngine(SteppingEngine):
         return self._kv.usage(sequences) <= 1.0
 
     def _kv_usage(self) -> float | None:
-        return min(1.0, self._kv.usage(self._active)) if self._kv.token_bytes else None
+        return min(1.0, self._kv.usage(self._running)) if self._kv.token_bytes else None
 
     def _release(self) -> None:
         self._decodings.clear()

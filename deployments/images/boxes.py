@@ -11,7 +11,7 @@ from deployments.seam.vision import Detection
 
 Boxes = npt.NDArray[np.float64]
 
-MOST_OVERLAP = 0.5
+MAX_OVERLAP = 0.5
 """Intersection over union above which two boxes of one label are of one object."""
 
 
@@ -34,7 +34,7 @@ def detections(
         if not scores[index] >= threshold or _area(inside[index]) <= 0:
             continue
         rivals = [k for k in kept if labels[k] == labels[index]]
-        if all(overlap(inside[index], inside[k]) <= MOST_OVERLAP for k in rivals):
+        if all(overlap(inside[index], inside[k]) <= MAX_OVERLAP for k in rivals):
             kept.append(index)
     return tuple(Detection(labels[i], scores[i], *map(float, inside[i])) for i in kept)
 

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from deployments.images.files import essence
-from deployments.images.files.exif import orientation
+from deployments.seam.image_files import strip_metadata
+from deployments.seam.image_files.exif import orientation
 from deployments.seam.problems import Problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -24,7 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 """Far more pixels than anybody's photograph; the second only where warnings are errors."""
 
-UNREADABLE = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -63,7 +63,7 @@ class EncodedImage:
     """An encoded image. Constructing it reads its headers only, and raises ``UNREADABLE``."""
 
     def __init__(self, raw: bytes) -> None:
-        found = essence(raw)
+        found = strip_metadata(raw)
         self._image: Picture = Image.open(io.BytesIO(found.raw), formats=FORMATS)
         self._turned = found.orientation
         self.size: tuple[int, int] = self._image.size
@@ -101,7 +101,7 @@ def picture(raw: bytes) -> Picture | Problem:
     """An encoded image as a viewer shows it, or what is wrong with it."""
     try:
         return EncodedImage(raw).picture()
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return DAMAGED
 
 

@@ -10,22 +10,19 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import EngineName
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
-from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
+from deployments.images.decode import DAMAGED, DECODE_ERRORS, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
-from deployments.models.base import (
-    FamilyConfig,
-    ModelUnavailable,
-    Overloaded,
-    claim_device,
-    load_options,
-)
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device
+from deployments.models.errors import ModelUnavailable, Overloaded
 from deployments.models.memory import own_weights, trim
+from deployments.models.pretrained import load_options
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
@@ -36,7 +33,7 @@ AT_FIRST = 4
 """Images that are prepared together while it is not known what one takes."""
 
 
-class Asking(Protocol):
+class AboutImage(Protocol):
     """What every request about an image has."""
 
     @property
@@ -49,14 +46,14 @@ class Asking(Protocol):
 class PreprocessedImage:
     """One image as its model reads it: ``tensors`` of shape (1, ...), by name.
 
-    ``size`` is (width, height) of the picture before preprocessing, ``asked`` the request. Only
+    ``size`` is (width, height) of the picture before preprocessing, ``request`` the request. Only
     images of the same ``kind`` share a forward, and then only where their tensors' shapes agree:
     so nothing is padded, and no neighbour changes an answer.
     """
 
     tensors: Tensors
     size: tuple[int, int]
-    asked: Any
+    request: Any
     kind: object = None
 
     @property
@@ -76,15 +73,15 @@ class PreprocessedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageTask(Generic[R]):
-    """How a model is used: ``see`` prepares one image, ``answer`` runs images of like shape.
+    """How a model is used: ``preprocess`` prepares one image, ``answer`` runs images of like shape.
 
-    ``see`` runs in one of the family's threads and may refuse a request, several at a time;
+    ``preprocess`` runs in one of the family's threads and may refuse a request, several at a time;
     ``answer`` runs in the lane's, on stacked tensors, and gives one answer an image. Where the
     model writes, it does so ``by_steps``, and ``answer`` is given the :class:`DecodeSteps` of its
     batch as well.
     """
 
-    see: Callable[[Picture, Any], PreprocessedImage | Problem]
+    preprocess: Callable[[Picture, Any], PreprocessedImage | Problem]
     answer: Callable[..., Sequence[R | Problem]]
     by_steps: bool = False
 
@@ -133,23 +130,23 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
     def load(self, folder: Path, spec: ModelSpec) -> ImageTask[R]:
         """Open the model in ``folder``, by what the profile says that it does."""
 
-    async def _answered(self, asking: Asking) -> R | Problem:
+    async def _answered(self, request: AboutImage) -> R | Problem:
         """The one answer to a request about one image."""
         try:
-            with self._held(asking):
-                async with self._residency.use(asking.model) as model:
-                    seen = self._prepared(model, asking)
+            with self._held(request):
+                async with self._residency.use(request.model) as model:
+                    seen = self._prepared(model, request)
                     answers: list[R | Problem] = await self._through(model.lane, seen)
                     return answers[0]
         except ModelUnavailable as error:
             return error.problem
 
     @contextmanager
-    def _held(self, asking: Asking) -> Iterator[None]:
+    def _held(self, request: AboutImage) -> Iterator[None]:
         """Count the image as one that is held here. Raises :class:`Overloaded`."""
-        size, limit = len(asking.image), self._config.settings.max_waiting_bytes
+        size, limit = len(request.image), self._config.settings.max_waiting_bytes
         if self._encoded_bytes and self._encoded_bytes + size > limit:
-            raise Overloaded(asking.model, "images")
+            raise Overloaded(request.model, "images")
         self._encoded_bytes += size
         try:
             yield
@@ -157,37 +154,37 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
             self._encoded_bytes -= size
 
     async def _prepared(
-        self, model: ImageModel[R], asking: Asking
+        self, model: ImageModel[R], request: AboutImage
     ) -> AsyncGenerator[Sequence[PreprocessedImage | Problem], None]:
         """One image as its model reads it, once the line to that has room for its tensors.
 
         Until then the image waits as the file that it came in, which is a tenth of them. Large ones
         wait by themselves, and keep nobody else out of the line.
         """
-        await model.lane.room(model.has_room)
+        await model.lane.room.wait(model.has_room)
         model.preparing += 1
         try:
-            begun = await self._preparation.run(0, _begun, model.reader, asking)
+            begun = await self._preparation.run(0, _begun, model.reader, request)
             if not isinstance(begun, EncodedImage):
                 model.note(begun)
                 yield [begun]  # and goes on when it is in line
         finally:
             model.preparing -= 1
-            model.lane.look_for_room()
+            model.lane.room.recheck()
         if isinstance(begun, EncodedImage):
-            seen = await self._when_due(begun, model.reader, asking)
+            seen = await self._when_due(begun, model.reader, request)
             size = 0 if isinstance(seen, Problem) else seen.nbytes
-            await model.lane.room(lambda free: not model.lane.depth or size <= free)
+            await model.lane.room.wait(lambda free: not model.lane.depth or size <= free)
             yield [seen]
 
     async def _when_due(
-        self, large: EncodedImage, reader: ImageTask[R], asking: Asking
+        self, large: EncodedImage, reader: ImageTask[R], request: AboutImage
     ) -> PreprocessedImage | Problem:
         """A large image, when it is its turn. Raises :class:`Overloaded`."""
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
         if waiting and waiting + large.pixels > limit:
-            raise Overloaded(asking.model, "large images")
-        return await self._preparation.run(large.pixels, _large, large, reader, asking)
+            raise Overloaded(request.model, "large images")
+        return await self._preparation.run(large.pixels, _large, large, reader, request)
 
     def _opened(self, auto_class: str, folder: Path, spec: ModelSpec) -> tuple[Any, str]:
         """A model ready to answer, and its device, by a class of transformers."""
@@ -208,43 +205,45 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         return ImageModel(reader, lane)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
-        return replace(LaneFamily._limits_of(live), volume=live.max_batch_pixels)
+        return replace(LaneFamily._limits_of(live), max_volume=live.max_batch_pixels)
 
 
 def _pixels(seen: PreprocessedImage) -> int:
     return seen.pixels
 
 
-def _begun(reader: ImageTask[Any], asking: Asking) -> EncodedImage | PreprocessedImage | Problem:
+def _begun(
+    reader: ImageTask[Any], request: AboutImage
+) -> EncodedImage | PreprocessedImage | Problem:
     """A small image at once; of a large one only the headers."""
     try:
-        encoded = EncodedImage(asking.image)
-    except UNREADABLE:
+        encoded = EncodedImage(request.image)
+    except DECODE_ERRORS:
         return DAMAGED
-    return encoded if encoded.pixels > SMALL else _seen(encoded, reader, asking)
+    return encoded if encoded.pixels > SMALL else _seen(encoded, reader, request)
 
 
 def _large(
-    encoded: EncodedImage, reader: ImageTask[Any], asking: Asking
+    encoded: EncodedImage, reader: ImageTask[Any], request: AboutImage
 ) -> PreprocessedImage | Problem:
     """A large image, whose memory goes back at once: each thread would keep it for its next one."""
     try:
-        return _seen(encoded, reader, asking)
+        return _seen(encoded, reader, request)
     finally:
         trim()
 
 
 def _seen(
-    encoded: EncodedImage, reader: ImageTask[Any], asking: Asking
+    encoded: EncodedImage, reader: ImageTask[Any], request: AboutImage
 ) -> PreprocessedImage | Problem:
     try:
-        shown = encoded.picture()
-    except UNREADABLE:
+        image = encoded.picture()
+    except DECODE_ERRORS:
         return DAMAGED
-    return preprocessed(reader.see, shown, asking)
+    return preprocessed(reader.preprocess, image, request)
 
 
 class _Run(Generic[R]):

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OF_INPUTS = (
+INPUT_ERRORS = (
     ValueError,
     TypeError,
     ArithmeticError,
@@ -40,41 +40,43 @@ TEXTS = ("question", "prompt")
 CONTROL_TEXT = "what?"
 
 
-def preprocessed(see: Callable[[Picture, Any], T], shown: Picture, asked: Any) -> T | Problem:
-    """``see(shown, asked)``, or a problem that names the image or the text that it fails for.
+def preprocessed(
+    preprocess: Callable[[Picture, Any], T], image: Picture, request: Any
+) -> T | Problem:
+    """``preprocess(image, request)``, or a problem that names the image or text at fault.
 
     It is the image's where an ordinary one passes in its place, and the text's where an ordinary
     one passes in its place. Where neither passes, it is nobody's input: the failure is raised.
     """
     try:
-        return see(shown, asked)
+        return preprocess(image, request)
     except NotImplementedError:
         raise
-    except OF_INPUTS as error:
-        problem = _problem(see, shown, asked)
+    except INPUT_ERRORS as error:
+        problem = _problem(preprocess, image, request)
         if problem is None:
             raise
         logger.info("%s: %s: %s", problem.message, type(error).__name__, error)
         return problem
 
 
-def scalable(
-    see: Callable[[Picture, Any], T], processor: Any
+def refuse_elongated(
+    preprocess: Callable[[Picture, Any], T], processor: Any
 ) -> Callable[[Picture, Any], T | Problem]:
-    """``see`` without images that the processor would blow up before it cuts them.
+    """``preprocess`` without images that the processor would blow up before it cuts them.
 
     One that scales the shorter side to a length, and has no bound for the longer one, makes a
     thousand million pixels of 20,000 x 1.
     """
     shortest = _shortest_edge(getattr(processor, "image_processor", processor))
 
-    def seen(shown: Picture, asked: Any) -> T | Problem:
-        short, long = sorted(shown.size)
+    def seen(image: Picture, request: Any) -> T | Problem:
+        short, long = sorted(image.size)
         if shortest is not None and shortest * shortest * long > MAX_SCALED_PIXELS * short:
-            width, height = shown.size
+            width, height = image.size
             message = f"an image of {width} x {height} pixels is too long and thin for the model"
             return Problem("validation", message, "image")
-        return see(shown, asked)
+        return preprocess(image, request)
 
     return seen
 
@@ -88,22 +90,24 @@ def _shortest_edge(images: Any) -> int | None:
     return None if any(bounds[name] for name in LONG_BOUNDS) else bounds["shortest_edge"]
 
 
-def _problem(see: Callable[[Picture, Any], Any], shown: Picture, asked: Any) -> Problem | None:
-    if _passes(see, CONTROL, asked):
-        width, height = shown.size
+def _problem(
+    preprocess: Callable[[Picture, Any], Any], image: Picture, request: Any
+) -> Problem | None:
+    if _passes(preprocess, CONTROL, request):
+        width, height = image.size
         message = f"the model cannot read an image of {width} x {height} pixels"
         return Problem("validation", message, "image")
-    text = next((each.name for each in fields(asked) if each.name in TEXTS), None)
-    if text is None or getattr(asked, text) is None:
+    text = next((each.name for each in fields(request) if each.name in TEXTS), None)
+    if text is None or getattr(request, text) is None:
         return None
-    if _passes(see, CONTROL, replace(asked, **{text: CONTROL_TEXT})):
+    if _passes(preprocess, CONTROL, replace(request, **{text: CONTROL_TEXT})):
         return Problem("validation", f"the model cannot read this {text}", text)
     return None
 
 
-def _passes(see: Callable[[Picture, Any], Any], shown: Picture, asked: Any) -> bool:
+def _passes(preprocess: Callable[[Picture, Any], Any], image: Picture, request: Any) -> bool:
     try:
-        see(shown, asked)
-    except OF_INPUTS:
+        preprocess(image, request)
+    except INPUT_ERRORS:
         return False
     return True

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.serve import metrics
 
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.signals import BY_NAME, PREFIX, Signal
 
 
@@ -20,7 +20,7 @@ class RayMetrics:
     def __init__(self) -> None:
         self._instruments: dict[str, Any] = {}
 
-    def take(self, report: Report) -> None:
+    def take(self, report: MetricReport) -> None:
         for sample in (*report.samples, *report.gauges):
             self._add(sample)
 

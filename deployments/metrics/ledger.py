@@ -8,8 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deployments.metrics.prometheus import Instruments
-from deployments.metrics.recent import Recent
-from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
+from deployments.metrics.recent import RecentRequests
+from deployments.metrics.report import (
+    Exposition,
+    FinishedRequest,
+    MetricReport,
+    MetricSample,
+    Performance,
+)
 from deployments.metrics.signals import BY_NAME, MEMORY, SEVERAL, UNKNOWN, Signal
 
 GAUGES_LIVE_S = 15.0
@@ -53,9 +59,9 @@ class Ledger:
         self._clock = clock
         self._heard: OrderedDict[str, _Heard] = OrderedDict()
         self._instruments = Instruments(self._gauge)
-        self._recent = Recent()
+        self._recent = RecentRequests()
 
-    async def take(self, report: Report) -> None:
+    async def take(self, report: MetricReport) -> None:
         """Add a batch to what is known, unless it has been added before."""
         heard = self._heard.pop(report.reporter, None)
         last = heard.number if heard else 0
@@ -78,7 +84,7 @@ class Ledger:
         """Figures of recent requests, ``None`` before the first."""
         return self._recent.performance()
 
-    def _note(self, finished: Finished, memory: Mapping[tuple[str, ...], float]) -> None:
+    def _note(self, finished: FinishedRequest, memory: Mapping[tuple[str, ...], float]) -> None:
         model, task = self._fit("model_name", finished.model), self._fit("task", finished.task)
         held = memory.get((model,)) if finished.seconds is not None else None
         self._recent.note(finished._replace(model=model, task=task), held)

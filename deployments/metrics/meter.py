@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from deployments.batching.lane import Forward
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
@@ -24,6 +24,17 @@ EVENTS = {
     "load_failure": signals.LOAD_FAILURES,
     "unload": signals.UNLOADS,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One batch: how long each item waited, how full the batch was and how much of it was padding
+    (both from 0 to 1), and the seconds that it took."""
+
+    waits_s: tuple[float, ...]
+    fill: float
+    padding: float
+    seconds: float
 
 
 class Meter:
@@ -54,7 +65,7 @@ class Meter:
             *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in forward.waits_s),
         )
 
-    def seated(self, name: str, wait_s: float) -> None:
+    def admitted(self, name: str, wait_s: float) -> None:
         """A text got its slot."""
         self._note(signals.QUEUE_WAIT.of(name, amount=wait_s))
 
@@ -63,8 +74,8 @@ class Meter:
             self._reporter.note(samples)
 
 
-def _delivery(ledger: Any) -> Callable[[Report], Awaitable[None]]:
-    async def deliver(report: Report) -> None:
+def _delivery(ledger: Any) -> Callable[[MetricReport], Awaitable[None]]:
+    async def deliver(report: MetricReport) -> None:
         response = ledger.take.remote(report)
         try:
             await response

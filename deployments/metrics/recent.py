@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from deployments.metrics.report import Finished, Performance
+from deployments.metrics.report import FinishedRequest, Performance
 
 KEPT = 1000
 SHOWN = 100
 GIB = 1024**3
 
 
-class Recent:
+class RecentRequests:
     """The last 1,000 requests, each with the memory of its model when it was noted."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[Finished, float | None]] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[FinishedRequest, float | None]] = deque(maxlen=KEPT)
 
-    def note(self, finished: Finished, memory_bytes: float | None) -> None:
+    def note(self, finished: FinishedRequest, memory_bytes: float | None) -> None:
         self._kept.append((finished, memory_bytes))
 
     def performance(self) -> Performance | None:

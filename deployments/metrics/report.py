@@ -27,7 +27,7 @@ def gathered(samples: Iterable[MetricSample]) -> tuple[MetricSample, ...]:
     return tuple(MetricSample(*series, tuple(amounts)) for series, amounts in found.items())
 
 
-class Finished(NamedTuple):
+class FinishedRequest(NamedTuple):
     """One request for inference that has ended. ``seconds`` is what its models took.
 
     ``seconds`` is ``None`` for a request that no model answered.
@@ -40,7 +40,7 @@ class Finished(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MetricReport:
     """A batch of what one reporter saw. ``number`` counts its batches from 1.
 
     A batch that may not have arrived is sent again under its number, so that the ledger takes it
@@ -50,7 +50,7 @@ class Report:
     reporter: str
     number: int
     samples: tuple[MetricSample, ...] = ()
-    finished: tuple[Finished, ...] = ()
+    finished: tuple[FinishedRequest, ...] = ()
     gauges: tuple[MetricSample, ...] = ()
 
 

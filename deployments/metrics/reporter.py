@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
-from deployments.metrics.report import Finished, MetricSample, Report, gathered
+from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample, gathered
 from deployments.metrics.signals import LOST
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ MOST_KEPT = 50_000
 
 MOST_SENT = 5_000
 
-Deliver: TypeAlias = Callable[[Report], Awaitable[None]]
+Deliver: TypeAlias = Callable[[MetricReport], Awaitable[None]]
 
 
 class NotDelivered(Exception):
@@ -44,7 +44,7 @@ class Reporter:
         self,
         deliver: Deliver,
         gauges: Callable[[], Iterable[MetricSample]] | None = None,
-        mirror: Callable[[Report], None] | None = None,
+        mirror: Callable[[MetricReport], None] | None = None,
     ) -> None:
         self._deliver = deliver
         self._gauges = gauges
@@ -52,16 +52,18 @@ class Reporter:
         self._name = uuid.uuid4().hex
         self._number = 0
         self._samples: deque[MetricSample] = deque()
-        self._finished: deque[Finished] = deque()
+        self._finished: deque[FinishedRequest] = deque()
         self._lost = 0
         self._guard = threading.Lock()
-        self._unsure: Report | None = None
+        self._unsure: MetricReport | None = None
         self._delivering = asyncio.Lock()
         self._dirty = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: asyncio.Task[None] | None = None
 
-    def note(self, samples: Iterable[MetricSample], finished: Finished | None = None) -> None:
+    def note(
+        self, samples: Iterable[MetricSample], finished: FinishedRequest | None = None
+    ) -> None:
         with self._guard:
             self._samples.extend(samples)
             if finished is not None:
@@ -117,7 +119,7 @@ class Reporter:
                     async with asyncio.timeout(BEAT_S):
                         await self._dirty.wait()
 
-    def _next(self, *, beat: bool) -> Report | None:
+    def _next(self, *, beat: bool) -> MetricReport | None:
         """The batch that may not have arrived, or else one of what is there."""
         if self._unsure is None:
             with self._guard:
@@ -130,7 +132,9 @@ class Reporter:
                 return None
             self._number += 1
             gauges = tuple(self._gauges()) if self._gauges is not None else ()
-            self._unsure = Report(self._name, self._number, gathered(samples), finished, gauges)
+            self._unsure = MetricReport(
+                self._name, self._number, gathered(samples), finished, gauges
+            )
             if self._mirror is not None:
                 self._mirror(self._unsure)
         return self._unsure

@@ -1,4 +1,4 @@
-"""Which models are in memory: pinned ones from the start, others from their first request on."""
+"""The model cache of a replica: which models are loaded, who uses them, and which are evicted."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
-from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
-from deployments.models.downloads import Downloads, finished
-from deployments.models.load_attempt import attempt
+from deployments.models.downloads import Downloads
+from deployments.models.errors import ModelUnavailable
+from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
-from deployments.models.memory import give_back, memory_use
-from deployments.models.memory_budget import GIB, MemoryBudget, least_recently_used
+from deployments.models.loader import ModelLoader
+from deployments.models.memory_budget import MemoryBudget, least_recently_used
+from deployments.models.shared_tasks import SharedTasks
 from deployments.seam.replicas import ModelStatus, Stage
 
 logger = logging.getLogger(__name__)
@@ -30,318 +29,276 @@ M = TypeVar("M")
 
 
 class StillInUseError(Exception):
-    """Requests went on running on a model for longer than its unloading might wait."""
+    """A model was not unloaded: requests on it did not end in the time that was allowed."""
 
 
 class ModelCache(Generic[M]):
-    """The models of one replica, loaded by name, evicted least recently used first by bytes.
+    """The models of one replica, loaded by name and evicted least recently used first.
 
-    ``budget_gb`` bounds what this replica's models take together, measured. Pinned models and those
-    loaded by order are kept; the others go, but never while a request runs on one: until it ends
-    the budget may be passed. A model that would not fit beside what is kept is refused, before it
-    is loaded when its files tell. One model loads at a time, in a thread of its own, while requests
-    for the others go on; files are fetched beside that, and hold up only who waits for them.
-    Loading and unloading of one model never overlap.
+    ``budget_gb`` bounds the measured memory of all loaded models. Models that are pinned by the
+    profile or were loaded by an order are not evicted, nor is a model while a request uses it:
+    until that ends the budget may be exceeded. A model that does not fit beside the pinned ones is
+    refused, before it is loaded if the size of its files shows it.
 
-    A model that is ``dead`` is not loaded: the next request, or :meth:`revive`, loads it again, at
+    One model loads at a time, and requests for loaded models go on meanwhile. Files of several
+    models download at the same time. A model is never loaded and unloaded at the same time.
+
+    A model that died is not loaded: the next request or :meth:`reload_dead` loads it again, at
     once when it died for the first time.
 
-    ``load`` makes a model and ``unload`` ends it. ``fetch`` downloads its files, from whose size it
-    is known what loading takes; ``prepare`` imports what loading needs, whose memory is not the
-    model's. ``process`` tells which process a model has of its own, if any, ``engine`` what runs it
-    where the profile leaves that open, and ``halves`` whether it computes in half precision.
-    ``notice`` is told of each request that finds or misses its model, and of each load and unload.
+    ``record`` is told of each request that finds or misses its model, each load and each unload.
     """
 
     def __init__(
         self,
         specs: Sequence[ModelSpec],
-        load: Callable[[ModelSpec], M],
-        unload: Callable[[M], None],
+        loader: ModelLoader[M],
+        record: Callable[[ModelEvent, str], None],
         budget_gb: float | None = None,
-        notice: Callable[[ModelEvent, str], None] = lambda event, name: None,
-        *,
-        fetch: Callable[[ModelSpec], Path] | None = None,
-        prepare: Callable[[ModelSpec], None] = lambda _: None,
-        process: Callable[[M], int | None] = lambda _: None,
-        engine: Callable[[M], str] = lambda _: "",
-        dead: Callable[[M], bool] = lambda _: False,
         backoff: Backoff | None = None,
-        halves: Callable[[ModelSpec], bool] = lambda spec: spec.dtype not in ("auto", "float32"),
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
-        self._load = load
-        self._unload = unload
-        self._notice = notice
+        self._loader = loader
+        self._record = record
         self._budget = MemoryBudget(budget_gb)
-        self._fetching = None if fetch is None else Downloads(fetch, len(specs), halves)
-        self._prepare = prepare
-        self._process = process
-        self._engine = engine
+        self._downloads = Downloads(loader, len(specs))
+        self._thread = LoadThread(loader, record)
         self._backoff = backoff or Backoff()
-        self._dead = dead
-        self._deaths = CrashCounter()
-        self._residents: dict[str, LoadedModel[M]] = {}
-        self._kept = {spec.name for spec in specs if spec.pinned}
+        self._crashes = CrashCounter()
+        self._loaded: dict[str, LoadedModel[M]] = {}
+        self._pinned = {spec.name for spec in specs if spec.pinned}
         self._stages: dict[str, Stage] = {}
-        self._loading = asyncio.Lock()
-        self._admissions: dict[str, asyncio.Task[None]] = {}
-        self._departures: dict[str, asyncio.Task[int]] = {}
-        self._chores: set[asyncio.Task[Any]] = set()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._changing = asyncio.Lock()  # held while a model is loaded or evicted
+        self._loads = SharedTasks[None]()
+        self._unloads = SharedTasks[int]()
+        self._evicting: asyncio.Task[object] | None = None
+        self._background: set[asyncio.Task[object]] = set()
 
     @property
-    def residents(self) -> list[LoadedModel[M]]:
-        return list(self._residents.values())
+    def loaded(self) -> list[LoadedModel[M]]:
+        return list(self._loaded.values())
 
     @property
     def names(self) -> Collection[str]:
         """Every model that may be loaded here."""
         return self._specs.keys()
 
-    def is_kept(self, name: str) -> bool:
-        """Whether ``name`` stays until an order unloads it."""
-        return name in self._kept
+    def is_pinned(self, name: str) -> bool:
+        """Whether ``name`` stays loaded until an order unloads it."""
+        return name in self._pinned
 
-    def holdings(self) -> tuple[ModelStatus, ...]:
-        """Every model that is in memory or on its way, with its bytes as they are now.
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """Every model that is loaded or on its way, with the bytes that it takes now.
 
-        From any thread: counting the bytes of another process takes a moment.
+        May be called from any thread, and should not be from the event loop: counting the bytes of
+        another process takes milliseconds.
         """
-        residents, stages = self._residents.copy(), self._stages.copy()
-        warm = (
+        loaded, stages = self._loaded.copy(), self._stages.copy()
+        here = (
             ModelStatus(
-                name, stages.get(name, "warm"), r.host_bytes, r.gpu_bytes, r.seconds, r.engine
+                name, stages.get(name, "warm"), m.host_bytes, m.gpu_bytes, m.seconds, m.engine
             )
-            for name, r in residents.items()
+            for name, m in loaded.items()
         )
-        coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in residents)
-        return (*warm, *coming)
+        coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
+        return (*here, *coming)
 
-    def pin(self, leave: Collection[str] = ()) -> None:
-        """Load every pinned model, here and now. What cannot be loaded fails the replica.
+    def load_pinned(self, leave_out: Collection[str] = ()) -> None:
+        """Load every pinned model. Blocks, and raises what loading raises: the replica fails.
 
-        Those in ``leave`` were unloaded by order: they load when a request asks for them.
+        Models in ``leave_out`` were unloaded by an order: they load when a request needs them.
         """
-        self._kept -= set(leave)
+        self._pinned -= set(leave_out)
         for name, spec in self._specs.items():
-            if name in self._kept:
-                if self._fetching is not None:
-                    self._fetching.now(spec)
-                self._prepare(spec)
-                self._residents[name] = self._measured(spec)
+            if name in self._pinned:
+                self._downloads.now(spec)
+                self._loaded[name] = self._thread.load_now(spec)
 
     @asynccontextmanager
     async def use(self, name: str) -> AsyncIterator[M]:
-        """The model ``name``, kept in memory for as long as the block runs.
+        """The model ``name``, loaded if need be, and not evicted while the block runs.
 
-        A model that is being unloaded is waited for, and loaded again. Raises
+        While the model is being unloaded this waits, then loads it again. Raises
         :class:`ModelUnavailable` when it cannot be loaded; a later request tries again.
         """
-        self._notice("hit" if name in self._residents else "miss", name)
-        resident = await self._present(name)
-        resident.users += 1
-        resident.idle.clear()
+        self._record("hit" if name in self._loaded else "miss", name)
+        loaded = await self._get(name)
+        loaded.users += 1
+        loaded.idle.clear()
         try:
-            yield resident.model
+            yield loaded.model
         finally:
-            resident.users -= 1
-            resident.last_used = time.monotonic()
-            if resident.users == 0:
-                resident.idle.set()
-                self._tidy()
+            loaded.users -= 1
+            loaded.last_used = time.monotonic()
+            if loaded.users == 0:
+                loaded.idle.set()
+                self._evict_in_background()
 
-    async def load(self, name: str, *, insist: bool = True) -> None:
-        """Load ``name`` by order: to stay until unloaded, and at once, whatever failed before.
+    async def load(self, name: str, *, even_if_failed: bool = True) -> None:
+        """Load ``name`` by order and pin it.
 
-        Without ``insist`` a model that failed a moment ago fails again, untried.
+        With ``even_if_failed`` it is tried at once, although it failed to load a moment ago.
         """
-        await self._present(name, insist=insist)
-        self._kept.add(name)
+        await self._get(name, even_if_failed=even_if_failed)
+        self._pinned.add(name)
 
     async def unload(self, name: str, within_s: float) -> int:
-        """Unload ``name`` by order, when the requests on it have ended; the bytes that came back.
+        """Unload ``name`` by order once no request uses it; by how many bytes memory fell.
 
-        0 when it was not loaded. One whose files are still being fetched is not loaded when they
-        have come, and who waits for it is told so. Raises :class:`StillInUseError` when requests
-        have not ended in time: then it stays as it was.
+        0 when it was not loaded. If its files are still downloading, it is not loaded after that,
+        and requests that wait for it fail with that reason. Raises :class:`StillInUseError` when
+        requests have not ended in time: the model then stays as it was.
         """
-        departure = self._departures.get(name)
-        if departure is None:
-            departure = asyncio.get_running_loop().create_task(self._depart(name, within_s))
-            departure.add_done_callback(partial(finished, self._departures, name))
-            self._departures[name] = departure
-        return await asyncio.shield(departure)
+        work = partial(self._unload_when_idle, name, within_s)
+        return await asyncio.shield(self._unloads.start(name, work))
 
-    def revive(self) -> None:
-        """Load again in the background what died, of the models that are kept.
+    def reload_dead(self) -> None:
+        """Load pinned models again that died, in the background.
 
-        Raises :class:`ModelLost` when one of them died, or failed to load after that, too often.
+        Raises :class:`ModelLost` when one died, or failed to load after that, too often.
         """
-        for resident in self.residents:
-            if self._dead(resident.model):
-                self._bury(resident)
-        self._deaths.missing -= self._residents.keys()
-        for name in (self._deaths.missing & self._kept) - self._departures.keys():
-            if max(self._deaths.times(name), self._backoff.times(name) + 1) >= MAX_ATTEMPTS:
+        for loaded in self.loaded:
+            if self._loader.is_dead(loaded.model):
+                self._remove_dead(loaded)
+        self._crashes.missing -= self._loaded.keys()
+        for name in (self._crashes.missing & self._pinned) - self._unloads.names:
+            if max(self._crashes.times(name), self._backoff.times(name) + 1) >= MAX_ATTEMPTS:
                 raise ModelLost(name)
-            if name not in self._admissions and self._backoff.reason(name) is None:
-                self._in_background(self._revived(name))
+            if self._loads.get(name) is None and self._backoff.reason(name) is None:
+                self._in_background(self._reload(name))
 
-    async def _revived(self, name: str) -> None:
+    async def _reload(self, name: str) -> None:
         with suppress(ModelUnavailable):  # the reason is in the log
-            await self._present(name)
+            await self._get(name)
 
-    def _bury(self, resident: LoadedModel[M]) -> None:
-        """Take a dead model for one that is not loaded; what is left of it ends behind that."""
-        name = resident.spec.name
-        del self._residents[name]
-        times = self._deaths.died(name)
+    def _remove_dead(self, loaded: LoadedModel[M]) -> None:
+        """Treat a dead model as not loaded, and free what is left of it in the background."""
+        name = loaded.spec.name
+        del self._loaded[name]
+        times = self._crashes.count(name)
         logger.error("%s died, for the %d. time lately", name, times)
         if times > 1:
             self._backoff.failed(name, REASON, times - 1)
-        self._in_background(self._end(resident))
+        self._in_background(self._thread.unload(loaded))
 
-    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
-        chore = asyncio.get_running_loop().create_task(work)
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
-    async def _present(self, name: str, *, insist: bool = False) -> LoadedModel[M]:
-        loaded = False
+    async def _get(self, name: str, *, even_if_failed: bool = False) -> LoadedModel[M]:
+        """The model ``name``, loaded and alive. Raises :class:`ModelUnavailable`."""
+        has_loaded = False
         while True:
-            if (departure := self._departures.get(name)) is not None:
-                await asyncio.wait({departure})
-            elif (resident := self._residents.get(name)) is not None:
-                if not self._dead(resident.model):
-                    return resident
-                self._bury(resident)
-                if loaded:
+            if (unload := self._unloads.get(name)) is not None:
+                await asyncio.wait({unload})
+            elif (loaded := self._loaded.get(name)) is not None:
+                if not self._loader.is_dead(loaded.model):
+                    return loaded
+                self._remove_dead(loaded)
+                if has_loaded:
                     raise ModelUnavailable(name, REASON)
             else:
-                await self._admitted(name, insist=insist)
-                loaded = True
+                await self._wait_for_load(name, even_if_failed=even_if_failed)
+                has_loaded = True
 
-    async def _admitted(self, name: str, *, insist: bool) -> None:
-        """Wait for the one load of ``name``, which goes on when a request that waits is gone."""
-        admission = self._admissions.get(name)
-        if admission is None:
-            reason = None if insist else self._backoff.reason(name)
+    async def _wait_for_load(self, name: str, *, even_if_failed: bool) -> None:
+        """Wait for the one load of ``name``, which goes on if this is cancelled."""
+        task = self._loads.get(name)
+        if task is None:
+            reason = None if even_if_failed else self._backoff.reason(name)
             if reason is not None:
                 raise ModelUnavailable(name, reason)
-            admission = asyncio.get_running_loop().create_task(self._admit(self._specs[name]))
-            admission.add_done_callback(partial(finished, self._admissions, name))
-            self._admissions[name] = admission
-        await asyncio.wait({admission})
-        if admission.cancelled():
+            task = self._loads.start(name, partial(self._load, self._specs[name]))
+        await asyncio.wait({task})
+        if task.cancelled():
             raise ModelUnavailable(name, "an order unloaded it while its files were fetched")
-        admission.result()
+        task.result()
 
-    async def _admit(self, spec: ModelSpec) -> None:
+    async def _load(self, spec: ModelSpec) -> None:
         self._stages[spec.name] = "fetching"
         try:
-            fetching = self._fetching
-            least = 0 if fetching is None else await fetching.least_bytes(spec)
-            async with self._loading:
+            min_bytes = await self._downloads.min_bytes(spec)
+            async with self._changing:
                 self._stages[spec.name] = "loading"
-                resident = await self._arrival(spec, least)
+                loaded = await self._load_within_budget(spec, min_bytes)
                 self._backoff.forget(spec.name)
-                resident.last_used = time.monotonic()
-                self._residents[spec.name] = resident
-                await self._make_room(0, keep=spec.name)
+                loaded.last_used = time.monotonic()
+                self._loaded[spec.name] = loaded
+                await self._evict(keep=spec.name)
         except ModelUnavailable as error:
             self._backoff.failed(spec.name, error.reason)
-            self._notice("load_failure", spec.name)
+            self._record("load_failure", spec.name)
             raise
         finally:
             self._stages.pop(spec.name, None)
 
-    async def _arrival(self, spec: ModelSpec, least: int) -> LoadedModel[M]:
-        self._budget.must_fit(spec, least, self._staying)
-        await self._make_room(least, keep=spec.name)
-        await attempt(self._thread, spec, self._prepare)
-        resident = await attempt(self._thread, spec, self._measured)
+    async def _load_within_budget(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
+        await self._check_fit(spec, min_bytes)
+        await self._evict(min_bytes, keep=spec.name)
+        loaded = await self._thread.load(spec)
         try:
-            takes = resident.host_bytes + resident.gpu_bytes
-            self._budget.must_fit(spec, takes, self._staying)
+            await self._check_fit(spec, await asyncio.to_thread(loaded.total_bytes))
         except ModelUnavailable:
-            await self._end(resident)
+            await self._thread.unload(loaded)
             raise
-        return resident
+        return loaded
 
-    async def _depart(self, name: str, within_s: float) -> int:
-        if (admission := self._admissions.get(name)) is not None:
+    async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
+        """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
+        pinned = [m for m in self.loaded if m.spec.name in self._pinned - {spec.name}]
+        if self._budget.is_bounded:
+            await asyncio.to_thread(self._budget.check_fit, spec, needed, pinned)
+
+    async def _unload_when_idle(self, name: str, within_s: float) -> int:
+        if (load := self._loads.get(name)) is not None:
             if self._stages.get(name) == "fetching":
-                admission.cancel()
-            await asyncio.wait({admission})
-        resident = self._residents.get(name)
-        if resident is None:
-            self._kept.discard(name)
-            self._deaths.missing.discard(name)
+                load.cancel()
+            await asyncio.wait({load})
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            self._forget_order(name)
             return 0
         self._stages[name] = "leaving"
         try:
             async with asyncio.timeout(within_s):
-                if resident.users:
-                    await resident.idle.wait()
+                if loaded.users:
+                    await loaded.idle.wait()
         except TimeoutError:
             raise StillInUseError from None
         else:
-            self._kept.discard(name)
-            self._deaths.missing.discard(name)
-            async with self._loading:
-                return await self._end(self._residents.pop(name, None))
+            self._forget_order(name)
+            async with self._changing:
+                loaded = self._loaded.pop(name, None)
+                return 0 if loaded is None else await self._thread.unload(loaded)
         finally:
             del self._stages[name]
 
-    def _tidy(self) -> None:
-        """Evict what the budget asked for while it was in use."""
-        if not self._budget.is_passed(self.residents):
-            return
-        self._in_background(self._make_room_later())
+    def _forget_order(self, name: str) -> None:
+        self._pinned.discard(name)
+        self._crashes.missing.discard(name)
 
-    async def _make_room_later(self) -> None:
-        async with self._loading:
-            await self._make_room(0)
+    def _evict_in_background(self) -> None:
+        """Evict what could not be evicted while it was in use."""
+        if self._budget.is_bounded and (self._evicting is None or self._evicting.done()):
+            self._evicting = self._in_background(self._evict_later())
 
-    async def _make_room(self, needed: int, keep: str | None = None) -> None:
-        """Evict until ``needed`` more bytes fit, or nothing is left that may go."""
-        while self._budget.is_passed(self.residents, needed):
-            # Asked anew each time: a request may have come while another model unloaded.
-            staying = {*self._kept, *self._departures, keep}
-            oldest = least_recently_used(self.residents, staying)
+    async def _evict_later(self) -> None:
+        async with self._changing:
+            await self._evict()
+
+    async def _evict(self, needed: int = 0, keep: str | None = None) -> None:
+        """Evict until ``needed`` more bytes fit, or no model is left that may be evicted."""
+        while await self._is_over_budget(needed):
+            # Computed anew each time: a request may have come while another model was unloaded.
+            staying = {*self._pinned, *self._unloads.names, keep}
+            oldest = least_recently_used(self.loaded, staying)
             if oldest is None:
                 return
             logger.info("evicting %s", oldest.spec.name)
-            await self._end(self._residents.pop(oldest.spec.name))
+            await self._thread.unload(self._loaded.pop(oldest.spec.name))
 
-    @property
-    def _staying(self) -> list[LoadedModel[M]]:
-        return [resident for resident in self.residents if resident.spec.name in self._kept]
-
-    async def _end(self, resident: LoadedModel[M] | None) -> int:
-        """Unload a model that no request is on; how many bytes came back."""
-        if resident is None:
-            return 0
-        elsewhere = resident.host_bytes - resident.taken.host
-        model = resident.model
-        del resident.model  # whoever still holds the entry must not hold the model
-        before, loop = memory_use(), asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._unload, model)
-        del model
-        await loop.run_in_executor(self._thread, give_back)
-        freed = before - memory_use()
-        self._notice("unload", resident.spec.name)
-        return elsewhere + freed.host + freed.gpu
-
-    def _measured(self, spec: ModelSpec) -> LoadedModel[M]:
-        give_back()
-        before, started = memory_use(), time.monotonic()
-        model = self._load(spec)
-        give_back()
-        taken, seconds = memory_use() - before, time.monotonic() - started
-        process, engine = self._process(model), self._engine(model) or spec.engines[0]
-        resident = LoadedModel(spec, model, taken, seconds, process, engine)
-        self._notice("load", spec.name)
-        logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, resident.host_bytes / GIB)
-        return resident
+    async def _is_over_budget(self, more: int) -> bool:
+        budget = self._budget
+        return budget.is_bounded and await asyncio.to_thread(budget.is_exceeded, self.loaded, more)

@@ -15,8 +15,8 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from deployments.models.base import ModelUnavailable
 from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import cuda_memory
 from deployments.models.orders import Orders, orders_here
 from deployments.seam.problems import Problem
@@ -45,7 +45,7 @@ class Lifecycle(Generic[M]):
         """Load what is pinned, except what an order unloaded."""
         self._residency = residency
         self._orders = orders_here()
-        residency.pin(leave=[name for name, loaded in self._given().items() if not loaded])
+        residency.load_pinned([name for name, loaded in self._given().items() if not loaded])
 
     def _settle(self) -> None:
         """Come to hold what was ordered, in the background."""
@@ -79,7 +79,7 @@ class Lifecycle(Generic[M]):
 
     async def loaded_models(self, request: None) -> ReplicaReport:
         """What this replica holds now."""
-        holdings = await asyncio.to_thread(self._residency.holdings)
+        holdings = await asyncio.to_thread(self._residency.statuses)
         return ReplicaReport(*_whereabouts(), holdings, cuda_memory(), self.live_limits())
 
     def live_limits(self) -> LiveLimits | None:
@@ -94,8 +94,8 @@ class Lifecycle(Generic[M]):
     async def _follow(self, name: str, loaded: bool) -> None:
         try:
             if loaded:
-                await self._residency.load(name, insist=False)
-            elif self._residency.is_kept(name):
+                await self._residency.load(name, even_if_failed=False)
+            elif self._residency.is_pinned(name):
                 await self._residency.unload(name, within_s=0)
         except ModelUnavailable as error:
             logger.warning("%s was loaded by order, but %s", name, error.reason)

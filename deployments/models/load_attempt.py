@@ -10,7 +10,7 @@ from traceback import format_exception
 from typing import TypeVar
 
 from configs.profile import ModelSpec
-from deployments.models.base import ModelUnavailable
+from deployments.models.errors import ModelUnavailable
 from deployments.models.load_errors import reason_of
 from deployments.models.memory import give_back
 

@@ -1,4 +1,4 @@
-"""One model in memory."""
+"""One loaded model, with the memory that it takes and the number of requests that use it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ M = TypeVar("M")
 
 @dataclass(slots=True)
 class LoadedModel(Generic[M]):
-    """One loaded model, what loading it took of this process, and how many requests are on it.
+    """An entry of the model cache.
 
-    ``process`` is the id of a process that the model has for itself, ``engine`` what runs it.
+    ``memory`` is what loading added to this process, in ``seconds``. ``process`` is the id of a
+    process that runs only this model, ``engine`` the name of what runs it. ``users`` requests use
+    it now; ``idle`` is set when the last of them ends.
     """
 
     spec: ModelSpec
     model: M
-    taken: MemoryUse
+    memory: MemoryUse
     seconds: float = 0.0
     process: int | None = None
     engine: str = ""
@@ -31,10 +33,17 @@ class LoadedModel(Generic[M]):
 
     @property
     def host_bytes(self) -> int:
-        """As it is now: a process of the model's own grows and shrinks with what it does."""
+        """Bytes now, since a process of the model's own grows and shrinks.
+
+        Counting those takes milliseconds, too long for an event loop.
+        """
         own = 0 if self.process is None else process_bytes(self.process)
-        return self.taken.host + own
+        return self.memory.host + own
 
     @property
     def gpu_bytes(self) -> int:
-        return self.taken.gpu
+        return self.memory.gpu
+
+    def total_bytes(self) -> int:
+        """Bytes on the host and on the GPU."""
+        return self.host_bytes + self.gpu_bytes

@@ -20,6 +20,8 @@ import psutil
 
 from deployments.seam.replicas import CudaMemory
 
+GIB = 1024**3
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:

@@ -18,10 +18,10 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class CaptionResult:
     text: str
     tokens: int
 
     @property
     def token_counts(self) -> TokenCounts:
-        return TokenCounts(written=self.tokens)
+        return TokenCounts(completion=self.tokens)

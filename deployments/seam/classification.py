@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
-from deployments.seam.tokens import TokenCounts
+from deployments.seam.tokens import CountsPromptTokens
 
 ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
 
@@ -28,7 +28,7 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationResult:
+class ClassificationResult(CountsPromptTokens):
     """One entry a text, in order: its labels best first, or why it has none.
 
     ``tokens`` are those that were read, where the model counts any.
@@ -36,10 +36,6 @@ class ClassificationResult:
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()
-
-    @property
-    def token_counts(self) -> TokenCounts:
-        return TokenCounts(sum(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.seam.problems import Problem
-from deployments.seam.tokens import TokenCounts
+from deployments.seam.tokens import CountsPromptTokens
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -33,7 +33,7 @@ class EmbeddingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingResult:
+class EmbeddingResult(CountsPromptTokens):
     """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` what each text counted.
 
     A text with an entry in ``problems`` has a row of zeros.
@@ -42,10 +42,6 @@ class EmbeddingResult:
     vectors: Vectors
     tokens: tuple[int, ...]
     problems: Mapping[int, Problem] = field(default_factory=dict)
-
-    @property
-    def token_counts(self) -> TokenCounts:
-        return TokenCounts(sum(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +55,10 @@ class ClusterRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterResult:
+class ClusterResult(CountsPromptTokens):
     """``labels`` is one cluster a text; ``centers`` float32 of shape (clusters, dimensions)."""
 
     labels: tuple[int, ...]
     centers: Vectors
     problems: Mapping[int, Problem] = field(default_factory=dict)
     tokens: tuple[int, ...] = ()
-
-    @property
-    def token_counts(self) -> TokenCounts:
-        return TokenCounts(sum(self.tokens))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from deployments.seam.problems import Problem
-from deployments.seam.tokens import TokenCounts
+from deployments.seam.tokens import CountsPromptTokens
 
 Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
 
@@ -36,12 +36,8 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class EntityResult:
+class EntityResult(CountsPromptTokens):
     """One entry a text, in order: its entities in order of appearance, or why there are none."""
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()
-
-    @property
-    def token_counts(self) -> TokenCounts:
-        return TokenCounts(sum(self.tokens))

@@ -109,9 +109,9 @@ class GenerationRequest:
     ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
     ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
     may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text, and with ``last_call`` so does the end of the first
-    call that has those marks. Of a prompt only the last ``keep_last`` tokens are
-    read, where that is given. With ``truncate`` the end of a chat's last message is cut off where
+    new ones; a stop string still ends the text, and with ``stop_after_tool_call`` so does the end
+    of the first call that has those marks. Of a prompt only the last ``keep_last`` tokens are read,
+    where that is given. With ``truncate`` the end of a chat's last message is cut off where
     prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
     are left out there, never its system message nor its last one.
 
@@ -131,7 +131,7 @@ class GenerationRequest:
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
-    last_call: ToolCallMarkers | None = None
+    stop_after_tool_call: ToolCallMarkers | None = None
     choices: int = 1
     truncate: bool = False
     trim_oldest: bool = False
@@ -186,10 +186,10 @@ class TokenChunk:
     device: str = "cpu"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _burst, (self.prompt_tokens, self.device, *zip(*self.tokens, strict=True))
+        return _token_chunk, (self.prompt_tokens, self.device, *zip(*self.tokens, strict=True))
 
 
-def _burst(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> TokenChunk:
+def _token_chunk(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> TokenChunk:
     tokens = tuple(map(Token._make, zip(*columns, strict=True)))
     return TokenChunk(prompt_tokens, tokens, device)
 

@@ -59,7 +59,7 @@ class ReplicaReport:
 
     replica: str
     node: str
-    holdings: tuple[ModelStatus, ...]
+    models: tuple[ModelStatus, ...]
     cuda: CudaMemory = field(default_factory=CudaMemory)
     limits: LiveLimits | None = None
 

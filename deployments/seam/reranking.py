@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
-from deployments.seam.tokens import TokenCounts
+from deployments.seam.tokens import CountsPromptTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,8 @@ class RerankRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RerankResult:
+class RerankResult(CountsPromptTokens):
     """One raw score (a logit) a document, in order; ``tokens`` is what query and document count."""
 
     items: tuple[float | Problem, ...]
     tokens: tuple[int, ...]
-
-    @property
-    def token_counts(self) -> TokenCounts:
-        return TokenCounts(sum(self.tokens))

@@ -35,7 +35,8 @@ class SummaryResult:
 
     @property
     def token_counts(self) -> TokenCounts:
-        done = [item for item in self.items if isinstance(item, Summary)]
+        written = [item for item in self.items if isinstance(item, Summary)]
         return TokenCounts(
-            sum(item.prompt_tokens for item in done), sum(item.tokens for item in done)
+            sum(summary.prompt_tokens for summary in written),
+            sum(summary.tokens for summary in written),
         )

@@ -1,4 +1,4 @@
-"""How many tokens a request cost: every result that counts any has them as ``token_counts``."""
+"""How many tokens a result counts, told by every result in the same way: ``token_counts``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import NamedTuple
 
 
 class TokenCounts(NamedTuple):
-    """Tokens of the input that a model read, and tokens that it wrote."""
+    """Tokens that a model read (``prompt``) and wrote (``completion``) for one result."""
 
-    read: int = 0
-    written: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+
+class CountsPromptTokens:
+    """Base of results about texts: ``tokens`` has how many tokens were read of each text."""
+
+    __slots__ = ()
+    tokens: tuple[int, ...]
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        return TokenCounts(prompt=sum(self.tokens))

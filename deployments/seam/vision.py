@@ -41,7 +41,7 @@ class VisualAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class VisualAnswers:
+class VisualQuestionResult:
     """The answers to one question, best first."""
 
     items: tuple[VisualAnswer, ...]

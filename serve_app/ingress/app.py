@@ -19,25 +19,25 @@ from deployments.metrics.reporter import Reporter
 from deployments.models.orders import orders_here
 from serve_app.ingress import errors
 from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.readiness import ServeReadiness
+from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.conversations import Conversations
-from serve_app.ingress.deployment_client import DeploymentClient
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
-from serve_app.ingress.edge import Edge
 from serve_app.ingress.error_shapes import DOCUMENTED
-from serve_app.ingress.exposure import checked_host
 from serve_app.ingress.front.front import Front, policy_for
-from serve_app.ingress.heads import Heads
+from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.readiness import ServeReadiness
 from serve_app.ingress.routes import graph, health, loading, metrics, models
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
 from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
+from serve_app.ingress.unhandled_errors import UnhandledErrors
 from serve_app.registry.import_paths import imported
 
 
@@ -46,12 +46,12 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     under_serve: bool = False,
-    books: Metering | None = None,
+    metering: Metering | None = None,
     host: str | None = None,
 ) -> FastAPI:
     """The application: routers, middleware and handlers. Needs no Ray by itself.
 
-    Without ``books`` it keeps its own. ``host`` is the address that it will be served at, if known.
+    Without ``metering`` a local one is made. ``host`` is the address that it is served at.
     """
     settings = services.settings
     app = FastAPI(
@@ -70,17 +70,17 @@ def create_app(
     app.state.services = services
     app.state.tasks = native_tasks(routers)
     app.state.purposes = purposes
-    app.state.books = books or local_metering(services.catalog, purposes.tasks)
+    app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
     errors.install(app)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.books, purposes).note)
+    app.state.policy = policy_for(settings, host, Refusals(app, app.state.metering, purposes).note)
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
-    app.add_middleware(Heads)
-    app.add_middleware(Edge)
-    app.add_middleware(MeteringMiddleware, books=app.state.books, purposes=purposes)
+    app.add_middleware(HeadRequests)
+    app.add_middleware(UnhandledErrors)
+    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -107,7 +107,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._books = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)
@@ -119,7 +119,7 @@ class Ingress:
             self._services,
             routers_of(self._profile),
             under_serve=True,
-            books=self._books,
+            metering=self._metering,
             host=self._host,
         )
         return self._app

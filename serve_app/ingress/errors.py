@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from deployments.seam.problems import Problem
 from serve_app.ingress.request_id import request_id_of
-from serve_app.ingress.validation.field_errors import MOST_OF_A_NAME, field_errors
+from serve_app.ingress.validation.field_errors import MAX_NAME_LENGTH, field_errors
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class ModelNotFound(NotFound):
 
     def __init__(self, name: str, available: Sequence[str], field: str) -> None:
         shown = ", ".join(available) or "none"
-        name = name[:MOST_OF_A_NAME]
+        name = name[:MAX_NAME_LENGTH]
         super().__init__(
             f"The model {name!r} is not served here, or not for this. Available: {shown}.",
             field=field,

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote_to_bytes
 
 from configs.settings import Settings
-from deployments.images.decode import BOMBS, FORMATS, UNREADABLE, EncodedImage, handle_warnings
-from deployments.images.files import TooManyPartsError
+from deployments.images.decode import BOMBS, DECODE_ERRORS, FORMATS, EncodedImage, handle_warnings
+from deployments.seam.image_files import TooManyPartsError
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
@@ -100,7 +100,7 @@ def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
         raise _oversized(f"{field} is a file with {error}.", field) from None
     except BOMBS:
         raise _too_large(f"{field} has far more pixels", settings, field) from None
-    except UNREADABLE:
+    except DECODE_ERRORS:
         raise _unreadable(raw, field) from None
     if max(width, height) > settings.max_image_side:
         message = f"{field} has {width} x {height} pixels; the limit of a side is "

@@ -48,13 +48,13 @@ def _escaped(separator: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % ord(separator[0].decode())
 
 
-class LastWords(bytes):
+class FailureChunk(bytes):
     """The chunk that ends a stream that broke: on the way out it says so to whoever watches."""
 
     error_type: str
 
     @classmethod
-    def of(cls, chunk: bytes, error: ServiceError) -> LastWords:
+    def of(cls, chunk: bytes, error: ServiceError) -> FailureChunk:
         words = cls(chunk)
         words.error_type = error.error_type
         return words
@@ -179,8 +179,8 @@ async def ending(
             async for chunk in chunks:
                 yield chunk
     except ServiceError as error:
-        yield LastWords.of(failed(error), error)
+        yield FailureChunk.of(failed(error), error)
     except Exception:  # a stream that has begun is beyond the reach of every handler
         logger.exception("a stream broke")
         unforeseen = InternalError()
-        yield LastWords.of(failed(unforeseen), unforeseen)
+        yield FailureChunk.of(failed(unforeseen), unforeseen)

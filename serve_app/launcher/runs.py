@@ -25,7 +25,7 @@ LONGEST_BASE = 24
 
 
 @dataclass(frozen=True)
-class RunDirectory:
+class RunRecord:
     """What other launchers and `status` may need to know about a start."""
 
     id: str
@@ -50,13 +50,13 @@ class RunDirectory:
 
 
 @dataclass
-class OwnRun:
+class LockedRun:
     """This process's run. The lock is held until `remove`, or until the process ends."""
 
-    run: RunDirectory
+    run: RunRecord
     _lock: IO[str] = field(repr=False)
 
-    def update(self, **changes: str | int) -> RunDirectory:
+    def update(self, **changes: str | int) -> RunRecord:
         """Change the record, on disk as well."""
         self.run = replace(self.run, **changes)  # type: ignore[arg-type]
         _write(self.run)
@@ -83,41 +83,41 @@ def registry_lock(base: Path) -> Iterator[None]:
         yield
 
 
-def create(base: Path) -> OwnRun:
+def create(base: Path) -> LockedRun:
     """Make this process's run directory, readable by this user only, and lock it."""
     run_id = secrets.token_hex(3)
     directory = base / f"{PREFIX}{run_id}"
     directory.mkdir(mode=0o700)
     lock = (directory / LOCK).open("w", encoding="utf-8")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    run = RunDirectory(run_id, str(directory), os.getpid(), time.time())
+    run = RunRecord(run_id, str(directory), os.getpid(), time.time())
     _write(run)
-    return OwnRun(run, lock)
+    return LockedRun(run, lock)
 
 
-def live(base: Path) -> list[RunDirectory]:
+def live(base: Path) -> list[RunRecord]:
     """Runs of this user whose launcher lives, newest first."""
     found = [run for directory in _directories(base) if (run := _read(directory))]
     alive = [run for run in found if is_live(run)]
     return sorted(alive, key=lambda run: run.started_at, reverse=True)
 
 
-def is_live(run: RunDirectory) -> bool:
+def is_live(run: RunRecord) -> bool:
     """Whether the launcher of `run` lives."""
     return _is_locked(run.path)
 
 
-def dead(base: Path) -> list[RunDirectory]:
+def dead(base: Path) -> list[RunRecord]:
     """Runs of this user whose launcher is gone. Call it under the registry lock."""
     abandoned = [path for path in _directories(base) if not _is_locked(path)]
     # A launcher that died before its record was written had started nothing yet.
     return [
-        _read(path) or RunDirectory(path.name.removeprefix(PREFIX), str(path), 0, 0)
+        _read(path) or RunRecord(path.name.removeprefix(PREFIX), str(path), 0, 0)
         for path in abandoned
     ]
 
 
-def remove(run: RunDirectory) -> Path | None:
+def remove(run: RunRecord) -> Path | None:
     """Remove a run's directory; returns where its logs are kept, None where it had none."""
     kept = keep_logs(run.path, run.id, os.environ)
     shutil.rmtree(run.path, ignore_errors=True)
@@ -145,14 +145,14 @@ def _is_locked(directory: Path) -> bool:
     return False
 
 
-def _read(directory: Path) -> RunDirectory | None:
+def _read(directory: Path) -> RunRecord | None:
     try:
-        return RunDirectory(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+        return RunRecord(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _write(run: RunDirectory) -> None:
+def _write(run: RunRecord) -> None:
     draft = run.path / f"{RECORD}.new"
     draft.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
     draft.replace(run.path / RECORD)

@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupts:
+class StopSignals:
     """Within its `with` block the first signal raises `KeyboardInterrupt` in the main thread.
 
     After it, or after `disarm`, signals only count: what takes things down is never cut short by
@@ -22,7 +22,7 @@ class Interrupts:
         self._hurry = threading.Event()
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __enter__(self) -> "Interrupts":
+    def __enter__(self) -> "StopSignals":
         for number in STOPPING:
             self._previous[number] = signal.signal(number, self._received)
         return self

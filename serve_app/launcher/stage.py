@@ -2,14 +2,14 @@
 
 import psutil
 
-from serve_app.launcher.runs import RunDirectory
+from serve_app.launcher.runs import RunRecord
 from serve_app.launcher.state import ServeState
 
 PULLING = "--pull"
 """What the launcher calls its child with that fetches weights (`prsm-serve models --pull`)."""
 
 
-def start_stage(run: RunDirectory) -> str:
+def start_stage(run: RunRecord) -> str:
     """What a start does whose Ray does not run yet."""
     return "fetching weights" if _is_pulling(run.launcher_pid) else "starting Ray"
 

@@ -31,7 +31,7 @@ def status_target(
     return url, read_token(_with_token(environment, paths[0]) if paths else environment)
 
 
-def _only(started: Sequence[runs.RunDirectory], port: int | None) -> str:
+def _only(started: Sequence[runs.RunRecord], port: int | None) -> str:
     """The one dashboard of the starts with this port; starts that joined a cluster share one."""
     meant = [run for run in started if port in (None, run.port)]
     dashboards = {run.dashboard_url for run in meant if run.dashboard_url}
@@ -47,7 +47,7 @@ def _only(started: Sequence[runs.RunDirectory], port: int | None) -> str:
     return dashboards.pop() if dashboards else DEFAULT_URL
 
 
-def _listed(started: Sequence[runs.RunDirectory]) -> str:
+def _listed(started: Sequence[runs.RunRecord]) -> str:
     return ", ".join(
         f"port {run.port or 'unknown'} with dashboard "
         f"{run.dashboard_url or f'to come ({start_stage(run)})'}"

@@ -16,10 +16,9 @@ import psutil
 
 from configs.processor import usable_cores
 from serve_app.launcher import ports, processes, runs
-from serve_app.launcher.application import Application
 from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
-from serve_app.launcher.cluster import InvalidConfigError, RayHead, StartError
 from serve_app.launcher.dashboard import Dashboard, DashboardError
+from serve_app.launcher.deployed_graph import DeployedGraph
 from serve_app.launcher.environment import (
     FRONT,
     MARKER,
@@ -29,7 +28,8 @@ from serve_app.launcher.environment import (
 from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.progress import progress_for, say, terminal
-from serve_app.launcher.signals import Interrupts
+from serve_app.launcher.ray_head import InvalidConfigError, RayHeadProcess, StartError
+from serve_app.launcher.signals import StopSignals
 from serve_app.launcher.state import http_url
 from serve_app.launcher.weights import is_complete
 
@@ -57,11 +57,11 @@ class UpOptions:
 
 def up(plan: StartPlan, options: UpOptions) -> int:
     """Start, serve until a signal, take down; returns the exit code."""
-    with Interrupts() as interrupts:
-        own: runs.OwnRun | None = None
+    with StopSignals() as interrupts:
+        own: runs.LockedRun | None = None
         try:
             own, block = _prepare(runs.base_directory(), plan, options)
-            return Start(plan, options, own, block, interrupts).run()
+            return GraphStart(plan, options, own, block, interrupts).run()
         except ports.PortError as error:
             say(f"error: {error}")
             return EXIT_REFUSED
@@ -71,16 +71,16 @@ def up(plan: StartPlan, options: UpOptions) -> int:
             return EXIT_STOPPED
 
 
-class Start:
+class GraphStart:
     """One start: what it has brought up so far, so that all of it can be taken down."""
 
     def __init__(
         self,
         plan: StartPlan,
         options: UpOptions,
-        own: runs.OwnRun,
+        own: runs.LockedRun,
         block: ports.PortBlock,
-        interrupts: Interrupts,
+        interrupts: StopSignals,
     ) -> None:
         self._plan = plan
         self._options = options
@@ -89,8 +89,8 @@ class Start:
         self._block = block
         front = FRONT if plan.profile else {}
         self._environment = _environment(own.run, block, front, plan.workload)
-        self._head: RayHead | None = None
-        self._application: Application | None = None
+        self._head: RayHeadProcess | None = None
+        self._application: DeployedGraph | None = None
         self._is_ready = False
         self._parent = os.getppid()
 
@@ -124,7 +124,7 @@ class Start:
 
     def _bring_up(self) -> None:
         began = time.monotonic()
-        self._head = RayHead(self._own.run.path, self._environment)
+        self._head = RayHeadProcess(self._own.run.path, self._environment)
         self._head.check(
             {
                 "config": self._plan.config,
@@ -158,7 +158,7 @@ class Start:
             raise StartError("the weights could not be fetched")
 
     def _deploy(self, dashboard: Dashboard) -> str:
-        self._application = Application(dashboard, self._plan)
+        self._application = DeployedGraph(dashboard, self._plan)
         say(f"deploying {', '.join(sorted(self._plan.names))}")
         if self._application.deploy(self._options.timeout_s, self._check):
             say("Serve runs on that cluster already: its HTTP address stays as it is")
@@ -212,7 +212,7 @@ class Start:
 
 def _prepare(
     base: Path, plan: StartPlan, options: UpOptions
-) -> tuple[runs.OwnRun, ports.PortBlock]:
+) -> tuple[runs.LockedRun, ports.PortBlock]:
     processes.become_subreaper()
     with runs.registry_lock(base):
         end_leftovers(base)
@@ -241,7 +241,7 @@ def end_leftovers(base: Path) -> None:
 
 
 def _environment(
-    run: runs.RunDirectory, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
+    run: runs.RunRecord, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
 ) -> dict[str, str]:
     given = {**front, **os.environ}
     environment = serve_environment(given, run.id, run.path, block, usable_cores(), workload)
@@ -263,7 +263,7 @@ def _drain(run_id: str, limit_s: float, hurry: Callable[[], bool]) -> None:
     processes.wait(fronts, limit_s, hurry)
 
 
-def _bounded(application: Application, limit_s: float, hurry: Callable[[], bool]) -> None:
+def _bounded(application: DeployedGraph, limit_s: float, hurry: Callable[[], bool]) -> None:
     """Take the application down, but wait no longer than `limit_s`, or than the user does."""
 
     def remove() -> None:

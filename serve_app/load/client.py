@@ -13,10 +13,10 @@ from itertools import cycle
 import aiohttp
 import orjson
 
-from serve_app.load.events import EventReader
-from serve_app.load.figures import Figures, RequestSample, figures
-from serve_app.load.kinds import KINDS, BadAnswerError, request_body, whole_answer
+from serve_app.load.event_reader import EventReader
+from serve_app.load.figures import LoadFigures, RequestSample, figures
 from serve_app.load.load import Load
+from serve_app.load.request_kinds import KINDS, BadAnswerError, request_body, whole_answer
 from serve_app.load.texts import texts_of
 
 MAX_ANSWER_BYTES = 256 * 2**20
@@ -26,7 +26,7 @@ REST_AFTER_FAILURE_S = 0.05
 DETAIL_LENGTH = 200
 
 
-class Bench:
+class LoadClient:
     """A server under load. ``url`` is its root, or wherever ``/chat/completions`` hangs."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
@@ -35,7 +35,7 @@ class Bench:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, api_key: str | None = None) -> "AsyncIterator[Bench]":
+    async def open(cls, url: str, api_key: str | None = None) -> "AsyncIterator[LoadClient]":
         """Connections to ``url``; as many as a load has clients, and kept between loads."""
         headers = {"Content-Type": "application/json"}
         if api_key:
@@ -53,7 +53,7 @@ class Bench:
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, KeyError, TypeError):
             return []
 
-    async def run(self, load: Load, samples: list[RequestSample] | None = None) -> Figures:
+    async def run(self, load: Load, samples: list[RequestSample] | None = None) -> LoadFigures:
         """Ask as ``load`` says. ``samples`` grows while it runs, and is whole also when cancelled.
 
         Raises ``BadTextsError`` when its file of texts cannot be used.

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from serve_app.load.load import MAX_REQUESTS, Load
 from serve_app.load.report import figures_table, notes, plot, report_json
-from serve_app.load.sweep import BenchError, LoadOutcome, Shown, sweep
+from serve_app.load.sweep import BenchError, ProgressCallback, SweepResult, sweep
 from serve_app.load.texts import BadTextsError
 
 EXIT_FAILED = 1
@@ -46,7 +46,7 @@ def bench(
     return EXIT_FAILED if any(row.failed for row in outcome.figures) else 0
 
 
-def _show(outcome: LoadOutcome, console: Console) -> None:
+def _show(outcome: SweepResult, console: Console) -> None:
     if not any(outcome.samples):
         console.print("nothing was measured")
         return
@@ -58,7 +58,7 @@ def _show(outcome: LoadOutcome, console: Console) -> None:
 
 
 @contextmanager
-def _progress(loads: Sequence[Load], console: Console) -> Iterator[Shown]:
+def _progress(loads: Sequence[Load], console: Console) -> Iterator[ProgressCallback]:
     """One bar a load, by requests where those are counted, else by seconds."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
     bars: dict[Load, TaskID] = {}

@@ -32,7 +32,7 @@ class RequestSample:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Percentiles:
     """Three percentiles of one figure, in seconds; NaN where nothing was measured."""
 
     p50: float
@@ -40,14 +40,14 @@ class Spread:
     p99: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
+    def of(cls, values: Sequence[float]) -> "Percentiles":
         """Of ``values`` in any order."""
         ordered = sorted(values)
         return cls(*(percentile(ordered, level) for level in LEVELS))
 
 
 @dataclass(frozen=True)
-class Figures:
+class LoadFigures:
     """One load's figures. Rates are of what succeeded, over all the time that the load took.
 
     ``interrupted`` when the load was cut short: then they are of what was answered until that.
@@ -59,9 +59,9 @@ class Figures:
     succeeded: int
     units: int
     prompt_tokens: int
-    latency: Spread
-    first: Spread
-    per_token: Spread
+    latency: Percentiles
+    first: Percentiles
+    per_token: Percentiles
     errors: dict[str, int]
     details: dict[str, str]
     client_cpu: float
@@ -85,22 +85,24 @@ class Figures:
 
 def figures(
     samples: Sequence[RequestSample], *, clients: int, unit: str, cpu_s: float = 0.0
-) -> Figures:
+) -> LoadFigures:
     """The figures of one load; ``cpu_s`` is the processor time that asking took."""
     good = [sample for sample in samples if sample.error is None]
     bad = [(sample.error, sample.detail) for sample in samples if sample.error is not None]
     began = min((sample.began_s for sample in samples), default=0.0)
     seconds = max((sample.ended_s for sample in samples), default=0.0) - began
-    return Figures(
+    return LoadFigures(
         clients=clients,
         unit=unit,
         seconds=seconds,
         succeeded=len(good),
         units=sum(sample.units for sample in good),
         prompt_tokens=sum(sample.prompt_tokens for sample in good),
-        latency=Spread.of([sample.latency_s for sample in good]),
-        first=Spread.of([each.first_s - each.began_s for each in good if each.first_s is not None]),
-        per_token=Spread.of([pace for sample in good if (pace := _pace(sample)) is not None]),
+        latency=Percentiles.of([sample.latency_s for sample in good]),
+        first=Percentiles.of(
+            [each.first_s - each.began_s for each in good if each.first_s is not None]
+        ),
+        per_token=Percentiles.of([pace for sample in good if (pace := _pace(sample)) is not None]),
         errors=dict(Counter(kind for kind, _ in bad).most_common()),
         details=dict(reversed(bad)),
         client_cpu=cpu_s / seconds if seconds else 0.0,

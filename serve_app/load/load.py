@@ -11,13 +11,13 @@ MAX_TEXTS = 2048
 
 @dataclass(frozen=True)
 class Load:
-    """One load: ``clients`` connections, each asking again as soon as it is answered.
+    """One load: ``clients`` connections; each sends its next request once it has its answer.
 
-    ``what`` names a kind of :data:`serve_app.load.kinds.KINDS`. The load ends after ``requests``,
-    or when no request begins any more after ``seconds``, whichever is first; those under way are
-    waited for. ``texts`` is ``short``, ``mixed`` or a file with a text a line; ``per_request`` of
-    them go into a request of the kinds that take lists. ``pause_s`` is a client's rest between an
-    answer and its next request.
+    ``what`` is a key of :data:`serve_app.load.request_kinds.KINDS`. The load ends after
+    ``requests`` requests, or begins none after ``seconds``, whichever comes first; requests under
+    way are waited for. ``texts`` is ``short``, ``mixed`` or a file with a text a line;
+    ``per_request`` of them go into a request of the kinds that take lists. ``pause_s`` is how long
+    a client waits between an answer and its next request.
     """
 
     what: str

@@ -8,14 +8,14 @@ from typing import Any
 import plotille
 from rich.table import Table
 
-from serve_app.load.figures import Figures, RequestSample, Spread, percentile
+from serve_app.load.figures import LoadFigures, Percentiles, RequestSample, percentile
 from serve_app.load.load import Load
 
 PLOT_SIZE = (60, 12)  # every tenth column has a tick, so the last one is the largest
 BUSY_CLIENT = 0.5
 
 
-def figures_table(rows: Sequence[Figures]) -> Table:
+def figures_table(rows: Sequence[LoadFigures]) -> Table:
     """One row a load. Latencies in milliseconds; those of tokens only where some streamed."""
     streams = any(not math.isnan(row.first.p50) for row in rows)
     table = Table()
@@ -33,7 +33,7 @@ def figures_table(rows: Sequence[Figures]) -> Table:
     return table
 
 
-def notes(rows: Sequence[Figures]) -> list[str]:
+def notes(rows: Sequence[LoadFigures]) -> list[str]:
     """What the table does not say: errors by kind, and a client that stood in its own way."""
     lines = []
     for row in rows:
@@ -47,7 +47,7 @@ def notes(rows: Sequence[Figures]) -> list[str]:
     return lines
 
 
-def plot(rows: Sequence[Figures], samples: Sequence[Sequence[RequestSample]]) -> str:
+def plot(rows: Sequence[LoadFigures], samples: Sequence[Sequence[RequestSample]]) -> str:
     """Rates over clients where there are several loads, else latencies over their percentiles.
 
     Empty when nothing succeeded.
@@ -63,7 +63,7 @@ def plot(rows: Sequence[Figures], samples: Sequence[Sequence[RequestSample]]) ->
     return _plot("percentile", "latency ms", [level * 100 for level in levels], values)
 
 
-def report_json(url: str, loads: Sequence[Load], rows: Sequence[Figures]) -> dict[str, Any]:
+def report_json(url: str, loads: Sequence[Load], rows: Sequence[LoadFigures]) -> dict[str, Any]:
     """Every figure and what was asked for. Times in seconds; null for what was not measured.
 
     ``interrupted`` marks the level that was cut short; those after it are not there.
@@ -75,15 +75,15 @@ def report_json(url: str, loads: Sequence[Load], rows: Sequence[Figures]) -> dic
     return {"url": url, "levels": levels}
 
 
-def _clients(row: Figures) -> str:
+def _clients(row: LoadFigures) -> str:
     return f"{row.clients} (cut short)" if row.interrupted else str(row.clients)
 
 
-def _plain(row: Figures) -> dict[str, Any]:
+def _plain(row: LoadFigures) -> dict[str, Any]:
     plain = asdict(row)
     del plain["interrupted"]  # says something of the level, and stands there
     for name in ("latency", "first", "per_token"):
-        spread: Spread = getattr(row, name)
+        spread: Percentiles = getattr(row, name)
         plain[f"{name}_s"] = {
             level: None if math.isnan(value) else value for level, value in asdict(spread).items()
         }

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from serve_app.load.client import Bench
-from serve_app.load.figures import Figures, RequestSample, figures
-from serve_app.load.kinds import KINDS
+from serve_app.load.client import LoadClient
+from serve_app.load.figures import LoadFigures, RequestSample, figures
 from serve_app.load.load import Load
+from serve_app.load.request_kinds import KINDS
 
 TICK_S = 0.2
 
-Shown = Callable[[Load, int, int, float], None]
+ProgressCallback = Callable[[Load, int, int, float], None]
 """Hears of a load under way: requests answered, requests failed, seconds since it began."""
 
 
@@ -20,25 +20,25 @@ class BenchError(Exception):
 
 
 @dataclass
-class LoadOutcome:
+class SweepResult:
     """What a sweep brought, level by level; ``interrupted`` if not all of it was run."""
 
     model: str | None = None
-    figures: list[Figures] = field(default_factory=list)
+    figures: list[LoadFigures] = field(default_factory=list)
     samples: list[list[RequestSample]] = field(default_factory=list)
     interrupted: bool = False
 
 
 async def sweep(
-    url: str, loads: Sequence[Load], *, warm_up: int, api_key: str | None, shown: Shown
-) -> LoadOutcome:
+    url: str, loads: Sequence[Load], *, warm_up: int, api_key: str | None, shown: ProgressCallback
+) -> SweepResult:
     """Run ``loads`` in order, after ``warm_up`` requests that do not count.
 
     Cancelling it keeps what was measured so far. Raises ``BenchError`` when the very first request
     fails, and ``BadTextsError`` when a file of texts cannot be used.
     """
-    outcome = LoadOutcome()
-    async with Bench.open(url, api_key) as bench:
+    outcome = SweepResult()
+    async with LoadClient.open(url, api_key) as bench:
         try:
             outcome.model = await _model(bench, loads[0])
             loads = [replace(load, model=outcome.model) for load in loads]
@@ -51,7 +51,9 @@ async def sweep(
     return outcome
 
 
-async def _level(bench: Bench, load: Load, outcome: LoadOutcome, shown: Shown) -> None:
+async def _level(
+    bench: LoadClient, load: Load, outcome: SweepResult, shown: ProgressCallback
+) -> None:
     samples: list[RequestSample] = []
     outcome.samples.append(samples)
     ticking = asyncio.create_task(_tick(load, samples, shown))
@@ -66,7 +68,7 @@ async def _level(bench: Bench, load: Load, outcome: LoadOutcome, shown: Shown) -
         ticking.cancel()
 
 
-async def _tick(load: Load, samples: Sequence[RequestSample], shown: Shown) -> None:
+async def _tick(load: Load, samples: Sequence[RequestSample], shown: ProgressCallback) -> None:
     began_s = asyncio.get_running_loop().time()
     seen = failed = 0
     while True:
@@ -77,7 +79,7 @@ async def _tick(load: Load, samples: Sequence[RequestSample], shown: Shown) -> N
         shown(load, seen - failed, failed, asyncio.get_running_loop().time() - began_s)
 
 
-async def _model(bench: Bench, load: Load) -> str | None:
+async def _model(bench: LoadClient, load: Load) -> str | None:
     """The model to name: the one that was asked for, or the server's only one.
 
     A server of several chooses for itself, or refuses, and then its list is part of the message.
@@ -88,7 +90,7 @@ async def _model(bench: Bench, load: Load) -> str | None:
     return listed[0] if len(listed) == 1 else None
 
 
-async def _first_answer(bench: Bench, load: Load) -> None:
+async def _first_answer(bench: LoadClient, load: Load) -> None:
     first = await bench.run(replace(load.warm_up(1), clients=1))
     if not first.failed:
         return

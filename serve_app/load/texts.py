@@ -1,4 +1,4 @@
-"""Texts to ask with: the same ones for the same seed, no two alike within a run."""
+"""Texts to ask with: a seed always gives the same ones, and no two in a run are alike."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ SHORT_WORDS = 8
 MIXED_WORDS = (4, 160)
 MAX_FILE_BYTES = 16 * 2**20
 
-Texts = Callable[[], str]
+TextSource = Callable[[], str]
 """Gives the next text."""
 
 
@@ -17,7 +17,7 @@ class BadTextsError(Exception):
     """The file of texts cannot be used; the message says why."""
 
 
-def texts_of(name: str, seed: int) -> Texts:
+def texts_of(name: str, seed: int) -> TextSource:
     """The texts that ``name`` stands for: ``short``, ``mixed`` or the path of a file.
 
     Short texts have 8 words. Mixed ones have 4 to 160, even on a logarithmic scale: many short,
@@ -41,7 +41,7 @@ def _words(random: Random, count: int) -> str:
     return " ".join(random.choices(WORDS, k=count))
 
 
-def _from_file(path: Path, random: Random) -> Texts:
+def _from_file(path: Path, random: Random) -> TextSource:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise BadTextsError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")

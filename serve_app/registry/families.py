@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from ray import serve
 
 import deployments
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from serve_app.ingress.routes.native_router import NativeRouter
 
 

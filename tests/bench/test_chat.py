@@ -5,10 +5,10 @@ from __future__ import annotations
 from bench.chat import Heard, row
 from bench.pairs import Figures as Side
 from bench.pairs import Pair
-from serve_app.load.figures import Figures, RequestSample, figures
+from serve_app.load.figures import LoadFigures, RequestSample, figures
 
 
-def round_of(first_s: float, tokens: int) -> Figures:
+def round_of(first_s: float, tokens: int) -> LoadFigures:
     sample = RequestSample(0.0, 2.0, units=tokens, first_s=first_s, last_s=2.0)
     return figures([sample], clients=1, unit="tokens")
 

@@ -10,7 +10,7 @@ from itertools import cycle
 
 import pytest
 
-from bench.graph.client import Address, BadStreamError, Streamed, answered, request, streamed
+from bench.graph.client import Address, BadStreamError, StreamSample, answered, request, streamed
 from bench.graph.generation import STAMP_EVERY, WRAP, age_s, stamp
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -42,7 +42,7 @@ async def answering(*answers: bytes) -> AsyncIterator[Address]:
         yield Address(*server.sockets[0].getsockname()[:2])
 
 
-async def read(body: bytes, size: int = 4096) -> Streamed:
+async def read(body: bytes, size: int = 4096) -> StreamSample:
     async with answering(HEAD + chunked(body, size)) as address:
         return await streamed(address, request("/", b"{}"))
 

@@ -10,13 +10,13 @@ import psutil
 import pytest
 import yaml
 
-from bench.asking import Incomplete, ask, http_side, interruptible, noted
 from bench.embeddings import Beside, fairness, forward_limit_ms
+from bench.load_sides import IncompleteError, ask, http_side, interruptible, noted
 from bench.pairs import alternated
 from bench.peers.running import Server, ServerFailed, free_port
 from bench.peers.servers import trimmed
 from configs.profile import load_profile
-from serve_app.load.figures import Figures, RequestSample, figures
+from serve_app.load.figures import LoadFigures, RequestSample, figures
 from serve_app.load.load import Load
 
 
@@ -52,7 +52,7 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words() -> None:
 
 
 def test_answers_that_fail_are_compared_with_nothing() -> None:
-    with stub().running() as server, pytest.raises(Incomplete, match="HTTP 404"):
+    with stub().running() as server, pytest.raises(IncompleteError, match="HTTP 404"):
         ask(server, Load("rerank", requests=1))
 
 
@@ -72,7 +72,7 @@ def test_ctrl_c_leaves_what_was_measured() -> None:
 
 def test_both_sides_of_a_round_are_asked_the_same() -> None:
     with stub("a").running() as one, stub("b").running() as other:
-        heard: list[Figures] = []
+        heard: list[LoadFigures] = []
         load = Load("embeddings", clients=2, requests=10)
         sides = [http_side(each, load, lambda got: got.units_per_s, heard=heard)
                  for each in (one, other)]  # fmt: skip
@@ -89,10 +89,10 @@ def test_a_trimmed_profile_is_whole(tmp_path: Path, families: list[str]) -> None
 
 
 def test_fairness_is_the_medians_of_the_rounds() -> None:
-    def rate(texts: int) -> Figures:
+    def rate(texts: int) -> LoadFigures:
         return figures([RequestSample(0.0, 1.0, units=texts)], clients=1, unit="texts")
 
-    def wait(seconds: float) -> Figures:
+    def wait(seconds: float) -> LoadFigures:
         return figures([RequestSample(0.0, seconds, units=1)], clients=1, unit="texts")
 
     rounds = [

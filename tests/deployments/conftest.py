@@ -18,7 +18,7 @@ from configs.settings import PREFIX, Settings
 from configs.weights import FolderSource
 from deployments.engine.codec import TextCodec
 from deployments.engine.model_folder import ModelFolder
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from tests.deployments import tiny
 
 Configured: TypeAlias = Callable[..., FamilyConfig]

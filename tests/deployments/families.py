@@ -13,7 +13,7 @@ from transformers import BertConfig, BertTokenizer
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 
 MAX_TOKENS = 16
 WORDS = ("this", "example", "is", ".", ",", "@", *"abcdefghij", "sport", "tax", "cat")

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import Grammars
+from deployments.engine.grammar.constraint import GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
@@ -26,7 +26,7 @@ class PuppetEngine:
         self.refuses_after: int | None = None
         self.held: list[Sequence] = []
         self._codec = codec
-        self._grammars = Grammars(codec)
+        self._grammars = GrammarCompiler(codec)
         self._window = window
         self._thread = ThreadPoolExecutor(1)
         self._loop = loop or asyncio.get_running_loop()
@@ -42,7 +42,7 @@ class PuppetEngine:
         return self._window
 
     @property
-    def grammars(self) -> Grammars:
+    def grammars(self) -> GrammarCompiler:
         return self._grammars
 
     @property
@@ -98,5 +98,5 @@ class PuppetEngine:
         """End, and tell all that was held and is not over."""
         self.stopped = "The engine died: OutOfMemoryError"
         for sequence in list(self.held):
-            if not sequence.over:
+            if not sequence.finished:
                 self.fail(sequence, STOPPED)

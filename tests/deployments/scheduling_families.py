@@ -24,7 +24,7 @@ router = APIRouter()
 @router.get("/where/{family}")
 async def where(family: str, services: RequestServices) -> dict[str, Any]:
     """The family's own report, by way of its handle."""
-    return asdict(await services.client.ask(family, "report", TEXTS))
+    return asdict(await services.client.call(family, "report", TEXTS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ async def test_a_request_whose_tokens_do_not_fit_beside_what_waits_is_refused(
     refused = [answer for answer in answers if isinstance(answer, Problem)]
     assert 0 < len(refused) < 4
     assert {answer.kind for answer in refused} == {"overloaded"}
-    (model,) = (resident.model for resident in family._residency.residents)
-    assert (model.lane.depth, model.lane._turns.nbytes) == (0, 0)
+    (model,) = (loaded.model for loaded in family._residency.loaded)
+    assert (model.lane.depth, model.lane._scheduler.nbytes) == (0, 0)
     assert len((await embedded(family, *texts)).vectors) == 30
 
 

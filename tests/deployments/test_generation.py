@@ -12,11 +12,15 @@ import pytest
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.factory import EngineSettings
-from deployments.engine.grammar.trial_queue import AT_ONCE, MOST_WAITING, Trials
+from deployments.engine.grammar.trial_queue import (
+    MAX_RUNNING_TRIALS,
+    MAX_WAITING_TRIALS,
+    GrammarTrials,
+)
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
 from deployments.generation import Generation
-from deployments.models.base import ModelUnavailable
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
+from deployments.models.errors import ModelUnavailable
 from deployments.seam.generation import (
     ChatMessage,
     GenerationRequest,
@@ -28,8 +32,8 @@ from deployments.seam.generation import (
 )
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
+from tests.deployments.held_trials import HeldTrials
 from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
-from tests.deployments.puppet_trials import Court
 
 Stream = AsyncGenerator[TokenChunk | Problem, None]
 
@@ -485,11 +489,11 @@ def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
 
 
 @pytest.fixture
-async def court(monkeypatch: pytest.MonkeyPatch) -> Court:
+async def held(monkeypatch: pytest.MonkeyPatch) -> HeldTrials:
     """Where the grammars of :func:`family` are tried; to be asked for before it."""
-    court = Court()
-    monkeypatch.setattr("deployments.generation.Trials", lambda: Trials(court.trial))
-    return court
+    held = HeldTrials()
+    monkeypatch.setattr("deployments.generation.GrammarTrials", lambda: GrammarTrials(held.trial))
+    return held
 
 
 def held_to(expression: str) -> GenerationRequest:
@@ -497,10 +501,10 @@ def held_to(expression: str) -> GenerationRequest:
 
 
 async def test_a_text_that_is_held_to_a_grammar_begins_after_its_trial(
-    court: Court, family: Generation, engine: PuppetEngine
+    held: HeldTrials, family: Generation, engine: PuppetEngine
 ) -> None:
     asking = asyncio.create_task(family.generate(held_to("ab")))
-    trial = await court.next()
+    trial = await held.next()
     assert engine.held == []
     trial.tell()
     engine.emit(await engine.submitted(), "ab")
@@ -510,10 +514,10 @@ async def test_a_text_that_is_held_to_a_grammar_begins_after_its_trial(
 
 
 async def test_a_grammar_that_cannot_be_kept_to_is_refused_by_its_field(
-    court: Court, family: Generation, engine: PuppetEngine
+    held: HeldTrials, family: Generation, engine: PuppetEngine
 ) -> None:
     asking = asyncio.create_task(family.generate(held_to("ab")))
-    (await court.next()).tell("error: it is too complex")
+    (await held.next()).tell("error: it is too complex")
     answer = await asyncio.wait_for(asking, PATIENCE_S)
     message = "the text cannot be held to it: it is too complex"
     assert answer == Problem("validation", message, "grammar")
@@ -521,7 +525,7 @@ async def test_a_grammar_that_cannot_be_kept_to_is_refused_by_its_field(
 
 
 async def test_of_several_schemas_the_one_at_fault_is_named(
-    court: Court, family: Generation, engine: PuppetEngine
+    held: HeldTrials, family: Generation, engine: PuppetEngine
 ) -> None:
     good, bad = (
         TokenAlternative("a", '{"type": "integer"}'),
@@ -529,7 +533,7 @@ async def test_of_several_schemas_the_one_at_fault_is_named(
     )
     grammar = Grammar("alternatives", alternatives=(good, bad))
     asking = asyncio.create_task(family.generate(request(grammar=grammar)))
-    (await court.next()).tell("1\0error: look-around")
+    (await held.next()).tell("1\0error: look-around")
     message = "the text cannot be held to it: look-around"
     answer = await asyncio.wait_for(asking, PATIENCE_S)
     assert answer == Problem("validation", message, "grammar.1")
@@ -543,15 +547,15 @@ async def test_of_several_schemas_the_one_at_fault_is_named(
 
 
 async def test_a_known_grammar_is_answered_whatever_waits(
-    court: Court, family: Generation, engine: PuppetEngine
+    held: HeldTrials, family: Generation, engine: PuppetEngine
 ) -> None:
     first = asyncio.create_task(family.generate(held_to("ab")))
-    (await court.next()).tell()
+    (await held.next()).tell()
     engine.emit(await engine.submitted(), "ab")
     await asyncio.wait_for(first, PATIENCE_S)
-    bad = [held_to(f"{number}") for number in range(AT_ONCE + MOST_WAITING)]
+    bad = [held_to(f"{number}") for number in range(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS)]
     others = [asyncio.create_task(family.generate(each)) for each in bad]
-    running = [await court.next() for _ in range(AT_ONCE)]
+    running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
     again = asyncio.create_task(family.generate(held_to("ab")))
     engine.emit(await engine.submitted(), "ab")
     assert isinstance(await asyncio.wait_for(again, PATIENCE_S), GenerationResult)
@@ -562,9 +566,9 @@ async def test_a_known_grammar_is_answered_whatever_waits(
 
 
 async def test_a_grammar_that_too_many_wait_before_is_told_so(
-    court: Court, family: Generation
+    held: HeldTrials, family: Generation
 ) -> None:
-    many = [held_to(f"{number}") for number in range(AT_ONCE + MOST_WAITING + 1)]
+    many = [held_to(f"{number}") for number in range(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS + 1)]
     asking = [asyncio.create_task(family.generate(each)) for each in many]
     done, others = await asyncio.wait(
         asking, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
@@ -580,11 +584,11 @@ async def test_a_grammar_that_too_many_wait_before_is_told_so(
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_trial_ends_when_the_client_that_asked_for_it_leaves(
-    court: Court, family: Generation, streamed: bool
+    held: HeldTrials, family: Generation, streamed: bool
 ) -> None:
     stream = family.stream(held_to("ab"))
     asking = asyncio.create_task(following(stream) if streamed else family.generate(held_to("ab")))
-    trial = await court.next()
+    trial = await held.next()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

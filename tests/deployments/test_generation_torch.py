@@ -82,7 +82,7 @@ def opened(configured: Configured) -> Iterator[Any]:
 
 
 def engine_of(family: Generation) -> Engine:
-    return family._residency.residents[0].model
+    return family._residency.loaded[0].model
 
 
 def weights_of(folder: Path) -> int:
@@ -140,7 +140,7 @@ async def test_a_closed_stream_gives_its_slot_to_the_next(
     await stream.aclose()
     answer = await generated(family, prompt="Twice", max_new_tokens=2, sampling=banned)
     assert answer.choices[0].tokens == 2
-    assert engine_of(family).load().active <= 1
+    assert engine_of(family).load().running <= 1
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
     share: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.models.base.native_bfloat16", lambda: native)
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: native)
     family = opened(llama_folder, dtype=dtype)
     expected = weights_of(llama_folder) * share
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)

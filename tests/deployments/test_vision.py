@@ -273,16 +273,16 @@ async def test_images_wait_as_files_while_the_line_has_no_room_for_their_tensors
     family = Vision(configured(classifier, bounds, tasks=("image_classify",)))
     small = encoded(Image.new("RGB", (8, 8)))
     request = ImageClassificationRequest("tiny", small)
-    (model,) = (resident.model for resident in family._residency.residents)
+    (model,) = (loaded.model for loaded in family._residency.loaded)
     most = 0
-    put = model.lane._turns.put
+    add = model.lane._scheduler.add
 
     def watched(waiting: Any) -> None:
         nonlocal most
-        put(waiting)
-        most = max(most, model.lane._turns.nbytes)
+        add(waiting)
+        most = max(most, model.lane._scheduler.nbytes)
 
-    monkeypatch.setattr(model.lane._turns, "put", watched)
+    monkeypatch.setattr(model.lane._scheduler, "add", watched)
     async with asyncio.timeout(PATIENCE_S):
         answers = await asyncio.gather(*(family.classify_image(request) for _ in range(60)))
     assert [answer for answer in answers if isinstance(answer, Problem)] == []

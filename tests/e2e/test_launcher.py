@@ -41,7 +41,7 @@ class Launcher:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
             )
 
-    def wait_until_ready(self) -> runs.RunDirectory:
+    def wait_until_ready(self) -> runs.RunRecord:
         """Wait for what a user waits for; returns the start's record."""
         wait_for(lambda: "Ctrl-C to stop" in self.output() or self.process.poll() is not None)
         assert self.process.poll() is None, self.output()
@@ -125,7 +125,7 @@ def test_a_deployment_that_fails_ends_the_start_with_its_own_words(
 ) -> None:
     before = {run.id for run in live_runs()}
     launcher = start(port, broken=True)
-    seen: dict[str, runs.RunDirectory] = {}
+    seen: dict[str, runs.RunRecord] = {}
     while launcher.process.poll() is None:
         seen |= {r.id: r for r in live_runs() if r.launcher_pid == launcher.process.pid}
         time.sleep(0.1)
@@ -136,7 +136,7 @@ def test_a_deployment_that_fails_ends_the_start_with_its_own_words(
     assert_nothing_is_left(run, port)
 
 
-def answering(launcher: Launcher) -> runs.RunDirectory:
+def answering(launcher: Launcher) -> runs.RunRecord:
     """The record of a start that answers through the front and the model."""
     run = launcher.wait_until_ready()
     assert shout(launcher.url) == "HELLO"
@@ -149,12 +149,12 @@ def shout(url: str) -> str:
     return str(httpx.get(f"{url}/shout", params={"text": "hello"}, timeout=120).json())
 
 
-def live_runs() -> list[runs.RunDirectory]:
+def live_runs() -> list[runs.RunRecord]:
     """Starts of this machine that are up."""
     return runs.live(runs.base_directory())
 
 
-def assert_nothing_is_left(run: runs.RunDirectory, port: int) -> None:
+def assert_nothing_is_left(run: runs.RunRecord, port: int) -> None:
     """No process with the start's marker, none of its ports in use, no run directory."""
     assert [process.name() for process in processes.marked(run.id)] == []
     block = range(run.first_port, run.first_port + ports.BLOCK_SIZE)

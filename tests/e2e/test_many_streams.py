@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.graph.client import Address, Streamed, run, streamed
+from bench.graph.client import Address, StreamSample, run, streamed
 from bench.streams import asked, graph
 
 STREAMS = 64
@@ -12,7 +12,7 @@ TOKENS = 300
 
 
 def test_64_streams_come_whole_and_in_order_and_tokens_join_on_the_way() -> None:
-    async def together(address: Address) -> list[Streamed]:
+    async def together(address: Address) -> list[StreamSample]:
         one = asked("stub/1ms", TOKENS)
         return await asyncio.gather(*(streamed(address, one) for _ in range(STREAMS)))
 

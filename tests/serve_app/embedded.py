@@ -17,7 +17,7 @@ from configs.settings import Settings
 from deployments.seam.problems import Problem
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.local_handle import LocalHandle

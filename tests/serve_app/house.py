@@ -22,8 +22,8 @@ from deployments.seam.generation import (
 )
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
-from serve_app.ingress.readiness import Readiness, State
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.readiness import GraphState, Readiness
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Services
 from tests.serve_app.local_handle import Family, LocalHandle
 
@@ -75,9 +75,9 @@ class Ready:
     """A graph that is ready, or whose deployments are in the states given."""
 
     def __init__(self, **deployments: str) -> None:
-        self._state = State(ready=not deployments, deployments=deployments)
+        self._state = GraphState(ready=not deployments, deployments=deployments)
 
-    async def state(self) -> State:
+    async def state(self) -> GraphState:
         return self._state
 
 

@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 
 from configs.profile import load_profile, load_settings
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.registry.import_paths import imported
 from serve_app.registry.task_names import all_tasks, code_of

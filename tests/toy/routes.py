@@ -79,7 +79,7 @@ async def _spelled(
 ) -> list[str | Problem]:
     async def ask(good: tuple[str, ...]) -> Sequence[str | Problem]:
         request = SpellingRequest(card.name, good)
-        result: Spelled = await services.client.ask(card.family, "spell", request)
+        result: Spelled = await services.client.call(card.family, "spell", request)
         return result.items
 
     return await answer_each(texts, services.settings, ask, field)

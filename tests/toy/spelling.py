@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 from deployments.seam.tokens import TokenCounts
 

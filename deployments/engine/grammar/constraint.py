@@ -25,7 +25,7 @@ MOST_BYTES = 32 * 1024
 """Of a grammar's source: the longest literal costs some milliseconds a step for each 10 KiB."""
 
 COMPILED = 16
-"""Grammars that are kept as they are: kilobytes each, some megabytes for the worst that can be kept
+"""Compiled grammars that are cached: kilobytes each, some megabytes for the worst that can be kept
 to."""
 
 _JSON_STYLE: Any = {
@@ -106,7 +106,7 @@ class Constraint:
             raise ConstraintError("this text can be held to it no further; it may be too complex")
 
 
-class Grammars:
+class GrammarCompiler:
     """Compiles grammars for one model. Thread-safe; its tokenizer is built at the first one."""
 
     def __init__(self, codec: TextCodec) -> None:
@@ -116,7 +116,7 @@ class Grammars:
         self._kept: LRUCache[Grammar, Constraint] = LRUCache(COMPILED)
         self._changed = threading.Condition()
 
-    def known(self, grammar: Grammar) -> Constraint | None:
+    def cached(self, grammar: Grammar) -> Constraint | None:
         """The constraint at the beginning of a text, where it is at hand. Returns at once."""
         with self._changed:
             return self._kept.get(grammar)
@@ -127,10 +127,10 @@ class Grammars:
         condition=lambda self: self._changed,
     )
     def compile(self, grammar: Grammar) -> Constraint:
-        """A constraint at the beginning of a text, for :meth:`known` from then on.
+        """A constraint at the beginning of a text, for :meth:`cached` from then on.
 
         Takes milliseconds for most grammars that stood their trial (see
-        :class:`~deployments.engine.grammar.trial_queue.Trials`), and has no bound for others; who
+        :class:`.GrammarTrials`), and has no bound for others; who
         asks meanwhile for the same waits for it. Raises :class:`ConstraintError` for one that is
         not valid.
         """

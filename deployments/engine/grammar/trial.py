@@ -52,7 +52,7 @@ STEPS = 100
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
-class Trial:
+class GrammarTrial:
     """The trial of one grammar, in llguidance's notation."""
 
     def __init__(self, source: str) -> None:

@@ -11,13 +11,13 @@ from cachetools import LRUCache
 
 from deployments.engine.grammar.constraint import ConstraintError, tried
 from deployments.engine.grammar.rejections import reason
-from deployments.engine.grammar.trial import PART, Trial
+from deployments.engine.grammar.trial import PART, GrammarTrial
 from deployments.seam.generation import Grammar
 
-AT_ONCE = 2
+MAX_RUNNING_TRIALS = 2
 """Trials that run; each may take a second of one core, and no more of a replica's than two."""
 
-MOST_WAITING = 16
+MAX_WAITING_TRIALS = 16
 """Grammars that wait for one of those: if all are bad the last begins after some ten seconds where
 the processor is free, later where models are at work, and a good one should not be held for longer.
 Those who ask for the same count as one."""
@@ -36,7 +36,7 @@ class _Asked:
     askers: int = 0
 
 
-class Trials:
+class GrammarTrials:
     """Who waits for which grammar to be tried out.
 
     Those who ask for the same grammar share one trial, and it is theirs only: when the last of them
@@ -44,14 +44,14 @@ class Trials:
     one event loop.
     """
 
-    def __init__(self, trial: Callable[[str], Trial] = Trial) -> None:
+    def __init__(self, trial: Callable[[str], GrammarTrial] = GrammarTrial) -> None:
         self._trial = trial
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
         self._asked: dict[str, _Asked] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="trial")
+        self._turns = asyncio.Semaphore(MAX_RUNNING_TRIALS)
+        self._threads = ThreadPoolExecutor(MAX_RUNNING_TRIALS, thread_name_prefix="trial")
 
-    async def admit(self, grammar: Grammar) -> None:
+    async def check(self, grammar: Grammar) -> None:
         """Back once it is known that ``grammar`` can be compiled.
 
         Raises ``ConstraintError`` when it cannot: it is not valid, it uses what cannot be decoded
@@ -82,7 +82,7 @@ class Trials:
                 asked.verdict.cancel()
 
     def _queue(self, source: str) -> _Asked:
-        if len(self._asked) >= AT_ONCE + MOST_WAITING:
+        if len(self._asked) >= MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS:
             raise TooManyTrials("too many other grammars wait to be tried out")
         asked = self._asked[source] = _Asked(asyncio.create_task(self._try(source)))
         return asked

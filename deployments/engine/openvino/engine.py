@@ -215,7 +215,7 @@ class OpenVinoEngine(SteppingEngine):
             return
         run.returns = 0
         self._hand_over(sequence, token_id, self._detail(sequence, token_id, logprob))
-        if not (sequence.over or sequence.sampling.greedy or len(sequence.generated) % SEGMENT):
+        if not (sequence.finished or sequence.sampling.greedy or len(sequence.generated) % SEGMENT):
             self._restart(run)
 
     def _repeated(self, run: SequenceRun, token_id: int) -> None:

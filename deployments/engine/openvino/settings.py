@@ -70,12 +70,12 @@ def settings(sequence: Sequence, start: int) -> dict[str, Any]:
     """
     sampling: Sampling = sequence.sampling
     new_tokens = sequence.max_new_tokens - start
-    owed = max(0, sequence.min_new_tokens - start)
+    min_tokens_left = max(0, sequence.min_new_tokens - start)
     if not sampling.greedy:
         new_tokens = min(new_tokens, SEGMENT - start % SEGMENT)
     fields: dict[str, Any] = {
         "max_new_tokens": new_tokens,
-        "min_new_tokens": min(owed, new_tokens),
+        "min_new_tokens": min(min_tokens_left, new_tokens),
         "stop_token_ids": set(sequence.eos_ids),
         "ignore_eos": not sequence.eos_ids,
         "repetition_penalty": sampling.repetition_penalty,

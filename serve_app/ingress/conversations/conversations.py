@@ -12,7 +12,7 @@ from configs.settings import Settings
 from serve_app.ingress.conversations.database import Database
 from serve_app.ingress.conversations.history import Conversation, HistoryBounds
 from serve_app.ingress.conversations.lease import Lease
-from serve_app.ingress.conversations.queues import Queues, TooLong
+from serve_app.ingress.conversations.message_queues import MessageQueues, QueueFull
 from serve_app.ingress.conversations.store import Store
 from serve_app.ingress.errors import ServiceError, TooManyRequests
 
@@ -37,16 +37,16 @@ class Conversations:
         self._wait_s = settings.conversation_wait_s
         self._longest_s = settings.request_timeout_s + self._lease_s
         self._store = Store(self._database, HistoryBounds.of(settings), self._lease_s)
-        self._queues = Queues()
+        self._queues = MessageQueues()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_sweep = 0.0
 
     async def read(self, caller: str, user_id: str) -> Conversation:
         return await self._store.read(caller, user_id)
 
-    async def known(self, caller: str, user_id: str) -> bool:
+    async def exists(self, caller: str, user_id: str) -> bool:
         """Whether there is a conversation, be it without a turn."""
-        return await self._store.known(caller, user_id)
+        return await self._store.exists(caller, user_id)
 
     async def users(self, caller: str, limit: int, after: str = "") -> list[str]:
         return await self._store.users(caller, limit, after)
@@ -70,7 +70,7 @@ class Conversations:
             except BaseException:
                 self._queues.leave(key)
                 raise
-        except (TimeoutError, TooLong):
+        except (TimeoutError, QueueFull):
             message = "Earlier messages of this conversation are still being answered."
             raise TooManyRequests(message, RETRY_AFTER_S) from None
         self._sweep_now_and_then()

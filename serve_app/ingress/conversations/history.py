@@ -31,7 +31,7 @@ class Conversation:
     turns: tuple[Turn, ...] = ()
     model: str | None = None
 
-    def asking(self, message: str) -> tuple[ChatMessage, ...]:
+    def messages_with(self, message: str) -> tuple[ChatMessage, ...]:
         """The chat that ends with ``message``."""
         pairs = (
             (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))

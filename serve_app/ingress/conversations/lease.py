@@ -67,7 +67,7 @@ class Lease:
         self.check()
         await self._end(self._store.begin(*self._key, self._holder, model))
 
-    def drop(self) -> None:
+    def release(self) -> None:
         """End the lease and store nothing; a no-op once it has ended. Waits for nothing."""
         if self._held:
             self._finish(self._store.release(*self._key, self._holder))

@@ -51,7 +51,7 @@ class Store:
             rows = await connection.execute(said)
             return Conversation(tuple(Turn(*row) for row in rows), named)
 
-    async def known(self, caller: str, user_id: str) -> bool:
+    async def exists(self, caller: str, user_id: str) -> bool:
         """Whether a conversation was begun and has not expired."""
         recent = conversations.c.updated > self._expiry
         found = select(conversations.c.id).where(_is(conversations, caller, user_id), recent)

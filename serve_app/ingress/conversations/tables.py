@@ -44,7 +44,7 @@ def _postgresql_now(element: Any, compiler: Any, **_: Any) -> str:
     return "extract(epoch FROM clock_timestamp())::float8"
 
 
-class Said(TypeDecorator[str]):
+class MessageText(TypeDecorator[str]):
     """Text of people and models. PostgreSQL's cannot hold NUL: U+FFFD takes its place."""
 
     impl = Text
@@ -87,8 +87,8 @@ turns = Table(
     Column(
         "conversation", Number, ForeignKey(conversations.c.id, ondelete="CASCADE"), nullable=False
     ),
-    Column("user_text", Said, nullable=False),
-    Column("assistant_text", Said, nullable=False),
+    Column("user_text", MessageText, nullable=False),
+    Column("assistant_text", MessageText, nullable=False),
     Column("bytes", Integer, nullable=False),
     Column("created", Float, nullable=False),
     Index("conversation_turns_in_order", "conversation", "id"),

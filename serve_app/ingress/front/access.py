@@ -36,7 +36,7 @@ def scope_of(method: str, path: str) -> str | None:
     return ADMIN if models and not NAMES.search(f"{before}/") else INFERENCE
 
 
-class Hosts:
+class AllowedHosts:
     """Refuses what a page elsewhere makes a browser send to a service of this machine.
 
     A name of the page's own that resolves to this machine (DNS rebinding) is in ``Host``. A form or

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from serve_app.ingress.errors import answer
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import RequestHeaders, with_id
-from serve_app.ingress.front.plain import PlainAnswer, is_plain_error
+from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class FrontExchange:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._listener: asyncio.Task[object] | None = None
-        self._plain: PlainAnswer | None = None
+        self._plain: ServeAnswer | None = None
         self._send_timeout_s = send_timeout_s
         self._sending_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,7 +83,7 @@ class FrontExchange:
         """To the client."""
         if message["type"] == "http.response.start":
             if is_plain_error(message):
-                self._plain = PlainAnswer(message)
+                self._plain = ServeAnswer(message)
                 return
             self.started = True
             self._watch()
@@ -105,7 +105,7 @@ class FrontExchange:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _translate(self, plain: PlainAnswer, message: Message) -> None:
+    async def _translate(self, plain: ServeAnswer, message: Message) -> None:
         if plain.translated:
             return
         plain.translated = True

@@ -13,7 +13,7 @@ from configs.exposure import is_loopback
 from configs.settings import Settings
 from serve_app.ingress.caller import key_in
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError, answer
-from serve_app.ingress.front.access import Hosts, scope_of
+from serve_app.ingress.front.access import AllowedHosts, scope_of
 from serve_app.ingress.front.bodies import Bodies
 from serve_app.ingress.front.exchange import FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
@@ -30,16 +30,16 @@ EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authentica
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FrontPolicy:
     """What a front holds requests to."""
 
     settings: Settings
     keys: KeyFile | None
-    hosts: Hosts | None
+    hosts: AllowedHosts | None
     refused: Refused
 
 
-def policy_for(settings: Settings, host: str | None, refused: Refused) -> Policy:
+def policy_for(settings: Settings, host: str | None, refused: Refused) -> FrontPolicy:
     """The policy that settings ask for; ``host`` is where the service listens, as far as known.
 
     Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
@@ -47,8 +47,8 @@ def policy_for(settings: Settings, host: str | None, refused: Refused) -> Policy
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
-        hosts = Hosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return Policy(settings, keys, hosts, refused)
+        hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
+    return FrontPolicy(settings, keys, hosts, refused)
 
 
 class Front:
@@ -59,7 +59,7 @@ class Front:
     off where somebody outside puts the id on answers.
     """
 
-    def __init__(self, app: ASGIApp, policy: Policy, *, echo: bool = True) -> None:
+    def __init__(self, app: ASGIApp, policy: FrontPolicy, *, echo: bool = True) -> None:
         self._app = app
         self._policy = policy
         self._echo = echo

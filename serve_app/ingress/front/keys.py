@@ -31,7 +31,7 @@ MAX_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """One line of the file. Of the key itself only its hash is known."""
 
     name: str
@@ -39,7 +39,7 @@ class Key:
     scopes: frozenset[str]
 
 
-UNKNOWN = Key("", "0" * 64, frozenset())
+UNKNOWN = ApiKey("", "0" * 64, frozenset())
 
 
 class KeyFile:
@@ -57,7 +57,7 @@ class KeyFile:
         self._looked = time.monotonic()
         self._looking = False
 
-    async def named(self, presented: str | None, scope: str) -> Key:
+    async def named(self, presented: str | None, scope: str) -> ApiKey:
         """The key that was presented, which has ``scope``.
 
         Raises :class:`AuthenticationError` or :class:`AuthorizationError`.
@@ -66,7 +66,7 @@ class KeyFile:
             await self._look()
         if presented is None:
             raise AuthenticationError(
-                "An API key is needed, as Authorization: Bearer KEY or as X-API-Key: KEY."
+                "An API key is needed, as Authorization: Bearer KEY or as X-API-ApiKey: KEY."
             )
         # Looking it up by its hash tells nothing by its time: no client can choose a hash's digits.
         digest = hashlib.sha256(presented.encode("latin-1")).hexdigest()
@@ -98,9 +98,9 @@ class KeyFile:
             logger.info("read %d API keys from %s", len(self._keys), self._path)
 
 
-def read_keys(path: Path) -> dict[str, Key]:
+def read_keys(path: Path) -> dict[str, ApiKey]:
     """The keys of a file by their hashes. Raises :class:`ConfigError`, with every line at fault."""
-    keys: dict[str, Key] = {}
+    keys: dict[str, ApiKey] = {}
     names: set[str] = set()
     problems: list[str] = []
     for number, line in enumerate(_text(path).splitlines(), 1):
@@ -126,14 +126,14 @@ def read_keys(path: Path) -> dict[str, Key]:
     return keys
 
 
-def _key(line: str) -> Key:
+def _key(line: str) -> ApiKey:
     found = LINE.fullmatch(line)
     if found is None:
         raise ValueError(EXPECTED)
     scopes = {scope.strip() for scope in (found["scopes"] or INFERENCE).split(",")}
     if unknown := sorted(scopes - SCOPES):
         raise ValueError(f"{unknown[0]!r} is no scope; there are: {', '.join(sorted(SCOPES))}")
-    return Key(found["name"], found["hash"].lower(), frozenset(scopes))
+    return ApiKey(found["name"], found["hash"].lower(), frozenset(scopes))
 
 
 def _text(path: Path) -> str:

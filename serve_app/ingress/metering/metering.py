@@ -1,4 +1,4 @@
-"""The books: where accounts go when they are closed, and where the ledger is read."""
+"""The metering: where accounts go when they are closed, and where the ledger is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
+from deployments.metrics.report import (
+    Exposition,
+    FinishedRequest,
+    MetricReport,
+    MetricSample,
+    Performance,
+)
 from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable
 
 T = TypeVar("T")
@@ -23,7 +29,7 @@ PATIENCE_S = 3.0
 class LedgerPort(Protocol):
     """What the ingress wants of a ledger, near or far."""
 
-    async def take(self, report: Report) -> None: ...
+    async def take(self, report: MetricReport) -> None: ...
 
     async def exposition(self, accept: str) -> Exposition: ...
 
@@ -36,19 +42,19 @@ class RemoteLedger:
     def __init__(self, calls: DeploymentClient) -> None:
         self._calls = calls
 
-    async def take(self, report: Report) -> None:
+    async def take(self, report: MetricReport) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.ask(LEDGER, "take", report)
+            await self._calls.call(LEDGER, "take", report)
         except ServiceError as error:
             raise NotDelivered from error
 
     async def exposition(self, accept: str) -> Exposition:
-        exposition: Exposition = await self._calls.ask(LEDGER, "exposition", accept)
+        exposition: Exposition = await self._calls.call(LEDGER, "exposition", accept)
         return exposition
 
     async def performance(self) -> Performance | None:
-        performance: Performance | None = await self._calls.ask(LEDGER, "performance", None)
+        performance: Performance | None = await self._calls.call(LEDGER, "performance", None)
         return performance
 
 
@@ -63,7 +69,7 @@ class Metering:
         self._ledger = ledger
         self._reporter = reporter
 
-    def note(self, samples: Iterable[MetricSample], finished: Finished) -> None:
+    def note(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
         self._reporter.note(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:

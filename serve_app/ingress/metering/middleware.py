@@ -12,7 +12,7 @@ from serve_app.ingress.errors import error_type_of
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
-from serve_app.ingress.streams import LastWords
+from serve_app.ingress.streams import FailureChunk
 
 KEY = "account"
 NO_SUCH_METHOD = 405
@@ -31,9 +31,9 @@ class MeteringMiddleware:
     it. A client that leaves before is counted as an error, and as cancelled.
     """
 
-    def __init__(self, app: ASGIApp, books: Metering, purposes: Purposes) -> None:
+    def __init__(self, app: ASGIApp, metering: Metering, purposes: Purposes) -> None:
         self.app = app
-        self.books = books
+        self.metering = metering
         self.purposes = purposes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +45,7 @@ class MeteringMiddleware:
             return
         account = RequestRecord(purpose.task, fixed=purpose.fixed)
         scope.setdefault("state", {})[KEY] = account
-        answer = _Answer(account, scope, self.books, receive, send)
+        answer = _Answer(account, scope, self.metering, receive, send)
         try:
             await self.app(scope, answer.receive, answer.send)
         finally:
@@ -56,11 +56,11 @@ class _Answer:
     """Watches one request and its answer go by."""
 
     def __init__(
-        self, account: RequestRecord, scope: Scope, books: Metering, receive: Receive, send: Send
+        self, account: RequestRecord, scope: Scope, metering: Metering, receive: Receive, send: Send
     ) -> None:
         self._account = account
         self._scope = scope
-        self._books = books
+        self._metering = metering
         self._receive = receive
         self._send = send
         self._status: int | None = None
@@ -91,7 +91,7 @@ class _Answer:
     def _note(self, message: Message) -> None:
         body = message.get("body", b"")
         self._account.output_bytes += len(body)
-        if isinstance(body, LastWords):
+        if isinstance(body, FailureChunk):
             self._broke = body.error_type
         if not message.get("more_body", False):
             status = self._status or 500
@@ -105,7 +105,9 @@ class _Answer:
         if self._status == NO_SUCH_METHOD or not is_routed(self._scope, self._scope["app"]):
             return
         success = reason is None and not cancelled
-        self._books.note(*self._account.close(success=success, reason=reason, cancelled=cancelled))
+        self._metering.note(
+            *self._account.close(success=success, reason=reason, cancelled=cancelled)
+        )
 
 
 def _leaving() -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, MetricSample
+from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.generation import TokenChunk
 from deployments.seam.tokens import TokenCounts
 
@@ -101,8 +101,8 @@ class RequestRecord:
 
     def answered(self, use: ModelUse, tokens: TokenCounts) -> None:
         use.ended = self.clock()
-        use.tokens_in += tokens.read
-        use.tokens_out += tokens.written
+        use.tokens_in += tokens.prompt
+        use.tokens_out += tokens.completion
 
     def streamed(self, use: ModelUse, model: str, choices: int) -> StreamedModelUse:
         """The first tokens of a stream are here."""
@@ -112,14 +112,14 @@ class RequestRecord:
 
     def close(
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
-    ) -> tuple[list[MetricSample], Finished]:
+    ) -> tuple[list[MetricSample], FinishedRequest]:
         """How it ended, for the ledger. ``reason`` is the error's type where one was answered."""
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
         if answered:
             ends = [use.ended for use in answered if use.ended is not None]
             seconds = max(ends) - min(use.began for use in answered)
-        finished = Finished(self.model, self._task, success, seconds)
+        finished = FinishedRequest(self.model, self._task, success, seconds)
         return [*self._samples(success, reason, cancelled)], finished
 
     @property

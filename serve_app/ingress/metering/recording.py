@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deployments.seam.generation import GenerationRequest
+from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.catalog import Catalog, ModelCard
-from serve_app.ingress.deployment_client import Bursts, DeploymentClient
+from serve_app.ingress.cluster.deployment_client import ChunkStream, DeploymentClient
 from serve_app.ingress.metering.record import RequestRecord
-from serve_app.ingress.metering.tokens import tokens_of
 
 
 class RecordingCatalog(Catalog):
@@ -44,7 +44,7 @@ class RecordingClient(DeploymentClient):
         vars(self).update(vars(calls))  # shares everything
         self._account = account
 
-    async def ask(
+    async def call(
         self,
         family: str,
         method: str,
@@ -55,19 +55,20 @@ class RecordingClient(DeploymentClient):
     ) -> Any:
         model: str | None = getattr(request, "model", None)  # not every call asks a model
         use = None if model is None else self._account.use(model, method)
-        answer = await super().ask(family, method, request, fields, within_s=within_s)
+        answer = await super().call(family, method, request, fields, within_s=within_s)
         if use is not None:
-            self._account.answered(use, tokens_of(answer))
+            # A problem counts no tokens, nor does a label or a box of an image.
+            self._account.answered(use, getattr(answer, "token_counts", TokenCounts()))
         return answer
 
-    async def open(
+    async def open_stream(
         self,
         family: str,
         method: str,
         request: GenerationRequest,
         fields: Mapping[str, str] | None = None,
-    ) -> Bursts:
+    ) -> ChunkStream:
         use = self._account.use(request.model, method)
-        bursts = await super().open(family, method, request, fields)
+        bursts = await super().open_stream(family, method, request, fields)
         bursts.watch = self._account.streamed(use, request.model, request.choices).note
         return bursts

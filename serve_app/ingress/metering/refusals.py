@@ -14,9 +14,9 @@ from serve_app.ingress.metering.record import RequestRecord
 class Refusals:
     """Counts each as a request that failed, and as rejected for its reason."""
 
-    def __init__(self, app: FastAPI, books: Metering, purposes: Purposes) -> None:
+    def __init__(self, app: FastAPI, metering: Metering, purposes: Purposes) -> None:
         self._app = app
-        self._books = books
+        self._metering = metering
         self._purposes = purposes
 
     def note(self, scope: Scope, reason: str) -> None:
@@ -25,4 +25,4 @@ class Refusals:
         if purpose is None or counted_already or not is_routed(scope, self._app):
             return
         account = RequestRecord(purpose.task, fixed=purpose.fixed)
-        self._books.note(*account.close(success=False, reason=reason))
+        self._metering.note(*account.close(success=False, reason=reason))

@@ -10,9 +10,9 @@ from typing import Any
 
 from serve_app.ingress.errors import invalid
 from serve_app.ingress.pipeline.references import INPUT
-from serve_app.ingress.pipeline.steps import Dependency, Faults, PipelineStep, Wanted
+from serve_app.ingress.pipeline.steps import Faults, PipelineStep, StepBuilder, StepRequest
 from serve_app.ingress.routes.native_router import NativeTask
-from serve_app.ingress.validation.field_errors import MOST_ERRORS
+from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS
 
 MOST_SHOWN = 64
 
@@ -26,11 +26,11 @@ class Pipeline:
     outputs: tuple[str, ...]
 
 
-def planned(
-    wanted: Sequence[Wanted],
+def build_pipeline(
+    wanted: Sequence[StepRequest],
     outputs: Sequence[str] | None,
     tasks: Mapping[str, NativeTask],
-    drawing: Dependency,
+    drawing: StepBuilder,
 ) -> Pipeline:
     """The plan of a graph. Raises :class:`ValidationFailed` that names the steps at fault."""
     _refuse(_misnamed(wanted, outputs, tasks))
@@ -45,7 +45,7 @@ def planned(
 
 
 def _misnamed(
-    wanted: Sequence[Wanted], outputs: Sequence[str] | None, tasks: Mapping[str, NativeTask]
+    wanted: Sequence[StepRequest], outputs: Sequence[str] | None, tasks: Mapping[str, NativeTask]
 ) -> Iterator[tuple[str, str]]:
     seen: dict[str, int] = {}
     for index, step in enumerate(wanted):
@@ -80,5 +80,5 @@ def _circle(steps: Sequence[PipelineStep]) -> Iterator[tuple[str, str]]:
 
 
 def _refuse(faults: Iterable[tuple[str, str]]) -> None:
-    if found := dict(islice(faults, MOST_ERRORS)):
+    if found := dict(islice(faults, MAX_FIELD_ERRORS)):
         raise invalid(found)

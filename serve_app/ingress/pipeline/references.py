@@ -5,7 +5,7 @@
 - ``"$$5"``: a dollar sign. A lone one is refused, since it is more likely a mistake than a price.
 
 Only texts with a dollar sign are read, and only as many and as long ones as
-:class:`ReferenceSyntax` lets.
+:class:`ReferenceLimits` lets.
 
 A name is a step's id, or ``input`` for what came with the request. A path goes on through the keys
 of objects and the places in lists, from 0.
@@ -39,19 +39,19 @@ Take: TypeAlias = Callable[[Any], None]
 """Called with every value before it is put to use: the place to count what it weighs."""
 
 
-class Broken(ServiceError):
+class BrokenReference(ServiceError):
     """A reference to something that an answer does not have, or that does not fit into a text."""
 
     status = 400
     error_type = "validation_error"
 
 
-class BadReference(ValueError):
+class ReferenceSyntaxError(ValueError):
     """What is written is no reference. The message says what is expected."""
 
 
 @dataclass(slots=True)
-class ReferenceSyntax:
+class ReferenceLimits:
     """Bounds of what is read for references in one graph, which happens on the event loop.
 
     ``longest`` is the characters of one text, ``signs_left`` how many more dollar signs are read.
@@ -61,14 +61,16 @@ class ReferenceSyntax:
     signs_left: int = MAX_SIGNS
 
     def take(self, text: str) -> None:
-        """Count a text before it is read. Raises :class:`BadReference` where it is too much."""
+        """Count a text before it is read. Raises :class:`ReferenceSyntaxError`."""
         if len(text) > self.longest:
-            raise BadReference(
+            raise ReferenceSyntaxError(
                 f"a text with a dollar sign has {len(text)} characters; the limit is {self.longest}"
             )
         self.signs_left -= text.count("$")
         if self.signs_left < 0:
-            raise BadReference(f"there are more than {MAX_SIGNS:,} dollar signs in the graph")
+            raise ReferenceSyntaxError(
+                f"there are more than {MAX_SIGNS:,} dollar signs in the graph"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Reference:
         return ".".join((self.source, *self.path))
 
     def value(self, sources: Sources) -> Any:
-        """Raises :class:`Broken` when there is nothing at this place."""
+        """Raises :class:`BrokenReference` when there is nothing at this place."""
         value, passed = sources[self.source], self.source
         for part in self.path:
             value = _within(value, part, passed)
@@ -105,10 +107,10 @@ class Interpolation:
         return "".join(pieces)
 
 
-def parsed(value: Any, reading: ReferenceSyntax) -> Any:
+def parsed(value: Any, reading: ReferenceLimits) -> Any:
     """``value`` with a :class:`Reference` or an :class:`Interpolation` for each text that is one.
 
-    Raises :class:`BadReference`. The keys of objects are left as they are.
+    Raises :class:`ReferenceSyntaxError`. The keys of objects are left as they are.
     """
     if isinstance(value, str):
         return _parsed_text(value, reading) if "$" in value else value
@@ -131,7 +133,7 @@ def references(template: Any) -> Iterator[Reference]:
 
 
 def filled(template: Any, sources: Sources, take: Take) -> Any:
-    """What :func:`parsed` returned, with values for references. Raises :class:`Broken`."""
+    """What :func:`parsed` returned, with values for references. Raises :class:`BrokenReference`."""
     if isinstance(template, Reference):
         value = template.value(sources)
         take(value)
@@ -145,7 +147,7 @@ def filled(template: Any, sources: Sources, take: Take) -> Any:
     return template
 
 
-def _parsed_text(text: str, reading: ReferenceSyntax) -> str | Reference | Interpolation:
+def _parsed_text(text: str, reading: ReferenceLimits) -> str | Reference | Interpolation:
     reading.take(text)
     if whole := WHOLE.fullmatch(text):
         return _reference(whole[1])
@@ -154,7 +156,7 @@ def _parsed_text(text: str, reading: ReferenceSyntax) -> str | Reference | Inter
     while (dollar := text.find("$", at)) >= 0:
         piece = PIECE.match(text, dollar)
         if piece is None:
-            raise BadReference(
+            raise ReferenceSyntaxError(
                 f"{text[dollar : dollar + MOST_SHOWN]!r} is no reference: write $name.path alone, "
                 "${name.path} within a text, and $$ for a dollar sign"
             )
@@ -177,14 +179,14 @@ def _within(value: Any, part: str, passed: str) -> Any:
             return value[part]
         match value:
             case {"error": {"message": why}}:
-                raise Broken(f"{passed} has no {part!r}: it failed ({why})")
+                raise BrokenReference(f"{passed} has no {part!r}: it failed ({why})")
         keys = ", ".join(repr(key[:MOST_SHOWN]) for key in islice(value, 10))
-        raise Broken(f"{passed} has no {part!r}" + (f"; it has {keys}" if keys else ""))
+        raise BrokenReference(f"{passed} has no {part!r}" + (f"; it has {keys}" if keys else ""))
     if isinstance(value, list | tuple | np.ndarray):
         if PLACE.fullmatch(part) and int(part) < len(value):
             return value[int(part)]
-        raise Broken(f"{passed} has no {part!r}: it is a list of {len(value)}")
-    raise Broken(f"{passed} has no {part!r}: it holds no more than one value")
+        raise BrokenReference(f"{passed} has no {part!r}: it is a list of {len(value)}")
+    raise BrokenReference(f"{passed} has no {part!r}: it holds no more than one value")
 
 
 def _scalar(reference: Reference, sources: Sources) -> str:
@@ -192,7 +194,7 @@ def _scalar(reference: Reference, sources: Sources) -> str:
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, list | tuple | dict | np.ndarray):
-        raise Broken(f"{reference} is no single value, so it cannot stand within a text")
+        raise BrokenReference(f"{reference} is no single value, so it cannot stand within a text")
     return json.dumps(_plain(value))
 
 

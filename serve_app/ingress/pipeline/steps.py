@@ -12,10 +12,10 @@ from serve_app.ingress.errors import ServiceError, invalid
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.references import (
     INPUT,
-    BadReference,
-    Broken,
+    BrokenReference,
     Reference,
-    ReferenceSyntax,
+    ReferenceLimits,
+    ReferenceSyntaxError,
     filled,
     parsed,
     references,
@@ -29,7 +29,7 @@ Faults = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StepRequest:
     """A step as the request has it."""
 
     id: str
@@ -63,7 +63,7 @@ class PipelineStep:
 
 
 @dataclass(slots=True)
-class Dependency:
+class StepBuilder:
     """What steps are drawn up from: the graph's ids, its input and its limits.
 
     ``depth`` is how many names a reference may have. ``barred`` says why a task cannot be done by
@@ -75,13 +75,13 @@ class Dependency:
     depth: int
     budget: DataBudget
     barred: Callable[[NativeTask, str | None], str | None]
-    reading: ReferenceSyntax
+    reading: ReferenceLimits
     _unpaid: DataBudget = field(init=False)
 
     def __post_init__(self) -> None:
         self._unpaid = DataBudget(self.budget.most)  # of steps that pay when they run, all together
 
-    def step(self, wanted: Wanted, task: NativeTask) -> tuple[PipelineStep, Faults]:
+    def step(self, wanted: StepRequest, task: NativeTask) -> tuple[PipelineStep, Faults]:
         """A step, and what is wrong with what is known of it before anything runs."""
         inputs, faults = self._inputs(wanted.inputs)
         faults |= self._model(wanted, task, inputs)
@@ -100,7 +100,7 @@ class Dependency:
         for name, value in given.items():
             try:
                 inputs[name] = parsed(value, self.reading)
-            except BadReference as error:
+            except ReferenceSyntaxError as error:
                 faults[f"inputs.{name}"] = str(error)
                 continue
             dangling = map(self._dangling, references(inputs[name]))
@@ -116,11 +116,11 @@ class Dependency:
             return None if known else f"there is no step {reference.source!r}"
         try:
             reference.value({INPUT: self.given})
-        except Broken as error:
+        except BrokenReference as error:
             return error.message
         return None
 
-    def _model(self, wanted: Wanted, task: NativeTask, inputs: Mapping[str, Any]) -> Faults:
+    def _model(self, wanted: StepRequest, task: NativeTask, inputs: Mapping[str, Any]) -> Faults:
         """A model is known before anything runs: nothing that a step comes to can choose it."""
         name, field = wanted.model_name, MODEL
         if MODEL in inputs:

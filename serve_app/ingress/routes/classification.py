@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from serve_app.ingress.documentation.rules import ITEMS, TRUE, when
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import Context, RequestServices, TaskResult
@@ -38,7 +38,7 @@ class ClassifyBody(Body):
     )
 
     texts: Texts
-    labels: Labels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
+    labels: ZeroShotLabels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
     multi_label: bool = Field(False, description="score each label by itself; needs labels")
     model_name: ModelName | None = None
     truncate: Truncate = False

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from configs.settings import Settings
 from deployments.models.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.readiness import Readiness
+from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.images import ImageIntake
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import RecordingCatalog, RecordingClient
-from serve_app.ingress.readiness import Readiness
 from serve_app.ingress.request_id import request_id_of
-from serve_app.ingress.surveys import Surveys
 from serve_app.ingress.validation.schema_text import SchemaText
 
 NATIVE_PREFIX = "/api/v1/huggingface"
@@ -37,7 +37,7 @@ class Services:
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
     images: ImageIntake = field(default_factory=ImageIntake)
-    surveys: Surveys = field(default_factory=Surveys)
+    report_cache: ReportCache = field(default_factory=ReportCache)
     started: int = field(default_factory=lambda: int(time.time()))
 
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from deployments.seam.generation import FinishReason, GenerationRequest, GenerationResult
 from serve_app.ingress.caller import Caller
 from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.cluster.deployment_client import ChunkStream
 from serve_app.ingress.conversations import Conversation, Conversations, Lease, Turn
-from serve_app.ingress.deployment_client import Bursts
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import MethodNotAllowed, ModelNotFound, Unavailable
 from serve_app.ingress.routes.chat_request import CHAT, chat_request
@@ -67,7 +67,7 @@ async def user_of(user_id: UserInPath, request: Request, caller: Caller, kept: K
     its slash is encoded, or there is a user of that name.
     """
     raw: bytes = request.scope.get("raw_path") or b""
-    if MESSAGES.search(raw) and not await kept.known(caller, user_id):
+    if MESSAGES.search(raw) and not await kept.exists(caller, user_id):
         raise MethodNotAllowed("The route does not take this method.", headers={"Allow": "POST"})
     return user_id
 
@@ -111,11 +111,11 @@ class Streamed:
     """An exchange whose answer has begun."""
 
     exchange: MessageExchange
-    bursts: Bursts
+    bursts: ChunkStream
 
     def close(self) -> None:
         self.bursts.close()
-        self.exchange.lease.drop()
+        self.exchange.lease.release()
 
 
 @router.inference("/conversations", CHAT, summary="Begin a conversation", response_model=Begun)
@@ -134,12 +134,14 @@ async def begin_conversation(
             await lease.begin(model)
             return asked.answer({"user_id": body.user_id, "response": GREETING}, card.name)
         begun = Conversation(model=model)
-        request = chat_request(asked.request_id, card, begun.asking(message), services.settings)
+        request = chat_request(
+            asked.request_id, card, begun.messages_with(message), services.settings
+        )
         fields = _fields("initial_message")
         exchange = MessageExchange(body.user_id, message, card, request, lease, fields, begun)
         return await _whole(exchange, services, asked)
     finally:
-        lease.drop()
+        lease.release()
 
 
 @router.inference(
@@ -171,10 +173,10 @@ async def say_in_conversation(
             earlier = await lease.read()
             card = named if body.model_name else _model_of(earlier, services, named)
             request = chat_request(
-                asked.request_id, card, earlier.asking(body.message), services.settings
+                asked.request_id, card, earlier.messages_with(body.message), services.settings
             )
         except BaseException:
-            lease.drop()
+            lease.release()
             raise
         return MessageExchange(user_id, body.message, card, request, lease, _fields("message"))
 
@@ -189,7 +191,7 @@ async def say_in_conversation(
     try:
         return await _whole(one, services, asked)
     finally:
-        one.lease.drop()
+        one.lease.release()
 
 
 @router.get("/conversations", summary="Who talks here", response_model=Users)
@@ -219,7 +221,7 @@ async def forget_conversation(user_id: User, caller: Caller, kept: Kept) -> Resp
 
 
 async def _whole(exchange: MessageExchange, services: Services, asked: RequestContext) -> Response:
-    generated: GenerationResult = await services.client.ask(
+    generated: GenerationResult = await services.client.call(
         exchange.card.family, "generate", exchange.request, exchange.fields
     )
     (choice,) = generated.choices
@@ -233,9 +235,9 @@ async def _opened(asked: Callable[[], Awaitable[MessageExchange]], services: Ser
     exchange = await asked()
     family, request = exchange.card.family, exchange.request
     try:
-        bursts = await services.client.open(family, "stream", request, exchange.fields)
+        bursts = await services.client.open_stream(family, "stream", request, exchange.fields)
     except BaseException:
-        exchange.lease.drop()
+        exchange.lease.release()
         raise
     return Streamed(exchange, bursts)
 

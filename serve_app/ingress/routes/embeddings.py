@@ -217,7 +217,7 @@ async def cluster(body: ClusterBody, services: RequestServices, context: Context
     await check_texts(services, card, tuple(body.texts), "texts", truncate=body.truncate)
     texts = EmbeddingRequest(card.name, tuple(body.texts), truncate=body.truncate)
     request = ClusterRequest(texts, body.n_clusters)
-    clustered: ClusterResult = await services.client.ask(
+    clustered: ClusterResult = await services.client.call(
         card.family, "cluster", request, NATIVE_FIELDS
     )
     refuse(clustered.problems, "texts")

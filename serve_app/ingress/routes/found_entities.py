@@ -29,7 +29,7 @@ async def find_entities(
 
     async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
         request = EntityRequest(card.name, good, aggregation)
-        result: EntityResult = await services.client.ask(card.family, "recognise", request, fields)
+        result: EntityResult = await services.client.call(card.family, "recognise", request, fields)
         return result.items
 
     return await answer_each(texts, services.settings, ask, field)

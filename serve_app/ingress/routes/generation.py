@@ -15,7 +15,7 @@ from deployments.seam.generation import (
     Sampling,
 )
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.deployment_client import Bursts
+from serve_app.ingress.cluster.deployment_client import ChunkStream
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.errors import ValidationFailed
@@ -124,7 +124,7 @@ async def generate(body: GenerateBody, services: Services, context: RequestConte
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
     card, request = _request(body, services, context)
-    generated: GenerationResult = await services.client.ask(
+    generated: GenerationResult = await services.client.call(
         card.family, "generate", request, NATIVE_FIELDS
     )
     texts = [choice.text for choice in generated.choices]
@@ -151,7 +151,7 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
         )
     card, request = _request(body, services, context, stream=True)
     return await begin_stream(
-        services.client.open(card.family, "stream", request, NATIVE_FIELDS),
+        services.client.open_stream(card.family, "stream", request, NATIVE_FIELDS),
         lambda bursts: _events(bursts, context, card.name),
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
@@ -159,7 +159,7 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
 
 
 async def _events(
-    bursts: Bursts, context: RequestContext, model: str
+    bursts: ChunkStream, context: RequestContext, model: str
 ) -> AsyncGenerator[bytes, None]:
     """The tokens' events in order, and the whole answer as the last one."""
     texts: list[str] = []

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
 from serve_app.ingress.pipeline.budget import DataBudget
-from serve_app.ingress.pipeline.pipeline import Pipeline, planned
-from serve_app.ingress.pipeline.references import ID, ReferenceSyntax
-from serve_app.ingress.pipeline.running import PipelineRun, StepOutcome
-from serve_app.ingress.pipeline.steps import MODEL, Dependency, PipelineStep, Wanted
+from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
+from serve_app.ingress.pipeline.references import ID, ReferenceLimits
+from serve_app.ingress.pipeline.run import PipelineRun, StepOutcome
+from serve_app.ingress.pipeline.steps import MODEL, PipelineStep, StepBuilder, StepRequest
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
@@ -149,12 +149,12 @@ def _planned(
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
         raise ValidationFailed(message, field="steps")
 
-    wanted = [Wanted(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
+    wanted = [StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
     barred = partial(_barred, services)
-    reading = ReferenceSyntax(settings.max_prompt_bytes)
-    drawing = Dependency(ids, body.input, settings.max_graph_depth, budget, barred, reading)
-    return planned(wanted, body.outputs, tasks, drawing)
+    reading = ReferenceLimits(settings.max_prompt_bytes)
+    drawing = StepBuilder(ids, body.input, settings.max_graph_depth, budget, barred, reading)
+    return build_pipeline(wanted, body.outputs, tasks, drawing)
 
 
 def _barred(services: Services, task: NativeTask, model: str | None) -> str | None:

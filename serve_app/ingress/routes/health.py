@@ -52,7 +52,7 @@ async def health(services: RequestServices) -> Response:
         "status": "healthy" if state.ready else "unhealthy",
         "deployments": state.deployments,
         "models": [card.name for card in services.catalog.cards],
-        **({"reason": state.why} if state.why else {}),
+        **({"reason": state.reason} if state.reason else {}),
     }
     return json_response(body, status=200 if state.ready else 503)
 
@@ -70,7 +70,7 @@ async def readiness(services: RequestServices) -> Response:
         waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
         shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
         raise Unavailable(
-            f"The graph is not ready: {shown or state.why or 'nothing is deployed'}.", 2
+            f"The graph is not ready: {shown or state.reason or 'nothing is deployed'}.", 2
         )
     return json_response({"status": "ready", "deployments": state.deployments})
 

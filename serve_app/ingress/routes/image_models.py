@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -17,8 +17,8 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
@@ -35,7 +35,7 @@ async def label_image(
     fields: Mapping[str, str],
 ) -> tuple[LabelScore, ...]:
     """The image's ``top_k`` labels, best first."""
-    result: ClassificationResult = await services.client.ask(
+    result: ClassificationResult = await services.client.call(
         card.family, "classify_image", request, fields
     )
     (item,) = result.items
@@ -46,9 +46,9 @@ async def label_image(
 
 async def caption_image(
     request: CaptionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
-) -> Caption:
+) -> CaptionResult:
     """The image in words, decoded greedily."""
-    caption: Caption = await services.client.ask(card.family, "caption", request, fields)
+    caption: CaptionResult = await services.client.call(card.family, "caption", request, fields)
     return caption
 
 
@@ -56,7 +56,7 @@ async def answer_question(
     request: VisualQuestionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
 ) -> tuple[VisualAnswer, ...]:
     """Answers to a question about the image, best first."""
-    result: VisualAnswers = await services.client.ask(
+    result: VisualQuestionResult = await services.client.call(
         card.family, "answer_question", request, fields
     )
     return result.items
@@ -66,5 +66,5 @@ async def find_objects(
     request: DetectionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
 ) -> tuple[Detection, ...]:
     """The objects in the image, best first."""
-    result: DetectionResult = await services.client.ask(card.family, "detect", request, fields)
+    result: DetectionResult = await services.client.call(card.family, "detect", request, fields)
     return result.items

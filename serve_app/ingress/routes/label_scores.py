@@ -55,7 +55,7 @@ async def label_scores(
 
     async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
         request = ClassificationRequest(card.name, good, truncate, scores)
-        result: ClassificationResult = await services.client.ask(
+        result: ClassificationResult = await services.client.call(
             card.family, "classify", request, NATIVE_FIELDS
         )
         return result.items
@@ -92,7 +92,7 @@ async def zero_shot_scores(
             template=template,
             truncate=truncate,
         )
-        result: ClassificationResult = await services.client.ask(
+        result: ClassificationResult = await services.client.call(
             card.family, "zero_shot", request, NATIVE_FIELDS
         )
         return result.items

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from deployments.seam.replicas import ModelStatus, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster_models import ClusterModels
+from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
@@ -85,12 +85,12 @@ async def load_model(
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
     card = services.catalog.find(model_name, "model_name")
-    fleet = ClusterModels(services.client, services.orders, services.surveys)
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        found = await fleet.load(card, services.settings.request_timeout_s)
+        found = await cluster.load(card, services.settings.request_timeout_s)
         return context.answer(_loaded(card, found), card.name)
     return await begin_stream(
-        Loading(fleet, card, services, context).begun(),
+        Loading(cluster, card, services, context).begun(),
         Loading.events,
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
@@ -111,8 +111,8 @@ async def unload_model(model_name: str, services: RequestServices, context: Cont
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
     card = services.catalog.find(model_name, "model_name")
-    fleet = ClusterModels(services.client, services.orders, services.surveys)
-    gone = await fleet.unload(card, services.settings.request_timeout_s)
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
+    gone = await cluster.unload(card, services.settings.request_timeout_s)
     replicas = [
         {
             "replica": each.replica,
@@ -133,12 +133,12 @@ class Loading:
     """
 
     def __init__(
-        self, fleet: ClusterModels, card: ModelCard, services: Services, context: RequestContext
+        self, cluster: ClusterModels, card: ModelCard, services: Services, context: RequestContext
     ) -> None:
-        self._fleet = fleet
+        self._cluster = cluster
         self._card = card
         self._asking = context
-        self._order = asyncio.ensure_future(fleet.load(card, services.settings.load_timeout_s))
+        self._order = asyncio.ensure_future(cluster.load(card, services.settings.load_timeout_s))
         self._progress = self._told()
         self._first = b""
 
@@ -164,7 +164,7 @@ class Loading:
     async def _told(self) -> AsyncGenerator[bytes, None]:
         told: dict[str, str] = {}
         while not self._order.done():
-            for report, holding in await self._survey():
+            for report, holding in await self._report():
                 if told.get(report.replica) != holding.stage:
                     told[report.replica] = holding.stage
                     yield _step(report, holding)
@@ -175,8 +175,8 @@ class Loading:
                 yield _step(report, holding)
         yield event("result", self._asking.complete(_loaded(self._card, found), self._card.name))
 
-    async def _survey(self) -> list[tuple[ReplicaReport, ModelStatus]]:
-        found = await self._fleet.survey([self._card.family], LOOK_S)
+    async def _report(self) -> list[tuple[ReplicaReport, ModelStatus]]:
+        found = await self._cluster.report([self._card.family], LOOK_S)
         return found.of(self._card.name)
 
 

@@ -15,12 +15,12 @@ from serve_app.ingress.routes.context import NATIVE_PREFIX, json_response
 router = APIRouter(tags=["metrics"])
 
 
-async def books_of(request: Request) -> Metering:
-    books: Metering = request.app.state.books
-    return books
+async def metering_of(request: Request) -> Metering:
+    metering: Metering = request.app.state.metering
+    return metering
 
 
-Kept = Annotated[Metering, Depends(books_of)]
+Kept = Annotated[Metering, Depends(metering_of)]
 
 
 class PerformanceAnswer(BaseModel):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from configs.engines import UNSUPPORTED
 from deployments.seam.replicas import CudaMemory, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster_models import FRESH_S, ClusterModels, Survey
+from serve_app.ingress.cluster.cluster_models import FRESH_S, ClusterModels, ClusterReport
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, RequestServices
 
 GIB = 1024**3
@@ -120,9 +120,9 @@ async def list_models(services: RequestServices, context: Context) -> Response:
     by the same replica of the ingress.
     """
     cards = services.catalog.cards
-    fleet = ClusterModels(services.client, services.orders, services.surveys)
-    survey = await fleet.survey((card.family for card in cards), FRESH_S)
-    return context.answer({"models": [_shown(card, survey) for card in cards]})
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
+    found = await cluster.report((card.family for card in cards), FRESH_S)
+    return context.answer({"models": [_shown(card, found) for card in cards]})
 
 
 @router.get(
@@ -132,8 +132,8 @@ async def list_models(services: RequestServices, context: Context) -> Response:
 )
 async def loaded_models(services: RequestServices, context: Context) -> Response:
     """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
-    fleet = ClusterModels(services.client, services.orders, services.surveys)
-    survey = await fleet.survey((card.family for card in services.catalog.cards), FRESH_S)
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
+    found = await cluster.report((card.family for card in services.catalog.cards), FRESH_S)
     held = [
         {
             "replica": report.replica,
@@ -143,14 +143,14 @@ async def loaded_models(services: RequestServices, context: Context) -> Response
             "gpu_bytes": holding.gpu_bytes,
         }
         for card in services.catalog.cards
-        for report, holding in survey.warm(card.name)
+        for report, holding in found.loaded(card.name)
     ]
     names = list(dict.fromkeys(each["model"] for each in held))
     usage = {
         "loaded_models": len(names),
         "replicas": held,
-        "memory": {"cuda": _cuda([report.cuda for report in survey.reports])},
-        "unanswered": list(survey.silent),
+        "memory": {"cuda": _cuda([report.cuda for report in found.reports])},
+        "unanswered": list(found.unanswered),
     }
     return context.answer({"loaded_models": names, "memory_usage": usage})
 
@@ -163,7 +163,7 @@ def _cuda(found: list[CudaMemory]) -> dict[str, float]:
     }
 
 
-def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
+def _shown(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
     optional = OPTIONAL if "generate" in card.tasks else frozenset[str]()
     return {
         "name": card.name,
@@ -176,11 +176,11 @@ def _shown(card: ModelCard, survey: Survey) -> dict[str, Any]:
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
-        "live_limits": [_live(report) for report in survey.reports if _is_of(report, card)],
+        "live_limits": [_live(report) for report in found.reports if _is_of(report, card)],
         "pinned": card.pinned,
         "loaded": [
             {"replica": report.replica, "node": report.node, "engine": held.engine}
-            for report, held in survey.warm(card.name)
+            for report, held in found.loaded(card.name)
         ],
     }
 

@@ -87,7 +87,7 @@ async def query(body: QueryBody, services: RequestServices, context: Context) ->
         max_new_tokens=body.max_tokens,
         temperature=body.temperature,
     )
-    generated: GenerationResult = await services.client.ask(
+    generated: GenerationResult = await services.client.call(
         card.family, "generate", request, FIELDS
     )
     (choice,) = generated.choices

@@ -47,7 +47,7 @@ async def rank_documents(
     if good:
         chosen = tuple(documents[i] for i in good)
         request = RerankRequest(card.name, query, chosen, truncate)
-        result: RerankResult = await services.client.ask(
+        result: RerankResult = await services.client.call(
             card.family, "rerank", request, NATIVE_FIELDS
         )
         tokens = sum(result.tokens)

@@ -41,7 +41,9 @@ async def write_summaries(
             min_new_tokens=min_tokens,
             truncate=truncate,
         )
-        result: SummaryResult = await services.client.ask(card.family, "summarize", request, fields)
+        result: SummaryResult = await services.client.call(
+            card.family, "summarize", request, fields
+        )
         return result.items
 
     return await answer_each(texts, services.settings, ask, field)

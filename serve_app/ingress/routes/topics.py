@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from serve_app.ingress.routes.context import Context, RequestServices, TaskResult
 from serve_app.ingress.routes.huggingface.classification import hub_tasks
 from serve_app.ingress.routes.label_scores import (
@@ -33,7 +33,7 @@ class TopicsBody(Body):
     model_config = example(texts="The striker scored twice in the final.")
 
     texts: Texts
-    labels: Labels | None = Field(None, description="1 to 64 topics of your own")
+    labels: ZeroShotLabels | None = Field(None, description="1 to 64 topics of your own")
     model_name: ModelName | None = None
     truncate: Truncate = False
 

@@ -45,7 +45,7 @@ async def embed(
     request = EmbeddingRequest(
         card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
     )
-    result: EmbeddingResult = await services.client.ask(card.family, "embed", request, fields)
+    result: EmbeddingResult = await services.client.call(card.family, "embed", request, fields)
     refuse(result.problems, field)
     return result
 
@@ -69,7 +69,7 @@ async def check_texts(
     if problems and readable:
         given = tuple(texts[index] for index in readable)
         request = EmbeddingRequest(card.name, given, truncate=truncate)
-        result: EmbeddingResult = await services.client.ask(card.family, "embed", request, fields)
+        result: EmbeddingResult = await services.client.call(card.family, "embed", request, fields)
         problems |= {readable[index]: each for index, each in result.problems.items()}
     refuse(problems, field)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-MOST_ERRORS = 20
-MOST_OF_A_NAME = 200
+MAX_FIELD_ERRORS = 20
+MAX_NAME_LENGTH = 200
 """Bounds of an error answer: how many fields it names, and how much of a long name it repeats."""
 
 UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
@@ -53,8 +53,8 @@ def field_errors(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for item in items:
         if others and not _is_of_another_type(item) and _is_within(item["loc"], others):
             continue
-        found.setdefault(_field_path(item)[:MOST_OF_A_NAME], _message(item))
-        if len(found) == MOST_ERRORS:
+        found.setdefault(_field_path(item)[:MAX_NAME_LENGTH], _message(item))
+        if len(found) == MAX_FIELD_ERRORS:
             break
     return found
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope
 
 from serve_app.ingress.errors import invalid
 from serve_app.ingress.validation.bounded_json import MAX_VALUES, TooManyValues, parse
-from serve_app.ingress.validation.field_errors import MOST_ERRORS, MOST_OF_A_NAME
+from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH
 from serve_app.ingress.validation.fields import Body
 
 UNKNOWN = "this query parameter is not known here"
@@ -65,9 +65,9 @@ class JsonRoute(APIRoute):
 async def no_query(request: Request) -> None:
     """Refuse every query parameter, by name: it would be ignored. Also a dependency of routes."""
     if request.scope["query_string"]:
-        names = list(request.query_params)[:MOST_ERRORS]
+        names = list(request.query_params)[:MAX_FIELD_ERRORS]
         if names:
-            raise invalid({name[:MOST_OF_A_NAME]: UNKNOWN for name in names})
+            raise invalid({name[:MAX_NAME_LENGTH]: UNKNOWN for name in names})
 
 
 def _max_values(route: APIRoute) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from serve_app.ingress.validation.field_errors import MOST_ERRORS
+from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS
 
 CONTAINERS = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 NO_SCHEMAS = frozenset({"default", "metadata"})
@@ -47,7 +47,7 @@ def as_left_out(
     given: Mapping[str, Any], known: frozenset[str], optional: frozenset[str]
 ) -> dict[str, Any]:
     """``given`` without the optional fields that are null, and with few of the unknown ones."""
-    unknown = islice((name for name in given if name not in known), MOST_ERRORS)
+    unknown = islice((name for name in given if name not in known), MAX_FIELD_ERRORS)
     kept = {
         name: value
         for name, value in given.items()

@@ -9,80 +9,80 @@ import pytest
 from deployments.batching.forward_time import ForwardTimeModel
 
 
-def learnt(seconds: Callable[[int], float], volumes: list[int]) -> ForwardTimeModel:
-    pace = ForwardTimeModel()
+def learned(seconds: Callable[[int], float], volumes: list[int]) -> ForwardTimeModel:
+    model = ForwardTimeModel()
     for volume in volumes:
-        pace.learn(volume, seconds(volume))
-    return pace
+        model.learn(volume, seconds(volume))
+    return model
 
 
 def test_nothing_is_expected_before_the_first_forward() -> None:
     assert ForwardTimeModel().seconds(100) == 0
-    assert ForwardTimeModel().overhead is None
+    assert ForwardTimeModel().fixed_volume is None
 
 
 def test_a_line_is_found() -> None:
-    pace = learnt(lambda volume: 0.008 + 0.0002 * volume, [10, 300, 40, 120])
-    assert pace.seconds(500) == pytest.approx(0.108)
-    assert pace.overhead == pytest.approx(40)
+    model = learned(lambda volume: 0.008 + 0.0002 * volume, [10, 300, 40, 120])
+    assert model.seconds(500) == pytest.approx(0.108)
+    assert model.fixed_volume == pytest.approx(40)
 
 
 def test_company_is_free_until_volumes_differ() -> None:
-    pace = learnt(lambda volume: 0.2, [8])
-    assert pace.seconds(800) == pytest.approx(0.2)
-    assert pace.overhead is None
+    model = learned(lambda volume: 0.2, [8])
+    assert model.seconds(800) == pytest.approx(0.2)
+    assert model.fixed_volume is None
 
 
 def test_a_model_that_always_takes_the_same_time_has_no_slope() -> None:
-    pace = learnt(lambda volume: 0.2, [8, 160, 160, 24])
-    assert pace.seconds(10_000) == pytest.approx(0.2)
-    assert pace.overhead == math.inf
+    model = learned(lambda volume: 0.2, [8, 160, 160, 24])
+    assert model.seconds(10_000) == pytest.approx(0.2)
+    assert model.fixed_volume == math.inf
 
 
 def test_time_that_falls_with_volume_is_not_believed() -> None:
-    pace = learnt(lambda volume: 1 / volume, [1, 10, 100])
-    assert pace.seconds(1000) == pytest.approx(pace.seconds(1))
+    model = learned(lambda volume: 1 / volume, [1, 10, 100])
+    assert model.seconds(1000) == pytest.approx(model.seconds(1))
 
 
 def test_a_fixed_part_below_zero_is_not_believed() -> None:
-    pace = learnt(lambda volume: volume**2 * 1e-6, [100, 200, 300])
-    assert pace.overhead == 0
-    assert pace.seconds(0) == 0
+    model = learned(lambda volume: volume**2 * 1e-6, [100, 200, 300])
+    assert model.fixed_volume == 0
+    assert model.seconds(0) == 0
 
 
 def test_noise_leaves_a_line_within_a_few_per_cent() -> None:
     dice = random.Random(3)
     volumes = [dice.randint(10, 500) for _ in range(200)]
-    pace = learnt(lambda volume: (0.008 + 0.0002 * volume) * dice.uniform(0.8, 1.2), volumes)
-    assert pace.seconds(400) == pytest.approx(0.088, rel=0.1)
+    model = learned(lambda volume: (0.008 + 0.0002 * volume) * dice.uniform(0.8, 1.2), volumes)
+    assert model.seconds(400) == pytest.approx(0.088, rel=0.1)
 
 
 def test_a_machine_that_stood_still_once_changes_little() -> None:
-    pace = learnt(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
-    pace.learn(100, 60.0)
-    assert pace.seconds(100) < 2 * 0.02
+    model = learned(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
+    model.learn(100, 60.0)
+    assert model.seconds(100) < 2 * 0.02
 
 
 def test_a_machine_that_became_slower_is_believed() -> None:
-    pace = learnt(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
+    model = learned(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
     for volume in [10, 200, 100] * 30:
-        pace.learn(volume, 10 * (0.01 + 0.0001 * volume))
-    assert pace.seconds(200) == pytest.approx(0.3, rel=0.1)
+        model.learn(volume, 10 * (0.01 + 0.0001 * volume))
+    assert model.seconds(200) == pytest.approx(0.3, rel=0.1)
 
 
-def test_where_forwards_take_what_was_expected_that_is_the_most() -> None:
-    pace = learnt(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
-    assert pace.most(100) == pytest.approx(0.02)
+def test_where_forwards_take_what_was_expected_that_is_the_upper_bound() -> None:
+    model = learned(lambda volume: 0.01 + 0.0001 * volume, [10, 200, 100] * 20)
+    assert model.upper_bound(100) == pytest.approx(0.02)
 
 
-def test_the_most_has_room_for_what_forwards_are_usually_off_by() -> None:
+def test_the_upper_bound_has_room_for_what_forwards_are_usually_off_by() -> None:
     dice = random.Random(3)
     volumes = [dice.randint(10, 500) for _ in range(200)]
-    pace = learnt(lambda volume: (0.008 + 0.0002 * volume) * dice.uniform(0.8, 1.2), volumes)
-    assert pace.most(400) == pytest.approx(1.1 * pace.seconds(400), rel=0.05)
+    model = learned(lambda volume: (0.008 + 0.0002 * volume) * dice.uniform(0.8, 1.2), volumes)
+    assert model.upper_bound(400) == pytest.approx(1.1 * model.seconds(400), rel=0.05)
 
 
 def test_a_model_that_takes_no_time_is_believed_too() -> None:
-    pace = learnt(lambda volume: 0.0, [10] * 20)
-    pace.learn(10, 0.01)
-    assert 0 < pace.seconds(10) <= pace.most(10)
+    model = learned(lambda volume: 0.0, [10] * 20)
+    model.learn(10, 0.01)
+    assert 0 < model.seconds(10) <= model.upper_bound(10)

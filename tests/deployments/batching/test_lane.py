@@ -5,15 +5,18 @@ import gc
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pytest
 import torch
 
+from deployments.batching.batch_runner import BatchedModel, Paused
 from deployments.batching.decode_steps import DecodeSteps
-from deployments.batching.lane import Forward, Lane, Paused
+from deployments.batching.device_failures import DeviceFailures
+from deployments.batching.lane import Lane
 from deployments.batching.scheduler import BatchLimits, QueuedRequest
+from deployments.metrics.meter import Forward
 from deployments.seam.problems import Problem
 from tests.deployments.forwards import PATIENCE_S, Forwards
 
@@ -31,9 +34,30 @@ def size(item: int) -> int:
     return item
 
 
-def lane_of(forwards: Forwards, max_items: int = 32) -> Lane[int, int]:
-    """Its forwards take no time, so that a busy machine does not bound the next ones."""
-    return Lane("test", forwards, size, BatchLimits(items=max_items), clock=Clock())
+def lane_of(
+    run: Callable[..., Any],
+    limits: BatchLimits | None = None,
+    *,
+    size: Callable[[int], int] = size,
+    kind: Callable[[int], Hashable] = lambda item: None,
+    nbytes: Callable[[int], int] = lambda item: 0,
+    concurrency: int = 1,
+    by_steps: bool = False,
+    device: DeviceFailures | None = None,
+    observe: Callable[[Forward], None] = lambda forward: None,
+    clock: Callable[[], float] | None = None,
+    **options: Any,
+) -> Lane[int, int]:
+    """By default forwards take no time, so that a busy machine does not bound the next ones."""
+    return Lane(
+        "test",
+        BatchedModel(run, size, kind, nbytes, concurrency, by_steps),
+        limits or BatchLimits(),
+        device or DeviceFailures(),
+        observe,
+        clock=clock or Clock(),
+        **options,
+    )
 
 
 async def answered(futures: Sequence[asyncio.Future[int | Problem]]) -> list[int | Problem]:
@@ -43,9 +67,7 @@ async def answered(futures: Sequence[asyncio.Future[int | Problem]]) -> list[int
 async def run_of(arrivals_ms: Sequence[int], forward_ms: int, max_items: int) -> int:
     """When the last item is answered, on a clock that only arrivals and forwards move."""
     forwards = Forwards()
-    lane: Lane[int, int] = Lane(
-        "test", forwards, lambda item: 8, BatchLimits(items=max_items), clock=Clock()
-    )
+    lane = lane_of(forwards, BatchLimits(max_items=max_items), size=lambda item: 8)
     coming, now, open_items = deque(arrivals_ms), 0, 0
     futures: list[asyncio.Future[int | Problem]] = []
     while coming or open_items:
@@ -78,7 +100,7 @@ async def test_a_lone_item_does_not_wait_for_company() -> None:
 
 async def test_a_batch_holds_the_likest_lengths_shortest_first() -> None:
     forwards = Forwards()
-    lane = lane_of(forwards, max_items=3)
+    lane = lane_of(forwards, BatchLimits(max_items=3))
     futures = lane.admit([1])
     assert await forwards.started() == [1]
     futures += lane.admit([50, 400, 52, 390, 49])
@@ -94,7 +116,7 @@ async def test_only_the_bad_item_of_a_batch_fails() -> None:
             raise ArithmeticError("this model has its superstitions")
         return [item * 2 for item in batch]
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     good, bad, other = await answered(lane.admit([12, 13, 14]))
     assert (good, other) == (24, 28)
     assert isinstance(bad, Problem)
@@ -108,7 +130,7 @@ async def test_an_item_without_an_answer_of_its_own_fails_alone(answers: int) ->
     def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
         return [item * 2 for item in batch for _ in range(answers if item == 13 else 1)]
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     good, bad, other = await answered(lane.admit([12, 13, 14]))
     assert (good, other) == (24, 28)
     assert isinstance(bad, Problem)
@@ -123,7 +145,7 @@ async def test_a_model_can_answer_one_item_with_a_problem_of_its_own() -> None:
     def forward(batch: Sequence[int]) -> Sequence[int | Problem]:
         return [problem if item % 2 else item for item in batch]
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     assert await answered(lane.admit([2, 3, 4])) == [2, problem, 4]
 
 
@@ -165,13 +187,13 @@ async def test_nothing_runs_when_all_that_waited_has_gone() -> None:
 
 async def test_a_new_bound_holds_from_the_next_batch_on() -> None:
     forwards = Forwards()
-    lane = lane_of(forwards, max_items=2)
+    lane = lane_of(forwards, BatchLimits(max_items=2))
     futures = lane.admit([1])
     await forwards.started()
     futures += lane.admit([2, 3, 4, 5, 6, 7])
     forwards.end()
     assert await forwards.started() == [2, 3]
-    lane.limits = BatchLimits(items=4)
+    lane.limits = BatchLimits(max_items=4)
     forwards.end(2)
     assert await forwards.started() == [4, 5, 6, 7]
     await answered(futures)
@@ -192,7 +214,7 @@ async def test_the_depth_counts_what_waits_and_not_what_runs() -> None:
 
 async def test_a_forward_that_hangs_fails_the_check_until_it_ends() -> None:
     forwards, clock = Forwards(), Clock()
-    lane: Lane[int, int] = Lane("test", forwards, size, BatchLimits(), clock=clock)
+    lane = lane_of(forwards, clock=clock)
     lane.check(0.0)
     futures = lane.admit([1])
     await forwards.started()
@@ -218,9 +240,7 @@ async def test_closing_ends_the_thread() -> None:
 
 async def test_an_observer_is_told_of_each_batch_before_its_answers_go_out() -> None:
     forwards, seen, clock = Forwards(), list[Forward](), Clock()
-    lane: Lane[int, int] = Lane(
-        "test", forwards, size, BatchLimits(items=4), clock=clock, observe=seen.append
-    )
+    lane = lane_of(forwards, BatchLimits(max_items=4), clock=clock, observe=seen.append)
     futures = lane.admit([6])
     await forwards.started()
     futures += lane.admit([2, 3])
@@ -240,9 +260,7 @@ async def test_an_observer_is_told_of_each_batch_before_its_answers_go_out() -> 
 
 async def test_only_items_of_a_kind_share_a_forward() -> None:
     forwards = Forwards()
-    lane: Lane[int, int] = Lane(
-        "test", forwards, size, BatchLimits(), clock=Clock(), kind=lambda item: item % 2
-    )
+    lane = lane_of(forwards, kind=lambda item: item % 2)
     futures = lane.admit([100])
     await forwards.started()
     futures += lane.admit([5, 6, 7, 8])
@@ -253,9 +271,7 @@ async def test_only_items_of_a_kind_share_a_forward() -> None:
 
 async def test_as_many_batches_run_at_a_time_as_the_model_takes() -> None:
     forwards, clock = Forwards(), Clock()
-    lane: Lane[int, int] = Lane(
-        "test", forwards, size, BatchLimits(items=2), clock=clock, at_once=2
-    )
+    lane = lane_of(forwards, BatchLimits(max_items=2), clock=clock, concurrency=2)
     futures = lane.admit([1, 2, 3, 4, 5, 6])
     assert await forwards.started() == [1, 2]
     assert await forwards.started() == [3, 4]
@@ -272,7 +288,7 @@ async def test_as_many_batches_run_at_a_time_as_the_model_takes() -> None:
 
 async def test_what_is_admitted_together_shares_a_forward_although_several_could_run() -> None:
     forwards = Forwards()
-    lane: Lane[int, int] = Lane("test", forwards, size, BatchLimits(), clock=Clock(), at_once=2)
+    lane = lane_of(forwards, concurrency=2)
     futures = [future for item in (1, 2, 3) for future in lane.admit([item])]
     assert await forwards.started() == [1, 2, 3]
     forwards.end()
@@ -281,7 +297,7 @@ async def test_what_is_admitted_together_shares_a_forward_although_several_could
 
 async def test_a_single_item_waits_for_one_forward_of_a_long_list_at_most() -> None:
     forwards = Forwards()
-    lane = lane_of(forwards, max_items=4)
+    lane = lane_of(forwards, BatchLimits(max_items=4))
     listed = lane.admit([10] * 40)
     await forwards.started()
     (single,) = lane.admit([300])
@@ -293,12 +309,12 @@ async def test_a_single_item_waits_for_one_forward_of_a_long_list_at_most() -> N
     assert len(forwards.batches) == 11
 
 
-async def test_what_is_admitted_in_parts_under_one_turn_is_one_request() -> None:
-    forwards, turn = Forwards(), QueuedRequest()
-    lane = lane_of(forwards, max_items=1)
-    listed = lane.admit([1, 2], turn)
+async def test_what_is_admitted_in_parts_for_one_request_is_one_request() -> None:
+    forwards, request = Forwards(), QueuedRequest()
+    lane = lane_of(forwards, BatchLimits(max_items=1))
+    listed = lane.admit([1, 2], request)
     assert await forwards.started() == [1]
-    listed += lane.admit([3], turn)
+    listed += lane.admit([3], request)
     single = lane.admit([4])
     forwards.end(100)
     await answered(listed + single)
@@ -312,7 +328,7 @@ async def test_a_warm_up_runs_what_it_is_given_and_learns_from_it() -> None:
         time.now += 0.010 + 0.001 * len(batch) * max(batch)
         return list(batch)
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(seconds=0.1), clock=time)
+    lane = lane_of(forward, BatchLimits(max_seconds=0.1), clock=time)
     lane.warm_up([[1], [10] * 4])
     sizes: list[int] = []
     lane._observe = lambda each: sizes.append(len(each.waits_s))
@@ -326,7 +342,7 @@ async def test_a_closed_lane_holds_no_model() -> None:
     def model(batch: Sequence[int]) -> list[int | Problem]:
         return list(batch)
 
-    lane: Lane[int, int] = Lane("test", model, size, BatchLimits(), clock=Clock())
+    lane = lane_of(model)
     assert await answered(lane.admit([1, 2])) == [1, 2]
     gone = weakref.ref(model)
     lane.close()
@@ -348,7 +364,7 @@ async def test_a_batch_of_many_steps_is_healthy_while_it_makes_them() -> None:
         assert go.acquire(timeout=PATIENCE_S)
         return batch
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=clock, by_steps=True)
+    lane = lane_of(forward, clock=clock, by_steps=True)
     futures = lane.admit([1])
     for _ in range(3):
         clock.now += 100
@@ -371,9 +387,7 @@ async def test_what_takes_longer_than_it_may_ends_at_its_next_step_as_a_problem(
             clock.now += 1
         return batch
 
-    lane: Lane[int, int] = Lane(
-        "test", forward, size, BatchLimits(), clock=clock, by_steps=True, timeout_s=9
-    )
+    lane = lane_of(forward, clock=clock, by_steps=True, timeout_s=9)
     (late,) = await answered(lane.admit([1]))
     assert isinstance(late, Problem)
     assert late.kind == "timeout"
@@ -387,9 +401,7 @@ async def test_an_item_that_gives_way_goes_on_as_it_says_in_its_turn() -> None:
         order.extend(batch)
         return [Paused(item + 1) if item < 3 else item for item in batch]
 
-    lane: Lane[int, int] = Lane(
-        "test", forward, size, BatchLimits(items=1), clock=Clock(), by_steps=True
-    )
+    lane = lane_of(forward, BatchLimits(max_items=1), by_steps=True)
     assert await answered(lane.admit([1]) + lane.admit([7])) == [3, 7]
     assert order in ([1, 7, 2, 3], [7, 1, 2, 3])
 
@@ -405,7 +417,7 @@ async def test_closing_a_lane_ends_a_batch_at_its_next_step() -> None:
         ended.set()
         return batch
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), by_steps=True)
+    lane = lane_of(forward, by_steps=True)
     futures = lane.admit([1])
     await asyncio.wait_for(begun.wait(), PATIENCE_S)
     lane.close()
@@ -429,7 +441,7 @@ def failing_in(bad: set[int], counts: list[int], error: Exception) -> Callable[.
 async def test_a_failed_batch_is_tried_again_in_halves() -> None:
     counts: list[int] = []
     forward = failing_in({5}, counts, ArithmeticError())
-    lane: Lane[int, int] = Lane("test", forward, lambda _: 8, BatchLimits(items=64), clock=Clock())
+    lane = lane_of(forward, BatchLimits(max_items=64), size=lambda _: 8)
     answers = await answered(lane.admit(range(1, 33)))
     assert [item for item, a in enumerate(answers, 1) if isinstance(a, Problem)] == [5]
     assert counts[0] == 32
@@ -445,7 +457,7 @@ async def test_a_batch_that_needs_too_much_memory_runs_in_parts() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return [item * 2 for item in batch]
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     assert await answered(lane.admit([1] * 8)) == [2] * 8
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
     lane.check(0.0)
@@ -466,7 +478,7 @@ async def test_what_a_failed_forward_held_is_gone_before_the_next_one() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return list(batch)
 
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     assert await answered(lane.admit([1, 2])) == [1, 2]
     assert alive == [False, False, False]
 
@@ -479,12 +491,8 @@ async def test_every_item_is_answered_whatever_raises(raising: str) -> None:
     def forward(batch: Sequence[int]) -> Any:
         return None if raising == "answers" else [item * 2 for item in batch]
 
-    lane: Lane[int, int] = Lane(
-        "test",
+    lane = lane_of(
         fail if raising == "run" else forward,
-        size,
-        BatchLimits(),
-        clock=Clock(),
         observe=fail if raising == "observe" else lambda _: None,
         initialize=fail if raising == "initialize" else None,
     )
@@ -496,7 +504,7 @@ async def test_every_item_is_answered_whatever_raises(raising: str) -> None:
 
 async def test_what_waits_when_the_lane_is_closed_is_answered() -> None:
     forwards = Forwards()
-    lane = lane_of(forwards, max_items=1)
+    lane = lane_of(forwards, BatchLimits(max_items=1))
     futures = lane.admit([1, 2])
     await forwards.started()
     lane.close()
@@ -518,7 +526,7 @@ DEVICE_ERRORS = [
 async def test_a_lost_device_fails_the_check_at_once(error: Exception) -> None:
     counts: list[int] = []
     forward = failing_in({1}, counts, error)
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     lane.check(0.0)
     answers = await answered(lane.admit([1] * 8))
     assert all(isinstance(answer, Problem) for answer in answers)
@@ -535,9 +543,7 @@ async def test_running_out_of_memory_is_no_lost_device() -> None:
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
         MemoryError(),
     ):
-        lane: Lane[int, int] = Lane(
-            "test", failing_in({1}, counts, error), size, BatchLimits(), clock=Clock()
-        )
+        lane = lane_of(failing_in({1}, counts, error))
         await answered(lane.admit([1]))
         lane.check(0.0)
 
@@ -546,7 +552,7 @@ async def test_a_model_that_fails_on_everything_fails_the_check_after_a_few_batc
     counts: list[int] = []
     broken: set[int] = set()
     forward = failing_in(broken, counts, ValueError("nobody knows"))
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     assert await answered(lane.admit([7])) == [14]
     broken |= set(range(100))
     for _ in range(2):
@@ -564,7 +570,7 @@ async def test_inputs_that_a_model_fails_on_do_not_make_it_unhealthy() -> None:
     """Or anybody who knows one has the replica replaced."""
     counts: list[int] = []
     forward = failing_in({13}, counts, ValueError("superstitions"))
-    lane: Lane[int, int] = Lane("test", forward, size, BatchLimits(), clock=Clock())
+    lane = lane_of(forward)
     assert await answered(lane.admit([7])) == [14]
     for _ in range(9):
         (answer,) = await answered(lane.admit([13]))
@@ -574,9 +580,7 @@ async def test_inputs_that_a_model_fails_on_do_not_make_it_unhealthy() -> None:
 
 async def test_what_waits_is_bounded_in_bytes() -> None:
     forwards = Forwards()
-    lane: Lane[int, int] = Lane(
-        "test", forwards, size, BatchLimits(items=1), clock=Clock(), nbytes=size, max_bytes=100
-    )
+    lane = lane_of(forwards, BatchLimits(max_items=1), nbytes=size, max_bytes=100)
     assert lane.has_room_for([1000])  # of one alone there is never too much
     futures = lane.admit([10])
     await forwards.started()
@@ -593,12 +597,12 @@ async def test_what_waits_is_bounded_in_bytes() -> None:
 
 
 async def test_room_goes_to_those_that_came_first_and_not_to_newcomers() -> None:
-    lane: Lane[int, int] = Lane("test", lambda batch: batch, size, BatchLimits(), clock=Clock())
+    lane = lane_of(lambda batch: batch)
     room, order = 0, list[str]()
 
     async def waits(name: str) -> None:
         nonlocal room
-        await lane.room(lambda _: room > 0)
+        await lane.room.wait(lambda _: room > 0)
         room -= 1
         order.append(name)
 
@@ -606,11 +610,11 @@ async def test_room_goes_to_those_that_came_first_and_not_to_newcomers() -> None
     await asyncio.sleep(0)
     gone.cancel()
     room = 2
-    lane.look_for_room()
+    lane.room.recheck()
     newcomer = asyncio.create_task(waits("newcomer"))
     await asyncio.wait_for(asyncio.gather(first, last), PATIENCE_S)
     assert order == ["first", "last"]
     room = 1
-    lane.look_for_room()
+    lane.room.recheck()
     await asyncio.wait_for(newcomer, PATIENCE_S)
-    assert not lane._wanting
+    assert not lane.room._waiting

@@ -32,12 +32,12 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def pace() -> ForwardTimeModel:
+def forward_time() -> ForwardTimeModel:
     """One that has learned what a forward takes."""
-    pace = ForwardTimeModel()
+    forward_time = ForwardTimeModel()
     for volume in (10, 100, 500):
-        pace.learn(volume, cost(volume))
-    return pace
+        forward_time.learn(volume, cost(volume))
+    return forward_time
 
 
 def cost(volume: float) -> float:
@@ -46,25 +46,26 @@ def cost(volume: float) -> float:
 
 @dataclass
 class Line:
-    """Turns, and what the tests want to know of the batches that are cut from them."""
+    """A queue, and what the tests want to know of the batches that are formed of it."""
 
     loop: asyncio.AbstractEventLoop
-    pace: ForwardTimeModel = field(default_factory=ForwardTimeModel)
+    forward_time: ForwardTimeModel = field(default_factory=ForwardTimeModel)
     limits: BatchLimits = field(default_factory=BatchLimits)
-    turns: BatchScheduler[str, None] = field(default_factory=BatchScheduler)
+    scheduler: BatchScheduler[str, None] = field(default_factory=BatchScheduler)
     now: float = 0.0
 
-    def ask(self, name: str, *sizes: int, most: int | None = None, kind: str = "") -> None:
-        turn = QueuedRequest(most)
+    def ask(self, name: str, *sizes: int, max_items: int | None = None, kind: str = "") -> None:
+        request = QueuedRequest(max_items)
         for size in sizes:
-            self.turns.put(QueuedItem(name, size, kind, turn, self.loop.create_future(), self.now))
+            result = self.loop.create_future()
+            self.scheduler.add(QueuedItem(name, size, kind, request, result, self.now))
 
     def run(self) -> Batch[str, None] | None:
         """One forward, from start to end."""
-        batch = self.turns.cut(self.limits, self.pace)
+        batch = self.scheduler.next_batch(self.limits, self.forward_time)
         if batch is not None:
             self.now += cost(batch.volume)
-            self.turns.ended(batch)
+            self.scheduler.finished(batch)
         return batch
 
     def names(self) -> list[str]:
@@ -77,32 +78,32 @@ class Line:
 
 
 @pytest.fixture
-def line(loop: asyncio.AbstractEventLoop, pace: ForwardTimeModel) -> Line:
-    return Line(loop, pace)
+def line(loop: asyncio.AbstractEventLoop, forward_time: ForwardTimeModel) -> Line:
+    return Line(loop, forward_time)
 
 
 def test_a_batch_is_of_like_lengths_around_the_one_whose_turn_it_is(line: Line) -> None:
-    line.limits = BatchLimits(items=3)
+    line.limits = BatchLimits(max_items=3)
     line.ask("first", 100)
     line.ask("list", 10, 95, 98, 104, 300)
     assert line.all_sizes()[0] == [98, 100, 104]
 
 
 def test_a_forward_takes_no_more_tokens_than_allowed_with_padding(line: Line) -> None:
-    line.limits = BatchLimits(volume=1000, seconds=10, items=100)
+    line.limits = BatchLimits(max_volume=1000, max_seconds=10, max_items=100)
     line.ask("list", *[90] * 10, *[100] * 10)
     for sizes in line.all_sizes():
         assert len(sizes) * max(sizes) <= 1000
 
 
 def test_an_item_over_every_bound_runs_alone(line: Line) -> None:
-    line.limits = BatchLimits(volume=50, seconds=0.001)
+    line.limits = BatchLimits(max_volume=50, max_seconds=0.001)
     line.ask("list", 400, 400)
     assert line.all_sizes() == [[400], [400]]
 
 
 def test_a_forward_is_expected_to_take_no_longer_than_the_limit(line: Line) -> None:
-    line.limits = BatchLimits(items=1000, seconds=0.101)
+    line.limits = BatchLimits(max_items=1000, max_seconds=0.101)
     line.ask("list", *[20] * 100)
     sizes = line.all_sizes()
     assert [cost(20 * len(batch)) <= 0.101 for batch in sizes] == [True] * len(sizes)
@@ -112,7 +113,7 @@ def test_a_forward_is_expected_to_take_no_longer_than_the_limit(line: Line) -> N
 def test_where_one_item_takes_longer_than_the_limit_a_batch_may_take_twice_that(
     line: Line,
 ) -> None:
-    line.limits = BatchLimits(items=1000, seconds=0.01)
+    line.limits = BatchLimits(max_items=1000, max_seconds=0.01)
     line.ask("list", *[400] * 10)
     assert [len(batch) for batch in line.all_sizes()] == [2] * 5
 
@@ -144,7 +145,7 @@ def test_a_single_item_waits_for_two_batches_at_most_beside_any_number_of_lists(
 
 
 def test_lists_that_singles_pass_by_still_have_their_part(line: Line) -> None:
-    line.limits = BatchLimits(items=2, patience=4)
+    line.limits = BatchLimits(max_items=2, max_skipped_batches=4)
     for name in ("one", "two", "three"):
         line.ask(name, *[400] * 4)
     others = []
@@ -155,7 +156,7 @@ def test_lists_that_singles_pass_by_still_have_their_part(line: Line) -> None:
 
 
 def test_lists_take_turns(line: Line) -> None:
-    line.limits = BatchLimits(items=4)
+    line.limits = BatchLimits(max_items=4)
     line.ask("short", *[10] * 400)
     line.ask("long", *[400] * 400)
     runs = [line.names() for _ in range(6)]
@@ -163,7 +164,7 @@ def test_lists_take_turns(line: Line) -> None:
 
 
 def test_singles_without_end_do_not_starve_a_list(line: Line) -> None:
-    line.limits = BatchLimits(items=2, patience=5)
+    line.limits = BatchLimits(max_items=2, max_skipped_batches=5)
     line.ask("list", *[400] * 6)
     began = []
     for _ in range(40):
@@ -174,7 +175,7 @@ def test_singles_without_end_do_not_starve_a_list(line: Line) -> None:
 
 
 def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: Line) -> None:
-    line.limits = BatchLimits(items=4, patience=4)
+    line.limits = BatchLimits(max_items=4, max_skipped_batches=4)
     dice, since, waited = random.Random(1), dict[str, int](), list[int]()
     for number in range(400):
         for each in range(dice.randint(0, 6) if number < 390 else 0):
@@ -182,7 +183,7 @@ def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: L
             line.ask(name, int(5 * 80 ** dice.random()))
             since[name] = number
         waited += [number - since[name] for name in line.names()]
-        if len(line.turns) > 12:  # more than patience can hold for: let it run dry
+        if len(line.scheduler) > 12:  # more than patience can hold for: let it run dry
             while names := line.names():
                 for name in names:
                     since.pop(name)
@@ -190,7 +191,7 @@ def test_no_item_waits_for_more_batches_than_allowed_whatever_its_length(line: L
 
 
 def test_those_that_are_overdue_share_a_batch_where_they_fit(line: Line) -> None:
-    line.limits = BatchLimits(items=2, patience=2)
+    line.limits = BatchLimits(max_items=2, max_skipped_batches=2)
     for each in "abcd":
         line.ask(each, 50, kind="other")
     line.ask("short", 10)
@@ -212,7 +213,7 @@ def test_more_requests_than_can_be_in_time_are_answered_as_fast_as_a_list(
 
 
 def test_a_request_has_no_more_items_in_a_forward_than_it_wants(line: Line) -> None:
-    line.ask("list", *[10] * 5, most=2)
+    line.ask("list", *[10] * 5, max_items=2)
     line.ask("other", *[10] * 3)
     assert sorted(line.names()) == ["list", "list", "other", "other", "other"]
     assert line.names() == ["list", "list"]
@@ -225,24 +226,24 @@ def test_kinds_never_mix(line: Line) -> None:
 
 
 def test_a_dropped_item_is_forgotten(line: Line) -> None:
-    turn = QueuedRequest()
+    request = QueuedRequest()
     first, second = (
-        QueuedItem("gone", 10, None, turn, line.loop.create_future(), 0.0),
-        QueuedItem("stays", 10, None, turn, line.loop.create_future(), 0.0),
+        QueuedItem("gone", 10, None, request, line.loop.create_future(), 0.0),
+        QueuedItem("stays", 10, None, request, line.loop.create_future(), 0.0),
     )
-    line.turns.put(first)
-    line.turns.put(second)
-    line.turns.drop(first)
-    line.turns.drop(first)
-    assert len(line.turns) == 1
+    line.scheduler.add(first)
+    line.scheduler.add(second)
+    line.scheduler.remove(first)
+    line.scheduler.remove(first)
+    assert len(line.scheduler) == 1
     assert line.names() == ["stays"]
-    line.turns.drop(second)
+    line.scheduler.remove(second)
     assert line.names() == []
-    assert len(line.turns) == 0
+    assert len(line.scheduler) == 0
 
 
 def test_fill_is_measured_against_the_nearest_bound(line: Line) -> None:
-    line.limits = BatchLimits(items=10, volume=1000, seconds=10)
+    line.limits = BatchLimits(max_items=10, max_volume=1000, max_seconds=10)
     line.ask("list", 10, 10)
     batch = line.run()
     assert batch is not None
@@ -257,16 +258,16 @@ def arrivals_run(loop: asyncio.AbstractEventLoop, arrivals: Iterable[float], eac
     """When items of one length are all answered by a model that always takes ``each`` seconds."""
     line, coming = Line(loop), deque(arrivals)
     now = 0.0
-    while coming or len(line.turns):
-        now = max(now, coming[0]) if not len(line.turns) else now
+    while coming or len(line.scheduler):
+        now = max(now, coming[0]) if not len(line.scheduler) else now
         while coming and coming[0] <= now:
             coming.popleft()
             line.ask("one", 8)
-        batch = line.turns.cut(line.limits, line.pace)
+        batch = line.scheduler.next_batch(line.limits, line.forward_time)
         assert batch is not None
         now += each
-        line.pace.learn(batch.volume, each)
-        line.turns.ended(batch)
+        line.forward_time.learn(batch.volume, each)
+        line.scheduler.finished(batch)
     return now
 
 
@@ -283,9 +284,9 @@ def ideal(sizes: list[int], limits: BatchLimits) -> float:
     sizes = sorted(sizes)
     best = [0.0] + [float("inf")] * len(sizes)
     for end in range(1, len(sizes) + 1):
-        for start in range(max(0, end - limits.items), end):
+        for start in range(max(0, end - limits.max_items), end):
             took = cost((end - start) * sizes[end - 1])
-            if took <= limits.seconds or end - start == 1:
+            if took <= limits.max_seconds or end - start == 1:
                 best[end] = min(best[end], best[start] + took)
     return best[-1]
 
@@ -297,7 +298,7 @@ def test_mixed_lengths_cost_little_more_than_the_best_cuts_there_are(
 ) -> None:
     dice = random.Random(number)
     sizes = [int(5 * 50 ** dice.random()) for _ in range(number)]
-    line.limits = replace(line.limits, seconds=seconds)
+    line.limits = replace(line.limits, max_seconds=seconds)
     line.ask("list", *sizes)
     line.all_sizes()
     assert line.now <= 1.1 * ideal(sizes, line.limits)
@@ -310,7 +311,7 @@ def test_a_list_beside_single_queries_keeps_its_speed(line: Line) -> None:
     line.ask("list", *sizes)
     alone = ideal(sizes, line.limits)
     queries, worst, asked = 0, 0.0, -1.0
-    while len(line.turns):
+    while len(line.scheduler):
         began = line.now
         names = line.names()
         if "query" in names:
@@ -320,5 +321,5 @@ def test_a_list_beside_single_queries_keeps_its_speed(line: Line) -> None:
             asked = began + (line.now - began) * dice.random()  # while the list is at work
             line.ask("query", 10)
     assert queries > 10
-    assert worst <= 2 * line.limits.seconds
+    assert worst <= 2 * line.limits.max_seconds
     assert line.now <= alone / 0.8

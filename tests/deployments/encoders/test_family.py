@@ -13,7 +13,7 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.engines import ModelHead
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching import chunks as parts
 from deployments.batching.family import ADMITTED_TOGETHER
 from deployments.encoders.family import Encoder
@@ -21,7 +21,7 @@ from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.network_family import NetworkFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured
@@ -50,7 +50,7 @@ class Doubled(NetworkFamily[int]):
 
     def _open(self, spec: ModelSpec) -> Any:
         return SimpleNamespace(
-            engine="torch", tokenizer=self.tokenizer, traits=EncoderInfo(max_tokens=20), at_once=1
+            engine="torch", tokenizer=self.tokenizer, info=EncoderInfo(max_tokens=20), at_once=1
         )
 
     def answering(self, network: Any, spec: ModelSpec) -> Any:
@@ -98,7 +98,7 @@ async def test_texts_of_several_requests_share_a_forward(family: Doubled) -> Non
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     others = [asyncio.create_task(family.ask(text)) for text in ("bb", "ccc", "dddd")]
-    encoder = family._residency.residents[0].model
+    encoder = family._residency.loaded[0].model
     async with asyncio.timeout(PATIENCE_S):
         while encoder.lane.depth < 3:
             await asyncio.wait(others, timeout=0.001)
@@ -169,7 +169,7 @@ async def test_the_limits_in_force_are_told_with_what_was_refused(family: Double
     family.reconfigure({"max_batch_size": 0})
     told = await limits(family)
     assert (told.in_force["max_batch_size"], told.in_force["max_batch_tokens"]) == (6, 99)
-    assert set(told.in_force) == set(Live.model_fields) - {"max_batch_pixels"}
+    assert set(told.in_force) == set(UserConfig.model_fields) - {"max_batch_pixels"}
     (why,) = told.refused
     assert why.startswith("user_config.max_batch_size: Input should be greater than 0")
     family.reconfigure({"max_batch_size": 7})
@@ -265,7 +265,7 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     gone = asyncio.create_task(family.ask("bb", "ccc"))
-    lane = family._residency.residents[0].model.lane
+    lane = family._residency.loaded[0].model.lane
     async with asyncio.timeout(PATIENCE_S):
         while lane.depth < 2:
             await asyncio.wait([gone], timeout=0.001)

@@ -144,7 +144,7 @@ def test_a_cancelled_sequence_frees_its_slot(engine: Engine) -> None:
         PARIS,
         new=3,
         temperature=0.0,
-        on_token=lambda token: active.append(engine.load().active),
+        on_token=lambda token: active.append(engine.load().running),
     )
     follower.read()
     assert active == [1, 1, 1]

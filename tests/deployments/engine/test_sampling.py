@@ -28,8 +28,8 @@ def choose(
         sampling=Sampling(**sampling),
         max_new_tokens=1000,
         min_new_tokens=least,
-        deliver=lambda token: None,
-        fail=lambda problem: None,
+        on_token=lambda token: None,
+        on_failure=lambda problem: None,
         resume_ids=generated,
     )
     return Sampler(sequence, codec).choose(LOGITS)

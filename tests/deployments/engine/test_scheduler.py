@@ -36,10 +36,10 @@ class Office:
                 prompt_ids=[1] * prompt,
                 sampling=Sampling(),
                 max_new_tokens=new,
-                deliver=lambda token: None,
-                fail=lambda problem: None,
+                on_token=lambda token: None,
+                on_failure=lambda problem: None,
                 choice=choice,
-                request=request,
+                request_id=request,
             )
             self.scheduler.add(sequence)
 
@@ -69,7 +69,7 @@ class Office:
     @property
     def slots(self) -> dict[str, int]:
         """How many slots each request has."""
-        return dict(Counter(sequence.request for sequence in self.scheduler.running))
+        return dict(Counter(sequence.request_id for sequence in self.scheduler.running))
 
 
 def test_one_request_alone_has_every_slot(byte_codec: TextCodec) -> None:
@@ -118,7 +118,7 @@ def test_however_many_are_at_work_a_newcomer_waits_for_nobody(
     for number in range(10):
         office.ask(f"new {number}", new=1)
         office.step()
-        assert f"new {number}" not in {each.request for each in office.scheduler.sequences}
+        assert f"new {number}" not in {each.request_id for each in office.scheduler.sequences}
 
 
 def test_newcomers_that_come_together_wait_for_each_other_only(byte_codec: TextCodec) -> None:
@@ -129,7 +129,7 @@ def test_newcomers_that_come_together_wait_for_each_other_only(byte_codec: TextC
     for number in range(12):
         office.ask(f"new {number}", new=2)
     office.step(6)
-    left = {each.request for each in office.scheduler.sequences}
+    left = {each.request_id for each in office.scheduler.sequences}
     assert not any(name.startswith("new") for name in left)
 
 
@@ -140,7 +140,7 @@ def test_where_there_are_more_requests_than_slots_all_get_as_much(byte_codec: Te
     office.step(6000)
     tokens = Counter[str]()
     for sequence in office.scheduler.sequences:
-        tokens[sequence.request] += len(sequence.generated)
+        tokens[sequence.request_id] += len(sequence.generated)
     assert min(tokens.values()) > 2400 - 2 * QUANTUM
     assert max(tokens.values()) < 2400 + 2 * QUANTUM
     assert len(office.preempted) < 2 * 6000 * 4 / QUANTUM
@@ -166,7 +166,7 @@ def test_a_request_that_comes_late_is_not_owed_what_it_did_not_ask_for(
     office.ask("late")
     office.step(2000)
     early, late = (
-        next(len(each.generated) for each in office.scheduler.sequences if each.request == name)
+        next(len(each.generated) for each in office.scheduler.sequences if each.request_id == name)
         for name in ("early", "late")
     )
     assert abs((early - 1000) - late) <= 2 * QUANTUM
@@ -182,7 +182,7 @@ def test_memory_bounds_who_runs_together_and_a_newcomer_gets_some(byte_codec: Te
         office.ask(f"new {number}", new=1, prompt=60)
         office.step(2)
         assert office.fits(office.scheduler.running)
-    left = {each.request for each in office.scheduler.sequences}
+    left = {each.request_id for each in office.scheduler.sequences}
     assert left == {f"heavy {number}" for number in range(4)}
 
 
@@ -221,7 +221,7 @@ def test_one_at_a_time_the_requests_take_turns_and_so_do_their_sequences(
         sequence = office.scheduler.next()
         assert sequence is not None
         office.scheduler.serve(sequence)
-        turns.append((sequence.request, sequence.choice))
+        turns.append((sequence.request_id, sequence.choice))
     assert Counter(request for request, _ in turns) == {"heavy": 6, "small": 6}
     assert Counter(turns)["heavy", 0] == Counter(turns)["heavy", 2] == 2
 

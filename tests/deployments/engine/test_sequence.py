@@ -18,8 +18,8 @@ class Recorder:
             prompt_ids=codec.encode("prompt"),
             sampling=Sampling(),
             max_new_tokens=new,
-            deliver=self.tokens.append,
-            fail=lambda problem: None,
+            on_token=self.tokens.append,
+            on_failure=lambda problem: None,
             **options,
         )
 
@@ -145,7 +145,7 @@ MARKS = ToolCallMarkers("<call>\n", "\n</call>")
 def test_where_it_is_the_last_the_first_call_ends_the_text(
     byte_codec: TextCodec, written: str, ended: bool
 ) -> None:
-    record = Recorder(byte_codec, last_call=MARKS)
+    record = Recorder(byte_codec, stop_after_tool_call=MARKS)
     assert record.feed(written) is ended
     assert "".join(record.deltas) == written
     assert record.reasons[-1] == ("stop" if ended else None)
@@ -154,12 +154,12 @@ def test_where_it_is_the_last_the_first_call_ends_the_text(
 
 
 def test_a_stop_string_ends_the_text_before_its_call(byte_codec: TextCodec) -> None:
-    record = Recorder(byte_codec, last_call=MARKS, stop=("END",))
+    record = Recorder(byte_codec, stop_after_tool_call=MARKS, stop=("END",))
     assert record.feed('<call>{"a": "END') is True
     assert record.tokens[-1].stop_string == "END"
 
 
 def test_a_resumed_sequence_knows_the_call_that_it_is_in(byte_codec: TextCodec) -> None:
     already = byte_codec.encode('<call>{"a": "</call>')
-    record = Recorder(byte_codec, last_call=MARKS, resume_ids=already)
+    record = Recorder(byte_codec, stop_after_tool_call=MARKS, resume_ids=already)
     assert record.feed('"}') is True

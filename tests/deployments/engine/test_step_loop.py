@@ -115,7 +115,7 @@ def test_closing_ends_the_thread_and_fails_what_is_left(byte_codec: TextCodec) -
     for each in (running, waiting):
         each.wait()
     assert waiting.problem is not None or waiting.finish == "length"
-    assert (engine.load().active, engine.load().waiting) == (0, 0)
+    assert (engine.load().running, engine.load().waiting) == (0, 0)
     with pytest.raises(EngineStopped, match="closed"):
         reader(engine).start()
 
@@ -203,7 +203,7 @@ def test_slots_are_shared_by_requests_and_not_by_sequences(byte_codec: TextCodec
         [1],
         new=40,
         request="few",
-        on_token=lambda _: shares.append({each.request for each in engine.seats}),
+        on_token=lambda _: shares.append({each.request_id for each in engine.seats}),
     ).start()
     engine.allowed.release(1000)
     few.wait()
@@ -216,14 +216,14 @@ def test_slots_are_shared_by_requests_and_not_by_sequences(byte_codec: TextCodec
 def test_a_sequence_is_told_once_that_it_has_a_slot(byte_codec: TextCodec) -> None:
     engine = Puppet(byte_codec, slots=1)
     readers = [Reader(engine, [1], new=90, request=name) for name in ("one", "two")]
-    seated: list[str] = []
+    admitted: list[str] = []
     for each in readers:
-        each.sequence.seated = partial(seated.append, each.sequence.request)
+        each.sequence.on_admitted = partial(admitted.append, each.sequence.request_id)
         each.start()
     engine.allowed.release(1000)
     for each in readers:
         each.wait()
-    assert seated == ["one", "two"]
+    assert admitted == ["one", "two"]
     engine.close()
 
 
@@ -248,7 +248,9 @@ class Panic(BaseException):
 
 
 @pytest.mark.parametrize("error", [LookupError, Panic, SystemExit])
-@pytest.mark.parametrize("step", ["seated", "_text.push", "_text.flush", "_stops.push", "_deliver"])
+@pytest.mark.parametrize(
+    "step", ["on_admitted", "_text.push", "_text.flush", "_stops.push", "_on_token"]
+)
 def test_whatever_raises_on_the_way_of_one_token_is_that_sequences_own(
     byte_codec: TextCodec, step: str, error: type[BaseException]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deployments.engine.token_stream import LONGEST_S, StreamPacing, TokenStreams
+from deployments.engine.token_stream import LONGEST_S, StreamPacing, TokenBuffer
 from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
 
@@ -80,21 +80,21 @@ class Stream:
     """A stream's reader: asks for more when the test says that it has sent what it had."""
 
     def __init__(self, way: StreamPacing) -> None:
-        self.outbox = way.outbox()
+        self.buffer = way.new_buffer()
         self.bursts: list[list[int]] = []
         self.position = 0
         self.asking: asyncio.Task[None] | None = None
 
     def put(self, count: int = 1) -> None:
         for _ in range(count):
-            self.outbox.put(token(self.position))
+            self.buffer.put(token(self.position))
             self.position += 1
 
     def ask(self) -> None:
         self.asking = asyncio.ensure_future(self._take())
 
     async def _take(self) -> None:
-        tokens, _ = await self.outbox.take()
+        tokens, _ = await self.buffer.take()
         self.bursts.append([each.position for each in tokens])
 
 
@@ -222,11 +222,11 @@ async def test_a_stream_that_is_gone_is_not_waited_for(loop: Loop) -> None:
 
 
 async def test_a_problem_comes_behind_the_tokens_before_it(loop: Loop) -> None:
-    outbox = way_on(loop).outbox()
-    outbox.put(token(0))
-    outbox.put(BROKEN)
+    buffer = way_on(loop).new_buffer()
+    buffer.put(token(0))
+    buffer.put(BROKEN)
     await turns()
-    assert await outbox.take() == ((token(0),), BROKEN)
+    assert await buffer.take() == ((token(0),), BROKEN)
 
 
 @pytest.fixture
@@ -238,21 +238,21 @@ async def engine() -> AsyncIterator[ThreadPoolExecutor]:
 async def test_nothing_is_lost_or_out_of_order_between_threads(engine: ThreadPoolExecutor) -> None:
     """Four engines write sixteen streams each, as fast as they can."""
     way, count = StreamPacing(asyncio.get_running_loop()), 500
-    outboxes = [way.outbox() for _ in range(STREAMS)]
+    outboxes = [way.new_buffer() for _ in range(STREAMS)]
 
-    def decode(some: list[TokenStreams]) -> None:
+    def decode(some: list[TokenBuffer]) -> None:
         for position in range(count):
-            for outbox in some:
-                outbox.put(token(position))
+            for buffer in some:
+                buffer.put(token(position))
 
-    async def read(outbox: TokenStreams) -> list[int]:
+    async def read(buffer: TokenBuffer) -> list[int]:
         positions: list[int] = []
         while len(positions) < count:
-            tokens, _ = await outbox.take()
+            tokens, _ = await buffer.take()
             positions += [each.position for each in tokens]
         return positions
 
-    reading = asyncio.gather(*(read(outbox) for outbox in outboxes))
+    reading = asyncio.gather(*(read(buffer) for buffer in outboxes))
     for first in range(4):
         engine.submit(decode, outboxes[first::4])
     async with asyncio.timeout(PATIENCE_S):

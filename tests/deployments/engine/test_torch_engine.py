@@ -172,7 +172,7 @@ def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) ->
     active: list[int] = []
     readers = texts(engine, ("a", "a", "b", "c", "c"), 30)
     for each in readers:
-        each.on_token = lambda token: active.append(engine.load().active)
+        each.on_token = lambda token: active.append(engine.load().running)
         each.start()
     for each in readers:
         assert each.wait().problem is None
@@ -249,4 +249,4 @@ def test_a_closed_engine_still_tells_where_it_was(llama_folder: Path) -> None:
     engine = TorchEngine(llama_folder, device="cpu")
     engine.close()
     assert engine.device == "cpu"
-    assert engine.load().active == 0
+    assert engine.load().running == 0

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.batching.lane import Forward
 from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.meter import Meter
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.meter import Forward, Meter
+from deployments.metrics.report import MetricReport, MetricSample
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
 
@@ -26,11 +25,11 @@ class Watched:
 
     def __init__(self, failures: int = 0) -> None:
         self.ledger = Ledger(CONFIG)
-        self.mirrored: list[Report] = []
+        self.mirrored: list[MetricReport] = []
         self._failures = failures
         self._taken = asyncio.Event()
 
-    async def take(self, report: Report) -> None:
+    async def take(self, report: MetricReport) -> None:
         if self._failures:
             self._failures -= 1
             raise RayActorError
@@ -45,7 +44,7 @@ class Watched:
 @pytest.fixture(autouse=True)
 def _quick_and_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoRay:
-        def take(self, report: Report) -> None:
+        def take(self, report: MetricReport) -> None:
             pass
 
     monkeypatch.setattr(reporter, "RETRY_S", 0.001)
@@ -68,7 +67,7 @@ async def test_batches_models_and_memory_reach_the_ledger(failures: int) -> None
     meter.model("load", "one")
     meter.model("hit", "one")
     meter.forward("one", Forward((0.1, 0.3), fill=0.25, padding=0.1, seconds=0.2))
-    meter.seated("one", 0.6)
+    meter.admitted("one", 0.6)
     found = await watched.figures()
     assert found["model_loads_total", "one"] == 1
     assert found["cache_hits_total", "one"] == 1

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.metrics import reporter as module
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, MetricSample, Report
+from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 PATIENCE_S = 30.0
@@ -20,11 +20,11 @@ class Post:
     """Takes what is delivered, unless the ledger is ``away`` or ``mute``: taken, not confirmed."""
 
     def __init__(self) -> None:
-        self.taken: list[Report] = []
+        self.taken: list[MetricReport] = []
         self.away = self.mute = False
         self._came = asyncio.Event()
 
-    async def __call__(self, report: Report) -> None:
+    async def __call__(self, report: MetricReport) -> None:
         if self.away:
             raise NotDelivered
         self.taken.append(report)
@@ -56,11 +56,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_note_is_delivered_without_being_asked_for() -> None:
     post = Post()
-    Reporter(post).note([HIT], Finished("one", "chat", True, 1.0))
+    Reporter(post).note([HIT], FinishedRequest("one", "chat", True, 1.0))
     await post.came()
     (report,) = post.taken
     assert (report.number, report.samples) == (1, (HIT,))
-    assert report.finished == (Finished("one", "chat", True, 1.0),)
+    assert report.finished == (FinishedRequest("one", "chat", True, 1.0),)
 
 
 async def test_a_flush_delivers_what_was_noted_and_says_so() -> None:
@@ -119,7 +119,7 @@ async def test_a_batch_that_was_not_confirmed_comes_again_under_its_number() -> 
 async def test_a_flush_that_is_given_up_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     post, stuck = Post(), asyncio.Event()
 
-    async def slow(report: Report) -> None:
+    async def slow(report: MetricReport) -> None:
         stuck.set()
         await asyncio.Event().wait()
 
@@ -192,7 +192,7 @@ async def test_notes_may_come_from_any_thread_and_before_there_is_a_loop() -> No
 
 
 async def test_the_mirror_sees_each_batch_once_however_often_it_is_sent() -> None:
-    post, seen = Post(), list[Report]()
+    post, seen = Post(), list[MetricReport]()
     post.mute = True
     reporter = Reporter(post, mirror=seen.append)
     reporter.note([HIT])

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
+from deployments.metrics.meter import Meter
 from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
 from deployments.models.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
+from tests.deployments.loaders import InstantLoader
 
 PATIENCE_S = 30.0
+
+
+class NamesLoader(InstantLoader[str]):
+    """Models are their names. ``broken`` ones do not load, files of ``far`` ones come late."""
+
+    def __init__(self, broken: set[str], far: Collection[str]) -> None:
+        super().__init__(lambda spec: spec.name)
+        self._broken, self._far = broken, far
+        self.delivered = threading.Event()
+
+    def load(self, spec: ModelSpec) -> str:
+        if spec.name in self._broken:
+            raise FileNotFoundError("/secret")
+        return super().load(spec)
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        if spec.name in self._far:
+            assert self.delivered.wait(PATIENCE_S), "nobody delivered"
+        return super().fetch(spec)
 
 
 class Names(Lifecycle[str]):
@@ -25,26 +47,15 @@ class Names(Lifecycle[str]):
     Files of those that are ``far`` do not come before ``delivered``.
     """
 
-    def __init__(self, broken: set[str], far: set[str] | None = None) -> None:
-        self.delivered = threading.Event()
-
+    def __init__(self, broken: set[str], far: Collection[str] = ()) -> None:
         source = FolderSource.model_validate({"folder": "nowhere"})
         specs = [
             ModelSpec(name=name, tasks=("embed",), source=source, pinned=name == "pin")
             for name in ("pin", "one", "two")
         ]
-
-        def load(spec: ModelSpec) -> str:
-            if spec.name in broken:
-                raise FileNotFoundError("/secret")
-            return spec.name
-
-        def fetch(spec: ModelSpec) -> Path:
-            if far and spec.name in far:
-                assert self.delivered.wait(PATIENCE_S), "nobody delivered"
-            return Path("nowhere")
-
-        self._begin(ModelCache(specs, load, lambda _: None, fetch=fetch))
+        loader = NamesLoader(broken, far)
+        self.delivered = loader.delivered
+        self._begin(ModelCache(specs, loader, Meter(None, list).model))
 
     async def check_health(self) -> None:
         self._settle()
@@ -52,7 +63,7 @@ class Names(Lifecycle[str]):
         await self._settling
 
     async def held(self) -> set[str]:
-        return {holding.model for holding in (await self.loaded_models(None)).holdings}
+        return {holding.model for holding in (await self.loaded_models(None)).models}
 
 
 @pytest.fixture
@@ -115,7 +126,7 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
     family = Names({"two"})
     loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
     assert isinstance(loaded, ReplicaReport)
-    assert {holding.model for holding in loaded.holdings} == {"pin", "one"}
+    assert {holding.model for holding in loaded.models} == {"pin", "one"}
     failed = await family.load_model(ModelOrder("two", PATIENCE_S))
     assert isinstance(failed, Problem)
     assert "files are missing" in failed.message

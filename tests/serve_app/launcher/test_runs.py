@@ -88,4 +88,4 @@ def _killed_launcher(base: Path) -> str:
 
 @pytest.mark.parametrize(("url", "port"), [("http://[::1]:8001", 8001), ("", None)])
 def test_a_run_has_the_port_of_its_front_once_that_is_known(url: str, port: int | None) -> None:
-    assert runs.RunDirectory("0", "/tmp/prsm-0", 1, 0.0, url=url).port == port
+    assert runs.RunRecord("0", "/tmp/prsm-0", 1, 0.0, url=url).port == port

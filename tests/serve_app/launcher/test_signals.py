@@ -3,12 +3,12 @@ import signal
 
 import pytest
 
-from serve_app.launcher.signals import STOPPING, Interrupts
+from serve_app.launcher.signals import STOPPING, StopSignals
 
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
-    with Interrupts() as interrupts:
+    with StopSignals() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
         assert interrupts.first == number
@@ -18,7 +18,7 @@ def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) ->
 
 
 def test_once_disarmed_a_signal_raises_nothing() -> None:
-    with Interrupts() as interrupts:
+    with StopSignals() as interrupts:
         interrupts.disarm()
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupts.first == signal.SIGTERM
@@ -26,6 +26,6 @@ def test_once_disarmed_a_signal_raises_nothing() -> None:
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in STOPPING]
-    with Interrupts():
+    with StopSignals():
         pass
     assert [signal.getsignal(number) for number in STOPPING] == before

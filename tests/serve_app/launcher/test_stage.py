@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serve_app.launcher import runs
-from serve_app.launcher.runs import RunDirectory
+from serve_app.launcher.runs import RunRecord
 from serve_app.launcher.stage import serve_stage, start_stage
 from serve_app.launcher.state import parse_state
 from serve_app.launcher.target import TargetError, status_target
@@ -31,8 +31,8 @@ def child(*arguments: str) -> Iterator[int]:
             process.stdin.close()
 
 
-def run(launcher: int) -> RunDirectory:
-    return RunDirectory("abc", "/nowhere", launcher, 0.0)
+def run(launcher: int) -> RunRecord:
+    return RunRecord("abc", "/nowhere", launcher, 0.0)
 
 
 def test_a_launcher_that_fetches_weights_is_told_from_one_that_starts_ray() -> None:

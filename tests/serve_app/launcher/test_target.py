@@ -8,7 +8,7 @@ from serve_app.launcher.auth import TOKEN
 from serve_app.launcher.target import DEFAULT_URL, TargetError, status_target
 
 
-def start(base: Path, port: int, dashboard_port: int) -> runs.OwnRun:
+def start(base: Path, port: int, dashboard_port: int) -> runs.LockedRun:
     """A start of this machine that has a token of its own."""
     own = runs.create(base)
     token = own.run.path / "token"

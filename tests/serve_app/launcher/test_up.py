@@ -12,8 +12,8 @@ import pytest
 
 from serve_app.launcher import runs
 from serve_app.launcher import up as launcher
-from serve_app.launcher.cluster import InvalidConfigError, StartError
 from serve_app.launcher.plan import StartPlan
+from serve_app.launcher.ray_head import InvalidConfigError, StartError
 from serve_app.launcher.state import ServeState
 from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
 
@@ -60,7 +60,7 @@ class Head:
         return []
 
 
-class Application:
+class DeployedGraph:
     """What is deployed."""
 
     def __init__(self, world: World) -> None:
@@ -98,12 +98,12 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             return prepare(*given)
 
         monkeypatch.setattr(launcher, "_prepare", prepared)
-        monkeypatch.setattr(launcher, "Head", lambda *_: Head(world))
-        monkeypatch.setattr(launcher, "Application", lambda *_: Application(world))
-        monkeypatch.setattr(launcher.Start, "_pull", lambda _: world.reach("pull"))
-        monkeypatch.setattr(launcher.Start, "_announce", lambda *_: world.reach("announce"))
+        monkeypatch.setattr(launcher, "RayHeadProcess", lambda *_: Head(world))
+        monkeypatch.setattr(launcher, "DeployedGraph", lambda *_: DeployedGraph(world))
+        monkeypatch.setattr(launcher.GraphStart, "_pull", lambda _: world.reach("pull"))
+        monkeypatch.setattr(launcher.GraphStart, "_announce", lambda *_: world.reach("announce"))
         monkeypatch.setattr(launcher, "_drain", lambda *_: world.reach("drain"))
-        monkeypatch.setattr(launcher.Start, "_check", lambda _: world.reach("watch"))
+        monkeypatch.setattr(launcher.GraphStart, "_check", lambda _: world.reach("watch"))
         return launcher.up(PLAN, OPTIONS)
 
     monkeypatch.setattr(runs, "base_directory", lambda: tmp_path)

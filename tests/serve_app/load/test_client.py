@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from serve_app.load.client import Bench, base_url
-from serve_app.load.figures import Figures, RequestSample
+from serve_app.load.client import LoadClient, base_url
+from serve_app.load.figures import LoadFigures, RequestSample
 from serve_app.load.load import Load
 from tests.serve_app.load.stub import Stub
 
 
-async def run(stub: Stub, load: Load, samples: list[RequestSample] | None = None) -> Figures:
-    async with Bench.open(stub.url) as bench:
+async def run(stub: Stub, load: Load, samples: list[RequestSample] | None = None) -> LoadFigures:
+    async with LoadClient.open(stub.url) as bench:
         return await bench.run(load, samples)
 
 
@@ -106,7 +106,7 @@ async def test_an_answer_that_does_not_come_is_a_timeout(stub: Stub) -> None:
 
 
 async def test_a_server_that_is_not_there_is_an_error_of_its_own_kind() -> None:
-    async with Bench.open("http://127.0.0.1:9") as bench:
+    async with LoadClient.open("http://127.0.0.1:9") as bench:
         got = await bench.run(Load("embeddings", clients=2, requests=2))
         assert await bench.models() == []
     assert got.errors == {"ClientConnectorError": 2}
@@ -118,7 +118,7 @@ async def test_no_request_begins_after_the_seconds(stub: Stub) -> None:
 
 
 async def test_the_key_and_the_model_are_sent(stub: Stub) -> None:
-    async with Bench.open(stub.url, api_key="secret") as bench:
+    async with LoadClient.open(stub.url, api_key="secret") as bench:
         await bench.run(Load("chat", requests=1, model="small"))
     assert stub.headers[0]["authorization"] == "Bearer secret"
     assert stub.bodies[0]["model"] == "small"

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from serve_app.cli import main
 from serve_app.load.load import Load
 from serve_app.load.report import figures_table, plot, report_json
-from serve_app.load.sweep import BenchError, LoadOutcome, sweep
+from serve_app.load.sweep import BenchError, SweepResult, sweep
 from tests.serve_app.load.stub import Stub
 
 
-async def run(stub: Stub, *loads: Load, warm_up: int = 0) -> LoadOutcome:
+async def run(stub: Stub, *loads: Load, warm_up: int = 0) -> SweepResult:
     return await sweep(stub.url, loads, warm_up=warm_up, api_key=None, shown=lambda *_: None)
 
 

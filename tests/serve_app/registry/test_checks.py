@@ -22,7 +22,7 @@ import configs
 from configs.errors import ConfigError
 from configs.profile import Profile, load_profile
 from deployments.batching.family import LaneFamily
-from deployments.models.base import FamilyConfig
+from deployments.models.config import FamilyConfig
 from serve_app.graph import GraphArgs, build
 from serve_app.ingress.routes import entities
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -190,7 +190,7 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "it is not made of a FamilyConfig; did you mean deployments.entities:Entities?",
         ),
         (
-            deployed("entities", "deployments.models.base:logger"),
+            deployed("entities", "deployments.models.pretrained:logger"),
             "entities.deployment",
             "it is a Logger",
         ),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import StringConstraints
 from starlette.responses import Response
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from deployments.seam.classification import ScoreFunction
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
@@ -44,7 +44,7 @@ class ClassificationBody(Body):
 
 
 class ZeroShotParameters(Body):
-    candidate_labels: Labels
+    candidate_labels: ZeroShotLabels
     multi_label: bool | None = None
     hypothesis_template: Template | None = None
 

@@ -150,19 +150,19 @@ async def text_generation(
     )
     if body.stream:
         return await begin_stream(
-            services.client.open(card.family, "stream", request, FIELDS),
+            services.client.open_stream(card.family, "stream", request, FIELDS),
             lambda bursts: events(bursts, writing),
             lambda error: failure(error, context.request_id),
             services.settings.heartbeat_s,
         )
     if not parameters.details and parameters.choices == 1:
-        generated: GenerationResult = await services.client.ask(
+        generated: GenerationResult = await services.client.call(
             card.family, "generate", request, FIELDS
         )
         (choice,) = generated.choices
         end = Ending(choice.finish_reason, choice.stop_string)
         return context.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
-    bursts = await services.client.open(card.family, "stream", request, FIELDS)
+    bursts = await services.client.open_stream(card.family, "stream", request, FIELDS)
     written = best(await collected(bursts, request.choices))
     answer: dict[str, Any] = {"generated_text": writing.text(written[0].text, written[0].end)}
     if parameters.details:

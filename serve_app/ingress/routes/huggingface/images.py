@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 from deployments.seam.captioning import CaptionRequest
 from deployments.seam.classification import ScoreFunction
 from deployments.seam.vision import (
@@ -67,7 +67,7 @@ class ImageClassificationBody(ImageBody):
 
 
 class ImageLabelsParameters(Body):
-    candidate_labels: Labels
+    candidate_labels: ZeroShotLabels
     hypothesis_template: Template | None = None
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
 from serve_app.ingress.error_shapes import HubError
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.readiness import READY_DEPLOYMENT
 from serve_app.ingress.routes.context import RequestServices, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
 
@@ -48,8 +48,8 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
         """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
         card = services.catalog.find(model_id)
         state = await services.readiness.state()
-        if state.why:
-            raise Unavailable(f"{state.why}.", 2)
+        if state.reason:
+            raise Unavailable(f"{state.reason}.", 2)
         word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
         if word not in READY_DEPLOYMENT:
             raise Unavailable(f"The deployment of {card.name} is {word}.", 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.seam.generation import FinishReason, Token
-from serve_app.ingress.deployment_client import Bursts
+from serve_app.ingress.cluster.deployment_client import ChunkStream
 from serve_app.ingress.errors import InternalError, ServiceError, hub_envelope
 from serve_app.ingress.streams import message
 
@@ -107,7 +107,7 @@ class Writing:
         return made
 
 
-async def events(bursts: Bursts, writing: Writing) -> AsyncGenerator[bytes, None]:
+async def events(bursts: ChunkStream, writing: Writing) -> AsyncGenerator[bytes, None]:
     """One ``data:`` event a token; the last one carries the whole text and its details."""
     tokens: list[Token] = []
     async for burst in bursts:
@@ -121,7 +121,7 @@ async def events(bursts: Bursts, writing: Writing) -> AsyncGenerator[bytes, None
         yield b"".join(made)
 
 
-async def collected(bursts: Bursts, choices: int) -> list[Written]:
+async def collected(bursts: ChunkStream, choices: int) -> list[Written]:
     """Every choice of a stream, in order, when all have ended."""
     tokens: list[list[Token]] = [[] for _ in range(choices)]
     with closing(bursts):

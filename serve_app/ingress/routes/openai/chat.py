@@ -160,7 +160,7 @@ class ChatBody(SamplingBody):
         parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
         return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
 
-    def last_call(self, card: ModelCard) -> ToolCallMarkers | None:
+    def stop_after_tool_call(self, card: ModelCard) -> ToolCallMarkers | None:
         """The marks of calls, where the first call ends the text."""
         if not (self.offered and card.tool_calls and self.parallel_tool_calls is False):
             return None
@@ -192,12 +192,12 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
         return await begin_stream(
-            services.client.open(card.family, "stream", request, fields),
+            services.client.open_stream(card.family, "stream", request, fields),
             lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
             failure,
             services.settings.heartbeat_s,
         )
-    generated: GenerationResult = await services.client.ask(
+    generated: GenerationResult = await services.client.call(
         card.family, "generate", request, fields
     )
     new_tokens = sum(choice.tokens for choice in generated.choices)
@@ -234,7 +234,7 @@ def _request(
         max_new_tokens=bound,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
         stop=stops(body.stop),
-        last_call=body.last_call(card),
+        stop_after_tool_call=body.stop_after_tool_call(card),
         choices=body.n or 1,
     )
     return card, request, {"prompt": "messages", "max_new_tokens": field, **body.held_to()}

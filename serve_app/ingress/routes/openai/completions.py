@@ -125,7 +125,7 @@ async def completions(
     if body.stream:
         return await _stream(body, card.family, request, head, services)
     asks = [
-        services.client.ask(card.family, "generate", _beginning(request, prompt), FIELDS)
+        services.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
     answers: list[GenerationResult] = await _all(asks)
@@ -160,7 +160,7 @@ async def _stream(
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     return await begin_stream(
-        services.client.open(family, "stream", request, FIELDS),
+        services.client.open_stream(family, "stream", request, FIELDS),
         lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
         failure,
         services.settings.heartbeat_s,

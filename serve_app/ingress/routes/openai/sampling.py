@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from deployments.seam.generation import Sampling, Token
-from serve_app.ingress.deployment_client import Bursts
+from serve_app.ingress.cluster.deployment_client import ChunkStream
 from serve_app.ingress.documentation.rules import OBJECT, TRUE, when
 from serve_app.ingress.errors import ServiceError, ValidationFailed, openai_envelope
 from serve_app.ingress.routes.generation_fields import seed_of, usage
@@ -104,7 +104,7 @@ def now() -> int:
 
 
 async def chunks(
-    bursts: Bursts,
+    bursts: ChunkStream,
     head: dict[str, Any],
     choice_chunks: Callable[[Token], list[dict[str, Any]]],
     *,

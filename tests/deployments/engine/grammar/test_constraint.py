@@ -14,9 +14,9 @@ from deployments.engine.grammar.constraint import (
     MOST_BYTES,
     Constraint,
     ConstraintError,
-    Grammars,
+    GrammarCompiler,
 )
-from deployments.engine.grammar.trial_queue import Trials
+from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.seam.generation import Grammar
 
 PATIENCE_S = 30.0
@@ -34,8 +34,8 @@ def codec(torch_folder: Any) -> TextCodec:
 
 
 @pytest.fixture(scope="module")
-def grammars(codec: TextCodec) -> Grammars:
-    return Grammars(codec)
+def grammars(codec: TextCodec) -> GrammarCompiler:
+    return GrammarCompiler(codec)
 
 
 def schema(**given: Any) -> Grammar:
@@ -65,19 +65,19 @@ def accepts(constraint: Constraint, codec: TextCodec, text: str) -> bool:
     ],
 )
 def test_a_schema_is_kept_to_the_letter(
-    grammars: Grammars, codec: TextCodec, text: str, fits: bool
+    grammars: GrammarCompiler, codec: TextCodec, text: str, fits: bool
 ) -> None:
     assert accepts(grammars.compile(schema(**PERSON)), codec, text) is fits
 
 
-def test_json_is_any_object_and_nothing_else(grammars: Grammars, codec: TextCodec) -> None:
+def test_json_is_any_object_and_nothing_else(grammars: GrammarCompiler, codec: TextCodec) -> None:
     constraint = grammars.compile(Grammar("json"))
     assert accepts(constraint, codec, '{"a": [1, {"b": null}], "c": "é\\n"}')
     for text in ("[1]", "3", '"a"', "{'a': 1}", '{"a": 1', '{"a":     1}'):
         assert not accepts(constraint, codec, text)
 
 
-def test_an_expression_matches_as_a_whole(grammars: Grammars, codec: TextCodec) -> None:
+def test_an_expression_matches_as_a_whole(grammars: GrammarCompiler, codec: TextCodec) -> None:
     constraint = grammars.compile(Grammar("regex", r"\d{3}-(a|b)/x"))
     assert accepts(constraint, codec, "123-b/x")
     assert not accepts(constraint, codec, "123-c/x")
@@ -87,7 +87,9 @@ def test_an_expression_matches_as_a_whole(grammars: Grammars, codec: TextCodec) 
 @pytest.mark.parametrize(
     "inner", [Grammar("json_schema", json.dumps(PERSON)), Grammar("regex", "x/y")]
 )
-def test_literals_stand_around_it(grammars: Grammars, codec: TextCodec, inner: Grammar) -> None:
+def test_literals_stand_around_it(
+    grammars: GrammarCompiler, codec: TextCodec, inner: Grammar
+) -> None:
     body = "x/y" if inner.kind == "regex" else '{"name": "Ada", "age": 36}'
     around = Grammar(inner.kind, inner.source, '<call "é">\n', "\n</call>")
     constraint = grammars.compile(around)
@@ -96,7 +98,9 @@ def test_literals_stand_around_it(grammars: Grammars, codec: TextCodec, inner: G
     assert not accepts(constraint, codec, f'<call "é">\n{body}')
 
 
-def test_a_text_is_complete_where_nothing_may_follow(grammars: Grammars, codec: TextCodec) -> None:
+def test_a_text_is_complete_where_nothing_may_follow(
+    grammars: GrammarCompiler, codec: TextCodec
+) -> None:
     fixed, open_ended = (grammars.compile(Grammar("regex", each)).fresh() for each in ("ab", "ab*"))
     assert [fixed.take(token) for token in codec.encode("a") + codec.encode("b")] == [False, True]
     assert not any(open_ended.take(token) for token in codec.encode("a") + codec.encode("b"))
@@ -105,7 +109,7 @@ def test_a_text_is_complete_where_nothing_may_follow(grammars: Grammars, codec: 
     assert open_ended.take(end)
 
 
-def test_copies_do_not_see_each_other(grammars: Grammars, codec: TextCodec) -> None:
+def test_copies_do_not_see_each_other(grammars: GrammarCompiler, codec: TextCodec) -> None:
     constraint = grammars.compile(Grammar("regex", "ab|cd"))
     one, other = constraint.fresh(), constraint.fresh()
     one.take(codec.encode("a")[0])
@@ -115,14 +119,14 @@ def test_copies_do_not_see_each_other(grammars: Grammars, codec: TextCodec) -> N
 
 
 def test_tokens_that_the_tokenizer_lacks_are_never_allowed(
-    grammars: Grammars, codec: TextCodec
+    grammars: GrammarCompiler, codec: TextCodec
 ) -> None:
     allowed = grammars.compile(Grammar("regex", ".*")).fresh().allowed(codec.vocab_size + 100)
     assert allowed.size == codec.vocab_size + 100
     assert not allowed[codec.vocab_size :].any()
 
 
-def test_control_tokens_are_no_text(grammars: Grammars, codec: TextCodec) -> None:
+def test_control_tokens_are_no_text(grammars: GrammarCompiler, codec: TextCodec) -> None:
     (start, *_) = codec.encode("<|im_start|>")
     assert not grammars.compile(Grammar("regex", ".*")).fresh().allowed(codec.vocab_size)[start]
 
@@ -159,7 +163,7 @@ def test_control_tokens_are_no_text(grammars: Grammars, codec: TextCodec) -> Non
 )
 async def test_what_cannot_be_kept_to_says_why(grammar: Grammar, says: str) -> None:
     with pytest.raises(ConstraintError, match=says) as caught:
-        await Trials().admit(grammar)
+        await GrammarTrials().check(grammar)
     assert len(str(caught.value)) <= 200
     assert "\n" not in str(caught.value)
 
@@ -185,35 +189,35 @@ def entangled(members: int) -> Grammar:
 )
 async def test_a_grammar_that_takes_too_much_is_refused(grammar: Grammar) -> None:
     with pytest.raises(ConstraintError, match="too complex"):
-        await Trials().admit(grammar)
+        await GrammarTrials().check(grammar)
 
 
 async def test_a_trial_that_is_broken_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = Trials()
+    trials = GrammarTrials()
     with monkeypatch.context() as broken:
         broken.setattr("deployments.engine.grammar.trial.sys.executable", "/bin/false")
         with pytest.raises(RuntimeError, match="trial failed"):
-            await trials.admit(schema(**PERSON))
-    await trials.admit(schema(**PERSON))
+            await trials.check(schema(**PERSON))
+    await trials.check(schema(**PERSON))
 
 
 def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
-    grammars = Grammars(codec)
+    grammars = GrammarCompiler(codec)
     first, *others = (Grammar("regex", f"{number}") for number in range(COMPILED + 1))
-    assert grammars.known(first) is None
+    assert grammars.cached(first) is None
     compiled = grammars.compile(first)
     for other in others[:-1]:
         grammars.compile(other)
-    assert grammars.known(first) is compiled
+    assert grammars.cached(first) is compiled
     grammars.compile(others[-1])
-    assert grammars.known(first) is compiled
-    assert grammars.known(others[0]) is None
+    assert grammars.cached(first) is compiled
+    assert grammars.cached(others[0]) is None
 
 
 def test_those_who_ask_for_the_same_at_once_share_one_compilation(
     codec: TextCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grammars = Grammars(codec)
+    grammars = GrammarCompiler(codec)
     begun, end, write = Semaphore(0), Event(), constraint.notation
 
     def notation(grammar: Grammar) -> str:
@@ -234,11 +238,11 @@ def test_those_who_ask_for_the_same_at_once_share_one_compilation(
         assert other.result(PATIENCE_S).grammar.kind == "regex"
 
 
-def test_integers_may_have_more_than_64_bits(grammars: Grammars, codec: TextCodec) -> None:
+def test_integers_may_have_more_than_64_bits(grammars: GrammarCompiler, codec: TextCodec) -> None:
     assert accepts(grammars.compile(schema(const=10**30)), codec, str(10**30))
 
 
-def test_a_schema_cannot_loosen_its_own_rules(grammars: Grammars, codec: TextCodec) -> None:
+def test_a_schema_cannot_loosen_its_own_rules(grammars: GrammarCompiler, codec: TextCodec) -> None:
     loose = {"x-guidance": {"whitespace_flexible": True, "lenient": True}}
     assert not accepts(
         grammars.compile(schema(**PERSON, **loose)), codec, '{"name":  "A", "age": 1}'
@@ -252,7 +256,7 @@ def test_a_schema_cannot_loosen_its_own_rules(grammars: Grammars, codec: TextCod
 
 
 def test_what_becomes_too_complex_while_decoding_fails_then(
-    grammars: Grammars, codec: TextCodec
+    grammars: GrammarCompiler, codec: TextCodec
 ) -> None:
     grammar, other = Grammar("regex", "(a?){2000}a{2000}"), schema(**PERSON)
     constraint = grammars.compile(grammar).fresh()
@@ -266,5 +270,5 @@ def test_what_becomes_too_complex_while_decoding_fails_then(
 
     with pytest.raises(ConstraintError, match="no further"):
         decode()
-    assert grammars.known(grammar) is None  # it has the memory that was too much
-    assert grammars.known(other) is kept
+    assert grammars.cached(grammar) is None  # it has the memory that was too much
+    assert grammars.cached(other) is kept

@@ -16,7 +16,7 @@ from deployments.engine.grammar.constraint import ConstraintError, notation
 from deployments.engine.grammar.json_schema import prepared
 from deployments.engine.grammar.schema_numbers import Unkeepable
 from deployments.engine.grammar.trial import limits
-from deployments.engine.grammar.trial_queue import Trials
+from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.seam.generation import Grammar, TokenAlternative
 
 BYTES = LLTokenizer("byte")
@@ -61,7 +61,7 @@ def only_text(schema: Any) -> str:
 async def refusal(schema: Any) -> str:
     source = schema if isinstance(schema, str) else json.dumps(schema)
     with pytest.raises(ConstraintError) as caught:
-        await Trials().admit(Grammar("json_schema", source))
+        await GrammarTrials().check(Grammar("json_schema", source))
     return str(caught.value)
 
 
@@ -339,7 +339,7 @@ async def test_the_alternative_at_fault_is_named() -> None:
     for bad in ('{"not": {}}', '{"pattern": "(?=a)"}', '{"const": 9007199254740993}'):
         three = (good, TokenAlternative("2", bad), good)
         with pytest.raises(ConstraintError) as caught:
-            await Trials().admit(Grammar("alternatives", alternatives=three))
+            await GrammarTrials().check(Grammar("alternatives", alternatives=three))
         assert caught.value.part == 1
 
 

@@ -12,29 +12,34 @@ from asyncio import Task
 import pytest
 
 from deployments.engine.grammar.constraint import ConstraintError
-from deployments.engine.grammar.trial import Trial
-from deployments.engine.grammar.trial_queue import AT_ONCE, MOST_WAITING, TooManyTrials, Trials
+from deployments.engine.grammar.trial import GrammarTrial
+from deployments.engine.grammar.trial_queue import (
+    MAX_RUNNING_TRIALS,
+    MAX_WAITING_TRIALS,
+    GrammarTrials,
+    TooManyTrials,
+)
 from deployments.seam.generation import Grammar
-from tests.deployments.puppet_trials import PATIENCE_S, Court
+from tests.deployments.held_trials import PATIENCE_S, HeldTrials
 
 
 @pytest.fixture
-async def court() -> Court:
-    return Court()
+async def held() -> HeldTrials:
+    return HeldTrials()
 
 
 @pytest.fixture
-async def trials(court: Court) -> Trials:
-    return Trials(court.trial)
+async def trials(held: HeldTrials) -> GrammarTrials:
+    return GrammarTrials(held.trial)
 
 
 def some(count: int, first: int = 0) -> list[Grammar]:
     return [Grammar("regex", f"{number}") for number in range(first, first + count)]
 
 
-def asking(trials: Trials, *grammars: Grammar) -> list[Task[None]]:
+def asking(trials: GrammarTrials, *grammars: Grammar) -> list[Task[None]]:
     """One asker each; they begin to ask in this order, before whoever asks after the next await."""
-    return [asyncio.create_task(trials.admit(grammar)) for grammar in grammars]
+    return [asyncio.create_task(trials.check(grammar)) for grammar in grammars]
 
 
 async def leave(*askers: Task[None]) -> None:
@@ -48,64 +53,66 @@ async def admitted(*askers: Task[None]) -> None:
     await asyncio.wait_for(asyncio.gather(*askers), PATIENCE_S)
 
 
-async def test_a_grammar_is_tried_out_once(trials: Trials, court: Court) -> None:
+async def test_a_grammar_is_tried_out_once(trials: GrammarTrials, held: HeldTrials) -> None:
     good, bad = some(2)
     askers = asking(trials, good, bad)
-    (await court.next()).tell()
-    (await court.next()).tell("error: no such thing")
+    (await held.next()).tell()
+    (await held.next()).tell("error: no such thing")
     with pytest.raises(ConstraintError, match=r"^no such thing$"):
         await admitted(*askers)
-    await trials.admit(good)
+    await trials.check(good)
     with pytest.raises(ConstraintError, match=r"^no such thing$"):
-        await trials.admit(bad)
-    assert court.idle
+        await trials.check(bad)
+    assert held.idle
 
 
-async def test_those_who_ask_for_the_same_share_a_trial(trials: Trials, court: Court) -> None:
+async def test_those_who_ask_for_the_same_share_a_trial(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
     (grammar,) = some(1)
     askers = asking(trials, *[grammar] * 5)
-    (await court.next()).tell()
+    (await held.next()).tell()
     await admitted(*askers)
-    assert court.idle
+    assert held.idle
 
 
-async def test_what_is_known_waits_for_no_other(trials: Trials, court: Court) -> None:
-    known, *others = some(1 + AT_ONCE + MOST_WAITING)
+async def test_what_is_known_waits_for_no_other(trials: GrammarTrials, held: HeldTrials) -> None:
+    known, *others = some(1 + MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS)
     first = asking(trials, known)
-    (await court.next()).tell()
+    (await held.next()).tell()
     await admitted(*first)
     waiting = asking(trials, *others)
-    running = [await court.next() for _ in range(AT_ONCE)]
-    await asyncio.wait_for(trials.admit(known), PATIENCE_S)
+    running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
+    await asyncio.wait_for(trials.check(known), PATIENCE_S)
     assert not any(trial.ended.is_set() for trial in running)
     await leave(*waiting)
 
 
-async def test_no_more_than_a_few_run_and_wait(trials: Trials, court: Court) -> None:
-    *taken, late = some(AT_ONCE + MOST_WAITING + 1)
+async def test_no_more_than_a_few_run_and_wait(trials: GrammarTrials, held: HeldTrials) -> None:
+    *taken, late = some(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS + 1)
     askers = asking(trials, *taken)
     (too_late,) = asking(trials, late)
     with pytest.raises(TooManyTrials, match="too many"):
         await too_late
     (sharing,) = asking(trials, taken[-1])
-    for _ in taken[:-AT_ONCE]:
-        (await court.next()).tell()
-    last = [await court.next() for _ in range(AT_ONCE)]
-    assert court.idle
+    for _ in taken[:-MAX_RUNNING_TRIALS]:
+        (await held.next()).tell()
+    last = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
+    assert held.idle
     (again,) = asking(trials, late)
     for trial in last:
         trial.tell()
-    (await court.next()).tell()
+    (await held.next()).tell()
     await admitted(*askers, sharing, again)
 
 
-async def test_at_most_two_run_at_a_time(trials: Trials, court: Court) -> None:
-    grammars = some(AT_ONCE + 1)
+async def test_at_most_two_run_at_a_time(trials: GrammarTrials, held: HeldTrials) -> None:
+    grammars = some(MAX_RUNNING_TRIALS + 1)
     askers = asking(trials, *grammars)
-    running = [await court.next() for _ in range(AT_ONCE)]
-    assert court.idle
+    running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
+    assert held.idle
     running[0].tell()
-    following = await court.next()
+    following = await held.next()
     assert following.is_of(grammars[-1])
     for trial in (running[1], following):
         trial.tell()
@@ -113,81 +120,85 @@ async def test_at_most_two_run_at_a_time(trials: Trials, court: Court) -> None:
 
 
 async def test_a_trial_whose_asker_left_while_it_waited_never_begins(
-    trials: Trials, court: Court
+    trials: GrammarTrials, held: HeldTrials
 ) -> None:
-    *grammars, left, last = some(AT_ONCE + 2)
+    *grammars, left, last = some(MAX_RUNNING_TRIALS + 2)
     askers = asking(trials, *grammars, left, last)
-    running = [await court.next() for _ in range(AT_ONCE)]
+    running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
     await leave(askers.pop(-2))
     running[0].tell()
-    following = await court.next()
+    following = await held.next()
     assert following.is_of(last)
     for trial in (*running, following):
         trial.tell()
     await admitted(*askers)
-    assert court.idle
+    assert held.idle
 
 
-async def test_whoever_leaves_the_queue_makes_room_in_it(trials: Trials, court: Court) -> None:
-    grammars = some(AT_ONCE + MOST_WAITING)
+async def test_whoever_leaves_the_queue_makes_room_in_it(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
+    grammars = some(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS)
     askers = asking(trials, *grammars)
-    running = [await court.next() for _ in range(AT_ONCE)]
-    await leave(*askers[AT_ONCE:])
-    new = asking(trials, *some(MOST_WAITING, first=100))
+    running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
+    await leave(*askers[MAX_RUNNING_TRIALS:])
+    new = asking(trials, *some(MAX_WAITING_TRIALS, first=100))
     for trial in running:
         trial.tell()
     for _ in new:
-        (await court.next()).tell()
-    await admitted(*askers[:AT_ONCE], *new)
+        (await held.next()).tell()
+    await admitted(*askers[:MAX_RUNNING_TRIALS], *new)
 
 
 async def test_a_running_trial_ends_when_the_last_of_its_askers_leaves(
-    trials: Trials, court: Court
+    trials: GrammarTrials, held: HeldTrials
 ) -> None:
     (grammar,) = some(1)
     first, second, third = asking(trials, *[grammar] * 3)
-    running = await court.next()
+    running = await held.next()
     await leave(first, third)
     assert not running.ended.is_set()
     await leave(second)
     await asyncio.wait_for(running.ended.wait(), PATIENCE_S)
 
 
-async def test_those_who_stay_get_their_answer(trials: Trials, court: Court) -> None:
+async def test_those_who_stay_get_their_answer(trials: GrammarTrials, held: HeldTrials) -> None:
     (grammar,) = some(1)
     first, second = asking(trials, *[grammar] * 2)
-    running = await court.next()
+    running = await held.next()
     await leave(first)
     running.tell()
     await admitted(second)
 
 
-async def test_a_trial_that_was_ended_is_no_verdict(trials: Trials, court: Court) -> None:
+async def test_a_trial_that_was_ended_is_no_verdict(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
     """It is tried again for whoever asks next, even before its process is gone."""
     (grammar,) = some(1)
     (asker,) = asking(trials, grammar)
-    await court.next()
+    await held.next()
     await leave(asker)
     (again,) = asking(trials, grammar)
-    (await court.next()).tell()
+    (await held.next()).tell()
     await admitted(again)
 
 
 async def test_trials_that_end_early_leave_their_turn_to_others(
-    trials: Trials, court: Court
+    trials: GrammarTrials, held: HeldTrials
 ) -> None:
-    *left, last = some(AT_ONCE + 1)
+    *left, last = some(MAX_RUNNING_TRIALS + 1)
     *leaving, staying = asking(trials, *left, last)
     for _ in left:
-        await court.next()
+        await held.next()
     await leave(*leaving)
-    following = await court.next()
+    following = await held.next()
     assert following.is_of(last)
     following.tell()
     await admitted(staying)
 
 
-class Endless(Trial):
+class Endless(GrammarTrial):
     """Its process does not end by itself."""
 
     def __init__(self) -> None:
@@ -223,6 +234,6 @@ def test_a_trial_that_was_ended_before_has_no_process() -> None:
 
 
 def test_a_trial_that_is_over_can_be_ended() -> None:
-    trial = Trial('start: "a"')
+    trial = GrammarTrial('start: "a"')
     assert trial.run() == ""
     trial.end()

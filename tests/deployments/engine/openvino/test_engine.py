@@ -109,7 +109,7 @@ def test_a_cancelled_prompt_is_not_read_on(steady: OpenVinoEngine) -> None:
     long = story(steady, repeat=150, new=1).start()
     steady.cancel(long.sequence)
     assert story(steady, new=2, seed=2).read()
-    assert steady.load().active == 0
+    assert steady.load().running == 0
     assert long.tokens == []
 
 

@@ -205,7 +205,7 @@ async def test_messages_of_one_replica_are_answered_in_the_order_they_came(
 async def test_conversations_do_not_wait_for_each_other(conversations: Conversations) -> None:
     held = await conversations.lease(*ADA)
     await asyncio.wait_for(say(conversations, NUMBERS[0], ("key", "bob")), PATIENCE_S)
-    held.drop()
+    held.release()
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -229,7 +229,7 @@ async def test_not_too_many_wait(conversations: Conversations) -> None:
     await asyncio.sleep(0)
     with pytest.raises(TooManyRequests):
         await conversations.lease(*ADA)
-    held.drop()
+    held.release()
     await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
     assert len(await said(conversations)) == 16
 
@@ -252,8 +252,8 @@ async def test_what_is_dropped_stores_nothing_and_frees_the_conversation(
     conversations: Conversations, rows: Rows
 ) -> None:
     lease = await conversations.lease(*ADA)
-    lease.drop()
-    lease.drop()
+    lease.release()
+    lease.release()
     with pytest.raises(LeaseLost):
         await lease.add(NUMBERS[0])
     await (await conversations.lease(*ADA)).add(NUMBERS[1])
@@ -296,7 +296,7 @@ async def test_the_leases_of_the_dead_are_swept(opened: Opened, rows: Rows) -> N
     await say(alive, NUMBERS[0], ("key", "bob"))
     await alive.close()
     assert await rows("SELECT user_id FROM conversation_leases") == []
-    old.drop()
+    old.release()
 
 
 async def test_a_lease_is_renewed_while_its_owner_lives(opened: Opened, rows: Rows) -> None:
@@ -309,7 +309,7 @@ async def test_a_lease_is_renewed_while_its_owner_lives(opened: Opened, rows: Ro
 
     await until(renewed)
     lease.check()
-    lease.drop()
+    lease.release()
 
 
 async def test_an_owner_that_lost_its_lease_hears_of_it(opened: Opened) -> None:

@@ -67,7 +67,7 @@ def test_the_files_are_packaged_with_their_versions_and_licences_named() -> None
     for name in BY_NAME:
         program, version = name.rpartition("-")[0], name.rpartition("-")[2].rpartition(".")[0]
         assert f"{version}" in notice
-        assert (ROOT / f"serve_app/documentation/assets/{program}.LICENSE.txt").is_file()
+        assert (ROOT / f"serve_app/ingress/documentation/assets/{program}.LICENSE.txt").is_file()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packaged = settings["tool"]["setuptools"]["package-data"]
     assert packaged["serve_app.ingress.documentation"] == ["assets/*"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.metrics.report import Finished, MetricSample
+from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.metering.record import RequestRecord
 from tests.serve_app.house import burst
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], Finished]:
+def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], FinishedRequest]:
     samples, finished = account.close(success=True)
     return {key(sample): sum(sample.amounts) for sample in samples}, finished
 
@@ -39,7 +39,7 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
     clock.now = 6.0
     account.answered(chat, TokenCounts(5, 2))
     samples, finished = closed(account)
-    assert finished == Finished("several", "graph", True, 6.0)
+    assert finished == FinishedRequest("several", "graph", True, 6.0)
     assert samples["requests", "several", "graph", "success"] == 1
     assert samples["inference_duration_seconds", "see", "caption"] == 2.0
     assert samples["inference_duration_seconds", "write", "summarize"] == 3.0
@@ -66,7 +66,7 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
     clock.now = 4.0
     account.answered(first, TokenCounts(2, 5))
     samples, finished = closed(account)
-    assert finished == Finished("one", "generate", True, 4.0)
+    assert finished == FinishedRequest("one", "generate", True, 4.0)
     assert samples["inference_duration_seconds", "one", "generate"] == 4.0
     assert samples["tokens_in", "one", "generate"] == 4
     assert samples["tokens_out", "one", "generate"] == 8

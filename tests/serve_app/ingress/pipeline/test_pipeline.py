@@ -8,9 +8,9 @@ import pytest
 
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.pipeline.budget import DataBudget
-from serve_app.ingress.pipeline.pipeline import Pipeline, planned
-from serve_app.ingress.pipeline.references import ReferenceSyntax
-from serve_app.ingress.pipeline.steps import Dependency, Wanted
+from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
+from serve_app.ingress.pipeline.references import ReferenceLimits
+from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
 from serve_app.ingress.routes.context import TaskResult
 from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body, Texts
@@ -34,22 +34,22 @@ def barred(task: NativeTask, model: str | None) -> str | None:
 
 
 def plan(
-    *steps: Wanted,
+    *steps: StepRequest,
     given: dict[str, Any] | None = None,
     outputs: list[str] | None = None,
     depth: int = 16,
     most: int = 10**6,
 ) -> Pipeline:
     ids = frozenset(step.id for step in steps)
-    drawing = Dependency(ids, given or {}, depth, DataBudget(most), barred, ReferenceSyntax(1000))
-    return planned(steps, outputs, TASKS, drawing)
+    drawing = StepBuilder(ids, given or {}, depth, DataBudget(most), barred, ReferenceLimits(1000))
+    return build_pipeline(steps, outputs, TASKS, drawing)
 
 
-def read(name: str, texts: Any, **more: Any) -> Wanted:
-    return Wanted(name, "read", {"texts": texts, **more})
+def read(name: str, texts: Any, **more: Any) -> StepRequest:
+    return StepRequest(name, "read", {"texts": texts, **more})
 
 
-def faults(*steps: Wanted, **more: Any) -> dict[str, str]:
+def faults(*steps: StepRequest, **more: Any) -> dict[str, str]:
     with pytest.raises(ValidationFailed) as refused:
         plan(*steps, **more)
     found: dict[str, str] = refused.value.details["field_errors"]
@@ -78,7 +78,7 @@ def test_what_needs_no_other_step_is_validated_at_once_with_the_input() -> None:
 
 
 def test_a_model_beside_the_inputs_is_one_of_them() -> None:
-    (step,) = plan(Wanted("a", "read", {"texts": "x"}, "house/reader")).steps
+    (step,) = plan(StepRequest("a", "read", {"texts": "x"}, "house/reader")).steps
     assert step.body == ReadBody(texts="x", model_name="house/reader")
 
 
@@ -90,19 +90,19 @@ def test_a_model_beside_the_inputs_is_one_of_them() -> None:
         (read("a", "$ok.x", careful="yes"), "steps.1.inputs.careful"),
         (read("a", "x", labls=["y"]), "steps.1.inputs.labls"),
         (read("a", "x", labls="$ok.x"), "steps.1.inputs.labls"),
-        (Wanted("a", "read", {"careful": True}), "steps.1.inputs.texts"),
-        (Wanted("a", "read", {"careful": "$ok.x"}), "steps.1.inputs.texts"),
+        (StepRequest("a", "read", {"careful": True}), "steps.1.inputs.texts"),
+        (StepRequest("a", "read", {"careful": "$ok.x"}), "steps.1.inputs.texts"),
         (read("a", "$gone.x"), "steps.1.inputs.texts"),
         (read("a", ["x", {"y": "in ${gone.x}"}]), "steps.1.inputs.texts"),
         (read("a", "$input.gone"), "steps.1.inputs.texts"),
         (read("a", "list: ${input.list}"), "steps.1.inputs.texts"),
         (read("a", "just $5"), "steps.1.inputs.texts"),
-        (Wanted("a", "write", {"texts": "x"}), "steps.1.task"),
-        (Wanted("a", "read", {"texts": "x"}, "house/writer"), "steps.1.model_name"),
+        (StepRequest("a", "write", {"texts": "x"}), "steps.1.task"),
+        (StepRequest("a", "read", {"texts": "x"}, "house/writer"), "steps.1.model_name"),
         (read("a", "x", model_name="house/writer"), "steps.1.inputs.model_name"),
         (read("a", "x", model_name="$ok.name"), "steps.1.inputs.model_name"),
         (
-            Wanted("a", "read", {"texts": "x", "model_name": "house/reader"}, "house/reader"),
+            StepRequest("a", "read", {"texts": "x", "model_name": "house/reader"}, "house/reader"),
             "steps.1.inputs.model_name",
         ),
         (read("ok", "x"), "steps.1.id"),
@@ -110,7 +110,7 @@ def test_a_model_beside_the_inputs_is_one_of_them() -> None:
         (read("a", "$a.x"), "steps.1"),
     ],
 )
-def test_a_fault_names_its_step_and_field(step: Wanted, field: str) -> None:
+def test_a_fault_names_its_step_and_field(step: StepRequest, field: str) -> None:
     given = {"number": 7, "list": [1]}
     assert set(faults(read("ok", "x"), step, given=given)) == {field}
 

@@ -9,10 +9,10 @@ import pytest
 
 from serve_app.ingress.pipeline.references import (
     MAX_SIGNS,
-    BadReference,
-    Broken,
+    BrokenReference,
     Reference,
-    ReferenceSyntax,
+    ReferenceLimits,
+    ReferenceSyntaxError,
     filled,
     references,
 )
@@ -27,7 +27,7 @@ SOURCES = {
 
 
 def parsed(template: Any) -> Any:
-    return parsed_within(template, ReferenceSyntax(1000))
+    return parsed_within(template, ReferenceLimits(1000))
 
 
 def put(template: Any) -> Any:
@@ -102,7 +102,7 @@ def test_what_was_put_in_is_not_read_for_references_again() -> None:
     ],
 )
 def test_a_lone_dollar_is_refused_with_the_way_to_write_it(template: str) -> None:
-    with pytest.raises(BadReference, match=r"\$\$ for a dollar sign") as refused:
+    with pytest.raises(ReferenceSyntaxError, match=r"\$\$ for a dollar sign") as refused:
         parsed({"texts": [template]})
     assert len(str(refused.value)) < 200
 
@@ -122,7 +122,7 @@ def test_a_lone_dollar_is_refused_with_the_way_to_write_it(template: str) -> Non
     ],
 )
 def test_what_is_not_there_says_where_the_path_ends(template: str, why: str) -> None:
-    with pytest.raises(Broken, match=why):
+    with pytest.raises(BrokenReference, match=why):
         put(template)
 
 
@@ -144,15 +144,15 @@ def test_everything_that_is_put_in_is_counted_first() -> None:
 def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
     long = "x" * 1001
     assert parsed({"image": long}) == {"image": long}
-    with pytest.raises(BadReference, match="1003 characters; the limit is 1000"):
+    with pytest.raises(ReferenceSyntaxError, match="1003 characters; the limit is 1000"):
         parsed({"image": long + "$$"})
 
 
 def test_so_many_dollar_signs_are_read_in_one_graph_and_no_more() -> None:
-    reading = ReferenceSyntax(1000)
+    reading = ReferenceLimits(1000)
     texts = ["$$" * 500] * (MAX_SIGNS // 1000)
     assert parsed_within(texts, reading) == ["$" * 500] * len(texts)
-    with pytest.raises(BadReference, match="more than 10,000 dollar signs"):
+    with pytest.raises(ReferenceSyntaxError, match="more than 10,000 dollar signs"):
         parsed_within("$input.n", reading)
 
 
@@ -162,5 +162,5 @@ def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> N
             raise AssertionError
 
     sources = {"vectors": np.zeros((3, 4)).view(Whole)}
-    with pytest.raises(Broken, match="vectors is no single value"):
+    with pytest.raises(BrokenReference, match="vectors is no single value"):
         filled(parsed("<${vectors}>"), sources, lambda value: None)

@@ -15,7 +15,7 @@ from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE
@@ -189,7 +189,7 @@ async def test_what_is_in_memory_is_told_by_replica() -> None:
 async def test_a_replica_that_hangs_is_named_and_hides_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serve_app.ingress.cluster_models.SURVEY_S", 0.05)
+    monkeypatch.setattr("serve_app.ingress.cluster.cluster_models.REPORT_TIMEOUT_S", 0.05)
     well, ill = Replica("well"), Replica("ill")
     graph = House(well, ill)
     await graph.load()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, StringConstraints, ValidationError
 
-from serve_app.ingress.validation.field_errors import MOST_ERRORS, field_errors
+from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS, field_errors
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body, Stop, Stops
 
 BIG = 100_000
@@ -114,9 +114,9 @@ def test_errors_beside_an_object_of_another_type_are_told_too() -> None:
 )
 def test_no_more_errors_are_made_than_are_told(fields: dict[str, Any]) -> None:
     error = errors_of(**fields)
-    assert error.error_count() <= MOST_ERRORS + 1  # and that of a field that is missing then
+    assert error.error_count() <= MAX_FIELD_ERRORS + 1  # and that of a field that is missing then
 
 
 def test_the_first_of_many_unknown_fields_are_named() -> None:
     found = faults(**{f"key{i}": i for i in range(BIG)})
-    assert list(found) == [f"key{i}" for i in range(MOST_ERRORS)]
+    assert list(found) == [f"key{i}" for i in range(MAX_FIELD_ERRORS)]

@@ -10,7 +10,7 @@ from configs.profile import Profile
 from configs.settings import Settings
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.registry.task_names import shipped_routers
 from tests.serve_app.house import Ready

@@ -198,9 +198,11 @@ async def test_numbers_of_a_schema_reach_the_model_as_they_are_written() -> None
 async def test_calls_that_may_not_be_parallel_end_with_the_first(free: dict[str, Any]) -> None:
     request = await reaching(parallel_tool_calls=False, stop="x", **free)
     assert request.stop == ("x",)
-    assert request.last_call == ("<tool_call>\n", "\n</tool_call>")
-    assert (await reaching(parallel_tool_calls=True)).last_call is None
-    assert (await reaching(parallel_tool_calls=False, tool_choice="none")).last_call is None
+    assert request.stop_after_tool_call == ("<tool_call>\n", "\n</tool_call>")
+    assert (await reaching(parallel_tool_calls=True)).stop_after_tool_call is None
+    assert (
+        await reaching(parallel_tool_calls=False, tool_choice="none")
+    ).stop_after_tool_call is None
 
 
 AWKWARD = [
@@ -310,7 +312,7 @@ async def test_a_history_with_broken_arguments_is_read_as_one_without() -> None:
 @pytest.mark.parametrize("model", [FAST, FULL])
 async def test_fields_that_ask_for_no_call_are_taken(model: str, fields: dict[str, Any]) -> None:
     request = await reaching(**{"tools": None, **fields, "model": model})
-    assert (request.tools, request.grammar, request.last_call) == ((), None, None)
+    assert (request.tools, request.grammar, request.stop_after_tool_call) == ((), None, None)
 
 
 async def test_what_was_called_and_answered_reaches_the_model() -> None:

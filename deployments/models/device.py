@@ -1,0 +1,80 @@
+"""The device of a replica, its share of that device's memory, and the dtype to compute in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from configs.processor import native_bfloat16
+from configs.profile import ModelSpec
+from deployments.models.config import FamilyConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(config: FamilyConfig) -> str:
+    """``cuda``, ``mps`` or ``cpu``: what the settings ask for, if this replica can see it.
+
+    A family without a GPU fraction has no GPU, so ``auto`` is the CPU there: Ray counts that GPU
+    as free, but by default it does not hide it (``RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO``). Raises
+    ``RuntimeError`` when a device that was asked for by name is not there.
+    """
+    wanted = config.settings.device if config.settings.use_gpu else "cpu"
+    nothing_else = config.gpu_fraction == 0 and sys.platform != "darwin"
+    if wanted == "cpu" or (wanted == "auto" and nothing_else):
+        return "cpu"  # without torch, whose import takes seconds
+    import torch
+
+    there = {
+        "cuda": config.gpu_fraction > 0 and torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        raise RuntimeError(f"device {wanted} was asked for, but this replica has none")
+    return wanted
+
+
+def claim_device(config: FamilyConfig) -> str:
+    """Pick the device, set threads, and keep to this replica's share of the GPU's memory.
+
+    Ray's fractions share out the device, not its memory, so each replica bounds its own.
+    """
+    import torch
+
+    device = pick_device(config)
+    torch.set_num_threads(config.threads)
+    # Transformers' loading threads keep hundreds of megabytes of what they loaded for good.
+    os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
+    if device == "cuda" and 0 < config.gpu_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(config.gpu_fraction)
+    return device
+
+
+def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
+    """The dtype to compute in: what the profile says, else what the processor is fast at.
+
+    On CPUs without bfloat16 arithmetic of their own the narrower types are slower than float32.
+    """
+    import torch
+
+    if model.dtype != "auto":
+        dtype: torch.dtype = getattr(torch, model.dtype)
+        return dtype
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
+    if device == "mps":
+        return torch.float16
+    return torch.bfloat16 if native_bfloat16() else torch.float32
+
+
+def computes_in_half(config: FamilyConfig, model: ModelSpec) -> bool:
+    """Whether torch takes two bytes a weight, as :func:`pick_dtype` decides; without torch."""
+    if model.dtype != "auto":
+        return model.dtype != "float32"
+    return pick_device(config) != "cpu" or native_bfloat16()

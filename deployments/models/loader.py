@@ -1,0 +1,55 @@
+"""What a family provides so that the model cache can load and unload its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from configs.profile import ModelSpec
+
+M = TypeVar("M")
+
+
+class ModelLoader(Protocol[M]):
+    """How the models of one family are downloaded, loaded and unloaded.
+
+    :class:`~deployments.models.cache.ModelCache` calls ``fetch``, ``prepare``, ``load`` and
+    ``unload`` in its threads, where they may block for minutes, and the others wherever it is.
+    """
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        """The folder of the model's files; downloads and converts what is missing.
+
+        It is separate from ``load`` so that the stage can be reported and the size of the files
+        compared with the budget before loading.
+        """
+        ...
+
+    def prepare(self, spec: ModelSpec) -> None:
+        """Import the libraries that ``load`` needs, so that their memory is not counted as the
+        model's."""
+        ...
+
+    def load(self, spec: ModelSpec) -> M:
+        """The model, ready to answer. Raises whatever its libraries raise."""
+        ...
+
+    def unload(self, model: M) -> None:
+        """End the model and what it runs in: threads, processes, memory."""
+        ...
+
+    def is_dead(self, model: M) -> bool:
+        """Whether the model stopped by itself and has to be loaded again. Does not block."""
+        ...
+
+    def process_id(self, model: M) -> int | None:
+        """The process that runs only this model, whose memory counts as the model's."""
+        ...
+
+    def engine_name(self, spec: ModelSpec, model: M) -> str:
+        """The engine that runs the model, also where the profile allows several."""
+        ...
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        """Whether torch keeps the weights in two bytes each, so half of a float32 file's size."""
+        ...

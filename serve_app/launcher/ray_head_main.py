@@ -1,0 +1,101 @@
+"""The process that holds a start's Ray head: `python -m serve_app.launcher.ray_head_main`.
+
+It lives exactly as long as the launcher holds the other end of its standard input. When that
+closes, because the launcher stops or because it was killed, this process ends Ray and then
+everything that carries the run's marker, HAProxy too, which outlives Ray by itself.
+
+Lines in: the request as JSON, then "go". Lines out: one answer as JSON to each.
+"""
+
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from serve_app.launcher import processes, runs
+from serve_app.launcher.environment import MARKER
+from serve_app.launcher.schema import config_problem
+
+SHUTDOWN_LIMIT_S = 10.0
+GRACE_S = 3.0
+
+
+def main() -> None:
+    """Check the config, start (or join) Ray, report, and stay until standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whatever Ray prints must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    request = json.loads(sys.stdin.readline())
+    problem = config_problem(request["config"])
+    _answer(answers, {"problem": problem} if problem else {})
+    if problem is None and sys.stdin.readline().strip() == "go":
+        _hold(request, answers)
+    # Ray's own exit handlers may hang on a cluster that is gone.
+    os._exit(0)
+
+
+def _hold(request: dict[str, Any], answers: IO[str]) -> None:
+    try:
+        _answer(answers, _start(request))
+        sys.stdin.read()
+    except Exception as error:  # noqa: BLE001 - the process's edge: the launcher shows it
+        _answer(answers, {"problem": f"Ray did not start: {error}"})
+    finally:
+        _end(request)
+
+
+def _start(request: dict[str, Any]) -> dict[str, Any]:
+    import ray
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if request["address"]:
+        options |= {"address": request["address"]}
+    else:
+        options |= {
+            "address": "local",
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": request["dashboard_port"],
+            # Ray opens its directory to everybody; the run directory around it stays closed.
+            "_temp_dir": str(Path(request["directory"]) / "r"),
+        }
+        _move_agent(request["agent_port"])
+    return {"dashboard": ray.init(**options).dashboard_url}
+
+
+def _move_agent(port: int) -> None:
+    """Give the node's agent a port of its own: 52365 is fixed for a cluster that `init` starts.
+
+    A second cluster on the machine would otherwise wait for it in vain and run without.
+    """
+    from ray._private.parameter import RayParams
+
+    moved = functools.partialmethod(RayParams.__init__, dashboard_agent_listen_port=port)
+    RayParams.__init__ = moved  # type: ignore[method-assign, assignment]
+
+
+def _end(request: dict[str, Any]) -> None:
+    import ray
+
+    stopping = threading.Thread(target=ray.shutdown, daemon=True)
+    stopping.start()
+    stopping.join(SHUTDOWN_LIMIT_S)
+    run_id = os.environ[MARKER]
+    processes.end(run_id, GRACE_S)
+    run = runs.RunRecord(run_id, request["directory"], 0, 0)
+    if not runs.is_live(run):
+        runs.remove(run)
+
+
+def _answer(answers: IO[str], answer: dict[str, Any]) -> None:
+    answers.write(f"{json.dumps(answer)}\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

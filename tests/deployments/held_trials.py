@@ -1,0 +1,59 @@
+"""Trials of grammars that take until the test says how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from deployments.engine.grammar.constraint import notation
+from deployments.engine.grammar.trial import GrammarTrial
+from deployments.seam.generation import Grammar
+
+PATIENCE_S = 30.0
+
+
+class HeldTrial(GrammarTrial):
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+        self.ended = asyncio.Event()
+        self._over = threading.Event()
+        self._objection: str | None = None
+
+    def run(self) -> str:
+        assert self._over.wait(PATIENCE_S), "nobody ended the trial"
+        if self._objection is None:
+            raise TimeoutError("ended")
+        return self._objection
+
+    def end(self) -> None:
+        self.ended.set()
+        self._over.set()
+
+    def tell(self, objection: str = "") -> None:
+        self._objection = objection
+        self._over.set()
+
+    def is_of(self, grammar: Grammar) -> bool:
+        return self.source == notation(grammar)
+
+
+class HeldTrials:
+    """Makes trials, each when its turn has come, and hands them out in this order."""
+
+    def __init__(self) -> None:
+        self._begun: asyncio.Queue[HeldTrial] = asyncio.Queue()
+
+    def trial(self, source: str) -> GrammarTrial:
+        trial = HeldTrial(source)
+        self._begun.put_nowait(trial)
+        return trial
+
+    async def next(self) -> HeldTrial:
+        """The next trial whose turn has come, once it has."""
+        return await asyncio.wait_for(self._begun.get(), PATIENCE_S)
+
+    @property
+    def idle(self) -> bool:
+        """No trial has begun that nobody took."""
+        return self._begun.empty()

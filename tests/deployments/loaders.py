@@ -1,0 +1,42 @@
+"""A model loader for tests: it takes no time and no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from configs.profile import ModelSpec
+
+M = TypeVar("M")
+
+
+class InstantLoader(Generic[M]):
+    """Loads what ``make`` makes; nothing has to be downloaded, prepared or ended."""
+
+    def __init__(self, make: Callable[[ModelSpec], M]) -> None:
+        self._make = make
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return Path("nowhere")
+
+    def prepare(self, spec: ModelSpec) -> None:
+        """There is nothing to import."""
+
+    def load(self, spec: ModelSpec) -> M:
+        return self._make(spec)
+
+    def unload(self, model: M) -> None:
+        """There is nothing to end."""
+
+    def is_dead(self, model: M) -> bool:
+        return False
+
+    def process_id(self, model: M) -> int | None:
+        return None
+
+    def engine_name(self, spec: ModelSpec, model: M) -> str:
+        return spec.engines[0]
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        return spec.dtype not in ("auto", "float32")

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from configs.processor import usable_cores
+from configs.profile import ModelSpec
+from configs.settings import Settings
+from configs.weights import FolderSource
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, computes_in_half, pick_device, pick_dtype
+from deployments.models.pretrained import load_options
+
+Sight = Callable[..., None]
+
+
+@pytest.fixture
+def sees(monkeypatch: pytest.MonkeyPatch) -> Sight:
+    """Sets which accelerators torch sees."""
+
+    def see(*, cuda: bool = False, mps: bool = False, bfloat16: bool = True) -> None:
+        def native(including_emulation: bool = True) -> bool:
+            return bfloat16 or including_emulation
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", native)
+        monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: bfloat16)
+
+    return see
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The shares of the GPU's memory that were claimed."""
+    claimed: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", claimed.append)
+    return claimed
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def config(gpu_fraction: float = 0.5, **settings: Any) -> FamilyConfig:
+    return FamilyConfig("family", (), Settings(**settings), gpu_fraction)
+
+
+def model(**fields: Any) -> ModelSpec:
+    source = FolderSource(folder=Path("nowhere"))
+    return ModelSpec(name="house/model", tasks=("embed",), source=source, **fields)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, False, "cuda"), (False, True, "mps"), (True, True, "cuda"), (False, False, "cpu")],
+)
+def test_auto_takes_the_best_device_there_is(
+    sees: Sight, cuda: bool, mps: bool, expected: str
+) -> None:
+    sees(cuda=cuda, mps=mps)
+    assert pick_device(config()) == expected
+
+
+def test_the_cpu_is_taken_when_asked_for_although_there_is_a_gpu(sees: Sight) -> None:
+    sees(cuda=True)
+    assert pick_device(config(device="cpu")) == "cpu"
+    assert pick_device(config(use_gpu=False)) == "cpu"
+    assert pick_device(config(use_gpu=False, device="cuda")) == "cpu"
+
+
+def test_a_gpu_that_the_family_has_no_share_of_is_not_taken(sees: Sight) -> None:
+    sees(cuda=True)
+    assert pick_device(config(gpu_fraction=0.0)) == "cpu"
+    with pytest.raises(RuntimeError, match="cuda was asked for"):
+        pick_device(config(gpu_fraction=0.0, device="cuda"))
+
+
+def test_a_family_without_a_gpu_is_on_the_cpu_whatever_torch_would_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert pick_device(config(gpu_fraction=0.0)) == "cpu"
+    assert pick_device(config(device="cpu")) == "cpu"
+    with pytest.raises(ImportError):
+        pick_device(config())
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_was_asked_for_and_is_missing_is_an_error(sees: Sight, device: str) -> None:
+    sees()
+    with pytest.raises(RuntimeError, match=f"{device} was asked for"):
+        pick_device(config(device=device))
+
+
+@pytest.mark.parametrize(
+    ("device", "native", "expected"),
+    [
+        ("cpu", True, torch.bfloat16),
+        ("cpu", False, torch.float32),
+        ("cuda", True, torch.bfloat16),
+        ("cuda", False, torch.float16),
+        ("mps", False, torch.float16),
+    ],
+)
+def test_auto_takes_the_dtype_that_the_device_is_fast_at(
+    sees: Sight, device: str, native: bool, expected: torch.dtype
+) -> None:
+    sees(cuda=True, bfloat16=native)
+    assert pick_dtype(model(), device) is expected
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+def test_a_dtype_that_the_profile_names_is_taken(device: str, name: str) -> None:
+    assert pick_dtype(model(dtype=name), device) is getattr(torch, name)
+
+
+def test_weights_are_safe_local_and_trusted_only_when_the_profile_says_so(sees: Sight) -> None:
+    sees(bfloat16=False)
+    options = load_options(config(), model(), "cpu")
+    assert options == {
+        "dtype": torch.float32,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    assert load_options(config(), model(trust_remote_code=True), "cpu")["trust_remote_code"]
+
+
+def test_quantization_by_setting_is_for_cuda(sees: Sight) -> None:
+    sees(cuda=True)
+    options = load_options(config(use_quantization=True), model(), "cuda")
+    assert options["quantization_config"].load_in_4bit
+
+
+def test_quantization_by_setting_is_ignored_elsewhere_and_said_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "deployments.models.pretrained"):
+        options = load_options(config(use_quantization=True), model(), "cpu")
+    assert "quantization_config" not in options
+    assert "house/model is loaded unquantised" in caplog.text
+
+
+def test_int8_is_what_the_profile_asks_for() -> None:
+    asked = load_options(config(), model(quantization="int8"), "cpu")["quantization_config"]
+    assert asked.load_in_8bit
+    assert not asked.load_in_4bit
+
+
+@pytest.mark.parametrize(
+    ("dtype", "computed"), [("float32", torch.float32), ("float16", torch.float16)]
+)
+def test_nf4_is_double_quantised_and_computes_in_the_models_dtype(
+    dtype: str, computed: torch.dtype
+) -> None:
+    spec = model(quantization="nf4", dtype=dtype)
+    asked = load_options(config(), spec, "cpu")["quantization_config"]
+    assert asked.load_in_4bit
+    assert asked.bnb_4bit_quant_type == "nf4"
+    assert asked.bnb_4bit_use_double_quant
+    assert asked.bnb_4bit_compute_dtype is computed
+
+
+def test_an_explicit_quantization_outranks_the_setting(sees: Sight) -> None:
+    sees(cuda=True)
+    spec = model(quantization="int8")
+    asked = load_options(config(use_quantization=True), spec, "cuda")["quantization_config"]
+    assert asked.load_in_8bit
+
+
+def test_quantized_weights_go_to_the_chosen_device_though_there_is_a_gpu(sees: Sight) -> None:
+    sees(cuda=True)
+    options = load_options(config(device="cpu"), model(quantization="nf4"), "cpu")
+    assert options["device_map"] == {"": "cpu"}
+
+
+def test_a_replica_keeps_to_its_share_of_the_gpus_memory(sees: Sight, shares: list[float]) -> None:
+    sees(cuda=True)
+    assert claim_device(config(gpu_fraction=0.25)) == "cuda"
+    assert shares == [0.25]
+
+
+@pytest.mark.parametrize("whole", [1.0, 2.0])
+def test_whole_gpus_are_not_bounded(sees: Sight, shares: list[float], whole: float) -> None:
+    sees(cuda=True)
+    claim_device(config(gpu_fraction=whole))
+    assert shares == []
+
+
+def test_off_the_gpu_there_is_no_share_to_claim(sees: Sight, shares: list[float]) -> None:
+    sees()
+    assert claim_device(config(gpu_fraction=0.5)) == "cpu"
+    assert shares == []
+
+
+def test_torch_gets_the_threads_of_the_settings() -> None:
+    claim_device(config(threads=1, device="cpu"))
+    assert torch.get_num_threads() == 1
+
+
+def test_without_a_setting_it_gets_every_core_it_may_use() -> None:
+    claim_device(config(device="cpu"))
+    assert torch.get_num_threads() == usable_cores()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native", "half"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("float32", True, False),
+        ("bfloat16", False, True),
+        ("float16", False, True),
+    ],
+)
+def test_auto_is_half_precision_where_the_processor_has_it(
+    dtype: Any, native: bool, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: native)
+    assert computes_in_half(config(device="cpu"), model(dtype=dtype)) is half
+    assert (pick_dtype(model(dtype=dtype), "cpu") is not torch.float32) is half
+
+
+def test_on_a_gpu_auto_is_half_precision(sees: Sight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: False)
+    sees(cuda=True)
+    assert computes_in_half(config(gpu_fraction=1.0), model(dtype="auto"))
+    assert not computes_in_half(config(gpu_fraction=1.0), model(dtype="float32"))

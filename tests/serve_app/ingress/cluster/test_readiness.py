@@ -1,0 +1,162 @@
+"""Readiness: Serve's words for its deployments, asked for at most once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serve_app.ingress.app import create_app
+from serve_app.ingress.cluster import readiness
+from serve_app.ingress.cluster.readiness import NO_ANSWER, ServeReadiness
+from tests.serve_app import house
+
+
+class Controller:
+    """Serve as this process would see it, with deployments in the states given."""
+
+    def __init__(self, **states: str) -> None:
+        self.states = states
+        self.asked = 0
+
+    def get_replica_context(self) -> Any:
+        return SimpleNamespace(app_name="prsm")
+
+    def status(self) -> Any:
+        self.asked += 1
+        deployments = {
+            name: SimpleNamespace(status=SimpleNamespace(value=word))
+            for name, word in self.states.items()
+        }
+        return SimpleNamespace(applications={"prsm": SimpleNamespace(deployments=deployments)})
+
+
+@pytest.fixture
+def controller(monkeypatch: pytest.MonkeyPatch) -> Controller:
+    made = Controller(Ingress="HEALTHY", Generation="HEALTHY")
+    monkeypatch.setattr(readiness, "serve", made)
+    return made
+
+
+@pytest.mark.parametrize("word", ["HEALTHY", "UPSCALING", "DOWNSCALING"])
+async def test_a_graph_that_answers_is_ready(controller: Controller, word: str) -> None:
+    controller.states["Generation"] = word
+    state = await ServeReadiness().state()
+    assert state.ready
+    assert state.deployments == {"Ingress": "HEALTHY", "Generation": word}
+
+
+@pytest.mark.parametrize("word", ["UPDATING", "UNHEALTHY", "DEPLOY_FAILED"])
+async def test_one_deployment_that_does_not_answer_makes_it_unready(
+    controller: Controller, word: str
+) -> None:
+    controller.states["Generation"] = word
+    assert not (await ServeReadiness().state()).ready
+
+
+async def test_an_application_that_has_no_deployments_yet_is_not_ready(
+    controller: Controller,
+) -> None:
+    controller.states = {}
+    assert not (await ServeReadiness().state()).ready
+
+
+async def test_an_application_that_is_not_there_is_not_ready(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "status", lambda: SimpleNamespace(applications={}))
+    state = await ServeReadiness().state()
+    assert not state.ready
+    assert state.deployments == {}
+
+
+async def test_while_the_answer_is_fresh_the_controller_is_left_alone(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH_S", float("inf"))
+    asking = ServeReadiness()
+    asking._asked = 0.0
+    assert not (await asking.state()).ready
+    assert controller.asked == 0
+
+
+async def test_once_it_is_stale_the_controller_is_asked_again(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    asking = ServeReadiness()
+    assert (await asking.state()).ready
+    controller.states["Generation"] = "UNHEALTHY"
+    assert not (await asking.state()).ready
+
+
+@pytest.fixture
+def away(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A controller that does not answer before the event is set."""
+    back, status = threading.Event(), controller.status
+
+    def hanging() -> Any:
+        answer = status()
+        back.wait(10)
+        return answer
+
+    monkeypatch.setattr(controller, "status", hanging)
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    yield back
+    back.set()
+
+
+async def test_a_controller_that_is_away_makes_the_graph_unready_and_holds_one_thread(
+    controller: Controller, away: threading.Event
+) -> None:
+    asking = ServeReadiness()
+    states = await asyncio.gather(*(asking.state() for _ in range(20)), asking.state())
+    states += [await asking.state() for _ in range(3)]
+    assert set(map(id, states)) == {id(NO_ANSWER)}
+    assert controller.asked == 1
+    away.set()
+    assert asking._asking is not None
+    await asking._asking
+    assert (await asking.state()).ready
+
+
+async def test_who_stops_waiting_for_the_controller_takes_nobodys_answer_away(
+    controller: Controller, away: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE_S", 30.0)
+    asking = ServeReadiness()
+    leaving, staying = (asyncio.ensure_future(asking.state()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    away.set()
+    assert (await staying).ready
+
+
+async def test_a_controller_that_fails_makes_the_graph_unready(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    asking = ServeReadiness()
+    assert (await asking.state()).ready
+
+    def failing() -> Any:
+        raise RuntimeError("no such actor")
+
+    monkeypatch.setattr(controller, "status", failing)
+    assert not (await asking.state()).ready
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/readiness", f"/models/{house.FULL}/health"])
+async def test_probes_are_answered_while_the_controller_is_away(
+    controller: Controller, away: threading.Event, path: str
+) -> None:
+    application = create_app(house.services({}, ServeReadiness()), [])
+    response = await house.get(application, path)
+    away.set()
+    assert response.status_code == 503
+    assert "controller does not answer" in response.text
