@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application
 
+from configs.import_paths import imported
 from configs.profile import load_profile, load_settings
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
@@ -19,7 +20,6 @@ from serve_app.ingress.front.keys import read_keys
 from serve_app.ingress.metering.metering import ledger_config
 from serve_app.ingress.routes.inference_router import purposes_of
 from serve_app.registry.checks import broken_code, deployment
-from serve_app.registry.import_paths import imported
 
 
 class GraphArgs(BaseModel):

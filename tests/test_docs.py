@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,7 @@ def documented() -> list[tuple[str, str]]:
     ]
 
 
+@cache
 def served() -> set[tuple[str, str]]:
     """Every method and path of the embedded profile's application."""
     app = create_app(house.services({}), routers_of(load_profile("embedded")))
@@ -140,6 +145,45 @@ def names_something(module: str, name: str) -> bool:
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     named = set(re.findall(r"\bPRSM_HF_[A-Z_]*[A-Z]\b", page.read_text()))
     assert not unknown_variables(named)
+
+
+def code(page: Path, language: str) -> list[str]:
+    """The code blocks of that language."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [str(block) for block in blocks]
+
+
+@each_page
+def test_python_and_json_can_be_read(page: Path) -> None:
+    for block in code(page, "python"):
+        compile(block, str(page), "exec")
+    for block in code(page, "json"):
+        rest = block
+        while rest := rest.lstrip():
+            _, end = json.JSONDecoder().raw_decode(rest)
+            rest = rest[end:]
+
+
+def requests(page: Path) -> Iterator[tuple[str, str, str | None]]:
+    """Method, path and body of every curl."""
+    for block in code(page, "sh"):
+        for command in re.split(r"^(?=curl )", block.replace("\\\n", " "), flags=re.MULTILINE):
+            if command.startswith("curl "):
+                words = shlex.split(command, comments=True)
+                (url,) = [word for word in words if word.startswith("http://")]
+                options = {flag: value for flag, value in pairwise(words) if flag[0] == "-"}
+                body = options.get("-d")
+                sends = body or "-F" in options or "--data-binary" in options
+                method = options.get("-X", "POST" if sends else "GET")
+                yield method, url.removeprefix("http://127.0.0.1:8000"), body
+
+
+@each_page
+def test_every_request_goes_to_a_route_with_a_body_of_json(page: Path) -> None:
+    routes = [(method, re.compile(re.sub(r"{\w+}", "[^/]+", path))) for method, path in served()]
+    for method, path, body in requests(page):
+        assert any(method == known and route.fullmatch(path) for known, route in routes), path
+        assert body is None or json.loads(body)
 
 
 def commands(page: Path) -> list[list[str]]:

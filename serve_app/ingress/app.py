@@ -11,13 +11,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from configs.import_paths import imported
 from configs.profile import Profile
 from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.reporter import Reporter
-from deployments.models.orders import orders_here
-from serve_app.ingress import errors
+from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import ServeReadiness
@@ -25,20 +25,21 @@ from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.conversations import Conversations
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
-from serve_app.ingress.error_shapes import DOCUMENTED
+from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.routes import graph, health, loading, metrics, models
+from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
+from serve_app.ingress.routes.dialects import error_answers
+from serve_app.ingress.routes.errors import RESPONSES
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
 from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.ingress.unhandled_errors import UnhandledErrors
-from serve_app.registry.import_paths import imported
 
 
 def create_app(
@@ -58,7 +59,7 @@ def create_app(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
-        responses=DOCUMENTED,
+        responses=RESPONSES,
         docs_url=None,  # the pages of FastAPI load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
@@ -74,12 +75,15 @@ def create_app(
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
-    errors.install(app)
+    answers = error_answers()
+    add_error_handlers(app, answers)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.metering, purposes).note)
+    app.state.policy = policy_for(
+        settings, host, Refusals(app, app.state.metering, purposes).note, answers
+    )
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(HeadRequests)
-    app.add_middleware(UnhandledErrors)
+    app.add_middleware(UnhandledErrors, answers=answers)
     app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
@@ -137,6 +141,7 @@ def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
         *families,
         pages.router,
         health.router,
+        home.router,
         metrics.router,
         models.router,
         loading.router,

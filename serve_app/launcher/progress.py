@@ -39,7 +39,10 @@ def progress_for(console: Console) -> StartProgress:
 
 
 class PlainProgress:
-    """One line for each deployment whose status, replicas or message changed."""
+    """Prints a line for each deployment whose status, replicas or message changed.
+
+    A deployment that merely starts, as all of them do at first, gets no line.
+    """
 
     def __init__(self) -> None:
         self._shown: dict[tuple[str, str], str] = {}
@@ -50,7 +53,7 @@ class PlainProgress:
             for deployment in application.deployments:
                 key = (application.name, deployment.name)
                 line = _line(deployment)
-                if self._shown.get(key) != line:
+                if self._shown.get(key) != line and not deployment.is_starting:
                     self._shown[key] = line
                     say(line)
 

@@ -24,6 +24,12 @@ class DeploymentState:
         """Whether Serve calls it healthy; scaled to zero is healthy."""
         return self.status == "HEALTHY"
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether its first replicas start, and Serve reports nothing special about them."""
+        usual = {"", f"{self.wanted} starting"}
+        return self.status == "UPDATING" and not self.running and self.message in usual
+
 
 @dataclass(frozen=True)
 class ApplicationState:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ray import serve
 
 from configs.errors import explain
+from configs.import_paths import ImportPathError, imported
 from configs.options import DeploymentOptions
 from configs.profile import Family, Profile
 from configs.serve_schema import INGRESS, LEDGER
@@ -23,7 +24,6 @@ from deployments.metrics.ledger import Ledger
 from serve_app.ingress.app import Ingress
 from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.registry.families import families_in, tasks_of_family, what_is, why_no_family
-from serve_app.registry.import_paths import ImportPathError, imported
 from serve_app.registry.task_names import wrong_task
 
 

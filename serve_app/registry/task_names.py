@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import serve_app.ingress.routes
+from configs.import_paths import imported
 from configs.profile import Profile
 from configs.suggestions import closest
 from serve_app.ingress.routes.context import NATIVE_PREFIX
 from serve_app.ingress.routes.inference_router import InferenceRouter, hub_tasks_of
 from serve_app.ingress.routes.native_router import NativeRouter, native_tasks
 from serve_app.registry.families import shipped_families, tasks_of_family
-from serve_app.registry.import_paths import imported
 
 
 @dataclass(frozen=True, slots=True)

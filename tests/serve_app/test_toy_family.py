@@ -9,13 +9,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from configs.import_paths import imported
 from configs.profile import load_profile, load_settings
 from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
-from serve_app.registry.import_paths import imported
 from serve_app.registry.task_names import all_tasks, code_of
 from tests.deployments.metrics.reading import figures
 from tests.serve_app import house

@@ -34,7 +34,7 @@ class ModelUse:
 
 
 class StreamedModelUse:
-    """A stream's part in its account: told of every burst, and complete at its last token."""
+    """A stream's part in its account: told of every chunk, and complete at its last token."""
 
     def __init__(self, use: ModelUse, clock: Callable[[], float], model: str, choices: int) -> None:
         self.model = model
@@ -46,14 +46,14 @@ class StreamedModelUse:
         self._tokens = 0
         self._in_first = 0
 
-    def note(self, burst: TokenChunk) -> None:
+    def add(self, chunk: TokenChunk) -> None:
         self.last = self._clock()
         if self._tokens == 0:
-            self._use.tokens_in += burst.prompt_tokens
-            self._in_first = len(burst.tokens)
-        self._tokens += len(burst.tokens)
-        self._use.tokens_out += len(burst.tokens)
-        self._open -= sum(token.finish_reason is not None for token in burst.tokens)
+            self._use.tokens_in += chunk.prompt_tokens
+            self._in_first = len(chunk.tokens)
+        self._tokens += len(chunk.tokens)
+        self._use.tokens_out += len(chunk.tokens)
+        self._open -= sum(token.finish_reason is not None for token in chunk.tokens)
         if self._open <= 0:
             self._use.ended = self.last
 

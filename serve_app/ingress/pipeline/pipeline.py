@@ -8,11 +8,10 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any
 
-from serve_app.ingress.errors import invalid
+from serve_app.ingress.errors import MAX_FIELD_ERRORS, invalid_fields
 from serve_app.ingress.pipeline.references import INPUT
 from serve_app.ingress.pipeline.steps import Faults, PipelineStep, StepBuilder, StepRequest
 from serve_app.ingress.routes.native_router import NativeTask
-from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS
 
 MOST_SHOWN = 64
 
@@ -81,4 +80,4 @@ def _circle(steps: Sequence[PipelineStep]) -> Iterator[tuple[str, str]]:
 
 def _refuse(faults: Iterable[tuple[str, str]]) -> None:
     if found := dict(islice(faults, MAX_FIELD_ERRORS)):
-        raise invalid(found)
+        raise invalid_fields(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from serve_app.ingress.errors import ServiceError, invalid
+from serve_app.ingress.errors import ServiceError, invalid_fields
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.references import (
     INPUT,
@@ -59,7 +59,7 @@ class PipelineStep:
         try:
             return self.task.body.model_validate(values)
         except ValidationError as error:
-            raise invalid(_faults(error.errors())) from None
+            raise invalid_fields(_faults(error.errors())) from None
 
 
 @dataclass(slots=True)

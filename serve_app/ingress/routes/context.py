@@ -11,14 +11,14 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
-from deployments.models.orders import Orders, OwnOrders
+from deployments.seam.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.images import ImageIntake
 from serve_app.ingress.metering.middleware import record_of
-from serve_app.ingress.metering.recording import RecordingCatalog, RecordingClient
+from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.request_id import request_id_of
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -48,11 +48,11 @@ async def services_of(request: Request) -> Services:
     functions in a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
-    account = record_of(request.scope)
-    if account is None:
+    record = record_of(request.scope)
+    if record is None:
         return services
-    catalog = RecordingCatalog(services.catalog, account)
-    return replace(services, catalog=catalog, client=RecordingClient(services.client, account))
+    client = services.client.observed_by(CallRecorder(record))
+    return replace(services, catalog=services.catalog.observed_by(record), client=client)
 
 
 @dataclass(frozen=True, slots=True)

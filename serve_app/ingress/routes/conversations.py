@@ -13,7 +13,7 @@ from starlette.responses import Response
 from deployments.seam.generation import FinishReason, GenerationRequest, GenerationResult
 from serve_app.ingress.caller import Caller
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.conversations import Conversation, Conversations, Lease, Turn
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import MethodNotAllowed, ModelNotFound, Unavailable

@@ -15,7 +15,7 @@ from deployments.seam.generation import (
     Sampling,
 )
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.errors import ValidationFailed

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
+from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ID, ReferenceLimits
@@ -24,6 +24,7 @@ from serve_app.ingress.routes.context import (
     Services,
     TaskResult,
 )
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body, ModelName, example

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestServices, json_response
+from serve_app.ingress.routes.context import RequestServices, json_response
 
 router = APIRouter(tags=["health"])
 
@@ -30,18 +30,6 @@ class Alive(BaseModel):
 class GraphReady(BaseModel):
     status: Literal["ready"]
     deployments: dict[str, str]
-
-
-class Signpost(BaseModel):
-    """Paths of this server."""
-
-    service: str
-    docs: str
-    openapi: str
-    health: str
-    native: str
-    openai: str
-    hugging_face: str
 
 
 @router.get("/health", summary="State of every deployment", response_model=Health)
@@ -73,19 +61,3 @@ async def readiness(services: RequestServices) -> Response:
             f"The graph is not ready: {shown or state.reason or 'nothing is deployed'}.", 2
         )
     return json_response({"status": "ready", "deployments": state.deployments})
-
-
-@router.get("/", summary="Where to go from here", response_model=Signpost)
-async def root() -> Response:
-    """What is served and where its documentation is."""
-    return json_response(
-        {
-            "service": "prsm-serve",
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "health": "/health",
-            "native": NATIVE_PREFIX,
-            "openai": "/v1",
-            "hugging_face": "/models/{model_id}",
-        }
-    )

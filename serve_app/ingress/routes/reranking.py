@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from serve_app.ingress.errors import from_problem, item_error
+from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Context, RequestServices, TaskResult
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.routes.ranked_documents import RERANK, rank_documents
 from serve_app.ingress.routes.text_items import ItemError

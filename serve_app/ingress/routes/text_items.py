@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from configs.settings import Settings
 from deployments.seam.problems import Problem
-from serve_app.ingress.errors import from_problem, item_error
+from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import TaskResult
+from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.validation.limits import check_count, text_problem
 
 R = TypeVar("R")

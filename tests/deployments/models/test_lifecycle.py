@@ -14,7 +14,7 @@ from configs.weights import FolderSource
 from deployments.metrics.meter import Meter
 from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
-from deployments.models.orders import OwnOrders
+from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 from tests.deployments.loaders import InstantLoader

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
-from serve_app.ingress.error_shapes import HubError
-from serve_app.ingress.errors import OPENAI_PREFIX, ModelNotFound, NotFound
+from serve_app.ingress.errors import ModelNotFound, NotFound
 from serve_app.ingress.routes.context import Context, RequestContext, RequestServices, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.request_body import parsed, payload_of
 from serve_app.ingress.routes.huggingface.tgi_events import StreamResponse
 from serve_app.ingress.validation.json_body import JsonRoute, no_query
@@ -94,7 +94,7 @@ def _card(model_id: str, services: Services) -> ModelCard:
     try:
         return services.catalog.find(model_id)
     except ModelNotFound:
-        if OPENAI_PREFIX in model_id:
+        if "/v1/" in model_id:
             raise NotFound("There is no such route.") from None
         raise
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
-from serve_app.ingress.error_shapes import HubError
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.routes.context import RequestServices, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.errors import HubError
 
 
 class ModelReady(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import from_problem
+from serve_app.ingress.routes.huggingface.errors import tgi_error_type
 from serve_app.ingress.routes.text_items import texts_of
 
 R = TypeVar("R")
@@ -32,4 +33,4 @@ def input_answers(
 
 def _failed(problem: Problem) -> dict[str, Any]:
     error = from_problem(problem)
-    return {"error": error.message, "error_type": error.tgi_type}
+    return {"error": error.message, "error_type": tgi_error_type(error)}

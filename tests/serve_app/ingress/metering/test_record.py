@@ -80,9 +80,9 @@ def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> N
     use = account.use("one", "stream")
     clock.now = 3.0
     stream = account.streamed(use, "one", choices=1)
-    stream.note(burst("a"))
+    stream.add(burst("a"))
     clock.now = 7.0
-    stream.note(burst("b", "c", "d", "e", at=1, finish="stop"))
+    stream.add(burst("b", "c", "d", "e", at=1, finish="stop"))
     samples, finished = closed(account)
     assert samples["time_to_first_token_seconds", "one"] == 3.0
     assert samples["time_per_output_token_seconds", "one"] == 1.0
@@ -95,7 +95,7 @@ def test_a_stream_of_one_token_has_no_time_a_token() -> None:
     account = RequestRecord("generate")
     account.found("generate", "one")
     stream = account.streamed(account.use("one", "stream"), "one", choices=1)
-    stream.note(burst("a", finish="stop"))
+    stream.add(burst("a", finish="stop"))
     samples, _ = closed(account)
     assert ("time_to_first_token_seconds", "one") in samples
     assert ("time_per_output_token_seconds", "one") not in samples

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.import_paths import ImportPathError, imported
 from serve_app.ingress.app import create_app
-from serve_app.registry.import_paths import ImportPathError, imported
 
 BROKEN = {
     "raises": ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),

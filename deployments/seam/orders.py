@@ -1,8 +1,8 @@
-"""What operators ordered to be loaded or unloaded, remembered for replicas that start later.
+"""Orders to load and unload models, kept in the cluster for replicas that start later.
 
-Orders are kept where Serve's controller keeps its own checkpoints, in the key-value store of Ray's
-GCS: they outlive every replica, model's and ingress's, and end with the cluster, as the application
-does. Reading them wakes nothing.
+They are in the key-value store of Ray's GCS, where Serve's controller keeps its own checkpoints.
+They outlive every replica, and end with the cluster, as the application does. Reading them starts
+no replica.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Orders(Protocol):
     def give(self, model: str, *, loaded: bool) -> None: ...
 
     def withdraw(self, model: str) -> None:
-        """As if no order had been given."""
+        """Forget the last order for ``model``."""
         ...
 
 
@@ -56,7 +56,7 @@ class ClusterOrders:
 
 
 class OwnOrders:
-    """Orders of this process alone: without a cluster there is nobody to remember them for."""
+    """Orders of one process, where there is no cluster."""
 
     def __init__(self) -> None:
         self._orders: dict[str, bool] = {}
@@ -72,7 +72,7 @@ class OwnOrders:
 
 
 def orders_here() -> Orders:
-    """Those of the application that this replica is part of."""
+    """The orders of the application that this replica belongs to; without Ray, of this process."""
     if not ray.is_initialized():
         return OwnOrders()
     return ClusterOrders(serve.get_replica_context().app_name)
