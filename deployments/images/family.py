@@ -16,13 +16,18 @@ from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import SMALL, Preparation
 from deployments.batching.scheduler import BatchLimits
-from deployments.images.decode import DAMAGED, DECODE_ERRORS, EncodedImage, Picture, handle_warnings
+from deployments.images.decode import DAMAGED, Picture, decode_encoded
 from deployments.images.preprocessing import preprocessed
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device
 from deployments.models.errors import ModelUnavailable, Overloaded
 from deployments.models.memory import own_weights, trim
 from deployments.models.pretrained import load_options
+from deployments.seam.image_files.encoded import (
+    DECODE_ERRORS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
@@ -121,7 +126,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def __init__(self, config: FamilyConfig) -> None:
         settings = config.settings
-        handle_warnings()
+        ignore_pillow_warnings()
         self._preparation = Preparation(settings.image_threads, settings.max_image_pixels)
         self._encoded_bytes = 0
         super().__init__(config)
@@ -240,7 +245,7 @@ def _seen(
     encoded: EncodedImage, reader: ImageTask[Any], request: AboutImage
 ) -> PreprocessedImage | Problem:
     try:
-        image = encoded.picture()
+        image = decode_encoded(encoded)
     except DECODE_ERRORS:
         return DAMAGED
     return preprocessed(reader.preprocess, image, request)

@@ -111,7 +111,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)

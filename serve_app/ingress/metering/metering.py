@@ -29,7 +29,7 @@ PATIENCE_S = 3.0
 class LedgerPort(Protocol):
     """What the ingress wants of a ledger, near or far."""
 
-    async def take(self, report: MetricReport) -> None: ...
+    async def add(self, report: MetricReport) -> None: ...
 
     async def exposition(self, accept: str) -> Exposition: ...
 
@@ -42,10 +42,10 @@ class RemoteLedger:
     def __init__(self, calls: DeploymentClient) -> None:
         self._calls = calls
 
-    async def take(self, report: MetricReport) -> None:
+    async def add(self, report: MetricReport) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.call(LEDGER, "take", report)
+            await self._calls.call(LEDGER, "add", report)
         except ServiceError as error:
             raise NotDelivered from error
 
@@ -70,7 +70,7 @@ class Metering:
         self._reporter = reporter
 
     def note(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
-        self._reporter.note(samples, finished)
+        self._reporter.record(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:
         """Raises :class:`Unavailable` while the ledger is away."""
@@ -93,7 +93,7 @@ class Metering:
 def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
     """Books of this process alone, for an application outside Serve."""
     ledger = Ledger(ledger_config(catalog, tasks))
-    return Metering(ledger, Reporter(ledger.take))
+    return Metering(ledger, Reporter(ledger.add))
 
 
 def ledger_config(catalog: Catalog, tasks: Iterable[str]) -> LedgerConfig:
