@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.profile import ModelSpec
-from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
+from deployments.engine.settings import EngineSettings
 from deployments.metrics import signals
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
@@ -29,7 +30,7 @@ class EngineLoader:
 
     def prepare(self, spec: ModelSpec) -> None:
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_runner")
 
     def load(self, spec: ModelSpec) -> Engine:
         """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""

@@ -37,6 +37,7 @@ class RunRecord:
     dashboard_url: str = ""
     token_path: str = ""
     url: str = ""
+    stage: str = ""
 
     @property
     def path(self) -> Path:
