@@ -148,15 +148,23 @@ def config(profile: str | None, config: str | None, host: str | None, port: int 
 
 @main.command()
 @click.option("--markdown", is_flag=True, help="The table of docs/tasks.md.")
-def tasks(markdown: bool) -> None:
+@click.option(
+    "--profile", metavar="NAME|FILE", help="Tasks of its families alone [default: of every family]."
+)
+def tasks(markdown: bool, profile: str | None) -> None:
     """List the tasks that a profile may give its models, with their other names."""
     from serve_app.launcher.tables import print_tasks
-    from serve_app.registry.task_names import all_tasks, table
+    from serve_app.registry.task_names import all_tasks, code_of, table
 
+    found = all_tasks()
+    if profile is not None:
+        plan = _plan(profile, None)
+        assert plan.profile is not None
+        found = all_tasks(*code_of(plan.profile))
     if markdown:
-        click.echo(table(all_tasks()))
+        click.echo(table(found))
     else:
-        print_tasks(all_tasks())
+        print_tasks(found)
 
 
 @main.command()

@@ -243,3 +243,9 @@ def test_the_tasks_are_listed_by_every_name() -> None:
     assert "visual-question-answering" in shown
     assert "deployments.summarization:Summarization" in shown
     assert _run("tasks", "--markdown").stdout.startswith("| task |")
+
+
+def test_the_tasks_of_a_profile_are_those_of_its_families() -> None:
+    shown = _run("tasks", "--markdown", "--profile", "tests/toy/profile.yaml").stdout
+    assert "`spell`" in shown
+    assert "`generate`" not in shown
