@@ -51,6 +51,10 @@ class ClusterRequest:
     embedding: EmbeddingRequest
     n_clusters: int
 
+    @property
+    def model(self) -> str:
+        return self.embedding.model
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterResult(CountsPromptTokens):

@@ -19,7 +19,6 @@ from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable
-from serve_app.ingress.metering.purposes import FALLBACKS
 
 T = TypeVar("T")
 
@@ -91,13 +90,13 @@ class Metering:
         raise Unavailable("The ledger of metrics is restarting.", 2)
 
 
-def local_metering(catalog: Catalog) -> Metering:
+def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
     """Books of this process alone, for an application outside Serve."""
-    ledger = Ledger(ledger_config(catalog))
+    ledger = Ledger(ledger_config(catalog, tasks))
     return Metering(ledger, Reporter(ledger.add))
 
 
-def ledger_config(catalog: Catalog) -> LedgerConfig:
-    """The values of labels that a graph can have."""
-    tasks = {task for card in catalog.cards for task in card.tasks}
-    return LedgerConfig(frozenset(card.name for card in catalog.cards), FALLBACKS | tasks)
+def ledger_config(catalog: Catalog, tasks: Iterable[str]) -> LedgerConfig:
+    """The values of labels that a graph can have: ``tasks`` of its routes, and of its models."""
+    of_models = frozenset(task for card in catalog.cards for task in card.tasks)
+    return LedgerConfig(frozenset(card.name for card in catalog.cards), of_models.union(tasks))

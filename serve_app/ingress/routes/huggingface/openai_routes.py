@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.errors import ModelNotFound
-from serve_app.ingress.routes.context import Context, Served, json_response
+from serve_app.ingress.routes.context import Context, RequestServices, json_response
+from serve_app.ingress.routes.generation_fields import GENERATE
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai import completions, embeddings, rerank
 from serve_app.ingress.routes.openai import model_cards as models
 from serve_app.ingress.routes.openai.shapes import (
@@ -23,9 +24,10 @@ from serve_app.ingress.routes.openai.shapes import (
     ModelList,
     Rerank,
 )
-from serve_app.ingress.validation.json_body import JsonRoute
+from serve_app.ingress.routes.ranked_documents import RERANK
+from serve_app.ingress.routes.vectors import EMBED
 
-router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/models", tags=["hugging face"], responses=ERRORS)
 
 Overruled: TypeAlias = Annotated[
     str | None, Field(max_length=2048, description="anything: the path decides")
@@ -50,42 +52,45 @@ class RerankBelow(rerank.OpenAIRerankBody):
     model: Overruled = None
 
 
-@router.post(
+@router.inference(
     "/{model_id:path}/v1/completions",
+    GENERATE,
     summary="Hugging Face: continue a prompt",
     responses=completions.EVENTS,
     response_model=Completion,
 )
 async def completions_below_a_model(
-    model_id: str, body: CompletionBelow, served: Served, context: Context
+    model_id: str, body: CompletionBelow, services: RequestServices, context: Context
 ) -> Response:
     """As ``/v1/completions``, by the model that the path names."""
     named = body.model_copy(update={"model": model_id})
-    return await completions.completions(named, served, context)
+    return await completions.completions(named, services, context)
 
 
-@router.post(
+@router.inference(
     "/{model_id:path}/v1/embeddings",
+    EMBED,
     summary="Hugging Face: texts as vectors, in OpenAI's shape",
     response_model=EmbeddingList,
 )
 async def embeddings_below_a_model(
-    model_id: str, body: EmbeddingsBelow, served: Served
+    model_id: str, body: EmbeddingsBelow, services: RequestServices
 ) -> Response:
     """As ``/v1/embeddings``, by the model that the path names."""
-    return await embeddings.embeddings(body.model_copy(update={"model": model_id}), served)
+    return await embeddings.embeddings(body.model_copy(update={"model": model_id}), services)
 
 
-@router.post(
+@router.inference(
     "/{model_id:path}/v1/rerank",
+    RERANK,
     summary="Hugging Face: documents by relevance, in Jina's and Cohere's shape",
     response_model=Rerank,
 )
 async def rerank_below_a_model(
-    model_id: str, body: RerankBelow, served: Served, context: Context
+    model_id: str, body: RerankBelow, services: RequestServices, context: Context
 ) -> Response:
     """As ``/v1/rerank``, by the model that the path names."""
-    return await rerank.rerank(body.model_copy(update={"model": model_id}), served, context)
+    return await rerank.rerank(body.model_copy(update={"model": model_id}), services, context)
 
 
 @router.get(
@@ -93,10 +98,10 @@ async def rerank_below_a_model(
     summary="Hugging Face: the model, as the only one of a list",
     response_model=ModelList,
 )
-async def models_below_a_model(model_id: str, served: Served) -> Response:
+async def models_below_a_model(model_id: str, services: RequestServices) -> Response:
     """As ``/v1/models``, with the model that the path names."""
-    card = served.catalog.find(model_id)
-    return json_response({"object": "list", "data": [models.shown(card, served.started)]})
+    card = services.catalog.find(model_id)
+    return json_response({"object": "list", "data": [models.shown(card, services.started)]})
 
 
 @router.get(
@@ -104,9 +109,9 @@ async def models_below_a_model(model_id: str, served: Served) -> Response:
     summary="Hugging Face: the model, by OpenAI's route",
     response_model=Model,
 )
-async def model_below_a_model(model_id: str, name: str, served: Served) -> Response:
+async def model_below_a_model(model_id: str, name: str, services: RequestServices) -> Response:
     """As ``/v1/models/{name}``, which has to be the model that the path names."""
-    card = served.catalog.find(model_id)
+    card = services.catalog.find(model_id)
     if name not in (card.name, *card.aliases):
         raise ModelNotFound(name, [card.name], "model")
-    return json_response(models.shown(card, served.started))
+    return json_response(models.shown(card, services.started))

@@ -12,9 +12,12 @@ from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.cosine import cosines
-from serve_app.ingress.routes.embeddings import check_text, embed
-from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, NoParameters
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, NoParameters
+from serve_app.ingress.routes.vectors import EMBED, check_text, embed
 from serve_app.ingress.validation.fields import Body, Readable, TextList, ruled
+
+hub_tasks = HubTasks()
 
 
 class FeatureBody(Body):
@@ -46,13 +49,14 @@ class HubSimilarityBody(Body):
     options: HubOptions | None = None
 
 
+@hub_tasks.task("feature-extraction", EMBED)
 async def feature_extraction(
-    body: FeatureBody, card: ModelCard, served: Services, context: RequestContext
+    body: FeatureBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """One vector a text, in a list also when it is one text, as TEI answers."""
     texts = (body.inputs,) if isinstance(body.inputs, str) else tuple(body.inputs)
     embedded = await embed(
-        served,
+        services,
         card,
         texts,
         ("inputs",) if isinstance(body.inputs, str) else "inputs",
@@ -65,18 +69,19 @@ async def feature_extraction(
     return context.bare_list(list(embedded.vectors), card.name)
 
 
+@hub_tasks.task("sentence-similarity", EMBED, distinguishing={"source_sentence", "sentences"})
 async def sentence_similarity(
-    body: HubSimilarityBody, card: ModelCard, served: Services, context: RequestContext
+    body: HubSimilarityBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """The cosine of each sentence with the source, in order."""
     source, others = body.inputs.source_sentence, body.inputs.sentences
-    check_text(source, served, "inputs.source_sentence")
-    if len(others) >= served.settings.max_texts:
-        limit = served.settings.max_texts - 1
+    check_text(source, services, "inputs.source_sentence")
+    if len(others) >= services.settings.max_texts:
+        limit = services.settings.max_texts - 1
         message = f"{len(others)} sentences; the limit is {limit}."
         raise ValidationFailed(message, field="inputs.sentences")
     names = ("inputs.source_sentence", *(f"inputs.sentences.{i}" for i in range(len(others))))
-    embedded = await embed(served, card, (source, *others), names, fields={})
+    embedded = await embed(services, card, (source, *others), names, fields={})
     return context.bare_list(
         [float(score) for score in cosines(embedded.vectors[1:], embedded.vectors[0])], card.name
     )

@@ -1,21 +1,13 @@
-"""What an assistant is asked and how: shared by conversations and queries."""
+"""The chat that a conversation or a query asks of a model, with the defaults of the settings."""
 
 from __future__ import annotations
-
-from typing import Annotated, TypeAlias
-
-from pydantic import StringConstraints
 
 from configs.settings import Settings
 from deployments.seam.generation import ChatMessage, GenerationRequest, Sampling
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.routes.generation import seed_of
+from serve_app.ingress.routes.generation_fields import seed_of
 
-TASK = "chat"
-
-PLAIN = r"[^\x00-\x1f\x7f-\x9f]{1,256}"
-UserId: TypeAlias = Annotated[str, StringConstraints(max_length=256, pattern=f"^{PLAIN}$")]
-"""1 to 256 characters, no control characters among them."""
+CHAT = "chat"
 
 
 def chat_request(
@@ -27,9 +19,9 @@ def chat_request(
     max_new_tokens: int | None = None,
     temperature: float | None = None,
 ) -> GenerationRequest:
-    """A chat to be answered, as the settings say where the request does not.
+    """The request for one answer to ``messages``; the settings say what the caller leaves out.
 
-    Its oldest turns are left out where it would not fit the model's window.
+    The oldest messages are left out where the chat would not fit the model's window.
     """
     return GenerationRequest(
         request_id=request_id,
@@ -48,6 +40,6 @@ def chat_request(
 
 
 def _room(card: ModelCard, settings: Settings) -> int:
-    """New tokens of an answer; of a small window at most half, so that a message fits as well."""
-    most = settings.answer_max_new_tokens
-    return most if card.window is None else min(most, max(1, card.window // 2))
+    """New tokens of an answer; at most half of a small window, so that a message fits as well."""
+    new_tokens = settings.answer_max_new_tokens
+    return new_tokens if card.window is None else min(new_tokens, max(1, card.window // 2))

@@ -8,21 +8,22 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from starlette.responses import Response
 
-from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import RequestContext, Services
-from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, Off
-from serve_app.ingress.routes.huggingface.texts import answers_to, in_place
-from serve_app.ingress.routes.summarization import LEAST
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
+from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
+from serve_app.ingress.routes.summaries import MAX_TOKENS, MIN_TOKENS, SUMMARIZE, write_summaries
+from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TokenCount
 from serve_app.ingress.validation.limits import check_window
 
-MOST = 150
+hub_tasks = HubTasks()
+
 MAX_FIELD = "parameters.generate_parameters.max_length"
 MIN_FIELD = "parameters.generate_parameters.min_length"
-Least: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MinTokens: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class HubSummaryBounds(Body):
@@ -30,8 +31,8 @@ class HubSummaryBounds(Body):
 
     max_length: TokenCount | None = None
     max_new_tokens: TokenCount | None = None
-    min_length: Least | None = None
-    min_new_tokens: Least | None = None
+    min_length: MinTokens | None = None
+    min_new_tokens: MinTokens | None = None
     do_sample: Off = None
     num_beams: Literal[1] | None = None
 
@@ -44,17 +45,18 @@ class SummaryParameters(HubSummaryBounds):
     truncation: Literal["do_not_truncate", "longest_first", "only_first"] | None = None
 
     @property
-    def most(self) -> int:
-        return _first(self._given("max_new_tokens", "max_length"), MOST)
+    def max_tokens(self) -> int:
+        return _first(self._given("max_new_tokens", "max_length"), MAX_TOKENS)
 
     @property
-    def least(self) -> int:
+    def min_tokens(self) -> int:
         """Raises when an explicit minimum is above the maximum."""
-        least = _first(self._given("min_new_tokens", "min_length"), min(LEAST, self.most))
-        if least > self.most:
-            message = f"the minimum is {least} tokens, but the maximum {self.most}."
+        default = min(MIN_TOKENS, self.max_tokens)
+        min_tokens = _first(self._given("min_new_tokens", "min_length"), default)
+        if min_tokens > self.max_tokens:
+            message = f"the minimum is {min_tokens} tokens, but the maximum {self.max_tokens}."
             raise ValidationFailed(message, field=MIN_FIELD)
-        return least
+        return min_tokens
 
     @property
     def truncates(self) -> bool:
@@ -71,33 +73,29 @@ class SummaryBody(Body):
     options: HubOptions | None = None
 
 
-MARKS = frozenset(SummaryParameters.model_fields) - {"max_new_tokens", "do_sample"}
-"""What text generation has no word for."""
+DISTINGUISHING = frozenset(SummaryParameters.model_fields) - {"max_new_tokens", "do_sample"}
+"""Parameters that text generation does not have."""
 
 
+@hub_tasks.task("summarization", SUMMARIZE, distinguishing=DISTINGUISHING)
 async def summarization(
-    body: SummaryBody, card: ModelCard, served: Services, context: RequestContext
+    body: SummaryBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{summary_text}]``, one a text."""
     parameters = body.parameters
-    check_window(parameters.most, card, MAX_FIELD)
-    least = parameters.least
-
-    async def ask(good: tuple[str, ...]) -> Sequence[Summary | Problem]:
-        request = SummaryRequest(
-            request_id=context.request_id,
-            model=card.name,
-            texts=good,
-            max_new_tokens=parameters.most,
-            min_new_tokens=least,
-            truncate=parameters.truncates,
-        )
-        fields = {"max_new_tokens": MAX_FIELD}
-        answer: SummaryResult = await served.client.call(card.family, "summarize", request, fields)
-        return answer.items
-
-    items = await answers_to(body.inputs, served, ask)
-    shown = [in_place(item, lambda summary: {"summary_text": summary.text}) for item in items]
+    check_window(parameters.max_tokens, card, MAX_FIELD)
+    items = await write_summaries(
+        texts_of(body.inputs),
+        card,
+        services,
+        context,
+        min_tokens=parameters.min_tokens,
+        max_tokens=parameters.max_tokens,
+        truncate=parameters.truncates,
+        fields={"max_new_tokens": MAX_FIELD},
+        field=FIELD,
+    )
+    shown = input_answers(body.inputs, items, lambda _, summary: {"summary_text": summary.text})
     return context.bare_list(shown, card.name)
 
 

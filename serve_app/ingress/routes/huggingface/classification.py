@@ -8,15 +8,25 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from configs.labels import ZeroShotLabels
-from deployments.seam.classification import LabelScore, ScoreFunction
+from deployments.seam.classification import ScoreFunction
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.routes import zero_shot
-from serve_app.ingress.routes.classification import classified
 from serve_app.ingress.routes.context import RequestContext, Services
-from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs
-from serve_app.ingress.routes.huggingface.texts import FIELD, alone, in_place
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs
+from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
+from serve_app.ingress.routes.label_scores import (
+    SENTIMENT,
+    TOPIC,
+    ZERO_SHOT,
+    Ranking,
+    label_scores,
+    zero_shot_scores,
+)
+from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, Count
 from serve_app.ingress.validation.limits import check_count
+
+hub_tasks = HubTasks()
 
 Template = Annotated[str, StringConstraints(max_length=256, pattern=r"\{\}")]
 """A sentence with a place, ``{}``, for the label."""
@@ -45,44 +55,42 @@ class ZeroShotBody(Body):
     options: HubOptions | None = None
 
 
+@hub_tasks.task("text-classification", SENTIMENT, also_called=("sentiment-analysis",))
+@hub_tasks.task("text-classification", TOPIC)
 async def text_classification(
-    body: ClassificationBody, card: ModelCard, served: Services, context: RequestContext
+    body: ClassificationBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[[{label, score}]]``, nested also for a single text; in each the best label first."""
     parameters = body.parameters
-    texts = _counted(body.inputs, served)
-    scores = parameters.function_to_apply
-    items = await classified(texts, card, served, truncate=False, scores=scores)
-    shown = [
-        in_place(item, lambda ranking: _ranking(ranking[: parameters.top_k]))
-        for item in alone(body.inputs, items)
-    ]
+    items = await label_scores(
+        texts_of(body.inputs), card, services, scores=parameters.function_to_apply, field=FIELD
+    )
+    shown = input_answers(
+        body.inputs, items, lambda _, ranking: _labels(ranking[: parameters.top_k])
+    )
     return context.bare_list(shown, card.name)
 
 
+@hub_tasks.task("zero-shot-classification", ZERO_SHOT, distinguishing={"candidate_labels"})
 async def zero_shot_classification(
-    body: ZeroShotBody, card: ModelCard, served: Services, context: RequestContext
+    body: ZeroShotBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]``, best first; for a list of texts a list of these."""
     parameters = body.parameters
-    items = await zero_shot.scored(
-        _counted(body.inputs, served),
+    texts = texts_of(body.inputs)
+    check_count(len(texts), services.settings, FIELD)
+    items = await zero_shot_scores(
+        texts,
         parameters.candidate_labels,
         card,
-        served,
+        services,
         multi_label=bool(parameters.multi_label),
         template=parameters.hypothesis_template,
         field=FIELD,
     )
-    shown = [in_place(item, _ranking) for item in alone(body.inputs, items)]
+    shown = input_answers(body.inputs, items, lambda _, ranking: _labels(ranking))
     return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
 
 
-def _counted(inputs: str | list[str], served: Services) -> list[str]:
-    texts = [inputs] if isinstance(inputs, str) else inputs
-    check_count(len(texts), served.settings, FIELD)
-    return texts
-
-
-def _ranking(ranking: tuple[LabelScore, ...]) -> list[dict[str, Any]]:
+def _labels(ranking: Ranking) -> list[dict[str, Any]]:
     return [{"label": each.label, "score": each.score} for each in ranking]
