@@ -12,7 +12,7 @@ from configs.profile import ModelSpec
 from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import Network
 from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
-from deployments.encoders.tokenization import Pairs, TokenizedText, crowding
+from deployments.encoders.tokenization import Pairs, TokenizedText, too_long_sides
 from deployments.encoders.zero_shot import (
     Scores,
     probabilities_of_relevance,
@@ -79,5 +79,5 @@ def _scores_of(network: Network, spec: ModelSpec) -> RunBatch[float]:
 
 def _query_problem(encoder: TextEncoder[float], query: str) -> Problem | None:
     """A query that leaves no room for any document is at fault itself."""
-    problem = crowding(encoder.tokenizer, [query], encoder.max_tokens).get(query)
+    problem = too_long_sides(encoder.tokenizer, [query], encoder.max_tokens).get(query)
     return None if problem is None else replace(problem, field="query")
