@@ -54,10 +54,6 @@ class Sleeper:
 
 
 class SleeperLoader(BatchedModelLoader[Sleeper]):
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config, libraries=())
-        self._batcher = batcher
-
     def load(self, spec: ModelSpec) -> Sleeper:
         return Sleeper(self._batcher.lane(spec.name, BatchedModel(forward, size=lambda item: 8)))
 
@@ -68,7 +64,8 @@ class Ours(Family[Sleeper]):
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
         self._batcher = Batcher(config, meter)
-        super().__init__(config, SleeperLoader(config, self._batcher), self._batcher, meter)
+        loader = SleeperLoader(config, self._batcher, libraries=())
+        super().__init__(config, loader, self._batcher, meter)
 
     async def ask(self, item: int) -> int:
         async def items() -> AsyncGenerator[Sequence[int], None]:

@@ -119,10 +119,6 @@ class Summarization(Family[Summarizer]):
 class SummarizerLoader(BatchedModelLoader[Summarizer]):
     """Loads sequence-to-sequence models."""
 
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config)
-        self._batcher = batcher
-
     def load(self, spec: ModelSpec) -> Summarizer:
         folder = self._config.folder(spec)
         tokenizer = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)

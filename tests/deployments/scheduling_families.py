@@ -50,10 +50,6 @@ class LetterLoader(BatchedModelLoader[TextEncoder[int]]):
 
     largest = 0
 
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config)
-        self._batcher = batcher
-
     def load(self, spec: ModelSpec) -> TextEncoder[int]:
         def tokenizer(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
             return {"input_ids": [[ord(letter) for letter in text] for text in texts]}

@@ -14,8 +14,9 @@ from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
 from deployments.batching import chunks
-from deployments.batching.batcher import MAX_ADMITTED, Batcher
+from deployments.batching.batcher import MAX_ADMITTED, Admission, Batcher
 from deployments.batching.model_loader import BatchedModelLoader
+from deployments.batching.scheduler import QueuedRequest
 from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.text_encoders import TextEncoder, batched
 from deployments.encoders.tokenization import TokenizedText
@@ -44,8 +45,7 @@ class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
     forwards: Forwards
 
     def __init__(self, config: FamilyConfig, batcher: Batcher, tokenizer: Any) -> None:
-        super().__init__(config)
-        self._batcher = batcher
+        super().__init__(config, batcher)
         self._tokenizer = tokenizer
         self._loop = asyncio.get_running_loop()
 
@@ -290,6 +290,41 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
     await first
     assert await family.ask("dddd") == [8]
     assert family.forwards.batches == [[1], [4]]
+
+
+async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_queue(
+    family: Doubled,
+) -> None:
+    first = asyncio.create_task(family.ask("a"))
+    await family.forwards.started()
+    entering = asyncio.Event()
+    admit = Admission.admit
+
+    def entered(admission: Admission) -> bool:
+        entering.set()
+        return admit(admission)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Admission, "admit", entered)
+        gone = asyncio.create_task(family.ask("bb", "ccc"))
+        async with asyncio.timeout(PATIENCE_S):
+            await entering.wait()  # queued, but the request does not know yet
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    assert family._models.loaded[0].model.lane.depth == 0
+    family.forwards.end(100)
+    await first
+    assert await family.ask("dddd") == [8]
+    assert family.forwards.batches == [[1], [4]]
+
+
+async def test_items_of_a_request_that_is_gone_are_not_admitted(family: Doubled) -> None:
+    lane = family._models.loaded[0].model.lane
+    admission = Admission(lane, ["a"], QueuedRequest())
+    admission.cancel()
+    assert admission.admit()
+    assert (lane.depth, admission.futures) == (0, [])
 
 
 async def test_a_forward_that_hangs_fails_the_health_check(

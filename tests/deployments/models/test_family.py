@@ -85,6 +85,34 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
     return made
 
 
+@pytest.mark.usefixtures("orders")
+async def test_a_constructor_loads_nothing_and_the_first_health_check_what_is_pinned() -> None:
+    family = Names(set())
+    assert await family.held() == set()
+    await family.check_health()
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_pinned_model_that_does_not_load_fails_the_start_with_its_reason() -> None:
+    """Serve awaits the first health check, and shows the traceback of what it raises."""
+    family = Names({"pin"})
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="/secret"):
+            await family.check_health()
+
+
+@pytest.mark.usefixtures("orders")
+async def test_checks_that_come_while_pinned_models_load_wait_for_the_one_load() -> None:
+    family = Names(set(), far={"pin"})
+    checks = [asyncio.create_task(family.check_health()) for _ in range(3)]
+    await asyncio.wait(checks, timeout=0.01)
+    checks[0].cancel()
+    family.delivered.set()
+    await asyncio.gather(*checks[1:])
+    assert await family.held() == {"pin"}
+
+
 async def test_a_replica_that_starts_later_loads_what_was_ordered_behind_what_is_pinned(
     orders: OwnOrders,
 ) -> None:
