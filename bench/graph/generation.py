@@ -10,6 +10,7 @@ from configs.profile import ModelSpec
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import Engine
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.generation import Generation
@@ -42,10 +43,7 @@ class StubRunner:
     longer; up to ``BEHIND`` steps that came late are made up for.
     """
 
-    process_id = None
-    device = "cpu"
-    computes_in_thread = False
-    abortable = False
+    info = RunnerInfo("cpu")
 
     def __init__(self, codec: TextCodec, step_s: float) -> None:
         self._step_s = step_s
