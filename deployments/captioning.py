@@ -21,7 +21,7 @@ from deployments.images.image_task import ImageTask, PreprocessedImage, Tensors,
 from deployments.images.preprocessing import refuse_elongated
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_processor, load_tokenizer
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
@@ -36,7 +36,7 @@ INSTRUCTION = "Describe this image in one sentence."
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 
-class Captioning(Family[ImageModel[CaptionResult]]):
+class Captioning(FamilyDeployment[ImageModel[CaptionResult]]):
     """The deployment of the captioning family."""
 
     tasks: ClassVar[dict[str, str]] = {

@@ -19,7 +19,7 @@ from deployments.encoders.zero_shot import problem_of
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 
@@ -30,7 +30,7 @@ WindowLabels: TypeAlias = Probabilities
 """Probabilities of one window, float32 of shape (tokens, labels)."""
 
 
-class Entities(Family[TextEncoder[WindowLabels]]):
+class Entities(FamilyDeployment[TextEncoder[WindowLabels]]):
     """The deployment of the entities family. No text is too long: it is read in windows.
 
     ``max_tokens`` of a model is the length of one window.

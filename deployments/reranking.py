@@ -22,13 +22,13 @@ from deployments.encoders.zero_shot import (
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
 
 
-class Reranking(Family[TextEncoder[float]]):
+class Reranking(FamilyDeployment[TextEncoder[float]]):
     """The deployment of the reranking family; it can also stand in for an NLI model."""
 
     tasks: ClassVar[dict[str, str]] = {

@@ -30,7 +30,7 @@ from deployments.images.image_task import (
 from deployments.images.preprocessing import refuse_elongated
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_processor
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
@@ -51,7 +51,7 @@ SHOWN = 60
 """Characters of a label that an error repeats."""
 
 
-class Vision(Family[ImageModel[Answer]]):
+class Vision(FamilyDeployment[ImageModel[Answer]]):
     """The deployment of the vision family."""
 
     tasks: ClassVar[dict[str, str]] = {

@@ -17,7 +17,7 @@ from deployments.encoders.tokenization import TokenizedText, token_limit
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
 
@@ -37,7 +37,7 @@ class PerplexityResult:
     tokens: tuple[int, ...]
 
 
-class Perplexity(Family[TextEncoder[float]]):
+class Perplexity(FamilyDeployment[TextEncoder[float]]):
     """The deployment: how well a causal language model expects a text; 1 is best."""
 
     tasks: ClassVar[dict[str, str]] = {"perplexity": "says how well a model expects texts"}

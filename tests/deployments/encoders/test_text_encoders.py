@@ -14,7 +14,7 @@ from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
 from deployments.batching import chunks
-from deployments.batching.batcher import MAX_ADMITTED, Admission, Batcher
+from deployments.batching.batcher import MAX_ADMITTED, Batcher, RequestItems
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.scheduler import QueuedRequest
 from deployments.encoders.interface import EncoderInfo
@@ -23,7 +23,7 @@ from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured
@@ -63,7 +63,7 @@ class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
         return TextEncoder(self._tokenizer, info, max_tokens, self._batcher, lane)
 
 
-class Doubled(Family[TextEncoder[int]]):
+class Doubled(FamilyDeployment[TextEncoder[int]]):
     """The deployment of such models."""
 
     def __init__(self, config: FamilyConfig, tokenizer: Any = letters) -> None:
@@ -298,14 +298,14 @@ async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_qu
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     entering = asyncio.Event()
-    admit = Admission.admit
+    admit = RequestItems.admit
 
-    def entered(admission: Admission) -> bool:
+    def entered(items: RequestItems) -> bool:
         entering.set()
-        return admit(admission)
+        return admit(items)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Admission, "admit", entered)
+        patched.setattr(RequestItems, "admit", entered)
         gone = asyncio.create_task(family.ask("bb", "ccc"))
         async with asyncio.timeout(PATIENCE_S):
             await entering.wait()  # queued, but the request does not know yet
@@ -321,10 +321,10 @@ async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_qu
 
 async def test_items_of_a_request_that_is_gone_are_not_admitted(family: Doubled) -> None:
     lane = family._models.loaded[0].model.lane
-    admission = Admission(lane, ["a"], QueuedRequest())
-    admission.cancel()
-    assert admission.admit()
-    assert (lane.depth, admission.futures) == (0, [])
+    items = RequestItems(lane, ["a"], QueuedRequest())
+    items.cancel()
+    assert items.admit()
+    assert (lane.depth, items.futures) == (0, [])
 
 
 async def test_a_forward_that_hangs_fails_the_health_check(

@@ -15,7 +15,7 @@ from configs.weights import FolderSource
 from deployments.generation import NoLiveLimits
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
@@ -43,7 +43,7 @@ class NamesLoader(InstantLoader[str]):
         return super().fetch(spec)
 
 
-class Names(Family[str]):
+class Names(FamilyDeployment[str]):
     """A family whose models are their names; those in ``broken`` do not load.
 
     Files of those that are ``far`` do not come before ``delivered``.
