@@ -35,22 +35,11 @@ from serve_app.ingress.routes import graph, health, home, loading, metrics, mode
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.routes.errors import RESPONSES
-from serve_app.ingress.routes.huggingface.routers import ROUTERS as HUB_ROUTERS
-from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.ingress.routes.huggingface.routers import hub_routers
+from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
+from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.ingress.unhandled_errors import UnhandledErrors
-
-ALWAYS = (
-    pages.router,
-    health.router,
-    home.router,
-    metrics.router,
-    models.router,
-    loading.router,
-    graph.router,
-    openai_models.router,
-    *HUB_ROUTERS,
-)
 
 
 def create_app(
@@ -77,21 +66,25 @@ def create_app(
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
-    routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
+    routers = all_routers(routers)
+    purposes = purposes_of(routers)
     app.state.services = services
-    app.state.tasks = tasks_of(routers)
-    app.state.metering = metering or local_metering(services.catalog)
+    app.state.tasks = native_tasks(routers)
+    app.state.purposes = purposes
+    app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
     answers = error_answers()
     add_error_handlers(app, answers)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.metering).note, answers)
+    app.state.policy = policy_for(
+        settings, host, Refusals(app, app.state.metering, purposes).note, answers
+    )
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(HeadRequests)
     app.add_middleware(UnhandledErrors, answers=answers)
-    app.add_middleware(MeteringMiddleware, metering=app.state.metering)
+    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -118,7 +111,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)
@@ -139,6 +132,23 @@ class Ingress:
         """The front around Serve's entry of this replica."""
         assert self._app is not None
         return Front(entry, self._app.state.policy)
+
+
+def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
+    """The routers of families and those of every application; paths are matched in this order."""
+    families = tuple(of_families)
+    return (
+        *families,
+        pages.router,
+        health.router,
+        home.router,
+        metrics.router,
+        models.router,
+        loading.router,
+        graph.router,
+        openai_models.router,
+        *hub_routers(hub_tasks_of(families)),
+    )
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

@@ -10,8 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote_to_bytes
 
 from configs.settings import Settings
-from deployments.images.decode import BOMBS, DECODE_ERRORS, FORMATS, EncodedImage, handle_warnings
 from deployments.seam.image_files import TooManyPartsError
+from deployments.seam.image_files.encoded import (
+    BOMBS,
+    DECODE_ERRORS,
+    FORMATS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
@@ -51,7 +57,7 @@ class ImageIntake:
     """Checks images as they come in. At most ``threads`` large ones are checked at a time."""
 
     def __init__(self, threads: int = 2) -> None:
-        handle_warnings()
+        ignore_pillow_warnings()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image-check")
 
     async def received(self, sent: str | bytes, settings: Settings, field: str = "image") -> bytes:

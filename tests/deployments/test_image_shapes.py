@@ -125,18 +125,18 @@ async def test_every_mode_is_answered(ask: Ask) -> None:
 
 async def test_an_image_that_a_processor_would_scale_to_gigabytes_is_refused() -> None:
     def preprocess(image: Any, request: Any) -> str:
-        return "seen"
+        return "preprocessed"
 
-    def seen(width: int, height: int, **processor: Any) -> str | Problem:
+    def checked(width: int, height: int, **processor: Any) -> str | Problem:
         size = SimpleNamespace(shortest_edge=224, **processor)
         images = SimpleNamespace(image_processor=SimpleNamespace(size=size, do_resize=True))
         return refuse_elongated(preprocess, images)(Image.new("1", (width, height)), None)
 
     for width, height in ((20_000, 1), (1, 20_000), (20_000, 50)):
-        answer = seen(width, height)
+        answer = checked(width, height)
         assert isinstance(answer, Problem)
         assert (answer.kind, answer.field) == ("validation", "image")
         assert f"{width} x {height}" in answer.message
-        assert seen(width, height, longest_edge=1333) == "seen"
+        assert checked(width, height, longest_edge=1333) == "preprocessed"
     for width, height in ((300, 1), (1, 64), (2000, 100), (20_000, 80)):
-        assert seen(width, height) == "seen"
+        assert checked(width, height) == "preprocessed"

@@ -1,9 +1,9 @@
-"""Image files without what no picture needs: comments, colour profiles, thumbnails, metadata.
+"""Strips image files of comments, colour profiles, thumbnails and other metadata.
 
 Pillow reads all of that when it opens a file: it inflates compressed texts, parses EXIF data, walks
-over millions of empty parts, and refuses some good files over a long comment. So a file is first
-reduced to its picture, by a walk over the headers of its parts that inflates and decodes nothing.
-Of the EXIF data the orientation is kept. A file that is cut short stays so, for Pillow to tell.
+over millions of empty parts, and refuses some good files over a long comment. So each file is
+stripped first, in a walk over the headers of its parts that inflates and decodes nothing. Of the
+EXIF data only the orientation is kept. A truncated file stays truncated, and Pillow reports it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsErr
 
 __all__ = ["StrippedImage", "TooManyPartsError", "strip_metadata"]
 
-WALKS = {
+STRIP_BY_SIGNATURE = {
     b"\x89PNG\r\n\x1a\n": png.strip,
     b"\xff\xd8\xff": jpeg.strip,
     b"GIF8": gif.strip,
@@ -21,17 +21,18 @@ WALKS = {
     b"II": tiff.strip,
     b"MM": tiff.strip,
 }
-"""By a file's first bytes. Of a WebP Pillow reads no metadata by itself."""
+"""The function that strips a file, by the file's first bytes. A WebP needs none: Pillow does not
+read its metadata on its own."""
 
 
 def strip_metadata(raw: bytes) -> StrippedImage:
-    """The picture in ``raw``, and how it is turned.
+    """``raw`` without metadata, and its orientation where that was found.
 
-    Raises :class:`TooManyPartsError`, or ``ValueError`` where a directory of parts is damaged.
+    Raises :class:`TooManyPartsError`, or ``ValueError`` for a damaged TIFF directory.
     """
-    for signature, walk in WALKS.items():
+    for signature, strip in STRIP_BY_SIGNATURE.items():
         if raw.startswith(signature):
-            return walk(raw)
+            return strip(raw)
     if raw[4:8] == b"ftyp":
         return avif.strip(raw)
     return StrippedImage(raw)

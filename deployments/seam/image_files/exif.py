@@ -1,6 +1,6 @@
-"""The one entry of EXIF data that changes how a picture is seen.
+"""Reads the orientation from EXIF data, and no other entry.
 
-Pillow's own reader takes all entries, warns of each damaged one, and reads them again by parts.
+Pillow's own reader parses all entries, and warns of each damaged one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ UPRIGHT = 1
 
 
 def orientation(exif: bytes) -> int:
-    """From 1 to 8 (TIFF 6.0, page 36); 1 where ``exif`` does not say, or makes no sense."""
+    """1 to 8 (TIFF 6.0, page 36); 1 where ``exif`` has no valid orientation."""
     try:
         directory = Directory.read(exif.removeprefix(HEADER))
     except ValueError:

@@ -1,4 +1,4 @@
-"""GIF (89a): the screen, and the first image with its transparency."""
+"""Strips GIF (89a) files down to the screen and the first image with its transparency."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXTENSION, IMAGE = b"!", b","
 
 
 def strip(raw: bytes) -> StrippedImage:
-    """Without comments and applications' data before the first image.
+    """``raw`` without the comments and application data before its first image.
 
-    What is behind that image stays, and is never looked at.
+    Whatever follows that image is kept and never looked at.
     """
     flags = raw[10] if len(raw) > 10 else 0
     palette = 3 << ((flags & 7) + 1) if flags & GLOBAL_PALETTE else 0

@@ -1,4 +1,4 @@
-"""A directory of TIFF entries (IFD), as in TIFF and BigTIFF files and in EXIF data."""
+"""Reads and writes a directory of TIFF entries (IFD): of TIFF and BigTIFF files, and EXIF data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MAX_ENTRIES = 4096
 """A photograph's directory has about sixty."""
 
 INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q"}
-"""Types of whole numbers, as :mod:`struct` calls them."""
+"""The :mod:`struct` format of each TIFF type that is an integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Byte order, and how wide numbers are: a BigTIFF's are twice as wide."""
+    """Byte order and width of numbers; those of a BigTIFF are twice as wide."""
 
     order: Literal["<", ">"]
     big: bool
@@ -37,13 +37,13 @@ class Layout:
 
     @property
     def offset_at(self) -> int:
-        """Where a file says where its first directory is."""
+        """Position in the file of the offset to its first directory."""
         return 8 if self.big else 4
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``value`` is the value where it fits into so few bytes, else the offset to it."""
+    """``value`` holds the value itself if that fits, else the offset to it."""
 
     tag: int
     type: int
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def number(self) -> int:
-        """The value of an entry that is one integer; 0 of any other."""
+        """The value of an entry that is one integer; 0 for any other entry."""
         code = INTEGERS.get(self.type)
         if code is None or self.count != 1 or struct.calcsize(f"={code}") > len(self.value):
             return 0
@@ -69,7 +69,8 @@ class Directory:
 
     @classmethod
     def read(cls, raw: bytes) -> Directory:
-        """Raises ``ValueError`` where there is none, :class:`TooManyPartsError` for a huge one."""
+        """The first directory. Raises ``ValueError`` if there is none, or it is damaged;
+        :class:`TooManyPartsError` if it is huge."""
         layout = LAYOUTS.get(raw[:4])
         if layout is None:
             raise ValueError("neither TIFF nor EXIF data")
@@ -89,8 +90,8 @@ class Directory:
         except struct.error:
             raise ValueError("the directory is cut short") from None
 
-    def written(self, entries: tuple[Entry, ...]) -> bytes:
-        """A directory of ``entries``, the last one of its file."""
+    def with_entries(self, entries: tuple[Entry, ...]) -> bytes:
+        """The bytes of a directory of ``entries`` that links to no further directory."""
         packed = (self.layout.entry.pack(e.tag, e.type, e.count, e.value) for e in entries)
         return b"".join([self.layout.count.pack(len(entries)), *packed, self.layout.offset.pack(0)])
 
@@ -98,8 +99,8 @@ class Directory:
 LAYOUTS = {
     b"II*\x00": Layout("<", big=False),
     b"MM\x00*": Layout(">", big=False),
-    b"II\x00*": Layout("<", big=False),  # this one and the next are wrong, and read by Pillow
+    b"II\x00*": Layout("<", big=False),  # not standard, nor is the next, but Pillow reads both
     b"MM*\x00": Layout(">", big=False),
     b"II+\x00": Layout("<", big=True),
 }
-"""By a file's first bytes. A BigTIFF of the other byte order is none that Pillow reads."""
+"""By a file's first bytes. Pillow reads no BigTIFF of the other byte order."""

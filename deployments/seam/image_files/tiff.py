@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: the entries by which the first image is decoded."""
+"""Strips TIFF 6.0 and BigTIFF files down to the entries that decode the first image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from deployments.seam.image_files.ifd import ORIENTATION, Directory, Entry
 from deployments.seam.image_files.stripped import StrippedImage, TooManyPartsError
 
 STRIPS, TILES = (273, 279), (324, 325)
-"""Offsets of the parts that the pixels are in, and how long each is."""
+"""Tags of the offsets, and of the byte counts, of the parts that hold the pixels."""
 
 TILE_SIDES = (322, 323)
 PICTURE = frozenset(
@@ -18,18 +18,18 @@ PICTURE = frozenset(
         *TILE_SIDES,
     }
 )
-"""Everything that Pillow and libtiff need to know about the pixels."""
+"""Tags of the entries that Pillow and libtiff need to decode the pixels."""
 
 MAX_STRIPS = 65_536
 MAX_TILE_PIXELS = 64_000_000
-"""A tile may be larger than its image, and is allocated whole."""
+"""A tile may be larger than its image, and libtiff allocates all of it."""
 
 
 def strip(raw: bytes) -> StrippedImage:
-    """With a directory of its own, behind the file's end, that names the pixels and nothing else.
+    """``raw`` with a new directory appended, which has only the entries about the pixels.
 
-    The file's further directories, each an image, are not linked any more. Raises ``ValueError``
-    where the directory is damaged.
+    The further directories of the file, one for each further image, are no longer linked. Raises
+    ``ValueError`` for a damaged directory, :class:`TooManyPartsError` for too many strips or tiles.
     """
     directory = Directory.read(raw)
     kept = tuple(entry for entry in directory.entries if entry.tag in PICTURE)
@@ -37,7 +37,9 @@ def strip(raw: bytes) -> StrippedImage:
     layout, padding = directory.layout, b"\x00" * (-len(raw) % 8)
     head, place = layout.offset_at, layout.offset.pack(len(raw) + len(padding))
     pixels = memoryview(raw)[head + len(place) :]
-    return StrippedImage(b"".join((raw[:head], place, pixels, padding, directory.written(kept))))
+    return StrippedImage(
+        b"".join((raw[:head], place, pixels, padding, directory.with_entries(kept)))
+    )
 
 
 def _check(entries: tuple[Entry, ...]) -> None:

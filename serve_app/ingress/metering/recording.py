@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.seam.embeddings import ClusterRequest
 from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.metering.record import ModelUse, RequestRecord, StreamedModelUse
 
@@ -16,7 +15,7 @@ class CallRecorder:
         self._record = record
 
     def call_started(self, method: str, request: Any) -> RecordedCall:
-        model = _model_of(request)
+        model: str | None = getattr(request, "model", None)  # not every call asks a model
         use = None if model is None else self._record.use(model, method)
         return RecordedCall(self._record, use, request)
 
@@ -37,10 +36,3 @@ class RecordedCall:
     def stream_started(self) -> StreamedModelUse:
         assert self._use is not None
         return self._record.streamed(self._use, self._request.model, self._request.choices)
-
-
-def _model_of(request: Any) -> str | None:
-    """The model that is to answer, if the call is one to a model."""
-    asked = request.embedding if isinstance(request, ClusterRequest) else request
-    model: str | None = getattr(asked, "model", None)
-    return model

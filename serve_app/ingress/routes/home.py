@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.front.access import HOST
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Served, json_response
+from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestServices, json_response
 
 router = APIRouter(tags=["health"])
 
@@ -118,7 +118,7 @@ HTML_RESPONSE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/", summary="Where to go from here", response_model=Signpost, responses=HTML_RESPONSE)
-async def root(request: Request, served: Served) -> Response:
+async def root(request: Request, services: RequestServices) -> Response:
     """Paths of this server: a page where `Accept` prefers `text/html`, JSON otherwise."""
     headers = {"Vary": "Accept"}
     if not prefers_html(request.headers.get("accept", "")):
@@ -129,12 +129,14 @@ async def root(request: Request, served: Served) -> Response:
         "Cache-Control": "no-store",  # it shows the address that it was asked at
     }
     prefix = str(request.scope.get("root_path", "")).rstrip("/")
-    needs_key = served.settings.api_keys_file is not None
+    needs_key = services.settings.api_keys_file is not None
     page = PAGE.format(
         style=STYLE,
         links="\n".join(_links(prefix)),
-        families="\n".join(_families(served.catalog.cards)),
-        examples="\n".join(_examples(served.catalog.cards, _address(request) + prefix, needs_key)),
+        families="\n".join(_families(services.catalog.cards)),
+        examples="\n".join(
+            _examples(services.catalog.cards, _address(request) + prefix, needs_key)
+        ),
     )
     return HTMLResponse(page, headers=headers)
 

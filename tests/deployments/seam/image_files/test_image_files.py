@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from deployments.images.decode import EncodedImage, handle_warnings, picture
+from deployments.images.decode import decode
 from deployments.seam.image_files import TooManyPartsError, strip_metadata
+from deployments.seam.image_files.encoded import EncodedImage, ignore_pillow_warnings
 
 MIB = 1024 * 1024
 SIZE = (64, 48)
@@ -22,7 +23,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint
 
 @pytest.fixture(autouse=True)
 def _as_in_a_replica() -> None:
-    handle_warnings()
+    ignore_pillow_warnings()
 
 
 def encoded(kind: str, **options: Any) -> bytes:
@@ -35,7 +36,7 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 
 def same_picture(raw: bytes, other: bytes) -> bool:
-    one, two = picture(raw), picture(other)
+    one, two = decode(raw), decode(other)
     assert isinstance(one, Image.Image)
     assert isinstance(two, Image.Image)
     return one.tobytes() == two.tobytes()
@@ -123,10 +124,10 @@ def test_metadata_of_other_formats_changes_nothing() -> None:
 @pytest.mark.parametrize("big", [False, True])
 def test_every_way_to_pack_a_tiff_is_read_as_before(compression: str, big: bool) -> None:
     raw = encoded("TIFF", compression=compression, big_tiff=big)
-    shown = picture(raw)
-    assert isinstance(shown, Image.Image)
+    decoded = decode(raw)
+    assert isinstance(decoded, Image.Image)
     with Image.open(io.BytesIO(raw)) as image:
-        assert shown.tobytes() == image.convert("RGB").tobytes()
+        assert decoded.tobytes() == image.convert("RGB").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -164,9 +165,9 @@ def test_a_small_picture_in_run_length_code_is_read() -> None:
 def test_of_the_exif_data_the_orientation_counts(kind: str, turned: int) -> None:
     made = Image.Exif()
     made[0x0112] = turned
-    shown = picture(encoded(kind, exif=made))
-    assert isinstance(shown, Image.Image)
-    assert shown.size == (SIZE[::-1] if turned == 6 else SIZE)
+    decoded = decode(encoded(kind, exif=made))
+    assert isinstance(decoded, Image.Image)
+    assert decoded.size == (SIZE[::-1] if turned == 6 else SIZE)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -189,4 +190,4 @@ def test_exif_data_of_very_many_entries_is_not_gone_through(
 def test_a_file_that_is_cut_anywhere_is_no_more_than_unreadable(kind: str) -> None:
     raw = encoded(kind)
     for length in range(0, len(raw), max(1, len(raw) // 200)):
-        picture(raw[:length])
+        decode(raw[:length])

@@ -1,0 +1,171 @@
+"""What replicas do with orders: those they hear, and those written before they started."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from configs.profile import ModelSpec
+from configs.settings import Settings
+from configs.weights import FolderSource
+from deployments.generation import NoLiveLimits
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
+from deployments.seam.orders import OwnOrders
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
+from tests.deployments.loaders import InstantLoader
+
+PATIENCE_S = 30.0
+
+
+class NamesLoader(InstantLoader[str]):
+    """Models are their names. ``broken`` ones do not load, files of ``far`` ones come late."""
+
+    def __init__(self, broken: set[str], far: Collection[str]) -> None:
+        super().__init__(lambda spec: spec.name)
+        self._broken, self._far = broken, far
+        self.delivered = threading.Event()
+
+    def load(self, spec: ModelSpec) -> str:
+        if spec.name in self._broken:
+            raise FileNotFoundError("/secret")
+        return super().load(spec)
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        if spec.name in self._far:
+            assert self.delivered.wait(PATIENCE_S), "nobody delivered"
+        return super().fetch(spec)
+
+
+class Names(Family[str]):
+    """A family whose models are their names; those in ``broken`` do not load.
+
+    Files of those that are ``far`` do not come before ``delivered``.
+    """
+
+    def __init__(self, broken: set[str], far: Collection[str] = ()) -> None:
+        source = FolderSource.model_validate({"folder": "nowhere"})
+        specs = tuple(
+            ModelSpec(name=name, tasks=("embed",), source=source, pinned=name == "pin")
+            for name in ("pin", "one", "two")
+        )
+        loader = NamesLoader(broken, far)
+        self.delivered = loader.delivered
+        config = FamilyConfig("names", specs, Settings())
+        super().__init__(config, loader, NoLiveLimits("names"), Meter(None))
+
+    async def settle(self) -> None:
+        """A health check, and what it began in the background."""
+        await self.check_health()
+        following = self._orders._following
+        assert following is not None
+        await following
+
+    async def held(self) -> set[str]:
+        return {status.model for status in (await self.loaded_models(None)).models}
+
+
+async def with_pinned(family: Names) -> Names:
+    """``family`` with its pinned models, before it follows any order."""
+    await family._orders.load_pinned()
+    return family
+
+
+@pytest.fixture
+def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
+    """One book of orders for every replica that starts."""
+    made = OwnOrders()
+    monkeypatch.setattr("deployments.models.order_follower.orders_here", lambda: made)
+    return made
+
+
+async def test_a_replica_that_starts_later_loads_what_was_ordered_behind_what_is_pinned(
+    orders: OwnOrders,
+) -> None:
+    orders.give("one", loaded=True)
+    orders.give("gone/from/the/profile", loaded=True)
+    family = await with_pinned(Names(set()))
+    assert await family.held() == {"pin"}
+    await family.settle()
+    assert await family.held() == {"pin", "one"}
+
+
+async def test_a_pinned_model_that_an_order_unloaded_stays_away_from_later_replicas(
+    orders: OwnOrders,
+) -> None:
+    orders.give("pin", loaded=False)
+    family = await with_pinned(Names(set()))
+    await family.settle()
+    assert await family.held() == set()
+
+
+async def test_a_replica_that_did_not_hear_an_order_follows_it_all_the_same(
+    orders: OwnOrders,
+) -> None:
+    family = await with_pinned(Names(set()))
+    await family.load_model(ModelOrder("one", PATIENCE_S))
+    orders.give("one", loaded=False)
+    await family.settle()
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_what_a_request_loaded_is_no_concern_of_orders() -> None:
+    family = await with_pinned(Names(set()))
+    async with family._models.use("two"):
+        pass
+    await family.settle()
+    assert await family.held() == {"pin", "two"}
+
+
+async def test_what_was_ordered_and_does_not_load_harms_nothing_else(orders: OwnOrders) -> None:
+    orders.give("one", loaded=True)
+    orders.give("two", loaded=True)
+    family = await with_pinned(Names({"one"}))
+    await family.settle()
+    assert await family.held() == {"pin", "two"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_orders_are_answered_with_what_came_of_them() -> None:
+    family = await with_pinned(Names({"two"}))
+    loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
+    assert isinstance(loaded, ReplicaReport)
+    assert {holding.model for holding in loaded.models} == {"pin", "one"}
+    failed = await family.load_model(ModelOrder("two", PATIENCE_S))
+    assert isinstance(failed, Problem)
+    assert "files are missing" in failed.message
+    assert isinstance(await family.unload_model(ModelOrder("one", PATIENCE_S)), UnloadResult)
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_model_in_use_is_told_to_be_so_and_stays() -> None:
+    family = await with_pinned(Names(set()))
+    async with family._models.use("pin"):
+        refused = await asyncio.wait_for(family.unload_model(ModelOrder("pin", 0)), PATIENCE_S)
+    assert isinstance(refused, Problem)
+    assert "still running" in refused.message
+    assert await family.held() == {"pin"}
+
+
+async def test_an_order_whose_files_take_long_to_come_holds_up_no_other_order(
+    orders: OwnOrders,
+) -> None:
+    family = await with_pinned(Names(set(), far={"one"}))
+    orders.give("one", loaded=True)
+    orders.give("two", loaded=True)
+    orders.give("pin", loaded=False)
+    following = asyncio.create_task(family.settle())
+    async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
+        while await family.held() != {"one", "two"}:  # noqa: ASYNC110  the first is on its way
+            await asyncio.sleep(0)
+    family.delivered.set()
+    await following
+    assert await family.held() == {"one", "two"}
