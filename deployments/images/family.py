@@ -14,8 +14,9 @@ from configs.profile import Live, ModelSpec
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
-from deployments.batching.preparation import SMALL, Preparation
+from deployments.batching.preparation import Preparation
 from deployments.batching.scheduler import BatchLimits
+from deployments.batching.tuning import SMALL_PIXELS
 from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
 from deployments.images.preprocessing import preprocessed
 from deployments.models.config import FamilyConfig
@@ -223,7 +224,7 @@ def _begun(
         encoded = EncodedImage(request.image)
     except UNREADABLE:
         return DAMAGED
-    return encoded if encoded.pixels > SMALL else _seen(encoded, reader, request)
+    return encoded if encoded.pixels > SMALL_PIXELS else _seen(encoded, reader, request)
 
 
 def _large(

@@ -14,8 +14,8 @@ from ray.serve.exceptions import RayServeException
 
 from configs.engines import ModelHead
 from configs.profile import Live, ModelSpec
-from deployments.batching import chunks as parts
 from deployments.batching.family import ADMITTED_TOGETHER
+from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.family import Encoder
 from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.network_family import NetworkFamily
@@ -67,7 +67,7 @@ class Doubled(NetworkFamily[int]):
         return []
 
 
-LONG = "l" * parts.CHARACTERS
+LONG = "l" * PART_CHARACTERS
 
 
 class Held(Doubled):
