@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= embedded
 PORT ?= 8000
-# All tests run in two processes; what starts a graph stays in one of them (tests/conftest.py).
-BESIDE := --numprocesses 2
+# All tests run in two processes; those that start a graph share one of them (tests/conftest.py).
+IN_TWO := --numprocesses 2
 
 .PHONY: serve test test-long lint types format lock clean
 
@@ -14,9 +14,9 @@ serve: $(READY)
 	@exec $(BIN)/prsm-serve up --profile $(PROFILE) --port $(PORT)
 
 test: $(READY)
-	@exec $(BIN)/python -m pytest $(or $(TESTS),$(BESIDE))
+	@exec $(BIN)/python -m pytest $(or $(TESTS),$(IN_TWO))
 
-# What takes too long for every change, a file at a time, each at most fifteen minutes.
+# Tests that take too long to run for every change: one file at a time, at most 15 minutes each.
 test-long: $(READY)
 	@failed=; for file in $(or $(TESTS),tests/long/test_*.py); do echo "== $$file"; \
 		timeout --signal INT --kill-after 60 900 $(BIN)/python -m pytest $$file || failed="$$failed $$file"; \
@@ -33,15 +33,13 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# The environment is made anew whenever what it is made from changes.
+# The environment is renewed whenever pyproject.toml or constraints.txt has changed.
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || { echo "Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing what constraints.txt pins (the first time takes a few minutes)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) .ci/environment.py $(VENV)
 	@touch $@
 
-# What is installed now becomes what is pinned.
+# Pin the versions that are installed now.
 lock: $(READY)
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 

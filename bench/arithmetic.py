@@ -49,7 +49,7 @@ def texts(count: int, lengths: Sequence[int]) -> list[str]:
 
 def batches(network: Network, given: Sequence[str], size: int) -> Work:
     """The texts as the lane would hand them over: sorted by length, ``size`` together."""
-    read = tokenize(network.tokenizer, given, network.traits.max_tokens, truncate=True)
+    read = tokenize(network.tokenizer, given, network.info.max_tokens, truncate=True)
     good = sorted((text for text in read if isinstance(text, TokenizedText)), key=len)
     return [good[start : start + size] for start in range(0, len(good), size)]
 

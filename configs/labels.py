@@ -1,4 +1,4 @@
-"""Labels that texts are scored against without a model trained on them."""
+"""The labels of zero-shot classification: their rules, and the default topics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from configs.blank import is_blank
 
 S = TypeVar("S", bound=Sequence[str])
 
-MOST_LABELS = 64
+MAX_LABELS = 64
 
 
 def distinct(labels: S) -> S:
-    """``labels``, if each is there once; ``ValueError`` names the first that is there again."""
+    """``labels`` unchanged. Raises ``ValueError`` that names the first label given twice."""
     seen: set[str] = set()
     for label in labels:
         if label in seen:
@@ -25,25 +25,25 @@ def distinct(labels: S) -> S:
 
 
 def visible(label: str) -> str:
-    """``label``, if there is anything to see of it."""
+    """``label`` unchanged. Raises ``ValueError`` for a blank one."""
     if is_blank(label):
         raise ValueError("the label is empty, or nothing but invisible characters")
     return label
 
 
-Label: TypeAlias = Annotated[
+ZeroShotLabel: TypeAlias = Annotated[
     str,
     StringConstraints(min_length=1, max_length=256),
     AfterValidator(visible),
     Field(json_schema_extra={"pattern": r"\S"}),
 ]
-Labels: TypeAlias = Annotated[
-    list[Label],
-    Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+ZeroShotLabels: TypeAlias = Annotated[
+    list[ZeroShotLabel],
+    Field(min_length=1, max_length=MAX_LABELS, json_schema_extra={"uniqueItems": True}),
     AfterValidator(distinct),
 ]
 Topics: TypeAlias = Annotated[
-    tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(distinct)
+    tuple[ZeroShotLabel, ...], Field(min_length=1, max_length=MAX_LABELS), AfterValidator(distinct)
 ]
 
 DEFAULT_TOPICS = (

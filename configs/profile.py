@@ -22,20 +22,20 @@ from pydantic import (
 from pydantic import StringConstraints as Text
 
 from configs.engines import (
+    GENERATION_TASKS,
     HEADS,
     UNSUPPORTED,
-    WRITING,
     EngineChoice,
     EngineName,
     ModelHead,
     ToolCalls,
 )
 from configs.errors import ConfigError, explain
-from configs.options import LEDGER, Section
+from configs.options import LEDGER_OPTIONS, Section
 from configs.options import DeploymentOptions as DeploymentOptions
-from configs.options import Live as Live
+from configs.options import UserConfig as UserConfig
 from configs.settings import Settings, resolve
-from configs.weights import BESIDE, WeightsSource, beside
+from configs.weights import PROFILE_FOLDER, WeightsSource, in_profile_folder
 from configs.yaml_files import read_yaml
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
@@ -83,7 +83,7 @@ class ModelSpec(Section):
     @classmethod
     def _file_beside_the_profile(cls, given: str | None, info: ValidationInfo) -> str | None:
         is_file = given is not None and given.endswith(".jinja") and "\n" not in given
-        return str(beside(Path(given), info)) if is_file and given else given
+        return str(in_profile_folder(Path(given), info)) if is_file and given else given
 
     @property
     def head(self) -> ModelHead | None:
@@ -104,7 +104,7 @@ class ModelSpec(Section):
     @property
     def unsupported(self) -> frozenset[str]:
         """What a request may ask for that this model cannot do, by the names of the engines."""
-        if WRITING.isdisjoint(self.tasks):
+        if GENERATION_TASKS.isdisjoint(self.tasks):
             return frozenset()
         lacks = frozenset[str]().union(*(UNSUPPORTED[engine] for engine in self.engines))
         return lacks | (frozenset() if self.tool_calls else {"tools"})
@@ -145,7 +145,7 @@ class Profile(Section):
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
     ingress: DeploymentOptions = DeploymentOptions()
-    ledger: DeploymentOptions = LEDGER
+    ledger: DeploymentOptions = LEDGER_OPTIONS
     families: Annotated[tuple[Family, ...], Field(min_length=1)]
 
     @property
@@ -207,6 +207,6 @@ def _parse(path: Path) -> Profile:
     if not isinstance(content, dict):
         raise ConfigError(str(path), ["(whole file): expected a mapping"])
     try:
-        return Profile.model_validate(content, context={BESIDE: path.resolve().parent})
+        return Profile.model_validate(content, context={PROFILE_FOLDER: path.resolve().parent})
     except ValidationError as error:
         raise ConfigError(str(path), explain(error, model=Profile, content=content)) from None

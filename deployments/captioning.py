@@ -24,10 +24,10 @@ from deployments.images.family import (
     on_device,
     opened_processor,
 )
-from deployments.images.preprocessing import scalable
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.images.preprocessing import refuse_elongated
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
-from deployments.seam.vision import VisualAnswer, VisualAnswers, VisualQuestionRequest
+from deployments.seam.vision import VisualAnswer, VisualQuestionRequest, VisualQuestionResult
 
 NEW_TOKENS = 64
 """Where neither the request nor the model says how long a text may be."""
@@ -38,7 +38,7 @@ INSTRUCTION = "Describe this image in one sentence."
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 
-class Captioning(ImageFamily[Caption]):
+class Captioning(ImageFamily[CaptionResult]):
     """The deployment of the captioning family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -46,18 +46,20 @@ class Captioning(ImageFamily[Caption]):
         "visual_question": "answers questions about images",
     }
 
-    async def caption(self, request: CaptionRequest) -> Caption | Problem:
+    async def caption(self, request: CaptionRequest) -> CaptionResult | Problem:
         """What the model writes about the image."""
         return await self._answered(request)
 
-    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+    async def answer_question(
+        self, request: VisualQuestionRequest
+    ) -> VisualQuestionResult | Problem:
         """The one answer that the model writes; how sure it is of it, it does not say."""
         written = await self._answered(request)
         if isinstance(written, Problem):
             return written
-        return VisualAnswers((VisualAnswer(written.text, None),))
+        return VisualQuestionResult((VisualAnswer(written.text, None),))
 
-    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
+    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
         """Raises ``ValueError`` when the model cannot do what its tasks say."""
         import transformers
 
@@ -82,14 +84,16 @@ class Captioning(ImageFamily[Caption]):
         preprocess = (
             _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
         )
-        preprocess = scalable(preprocess, processor)
+        preprocess = refuse_elongated(preprocess, processor)
         return self._writer(preprocess, model, _Writing(model, processor, device))
 
-    def _writer(self, preprocess: Preprocess, model: Any, writing: _Writing) -> ImageTask[Caption]:
+    def _writer(
+        self, preprocess: Preprocess, model: Any, writing: _Writing
+    ) -> ImageTask[CaptionResult]:
         longest = self._config.settings.decode_max_new_tokens
         return ImageTask(_bounded(preprocess, model, longest), writing, by_steps=True)
 
-    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[Caption]:
+    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
         import transformers
 
         model, device = self._opened("VisionEncoderDecoderModel", folder, spec)
@@ -103,7 +107,9 @@ class Captioning(ImageFamily[Caption]):
                 return Problem("validation", "the model takes no beginning of a caption", "prompt")
             return images(images=image, return_tensors="pt")
 
-        return self._writer(scalable(preprocess, images), model, _Writing(model, words, device))
+        return self._writer(
+            refuse_elongated(preprocess, images), model, _Writing(model, words, device)
+        )
 
 
 Preprocess: TypeAlias = Callable[[Picture, Any], Any]
@@ -196,7 +202,7 @@ class _Writing:
 
     def __call__(
         self, tensors: Tensors, seen: Sequence[PreprocessedImage], steps: DecodeSteps
-    ) -> list[Caption | Problem]:
+    ) -> list[CaptionResult | Problem]:
         from deployments.batching.greedy_decoding import stopping
 
         inputs = on_device(tensors, self.model, self.device)
@@ -215,7 +221,7 @@ class _Writing:
         given = 0 if _has_template(self.words) is False else inputs["input_ids"].shape[1]
         return [self._caption(row[given:], config) for row in ids.tolist()]
 
-    def _caption(self, row: list[int], config: Any) -> Caption:
+    def _caption(self, row: list[int], config: Any) -> CaptionResult:
         text = self.words.decode(row, skip_special_tokens=True).strip()
         silent = {config.pad_token_id, config.bos_token_id, config.decoder_start_token_id}
-        return Caption(text, sum(token not in silent for token in row))
+        return CaptionResult(text, sum(token not in silent for token in row))

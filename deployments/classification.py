@@ -37,13 +37,13 @@ ZERO_SHOT = "zero_shot"
 
 @dataclass(frozen=True, slots=True)
 class ClassifierHead:
-    """What a classifier's outputs stand for; ``several`` when a text may have several of them.
+    """What a classifier's outputs stand for; ``multi_label`` when a text may have several.
 
     ``entailment`` is where an NLI model has entailment and contradiction.
     """
 
     names: tuple[str, ...]
-    several: bool
+    multi_label: bool
     entailment: tuple[int, int] | None
 
 
@@ -55,8 +55,8 @@ class Logits:
     values: npt.NDArray[np.float64]
 
     def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
-        """Softmax over classes, or a sigmoid a class for models trained on several a text."""
-        chosen = scores or ("sigmoid" if self.head.several else "softmax")
+        """Softmax over classes, or a sigmoid a class for models that are multi-label."""
+        chosen = scores or ("sigmoid" if self.head.multi_label else "softmax")
         return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
 
 
@@ -99,7 +99,7 @@ class Classification(NetworkFamily[Logits]):
         return ClassificationResult(tuple(_entailed(row, request) for row in rows), tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Logits]:
-        head = _head(network.traits)
+        head = _head(network.info)
         if ZERO_SHOT in spec.tasks and head.entailment is None:
             raise ValueError(f"{spec.name} has no label for entailment: {list(head.names)}")
 
@@ -109,8 +109,8 @@ class Classification(NetworkFamily[Logits]):
         return run
 
 
-def _head(traits: EncoderInfo) -> ClassifierHead:
-    return ClassifierHead(traits.labels, traits.several, entailment_columns(traits.labels))
+def _head(info: EncoderInfo) -> ClassifierHead:
+    return ClassifierHead(info.labels, info.multi_label, entailment_columns(info.labels))
 
 
 def _entailed(

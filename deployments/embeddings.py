@@ -36,15 +36,17 @@ class Embeddings(NetworkFamily[Vectors]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._clustering = asyncio.Lock()
-        self._traits: dict[str, EncoderInfo] = {}  # filled while the base loads what is pinned
+        self._encoder_info: dict[
+            str, EncoderInfo
+        ] = {}  # filled while the base loads what is pinned
         super().__init__(config)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
         try:
             async with self._residency.use(request.model) as encoder:
-                traits = self._traits[request.model]
-                prompt = _prompt(traits, request)
+                info = self._encoder_info[request.model]
+                prompt = _prompt(info, request)
                 if isinstance(prompt, Problem):
                     return prompt
                 answers, counts = await self._answers(
@@ -52,11 +54,11 @@ class Embeddings(NetworkFamily[Vectors]):
                     [prompt.text + text for text in request.texts],
                     truncate=request.truncate,
                     batch_size=request.batch_size,
-                    left_out=prompt.left_out,
+                    unpooled=prompt.unpooled,
                 )
         except ModelUnavailable as error:
             return error.problem
-        return _embedded(answers, counts, request, traits.dimensions)
+        return _embedded(answers, counts, request, info.dimensions)
 
     async def cluster(self, request: ClusterRequest) -> ClusterResult | Problem:
         """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42).
@@ -75,7 +77,7 @@ class Embeddings(NetworkFamily[Vectors]):
         return replace(clustered, tokens=embedded.tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Vectors]:
-        self._traits[spec.name] = network.traits
+        self._encoder_info[spec.name] = network.info
         return lambda batch: list(network(batch))
 
 
@@ -83,19 +85,19 @@ class _Prompt(NamedTuple):
     """What goes before each text, and how many tokens of that are not pooled."""
 
     text: str = ""
-    left_out: int = 0
+    unpooled: int = 0
 
 
-def _prompt(traits: EncoderInfo, request: EmbeddingRequest) -> _Prompt | Problem:
+def _prompt(info: EncoderInfo, request: EmbeddingRequest) -> _Prompt | Problem:
     """The prompt that the request names, else the one that the model has for all texts."""
-    name = traits.default_prompt if request.prompt_name is None else request.prompt_name
+    name = info.default_prompt if request.prompt_name is None else request.prompt_name
     if name is None:
         return _Prompt()
-    if name not in traits.prompts:
-        known = ", ".join(sorted(traits.prompts)) or "none"
+    if name not in info.prompts:
+        known = ", ".join(sorted(info.prompts)) or "none"
         message = f"the model has no prompt {name[:100]!r}; it has: {known}"
         return Problem("validation", message, "prompt_name")
-    return _Prompt(traits.prompts[name], traits.prompt_tokens.get(name, 0))
+    return _Prompt(info.prompts[name], info.prompt_tokens.get(name, 0))
 
 
 def _embedded(

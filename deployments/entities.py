@@ -15,7 +15,7 @@ from deployments.batching.chunks import in_parts
 from deployments.encoders.family import Encoder
 from deployments.encoders.interface import Network, Outputs
 from deployments.encoders.network_family import Answering, NetworkFamily
-from deployments.encoders.spans import Chances, TokenLabels, Window, windows
+from deployments.encoders.spans import Probabilities, TokenLabels, Window, windows
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import problem_of
 from deployments.models.errors import ModelUnavailable
@@ -31,7 +31,7 @@ class Tagged:
     """One window's chances, float32 of shape (tokens, labels), and the labels' names."""
 
     names: tuple[str, ...]
-    probabilities: Chances
+    probabilities: Probabilities
 
 
 TaggedText: TypeAlias = tuple[TokenLabels, Window, Tagged | Problem]
@@ -89,19 +89,19 @@ class Entities(NetworkFamily[Tagged]):
     def answering(self, network: Network, spec: ModelSpec) -> Answering[Tagged]:
         if not network.tokenizer.is_fast:
             raise ValueError(f"{spec.name} has no fast tokenizer, which tells where words are")
-        names = network.traits.labels
+        names = network.info.labels
 
         def run(batch: Sequence[TokenizedText]) -> list[Tagged | Problem]:
-            rows = zip(_chances(network(batch)), batch, strict=True)
+            rows = zip(_probabilities(network(batch)), batch, strict=True)
             return [Tagged(names, row[: len(text)]) for row, text in rows]
 
         return run
 
 
-def _chances(logits: Outputs) -> Chances:
+def _probabilities(logits: Outputs) -> Probabilities:
     """Softmax over labels, of shape (windows, longest, labels); padding is at the end."""
     exponents = np.exp(logits - logits.max(-1, keepdims=True))
-    probabilities: Chances = exponents / exponents.sum(-1, keepdims=True)
+    probabilities: Probabilities = exponents / exponents.sum(-1, keepdims=True)
     return probabilities
 
 
@@ -116,7 +116,7 @@ def _characters(reading: TokenLabels) -> int:
 def _see(part: Sequence[TaggedText]) -> None:
     for reading, window, answer in part:
         if not isinstance(answer, Problem):
-            reading.see(window, answer.probabilities, answer.names)
+            reading.add_window(window, answer.probabilities, answer.names)
 
 
 def _found(readings: Sequence[TokenLabels]) -> list[tuple[Entity, ...]]:

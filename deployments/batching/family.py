@@ -19,7 +19,7 @@ from ray.serve.exceptions import RayServeException
 
 from configs.engines import EngineName
 from configs.errors import explain
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.batch_runner import BatchedModel
 from deployments.batching.device_failures import DeviceFailures
 from deployments.batching.lane import Lane
@@ -77,7 +77,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
-        self._live = Live(max_batch_size=config.settings.batch_size)
+        self._live = UserConfig(max_batch_size=config.settings.batch_size)
         self._limits = self._limits_of(self._live)
         self._refused: tuple[str, ...] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
@@ -108,9 +108,9 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         that raises here, and a family that answers is worth more than limits that are new.
         """
         try:
-            changed = Live.model_validate(live)
+            changed = UserConfig.model_validate(live)
         except ValidationError as error:
-            self._refuse(explain(error, "user_config", Live))
+            self._refuse(explain(error, "user_config", UserConfig))
             return
         self._refused = ()
         self._live = changed
@@ -130,7 +130,7 @@ class LaneFamily(Lifecycle[M], ABC, Generic[M]):
         return LiveLimits(self._config.name, self._live.model_dump(exclude=others), self._refused)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in tokens."""
         seconds = live.max_forward_ms / 1000
         return BatchLimits(

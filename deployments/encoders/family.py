@@ -41,11 +41,11 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
         *,
         truncate: bool,
         batch_size: int | None = None,
-        left_out: int = 0,
+        unpooled: int = 0,
     ) -> tuple[list[R | Problem], tuple[int, ...]]:
         """One answer or problem a text, in order, and the tokens that each text has.
 
-        At most ``batch_size`` texts of this request are in one forward. The first ``left_out``
+        At most ``batch_size`` texts of this request are in one forward. The first ``unpooled``
         tokens of each are not pooled.
         """
         read = partial(
@@ -53,7 +53,7 @@ class EncoderFamily(LaneFamily[Encoder[R]], ABC, Generic[R]):
             encoder.tokenizer,
             max_tokens=encoder.max_tokens,
             truncate=truncate,
-            left_out=left_out,
+            unpooled=unpooled,
         )
         parts = (partial(read, part) for part in in_parts(texts, len))
         return await self._read_and_answered(encoder, parts, batch_size)

@@ -1,4 +1,4 @@
-"""What a family asks of an encoder, whatever runs it."""
+"""The interface of an encoder network, whichever engine runs it, and what is known of a model."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from deployments.encoders.tokenization import TokenizedText
 
 Outputs: TypeAlias = npt.NDArray[np.float32]
 
+STORED_MULTI_LABEL = "several"
+"""The key of ``multi_label`` in files: weights caches hold folders with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What is known of an encoder besides its weights.
+    """What a family has to know of an encoder, apart from its weights.
 
-    ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs, and ``several`` of
-    them may hold at once. ``prompts`` go before texts, by name, and the one of ``default_prompt``
-    where a request names none. Unless it ``pools_prompts``, the network leaves their
-    ``prompt_tokens`` out of the vector. Of that only the first ``dimensions`` are given where a
-    request does not say how many.
+    ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs; with ``multi_label`` a
+    text may have several of them. ``prompts`` are put before texts, by name; ``default_prompt`` is
+    the one for requests that name none. Unless the network ``pools_prompts``, it leaves their
+    ``prompt_tokens`` out of the vector. A vector is cut to its first ``dimensions`` where a request
+    does not say how many it wants.
     """
 
     max_tokens: int
     labels: tuple[str, ...] = ()
-    several: bool = False
+    multi_label: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     pools_prompts: bool = True
@@ -38,20 +41,23 @@ class EncoderInfo:
     dimensions: int | None = None
 
     def write(self, file: Path) -> None:
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        stored = asdict(self)
+        stored[STORED_MULTI_LABEL] = stored.pop("multi_label")
+        file.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> EncoderInfo:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        return cls(**{**facts, "labels": tuple(facts["labels"])})
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        multi_label = stored.pop(STORED_MULTI_LABEL)
+        return cls(**{**stored, "labels": tuple(stored["labels"])}, multi_label=multi_label)
 
 
 class Network(Protocol):
-    """A loaded encoder and its tokenizer, which is called as one of transformers.
+    """A loaded encoder and its tokenizer, which is called as transformers' tokenizers are.
 
-    Calling it runs one forward, of which ``at_once`` may run at a time: a vector a text, of shape
-    (texts, dimensions); logits, of shape (texts, labels); or logits of shape (texts, longest,
-    labels), for heads of tokens.
+    A call runs one forward; ``at_once`` forwards may run at a time. By the model's head it returns
+    vectors of shape (texts, dimensions), logits of shape (texts, labels), or, for heads that label
+    tokens, logits of shape (texts, longest text, labels).
     """
 
     @property
@@ -61,6 +67,6 @@ class Network(Protocol):
     @property
     def tokenizer(self) -> Any: ...
     @property
-    def traits(self) -> EncoderInfo: ...
+    def info(self) -> EncoderInfo: ...
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs: ...

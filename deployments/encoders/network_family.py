@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from deployments.batching.lane import Lane
-from deployments.encoders.backends import chosen, open_network, prepare
+from deployments.encoders.backends import choose_backend, import_backend, open_network
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText, tokenize
@@ -34,10 +34,10 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
         """What makes answers of the network's outputs. Raises ``ValueError`` for a wrong model."""
 
     def _fetch(self, spec: ModelSpec) -> Path:
-        return chosen(self._config, spec, self.head).folder
+        return choose_backend(self._config, spec, self.head).folder
 
     def _prepare(self, spec: ModelSpec) -> None:
-        prepare(chosen(self._config, spec, self.head), self.head)
+        import_backend(choose_backend(self._config, spec, self.head), self.head)
 
     def _open(self, spec: ModelSpec) -> Network:
         return open_network(self._config, spec, self.head)
@@ -48,7 +48,7 @@ class NetworkFamily(EncoderFamily[R], Generic[R]):
         lane: Lane[TokenizedText, R] = self._lane(
             spec.name, run, len, at_once=network.at_once, engine=network.engine
         )
-        limit = spec.max_tokens or network.traits.max_tokens
+        limit = spec.max_tokens or network.info.max_tokens
         encoder = Encoder(network.tokenizer, limit, lane, network.engine)
         lane.warm_up(self._first_batches(encoder))
         return encoder

@@ -1,4 +1,4 @@
-"""Encoders on torch, whatever their architecture and wherever torch runs."""
+"""Runs encoders on torch, of any architecture and on any device."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ AUTO_CLASSES: dict[ModelHead, str] = {
 }
 
 UNQUANTISED = ("classifier", "score", "classification_head")
-"""What transformers calls the layers above the encoder. It would quantise them, although they are
-small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
+"""Transformers' names of the layers above the encoder, which are not quantised: they are small, and
+decide the result, and some of bitsandbytes' kernels need more rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TorchNetwork:
-    """``module`` takes tensors by name, on ``device``, and gives one tensor."""
+    """``module`` takes tensors by name, on ``device``, and returns one tensor."""
 
     tokenizer: Any
-    traits: EncoderInfo
+    info: EncoderInfo
     module: torch.nn.Module
     device: str
     padding: Padding
@@ -39,8 +39,8 @@ class TorchNetwork:
     at_once: int = 1
 
     def inputs(self, batch: Sequence[TokenizedText]) -> dict[str, torch.Tensor]:
-        """What the module takes for a batch."""
-        arrays = self.padding(batch, pooled=not self.traits.pools_prompts)
+        """The module's arguments for a batch."""
+        arrays = self.padding(batch, pooled=not self.info.pools_prompts)
         return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
@@ -50,7 +50,7 @@ class TorchNetwork:
         return outputs
 
 
-class _Labelling(torch.nn.Module):
+class _LogitsOnly(torch.nn.Module):
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -59,21 +59,23 @@ class _Labelling(torch.nn.Module):
         return self.model(**features).logits
 
 
-def opened(head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]) -> TorchNetwork:
-    """The network in ``folder``; ``options`` are those of ``from_pretrained``."""
+def load_network(
+    head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]
+) -> TorchNetwork:
+    """The network in ``folder``. ``options`` are arguments of ``from_pretrained``."""
     if head == "embedding":
-        return _embedding(folder, device, dict(options))
-    return _labelling(AUTO_CLASSES[head], folder, device, options)
+        return _load_embedding(folder, device, dict(options))
+    return _load_classifier(AUTO_CLASSES[head], folder, device, options)
 
 
-def _embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
+def _load_embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
     from deployments.encoders import sentence_modules as sentences
 
-    tokenizer, traits, module = sentences.opened(folder, device, options)
-    return TorchNetwork(tokenizer, traits, module, device, Padding.of(tokenizer))
+    tokenizer, info, module = sentences.load_sentence_modules(folder, device, options)
+    return TorchNetwork(tokenizer, info, module, device, Padding.of(tokenizer))
 
 
-def _labelling(
+def _load_classifier(
     auto_class: str, folder: Path, device: str, options: Mapping[str, Any]
 ) -> TorchNetwork:
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
@@ -83,10 +85,9 @@ def _labelling(
     model = model.to(device).eval()
     own_weights(model)
     config = model.config
-    traits = EncoderInfo(
+    info = EncoderInfo(
         token_limit(tokenizer, model),
         labels=tuple(str(config.id2label[i]) for i in range(len(config.id2label))),
-        several=config.problem_type == "multi_label_classification",
+        multi_label=config.problem_type == "multi_label_classification",
     )
-
-    return TorchNetwork(tokenizer, traits, _Labelling(model), device, Padding.of(tokenizer))
+    return TorchNetwork(tokenizer, info, _LogitsOnly(model), device, Padding.of(tokenizer))

@@ -1,1 +1,1 @@
-"""What the families of image models share: decoding, preprocessing, batches of pixels."""
+"""What the families of image models share: decoding, preprocessing, and the image family."""

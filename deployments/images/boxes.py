@@ -1,18 +1,19 @@
-"""Boxes around objects: inside the picture, and one an object."""
+"""Detections out of a model's boxes and scores: clipped to the image, without duplicates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from deployments.seam.vision import Detection
 
-Boxes = npt.NDArray[np.float64]
+Boxes: TypeAlias = npt.NDArray[np.float64]
 
-MOST_OVERLAP = 0.5
-"""Intersection over union above which two boxes of one label are of one object."""
+MAX_OVERLAP = 0.5
+"""Two boxes of one label are of the same object if their intersection over union exceeds this."""
 
 
 def detections(
@@ -22,10 +23,11 @@ def detections(
     size: tuple[int, int],
     threshold: float,
 ) -> tuple[Detection, ...]:
-    """The objects with at least ``threshold``, best first; ``boxes`` is (objects, 4) in pixels.
+    """The objects that score at least ``threshold``, best first, after non-maximum suppression.
 
-    Boxes are cut at the edges of a picture of ``size`` (width, height); what is left with no area
-    is no object. Of those that overlap under one label the best stays.
+    ``boxes`` has shape (objects, 4), in pixels. Boxes are clipped to an image of ``size`` (width,
+    height); one without any area left is dropped. Of the boxes of one label that overlap, only the
+    best is kept.
     """
     width, height = size
     inside = np.clip(boxes, 0.0, [width, height, width, height])
@@ -34,15 +36,15 @@ def detections(
         if not scores[index] >= threshold or _area(inside[index]) <= 0:
             continue
         rivals = [k for k in kept if labels[k] == labels[index]]
-        if all(overlap(inside[index], inside[k]) <= MOST_OVERLAP for k in rivals):
+        if all(overlap(inside[index], inside[k]) <= MAX_OVERLAP for k in rivals):
             kept.append(index)
     return tuple(Detection(labels[i], scores[i], *map(float, inside[i])) for i in kept)
 
 
 def overlap(one: Boxes, other: Boxes) -> float:
     """Intersection over union of two boxes (xmin, ymin, xmax, ymax)."""
-    least, most = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    common = float(np.prod(np.clip(most - least, 0.0, None)))
+    start, end = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    common = float(np.prod(np.clip(end - start, 0.0, None)))
     union = _area(one) + _area(other) - common
     return common / union if union > 0 else 0.0
 

@@ -1,50 +1,21 @@
-"""Images: from an encoded file to the picture that a viewer shows, always as RGB.
-
-Both sides of the seam read files by these rules: the ingress only their headers, the families all
-of it. Nothing here knows a model.
-"""
+"""Decodes an image file into the RGB picture that a viewer shows."""
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from deployments.images.files import essence
-from deployments.images.files.exif import orientation
+from deployments.seam.image_files.encoded import DECODE_ERRORS, EncodedImage
 from deployments.seam.problems import Problem
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""What is read. Pillow knows many more; each is code that strangers' bytes would reach."""
-
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Far more pixels than anybody's photograph; the second only where warnings are errors."""
-
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    *BOMBS,
-)
-"""What Pillow's plugins raise for bytes that are not what they claim to be."""
-
 Picture: TypeAlias = Image.Image
+"""An upright RGB image."""
+
 BACKGROUND = (255, 255, 255)
 
-TURNS: dict[int, Image.Transpose] = {
+TRANSPOSES: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -53,95 +24,63 @@ TURNS: dict[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright again, by its orientation in EXIF (TIFF 6.0, page 36)."""
+"""The operation that makes an image upright, by its EXIF orientation (TIFF 6.0, page 36)."""
 
-
-NOTHING = Image.new("1", (1, 1))
-
-
-class EncodedImage:
-    """An encoded image. Constructing it reads its headers only, and raises ``UNREADABLE``."""
-
-    def __init__(self, raw: bytes) -> None:
-        found = essence(raw)
-        self._image: Picture = Image.open(io.BytesIO(found.raw), formats=FORMATS)
-        self._turned = found.orientation
-        self.size: tuple[int, int] = self._image.size
-        """Width and height as they are stored, before the image is turned."""
-
-    @property
-    def pixels(self) -> int:
-        width, height = self.size
-        return width * height
-
-    def picture(self) -> Picture:
-        """The first frame, turned as its EXIF orientation says, over white where it is transparent.
-
-        Raises ``UNREADABLE``. Once only: the file is read to its end.
-        """
-        image, self._image = self._image, NOTHING  # whoever has this must not hold the pixels
-        with image:
-            image.load()
-            turned = self._turned or orientation(image.info.get("exif", b""))
-            return _rgb(image.transpose(TURNS[turned]) if turned in TURNS else image)
-
-
-def handle_warnings() -> None:
-    """Leave out Pillow's warnings in this process, which has one list of filters.
-
-    Of damage that Pillow reads past, as a viewer does, and of more pixels than it thinks usual: the
-    settings say how many may be. Each has a text of its own, which is a line in the log for every
-    bad image, and which the process would remember for ever.
-    """
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-
-def picture(raw: bytes) -> Picture | Problem:
-    """An encoded image as a viewer shows it, or what is wrong with it."""
-    try:
-        return EncodedImage(raw).picture()
-    except UNREADABLE:
-        return DAMAGED
-
+MIN_RANGE = 1e-30
+"""In float32 a smaller range does not divide 255."""
 
 DAMAGED = Problem("validation", "the image is damaged or cut short", "image")
 
 
-MIN_RANGE = 1e-30
-"""Smaller ones do not divide 255 in float32."""
+def decode(raw: bytes) -> Picture | Problem:
+    """The picture in a file, or a problem that says what is wrong with the file."""
+    try:
+        return decode_encoded(EncodedImage(raw))
+    except DECODE_ERRORS:
+        return DAMAGED
 
 
-def _rgb(image: Picture) -> Picture:
+def decode_encoded(encoded: EncodedImage) -> Picture:
+    """The first frame, turned as its EXIF orientation says, on white where it is transparent.
+
+    Only once for each ``encoded``: the file is read to its end. Raises ``DECODE_ERRORS``.
+    """
+    frame = encoded.take_frame()
+    with frame.image as image:
+        transpose = TRANSPOSES.get(frame.orientation)
+        return _rgb(image if transpose is None else image.transpose(transpose))
+
+
+def _rgb(image: Image.Image) -> Picture:
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        below = Image.new("RGB", image.size, BACKGROUND)
-        below.paste(image, mask=image)
-        return below
+        background = Image.new("RGB", image.size, BACKGROUND)
+        background.paste(image, mask=image)
+        return background
     return image.convert("RGB")
 
 
-def _eight_bits(image: Picture) -> Picture:
-    """Grey of more than 8 bits, scaled; by itself Pillow would cut off whatever is over 255.
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale grey values of more than 8 bits to 8; Pillow by itself would clip them at 255.
 
-    Values that fit no convention are scaled by their own range. One that is not a number is black,
-    and an infinite one as far as the others go.
+    Integers range to 65535 and floats to 1; values outside of that are scaled by their own range.
+    NaN becomes black, infinite values become the largest or smallest finite one.
     """
     values = np.array(image, dtype=np.float32)
     finite = np.isfinite(values)
     if not finite.all():
         known = values[finite] if finite.any() else np.zeros(1, np.float32)
         np.nan_to_num(values, copy=False, nan=0.0, posinf=known.max(), neginf=known.min())
-    least, most = (0.0, 65535.0) if image.mode.startswith("I") else (0.0, 1.0)
+    black, white = (0.0, 65535.0) if image.mode.startswith("I") else (0.0, 1.0)
     lowest, highest = float(values.min()), float(values.max())
-    if lowest < least or highest > most:
-        least, most = lowest, highest
-    if most - least < MIN_RANGE:  # one value, which is below black or above white
-        return Image.new("L", image.size, 255 if most > 0 else 0)
-    # In place, and halved first: the difference of two numbers may not fit where both do.
+    if lowest < black or highest > white:
+        black, white = lowest, highest
+    if white - black < MIN_RANGE:  # a single value, out of the usual range
+        return Image.new("L", image.size, 255 if white > 0 else 0)
+    # In place, and halved first: the difference of two float32 values may overflow.
     values /= 2
-    values -= least / 2
-    values *= 255.0 / (most / 2 - least / 2)
+    values -= black / 2
+    values *= 255.0 / (white / 2 - black / 2)
     return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))

@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from configs.engines import EngineName
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.family import LaneFamily
 from deployments.batching.lane import Lane
 from deployments.batching.preparation import Preparation
 from deployments.batching.scheduler import BatchLimits
 from deployments.batching.tuning import SMALL_PIXELS
-from deployments.images.decode import DAMAGED, UNREADABLE, EncodedImage, Picture, handle_warnings
+from deployments.images.decode import DAMAGED, Picture, decode_encoded
 from deployments.images.preprocessing import preprocessed
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device
 from deployments.models.errors import ModelUnavailable, Overloaded
 from deployments.models.memory import own_weights, trim
 from deployments.models.pretrained import load_options
+from deployments.seam.image_files.encoded import (
+    DECODE_ERRORS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
@@ -122,7 +127,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
 
     def __init__(self, config: FamilyConfig) -> None:
         settings = config.settings
-        handle_warnings()
+        ignore_pillow_warnings()
         self._preparation = Preparation(settings.image_threads, settings.max_image_pixels)
         self._encoded_bytes = 0
         super().__init__(config)
@@ -206,7 +211,7 @@ class ImageFamily(LaneFamily[ImageModel[R]], Generic[R]):
         return ImageModel(reader, lane)
 
     @staticmethod
-    def _limits_of(live: Live) -> BatchLimits:
+    def _limits_of(live: UserConfig) -> BatchLimits:
         """What bounds a forward, counted in pixels: 80 images of 224 x 224 by default, or 4 of a
         detector's size."""
         return replace(LaneFamily._limits_of(live), max_volume=live.max_batch_pixels)
@@ -222,7 +227,7 @@ def _begun(
     """A small image at once; of a large one only the headers."""
     try:
         encoded = EncodedImage(request.image)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return DAMAGED
     return encoded if encoded.pixels > SMALL_PIXELS else _seen(encoded, reader, request)
 
@@ -241,8 +246,8 @@ def _seen(
     encoded: EncodedImage, reader: ImageTask[Any], request: AboutImage
 ) -> PreprocessedImage | Problem:
     try:
-        image = encoded.picture()
-    except UNREADABLE:
+        image = decode_encoded(encoded)
+    except DECODE_ERRORS:
         return DAMAGED
     return preprocessed(reader.preprocess, image, request)
 

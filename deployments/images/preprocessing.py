@@ -1,4 +1,4 @@
-"""One image through its model's own processor, whose failures are told apart by whose they are."""
+"""Calls a model's own image processor, and finds out whether the image or the text made it fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OF_INPUTS = (
+INPUT_ERRORS = (
     ValueError,
     TypeError,
     ArithmeticError,
@@ -27,13 +27,15 @@ OF_INPUTS = (
     MemoryError,
     struct.error,
 )
-"""What processors raise for an image, or a text, that they cannot read: a side that rounds to
-nothing, a shape that no array has, a mark for an image too many. Other exceptions are mistakes."""
+"""What processors raise for an image or a text that they cannot process: a side that rounds to
+zero, an impossible shape, an image token too many. Other exceptions are bugs."""
 
 CONTROL = Image.new("RGB", (64, 48), (128, 128, 128))
-"""An image that every model can read."""
+"""An image that every model can process."""
 
 MAX_SCALED_PIXELS = 16_000_000
+"""An image that its processor would scale to more pixels than this is refused."""
+
 LONG_BOUNDS = ("longest_edge", "max_height", "max_width", "max_pixels")
 
 TEXTS = ("question", "prompt")
@@ -45,14 +47,14 @@ def preprocessed(
 ) -> T | Problem:
     """``preprocess(image, request)``, or a problem that names the image or text at fault.
 
-    It is the image's where an ordinary one passes in its place, and the text's where an ordinary
-    one passes in its place. Where neither passes, it is nobody's input: the failure is raised.
+    After a failure it is tried with an ordinary image, then with an ordinary text as well. The
+    input whose replacement helps is at fault; if nothing helps, the error is raised.
     """
     try:
         return preprocess(image, request)
     except NotImplementedError:
         raise
-    except OF_INPUTS as error:
+    except INPUT_ERRORS as error:
         problem = _problem(preprocess, image, request)
         if problem is None:
             raise
@@ -60,17 +62,17 @@ def preprocessed(
         return problem
 
 
-def scalable(
+def refuse_elongated(
     preprocess: Callable[[Picture, Any], T], processor: Any
 ) -> Callable[[Picture, Any], T | Problem]:
-    """``preprocess`` without images that the processor would blow up before it cuts them.
+    """``preprocess``, with a problem for long and thin images that would be scaled up too far.
 
-    One that scales the shorter side to a length, and has no bound for the longer one, makes a
-    thousand million pixels of 20,000 x 1.
+    A processor that scales the shorter side to a fixed length, with no bound on the longer one,
+    would make a billion pixels of an image of 20,000 x 1, before it crops them.
     """
     shortest = _shortest_edge(getattr(processor, "image_processor", processor))
 
-    def seen(image: Picture, request: Any) -> T | Problem:
+    def checked(image: Picture, request: Any) -> T | Problem:
         short, long = sorted(image.size)
         if shortest is not None and shortest * shortest * long > MAX_SCALED_PIXELS * short:
             width, height = image.size
@@ -78,11 +80,11 @@ def scalable(
             return Problem("validation", message, "image")
         return preprocess(image, request)
 
-    return seen
+    return checked
 
 
 def _shortest_edge(images: Any) -> int | None:
-    """What a processor scales the shorter side to, where nothing bounds the longer one."""
+    """The length that the shorter side is scaled to, if nothing bounds the longer one."""
     size = getattr(images, "size", None)
     if size is None or not getattr(images, "do_resize", True):
         return None
@@ -108,6 +110,6 @@ def _problem(
 def _passes(preprocess: Callable[[Picture, Any], Any], image: Picture, request: Any) -> bool:
     try:
         preprocess(image, request)
-    except OF_INPUTS:
+    except INPUT_ERRORS:
         return False
     return True

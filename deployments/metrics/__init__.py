@@ -1,1 +1,1 @@
-"""What the cluster did: signals, who reports them, and the ledger that adds them up."""
+"""Metrics of the whole cluster: replicas report samples to the ledger, which adds them up."""

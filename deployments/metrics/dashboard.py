@@ -1,7 +1,7 @@
-"""The same signals as metrics of Ray, for its dashboard. Made in replicas only: it needs Ray.
+"""Passes a replica's metrics on to Ray, for Ray's dashboard; works in replicas only.
 
-Ray puts ``ray_`` before each name, ``_total`` behind those of counters, and adds the deployment,
-the replica and the application.
+Ray prefixes each name with ``ray_``, appends ``_total`` to those of counters, and adds the labels
+``deployment``, ``replica`` and ``application``.
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ from typing import Any
 
 from ray.serve import metrics
 
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.signals import BY_NAME, PREFIX, Signal
 
 
 class RayMetrics:
-    """One instrument a signal, made when its first sample comes."""
+    """One Ray metric for each signal, created with its first sample."""
 
     def __init__(self) -> None:
-        self._instruments: dict[str, Any] = {}
+        self._metrics: dict[str, Any] = {}
 
-    def take(self, report: Report) -> None:
+    def record(self, report: MetricReport) -> None:
         for sample in (*report.samples, *report.gauges):
-            self._add(sample)
+            self._record(sample)
 
-    def _add(self, sample: MetricSample) -> None:
+    def _record(self, sample: MetricSample) -> None:
         signal = BY_NAME[sample.signal]
-        instrument = self._instruments.get(signal.name)
-        if instrument is None:
-            instrument = self._instruments[signal.name] = _instrument(signal)
+        metric = self._metrics.get(signal.name)
+        if metric is None:
+            metric = self._metrics[signal.name] = _metric(signal)
         tags = dict(zip(signal.labels, sample.labels, strict=True))
         match signal.kind:
             case "counter":
-                if (total := sum(sample.amounts)) > 0:  # Ray takes no zeros
-                    instrument.inc(total, tags)
+                if (total := sum(sample.amounts)) > 0:  # Ray refuses an increment of zero
+                    metric.inc(total, tags)
             case "histogram":
                 for amount in sample.amounts:  # Ray takes one at a time
-                    instrument.observe(amount, tags)
+                    metric.observe(amount, tags)
             case "sum" | "mean":
-                instrument.set(sample.amounts[-1], tags)
+                metric.set(sample.amounts[-1], tags)
 
 
-def _instrument(signal: Signal) -> Any:
+def _metric(signal: Signal) -> Any:
     name = PREFIX + signal.name
-    keys: Any = signal.labels  # typed as a tuple of one in Ray
+    keys: Any = signal.labels  # Ray types them as a tuple of one
     match signal.kind:
         case "counter":
             return metrics.Counter(name, signal.about, tag_keys=keys)

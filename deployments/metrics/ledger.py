@@ -1,4 +1,7 @@
-"""The ledger: one replica to which every other one reports, so that nothing dies with those."""
+"""The ledger: the one replica that aggregates the metrics of all others.
+
+Totals are kept here, since those that a replica kept would fall when it ends.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,37 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deployments.metrics.prometheus import Instruments
-from deployments.metrics.recent import Recent
-from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
+from deployments.metrics.prometheus import Instruments, Values
+from deployments.metrics.recent import RecentRequests
+from deployments.metrics.report import (
+    Exposition,
+    FinishedRequest,
+    MetricReport,
+    MetricSample,
+    Performance,
+)
 from deployments.metrics.signals import BY_NAME, MEMORY, SEVERAL, UNKNOWN, Signal
 
 GAUGES_LIVE_S = 15.0
-"""How long a replica's gauges stand without another report; one comes every two seconds."""
+"""A replica's gauges count for this long after its last report; reports come every two seconds."""
 
 REMEMBERED_S = 600.0
-"""How long the number of a reporter's last batch is kept: much longer than a batch is retried."""
+"""A reporter is forgotten this long after its last report: much longer than a report is retried."""
 
-MOST_REPORTERS = 10_000
+MAX_REPORTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerConfig:
-    """The values that the labels ``model_name`` and ``task`` may have; others are "unknown"."""
+    """The values that the labels ``model_name`` and ``task`` may have; others become "unknown"."""
 
     models: frozenset[str]
     tasks: frozenset[str]
 
 
 @dataclass(slots=True)
-class _Heard:
-    """What is known of one reporter."""
+class _ReporterState:
+    """The number and the time of a reporter's last report, and its gauges."""
 
     number: int
     at: float
@@ -39,10 +48,10 @@ class _Heard:
 
 
 class Ledger:
-    """The deployment of the ledger, and, outside Serve, the same in-process.
+    """The ledger's deployment; outside of Serve it runs in-process.
 
-    A batch that arrives twice is taken once. A restart begins from zero, which Prometheus' own
-    functions know as a counter reset.
+    A report that arrives twice is added once. After a restart all counters begin at zero, which
+    Prometheus takes for a counter reset.
     """
 
     def __init__(self, config: LedgerConfig, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,59 +60,61 @@ class Ledger:
             "task": config.tasks,
         }
         self._clock = clock
-        self._heard: OrderedDict[str, _Heard] = OrderedDict()
+        self._reporters: OrderedDict[str, _ReporterState] = OrderedDict()
         self._instruments = Instruments(self._gauge)
-        self._recent = Recent()
+        self._recent = RecentRequests()
 
-    async def take(self, report: Report) -> None:
-        """Add a batch to what is known, unless it has been added before."""
-        heard = self._heard.pop(report.reporter, None)
-        last = heard.number if heard else 0
+    async def add(self, report: MetricReport) -> None:
+        """Add a report, unless it has been added before."""
+        state = self._reporters.pop(report.reporter, None)
+        last = state.number if state else 0
         self._forget()
         number = max(last, report.number)
-        self._heard[report.reporter] = _Heard(number, self._clock(), self._fitted(report.gauges))
+        gauges = self._sanitized(report.gauges)
+        self._reporters[report.reporter] = _ReporterState(number, self._clock(), gauges)
         if report.number <= last:
             return
-        self._instruments.add(self._fitted(report.samples))
+        self._instruments.add(self._sanitized(report.samples))
         if report.finished:
             memory = self._gauge(MEMORY)
             for finished in report.finished:
-                self._note(finished, memory)
+                self._record_finished(finished, memory)
 
     async def exposition(self, accept: str) -> Exposition:
         """Every metric, in the format that an ``Accept`` header prefers."""
         return self._instruments.exposition(accept)
 
     async def performance(self, _: None = None) -> Performance | None:
-        """Figures of recent requests, ``None`` before the first."""
+        """Figures of recent requests; ``None`` before the first request."""
         return self._recent.performance()
 
-    def _note(self, finished: Finished, memory: Mapping[tuple[str, ...], float]) -> None:
-        model, task = self._fit("model_name", finished.model), self._fit("task", finished.task)
-        held = memory.get((model,)) if finished.seconds is not None else None
-        self._recent.note(finished._replace(model=model, task=task), held)
+    def _record_finished(self, finished: FinishedRequest, memory: Values) -> None:
+        model = self._known_value("model_name", finished.model)
+        task = self._known_value("task", finished.task)
+        memory_bytes = memory.get((model,)) if finished.seconds is not None else None
+        self._recent.record(finished._replace(model=model, task=task), memory_bytes)
 
-    def _fitted(self, samples: tuple[MetricSample, ...]) -> tuple[MetricSample, ...]:
-        """``samples`` of known signals, with no value of a label that was not foreseen."""
-        fitted = []
+    def _sanitized(self, samples: tuple[MetricSample, ...]) -> tuple[MetricSample, ...]:
+        """``samples`` of known signals; label values that are not known become "unknown"."""
+        sanitized = []
         for sample in samples:
             signal = BY_NAME.get(sample.signal)
-            if signal is not None:  # else a newer replica's, in the middle of an update
+            if signal is not None:  # else it is from a newer replica, during an update
                 pairs = zip(signal.labels, sample.labels, strict=True)
-                labels = tuple(self._fit(name, value) for name, value in pairs)
-                fitted.append(MetricSample(signal.name, labels, sample.amounts))
-        return tuple(fitted)
+                labels = tuple(self._known_value(name, value) for name, value in pairs)
+                sanitized.append(MetricSample(signal.name, labels, sample.amounts))
+        return tuple(sanitized)
 
-    def _fit(self, label: str, value: str) -> str:
+    def _known_value(self, label: str, value: str) -> str:
         known = self._known.get(label)
         return value if known is None or value in known else UNKNOWN
 
     def _gauge(self, signal: Signal) -> dict[tuple[str, ...], float]:
-        """The cluster's values of a gauge, from the replicas that are still heard of."""
+        """The cluster's values of a gauge, by labels, from replicas that reported lately."""
         found: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
         oldest = self._clock() - GAUGES_LIVE_S
-        for heard in self._heard.values():
-            for sample in heard.gauges if heard.at >= oldest else ():
+        for state in self._reporters.values():
+            for sample in state.gauges if state.at >= oldest else ():
                 if sample.signal == signal.name:
                     found[sample.labels] += sample.amounts
         parts = {
@@ -112,10 +123,10 @@ class Ledger:
         return {labels: sum(values) / parts[labels] for labels, values in found.items()}
 
     def _forget(self) -> None:
-        """Drop reporters that are long gone, longest silent first."""
+        """Forget reporters that are gone, the longest silent first."""
         oldest = self._clock() - REMEMBERED_S
-        while self._heard:
-            name, heard = next(iter(self._heard.items()))
-            if heard.at >= oldest and len(self._heard) < MOST_REPORTERS:
+        while self._reporters:
+            name, state = next(iter(self._reporters.items()))
+            if state.at >= oldest and len(self._reporters) < MAX_REPORTERS:
                 return
-            del self._heard[name]
+            del self._reporters[name]

@@ -1,4 +1,4 @@
-"""What a family's replica tells the ledger: its batches, its queue, its models, its memory."""
+"""The meter of one replica: reports its batches, queue, models and memory to the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 
 from deployments.metrics import signals
 from deployments.metrics.dashboard import RayMetrics
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
@@ -28,8 +28,8 @@ EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One batch: how long each item waited, how full the batch was and how much of it was padding
-    (both from 0 to 1), and the seconds that it took."""
+    """One batch that ran: the wait of each item and the time of the batch, in seconds; how full it
+    was and how much of it was padding, both from 0 to 1."""
 
     waits_s: tuple[float, ...]
     fill: float
@@ -38,26 +38,28 @@ class Forward:
 
 
 class Meter:
-    """A replica's observer. ``gauges`` are read whenever a report goes; without a ``ledger``,
-    which is a handle, nothing is kept."""
+    """Records what happens in one replica. ``ledger`` is a handle; without one nothing is recorded.
+
+    ``gauges`` are read for each report.
+    """
 
     def __init__(self, ledger: Any, gauges: Callable[[], Iterable[MetricSample]]) -> None:
         self._reporter: Reporter | None = None
         if ledger is not None:
-            self._reporter = Reporter(_delivery(ledger), gauges, RayMetrics().take)
+            self._reporter = Reporter(_delivery(ledger), gauges, RayMetrics().record)
 
     def start(self) -> None:
-        """Report from now on, on the event loop that runs this. Idempotent."""
+        """Begin to report, on the running event loop. Idempotent."""
         if self._reporter is not None:
             self._reporter.start()
 
     def model(self, event: ModelEvent, name: str) -> None:
         """A model was found, missed, loaded or unloaded."""
-        self._note(EVENTS[event].of(name))
+        self._record(EVENTS[event].of(name))
 
     def forward(self, name: str, forward: Forward) -> None:
         """A batch has run."""
-        self._note(
+        self._record(
             signals.BATCH_SIZE.of(name, amount=len(forward.waits_s)),
             signals.BATCH_FILL.of(name, amount=forward.fill),
             signals.BATCH_PADDING.of(name, amount=forward.padding),
@@ -66,17 +68,17 @@ class Meter:
         )
 
     def admitted(self, name: str, wait_s: float) -> None:
-        """A text got its slot."""
-        self._note(signals.QUEUE_WAIT.of(name, amount=wait_s))
+        """A sequence was admitted to a slot after ``wait_s`` seconds."""
+        self._record(signals.QUEUE_WAIT.of(name, amount=wait_s))
 
-    def _note(self, *samples: MetricSample) -> None:
+    def _record(self, *samples: MetricSample) -> None:
         if self._reporter is not None:
-            self._reporter.note(samples)
+            self._reporter.record(samples)
 
 
-def _delivery(ledger: Any) -> Callable[[Report], Awaitable[None]]:
-    async def deliver(report: Report) -> None:
-        response = ledger.take.remote(report)
+def _delivery(ledger: Any) -> Callable[[MetricReport], Awaitable[None]]:
+    async def deliver(report: MetricReport) -> None:
+        response = ledger.add.remote(report)
         try:
             await response
         except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""The ledger's instruments: a registry of its own, in Prometheus' client library."""
+"""The ledger's counters, histograms and gauges, in Prometheus' client library."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deployments.metrics.report import Exposition, MetricSample
 from deployments.metrics.signals import BY_NAME, GAUGES, PREFIX, SIGNALS, Signal
 
 Values: TypeAlias = Mapping[tuple[str, ...], float]
-"""A gauge's values by their labels' values."""
+"""Values of a gauge, by the values of its labels."""
 
 
 class Instruments:
-    """Counters and histograms that samples are added to, and gauges that are asked for."""
+    """A registry of all signals. Gauges are read from ``gauges`` whenever they are scraped."""
 
     def __init__(self, gauges: Callable[[Signal], Values]) -> None:
         self._registry = CollectorRegistry()
@@ -59,7 +59,7 @@ class Instruments:
 
 
 class _Gauges(Collector):
-    """Gauges whose values are looked up when they are scraped."""
+    """Gauges whose values are looked up at each scrape."""
 
     def __init__(self, values: Callable[[Signal], Values]) -> None:
         self._values = values

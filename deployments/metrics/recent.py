@@ -1,36 +1,36 @@
-"""Figures of the last requests."""
+"""Averages and counts over the last requests."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from deployments.metrics.report import Finished, Performance
+from deployments.metrics.report import FinishedRequest, Performance
 
-KEPT = 1000
-SHOWN = 100
+MAX_REQUESTS = 1000
+MAX_AVERAGED = 100
 GIB = 1024**3
 
 
-class Recent:
-    """The last 1,000 requests, each with the memory of its model when it was noted."""
+class RecentRequests:
+    """The last 1,000 requests, each with the memory that its model took at its end."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[Finished, float | None]] = deque(maxlen=KEPT)
+        self._requests: deque[tuple[FinishedRequest, float | None]] = deque(maxlen=MAX_REQUESTS)
 
-    def note(self, finished: Finished, memory_bytes: float | None) -> None:
-        self._kept.append((finished, memory_bytes))
+    def record(self, finished: FinishedRequest, memory_bytes: float | None) -> None:
+        self._requests.append((finished, memory_bytes))
 
     def performance(self) -> Performance | None:
-        """How many requests are kept, and figures of the last 100 of them."""
-        if not self._kept:
+        """The number of requests, up to 1,000, and figures of the last 100 of them."""
+        if not self._requests:
             return None
-        shown = list(self._kept)[-SHOWN:]
-        requests = [request for request, _ in shown]
+        latest = list(self._requests)[-MAX_AVERAGED:]
+        requests = [request for request, _ in latest]
         seconds = [each.seconds for each in requests if each.seconds is not None]
-        memory = [size / GIB for _, size in shown if size is not None]
+        memory = [size / GIB for _, size in latest if size is not None]
         return Performance(
-            total_requests=len(self._kept),
+            total_requests=len(self._requests),
             average_inference_time=_mean(seconds),
             max_inference_time=max(seconds, default=None),
             min_inference_time=min(seconds, default=None),

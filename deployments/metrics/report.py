@@ -1,4 +1,4 @@
-"""What travels from a replica to the ledger: plain, picklable values."""
+"""The values that replicas and the ledger exchange: samples, reports and figures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 
 class MetricSample(NamedTuple):
-    """Values of one signal, whose labels' values are in the signal's order.
+    """Values of one signal with the same labels, which are in the signal's order.
 
-    It is noted with one value, and travels with all that a batch has of the same labels.
+    A sample is recorded with one value; a report has all values with the same labels in one sample.
     """
 
     signal: str
@@ -19,18 +19,18 @@ class MetricSample(NamedTuple):
     amounts: tuple[float, ...]
 
 
-def gathered(samples: Iterable[MetricSample]) -> tuple[MetricSample, ...]:
-    """The same values in one sample for each signal and its labels."""
+def merged(samples: Iterable[MetricSample]) -> tuple[MetricSample, ...]:
+    """``samples``, with those of the same signal and labels merged into one."""
     found: defaultdict[tuple[str, tuple[str, ...]], list[float]] = defaultdict(list)
     for signal, labels, amounts in samples:
         found[signal, labels] += amounts
     return tuple(MetricSample(*series, tuple(amounts)) for series, amounts in found.items())
 
 
-class Finished(NamedTuple):
-    """One request for inference that has ended. ``seconds`` is what its models took.
+class FinishedRequest(NamedTuple):
+    """An inference request that has ended. ``seconds`` is the time its models took.
 
-    ``seconds`` is ``None`` for a request that no model answered.
+    That is ``None`` for a request that no model answered.
     """
 
     model: str
@@ -40,23 +40,23 @@ class Finished(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A batch of what one reporter saw. ``number`` counts its batches from 1.
+class MetricReport:
+    """What one reporter recorded since its last report. ``number`` counts its reports from 1.
 
-    A batch that may not have arrived is sent again under its number, so that the ledger takes it
-    once. ``samples`` are gathered; ``gauges`` replace those of the reporter's earlier batches.
+    A report that may not have arrived is sent again under its number, so that the ledger adds it
+    once. ``gauges`` replace those of the reporter's earlier reports.
     """
 
     reporter: str
     number: int
     samples: tuple[MetricSample, ...] = ()
-    finished: tuple[Finished, ...] = ()
+    finished: tuple[FinishedRequest, ...] = ()
     gauges: tuple[MetricSample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """Every metric as text, in the format that the scraper asked for."""
+    """Every metric as text, in the format that the scraper accepts."""
 
     body: bytes
     content_type: str

@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 from deployments.models.cache import ModelCache, StillInUseError
 from deployments.models.errors import ModelUnavailable
 from deployments.models.memory import cuda_memory
-from deployments.models.orders import Orders, orders_here
+from deployments.seam.orders import Orders, orders_here
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, UnloadResult
 
@@ -30,7 +30,7 @@ M = TypeVar("M")
 class Lifecycle(Generic[M]):
     """The models of one replica, under orders that every replica of the family gets.
 
-    An order is also written down (:mod:`deployments.models.orders`). A replica reads what is
+    An order is also written down (:mod:`deployments.seam.orders`). A replica reads what is
     written when it starts and at every check of its health, so one that started later, or did not
     hear the order, comes to hold what it should without anybody's doing. What was loaded by order
     loads after the pinned models and behind the replica's readiness: its requests wait for it, the

@@ -1,8 +1,7 @@
-"""The values that travel between the ingress and the model side.
+"""What crosses between the ingress and the model side: requests and results, by model family.
 
-Everything here is a plain, picklable value: no request objects, no exceptions, no tensors of a
-framework. Both sides import this module, so it imports neither torch nor a web framework.
-
-A failure that belongs to the request travels as a :class:`Problem` in the place of the answer.
-Exceptions are left for what nobody foresaw, and never carry data across the seam.
+All of it is plain and picklable: no HTTP requests, no exceptions, no tensors. Both sides import
+this package, so it imports neither torch nor a web framework. A failure that concerns one item is
+a :class:`~deployments.seam.problems.Problem` in the place of that item's result. Exceptions are
+only for what nobody foresaw, and carry no data.
 """

@@ -1,4 +1,4 @@
-"""Captions of images across the seam."""
+"""The request and the result of captioning an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from deployments.seam.tokens import TokenCounts
 
 @dataclass(frozen=True, slots=True)
 class CaptionRequest:
-    """One image to describe. ``prompt`` is how the caption begins, where the model takes that."""
+    """One image to describe. ``image`` is an encoded file whose header was checked.
+
+    ``prompt`` is the beginning of the caption, for models that continue a text.
+    """
 
     model: str
     image: bytes
@@ -18,7 +21,9 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class CaptionResult:
+    """``tokens`` is how many tokens the caption has."""
+
     text: str
     tokens: int
 

@@ -1,4 +1,4 @@
-"""Text classification across the seam, with labels of the model or of the request."""
+"""Requests and results of text classification, by the labels of the model or of the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ ScoreFunction: TypeAlias = Literal["softmax", "sigmoid", "none"]
 
 @dataclass(frozen=True, slots=True)
 class ClassificationRequest:
-    """``scores`` makes scores of the model's logits; ``None`` is what the model was trained for."""
+    """Texts to label. ``scores`` is the function that turns the model's logits into scores.
+
+    ``None`` takes the function that the model was trained with.
+    """
 
     model: str
     texts: tuple[str, ...]
@@ -29,9 +32,9 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationResult(CountsPromptTokens):
-    """One entry a text, in order: its labels best first, or why it has none.
+    """For each text, in order, its labels, best first, or a problem.
 
-    ``tokens`` are those that were read, where the model counts any.
+    ``tokens`` has the tokens read for each text; it is empty for images.
     """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
@@ -42,9 +45,9 @@ class ClassificationResult(CountsPromptTokens):
 class ZeroShotRequest:
     """Texts to score against labels that no model was trained on.
 
-    The scores of a text's labels sum to one, unless ``multi_label``: then each is independent.
-    ``template`` makes a label a sentence by its ``{}``; ``None`` leaves it to the model's kind.
-    Answered by :class:`ClassificationResult`.
+    The scores of a text's labels sum to one; with ``multi_label`` each is independent. A label
+    takes the place of ``{}`` in ``template``; ``None`` is the usual template for the kind of model.
+    The result is a :class:`ClassificationResult`.
     """
 
     model: str

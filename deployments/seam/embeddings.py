@@ -1,4 +1,4 @@
-"""Embeddings and clusters across the seam."""
+"""Requests and results of embedding and of clustering texts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts to embed. ``batch_size`` bounds the texts of one forward of this request.
+    """Texts to embed. ``batch_size`` bounds how many of them share a forward.
 
-    ``prompt_name`` is one of the prompts that the model was published with: it goes before each.
-    ``None`` is the model's default prompt, where it has one.
+    ``prompt_name`` names one of the prompts that the model was published with, which is put before
+    each text. ``None`` is the model's default prompt, if it has one.
     """
 
     model: str
@@ -34,9 +34,9 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult(CountsPromptTokens):
-    """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` what each text counted.
+    """``vectors`` is float32 of shape (texts, dimensions), ``tokens`` has the tokens of each text.
 
-    A text with an entry in ``problems`` has a row of zeros.
+    A text with an entry in ``problems``, by its index, has a row of zeros.
     """
 
     vectors: Vectors
@@ -46,13 +46,19 @@ class EmbeddingResult(CountsPromptTokens):
 
 @dataclass(frozen=True, slots=True)
 class ClusterRequest:
+    """Texts to embed and to divide into ``n_clusters`` clusters."""
+
     embedding: EmbeddingRequest
     n_clusters: int
+
+    @property
+    def model(self) -> str:
+        return self.embedding.model
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterResult(CountsPromptTokens):
-    """``labels`` is one cluster a text; ``centers`` float32 of shape (clusters, dimensions)."""
+    """``labels`` has the cluster of each text; ``centers`` is float32 of (clusters, dimensions)."""
 
     labels: tuple[int, ...]
     centers: Vectors

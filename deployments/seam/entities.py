@@ -1,4 +1,4 @@
-"""Named entities across the seam."""
+"""The request and the result of named entity recognition."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Aggregation: TypeAlias = Literal["first", "average", "max", "simple", "none"]
 class EntityRequest:
     """Texts to search for entities.
 
-    Of a word's pieces the ``first``, their ``average`` or the surest (``max``) says what the whole
-    word is. ``simple`` joins pieces whatever word they are of, and ``none`` joins nothing: each
-    piece is an entity, under the model's own tag.
+    ``aggregation`` is as in transformers' pipeline. A word is labelled by its ``first`` token, by
+    the ``average`` of its tokens' probabilities, or by its most certain token (``max``). ``simple``
+    joins tokens without regard to words; ``none`` makes each token an entity, with its own tag.
     """
 
     model: str
@@ -27,7 +27,7 @@ class EntityRequest:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A named span: ``start`` and ``end`` index the text's characters, as Python counts them."""
+    """A named span: ``text[start:end]``, in characters."""
 
     label: str
     score: float
@@ -37,7 +37,10 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class EntityResult(CountsPromptTokens):
-    """One entry a text, in order: its entities in order of appearance, or why there are none."""
+    """For each text, in order, its entities in order of appearance, or a problem.
+
+    ``tokens`` has the tokens read for each text.
+    """
 
     items: tuple[tuple[Entity, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()

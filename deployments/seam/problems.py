@@ -1,4 +1,4 @@
-"""Why an item got no answer: what travels in the place of the answer."""
+"""A failure that concerns one item, which takes the place of that item's result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ ProblemKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why one item got no answer. ``message`` is shown to the client: it names no internals."""
+    """Why one item has no result. Clients see ``message``, so it names no internals; ``field`` is
+    the field of the request at fault."""
 
     kind: ProblemKind
     message: str

@@ -1,4 +1,4 @@
-"""What replicas report of their models, and orders to load and unload them."""
+"""Orders to load and unload models, and the reports of replicas about their models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 
 @dataclass(frozen=True, slots=True)
 class ModelOrder:
-    """Load or unload ``model``, giving up after ``within_s`` seconds."""
+    """An order to load or unload ``model``, given up after ``within_s`` seconds."""
 
     model: str
     within_s: float
@@ -27,10 +27,10 @@ class CudaMemory:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model of a replica, in memory (``warm``) or on its way there.
+    """One model of a replica: being fetched, being loaded, loaded (``warm``) or being unloaded.
 
-    Bytes are measured: what loading it added to the replica's process, and what a process of the
-    model's own takes now. ``seconds`` is how long loading took, ``engine`` what runs the model.
+    The bytes are measured: what loading added to the memory of the replica's process, and what the
+    engine's own process takes now, if it has one. ``seconds`` is how long loading took.
     """
 
     model: str
@@ -43,9 +43,9 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
-    """The limits that a replica of ``family`` keeps to, by their names in ``user_config``.
+    """The limits of batches that are in force in a replica, by their names in ``user_config``.
 
-    ``refused`` says what is wrong with the last ``user_config``, if the replica did not take it.
+    ``refused`` says what is wrong with the last ``user_config``, if the replica refused it.
     """
 
     family: str
@@ -55,18 +55,18 @@ class LiveLimits:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaReport:
-    """What one replica holds at a moment, and the live limits that it keeps to."""
+    """The models of one replica at one moment, its GPU memory and its limits."""
 
     replica: str
     node: str
-    holdings: tuple[ModelStatus, ...]
+    models: tuple[ModelStatus, ...]
     cuda: CudaMemory = field(default_factory=CudaMemory)
     limits: LiveLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadResult:
-    """A replica no longer holds a model; ``freed_bytes`` is by how much its memory fell."""
+    """A replica has unloaded a model, which made its memory fall by ``freed_bytes``."""
 
     replica: str
     node: str

@@ -1,4 +1,4 @@
-"""Reranking across the seam."""
+"""The request and the result of reranking documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deployments.seam.tokens import CountsPromptTokens
 
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
-    """Documents to score against a query; ``truncate`` cuts documents, never the query."""
+    """Documents to score against a query. ``truncate`` cuts documents, never the query."""
 
     model: str
     query: str
@@ -20,7 +20,10 @@ class RerankRequest:
 
 @dataclass(frozen=True, slots=True)
 class RerankResult(CountsPromptTokens):
-    """One raw score (a logit) a document, in order; ``tokens`` is what query and document count."""
+    """For each document, in order, its raw score (a logit) or a problem.
+
+    ``tokens`` has the tokens of the query and each document together.
+    """
 
     items: tuple[float | Problem, ...]
     tokens: tuple[int, ...]

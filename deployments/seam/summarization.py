@@ -1,4 +1,4 @@
-"""Summaries across the seam."""
+"""The request and the result of summarizing texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deployments.seam.tokens import TokenCounts
 
 @dataclass(frozen=True, slots=True)
 class SummaryRequest:
-    """Texts to summarise greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens."""
+    """Texts to summarize greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens."""
 
     request_id: str
     model: str
@@ -22,6 +22,8 @@ class SummaryRequest:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
+    """``prompt_tokens`` were read for ``text``, which has ``tokens`` tokens."""
+
     text: str
     prompt_tokens: int
     tokens: int
@@ -29,7 +31,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class SummaryResult:
-    """One summary a text, in order, or why it has none."""
+    """For each text, in order, its summary or a problem."""
 
     items: tuple[Summary | Problem, ...]
 

@@ -1,4 +1,4 @@
-"""How many tokens a result counts, told by every result in the same way: ``token_counts``."""
+"""How every result that counts tokens tells them: by a property ``token_counts``."""
 
 from __future__ import annotations
 

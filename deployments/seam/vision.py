@@ -1,4 +1,4 @@
-"""Image classification, questions about images, and detection across the seam."""
+"""Requests and results about images: classification, visual questions, object detection."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from deployments.seam.classification import ScoreFunction
 
 @dataclass(frozen=True, slots=True)
 class ImageClassificationRequest:
-    """One image to name. ``image`` is an encoded file (JPEG, PNG, ...) whose header was checked.
+    """One image to label. ``image`` is an encoded file (JPEG, PNG, ...) whose header was checked.
 
-    With ``labels`` the model scores those (zero-shot), each made a sentence by ``template``'s
-    ``{}``; without them the ones it was trained on, and ``scores`` makes scores of its logits,
-    ``None`` as it was trained. Answered by :class:`Classified`, one item.
+    With ``labels`` the model scores those (zero-shot), each in the place of ``{}`` in ``template``.
+    Without them it scores its own labels, and ``scores`` is the function that turns logits into
+    scores; ``None`` takes the one that the model was trained with. The result is a
+    :class:`~deployments.seam.classification.ClassificationResult` of one item.
     """
 
     model: str
@@ -26,6 +27,8 @@ class ImageClassificationRequest:
 
 @dataclass(frozen=True, slots=True)
 class VisualQuestionRequest:
+    """A question about one image, which gets up to ``top_k`` answers."""
+
     model: str
     image: bytes
     question: str
@@ -34,14 +37,14 @@ class VisualQuestionRequest:
 
 @dataclass(frozen=True, slots=True)
 class VisualAnswer:
-    """``score`` is from 0 to 1; ``None`` from models that write their answer."""
+    """``score`` is from 0 to 1, and ``None`` from models that generate the answer as text."""
 
     answer: str
     score: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class VisualAnswers:
+class VisualQuestionResult:
     """The answers to one question, best first."""
 
     items: tuple[VisualAnswer, ...]
@@ -49,7 +52,7 @@ class VisualAnswers:
 
 @dataclass(frozen=True, slots=True)
 class DetectionRequest:
-    """One image to search for objects; those with a score below ``threshold`` are left out."""
+    """One image to search for objects that score at least ``threshold``."""
 
     model: str
     image: bytes
@@ -58,7 +61,7 @@ class DetectionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object; the box is in pixels of the image as a viewer shows it, inside its bounds."""
+    """One object. Its box is in pixels of the upright image, and inside of it."""
 
     label: str
     score: float
@@ -70,6 +73,6 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class DetectionResult:
-    """The objects of one image, best first, those that overlap a better one left out."""
+    """The objects of one image, best first, after non-maximum suppression."""
 
     items: tuple[Detection, ...]

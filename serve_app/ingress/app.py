@@ -11,13 +11,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from configs.import_paths import imported
 from configs.profile import Profile
 from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.dashboard import RayMetrics
 from deployments.metrics.reporter import Reporter
-from deployments.models.orders import orders_here
-from serve_app.ingress import errors
+from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import ServeReadiness
@@ -25,29 +25,21 @@ from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.conversations import Conversations
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
-from serve_app.ingress.error_shapes import DOCUMENTED
+from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
-from serve_app.ingress.routes import graph, health, huggingface, loading, metrics, models
+from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
-from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.ingress.routes.dialects import error_answers
+from serve_app.ingress.routes.errors import RESPONSES
+from serve_app.ingress.routes.huggingface.routers import hub_routers
+from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
+from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.ingress.unhandled_errors import UnhandledErrors
-from serve_app.registry.import_paths import imported
-
-ALWAYS = (
-    pages.router,
-    health.router,
-    metrics.router,
-    models.router,
-    loading.router,
-    graph.router,
-    openai_models.router,
-    *huggingface.ROUTERS,
-)
 
 
 def create_app(
@@ -67,27 +59,32 @@ def create_app(
         title="prsm-serve",
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
-        responses=DOCUMENTED,
+        responses=RESPONSES,
         docs_url=None,  # the pages of FastAPI load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect would be made of the client's Host
         lifespan=_lifespan,
     )
-    routers = (*routers, *ALWAYS)  # looked through in this order: those that work come first
+    routers = all_routers(routers)
+    purposes = purposes_of(routers)
     app.state.services = services
-    app.state.tasks = tasks_of(routers)
-    app.state.metering = metering or local_metering(services.catalog)
+    app.state.tasks = native_tasks(routers)
+    app.state.purposes = purposes
+    app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
     for router in routers:
         app.include_router(router)
-    errors.install(app)
+    answers = error_answers()
+    add_error_handlers(app, answers)
     openapi.complete(app, settings)
-    app.state.policy = policy_for(settings, host, Refusals(app, app.state.metering).note)
+    app.state.policy = policy_for(
+        settings, host, Refusals(app, app.state.metering, purposes).note, answers
+    )
     # Added last runs first: the front, then accounts, then the edge, then HEAD.
     app.add_middleware(HeadRequests)
-    app.add_middleware(UnhandledErrors)
-    app.add_middleware(MeteringMiddleware, metering=app.state.metering)
+    app.add_middleware(UnhandledErrors, answers=answers)
+    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
@@ -114,7 +111,7 @@ class Ingress:
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
         remote = RemoteLedger(calls)
-        self._metering = Metering(remote, Reporter(remote.take, mirror=RayMetrics().take))
+        self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
         self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)
@@ -135,6 +132,23 @@ class Ingress:
         """The front around Serve's entry of this replica."""
         assert self._app is not None
         return Front(entry, self._app.state.policy)
+
+
+def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
+    """The routers of families and those of every application; paths are matched in this order."""
+    families = tuple(of_families)
+    return (
+        *families,
+        pages.router,
+        health.router,
+        home.router,
+        metrics.router,
+        models.router,
+        loading.router,
+        graph.router,
+        openai_models.router,
+        *hub_routers(hub_tasks_of(families)),
+    )
 
 
 def routers_of(profile: Profile) -> list[APIRouter]:

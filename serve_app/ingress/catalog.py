@@ -1,12 +1,15 @@
-"""Which models there are, and which of them answers: known from configuration alone.
+"""The models that are served, and which of them answers a request.
 
-Nothing here asks a replica, so a family that is scaled to zero sleeps until it is called.
+The catalog knows the configuration only and asks no replica, so a family that is scaled to zero
+stays so until a request calls it.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from configs.engines import ToolCalls
 from configs.profile import Family, ModelSpec, Profile
@@ -18,7 +21,8 @@ from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 class ModelCard:
     """What the ingress knows of one model. ``window`` and ``max_tokens`` are in tokens.
 
-    ``engine`` is ``auto`` where a node takes the faster one of ``engines``, which it alone knows.
+    The ``engine`` ``auto`` means that each node times the candidate ``engines`` and picks one. The
+    ingress does not know which.
     """
 
     name: str
@@ -36,6 +40,16 @@ class ModelCard:
     tool_calls: ToolCalls | None = None
 
 
+class LookupObserver(Protocol):
+    """Is told of the models that one request looks up, for metering."""
+
+    def asked_for(self, task: str) -> None:
+        """A model for ``task`` is looked up; there may be none."""
+
+    def found(self, task: str, model: str) -> None:
+        """``model`` will do ``task``."""
+
+
 class Catalog:
     """Model cards by name, alias and task."""
 
@@ -48,6 +62,13 @@ class Catalog:
             settings.default_embedding_model,
             settings.default_classification_model,
         )
+        self._observer: LookupObserver | None = None
+
+    def observed_by(self, observer: LookupObserver) -> Catalog:
+        """The same catalog, whose lookups ``observer`` is told of."""
+        catalog = copy.copy(self)
+        catalog._observer = observer
+        return catalog
 
     def find(self, name: str, field: str = "model") -> ModelCard:
         """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
@@ -59,9 +80,17 @@ class Catalog:
     def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
         """The card that answers ``task``: the named model, or the family's default.
 
-        Raises :class:`ModelNotFound`, listing what is served for the task, for a name that is
-        unknown or that does not do the task.
+        Raises :class:`ModelNotFound`, which lists the models for the task, when the name is unknown
+        or its model does not do the task.
         """
+        if self._observer is None:
+            return self._resolved(task, name, field)
+        self._observer.asked_for(task)
+        card = self._resolved(task, name, field)
+        self._observer.found(task, card.name)
+        return card
+
+    def _resolved(self, task: str, name: str | None, field: str) -> ModelCard:
         able = [card for card in self.cards if task in card.tasks]
         if name is None:
             if not able:
@@ -75,7 +104,7 @@ class Catalog:
     def resolve_first(
         self, tasks: Iterable[str], name: str | None, field: str = "model_name"
     ) -> tuple[str, ModelCard]:
-        """The first of ``tasks`` that can be answered, by the named model if there is one.
+        """The first of ``tasks`` that the named model does, or that any does when none is named.
 
         Raises as :meth:`resolve` does, for the last of ``tasks``.
         """
@@ -88,12 +117,15 @@ class Catalog:
         return last, self.resolve(last, name, field)
 
     def require(self, card: ModelCard, task: str, fields: Iterable[tuple[str, str]]) -> None:
-        """Refuse, by name, a field whose capability the card's engine does not have."""
+        """Raise :class:`ValidationFailed` for a field whose capability the card's engine lacks.
+
+        ``fields`` are pairs of a field's name and its capability.
+        """
         for field, capability in fields:
             if capability not in card.unsupported:
                 continue
-            doing = (other for other in self.cards if task in other.tasks)
-            able = [other.name for other in doing if capability not in other.unsupported]
+            others = (other for other in self.cards if task in other.tasks)
+            able = [other.name for other in others if capability not in other.unsupported]
             hint = f" These models can: {', '.join(able)}." if able else ""
             raise ValidationFailed(
                 f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",

@@ -10,8 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote_to_bytes
 
 from configs.settings import Settings
-from deployments.images.decode import BOMBS, FORMATS, UNREADABLE, EncodedImage, handle_warnings
-from deployments.images.files import TooManyPartsError
+from deployments.seam.image_files import TooManyPartsError
+from deployments.seam.image_files.encoded import (
+    BOMBS,
+    DECODE_ERRORS,
+    FORMATS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
@@ -51,7 +57,7 @@ class ImageIntake:
     """Checks images as they come in. At most ``threads`` large ones are checked at a time."""
 
     def __init__(self, threads: int = 2) -> None:
-        handle_warnings()
+        ignore_pillow_warnings()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image-check")
 
     async def received(self, sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
@@ -100,7 +106,7 @@ def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
         raise _oversized(f"{field} is a file with {error}.", field) from None
     except BOMBS:
         raise _too_large(f"{field} has far more pixels", settings, field) from None
-    except UNREADABLE:
+    except DECODE_ERRORS:
         raise _unreadable(raw, field) from None
     if max(width, height) > settings.max_image_side:
         message = f"{field} has {width} x {height} pixels; the limit of a side is "

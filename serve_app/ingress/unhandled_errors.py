@@ -1,4 +1,4 @@
-"""The outermost edge of the application: what nobody foresaw."""
+"""Middleware for failures that nothing else handled: they become a logged 500 without details."""
 
 from __future__ import annotations
 
@@ -6,33 +6,36 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.ingress.errors import InternalError, answer
+from serve_app.ingress.error_answers import ErrorAnswers
+from serve_app.ingress.errors import InternalError
 from serve_app.ingress.request_id import request_id_of
 
 logger = logging.getLogger(__name__)
 
 
 class UnhandledErrors:
-    """ASGI middleware: an unforeseen failure is logged, and answered without its internals."""
+    """ASGI middleware. An answer that has begun is cut off, since its status cannot change."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
+        self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         started = False
 
-        async def watching(message: Message) -> None:
+        async def watch_start(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self.app(scope, receive, watching)
-        except Exception:  # the outermost edge
-            logger.exception("request %s failed", request_id_of(scope))
+            await self._app(scope, receive, watch_start)
+        except Exception:  # whatever a route raises
+            request_id = request_id_of(scope)
+            logger.exception("request %s failed", request_id)
             if not started:
-                response = answer(InternalError(), scope["path"], request_id_of(scope))
+                response = self._answers.answer(InternalError(), scope["path"], request_id)
                 await response(scope, receive, send)

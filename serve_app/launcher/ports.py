@@ -1,4 +1,4 @@
-"""TCP ports: who holds one, and a block of its own for every start."""
+"""TCP ports: whether one is free, who holds it, and a block of ports for each start."""
 
 import socket
 from collections.abc import Collection
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 
-# Below Linux's ephemeral range (32768 on), where an outgoing connection could take a port, and
-# below 30000, where Serve's own default ports begin.
+# Blocks lie below 30000, where Serve's own default ports begin, and so also below Linux's ephemeral
+# range (from 32768 on), where an outgoing connection could take a port.
 FIRST_BLOCK = 20_000
 BLOCK_SIZE = 800
 BLOCKS = 12
@@ -17,59 +17,48 @@ DASHBOARD_TRIES = 100
 
 
 class PortError(Exception):
-    """A port that is needed cannot be had; the message is one line for the user."""
+    """A port is not available; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class PortBlock:
-    """Consecutive ports of one start: single ones, then a window a protocol for replicas."""
+    """The ports of one start: `BLOCK_SIZE` consecutive ones from `first` on."""
 
     first: int
+    stats: int
+    """HAProxy's statistics page."""
+    metrics: int
+    """HAProxy's Prometheus page."""
+    fallback_http: int
+    """Serve's own proxy, which answers while HAProxy has no replica."""
+    fallback_grpc: int
+    """The same for gRPC."""
+    autoscaler: int
+    """Prometheus page of Ray's autoscaler."""
+    dashboard_metrics: int
+    """Prometheus page of Ray's dashboard."""
+    agent: int
+    """HTTP interface of Ray's agent on this node."""
+    http: range
+    """HTTP ports of replicas."""
+    grpc: range
+    """gRPC ports of replicas."""
 
-    @property
-    def stats(self) -> int:
-        """HAProxy's statistics page."""
-        return self.first
-
-    @property
-    def metrics(self) -> int:
-        """HAProxy's Prometheus page."""
-        return self.first + 1
-
-    @property
-    def fallback_http(self) -> int:
-        """Serve's own proxy, which answers while HAProxy has no replica."""
-        return self.first + 2
-
-    @property
-    def fallback_grpc(self) -> int:
-        """The same for gRPC."""
-        return self.first + 3
-
-    @property
-    def autoscaler(self) -> int:
-        """Prometheus page of Ray's autoscaler."""
-        return self.first + 4
-
-    @property
-    def dashboard_metrics(self) -> int:
-        """Prometheus page of Ray's dashboard."""
-        return self.first + 5
-
-    @property
-    def agent(self) -> int:
-        """HTTP interface of Ray's agent on this node."""
-        return self.first + 6
-
-    @property
-    def http(self) -> range:
-        """Replicas' own HTTP ports."""
-        return range(self.first + HTTP_OFFSET, self.first + GRPC_OFFSET)
-
-    @property
-    def grpc(self) -> range:
-        """Replicas' own gRPC ports."""
-        return range(self.first + GRPC_OFFSET, self.first + BLOCK_SIZE)
+    @classmethod
+    def at(cls, first: int) -> "PortBlock":
+        """The block that begins at port `first`."""
+        return cls(
+            first,
+            stats=first,
+            metrics=first + 1,
+            fallback_http=first + 2,
+            fallback_grpc=first + 3,
+            autoscaler=first + 4,
+            dashboard_metrics=first + 5,
+            agent=first + 6,
+            http=range(first + HTTP_OFFSET, first + GRPC_OFFSET),
+            grpc=range(first + GRPC_OFFSET, first + BLOCK_SIZE),
+        )
 
 
 def is_free(port: int, host: str = "") -> bool:
@@ -97,12 +86,12 @@ def first_free(start: int, taken: Collection[int] = (), host: str = "127.0.0.1")
 
 
 def free_block(taken: Collection[int] = ()) -> PortBlock:
-    """A block that no other start has (`taken`: their first ports) and nobody listens in."""
+    """A block in which nobody listens. `taken` are the first ports of other starts' blocks."""
     for number in range(BLOCKS):
         first = FIRST_BLOCK + number * BLOCK_SIZE
         block = range(first, first + BLOCK_SIZE)
         if first not in taken and all(is_free(port) for port in block):
-            return PortBlock(first)
+            return PortBlock.at(first)
     last = FIRST_BLOCK + BLOCKS * BLOCK_SIZE - 1
     raise PortError(f"no {BLOCK_SIZE} consecutive ports are free from {FIRST_BLOCK} to {last}")
 
@@ -113,7 +102,7 @@ def _listen_error(port: int, host: str) -> OSError | None:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as candidate:
-            # Connections of an earlier server may linger in TIME_WAIT; they are no obstacle.
+            # A server may listen although connections of an earlier one linger in TIME_WAIT.
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             candidate.bind(address)
             candidate.listen(1)

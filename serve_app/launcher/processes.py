@@ -1,4 +1,4 @@
-"""A start's processes: found by the marker they inherited, ended without leaving one."""
+"""Finds the processes of a start by a variable that they inherit, and ends all of them."""
 
 import contextlib
 import ctypes
@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from threading import Event
 
 import psutil
 
@@ -24,7 +25,7 @@ def become_subreaper() -> None:
 
 
 def marked(run_id: str) -> list[psutil.Process]:
-    """Processes of the run `run_id`, this one left out."""
+    """Processes of the run `run_id`, except this one."""
     found = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
@@ -36,8 +37,11 @@ def marked(run_id: str) -> list[psutil.Process]:
     return found
 
 
-def end(run_id: str, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> list[int]:
-    """End every process of a run: SIGTERM, `grace_s` later SIGKILL. Returns ids that survived."""
+def end(run_id: str, grace_s: float, hurry: Event | None = None) -> list[int]:
+    """End every process of a run: SIGTERM, and SIGKILL after `grace_s` or once `hurry` is set.
+
+    Returns the ids of processes that survived.
+    """
     processes = marked(run_id)
     _signal(processes, psutil.Process.terminate)
     wait(processes, grace_s, hurry)
@@ -52,22 +56,23 @@ def end(run_id: str, grace_s: float, hurry: Callable[[], bool] = lambda: False) 
     return [process.pid for process in marked(run_id)]
 
 
-def wait(
-    processes: list[psutil.Process], limit_s: float, hurry: Callable[[], bool] = lambda: False
-) -> bool:
-    """Wait until all of `processes` are gone; False when the limit or `hurry` comes first."""
+def wait(processes: list[psutil.Process], limit_s: float, hurry: Event | None = None) -> bool:
+    """Wait until all `processes` have ended, at most `limit_s` and not once `hurry` is set.
+
+    Returns whether they have ended.
+    """
     limit = time.monotonic() + limit_s
     while True:
         reap()
         if not any(is_alive(process) for process in processes):
             return True
-        if time.monotonic() >= limit or hurry():
+        if time.monotonic() >= limit or (hurry is not None and hurry.is_set()):
             return False
         time.sleep(POLL_S)
 
 
 def reap(keep: int | None = None) -> None:
-    """Collect adopted children that ended, but not `keep`, whose status someone waits for."""
+    """Collect adopted children that have ended, except `keep`, whose status someone waits for."""
     for child in _zombies():
         if child.pid != keep:
             with contextlib.suppress(ChildProcessError):
@@ -75,7 +80,7 @@ def reap(keep: int | None = None) -> None:
 
 
 def _reap_all() -> None:
-    """Collect what was adopted late: a process is handed on only when its parent is done for."""
+    """Collect late orphans: a process is adopted only once its parent has ended completely."""
     limit = time.monotonic() + REAP_LIMIT_S
     while time.monotonic() < limit and _zombies():
         reap()
@@ -93,7 +98,7 @@ def _zombies() -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process runs still: a zombie does not."""
+    """Whether the process still runs; a zombie does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,26 +1,25 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first ends the launcher's work, the next ones hurry it."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP: the first one stops the launcher, later ones hurry it."""
 
 import signal
-import threading
-from collections.abc import Callable
+from threading import Event
 from types import FrameType, TracebackType
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Within its `with` block the first signal raises `KeyboardInterrupt` in the main thread.
+    """A context in which the first signal raises `KeyboardInterrupt` in the main thread.
 
-    After it, or after `disarm`, signals only count: what takes things down is never cut short by
-    an exception, it asks `hurry`.
+    After that, or after `disarm`, signals raise nothing, so that no exception interrupts the
+    shutdown; the second signal sets `hurry`, which the shutdown looks at.
     """
 
     def __init__(self) -> None:
         self.first: int | None = None
+        self.hurry = Event()
         self._armed = True
-        self._stopping = False
-        self._hurry = threading.Event()
-        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
         for number in STOPPING:
@@ -40,13 +39,9 @@ class StopSignals:
         """From now on a signal raises nothing."""
         self._armed = False
 
-    def hurry(self) -> bool:
-        """Whether someone asked again while things were being taken down."""
-        return self._hurry.is_set()
-
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.first is not None:
-            self._hurry.set()
+            self.hurry.set()
             return
         self.first = number
         if self._armed:

@@ -1,4 +1,4 @@
-"""`prsm-serve up`: everything from an empty machine to a graph that answers, and back."""
+"""`prsm-serve up`: starts Ray and the graph, watches them until a signal, and ends all of it."""
 
 import contextlib
 import os
@@ -6,40 +6,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Thread
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Event, Thread
 from typing import NoReturn
 
 import psutil
 
-from configs.processor import usable_cores
 from serve_app.launcher import ports, processes, runs
-from serve_app.launcher.auth import TOKEN_PATH, read_token, token_environment
+from serve_app.launcher.auth import TOKEN_PATH, read_token
 from serve_app.launcher.dashboard import Dashboard, DashboardError
 from serve_app.launcher.deployed_graph import DeployedGraph
-from serve_app.launcher.environment import (
-    FRONT,
-    MARKER,
-    Workload,
-    serve_environment,
-)
-from serve_app.launcher.haproxy import haproxy_environment
+from serve_app.launcher.environment import MARKER
 from serve_app.launcher.plan import StartPlan
+from serve_app.launcher.preparation import prepare, start_environment
 from serve_app.launcher.progress import progress_for, say, terminal
 from serve_app.launcher.ray_head import InvalidConfigError, RayHeadProcess, StartError
 from serve_app.launcher.signals import StopSignals
-from serve_app.launcher.state import http_url
 from serve_app.launcher.weights import is_complete
 
 EXIT_STOPPED = 0
-"""A signal came, at whatever moment of a start, and everything that was started is gone."""
+"""A signal came, at whatever moment of a start, and everything that was started has ended."""
 EXIT_FAILED = 1
-"""The graph did not come up, or broke, or something could not be ended."""
+"""The graph did not come up, or broke, or a process could not be ended."""
 EXIT_REFUSED = 2
-"""What was asked for cannot be started; nothing was."""
-LEFTOVER_GRACE_S = 3.0
+"""The request to start was wrong; nothing was started."""
 END_GRACE_S = 3.0
 HEAD_LIMIT_S = 20.0
 WATCH_S = 1.0
@@ -47,7 +39,7 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True)
 class UpOptions:
-    """How to start. `ray_address` names a running cluster to join instead of an own one."""
+    """How to start. `ray_address` names a running cluster to join; without it a new one starts."""
 
     dashboard_port: int
     ray_address: str | None
@@ -56,12 +48,14 @@ class UpOptions:
 
 
 def up(plan: StartPlan, options: UpOptions) -> int:
-    """Start, serve until a signal, take down; returns the exit code."""
-    with StopSignals() as interrupts:
+    """Start, serve until a signal, shut down; returns the exit code."""
+    with StopSignals() as signals:
         own: runs.LockedRun | None = None
         try:
-            own, block = _prepare(runs.base_directory(), plan, options)
-            return GraphStart(plan, options, own, block, interrupts).run()
+            joins = options.ray_address is not None
+            base = runs.base_directory()
+            own, block = prepare(base, plan, options.dashboard_port, joins=joins)
+            return GraphStart(plan, options, own, block, signals).run()
         except ports.PortError as error:
             say(f"error: {error}")
             return EXIT_REFUSED
@@ -71,47 +65,42 @@ def up(plan: StartPlan, options: UpOptions) -> int:
             return EXIT_STOPPED
 
 
+@dataclass
 class GraphStart:
-    """One start: what it has brought up so far, so that all of it can be taken down."""
+    """One start. It keeps what it has brought up so far, so that all of it can be ended."""
 
-    def __init__(
-        self,
-        plan: StartPlan,
-        options: UpOptions,
-        own: runs.LockedRun,
-        block: ports.PortBlock,
-        interrupts: StopSignals,
-    ) -> None:
-        self._plan = plan
-        self._options = options
-        self._own = own
-        self._interrupts = interrupts
-        self._block = block
-        front = FRONT if plan.profile else {}
-        self._environment = _environment(own.run, block, front, plan.workload)
-        self._head: RayHeadProcess | None = None
-        self._application: DeployedGraph | None = None
-        self._is_ready = False
-        self._parent = os.getppid()
+    plan: StartPlan
+    options: UpOptions
+    own: runs.LockedRun
+    block: ports.PortBlock
+    signals: StopSignals
+    _head: RayHeadProcess | None = None
+    _graph: DeployedGraph | None = None
+    _is_ready: bool = False
+    _parent: int = field(default_factory=os.getppid)
+
+    @cached_property
+    def _environment(self) -> Mapping[str, str]:
+        return start_environment(self.own.run, self.block, self.plan)
 
     def run(self) -> int:
-        """The whole life; returns the exit code."""
+        """Bring up, watch and shut down; returns the exit code."""
         code = EXIT_FAILED
         try:
-            code = self._live()
+            code = self._serve()
         finally:
-            ended = self._take_down()
+            ended = self._shut_down()
         return code if ended else EXIT_FAILED
 
-    def _live(self) -> int:
-        """Up, and until something ends it; returns the exit code."""
+    def _serve(self) -> int:
+        """Bring up and watch until something ends it; returns the exit code."""
         try:
             try:
                 self._bring_up()
                 self._watch()
             finally:
-                # Only from here on nothing may raise between us and the taking down.
-                self._interrupts.disarm()
+                # From here on no signal may interrupt the shutdown.
+                self.signals.disarm()
         except KeyboardInterrupt:
             say("\nstopping (Ctrl-C again to hurry)")
             return EXIT_STOPPED
@@ -124,52 +113,56 @@ class GraphStart:
 
     def _bring_up(self) -> None:
         began = time.monotonic()
-        self._head = RayHeadProcess(self._own.run.path, self._environment)
+        self._head = RayHeadProcess(self.own.run.path, self._environment)
         self._head.check(
             {
-                "config": self._plan.config,
-                "address": self._options.ray_address,
-                "directory": self._own.run.directory,
-                "dashboard_port": self._own.run.dashboard_port,
-                "agent_port": self._block.agent,
+                "config": self.plan.config,
+                "address": self.options.ray_address,
+                "directory": self.own.run.directory,
+                "dashboard_port": self.own.run.dashboard_port,
+                "agent_port": self.block.agent,
             }
         )
-        self._pull()
-        say("joining Ray" if self._options.ray_address else "starting Ray")
+        self._fetch_weights()
+        stage = "joining Ray" if self.options.ray_address else "starting Ray"
+        self.own.update(stage=stage)
+        say(stage)
         answer = self._head.start()
         dashboard = Dashboard(f"http://{answer['dashboard']}", read_token(self._environment))
         token_path = self._environment.get(TOKEN_PATH, "")
-        self._own.update(dashboard_url=dashboard.url, token_path=token_path)
+        self.own.update(dashboard_url=dashboard.url, token_path=token_path)
         url = self._deploy(dashboard)
-        self._own.update(url=url)
+        self.own.update(url=url)
         self._is_ready = True
         self._announce(url, dashboard.url, time.monotonic() - began)
 
-    def _pull(self) -> None:
-        """Weights come in a process of their own: downloads run in threads that cannot be ended."""
-        if self._plan.profile is None or is_complete(self._plan.profile):
+    def _fetch_weights(self) -> None:
+        """Fetch in a process of its own: a download runs in threads, which cannot be ended."""
+        if self.plan.profile is None or is_complete(self.plan.profile):
             return
+        self.own.update(stage="fetching weights")
         command = [sys.executable, "-m", "serve_app.cli", "models", "--pull", "--quiet"]
-        environment = {**os.environ, MARKER: self._own.run.id}
+        environment = {**os.environ, MARKER: self.own.run.id}
         done = subprocess.run(
-            [*command, *self._plan.arguments], env=environment, start_new_session=True, check=False
+            [*command, *self.plan.arguments], env=environment, start_new_session=True, check=False
         )
         if done.returncode:
             raise StartError("the weights could not be fetched")
 
     def _deploy(self, dashboard: Dashboard) -> str:
-        self._application = DeployedGraph(dashboard, self._plan)
-        say(f"deploying {', '.join(sorted(self._plan.names))}")
-        if self._application.deploy(self._options.timeout_s, self._check):
+        """Deploy the graph and wait until it answers; returns its URL."""
+        self._graph = DeployedGraph(dashboard, self.plan)
+        say(f"deploying {', '.join(sorted(self.plan.names))}")
+        if self._graph.deploy(self.options.timeout_s, self._check):
             say("Serve runs on that cluster already: its HTTP address stays as it is")
         progress = progress_for(terminal())
         try:
-            return self._application.wait(progress, self._options.timeout_s, self._check)
+            return self._graph.wait(progress, self.options.timeout_s, self._check)
         finally:
             progress.close()
 
     def _announce(self, url: str, dashboard_url: str, took_s: float) -> None:
-        if self._options.ray_address:
+        if self.options.ray_address:
             say("joined a running cluster: the fast path depends on that cluster's environment")
         token = self._environment.get(TOKEN_PATH)
         say(f"ready   {url}  (after {took_s:.1f} s)")
@@ -183,96 +176,55 @@ class GraphStart:
             time.sleep(WATCH_S)
 
     def _check(self) -> None:
-        """Raise when there is no point in going on."""
+        """Raise `StartError` or `KeyboardInterrupt` when there is no point in going on."""
         assert self._head is not None
         self._head.require_alive()
         processes.reap(keep=self._head.pid)
-        # When make is told to stop, the shell of a recipe with several commands ends without a
-        # word to us. Elsewhere a parent may leave: that is what nohup is for.
+        # When make is told to stop, the shell of a recipe with several commands ends without
+        # sending us a signal. A parent other than make may leave: that is what nohup is for.
         if "MAKELEVEL" in os.environ and os.getppid() != self._parent:
             raise KeyboardInterrupt
 
-    def _take_down(self) -> bool:
-        """End everything; returns whether nothing survived."""
-        hurry = self._interrupts.hurry
-        run_id = self._own.run.id
-        if self._is_ready and not self._options.ray_address:
-            _drain(run_id, self._options.drain_s, hurry)
-        if self._application is not None:
-            _bounded(self._application, self._options.drain_s, hurry)
+    def _shut_down(self) -> bool:
+        """End everything; returns whether no process survived."""
+        hurry = self.signals.hurry
+        run_id = self.own.run.id
+        if self._is_ready and not self.options.ray_address:
+            _drain(run_id, self.options.drain_s, hurry)
+        if self._graph is not None:
+            _remove_graph(self._graph, self.options.drain_s, hurry)
         if self._head is not None:
             processes.wait(self._head.release(), HEAD_LIMIT_S, hurry)
-        if survivors := processes.end(run_id, 0.0 if hurry() else END_GRACE_S, hurry):
+        survivors = processes.end(run_id, 0.0 if hurry.is_set() else END_GRACE_S, hurry)
+        if survivors:
             say(f"could not end processes {', '.join(map(str, survivors))}")
-        if kept := self._own.remove():
+        if kept := self.own.remove():
             say(f"logs    {kept}")
         say("stopped")
         return not survivors
 
 
-def _prepare(
-    base: Path, plan: StartPlan, options: UpOptions
-) -> tuple[runs.LockedRun, ports.PortBlock]:
-    processes.become_subreaper()
-    with runs.registry_lock(base):
-        end_leftovers(base)
-        if not options.ray_address:
-            ports.require_free(plan.host, plan.port)
-        others = runs.live(base)
-        block = ports.free_block([run.first_port for run in others])
-        dashboard_port = ports.first_free(
-            options.dashboard_port, [run.dashboard_port for run in others]
-        )
-        own = runs.create(base)
-        # A cluster that is joined may listen elsewhere, and says so when the graph is ready.
-        url = "" if options.ray_address else http_url(plan.host, plan.port)
-        own.update(first_port=block.first, dashboard_port=dashboard_port, url=url)
-    return own, block
-
-
-def end_leftovers(base: Path) -> None:
-    """End what launchers left that were killed. Call it under the registry lock."""
-    for run in runs.dead(base):
-        left = processes.marked(run.id)
-        if left:
-            say(f"ending {len(left)} processes that a killed launcher left (run {run.id})")
-            processes.end(run.id, LEFTOVER_GRACE_S)
-        runs.remove(run)
-
-
-def _environment(
-    run: runs.RunRecord, block: ports.PortBlock, front: Mapping[str, str], workload: Workload
-) -> dict[str, str]:
-    given = {**front, **os.environ}
-    environment = serve_environment(given, run.id, run.path, block, usable_cores(), workload)
-    return {
-        **haproxy_environment(run.path),
-        **environment,
-        **token_environment(environment, run.path),
-    }
-
-
-def _drain(run_id: str, limit_s: float, hurry: Callable[[], bool]) -> None:
+def _drain(run_id: str, limit_s: float, hurry: Event) -> None:
     """Let HAProxy finish the answers under way; it takes no new connections meanwhile."""
-    fronts = []
+    proxies = []
     for process in processes.marked(run_id):
         with contextlib.suppress(psutil.Error):
             if process.name() == "haproxy":
                 process.send_signal(signal.SIGUSR1)
-                fronts.append(process)
-    processes.wait(fronts, limit_s, hurry)
+                proxies.append(process)
+    processes.wait(proxies, limit_s, hurry)
 
 
-def _bounded(application: DeployedGraph, limit_s: float, hurry: Callable[[], bool]) -> None:
-    """Take the application down, but wait no longer than `limit_s`, or than the user does."""
+def _remove_graph(graph: DeployedGraph, limit_s: float, hurry: Event) -> None:
+    """Take the graph down, but wait no longer than `limit_s`, and not once `hurry` is set."""
 
     def remove() -> None:
         # A cluster that is broken or gone has nothing to take down gracefully.
         with contextlib.suppress(DashboardError):
-            application.remove(limit_s)
+            graph.remove(limit_s)
 
     removing = Thread(target=remove, daemon=True)
     removing.start()
     limit = time.monotonic() + limit_s
-    while removing.is_alive() and time.monotonic() < limit and not hurry():
+    while removing.is_alive() and time.monotonic() < limit and not hurry.is_set():
         removing.join(0.05)

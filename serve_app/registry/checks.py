@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from ray import serve
 
 from configs.errors import explain
+from configs.import_paths import ImportPathError, imported
 from configs.options import DeploymentOptions
 from configs.profile import Family, Profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
-from serve_app.ingress.app import ALWAYS, Ingress
-from serve_app.ingress.routes.native_router import tasks_of
+from serve_app.ingress.app import Ingress
+from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.registry.families import families_in, tasks_of_family, what_is, why_no_family
-from serve_app.registry.import_paths import ImportPathError, imported
 from serve_app.registry.task_names import wrong_task
 
 
@@ -39,7 +39,7 @@ def broken_code(profile: Profile) -> list[str]:
         problems += _routers(key, family, routers)
         problems += _family(key, family, [routers[p] for p in family.routers if p in routers])
     try:
-        tasks_of([*routers.values(), *ALWAYS])
+        native_tasks(routers.values())
     except ValueError as error:
         problems.append(f"families: {error}")
     return list(dict.fromkeys(problems))

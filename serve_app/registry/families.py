@@ -71,7 +71,7 @@ def tasks_of_family(cls: type, routers: Iterable[APIRouter]) -> Mapping[str, str
     if own is not None:
         return dict(own) if isinstance(own, Mapping) else dict.fromkeys(own, "")
     native = (router for router in routers if isinstance(router, NativeRouter))
-    return {name: "" for each in native for task in each.tasks for name in task.does} or None
+    return {name: "" for each in native for task in each.tasks for name in task.model_tasks} or None
 
 
 def families_in(module: ModuleType) -> list[str]:

@@ -3,63 +3,71 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import get_type_hints
-
-from fastapi.routing import APIRoute
+from typing import Any
 
 import serve_app.ingress.routes
+from configs.import_paths import imported
+from configs.profile import Profile
 from configs.suggestions import closest
-from serve_app.ingress.metering.purposes import PURPOSES
 from serve_app.ingress.routes.context import NATIVE_PREFIX
-from serve_app.ingress.routes.huggingface.task_table import KINDS
-from serve_app.ingress.routes.native_router import NativeRouter, Task
-from serve_app.registry.families import shipped_families
-
-OTHER_NAMES = {
-    "sentiment-analysis": "sentiment",
-    "ner": "entities",
-    "text-ranking": "rerank",
-    "conversational": "chat",
-    "chat-completion": "chat",
-    "image-text-to-text": "caption",
-}
-"""Hugging Face's names of tasks that its clients do not send here."""
+from serve_app.ingress.routes.inference_router import InferenceRouter, hub_tasks_of
+from serve_app.ingress.routes.native_router import NativeRouter, native_tasks
+from serve_app.registry.families import shipped_families, tasks_of_family
 
 
 @dataclass(frozen=True, slots=True)
 class TaskNames:
-    """One task of a profile. ``families`` are import paths, ``routes`` below the root."""
+    """One task of a profile. ``families`` are import paths, ``routes`` below the root.
+
+    ``hugging_face`` are the names that its clients send, ``also_called`` others of Hugging Face's.
+    """
 
     name: str
     about: str
     routes: tuple[str, ...]
     steps: tuple[str, ...]
     hugging_face: tuple[str, ...]
+    also_called: tuple[str, ...]
     families: tuple[str, ...]
 
 
-def all_tasks() -> list[TaskNames]:
-    """Every task that a family of this service does, family by family."""
-    families = shipped_families()
+def all_tasks(
+    families: Mapping[str, type] | None = None, routers: Sequence[InferenceRouter] | None = None
+) -> list[TaskNames]:
+    """Every task that a family does, family by family: those of this service, unless given.
+
+    ``families`` are classes by import path.
+    """
+    families = shipped_families() if families is None else families
+    routers = shipped_routers() if routers is None else routers
+    tasks = {path: tasks_of_family(cls, routers) or {} for path, cls in families.items()}
     about: dict[str, str] = {}
-    for cls in families.values():
-        for name, said in cls.tasks.items():  # type: ignore[attr-defined]
-            about.setdefault(name, said)
-    steps = list(_steps())
-    return [
-        TaskNames(
-            name,
-            said,
-            _unique([*_native(name, steps), *_elsewhere(name)]),
-            _unique(step.name for _, step in steps if name in step.does),
-            _unique(kind.name for kind in KINDS if kind.task == name),
-            _unique(path for path, cls in families.items() if name in cls.tasks),  # type: ignore[attr-defined]
-        )
-        for name, said in about.items()
-    ]
+    for of_family in tasks.values():
+        about = {**of_family, **about}
+    names = dict.fromkeys(name for of_family in tasks.values() for name in of_family)
+    return [_named(name, about[name], tasks, routers) for name in names]
+
+
+def code_of(profile: Profile) -> tuple[Mapping[str, type], Sequence[InferenceRouter]]:
+    """The families and the routers that a profile names, as :func:`all_tasks` takes them."""
+    families = {family.deployment: imported(family.deployment) for family in profile.families}
+    routers = dict.fromkeys(path for family in profile.families for path in family.routers)
+    return families, _inference(imported(path) for path in routers)
+
+
+def shipped_routers() -> list[InferenceRouter]:
+    """The routers of this service that a profile may give a family."""
+    package = serve_app.ingress.routes
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    routers = _inference(getattr(import_module(module.name), "router", None) for module in found)
+    return sorted(routers, key=lambda router: not isinstance(router, NativeRouter))
+
+
+def _inference(found: Iterable[Any]) -> list[InferenceRouter]:
+    return [router for router in found if isinstance(router, InferenceRouter)]
 
 
 def wrong_task(task: str, served: Iterable[str], family: str) -> str:
@@ -82,39 +90,42 @@ def wrong_task(task: str, served: Iterable[str], family: str) -> str:
 def _meant(task: str, known: Iterable[TaskNames]) -> list[str]:
     """The tasks that go by this name anywhere."""
     form = task.lower().replace("_", "-")
-    names = [
+    return [
         each.name
         for each in known
-        if task == each.name or task in each.steps or form in each.hugging_face
+        if task == each.name
+        or task in each.steps
+        or form in (*each.hugging_face, *each.also_called)
     ]
-    return names or ([OTHER_NAMES[form]] if form in OTHER_NAMES else [])
 
 
 def _whose(task: str, known: Iterable[TaskNames]) -> str:
     return "a graph step's" if any(task in each.steps for each in known) else "Hugging Face's"
 
 
-def _steps() -> Iterator[tuple[NativeRouter, Task]]:
-    for module in pkgutil.iter_modules(
-        serve_app.ingress.routes.__path__, "serve_app.ingress.routes."
-    ):
-        router = getattr(import_module(module.name), "router", None)
-        if isinstance(router, NativeRouter):
-            yield from ((router, task) for task in router.tasks)
-
-
-def _native(name: str, steps: Iterable[tuple[NativeRouter, Task]]) -> Iterator[str]:
-    """Paths of routes that take the body of a step that calls this task."""
-    for router, step in steps:
-        for route in router.routes:
-            taken = get_type_hints(route.endpoint) if isinstance(route, APIRoute) else {}
-            if name in step.does and step.body in taken.values() and isinstance(route, APIRoute):
-                yield route.path
-
-
-def _elsewhere(name: str) -> Iterator[str]:
-    """Paths of routes that no step calls, by what their requests are for."""
-    return (path for path, purpose in PURPOSES.items() if purpose.task == name)
+def _named(
+    name: str,
+    about: str,
+    tasks: Mapping[str, Iterable[str]],
+    routers: Sequence[InferenceRouter],
+) -> TaskNames:
+    """One task under all its names; ``tasks`` are those of each family."""
+    routes = [route for router in routers for route in router.inference_routes]
+    hub = [task for task in hub_tasks_of(routers) if task.model_task == name]
+    other = (other for router in routers for other, of in router.other_names.items() if of == name)
+    return TaskNames(
+        name,
+        about,
+        routes=_unique(
+            route.path for route in routes if name in route.model_tasks and "{" not in route.path
+        ),
+        steps=_unique(
+            step.name for step in native_tasks(routers).values() if name in step.model_tasks
+        ),
+        hugging_face=_unique(task.name for task in hub),
+        also_called=_unique([*other, *(other for task in hub for other in task.also_called)]),
+        families=_unique(path for path, of_family in tasks.items() if name in of_family),
+    )
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from configs.blank import is_blank
-from configs.labels import Labels
+from configs.labels import ZeroShotLabels
 
 INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
@@ -44,4 +44,4 @@ def test_anything_to_read_is_not(text: str) -> None:
 @pytest.mark.parametrize("label", [" ", "\u200b", "\u2060\n"])
 def test_a_label_that_nobody_sees_is_none(label: str) -> None:
     with pytest.raises(ValidationError, match="label"):
-        TypeAdapter(Labels).validate_python(["sports", label])
+        TypeAdapter(ZeroShotLabels).validate_python(["sports", label])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.weights import (
-    RECORD,
+    RECORD_FILE,
     ConversionFailedError,
     FolderNotFoundError,
     FolderSource,
@@ -73,7 +73,7 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     assert first.folder is not None
     assert (first.faster, first.milliseconds["torch"]["1"]) == ("openvino", 4.0)
     assert first.faster_in("float32") == "openvino"
-    record = json.loads((first.folder / RECORD).read_text())
+    record = json.loads((first.folder / RECORD_FILE).read_text())
     assert record["export"] == FACTS
     assert record["made_by"]["openvino"]
     assert not (first.folder / FACTS_FILE).exists()

@@ -6,10 +6,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from configs.errors import ConfigError
-from configs.labels import DEFAULT_TOPICS, MOST_LABELS, Labels
+from configs.labels import DEFAULT_TOPICS, MAX_LABELS, ZeroShotLabels
 from configs.settings import resolve
 
-LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)
+LABELS: TypeAdapter[list[str]] = TypeAdapter(ZeroShotLabels)
 
 
 def test_labels_are_kept_as_they_are_in_their_order() -> None:
@@ -18,7 +18,7 @@ def test_labels_are_kept_as_they_are_in_their_order() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [[], [""], [" "], ["x" * 257], ["a", "b", "a"], [str(i) for i in range(MOST_LABELS + 1)]],
+    [[], [""], [" "], ["x" * 257], ["a", "b", "a"], [str(i) for i in range(MAX_LABELS + 1)]],
 )
 def test_labels_out_of_bounds_are_refused(labels: list[str]) -> None:
     with pytest.raises(ValidationError):

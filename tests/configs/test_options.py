@@ -12,7 +12,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema
 
 from configs.errors import explain
-from configs.options import LEDGER, ActorOptions, Autoscaling, DeploymentOptions
+from configs.options import LEDGER_OPTIONS, ActorOptions, Autoscaling, DeploymentOptions
 
 SAMPLES: dict[str, Any] = {
     "num_replicas": 3,
@@ -72,7 +72,7 @@ def test_every_option_of_scaling_passes_through(field: str) -> None:
     assert options.as_serve()["autoscaling_config"][field] == value
 
 
-@pytest.mark.parametrize("options", [DeploymentOptions(), LEDGER])
+@pytest.mark.parametrize("options", [DeploymentOptions(), LEDGER_OPTIONS])
 def test_our_own_defaults_are_ones_that_serve_takes(options: DeploymentOptions) -> None:
     DeploymentSchema.model_validate({"name": "any", **options.as_serve()})
     AutoscalingConfig.model_validate(options.as_serve()["autoscaling_config"])

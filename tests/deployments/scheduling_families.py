@@ -15,16 +15,16 @@ from deployments.classification import Classification
 from deployments.encoders.family import Encoder, EncoderFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.seam.classification import ClassificationRequest, ClassificationResult
-from serve_app.ingress.routes.context import Served
+from serve_app.ingress.routes.context import RequestServices
 
 TEXTS = 12
 router = APIRouter()
 
 
 @router.get("/where/{family}")
-async def where(family: str, served: Served) -> dict[str, Any]:
+async def where(family: str, services: RequestServices) -> dict[str, Any]:
     """The family's own report, by way of its handle."""
-    return asdict(await served.client.call(family, "report", TEXTS))
+    return asdict(await services.client.call(family, "report", TEXTS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from deployments.captioning import Captioning
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
-from deployments.seam.vision import VisualAnswers, VisualQuestionRequest
+from deployments.seam.vision import VisualQuestionRequest, VisualQuestionResult
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S
@@ -104,10 +104,10 @@ def encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def written(family: Captioning, seed: int, **more: Any) -> Caption:
+async def written(family: Captioning, seed: int, **more: Any) -> CaptionResult:
     async with asyncio.timeout(PATIENCE_S):
         answer = await family.caption(CaptionRequest("tiny", noise(seed), **more))
-    assert isinstance(answer, Caption), answer
+    assert isinstance(answer, CaptionResult), answer
     return answer
 
 
@@ -159,7 +159,7 @@ async def test_a_question_is_answered_in_words_without_a_score(
             await family.answer_question(VisualQuestionRequest("tiny", noise(1), question))
             for question in ("w1 w2", "w1 w2", "w30 w31 w32 w33")
         ]
-    assert all(isinstance(a, VisualAnswers) and a.items[0].score is None for a in answers)
+    assert all(isinstance(a, VisualQuestionResult) and a.items[0].score is None for a in answers)
     assert answers[0] == answers[1] != answers[2]
 
 

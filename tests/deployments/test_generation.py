@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.factory import EngineSettings
-from deployments.engine.grammar.trial_queue import (
-    MAX_RUNNING_TRIALS,
-    MAX_WAITING_TRIALS,
-    GrammarTrials,
-)
+from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
+from deployments.engine.settings import EngineSettings
+from deployments.engine.tuning import MAX_RUNNING_TRIALS, MAX_WAITING_TRIALS
 from deployments.generation import Generation
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
 from deployments.models.errors import ModelUnavailable

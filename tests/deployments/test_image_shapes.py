@@ -14,16 +14,16 @@ from PIL import Image
 from transformers import BlipForConditionalGeneration, BlipForQuestionAnswering
 
 from deployments.captioning import Captioning
-from deployments.images.preprocessing import scalable
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.images.preprocessing import refuse_elongated
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
     ImageClassificationRequest,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from deployments.vision import Vision
 from tests.deployments.conftest import Configured
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 
 Ask: TypeAlias = Callable[[bytes], Awaitable[Any]]
 PACKAGED = Path(str(files("configs.shapes")))
-ANSWERS = (Caption, ClassificationResult, DetectionResult, VisualAnswers)
+ANSWERS = (CaptionResult, ClassificationResult, DetectionResult, VisualQuestionResult)
 KINDS = ["classify", "zero-shot", "detect", "question", "caption", "BLIP question", "BLIP caption"]
 
 SIZES = [
@@ -125,18 +125,18 @@ async def test_every_mode_is_answered(ask: Ask) -> None:
 
 async def test_an_image_that_a_processor_would_scale_to_gigabytes_is_refused() -> None:
     def preprocess(image: Any, request: Any) -> str:
-        return "seen"
+        return "preprocessed"
 
-    def seen(width: int, height: int, **processor: Any) -> str | Problem:
+    def checked(width: int, height: int, **processor: Any) -> str | Problem:
         size = SimpleNamespace(shortest_edge=224, **processor)
         images = SimpleNamespace(image_processor=SimpleNamespace(size=size, do_resize=True))
-        return scalable(preprocess, images)(Image.new("1", (width, height)), None)
+        return refuse_elongated(preprocess, images)(Image.new("1", (width, height)), None)
 
     for width, height in ((20_000, 1), (1, 20_000), (20_000, 50)):
-        answer = seen(width, height)
+        answer = checked(width, height)
         assert isinstance(answer, Problem)
         assert (answer.kind, answer.field) == ("validation", "image")
         assert f"{width} x {height}" in answer.message
-        assert seen(width, height, longest_edge=1333) == "seen"
+        assert checked(width, height, longest_edge=1333) == "preprocessed"
     for width, height in ((300, 1), (1, 64), (2000, 100), (20_000, 80)):
-        assert seen(width, height) == "seen"
+        assert checked(width, height) == "preprocessed"

@@ -20,7 +20,6 @@ from configs.settings import Settings
 from serve_app.ingress.app import routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.routes.context import NATIVE_PREFIX
-from serve_app.ingress.routes.native_router import tasks_of
 from tests.e2e.conftest import Graph
 from tests.serve_app.bodies import MIB, Place, more_wrong, oddities, places, wrong
 
@@ -101,8 +100,7 @@ def memory(graph: Graph) -> Iterator[None]:
 def every_place(graph: Graph) -> list[Place]:
     profile = load_profile("embedded")
     document = httpx.get(f"{graph.url}/openapi.json").json()
-    tasks = tasks_of(routers_of(profile))
-    return list(places(document, tasks, Catalog(profile, Settings())))
+    return list(places(document, routers_of(profile), Catalog(profile, Settings())))
 
 
 def faults(graph: Graph, bodies: Iterable[tuple[str, str, bytes, str]]) -> list[str]:

@@ -8,15 +8,17 @@ schemas are put where a request has them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
+from fastapi import APIRouter
+
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.routes.context import NATIVE_PREFIX
-from serve_app.ingress.routes.huggingface.task_table import KINDS
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.inference_router import hub_tasks_of
+from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS, MAX_VALUES
 
 Put: TypeAlias = Callable[[Any], Any]
@@ -53,19 +55,19 @@ class Place:
 
 
 def places(
-    document: Mapping[str, Any], tasks: Mapping[str, Task], catalog: Catalog
+    document: Mapping[str, Any], routers: Sequence[APIRouter], catalog: Catalog
 ) -> Iterator[Place]:
-    """Every place of every body that the application takes."""
+    """Every place of every body that an application takes whose families have ``routers``."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {})
             if path.endswith(BY_MODEL):
-                continue  # which of its bodies is meant, the model says: see the kinds below
+                continue  # which of its bodies is meant, the model says: see the tasks below
             if "application/json" in content and method == "post":
                 schema = content["application/json"]["schema"]
                 route = path.replace("{user_id}", "ada").replace("{model_id}", _chat(catalog))
                 yield from _walked(route, "", schema, document, lambda value: value)
-    for name, task in tasks.items():
+    for name, task in native_tasks(routers).items():
         yield from _walked(
             f"{NATIVE_PREFIX}/graph",
             f"steps.{name}",
@@ -73,11 +75,12 @@ def places(
             None,
             _as_step(name),
         )
-    for kind in KINDS:
-        card = next((each for each in catalog.cards if kind.task in each.tasks), None)
+    for hub_task in hub_tasks_of(routers):
+        card = next((each for each in catalog.cards if hub_task.model_task in each.tasks), None)
         if card is not None:
-            route = f"/models/{card.name}/pipeline/{kind.name}"
-            yield from _walked(route, "", kind.body.model_json_schema(), None, lambda value: value)
+            route = f"/models/{card.name}/pipeline/{hub_task.name}"
+            schema = hub_task.body.model_json_schema()
+            yield from _walked(route, "", schema, None, lambda value: value)
 
 
 def wrong(place: Place) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import Message
 
 from configs.profile import load_profile
@@ -36,6 +36,11 @@ class Busy:
         yield Problem("overloaded", "busy")
 
 
+def routers() -> list[APIRouter]:
+    """Of the families of the embedded profile."""
+    return routers_of(load_profile("embedded"))
+
+
 @asynccontextmanager
 async def application(folder: Path) -> AsyncIterator[FastAPI]:
     """As it is in a replica of the ingress, where the garbage collector leaves it alone."""
@@ -44,7 +49,7 @@ async def application(folder: Path) -> AsyncIterator[FastAPI]:
     handles = {family.name: LocalHandle(Busy()) for family in profile.families}
     calls = DeploymentClient(handles, settings.request_timeout_s)
     services = Services(Catalog(profile, settings), calls, settings, house.Ready())
-    made = create_app(services, routers_of(profile))
+    made = create_app(services, routers())
     gc.collect()
     gc.freeze()
     try:

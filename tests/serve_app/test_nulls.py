@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.serve_app.bodies import Place, places
-from tests.serve_app.embedded import application, sent
+from tests.serve_app.embedded import application, routers, sent
 from tests.serve_app.house import NATIVE
 
 
@@ -30,7 +30,7 @@ async def outcome(app: FastAPI, place: Place, value: Any) -> tuple[int, Any]:
 
 async def test_null_changes_nothing_for_any_field_that_may_be_left_out(app: FastAPI) -> None:
     tried = reached = 0
-    for place in places(app.openapi(), app.state.tasks, app.state.services.catalog):
+    for place in places(app.openapi(), routers(), app.state.services.catalog):
         optional = set(place.schema.get("properties", ())) - set(place.schema.get("required", ()))
         for name in optional:
             without = {key: each for key, each in place.sample.items() if key != name}

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.serve_app.bodies import Place, legal, oddities, places, wrong
-from tests.serve_app.embedded import application, sent
+from tests.serve_app.embedded import application, routers, sent
 from tests.serve_app.house import NATIVE
 
 MAX_STALL_S = 0.25
@@ -32,7 +32,7 @@ async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 def every_place(app: FastAPI) -> list[Place]:
-    found = list(places(app.openapi(), app.state.tasks, app.state.services.catalog))
+    found = list(places(app.openapi(), routers(), app.state.services.catalog))
     assert {place.kind for place in found} >= {"array", "object", "string"}
     assert len(found) > 400
     return found

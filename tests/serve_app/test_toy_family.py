@@ -9,17 +9,20 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from configs.import_paths import imported
 from configs.profile import load_profile, load_settings
 from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
-from serve_app.registry.import_paths import imported
+from serve_app.registry.task_names import all_tasks, code_of
+from tests.deployments.metrics.reading import figures
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
 from tests.serve_app.local_handle import LocalHandle
 
+HUB_TASK = "text2text-generation"
 PROFILE = Path(__file__).parents[1] / "toy" / "profile.yaml"
 
 
@@ -83,6 +86,44 @@ async def test_its_task_can_be_a_step(app: FastAPI) -> None:
     assert [step["model"] for step in answer["steps"]] == ["toy/quiet", "toy/quiet", "toy/loud"]
 
 
+async def test_hugging_faces_clients_can_ask_its_models(app: FastAPI) -> None:
+    spelled = await house.post(app, "/models/toy/loud", {"inputs": ["ab", "ü"]})
+    error = {"error": "only ASCII can be spelled", "error_type": "validation"}
+    assert spelled.json() == [{"generated_text": "BA"}, error]
+    refused = await house.post(app, "/models/toy/loud", {"inputs": "ab", "loud": True})
+    assert list(refused.json()["details"]["field_errors"]) == ["loud"]
+    info = (await house.get(app, "/models/toy/loud/info")).json()
+    assert (info["model_pipeline_tag"], info["tasks"]) == (HUB_TASK, [HUB_TASK])
+
+
+async def test_its_requests_are_metered_by_its_task_with_their_tokens(app: FastAPI) -> None:
+    before = figures((await house.get(app, "/metrics")).text)
+    await spelled(app, texts=["ab", "c"], model_name="toy/loud")
+    await spelled(app, wrong="ab")
+    after = figures((await house.get(app, "/metrics")).text)
+
+    def grown(*key: str) -> float:
+        return after[key] - before.get(key, 0.0)
+
+    assert grown("requests_total", "toy/loud", "spell", "success") == 1
+    assert grown("requests_total", "unknown", "spell", "error") == 1
+    assert grown("tokens_in_total", "toy/loud", "spell") == 3
+
+
 async def test_it_is_documented(app: FastAPI) -> None:
     document = (await house.get(app, "/openapi.json")).json()
-    assert f"{NATIVE}/spell" in document["paths"]
+    operation = document["paths"][f"{NATIVE}/spell"]["post"]
+    assert (operation["operationId"], operation["summary"]) == ("spell", "Texts backwards")
+    schemas = document["components"]["schemas"]
+    assert schemas["SpellBody"]["example"] == {"texts": "stressed"}
+    assert {"SpelledAnswer", "HubHubSpellBody"} <= set(schemas)
+
+
+def test_it_is_among_the_tasks_under_all_of_its_names() -> None:
+    profile = load_profile(PROFILE)
+    (task,) = all_tasks(*code_of(profile))
+    assert (task.name, task.about) == ("spell", "spells texts backwards")
+    assert task.routes == (f"{NATIVE}/spell",)
+    assert task.steps == ("spell",)
+    assert (task.hugging_face, task.also_called) == ((HUB_TASK,), ("reversal",))
+    assert task.families == ("tests.toy.spelling:Spelling",)

@@ -1,45 +1,88 @@
-"""The toy family's router: ``POST /spell``, and the task of the same name."""
+"""The toy family's router: ``POST /spell``, a step of graphs, and a task of Hugging Face's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
-from serve_app.ingress.routes.items import answered, listed, shown
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes.context import (
+    Context,
+    RequestContext,
+    RequestServices,
+    Services,
+    TaskResult,
+)
+from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.validation.fields import Body, ModelName, Texts
+from serve_app.ingress.routes.text_items import ItemError, answer_each, object_or_list, texts_of
+from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
 from tests.toy.spelling import Spelled, SpellingRequest
 
 router = NativeRouter("spelling")
 
-TASK = "spell"
+SPELL = "spell"
 
 
 class SpellBody(Body):
+    """One text for one answer, a list for a list of them."""
+
+    model_config = example(texts="stressed")
+
     texts: Texts
     model_name: ModelName | None = None
 
 
-@router.post("/spell", summary="Texts backwards")
-async def spell_route(body: SpellBody, served: Served, context: Context) -> Response:
-    return context.respond(await spell(body, served, context))
+class SpelledText(BaseModel):
+    text: str
+    spelled: str
 
 
-@router.task("spell", SpellBody, TASK)
-async def spell(body: SpellBody, served: Services, context: RequestContext) -> TaskResult:
-    card = served.catalog.resolve(TASK, body.model_name)
+class SpelledAnswer(SpelledText, Answer):
+    """One text's answer; in a list each is a bare ``SpelledText``, or ``{error: ...}``."""
 
+
+class HubSpellBody(Body):
+    inputs: Texts
+
+
+@router.task(
+    "/spell",
+    SPELL,
+    step="spell",
+    answer=SpelledAnswer | list[SpelledText | ItemError],
+    summary="Texts backwards",
+)
+async def spell(body: SpellBody, services: RequestServices, context: Context) -> TaskResult:
+    """``{text, spelled}``. In a list a bad text fails alone."""
+    card = services.catalog.resolve(SPELL, body.model_name)
+    items = await _spelled(texts_of(body.texts), card, services)
+    return object_or_list(body.texts, items, _with_spelling, card.name)
+
+
+@router.hub_tasks.task("text2text-generation", SPELL, also_called=("reversal",))
+async def text2text_generation(
+    body: HubSpellBody, card: ModelCard, services: Services, context: RequestContext
+) -> Response:
+    """``[{generated_text}]``, one a text."""
+    items = await _spelled(texts_of(body.inputs), card, services, FIELD)
+    shown = input_answers(body.inputs, items, lambda _, text: {"generated_text": text})
+    return context.bare_list(shown, card.name)
+
+
+async def _spelled(
+    texts: Sequence[str], card: ModelCard, services: Services, field: str = "texts"
+) -> list[str | Problem]:
     async def ask(good: tuple[str, ...]) -> Sequence[str | Problem]:
         request = SpellingRequest(card.name, good)
-        answer: Spelled = await served.client.call(card.family, "spell", request)
-        return answer.items
+        result: Spelled = await services.client.call(card.family, "spell", request)
+        return result.items
 
-    items = await answered(listed(body.texts), served.settings, ask)
-    return shown(body.texts, items, _with_spelling, card.name)
+    return await answer_each(texts, services.settings, ask, field)
 
 
 def _with_spelling(text: str, spelled: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,14 @@ class SpellingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A text or a problem for each text, in order."""
+    """A text or a problem for each text, in order. Characters count as tokens."""
 
     items: tuple[str | Problem, ...]
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        characters = sum(len(item) for item in self.items if isinstance(item, str))
+        return TokenCounts(characters, characters)
 
 
 class Spelling:

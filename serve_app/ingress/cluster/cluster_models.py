@@ -1,7 +1,6 @@
-"""The models of the whole cluster: loaded and unloaded everywhere by one order, and where they are.
+"""Loads and unloads a model on every replica of its family, and reports which replicas have it.
 
-Orders are written down before the replicas hear them, so that one that starts meanwhile, or takes
-the place of one that died, follows them too.
+An order is stored before replicas are told, so that a replica that starts meanwhile follows it too.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from deployments.models.orders import Orders
+from deployments.seam.orders import Orders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.catalog import ModelCard
@@ -23,63 +22,63 @@ from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
 
 REPORT_TIMEOUT_S = 3.0
-"""How long a survey waits for replicas: they answer at once or they hang."""
+"""How long to wait for the reports of replicas: they answer at once or they hang."""
 
 FRESH_S = 1.0
-"""How old a survey may be that clients are shown."""
+"""How old a report may be that is shown to clients."""
 
-WRITE_S = 10.0
-"""How long an order may take to be written down: a moment, unless the cluster's head is away."""
+STORE_TIMEOUT_S = 10.0
+"""How long storing an order may take: a moment, unless the cluster's head is away."""
 
 GRACE_S = 5.0
-"""What a replica gets to say that it could not keep to an order's time."""
+"""How long after an order's time limit a replica may still answer that it missed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """What the replicas that answered hold, and the families of those that did not."""
+    """The reports of the replicas that answered, and the families of those that did not."""
 
     reports: tuple[ReplicaReport, ...]
     unanswered: tuple[str, ...]
 
     def of(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
-        """Every replica that holds ``model`` or is about to, and how."""
-        pairs = ((report, holding) for report in self.reports for holding in report.holdings)
-        return [(report, holding) for report, holding in pairs if holding.model == model]
+        """Every replica that has ``model`` or is loading it, with the model's status there."""
+        pairs = ((report, status) for report in self.reports for status in report.models)
+        return [(report, status) for report, status in pairs if status.model == model]
 
     def loaded(self, model: str) -> list[tuple[ReplicaReport, ModelStatus]]:
         """Every replica that has ``model`` in memory."""
-        return [(report, held) for report, held in self.of(model) if held.stage == "warm"]
+        return [(report, status) for report, status in self.of(model) if status.stage == "warm"]
 
 
 class ClusterModels:
-    """Every replica of every family."""
+    """The models in the memory of all replicas."""
 
-    def __init__(self, calls: DeploymentClient, orders: Orders, report_cache: ReportCache) -> None:
-        self._calls = calls
+    def __init__(self, client: DeploymentClient, orders: Orders, report_cache: ReportCache) -> None:
+        self._client = client
         self._orders = orders
         self._cache = report_cache
 
     async def load(
-        self, card: ModelCard, within_s: float
+        self, card: ModelCard, timeout_s: float
     ) -> list[tuple[ReplicaReport, ModelStatus]]:
-        """Load a model on every replica of its family, to stay; where it is then.
+        """Load a model on every replica of its family, to stay, and return where it is then.
 
-        A family that sleeps is woken: an order to load is a wish to use. Raises
-        :class:`ServiceError` when a replica could not; if the model is at fault the order is
-        withdrawn, so that no replica tries it for ever.
+        For a family that is scaled to zero a replica is started. Raises :class:`ServiceError` when
+        a replica could not load it; if no replica has it then, the order is withdrawn, so that
+        replicas do not try it for ever.
         """
-        await self._write(card, loaded=True)
-        order = ModelOrder(card.name, within_s)
+        await self._store(card, loaded=True)
+        order = ModelOrder(card.name, timeout_s)
         try:
-            answers = await self._calls.broadcast(
-                card.family, "load_model", order, within_s + GRACE_S
+            answers = await self._client.broadcast(
+                card.family, "load_model", order, timeout_s + GRACE_S
             )
             if not answers:
-                woken = self._calls.call(
-                    card.family, "load_model", order, within_s=within_s + GRACE_S
+                started = self._client.call(
+                    card.family, "load_model", order, timeout_s=timeout_s + GRACE_S
                 )
-                answers = [await woken]
+                answers = [await started]
             reports = _successes(answers)
         except Unavailable:
             if not await self._is_loaded(card):
@@ -89,31 +88,31 @@ class ClusterModels:
             self._cache.forget(card.family)
         return ClusterReport(tuple(reports), ()).of(card.name)
 
-    async def unload(self, card: ModelCard, within_s: float) -> list[UnloadResult]:
-        """Unload a model from every replica; what came back where.
+    async def unload(self, card: ModelCard, timeout_s: float) -> list[UnloadResult]:
+        """Unload a model from every replica, and return what each replica freed.
 
-        A pinned model goes too, and stays away until an order or a request brings it back. Nothing
-        is woken, and a model that is nowhere is unloaded. Raises :class:`ServiceError` when a
+        A pinned model is unloaded too, until an order or a request loads it again. No replica is
+        started. A model that no replica has counts as unloaded. Raises :class:`ServiceError` when a
         replica still uses it.
         """
-        await self._write(card, loaded=False)
-        order = ModelOrder(card.name, within_s)
+        await self._store(card, loaded=False)
+        order = ModelOrder(card.name, timeout_s)
         try:
-            answers = await self._calls.broadcast(
-                card.family, "unload_model", order, within_s + GRACE_S
+            answers = await self._client.broadcast(
+                card.family, "unload_model", order, timeout_s + GRACE_S
             )
         finally:
             self._cache.forget(card.family)
         return _successes(answers)
 
     async def report(self, families: Iterable[str], max_age_s: float) -> ClusterReport:
-        """What is where, of the families named; nothing is woken, and nobody is waited for long.
+        """What the replicas of ``families`` have loaded. No replica is started.
 
-        It may be ``max_age_s`` old, but never older than the last order given here.
+        The report is at most ``max_age_s`` old, and never older than the last order given here.
         """
         names = list(dict.fromkeys(families))
         found = await asyncio.gather(
-            *(self._cache.latest(name, partial(self._holdings, name), max_age_s) for name in names)
+            *(self._cache.latest(name, partial(self._fetch, name), max_age_s) for name in names)
         )
         reports: list[ReplicaReport] = []
         silent: list[str] = []
@@ -125,16 +124,16 @@ class ClusterModels:
                     silent.append(name)
         return ClusterReport(tuple(reports), tuple(silent))
 
-    async def _holdings(self, family: str) -> list[Any]:
-        return await self._calls.broadcast(family, "loaded_models", None, REPORT_TIMEOUT_S)
+    async def _fetch(self, family: str) -> list[Any]:
+        return await self._client.broadcast(family, "loaded_models", None, REPORT_TIMEOUT_S)
 
     async def _is_loaded(self, card: ModelCard) -> bool:
         self._cache.forget(card.family)
         return bool((await self.report([card.family], 0.0)).loaded(card.name))
 
-    async def _write(self, card: ModelCard, *, loaded: bool) -> None:
+    async def _store(self, card: ModelCard, *, loaded: bool) -> None:
         try:
-            async with asyncio.timeout(WRITE_S):
+            async with asyncio.timeout(STORE_TIMEOUT_S):
                 await asyncio.to_thread(self._orders.give, card.name, loaded=loaded)
         except (RayError, TimeoutError):
             raise Unavailable("The cluster cannot take orders right now.") from None

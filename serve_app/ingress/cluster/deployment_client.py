@@ -1,67 +1,66 @@
-"""The only place that awaits a deployment handle: deadlines, cancellation, retries."""
+"""The client for the models' deployments. Nothing else in the ingress awaits a handle."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import copy
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from deployments.seam.generation import GenerationRequest, TokenChunk
+from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
-from serve_app.ingress.cluster.replica_failures import ReplicaLost, meaning, received
-from serve_app.ingress.cluster.stream_progress import StreamProgress
-from serve_app.ingress.errors import (
-    DeadlineExceeded,
-    InternalError,
-    ServiceError,
-    Unavailable,
-    from_problem,
-)
+from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
+from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
+from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
+from serve_app.ingress.errors import ServiceError, from_problem
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-ATTEMPTS = 2
-"""Every call is idempotent (its seed is fixed at the ingress), so one lost replica is retried."""
+SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
+"""Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
+other side cannot import, and both sides can import what is sent here."""
 
 
-PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
-"""What crosses the seam can be imported on both sides: ``cloudpickle`` takes three times as long
-and gives the same."""
+class ObservedCall(Protocol):
+    """One call, of which an observer learns how it went on; nothing if it failed."""
+
+    def answered(self, answer: Any) -> None: ...
+
+    def stream_started(self) -> ChunkObserver:
+        """The first chunk is here: the observer of this one and of those that follow."""
+        ...
+
+
+class CallObserver(Protocol):
+    """Is told of the calls of one request, for metering."""
+
+    def call_started(self, method: str, request: Any) -> ObservedCall: ...
 
 
 class DeploymentClient:
-    """Calls from the ingress to the families.
+    """Calls methods of deployments, with a deadline, cancellation, and a retry for lost replicas.
 
-    ``handles`` maps a family's name to its ``DeploymentHandle``; ``timeout_s`` is the deadline of
-    one request, from the call to the last byte of its answer.
-
-    A call that loses its replica goes to another one, but not when it was on it without a sign of
-    life for ``stall_timeout_s``: by then the health check ends replicas that do not move, this call
-    may be why, and it is not to end the next one.
+    ``handles`` maps a family's name to its ``DeploymentHandle``. ``timeout_s`` is the deadline of a
+    request, from the call to the last byte of its answer. For ``stall_timeout_s`` see
+    :class:`~serve_app.ingress.cluster.attempts.Attempts`.
     """
 
     def __init__(
         self, handles: Mapping[str, Any], timeout_s: float, stall_timeout_s: float = math.inf
     ) -> None:
-        self._handles = {name: handle.options(**PLAIN) for name, handle in handles.items()}
+        self._handles = {name: handle.options(**SERIALIZATION) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
         self._methods: dict[tuple[str, str, bool], Any] = {}
         self._timeout_s = timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._observer: CallObserver | None = None
 
-    def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
-        """A handle's method, looked up once: Serve makes a new handle of every look."""
-        key = (family, method, stream)
-        if key not in self._methods:
-            handles = self._streams if stream else self._handles
-            self._methods[key] = getattr(handles[family], method)
-        return self._methods[key]
+    def observed_by(self, observer: CallObserver) -> DeploymentClient:
+        """The same client, with the same handles, whose calls ``observer`` is told of."""
+        client = copy.copy(self)
+        client._observer = observer
+        return client
 
     async def call(
         self,
@@ -70,33 +69,27 @@ class DeploymentClient:
         request: Any,
         fields: Mapping[str, str] | None = None,
         *,
-        within_s: float | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
-        """The answer of one call. Raises a :class:`ServiceError` for everything else.
+        """The answer of one call. Raises :class:`ServiceError` for everything else.
 
-        A problem that the model side reports for the whole request is raised too; ``fields`` names
-        the seam's fields as the route calls them. ``within_s`` takes the place of the usual
-        deadline.
+        A :class:`~deployments.seam.problems.Problem` with the whole request is raised too;
+        ``fields`` translates the names of the request's fields to those of the route.
         """
-        tries = Tries(self._timeout_s if within_s is None else within_s, self._stall_timeout_s)
+        observed = self._observer and self._observer.call_started(method, request)
+        attempts = self._attempts(timeout_s)
         while True:
-            tries.begin()
+            attempts.begin()
             try:
-                answer = await tries.within(self._once(family, method, request))
+                answer = await attempts.wait(self._remote(family, method, request))
+                break
             except ReplicaLost:
-                tries.another()
-                continue
-            if isinstance(answer, Problem):
-                raise from_problem(answer, fields)
-            return answer
-
-    async def _once(self, family: str, method: str, request: Any) -> Any:
-        response = self._method(family, method).remote(request)
-        try:
-            return await received(response)
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
+                attempts.retry()
+        if isinstance(answer, Problem):
+            raise from_problem(answer, fields)
+        if observed:
+            observed.answered(answer)
+        return answer
 
     async def open_stream(
         self,
@@ -106,173 +99,68 @@ class DeploymentClient:
         fields: Mapping[str, str] | None = None,
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
-        tries = Tries(self._timeout_s, self._stall_timeout_s)
-        bursts = ChunkStream(self._method(family, method, stream=True), request, tries, fields)
-        first = await bursts.start()
-        if isinstance(first, Problem):
-            bursts.close()
-            raise from_problem(first, fields)
-        return bursts
+        observed = self._observer and self._observer.call_started(method, request)
+        handle_method = self._method(family, method, stream=True)
+        stream = ChunkStream(handle_method, request, self._attempts(None), fields)
+        await stream.start()
+        if observed:
+            stream.observe(observed.stream_started())
+        return stream
 
     async def broadcast(
-        self, family: str, method: str, request: Any, within_s: float
+        self, family: str, method: str, request: Any, timeout_s: float
     ) -> list[Any | ServiceError]:
-        """What every running replica of a family answered, or why it did not within ``within_s``.
+        """The answer of every running replica of a family, or why there was none in time.
 
-        None is woken: of a family that has no replica the list is empty. Never for what a client
-        may ask often, since Serve's bounds on queues do not count here.
+        No replica is started: for a family without replicas the list is empty. Not for what a
+        client may cause often, since a broadcast passes by Serve's bounds on queues.
         """
-        deadline = asyncio.get_running_loop().time() + within_s
-        answers = self._handles[family].broadcast(method, request)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        broadcast = self._handles[family].broadcast(method, request)
         late = f"The replicas of {family} could not be reached in time."
         try:
             # Serve's ``results_async`` loses every answer when one replica is late.
-            results = await _by(deadline, answers._fetch_replica_results_async(), late)
+            results = await wait_until(deadline, broadcast._fetch_replica_results_async(), late)
         except DeploymentUnavailableError:
             return []
         except ServiceError as error:
             return [error]
-        except Exception as error:  # noqa: BLE001  whatever Serve raises while it looks for them
-            return [_final(meaning(error))]
+        except Exception as error:  # noqa: BLE001  Serve may raise anything while it finds replicas
+            return [_as_service_error(translated(error))]
         return list(await asyncio.gather(*(_outcome(result, deadline) for result in results)))
+
+    def _attempts(self, timeout_s: float | None) -> Attempts:
+        limit = self._timeout_s if timeout_s is None else timeout_s
+        return Attempts(limit, self._stall_timeout_s)
+
+    def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
+        """A method of a handle, kept because Serve makes a new handle for every attribute."""
+        key = (family, method, stream)
+        if key not in self._methods:
+            handles = self._streams if stream else self._handles
+            self._methods[key] = getattr(handles[family], method)
+        return self._methods[key]
+
+    async def _remote(self, family: str, method: str, request: Any) -> Any:
+        response = self._method(family, method).remote(request)
+        try:
+            return await result_of(response)
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
 
 
 async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
-    """One replica's answer. A failure is returned: it must not hide what the others say."""
+    """One replica's answer. Its failure is returned, so that the other answers are not lost."""
     try:
-        return await _by(deadline, received(result.get_async()))
+        return await wait_until(deadline, result_of(result.get_async()))
     except (ServiceError, ReplicaLost) as error:
         result.cancel()
-        return _final(error)
+        return _as_service_error(error)
     except asyncio.CancelledError:
         result.cancel()
         raise
 
 
-def _final(error: ServiceError | ReplicaLost) -> ServiceError:
-    return _lost() if isinstance(error, ReplicaLost) else error
-
-
-def _lost() -> Unavailable:
-    return Unavailable("The model's replica was lost while it worked.")
-
-
-async def _by(
-    deadline: float,
-    answer: Awaitable[T],
-    late: str = "The answer took longer than this server's deadline.",
-) -> T:
-    """The ``answer``, or :class:`DeadlineExceeded` when that passes first."""
-    try:
-        async with asyncio.timeout_at(deadline) as timer:
-            return await answer
-    except TimeoutError:
-        if not timer.expired():
-            raise
-        raise DeadlineExceeded(late) from None
-
-
-class Tries:
-    """How often and for how long a call is tried, all tries together within one deadline."""
-
-    def __init__(self, timeout_s: float, stall_timeout_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + timeout_s
-        self._stall_timeout_s = stall_timeout_s
-        self._left = ATTEMPTS
-        self._since = self._loop.time()
-
-    def begin(self) -> None:
-        """A try begins, or goes on behind an item that has come."""
-        self._since = self._loop.time()
-
-    def renew(self) -> None:
-        """The replica has shown that it is well: the next one to be lost is the first."""
-        self._left = ATTEMPTS
-
-    def another(self) -> None:
-        """The replica was lost: raises :class:`Unavailable` unless another one is to be tried."""
-        self._left -= 1
-        if self._left == 0 or self._loop.time() - self._since > self._stall_timeout_s:
-            raise _lost() from None
-
-    async def within(self, answer: Awaitable[T]) -> T:
-        """The ``answer``. Raises :class:`DeadlineExceeded`."""
-        return await _by(self._deadline, answer)
-
-
-class ChunkStream:
-    """A stream of bursts. Closing it, or cancelling its reader, stops the generation.
-
-    When the replica is lost, another one goes on behind the tokens that have come. ``watch`` is
-    told of every burst on its way to the reader. ``fields`` names the seam's fields as the route
-    calls them.
-    """
-
-    def __init__(
-        self,
-        method: Any,
-        request: GenerationRequest,
-        tries: Tries,
-        fields: Mapping[str, str] | None = None,
-    ) -> None:
-        self._method = method
-        self._tries = tries
-        self._fields = fields
-        self._progress = StreamProgress(request)
-        self._response = method.remote(request)
-        self._first: TokenChunk | None = None
-        self.watch: Callable[[TokenChunk], None] | None = None
-
-    async def start(self) -> TokenChunk | Problem:
-        """The first item. Raises :class:`ServiceError` when there is none."""
-        first = await self._next()
-        if first is None:
-            raise InternalError
-        if isinstance(first, TokenChunk):
-            self._first = first
-        return first
-
-    async def __aiter__(self) -> AsyncIterator[TokenChunk]:
-        """Every burst, the first included. Raises :class:`ServiceError` when the stream breaks."""
-        item: TokenChunk | Problem | None = self._first
-        try:
-            while item is not None:
-                if isinstance(item, Problem):
-                    raise from_problem(item, self._fields)
-                if self.watch is not None:
-                    self.watch(item)
-                yield item
-                item = await self._next()
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Stop the generation on its replica, within one decode step; a no-op once it ended."""
-        self._response.cancel()
-
-    async def _next(self) -> TokenChunk | Problem | None:
-        """The next item, ``None`` at the end, from another replica when this one is lost."""
-        while not self._progress.complete:
-            self._tries.begin()
-            try:
-                item = await self._tries.within(self._once())
-            except ReplicaLost:
-                self._tries.another()
-                self._response = self._method.remote(self._progress.remaining())
-                continue
-            except (DeadlineExceeded, asyncio.CancelledError):
-                self.close()
-                raise
-            if isinstance(item, TokenChunk):
-                self._progress.note(item)
-            self._tries.renew()
-            return item
-        return None
-
-    async def _once(self) -> TokenChunk | Problem:
-        item: TokenChunk | Problem | None = await received(anext(self._response, None))
-        if item is None:
-            logger.error("a stream ended before its last token")
-            raise InternalError
-        return item
+def _as_service_error(error: ServiceError | ReplicaLost) -> ServiceError:
+    return replica_lost() if isinstance(error, ReplicaLost) else error

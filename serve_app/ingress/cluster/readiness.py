@@ -1,4 +1,4 @@
-"""Whether the graph can answer, as Serve's controller sees it: no replica is called or woken."""
+"""Readiness of the graph, as Serve's controller reports it. No replica is called or started."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ray import serve
 
 logger = logging.getLogger(__name__)
 
-FRESH_S = 1.0
-PATIENCE_S = 3.0
+MAX_AGE_S = 1.0
+TIMEOUT_S = 3.0
 """How long a probe waits for the controller; load balancers give up after five to ten seconds."""
 
 READY_DEPLOYMENT = frozenset({"HEALTHY", "UPSCALING", "DOWNSCALING"})
@@ -36,38 +36,38 @@ class Readiness(Protocol):
 
 
 class ServeReadiness:
-    """Asks Serve's controller, at most once a second however often it is asked itself.
+    """Asks Serve's controller, at most once a second.
 
-    A controller that is away or hangs makes the graph unready within ``PATIENCE_S``. It is asked
-    once until it answers: however many probes come meanwhile, they wait for that one thread.
+    When the controller does not answer within ``TIMEOUT_S``, the graph is not ready. Probes that
+    come while the controller is being asked share that one thread.
     """
 
     def __init__(self) -> None:
         self._state = GraphState(ready=False, deployments={})
-        self._asked = float("-inf")
-        self._asking: asyncio.Future[GraphState] | None = None
+        self._answered_at = float("-inf")
+        self._pending: asyncio.Future[GraphState] | None = None
 
     async def state(self) -> GraphState:
-        if time.monotonic() - self._asked <= FRESH_S:
+        if time.monotonic() - self._answered_at <= MAX_AGE_S:
             return self._state
-        if self._asking is None:
+        if self._pending is None:
             name = serve.get_replica_context().app_name
-            self._asking = asyncio.ensure_future(asyncio.to_thread(_application_state, name))
-            self._asking.add_done_callback(self._answered)
-        asking = self._asking
-        await asyncio.wait({asking}, timeout=PATIENCE_S)
-        return self._state if asking.done() else NO_ANSWER
+            self._pending = asyncio.ensure_future(asyncio.to_thread(_application_state, name))
+            self._pending.add_done_callback(self._done)
+        pending = self._pending
+        await asyncio.wait({pending}, timeout=TIMEOUT_S)
+        return self._state if pending.done() else NO_ANSWER
 
-    def _answered(self, asking: asyncio.Future[GraphState]) -> None:
-        self._asking = None
-        self._asked = time.monotonic()
-        if asking.cancelled():
+    def _done(self, answer: asyncio.Future[GraphState]) -> None:
+        self._pending = None
+        self._answered_at = time.monotonic()
+        if answer.cancelled():
             self._state = NO_ANSWER
-        elif error := asking.exception():
-            logger.warning("the controller did not say how its deployments are", exc_info=error)
+        elif error := answer.exception():
+            logger.warning("Serve's controller did not report the deployments", exc_info=error)
             self._state = NO_ANSWER
         else:
-            self._state = asking.result()
+            self._state = answer.result()
 
 
 def _application_state(name: str) -> GraphState:

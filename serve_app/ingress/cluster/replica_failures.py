@@ -1,14 +1,14 @@
-"""What it means when a call to a replica fails: one rule for calls, streams and broadcasts.
+"""Translates the failures of calls to replicas into errors for clients.
 
-- Our own task was cancelled, because the client left or our deadline passed: that goes on.
-- The replica raised it, of whatever class: an internal error. Its ``TimeoutError`` is no deadline
-  of ours, and its ``HTTPException`` no answer to our client.
-- Serve refused the call, or cancelled it: 429 or 503.
-- The replica ended, or cut the call off: :class:`ReplicaLost`, and another one may be asked.
+- This task was cancelled, because the client left or our deadline passed: the cancellation goes on.
+- The replica raised an exception of any class: an internal error. Its ``TimeoutError`` is not our
+  deadline, and its ``HTTPException`` is not an answer to our client.
+- Serve refused or cancelled the call: 429 or 503.
+- The replica ended, or cut the call off: :class:`ReplicaLost`, and the call may be tried again.
 
-Between replicas Serve speaks gRPC here. It pickles what a replica raised, of whatever class, and
-raises just that on this side; a lost connection is an ``ActorUnavailableError``, and a call that
-the other side cancelled either gRPC's own error or, in a stream, a ``CancelledError``.
+Replicas talk over gRPC. Serve pickles any exception of a replica and raises the same on this side.
+A lost connection is an ``ActorUnavailableError``. A call that the other side cancelled is gRPC's
+own error or, in a stream, a ``CancelledError``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CUT_OFF = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+SERVER_ENDED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 """How gRPC ends the calls of a server that dies or shuts down."""
 
-UNPICKLED_BY = "deserialize_or_raise_error"
+UNPICKLING_FUNCTION = "deserialize_or_raise_error"
 """The function of ``ray.serve._private.replica_result`` that raises what a replica raised."""
 
 
@@ -46,11 +46,11 @@ class ReplicaLost(Exception):
     """The replica ended, or cut the call off, before it had answered."""
 
 
-async def received(answer: Awaitable[T]) -> T:
-    """The ``answer`` of a replica.
+async def result_of(answer: Awaitable[T]) -> T:
+    """The ``answer`` of a replica, awaited.
 
-    Raises a :class:`ServiceError`, :class:`ReplicaLost`, or ``CancelledError`` where this task was
-    cancelled, and nothing else: a ``TimeoutError`` around it is the caller's own.
+    Raises only :class:`ServiceError`, :class:`ReplicaLost`, and ``CancelledError`` where this task
+    was cancelled. So a ``TimeoutError`` around it is always the caller's own.
     """
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
@@ -59,17 +59,17 @@ async def received(answer: Awaitable[T]) -> T:
     except asyncio.CancelledError as error:
         if task and task.cancelling() > cancels:
             raise
-        raise meaning(error) from None
+        raise translated(error) from None
     except BaseException as error:
         if not isinstance(error, Exception) and not _raised_by_replica(error):
-            raise  # this process is told to end
-        raise meaning(error) from None
+            raise  # KeyboardInterrupt or SystemExit of this process
+        raise translated(error) from None
 
 
-def meaning(error: BaseException) -> ServiceError | ReplicaLost:
-    """A failure that is not our own cancellation, as ours."""
+def translated(error: BaseException) -> ServiceError | ReplicaLost:
+    """The error for a failure that is not the cancellation of this task."""
     if _raised_by_replica(error):
-        return _unforeseen(error)
+        return _internal(error)
     match error:
         case ServiceError():
             return error
@@ -82,24 +82,24 @@ def meaning(error: BaseException) -> ServiceError | ReplicaLost:
             return Unavailable("The request was cancelled by the server.")
         case RayActorError() | asyncio.CancelledError():
             return ReplicaLost()
-        case grpc.aio.AioRpcError() if error.code() in CUT_OFF:
+        case grpc.aio.AioRpcError() if error.code() in SERVER_ENDED:
             return ReplicaLost()
-    return _unforeseen(error)
+    return _internal(error)
 
 
 def _raised_by_replica(error: BaseException) -> bool:
     if isinstance(error, RayTaskError):
         return True
-    # A handle raises another CancelledError in the place of the one that it got.
-    kept = error.__context__ if isinstance(error, asyncio.CancelledError) else None
-    return _was_unpickled(error) or (kept is not None and _was_unpickled(kept))
+    # A handle replaces the CancelledError that it received by a new one.
+    replaced = error.__context__ if isinstance(error, asyncio.CancelledError) else None
+    return _was_unpickled(error) or (replaced is not None and _was_unpickled(replaced))
 
 
 def _was_unpickled(error: BaseException) -> bool:
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
-    return any(frame.f_code.co_name == UNPICKLED_BY for frame in frames)
+    return any(frame.f_code.co_name == UNPICKLING_FUNCTION for frame in frames)
 
 
-def _unforeseen(error: BaseException) -> InternalError:
+def _internal(error: BaseException) -> InternalError:
     logger.error("the model side failed", exc_info=error)
     return InternalError()

@@ -1,4 +1,4 @@
-"""What replicas hold: each family is asked once at a time, and the answer is shared for a while."""
+"""A cache of the reports of replicas, so that many clients who ask cost one broadcast."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-Ask: TypeAlias = Callable[[], Coroutine[Any, Any, list[Any]]]
+Fetch: TypeAlias = Callable[[], Coroutine[Any, Any, list[Any]]]
 
 
 class ReportCache:
-    """The last answers of each family's replicas, for everybody who asks meanwhile.
+    """The last reports of each family's replicas.
 
-    Asking reaches every replica, past Serve's bounds on queues: without this, clients who ask in a
-    loop would slow down everybody else.
+    A broadcast reaches every replica and passes by Serve's bounds on queues: without a cache,
+    clients who ask in a loop would slow down everybody else.
     """
 
     def __init__(self) -> None:
-        self._latest: dict[str, _Request] = {}
+        self._latest: dict[str, _Fetched] = {}
 
-    async def latest(self, family: str, ask: Ask, max_age_s: float) -> list[Any]:
-        """The answers that came within the last ``max_age_s``, or those that are on their way.
+    async def latest(self, family: str, fetch: Fetch, max_age_s: float) -> list[Any]:
+        """Reports that are at most ``max_age_s`` old, or on their way; else those of ``fetch``.
 
-        Otherwise ``ask`` is called. Whoever stops waiting does not stop it for the others.
+        A caller that is cancelled does not stop a fetch that others may wait for.
         """
-        survey = self._latest.get(family)
-        if survey is None or survey.is_older_than(max_age_s):
-            survey = self._latest[family] = _Request(ask)
-        return await asyncio.shield(survey.answers)
+        fetched = self._latest.get(family)
+        if fetched is None or fetched.is_older_than(max_age_s):
+            fetched = self._latest[family] = _Fetched(fetch)
+        return await asyncio.shield(fetched.reports)
 
     def forget(self, family: str) -> None:
-        """What was asked for until now may be wrong by now: the next one asks anew."""
+        """Drop the reports of a family whose models are being changed."""
         self._latest.pop(family, None)
 
 
-class _Request:
-    """One question to all replicas of a family."""
+class _Fetched:
+    """The reports of one fetch, and when they came."""
 
-    def __init__(self, ask: Ask) -> None:
-        self.answers = asyncio.ensure_future(ask())
-        self.answers.add_done_callback(self._note)
-        self._answered = float("inf")
+    def __init__(self, fetch: Fetch) -> None:
+        self.reports = asyncio.ensure_future(fetch())
+        self.reports.add_done_callback(self._done)
+        self._done_at = float("inf")
 
     def is_older_than(self, age_s: float) -> bool:
-        return time.monotonic() - self._answered > age_s
+        return time.monotonic() - self._done_at > age_s
 
-    def _note(self, answers: asyncio.Future[list[Any]]) -> None:
-        failed = answers.cancelled() or answers.exception() is not None
-        self._answered = float("-inf") if failed else time.monotonic()
+    def _done(self, reports: asyncio.Future[list[Any]]) -> None:
+        failed = reports.cancelled() or reports.exception() is not None
+        self._done_at = float("-inf") if failed else time.monotonic()

@@ -1,4 +1,4 @@
-"""Where a stream stands, so that another replica can go on when the first is lost."""
+"""How far a stream has come, so that another replica can continue it when the first is lost."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from deployments.seam.generation import GenerationRequest, TokenChunk
 
 
 class StreamProgress:
-    """The tokens of one request that have reached the ingress, choice by choice."""
+    """The tokens of one request that have reached the ingress, by choice."""
 
     def __init__(self, request: GenerationRequest) -> None:
         self._request = request
         self._tokens: list[list[int]] = [[] for _ in range(request.choices)]
         self._finished = [False] * request.choices
 
-    def note(self, burst: TokenChunk) -> None:
-        for token in burst.tokens:
+    def add(self, chunk: TokenChunk) -> None:
+        for token in chunk.tokens:
             self._tokens[token.choice].append(token.token_id)
             self._finished[token.choice] |= token.finish_reason is not None
 
@@ -25,7 +25,7 @@ class StreamProgress:
         return all(self._finished)
 
     def remaining(self) -> GenerationRequest:
-        """The request for what is still missing: same seed, from the next token on."""
+        """The request for the tokens that are missing: the same seed, and what was delivered."""
         pairs = zip(self._tokens, self._finished, strict=True)
         delivered = tuple(None if finished else tuple(tokens) for tokens, finished in pairs)
         return replace(self._request, delivered=delivered)

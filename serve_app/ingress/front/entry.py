@@ -14,10 +14,12 @@ from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_app.ingress.errors import ValidationFailed, answer
+from serve_app.ingress.error_answers import ErrorAnswers
+from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.front.exchange import FrontExchange
 from serve_app.ingress.front.front import Front, path_of
 from serve_app.ingress.front.headers import SESSION_ID, read
+from serve_app.ingress.routes.dialects import error_answers
 
 SERVES_OWN = frozenset({"/-/healthz", "/-/routes"})
 """Load balancers ask every replica for these."""
@@ -30,7 +32,7 @@ def middlewares() -> list[Middleware]:
     try:
         serve.get_replica_context()
     except RayServeException:
-        return [Middleware(ProxyFront)]
+        return [Middleware(ProxyFront, answers=error_answers())]
     return [Middleware(ReplicaFront)]
 
 
@@ -70,8 +72,9 @@ class ProxyFront:
     The rest is done in the replica, by the front around the application.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
         self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_serves_own(scope):
@@ -82,13 +85,20 @@ class ProxyFront:
         if head.session:
             head.headers.append((SESSION_ID, head.session))
         exchange = FrontExchange(
-            scope, receive, send, head, _not_counted, send_timeout_s=SEND_TIMEOUT_S, echo=True
+            scope,
+            receive,
+            send,
+            head,
+            None,
+            self._answers,
+            send_timeout_s=SEND_TIMEOUT_S,
+            echo=True,
         )
         app: ASGIApp = self._app
         try:
             head.check()
         except ValidationFailed as error:
-            app = answer(error, scope["path"], head.request_id)
+            app = self._answers.answer(error, scope["path"], head.request_id)
         try:
             await app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -100,7 +110,3 @@ class ProxyFront:
 
 def _is_serves_own(scope: Scope) -> bool:
     return scope["type"] == "http" and path_of(scope) in SERVES_OWN
-
-
-def _not_counted(scope: Scope, reason: str) -> None:
-    """A proxy of Serve's reaches no ledger."""

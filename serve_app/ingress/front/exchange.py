@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
-from serve_app.ingress.errors import answer
+from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import RequestHeaders, with_id
 from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
@@ -38,7 +38,8 @@ class FrontExchange:
         receive: Receive,
         send: Send,
         head: RequestHeaders,
-        refused: Refused,
+        refused: Refused | None,
+        answers: ErrorAnswers,
         *,
         send_timeout_s: float,
         echo: bool,
@@ -52,6 +53,7 @@ class FrontExchange:
         self.started = False
         self.cut = False
         self._refused = refused
+        self._answers = answers
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -111,8 +113,9 @@ class FrontExchange:
         plain.translated = True
         error = plain.error(message.get("body", b""))
         self._plain = None
-        self._refused(self._scope, error.error_type)
-        response = answer(error, self._scope["path"], self.head.request_id)
+        if self._refused is not None:
+            self._refused(self._scope, error.error_type)
+        response = self._answers.answer(error, self._scope["path"], self.head.request_id)
         response.raw_headers += plain.kept
         await response(self._scope, self._receive, self.send)
         self._plain = plain

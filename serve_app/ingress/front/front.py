@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.exposure import is_loopback
 from configs.settings import Settings
 from serve_app.ingress.caller import key_in
-from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError, answer
+from serve_app.ingress.error_answers import ErrorAnswers
+from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
 from serve_app.ingress.front.bodies import Bodies
 from serve_app.ingress.front.exchange import FrontExchange, Refused
@@ -36,10 +37,13 @@ class FrontPolicy:
     settings: Settings
     keys: KeyFile | None
     hosts: AllowedHosts | None
-    refused: Refused
+    refused: Refused | None
+    answers: ErrorAnswers
 
 
-def policy_for(settings: Settings, host: str | None, refused: Refused) -> FrontPolicy:
+def policy_for(
+    settings: Settings, host: str | None, refused: Refused | None, answers: ErrorAnswers
+) -> FrontPolicy:
     """The policy that settings ask for; ``host`` is where the service listens, as far as known.
 
     Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
@@ -48,7 +52,7 @@ def policy_for(settings: Settings, host: str | None, refused: Refused) -> FrontP
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
         hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return FrontPolicy(settings, keys, hosts, refused)
+    return FrontPolicy(settings, keys, hosts, refused, answers)
 
 
 class Front:
@@ -64,10 +68,10 @@ class Front:
         self._policy = policy
         self._echo = echo
         self._bodies = Bodies(policy.settings)
-        self._inside: ASGIApp = self._guarded
+        self._inside: ASGIApp = self._answered
         if policy.settings.cors_origins:
             self._inside = CORSMiddleware(
-                self._guarded,
+                self._answered,
                 allow_origins=list(policy.settings.cors_origins),
                 allow_methods=["*"],
                 allow_headers=["*"],
@@ -86,6 +90,7 @@ class Front:
             send,
             head,
             self._policy.refused,
+            self._policy.answers,
             send_timeout_s=self._policy.settings.send_timeout_s,
             echo=self._echo,
         )
@@ -95,13 +100,18 @@ class Front:
         except asyncio.CancelledError:
             if not exchange.cut:
                 raise
-        except Exception:  # the outermost edge: what Serve's entry did not foresee
-            logger.exception("request %s failed", head.request_id)
-            if not exchange.started:
-                await self._answer(InternalError(), scope, exchange, exchange.send)
         finally:
             exchange.close()
             self._bodies.release(exchange.body)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: FrontExchange = scope["state"][PASSED]
+        try:
+            await self._guarded(scope, receive, send)
+        except Exception:  # whatever Serve's entry or the front itself raises
+            logger.exception("request %s failed", exchange.head.request_id)
+            if not exchange.started:
+                await self._answer(InternalError(), scope, exchange, send)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: FrontExchange = scope["state"][PASSED]
@@ -146,8 +156,10 @@ class Front:
     async def _answer(
         self, error: ServiceError, scope: Scope, exchange: FrontExchange, send: Send
     ) -> None:
-        self._policy.refused(scope, error.error_type)  # first: who has the answer finds it counted
-        await answer(error, scope["path"], exchange.head.request_id)(scope, exchange.receive, send)
+        if self._policy.refused is not None:  # first: a client with the answer finds it counted
+            self._policy.refused(scope, error.error_type)
+        response = self._policy.answers.answer(error, scope["path"], exchange.head.request_id)
+        await response(scope, exchange.receive, send)
 
 
 def _presented(head: RequestHeaders) -> str | None:

@@ -66,7 +66,7 @@ class KeyFile:
             await self._look()
         if presented is None:
             raise AuthenticationError(
-                "An API key is needed, as Authorization: Bearer KEY or as X-API-ApiKey: KEY."
+                "An API key is needed, as Authorization: Bearer KEY or as X-API-Key: KEY."
             )
         # Looking it up by its hash tells nothing by its time: no client can choose a hash's digits.
         digest = hashlib.sha256(presented.encode("latin-1")).hexdigest()

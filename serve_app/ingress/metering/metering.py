@@ -8,12 +8,17 @@ from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
 from deployments.metrics.ledger import Ledger, LedgerConfig
-from deployments.metrics.report import Exposition, Finished, MetricSample, Performance, Report
+from deployments.metrics.report import (
+    Exposition,
+    FinishedRequest,
+    MetricReport,
+    MetricSample,
+    Performance,
+)
 from deployments.metrics.reporter import NotDelivered, Reporter
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import ServiceError, Unavailable
-from serve_app.ingress.metering.purposes import FALLBACKS
 
 T = TypeVar("T")
 
@@ -24,7 +29,7 @@ PATIENCE_S = 3.0
 class LedgerPort(Protocol):
     """What the ingress wants of a ledger, near or far."""
 
-    async def take(self, report: Report) -> None: ...
+    async def add(self, report: MetricReport) -> None: ...
 
     async def exposition(self, accept: str) -> Exposition: ...
 
@@ -37,10 +42,10 @@ class RemoteLedger:
     def __init__(self, calls: DeploymentClient) -> None:
         self._calls = calls
 
-    async def take(self, report: Report) -> None:
+    async def add(self, report: MetricReport) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.call(LEDGER, "take", report)
+            await self._calls.call(LEDGER, "add", report)
         except ServiceError as error:
             raise NotDelivered from error
 
@@ -64,8 +69,8 @@ class Metering:
         self._ledger = ledger
         self._reporter = reporter
 
-    def note(self, samples: Iterable[MetricSample], finished: Finished) -> None:
-        self._reporter.note(samples, finished)
+    def note(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
+        self._reporter.record(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:
         """Raises :class:`Unavailable` while the ledger is away."""
@@ -85,13 +90,13 @@ class Metering:
         raise Unavailable("The ledger of metrics is restarting.", 2)
 
 
-def local_metering(catalog: Catalog) -> Metering:
+def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
     """Books of this process alone, for an application outside Serve."""
-    ledger = Ledger(ledger_config(catalog))
-    return Metering(ledger, Reporter(ledger.take))
+    ledger = Ledger(ledger_config(catalog, tasks))
+    return Metering(ledger, Reporter(ledger.add))
 
 
-def ledger_config(catalog: Catalog) -> LedgerConfig:
-    """The values of labels that a graph can have."""
-    tasks = {task for card in catalog.cards for task in card.tasks}
-    return LedgerConfig(frozenset(card.name for card in catalog.cards), FALLBACKS | tasks)
+def ledger_config(catalog: Catalog, tasks: Iterable[str]) -> LedgerConfig:
+    """The values of labels that a graph can have: ``tasks`` of its routes, and of its models."""
+    of_models = frozenset(task for card in catalog.cards for task in card.tasks)
+    return LedgerConfig(frozenset(card.name for card in catalog.cards), of_models.union(tasks))

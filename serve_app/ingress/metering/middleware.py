@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.ingress.errors import error_type_of
 from serve_app.ingress.metering.metering import Metering
-from serve_app.ingress.metering.purposes import purpose_of
+from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
 from serve_app.ingress.streams import FailureChunk
 
@@ -31,12 +31,15 @@ class MeteringMiddleware:
     it. A client that leaves before is counted as an error, and as cancelled.
     """
 
-    def __init__(self, app: ASGIApp, metering: Metering) -> None:
+    def __init__(self, app: ASGIApp, metering: Metering, purposes: Purposes) -> None:
         self.app = app
         self.metering = metering
+        self.purposes = purposes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        purpose = purpose_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        purpose = None
+        if scope["type"] == "http":
+            purpose = self.purposes.of(scope["method"], scope["path"])
         if purpose is None:
             await self.app(scope, receive, send)
             return

@@ -1,13 +1,17 @@
-"""Which requests are for inference, and what for, before a model is found."""
+"""The task that each request is for, before its model is found: said by its method and path."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from starlette.routing import compile_path
 
 from deployments.metrics.signals import UNKNOWN
 
-NATIVE = "/api/v1/huggingface/"
+SURFACES = re.compile(r"(/api/v1/huggingface/(?!models/)|/v1/|/models/).+")
+"""Where a POST is a request for inference; under the native ``models/`` it loads a model."""
 
 
 class Purpose(NamedTuple):
@@ -17,45 +21,23 @@ class Purpose(NamedTuple):
     fixed: bool = False
 
 
-PURPOSES = {
-    f"{NATIVE}generate": Purpose("generate"),
-    f"{NATIVE}generate/stream": Purpose("generate"),
-    f"{NATIVE}query": Purpose("chat"),
-    f"{NATIVE}embeddings": Purpose("embed"),
-    f"{NATIVE}similarity": Purpose("embed"),
-    f"{NATIVE}search": Purpose("embed"),
-    f"{NATIVE}cluster": Purpose("embed"),
-    f"{NATIVE}rerank": Purpose("rerank"),
-    f"{NATIVE}classify": Purpose("sentiment"),
-    f"{NATIVE}topics": Purpose("topics"),
-    f"{NATIVE}entities": Purpose("entities"),
-    f"{NATIVE}summarize": Purpose("summarize"),
-    f"{NATIVE}vision/classify": Purpose("image_classify"),
-    f"{NATIVE}vision/caption": Purpose("caption"),
-    f"{NATIVE}vision/question": Purpose("visual_question"),
-    f"{NATIVE}vision/detect": Purpose("detect"),
-    f"{NATIVE}graph": Purpose("graph", fixed=True),
-    "/v1/chat/completions": Purpose("chat"),
-    "/v1/completions": Purpose("generate"),
-    "/v1/embeddings": Purpose("embed"),
-    "/v1/rerank": Purpose("rerank"),
-}
-"""The task of a request that fails before its model is found, by path."""
+class Purposes:
+    """The purpose of every route of an application, by the route's path."""
 
-CONVERSATIONS = re.compile(rf"{NATIVE}conversations(/.*)?")
-BELOW_A_MODEL = re.compile(r"/models/.+(/v1/.+)")
-SURFACES = re.compile(rf"({NATIVE}(?!models/)|/v1/|/models/).+")
-"""Where a POST is a request for inference; under the native ``models/`` it loads one."""
+    def __init__(self, by_path: Mapping[str, Purpose]) -> None:
+        self.tasks = frozenset({UNKNOWN, *(purpose.task for purpose in by_path.values())})
+        self._by_path = {path: purpose for path, purpose in by_path.items() if "{" not in path}
+        self._patterns = [
+            (compile_path(path)[0], purpose) for path, purpose in by_path.items() if "{" in path
+        ]
 
-FALLBACKS = frozenset({"chat", UNKNOWN, *(purpose.task for purpose in PURPOSES.values())})
-
-
-def purpose_of(method: str, path: str) -> Purpose | None:
-    """What a request is for; ``None`` for all that is not inference."""
-    if method != "POST" or not SURFACES.fullmatch(path):
-        return None
-    if CONVERSATIONS.fullmatch(path):
-        return Purpose("chat")
-    if below := BELOW_A_MODEL.fullmatch(path):
-        path = below[1]
-    return PURPOSES.get(path, Purpose(UNKNOWN))
+    def of(self, method: str, path: str) -> Purpose | None:
+        """What a request is for; ``None`` for everything that is not inference."""
+        if method != "POST":
+            return None
+        if path in self._by_path:
+            return self._by_path[path]
+        for pattern, purpose in self._patterns:
+            if pattern.match(path):
+                return purpose
+        return Purpose(UNKNOWN) if SURFACES.fullmatch(path) else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, MetricSample
+from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.generation import TokenChunk
 from deployments.seam.tokens import TokenCounts
 
@@ -34,7 +34,7 @@ class ModelUse:
 
 
 class StreamedModelUse:
-    """A stream's part in its account: told of every burst, and complete at its last token."""
+    """A stream's part in its account: told of every chunk, and complete at its last token."""
 
     def __init__(self, use: ModelUse, clock: Callable[[], float], model: str, choices: int) -> None:
         self.model = model
@@ -46,14 +46,14 @@ class StreamedModelUse:
         self._tokens = 0
         self._in_first = 0
 
-    def note(self, burst: TokenChunk) -> None:
+    def add(self, chunk: TokenChunk) -> None:
         self.last = self._clock()
         if self._tokens == 0:
-            self._use.tokens_in += burst.prompt_tokens
-            self._in_first = len(burst.tokens)
-        self._tokens += len(burst.tokens)
-        self._use.tokens_out += len(burst.tokens)
-        self._open -= sum(token.finish_reason is not None for token in burst.tokens)
+            self._use.tokens_in += chunk.prompt_tokens
+            self._in_first = len(chunk.tokens)
+        self._tokens += len(chunk.tokens)
+        self._use.tokens_out += len(chunk.tokens)
+        self._open -= sum(token.finish_reason is not None for token in chunk.tokens)
         if self._open <= 0:
             self._use.ended = self.last
 
@@ -112,14 +112,14 @@ class RequestRecord:
 
     def close(
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
-    ) -> tuple[list[MetricSample], Finished]:
+    ) -> tuple[list[MetricSample], FinishedRequest]:
         """How it ended, for the ledger. ``reason`` is the error's type where one was answered."""
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
         if answered:
             ends = [use.ended for use in answered if use.ended is not None]
             seconds = max(ends) - min(use.began for use in answered)
-        finished = Finished(self.model, self._task, success, seconds)
+        finished = FinishedRequest(self.model, self._task, success, seconds)
         return [*self._samples(success, reason, cancelled)], finished
 
     @property

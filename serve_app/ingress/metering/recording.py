@@ -1,82 +1,38 @@
-"""The catalog and the calls as one request sees them: the same, and its account is kept.
-
-Routes work with these through :func:`~serve_app.ingress.routes.context.services_of`, and know
-nothing of accounts.
-"""
+"""Records the calls of one request: which model they used, for how long, and how many tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deployments.seam.embeddings import ClusterRequest
-from deployments.seam.generation import GenerationRequest
 from deployments.seam.tokens import TokenCounts
-from serve_app.ingress.catalog import Catalog, ModelCard
-from serve_app.ingress.cluster.deployment_client import ChunkStream, DeploymentClient
-from serve_app.ingress.metering.record import RequestRecord
+from serve_app.ingress.metering.record import ModelUse, RequestRecord, StreamedModelUse
 
 
-class RecordingCatalog(Catalog):
-    """A catalog that notes which model is found for which task."""
+class CallRecorder:
+    """Observes a :class:`DeploymentClient` for the record of one request."""
 
-    def __init__(self, catalog: Catalog, account: RequestRecord) -> None:
-        vars(self).update(vars(catalog))  # shares everything
-        self._account = account
+    def __init__(self, record: RequestRecord) -> None:
+        self._record = record
 
-    def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
-        self._account.asked_for(task)
-        card = super().resolve(task, name, field)
-        self._account.found(task, card.name)
-        return card
-
-    def resolve_first(
-        self, tasks: Iterable[str], name: str | None, field: str = "model_name"
-    ) -> tuple[str, ModelCard]:
-        task, card = super().resolve_first(tasks, name, field)
-        self._account.found(task, card.name)
-        return task, card
+    def call_started(self, method: str, request: Any) -> RecordedCall:
+        model: str | None = getattr(request, "model", None)  # not every call asks a model
+        use = None if model is None else self._record.use(model, method)
+        return RecordedCall(self._record, use, request)
 
 
-class RecordingClient(DeploymentClient):
-    """Calls that note how long models take, and how many tokens they read and write."""
+class RecordedCall:
+    """One call. ``use`` is ``None`` where it asks no model."""
 
-    def __init__(self, calls: DeploymentClient, account: RequestRecord) -> None:
-        vars(self).update(vars(calls))  # shares everything
-        self._account = account
+    def __init__(self, record: RequestRecord, use: ModelUse | None, request: Any) -> None:
+        self._record = record
+        self._use = use
+        self._request = request
 
-    async def call(
-        self,
-        family: str,
-        method: str,
-        request: Any,
-        fields: Mapping[str, str] | None = None,
-        *,
-        within_s: float | None = None,
-    ) -> Any:
-        model = _model_of(request)
-        use = None if model is None else self._account.use(model, method)
-        answer = await super().call(family, method, request, fields, within_s=within_s)
-        if use is not None:
+    def answered(self, answer: Any) -> None:
+        if self._use is not None:
             # A problem counts no tokens, nor does a label or a box of an image.
-            self._account.answered(use, getattr(answer, "token_counts", TokenCounts()))
-        return answer
+            self._record.answered(self._use, getattr(answer, "token_counts", TokenCounts()))
 
-    async def open_stream(
-        self,
-        family: str,
-        method: str,
-        request: GenerationRequest,
-        fields: Mapping[str, str] | None = None,
-    ) -> ChunkStream:
-        use = self._account.use(request.model, method)
-        bursts = await super().open_stream(family, method, request, fields)
-        bursts.watch = self._account.streamed(use, request.model, request.choices).note
-        return bursts
-
-
-def _model_of(request: Any) -> str | None:
-    """The model that is to answer; not every call asks one."""
-    asked = request.embedding if isinstance(request, ClusterRequest) else request
-    model: str | None = getattr(asked, "model", None)
-    return model
+    def stream_started(self) -> StreamedModelUse:
+        assert self._use is not None
+        return self._record.streamed(self._use, self._request.model, self._request.choices)

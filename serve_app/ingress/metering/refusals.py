@@ -7,19 +7,20 @@ from starlette.types import Scope
 
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.middleware import is_routed, record_of
-from serve_app.ingress.metering.purposes import purpose_of
+from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
 
 
 class Refusals:
     """Counts each as a request that failed, and as rejected for its reason."""
 
-    def __init__(self, app: FastAPI, metering: Metering) -> None:
+    def __init__(self, app: FastAPI, metering: Metering, purposes: Purposes) -> None:
         self._app = app
         self._metering = metering
+        self._purposes = purposes
 
     def note(self, scope: Scope, reason: str) -> None:
-        purpose = purpose_of(scope["method"], scope["path"])
+        purpose = self._purposes.of(scope["method"], scope["path"])
         counted_already = record_of(scope) is not None
         if purpose is None or counted_already or not is_routed(scope, self._app):
             return

@@ -8,11 +8,10 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any
 
-from serve_app.ingress.errors import invalid
+from serve_app.ingress.errors import MAX_FIELD_ERRORS, invalid_fields
 from serve_app.ingress.pipeline.references import INPUT
 from serve_app.ingress.pipeline.steps import Faults, PipelineStep, StepBuilder, StepRequest
-from serve_app.ingress.routes.native_router import Task
-from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS
+from serve_app.ingress.routes.native_router import NativeTask
 
 MOST_SHOWN = 64
 
@@ -29,7 +28,7 @@ class Pipeline:
 def build_pipeline(
     wanted: Sequence[StepRequest],
     outputs: Sequence[str] | None,
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, NativeTask],
     drawing: StepBuilder,
 ) -> Pipeline:
     """The plan of a graph. Raises :class:`ValidationFailed` that names the steps at fault."""
@@ -45,7 +44,7 @@ def build_pipeline(
 
 
 def _misnamed(
-    wanted: Sequence[StepRequest], outputs: Sequence[str] | None, tasks: Mapping[str, Task]
+    wanted: Sequence[StepRequest], outputs: Sequence[str] | None, tasks: Mapping[str, NativeTask]
 ) -> Iterator[tuple[str, str]]:
     seen: dict[str, int] = {}
     for index, step in enumerate(wanted):
@@ -81,4 +80,4 @@ def _circle(steps: Sequence[PipelineStep]) -> Iterator[tuple[str, str]]:
 
 def _refuse(faults: Iterable[tuple[str, str]]) -> None:
     if found := dict(islice(faults, MAX_FIELD_ERRORS)):
-        raise invalid(found)
+        raise invalid_fields(found)

@@ -16,7 +16,7 @@ from serve_app.ingress.pipeline.pipeline import Pipeline
 from serve_app.ingress.pipeline.references import INPUT
 from serve_app.ingress.pipeline.steps import PipelineStep
 from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.native_router import NativeTask
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class PipelineRun:
     def __init__(
         self,
         plan: Pipeline,
-        perform: Callable[[Task, BaseModel], Awaitable[TaskResult]],
+        perform: Callable[[NativeTask, BaseModel], Awaitable[TaskResult]],
         budget: DataBudget,
         concurrency: int,
     ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from serve_app.ingress.errors import ServiceError, invalid
+from serve_app.ingress.errors import ServiceError, invalid_fields
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.references import (
     INPUT,
@@ -20,7 +20,7 @@ from serve_app.ingress.pipeline.references import (
     parsed,
     references,
 )
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.field_errors import field_errors
 
 MODEL = "model_name"
@@ -46,7 +46,7 @@ class PipelineStep:
     """
 
     id: str
-    task: Task
+    task: NativeTask
     inputs: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     body: BaseModel | None = None
@@ -59,7 +59,7 @@ class PipelineStep:
         try:
             return self.task.body.model_validate(values)
         except ValidationError as error:
-            raise invalid(_faults(error.errors())) from None
+            raise invalid_fields(_faults(error.errors())) from None
 
 
 @dataclass(slots=True)
@@ -74,14 +74,14 @@ class StepBuilder:
     given: Mapping[str, Any]
     depth: int
     budget: DataBudget
-    barred: Callable[[Task, str | None], str | None]
+    barred: Callable[[NativeTask, str | None], str | None]
     reading: ReferenceLimits
     _unpaid: DataBudget = field(init=False)
 
     def __post_init__(self) -> None:
         self._unpaid = DataBudget(self.budget.most)  # of steps that pay when they run, all together
 
-    def step(self, wanted: StepRequest, task: Task) -> tuple[PipelineStep, Faults]:
+    def step(self, wanted: StepRequest, task: NativeTask) -> tuple[PipelineStep, Faults]:
         """A step, and what is wrong with what is known of it before anything runs."""
         inputs, faults = self._inputs(wanted.inputs)
         faults |= self._model(wanted, task, inputs)
@@ -120,7 +120,7 @@ class StepBuilder:
             return error.message
         return None
 
-    def _model(self, wanted: StepRequest, task: Task, inputs: Mapping[str, Any]) -> Faults:
+    def _model(self, wanted: StepRequest, task: NativeTask, inputs: Mapping[str, Any]) -> Faults:
         """A model is known before anything runs: nothing that a step comes to can choose it."""
         name, field = wanted.model_name, MODEL
         if MODEL in inputs:

@@ -1,4 +1,4 @@
-"""What a route works with, and how it gets it."""
+"""The parameters of routes: the services of the application, and the context of one request."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from configs.settings import Settings
-from deployments.models.orders import Orders, OwnOrders
+from deployments.seam.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.images import ImageIntake
 from serve_app.ingress.metering.middleware import record_of
-from serve_app.ingress.metering.recording import RecordingCatalog, RecordingClient
+from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.request_id import request_id_of
 from serve_app.ingress.validation.schema_text import SchemaText
 
 NATIVE_PREFIX = "/api/v1/huggingface"
+NATIVE_FIELDS = {"model": "model_name"}
+"""What native routes call the fields of the model side, where the names differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,22 @@ class Services:
 
 
 async def services_of(request: Request) -> Services:
-    """The services, which keep the request's account where it has one.
+    """The services; they record the use of models where the request is metered.
 
-    Like every dependency here a coroutine, though it awaits nothing: FastAPI sends plain functions
-    to a thread, which costs more than the rest of the application.
+    This is a coroutine though it awaits nothing, like every dependency here: FastAPI runs plain
+    functions in a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
-    account = record_of(request.scope)
-    if account is None:
+    record = record_of(request.scope)
+    if record is None:
         return services
-    catalog = RecordingCatalog(services.catalog, account)
-    return replace(services, catalog=catalog, client=RecordingClient(services.client, account))
+    client = services.client.observed_by(CallRecorder(record))
+    return replace(services, catalog=services.catalog.observed_by(record), client=client)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a native task came to: one object, or a bare list; and the model that did it."""
+    """The answer of a native task, one object or a bare list, and the model that gave it."""
 
     body: dict[str, Any] | list[Any]
     model: str
@@ -63,18 +65,18 @@ class TaskResult:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One native request on its way: its id and when it came."""
+    """One request: its id, and when it came."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     request: Request | None = field(default=None, repr=False)
 
     async def schema_text(self) -> SchemaText:
-        """The schemas of its JSON body, which was read already."""
+        """The JSON schemas in the request's body, as they are written there."""
         return SchemaText(b"{}" if self.request is None else await self.request.body())
 
-    def whole(self, body: dict[str, Any], model: str | None = None) -> dict[str, Any]:
-        """``body`` with what every native object answer carries."""
+    def complete(self, body: dict[str, Any], model: str | None = None) -> dict[str, Any]:
+        """``body`` with the fields that every native object answer carries."""
         return {
             **body,
             **({"model": model} if model else {}),
@@ -82,17 +84,17 @@ class RequestContext:
             "execution_time": round(time.perf_counter() - self.started, 6),
         }
 
-    def respond(self, answered: TaskResult) -> Response:
-        """A task's outcome as the response of its own route."""
-        if isinstance(answered.body, list):
-            return self.bare_list(answered.body, answered.model)
-        return self.answer(answered.body, answered.model)
+    def respond(self, result: TaskResult) -> Response:
+        """A task's result as the response of its own route."""
+        if isinstance(result.body, list):
+            return self.bare_list(result.body, result.model)
+        return self.answer(result.body, result.model)
 
     def answer(self, body: dict[str, Any], model: str | None = None) -> Response:
-        return json_response(self.whole(body, model))
+        return json_response(self.complete(body, model))
 
     def bare_list(self, items: list[Any], model: str) -> Response:
-        """A bare list; what an object would carry travels in headers."""
+        """A bare list; the fields that an object answer carries travel in headers."""
         elapsed = f"{time.perf_counter() - self.started:.6f}"
         return json_response(items, {"X-Model": model, "X-Execution-Time": elapsed})
 
@@ -110,5 +112,5 @@ async def request_context(request: Request) -> RequestContext:
     return RequestContext(request_id_of(request.scope), request=request)
 
 
-Served = Annotated[Services, Depends(services_of)]
+RequestServices = Annotated[Services, Depends(services_of)]
 Context = Annotated[RequestContext, Depends(request_context)]

@@ -16,8 +16,11 @@ from pydantic import (
 
 from deployments.seam.generation import FinishReason
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.answers import PLAIN, UserId
 from serve_app.ingress.validation.fields import Answer, Body, ModelName, Text, example
+
+PLAIN = r"[^\x00-\x1f\x7f-\x9f]{1,256}"
+UserId: TypeAlias = Annotated[str, StringConstraints(max_length=256, pattern=f"^{PLAIN}$")]
+"""1 to 256 characters, no control characters among them."""
 
 CURSOR = "after:"
 CURSOR_PATTERN = "^YWZ0ZXI6[A-Za-z0-9_-]+={0,2}$"

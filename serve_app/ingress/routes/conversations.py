@@ -7,22 +7,22 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.responses import Response
 
 from deployments.seam.generation import FinishReason, GenerationRequest, GenerationResult
 from serve_app.ingress.caller import Caller
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.conversations import Conversation, Conversations, Lease, Turn
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import MethodNotAllowed, ModelNotFound, Unavailable
-from serve_app.ingress.routes.answers import TASK, chat_request
+from serve_app.ingress.routes.chat_request import CHAT, chat_request
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
     RequestContext,
-    Served,
+    RequestServices,
     Services,
 )
 from serve_app.ingress.routes.conversation_shapes import (
@@ -36,13 +36,13 @@ from serve_app.ingress.routes.conversation_shapes import (
     Users,
     cursor_after,
 )
-from serve_app.ingress.routes.event_shapes import ErrorEvent, TokenEvent
-from serve_app.ingress.routes.generation import failure, token_event, usage
+from serve_app.ingress.routes.generation_fields import usage
+from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.native_events import ErrorEvent, TokenEvent, error_event, token_event
 from serve_app.ingress.streams import begin_stream, event
-from serve_app.ingress.validation.json_body import JsonRoute
 from serve_app.ingress.validation.limits import check_prompt
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["conversations"], route_class=JsonRoute)
+router = InferenceRouter(prefix=NATIVE_PREFIX, tags=["conversations"])
 
 GREETING = "Hello! How can I help you today?"
 EVENTS = event_stream({"token": TokenEvent, "result": ConversationAnswer, "error": ErrorEvent})
@@ -118,15 +118,15 @@ class Streamed:
         self.exchange.lease.release()
 
 
-@router.post("/conversations", summary="Begin a conversation", response_model=Begun)
+@router.inference("/conversations", CHAT, summary="Begin a conversation", response_model=Begun)
 async def begin_conversation(
-    body: BeginBody, served: Served, asked: Context, caller: Caller, kept: Kept
+    body: BeginBody, services: RequestServices, asked: Context, caller: Caller, kept: Kept
 ) -> Response:
     """Without a message there is a greeting. The earlier conversation goes once that is certain."""
-    card = served.catalog.resolve(TASK, body.model_name)
+    card = services.catalog.resolve(CHAT, body.model_name)
     message = body.initial_message
     if message is not None:
-        check_prompt(message, served.settings, "initial_message")
+        check_prompt(message, services.settings, "initial_message")
     lease = await kept.lease(caller, body.user_id)
     model = card.name if body.model_name else None
     try:
@@ -135,17 +135,18 @@ async def begin_conversation(
             return asked.answer({"user_id": body.user_id, "response": GREETING}, card.name)
         begun = Conversation(model=model)
         request = chat_request(
-            asked.request_id, card, begun.messages_with(message), served.settings
+            asked.request_id, card, begun.messages_with(message), services.settings
         )
         fields = _fields("initial_message")
         exchange = MessageExchange(body.user_id, message, card, request, lease, fields, begun)
-        return await _whole(exchange, served, asked)
+        return await _whole(exchange, services, asked)
     finally:
         lease.release()
 
 
-@router.post(
+@router.inference(
     "/conversations/{user_id:path}/messages",
+    CHAT,
     summary="Say something, and be answered",
     response_model=ConversationAnswer,
     responses=EVENTS,
@@ -153,7 +154,7 @@ async def begin_conversation(
 async def say_in_conversation(
     body: MessageBody,
     user_id: UserInPath,
-    served: Served,
+    services: RequestServices,
     asked: Context,
     caller: Caller,
     kept: Kept,
@@ -162,17 +163,17 @@ async def say_in_conversation(
 
     A turn is kept when its answer is whole, and nothing of it otherwise.
     """
-    named = served.catalog.resolve(TASK, body.model_name)
-    check_prompt(body.message, served.settings, "message")
+    named = services.catalog.resolve(CHAT, body.model_name)
+    check_prompt(body.message, services.settings, "message")
 
     async def exchange() -> MessageExchange:
         """The message behind what was said before, once no other one is being answered."""
         lease = await kept.lease(caller, user_id)
         try:
             earlier = await lease.read()
-            card = named if body.model_name else _model_of(earlier, served, named)
+            card = named if body.model_name else _model_of(earlier, services, named)
             request = chat_request(
-                asked.request_id, card, earlier.messages_with(body.message), served.settings
+                asked.request_id, card, earlier.messages_with(body.message), services.settings
             )
         except BaseException:
             lease.release()
@@ -181,14 +182,14 @@ async def say_in_conversation(
 
     if body.stream:
         return await begin_stream(
-            _opened(exchange, served),
+            _opened(exchange, services),
             lambda streamed: _events(streamed, asked),
-            lambda error: failure(error, asked.request_id),
-            served.settings.heartbeat_s,
+            lambda error: error_event(error, asked.request_id),
+            services.settings.heartbeat_s,
         )
     one = await exchange()
     try:
-        return await _whole(one, served, asked)
+        return await _whole(one, services, asked)
     finally:
         one.lease.release()
 
@@ -219,8 +220,8 @@ async def forget_conversation(user_id: User, caller: Caller, kept: Kept) -> Resp
     return Response(status_code=204)
 
 
-async def _whole(exchange: MessageExchange, served: Services, asked: RequestContext) -> Response:
-    generated: GenerationResult = await served.client.call(
+async def _whole(exchange: MessageExchange, services: Services, asked: RequestContext) -> Response:
+    generated: GenerationResult = await services.client.call(
         exchange.card.family, "generate", exchange.request, exchange.fields
     )
     (choice,) = generated.choices
@@ -230,11 +231,11 @@ async def _whole(exchange: MessageExchange, served: Services, asked: RequestCont
     return asked.answer(body, exchange.card.name)
 
 
-async def _opened(asked: Callable[[], Awaitable[MessageExchange]], served: Services) -> Streamed:
+async def _opened(asked: Callable[[], Awaitable[MessageExchange]], services: Services) -> Streamed:
     exchange = await asked()
     family, request = exchange.card.family, exchange.request
     try:
-        bursts = await served.client.open_stream(family, "stream", request, exchange.fields)
+        bursts = await services.client.open_stream(family, "stream", request, exchange.fields)
     except BaseException:
         exchange.lease.release()
         raise
@@ -254,13 +255,13 @@ async def _events(streamed: Streamed, asked: RequestContext) -> AsyncGenerator[b
         reason = burst.tokens[-1].finish_reason or reason
         yield b"".join(token_event(token) for token in burst.tokens)
     body = await exchange.answered("".join(texts), reason, prompt_tokens, len(texts))
-    yield event("result", asked.whole(body, exchange.card.name))
+    yield event("result", asked.complete(body, exchange.card.name))
 
 
-def _model_of(earlier: Conversation, served: Services, default: ModelCard) -> ModelCard:
-    """The model that the conversation was begun with, while it is served."""
+def _model_of(earlier: Conversation, services: Services, default: ModelCard) -> ModelCard:
+    """The model that the conversation was begun with, while it is services."""
     try:
-        return served.catalog.resolve(TASK, earlier.model) if earlier.model else default
+        return services.catalog.resolve(CHAT, earlier.model) if earlier.model else default
     except ModelNotFound:
         return default
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.responses import Response
 
-from deployments.seam.entities import Entity, EntityRequest, EntityResult
-from deployments.seam.problems import Problem
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
-from serve_app.ingress.routes.items import ItemError, answered, listed, shown
+from deployments.seam.entities import Entity
+from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
+from serve_app.ingress.routes.found_entities import ENTITIES, find_entities
+from serve_app.ingress.routes.huggingface.entities import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.ingress.routes.text_items import ItemError, object_or_list, texts_of
 from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
 
 router = NativeRouter("entities")
-
-TASK = "entities"
-FIELDS = {"model": "model_name"}
+router.hub_tasks.add(hub_tasks)
 
 
 class EntitiesBody(Body):
@@ -47,30 +44,21 @@ class EntitiesAnswer(FoundEntities, Answer):
     """One text's answer; in a list each is a bare ``FoundEntities``, or ``{error: ...}``."""
 
 
-@router.post(
+@router.task(
     "/entities",
+    ENTITIES,
+    step="entities",
+    answer=EntitiesAnswer | list[FoundEntities | ItemError],
     summary="What is named in texts",
-    response_model=EntitiesAnswer | list[FoundEntities | ItemError],
 )
-async def entities_route(body: EntitiesBody, served: Served, context: Context) -> Response:
+async def entities(body: EntitiesBody, services: RequestServices, context: Context) -> TaskResult:
     """``{text, entities: [{text, label, confidence, start, end}]}``, in order of appearance.
 
     ``start`` and ``end`` count the characters (code points) of the text as it was sent.
     """
-    return context.respond(await entities(body, served, context))
-
-
-@router.task("entities", EntitiesBody, TASK)
-async def entities(body: EntitiesBody, served: Services, context: RequestContext) -> TaskResult:
-    card = served.catalog.resolve(TASK, body.model_name)
-
-    async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
-        request = EntityRequest(card.name, good)
-        answer: EntityResult = await served.client.call(card.family, "recognise", request, FIELDS)
-        return answer.items
-
-    items = await answered(listed(body.texts), served.settings, ask)
-    return shown(body.texts, items, _with_entities, card.name)
+    card = services.catalog.resolve(ENTITIES, body.model_name)
+    items = await find_entities(texts_of(body.texts), card, services, fields=NATIVE_FIELDS)
+    return object_or_list(body.texts, items, _with_entities, card.name)
 
 
 def _with_entities(text: str, found: tuple[Entity, ...]) -> dict[str, Any]:

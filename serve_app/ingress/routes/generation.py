@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
@@ -14,17 +13,25 @@ from deployments.seam.generation import (
     GenerationRequest,
     GenerationResult,
     Sampling,
-    Token,
 )
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
-from serve_app.ingress.errors import ServiceError, ValidationFailed
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
-from serve_app.ingress.routes.event_shapes import ErrorEvent, TokenEvent
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.context import (
+    NATIVE_FIELDS,
+    Context,
+    RequestContext,
+    RequestServices,
+    Services,
+    TaskResult,
+)
+from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops, usage
+from serve_app.ingress.routes.huggingface.generation import hub_tasks
+from serve_app.ingress.routes.native_events import ErrorEvent, TokenEvent, error_event, token_event
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.streams import begin_stream, event, one_line
+from serve_app.ingress.streams import begin_stream, event
 from serve_app.ingress.validation.fields import (
     Answer,
     Body,
@@ -43,15 +50,8 @@ from serve_app.ingress.validation.fields import (
 from serve_app.ingress.validation.limits import check_prompt, check_window
 
 router = NativeRouter("generation")
+router.hub_tasks.add(hub_tasks)
 
-TASK = "generate"
-FIELDS = {"model": "model_name"}
-SEEDS = 2**63
-TOKEN = (
-    b"event: token\n"
-    b'data: {"sequence_index":%d,"text_delta":%b,"token_id":%d,"finish_reason":%b}\n'
-    b"\n"
-)
 T = TypeVar("T")
 
 
@@ -79,8 +79,8 @@ class GenerateBody(Body):
     seed: Seed | None = None
     stream: bool = False
 
-    def sampling(self, served: Services) -> Sampling:
-        settings = served.settings
+    def sampling(self, services: Services) -> Sampling:
+        settings = services.settings
         temperature = _or(self.temperature, settings.temperature)
         return Sampling(
             temperature=temperature if self.do_sample else 0.0,
@@ -103,46 +103,58 @@ class GeneratedText(Answer):
 EVENTS = event_stream({"token": TokenEvent, "result": GeneratedText, "error": ErrorEvent})
 
 
-@router.post(
-    "/generate", summary="Continue a prompt", response_model=GeneratedText, responses=EVENTS
+@router.inference(
+    "/generate",
+    GENERATE,
+    summary="Continue a prompt",
+    response_model=GeneratedText,
+    responses=EVENTS,
 )
-async def generate_route(body: GenerateBody, served: Served, context: Context) -> Response:
+async def generate_route(
+    body: GenerateBody, services: RequestServices, context: Context
+) -> Response:
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
-        return await _stream(body, served, context)
-    return context.respond(await generate(body, served, context))
+        return await _stream(body, services, context)
+    return context.respond(await generate(body, services, context))
 
 
-@router.task("generate", GenerateBody, TASK)
-async def generate(body: GenerateBody, served: Services, context: RequestContext) -> TaskResult:
+@router.step("generate", GENERATE)
+async def generate(body: GenerateBody, services: Services, context: RequestContext) -> TaskResult:
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
-    card, request = _request(body, served, context)
-    generated: GenerationResult = await served.client.call(card.family, "generate", request, FIELDS)
+    card, request = _request(body, services, context)
+    generated: GenerationResult = await services.client.call(
+        card.family, "generate", request, NATIVE_FIELDS
+    )
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
     return TaskResult(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
-@router.post("/generate/stream", summary="Continue a prompt by tokens", responses=EVENTS)
-async def generate_stream(body: GenerateBody, served: Served, context: Context) -> Response:
+@router.inference(
+    "/generate/stream", GENERATE, summary="Continue a prompt by tokens", responses=EVENTS
+)
+async def generate_stream(
+    body: GenerateBody, services: RequestServices, context: Context
+) -> Response:
     """Server-sent events: one ``token`` a token, then one ``result`` or ``error``."""
-    return await _stream(body, served, context)
+    return await _stream(body, services, context)
 
 
-async def _stream(body: GenerateBody, served: Services, context: RequestContext) -> Response:
+async def _stream(body: GenerateBody, services: Services, context: RequestContext) -> Response:
     if body.num_return_sequences > 1:
         raise ValidationFailed(
             "num_return_sequences must be 1 in a stream: its events carry one text.",
             field="num_return_sequences",
         )
-    card, request = _request(body, served, context, stream=True)
+    card, request = _request(body, services, context, stream=True)
     return await begin_stream(
-        served.client.open_stream(card.family, "stream", request, FIELDS),
+        services.client.open_stream(card.family, "stream", request, NATIVE_FIELDS),
         lambda bursts: _events(bursts, context, card.name),
-        lambda error: failure(error, context.request_id),
-        served.settings.heartbeat_s,
+        lambda error: error_event(error, context.request_id),
+        services.settings.heartbeat_s,
     )
 
 
@@ -158,24 +170,7 @@ async def _events(
         reason = burst.tokens[-1].finish_reason or reason
         yield b"".join(token_event(token) for token in burst.tokens)
     whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
-    yield event("result", context.whole(whole, model))
-
-
-def failure(error: ServiceError, request_id: str) -> bytes:
-    """The terminal event of a native stream that broke."""
-    return event(
-        "error", {"error": error.message, "code": error.error_type, "request_id": request_id}
-    )
-
-
-def token_event(token: Token) -> bytes:
-    """One token of a native stream: ``event("token", ...)``, whose frame is always the same."""
-    return TOKEN % (
-        token.position,
-        one_line(token.text),
-        token.token_id,
-        one_line(token.finish_reason),
-    )
+    yield event("result", context.complete(whole, model))
 
 
 def _whole(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) -> dict[str, Any]:
@@ -189,48 +184,29 @@ def _whole(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) -
     }
 
 
-def usage(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": new_tokens,
-        "total_tokens": prompt_tokens + new_tokens,
-    }
-
-
 def _request(
-    body: GenerateBody, served: Services, context: RequestContext, *, stream: bool = False
+    body: GenerateBody, services: Services, context: RequestContext, *, stream: bool = False
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = served.catalog.resolve(TASK, body.model_name)
-    check_prompt(body.prompt, served.settings, "prompt")
+    card = services.catalog.resolve(GENERATE, body.model_name)
+    check_prompt(body.prompt, services.settings, "prompt")
     check_window(body.max_length, card, "max_length")
     check_window(body.max_new_tokens, card, "max_new_tokens")
     max_length, max_new = body.max_length, body.max_new_tokens
     if max_length is None and max_new is None:
         if stream:
-            max_new = served.settings.stream_max_new_tokens
+            max_new = services.settings.stream_max_new_tokens
         else:
-            max_length = served.settings.max_length
+            max_length = services.settings.max_length
     return card, GenerationRequest(
         request_id=context.request_id,
         model=card.name,
         prompt=body.prompt,
         max_new_tokens=max_new,
         max_length=max_length,
-        sampling=body.sampling(served),
+        sampling=body.sampling(services),
         stop=stops(body.stop),
         choices=body.num_return_sequences,
     )
-
-
-def stops(given: str | list[str] | None) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def seed_of(given: int | None) -> int:
-    """A seed in any case: with it a lost replica's work can be done again elsewhere, unchanged."""
-    return secrets.randbelow(SEEDS) if given is None else given % SEEDS
 
 
 def _or(given: T | None, default: T) -> T:

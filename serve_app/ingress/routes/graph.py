@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed, item_error
+from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ID, ReferenceLimits
@@ -20,15 +20,16 @@ from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
     RequestContext,
-    Served,
+    RequestServices,
     Services,
     TaskResult,
 )
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.errors import item_error
+from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body, ModelName, example
-from serve_app.ingress.validation.json_body import JsonRoute
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["graph"], route_class=JsonRoute)
+router = InferenceRouter(prefix=NATIVE_PREFIX, tags=["graph"])
 
 MOST_STEPS = 1024
 MOST_INPUTS = 100
@@ -100,16 +101,20 @@ class GraphAnswer(BaseModel):
     execution_time: float
 
 
-async def tasks_of_app(request: Request) -> Mapping[str, Task]:
-    tasks: Mapping[str, Task] = request.app.state.tasks
+async def tasks_of_app(request: Request) -> Mapping[str, NativeTask]:
+    tasks: Mapping[str, NativeTask] = request.app.state.tasks
     return tasks
 
 
-Tasks = Annotated[Mapping[str, Task], Depends(tasks_of_app)]
+Tasks = Annotated[Mapping[str, NativeTask], Depends(tasks_of_app)]
 
 
-@router.post("/graph", summary="One request, many models", response_model=GraphAnswer)
-async def graph(body: GraphBody, served: Served, context: Context, tasks: Tasks) -> Response:
+@router.inference(
+    "/graph", "graph", fixed=True, summary="One request, many models", response_model=GraphAnswer
+)
+async def graph(
+    body: GraphBody, services: RequestServices, context: Context, tasks: Tasks
+) -> Response:
     """Runs each step as soon as what it refers to is there, independent ones at the same time.
 
     In a step's ``inputs``, ``"$input.key"`` and ``"$step.key.0"`` stand for a value of any type,
@@ -118,14 +123,14 @@ async def graph(body: GraphBody, served: Served, context: Context, tasks: Tasks)
     is 200, and each step has its own: a step that fails fails those that refer to it, and leaves
     the rest. Items of a list that fail alone do not fail their step.
     """
-    budget = DataBudget(served.settings.max_graph_bytes)
-    plan = _planned(body, served, tasks, budget)
+    budget = DataBudget(services.settings.max_graph_bytes)
+    plan = _planned(body, services, tasks, budget)
 
-    async def perform(task: Task, inputs: BaseModel) -> TaskResult:
-        return await task.work(inputs, served, RequestContext(context.request_id))
+    async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:
+        return await task.function(inputs, services, RequestContext(context.request_id))
 
-    run = PipelineRun(plan, perform, budget, served.settings.max_graph_concurrency)
-    outcomes = await run.outcomes(served.settings.graph_timeout_s)
+    run = PipelineRun(plan, perform, budget, services.settings.max_graph_concurrency)
+    outcomes = await run.outcomes(services.settings.graph_timeout_s)
     answer = {
         "outputs": {
             name: outcome.result.body
@@ -138,23 +143,25 @@ async def graph(body: GraphBody, served: Served, context: Context, tasks: Tasks)
 
 
 def _planned(
-    body: GraphBody, served: Services, tasks: Mapping[str, Task], budget: DataBudget
+    body: GraphBody, services: Services, tasks: Mapping[str, NativeTask], budget: DataBudget
 ) -> Pipeline:
-    settings = served.settings
+    settings = services.settings
     if len(body.steps) > settings.max_graph_steps:
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
         raise ValidationFailed(message, field="steps")
 
     wanted = [StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
-    barred = partial(_barred, served)
+    barred = partial(_barred, services)
     reading = ReferenceLimits(settings.max_prompt_bytes)
     drawing = StepBuilder(ids, body.input, settings.max_graph_depth, budget, barred, reading)
     return build_pipeline(wanted, body.outputs, tasks, drawing)
 
 
-def _barred(served: Services, task: Task, model: str | None) -> str | None:
-    able = [card for card in served.catalog.cards if not set(task.does).isdisjoint(card.tasks)]
+def _barred(services: Services, task: NativeTask, model: str | None) -> str | None:
+    able = [
+        card for card in services.catalog.cards if not set(task.model_tasks).isdisjoint(card.tasks)
+    ]
     if model is None:
         return None if able else f"no model is configured for {task.name!r}"
     if any(model in (card.name, *card.aliases) for card in able):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Served, json_response
+from serve_app.ingress.routes.context import RequestServices, json_response
 
 router = APIRouter(tags=["health"])
 
@@ -32,26 +32,14 @@ class GraphReady(BaseModel):
     deployments: dict[str, str]
 
 
-class Signpost(BaseModel):
-    """Paths of this server."""
-
-    service: str
-    docs: str
-    openapi: str
-    health: str
-    native: str
-    openai: str
-    hugging_face: str
-
-
-@router.get("/health", summary="GraphState of every deployment", response_model=Health)
-async def health(served: Served) -> Response:
+@router.get("/health", summary="State of every deployment", response_model=Health)
+async def health(services: RequestServices) -> Response:
     """200 with ``healthy`` when the graph can answer, 503 with ``unhealthy`` and why otherwise."""
-    state = await served.readiness.state()
+    state = await services.readiness.state()
     body: dict[str, Any] = {
         "status": "healthy" if state.ready else "unhealthy",
         "deployments": state.deployments,
-        "models": [card.name for card in served.catalog.cards],
+        "models": [card.name for card in services.catalog.cards],
         **({"reason": state.reason} if state.reason else {}),
     }
     return json_response(body, status=200 if state.ready else 503)
@@ -63,9 +51,9 @@ async def liveness() -> Response:
 
 
 @router.get("/health/readiness", summary="The graph answers", response_model=GraphReady)
-async def readiness(served: Served) -> Response:
+async def readiness(services: RequestServices) -> Response:
     """By Serve's own status. Families scaled to zero count as ready and are not woken."""
-    state = await served.readiness.state()
+    state = await services.readiness.state()
     if not state.ready:
         waiting = {name: word for name, word in state.deployments.items() if word != "HEALTHY"}
         shown = ", ".join(f"{name} is {word}" for name, word in waiting.items())
@@ -73,19 +61,3 @@ async def readiness(served: Served) -> Response:
             f"The graph is not ready: {shown or state.reason or 'nothing is deployed'}.", 2
         )
     return json_response({"status": "ready", "deployments": state.deployments})
-
-
-@router.get("/", summary="Where to go from here", response_model=Signpost)
-async def root() -> Response:
-    """What is served and where its documentation is."""
-    return json_response(
-        {
-            "service": "prsm-serve",
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "health": "/health",
-            "native": NATIVE_PREFIX,
-            "openai": "/v1",
-            "hugging_face": "/models/{model_id}",
-        }
-    )

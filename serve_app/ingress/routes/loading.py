@@ -19,11 +19,10 @@ from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
     RequestContext,
-    Served,
+    RequestServices,
     Services,
 )
-from serve_app.ingress.routes.event_shapes import ErrorEvent, ProgressEvent
-from serve_app.ingress.routes.generation import failure
+from serve_app.ingress.routes.native_events import ErrorEvent, ProgressEvent, error_event
 from serve_app.ingress.streams import begin_stream, event
 from serve_app.ingress.validation.json_body import no_query
 
@@ -78,23 +77,23 @@ class UnloadedAnswer(BaseModel):
     responses=EVENTS,
 )
 async def load_model(
-    model_name: str, request: Request, served: Served, context: Context
+    model_name: str, request: Request, services: RequestServices, context: Context
 ) -> Response:
     """Answers when it is loaded everywhere; what is loaded already takes no time.
 
     It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
-    card = served.catalog.find(model_name, "model_name")
-    cluster = ClusterModels(served.client, served.orders, served.report_cache)
+    card = services.catalog.find(model_name, "model_name")
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        found = await cluster.load(card, served.settings.request_timeout_s)
+        found = await cluster.load(card, services.settings.request_timeout_s)
         return context.answer(_loaded(card, found), card.name)
     return await begin_stream(
-        Loading(cluster, card, served, context).begun(),
+        Loading(cluster, card, services, context).begun(),
         Loading.events,
-        lambda error: failure(error, context.request_id),
-        served.settings.heartbeat_s,
+        lambda error: error_event(error, context.request_id),
+        services.settings.heartbeat_s,
     )
 
 
@@ -103,7 +102,7 @@ async def load_model(
     summary="Unload a model from every replica",
     response_model=UnloadedAnswer,
 )
-async def unload_model(model_name: str, served: Served, context: Context) -> Response:
+async def unload_model(model_name: str, services: RequestServices, context: Context) -> Response:
     """Answers when it is gone everywhere and its memory is back.
 
     Requests that run on it are not cut: it goes when they have ended, and those that come meanwhile
@@ -111,9 +110,9 @@ async def unload_model(model_name: str, served: Served, context: Context) -> Res
     goes like any other, since an operator's order outranks the profile; it stays away, from
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
-    card = served.catalog.find(model_name, "model_name")
-    cluster = ClusterModels(served.client, served.orders, served.report_cache)
-    gone = await cluster.unload(card, served.settings.request_timeout_s)
+    card = services.catalog.find(model_name, "model_name")
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
+    gone = await cluster.unload(card, services.settings.request_timeout_s)
     replicas = [
         {
             "replica": each.replica,
@@ -134,12 +133,12 @@ class Loading:
     """
 
     def __init__(
-        self, cluster: ClusterModels, card: ModelCard, served: Services, context: RequestContext
+        self, cluster: ClusterModels, card: ModelCard, services: Services, context: RequestContext
     ) -> None:
         self._cluster = cluster
         self._card = card
         self._asking = context
-        self._order = asyncio.ensure_future(cluster.load(card, served.settings.load_timeout_s))
+        self._order = asyncio.ensure_future(cluster.load(card, services.settings.load_timeout_s))
         self._progress = self._told()
         self._first = b""
 
@@ -174,7 +173,7 @@ class Loading:
         for report, holding in found:
             if told.get(report.replica) != holding.stage:
                 yield _step(report, holding)
-        yield event("result", self._asking.whole(_loaded(self._card, found), self._card.name))
+        yield event("result", self._asking.complete(_loaded(self._card, found), self._card.name))
 
     async def _report(self) -> list[tuple[ReplicaReport, ModelStatus]]:
         found = await self._cluster.report([self._card.family], LOOK_S)

@@ -12,7 +12,7 @@ from configs.engines import UNSUPPORTED
 from deployments.seam.replicas import CudaMemory, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.cluster_models import FRESH_S, ClusterModels, ClusterReport
-from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, Served
+from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, RequestServices
 
 GIB = 1024**3
 OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
@@ -113,14 +113,14 @@ class LoadedModelsAnswer(BaseModel):
 
 
 @router.get("/models", summary="Every model the graph may serve", response_model=ModelsAnswer)
-async def list_models(served: Served, context: Context) -> Response:
+async def list_models(services: RequestServices, context: Context) -> Response:
     """Known from configuration, and from running replicas where each is loaded. Wakes none.
 
     Where models are loaded may be a second old, but never older than an order that was answered
     by the same replica of the ingress.
     """
-    cards = served.catalog.cards
-    cluster = ClusterModels(served.client, served.orders, served.report_cache)
+    cards = services.catalog.cards
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
     found = await cluster.report((card.family for card in cards), FRESH_S)
     return context.answer({"models": [_shown(card, found) for card in cards]})
 
@@ -130,10 +130,10 @@ async def list_models(served: Served, context: Context) -> Response:
     summary="What is in memory, on every replica of the cluster",
     response_model=LoadedModelsAnswer,
 )
-async def loaded_models(served: Served, context: Context) -> Response:
+async def loaded_models(services: RequestServices, context: Context) -> Response:
     """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
-    cluster = ClusterModels(served.client, served.orders, served.report_cache)
-    found = await cluster.report((card.family for card in served.catalog.cards), FRESH_S)
+    cluster = ClusterModels(services.client, services.orders, services.report_cache)
+    found = await cluster.report((card.family for card in services.catalog.cards), FRESH_S)
     held = [
         {
             "replica": report.replica,
@@ -142,7 +142,7 @@ async def loaded_models(served: Served, context: Context) -> Response:
             "host_bytes": holding.host_bytes,
             "gpu_bytes": holding.gpu_bytes,
         }
-        for card in served.catalog.cards
+        for card in services.catalog.cards
         for report, holding in found.loaded(card.name)
     ]
     names = list(dict.fromkeys(each["model"] for each in held))

@@ -1,57 +1,117 @@
-"""Tasks: what the models behind native routes do, by name, so that a graph's steps can name it."""
+"""The router of a family: a decorated function becomes a native route and a step of graphs."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from functools import wraps
+from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestContext, Services, TaskResult
-from serve_app.ingress.validation.json_body import JsonRoute
+from serve_app.ingress.routes.image_body import documented, image_body
+from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.validation.fields import Body
 
-B = TypeVar("B", bound=BaseModel)
-Work: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[TaskResult]]
+B = TypeVar("B", bound=Body)
+TaskFunction: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[TaskResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A body, and the function that answers it.
+class NativeTask:
+    """What a step of a graph may name: a body, and the function that answers it.
 
-    ``does`` is what a model must do, in the catalog's words: one of these.
+    ``model_tasks`` is what a model must do, in a profile's words: one of these.
     """
 
     name: str
     body: type[BaseModel]
-    work: Work[Any]
-    does: tuple[str, ...]
+    function: TaskFunction[Any]
+    model_tasks: tuple[str, ...]
 
 
-class NativeRouter(APIRouter):
-    """A family's native routes, and the tasks that they answer."""
+class NativeRouter(InferenceRouter):
+    """A family's native routes, each by its function alone.
 
-    def __init__(self, tag: str, prefix: str = "") -> None:
-        super().__init__(prefix=NATIVE_PREFIX + prefix, tags=[tag], route_class=JsonRoute)
-        self.tasks: list[Task] = []
+    The function takes ``body, services, context``, annotated as a route of FastAPI's; its docstring
+    documents the route. With ``images`` the bodies may also come as a form with a file.
+    """
 
-    def task(self, name: str, body: type[B], *does: str) -> Callable[[Work[B]], Work[B]]:
-        """Register the decorated function as the task ``name``; ``does`` as in :class:`Task`."""
+    def __init__(self, tag: str, *, images: bool = False) -> None:
+        super().__init__(prefix=NATIVE_PREFIX, tags=[tag])
+        self.tasks: list[NativeTask] = []
+        self._images = images
 
-        def register(work: Work[B]) -> Work[B]:
-            self.tasks.append(Task(name, body, work, does))
-            return work
+    def task(
+        self,
+        path: str,
+        *model_tasks: str,
+        step: str | None = None,
+        answer: Any = None,
+        summary: str | None = None,
+        also_called: Iterable[str] = (),
+    ) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
+        """Register the decorated function as the route ``POST path``, and as the graph's ``step``.
+
+        ``answer`` is the type of what it answers, for the documentation; ``model_tasks`` and
+        ``also_called`` are as in :meth:`inference`.
+        """
+
+        def register(function: TaskFunction[B]) -> TaskFunction[B]:
+            if step is not None:
+                self.step(step, *model_tasks)(function)
+            route = self.inference(
+                path,
+                *model_tasks,
+                also_called=also_called,
+                summary=summary,
+                response_model=answer,
+                openapi_extra=documented(_body_of(function)) if self._images else None,
+            )
+            route(self._endpoint(function))
+            return function
 
         return register
 
+    def step(self, name: str, *model_tasks: str) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
+        """Register the decorated function as a step alone: its route is another function."""
 
-def tasks_of(routers: Iterable[APIRouter]) -> Mapping[str, Task]:
+        def register(function: TaskFunction[B]) -> TaskFunction[B]:
+            self.tasks.append(NativeTask(name, _body_of(function), function, model_tasks))
+            return function
+
+        return register
+
+    def _endpoint(self, function: TaskFunction[B]) -> Callable[..., Awaitable[Response]]:
+        @wraps(function)
+        async def endpoint(body: B, services: Services, context: RequestContext) -> Response:
+            return context.respond(await function(body, services, context))
+
+        if self._images:
+            signature = inspect.signature(function, eval_str=True)
+            body = _body_of(function)
+            read = Annotated[body, Depends(image_body(body))]  # type: ignore[valid-type]
+            given = signature.parameters["body"].replace(annotation=read)
+            parameters = [given, *list(signature.parameters.values())[1:]]
+            endpoint.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return endpoint
+
+
+def native_tasks(routers: Iterable[APIRouter]) -> Mapping[str, NativeTask]:
     """The tasks of ``routers`` by name. Raises ``ValueError`` for a name that two of them use."""
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, NativeTask] = {}
     for router in routers:
         for task in router.tasks if isinstance(router, NativeRouter) else ():
             if task.name in tasks:
                 raise ValueError(f"two routers bring a task {task.name!r}")
             tasks[task.name] = task
     return tasks
+
+
+def _body_of(function: TaskFunction[Any]) -> type[Body]:
+    body: type[Body] = get_type_hints(function)["body"]
+    return body

@@ -7,22 +7,15 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from deployments.seam.generation import ChatMessage, FinishReason, GenerationResult
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.answers import TASK, UserId, chat_request
-from serve_app.ingress.routes.context import (
-    NATIVE_PREFIX,
-    Context,
-    RequestContext,
-    Served,
-    Services,
-    TaskResult,
-)
-from serve_app.ingress.routes.generation import usage
+from serve_app.ingress.routes.chat_request import CHAT, chat_request
+from serve_app.ingress.routes.context import Context, RequestServices, TaskResult
+from serve_app.ingress.routes.conversation_shapes import UserId
+from serve_app.ingress.routes.generation_fields import usage
+from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import (
     Answer,
     Body,
@@ -33,10 +26,9 @@ from serve_app.ingress.validation.fields import (
     TokenCount,
     example,
 )
-from serve_app.ingress.validation.json_body import JsonRoute
 from serve_app.ingress.validation.limits import check_prompt, check_window
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["generation"], route_class=JsonRoute)
+router = NativeRouter("generation")
 
 FIELDS = {"max_new_tokens": "max_tokens"}
 JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -79,27 +71,25 @@ class QueryAnswer(Answer):
     metadata: Metadata
 
 
-@router.post("/query", summary="Answer a question of PRSM's", response_model=QueryAnswer)
-async def query_route(body: QueryBody, served: Served, context: Context) -> Response:
+@router.task("/query", CHAT, answer=QueryAnswer, summary="Answer a question of PRSM's")
+async def query(body: QueryBody, services: RequestServices, context: Context) -> TaskResult:
     """Nothing is remembered; see ``/conversations`` for that."""
-    return context.respond(await query(body, served, context))
-
-
-async def query(body: QueryBody, served: Services, context: RequestContext) -> TaskResult:
-    card = served.catalog.resolve(TASK, body.model, "model")
+    card = services.catalog.resolve(CHAT, body.model, "model")
     check_window(body.max_tokens, card, "max_tokens")
-    check_prompt(body.prompt, served.settings, "prompt")
-    background = _shown(body.context, served.settings.max_prompt_bytes)
-    check_prompt(background, served.settings, "context")
+    check_prompt(body.prompt, services.settings, "prompt")
+    background = _shown(body.context, services.settings.max_prompt_bytes)
+    check_prompt(background, services.settings, "context")
     request = chat_request(
         context.request_id,
         card,
         (ChatMessage("user", f"{background}\n\n{body.prompt}" if background else body.prompt),),
-        served.settings,
+        services.settings,
         max_new_tokens=body.max_tokens,
         temperature=body.temperature,
     )
-    generated: GenerationResult = await served.client.call(card.family, "generate", request, FIELDS)
+    generated: GenerationResult = await services.client.call(
+        card.family, "generate", request, FIELDS
+    )
     (choice,) = generated.choices
     counts = usage(generated.prompt_tokens, choice.tokens)
     return TaskResult(

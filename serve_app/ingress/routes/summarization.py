@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
-from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
-from serve_app.ingress.catalog import ModelCard
+from deployments.seam.summarization import Summary
 from serve_app.ingress.documentation.rules import unless_given
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
-from serve_app.ingress.routes.embeddings import Truncate
-from serve_app.ingress.routes.generation import usage
-from serve_app.ingress.routes.items import ItemError, answered, failed, listed, only
+from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
+from serve_app.ingress.routes.generation_fields import usage
+from serve_app.ingress.routes.huggingface.summarization import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, TokenCount, example
+from serve_app.ingress.routes.summaries import MAX_TOKENS, MIN_TOKENS, SUMMARIZE, write_summaries
+from serve_app.ingress.routes.text_items import ItemError, failed_item, only, texts_of
+from serve_app.ingress.validation.fields import (
+    Answer,
+    Body,
+    ModelName,
+    Texts,
+    TokenCount,
+    Truncate,
+    example,
+)
 from serve_app.ingress.validation.limits import check_window
 
 router = NativeRouter("summarization")
+router.hub_tasks.add(hub_tasks)
 
-TASK = "summarize"
-FIELDS = {"model": "model_name", "max_new_tokens": "max_length"}
-LEAST, MOST = 50, 150
+FIELDS = {**NATIVE_FIELDS, "max_new_tokens": "max_length"}
 
 
 class SummarizeBody(Body):
     """One text for one ``summary``, a list for a list of ``summaries``. Lengths are in tokens."""
 
     model_config = example(
-        unless_given("max_length", min_length={"maximum": MOST}),
+        unless_given("max_length", min_length={"maximum": MAX_TOKENS}),
         texts="The council closed the old bridge for eighteen months, since engineers had found "
         "cracks in two of its pillars. A ferry carries pedestrians free of charge meanwhile.",
         max_length=40,
@@ -40,21 +45,22 @@ class SummarizeBody(Body):
     )
 
     texts: Texts
-    max_length: TokenCount = MOST
+    max_length: TokenCount = MAX_TOKENS
     min_length: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
-        None, description=f"{LEAST}, or max_length where that is less"
+        None, description=f"{MIN_TOKENS}, or max_length where that is less"
     )
     model_name: ModelName | None = None
     truncate: Truncate = False
 
     @property
-    def least(self) -> int:
+    def min_tokens(self) -> int:
         """Raises when an explicit minimum is above the maximum."""
-        least = min(LEAST, self.max_length) if self.min_length is None else self.min_length
-        if least > self.max_length:
-            message = f"min_length is {least}, but max_length is {self.max_length}."
+        if self.min_length is None:
+            return min(MIN_TOKENS, self.max_length)
+        if self.min_length > self.max_length:
+            message = f"min_length is {self.min_length}, but max_length is {self.max_length}."
             raise ValidationFailed(message, field="min_length")
-        return least
+        return self.min_length
 
 
 class SummaryAnswer(Answer):
@@ -67,19 +73,27 @@ class SummariesAnswer(Answer):
     usage: dict[str, int]
 
 
-@router.post(
-    "/summarize", summary="Texts made short", response_model=SummaryAnswer | SummariesAnswer
+@router.task(
+    "/summarize",
+    SUMMARIZE,
+    step="summarize",
+    answer=SummaryAnswer | SummariesAnswer,
+    summary="Texts made short",
 )
-async def summarize_route(body: SummarizeBody, served: Served, context: Context) -> Response:
+async def summarize(body: SummarizeBody, services: RequestServices, context: Context) -> TaskResult:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
-    return context.respond(await summarize(body, served, context))
-
-
-@router.task("summarize", SummarizeBody, TASK)
-async def summarize(body: SummarizeBody, served: Services, context: RequestContext) -> TaskResult:
-    card = served.catalog.resolve(TASK, body.model_name)
+    card = services.catalog.resolve(SUMMARIZE, body.model_name)
     check_window(body.max_length, card, "max_length")
-    items = await _summaries(body, card, served, context)
+    items = await write_summaries(
+        texts_of(body.texts),
+        card,
+        services,
+        context,
+        min_tokens=body.min_tokens,
+        max_tokens=body.max_length,
+        truncate=body.truncate,
+        fields=FIELDS,
+    )
     done = [item for item in items if isinstance(item, Summary)]
     counts = usage(sum(item.prompt_tokens for item in done), sum(item.tokens for item in done))
     answer: dict[str, Any]
@@ -90,25 +104,5 @@ async def summarize(body: SummarizeBody, served: Services, context: RequestConte
     return TaskResult({**answer, "usage": counts}, card.name)
 
 
-async def _summaries(
-    body: SummarizeBody, card: ModelCard, served: Services, context: RequestContext
-) -> list[Summary | Problem]:
-    least = body.least
-
-    async def ask(good: tuple[str, ...]) -> Sequence[Summary | Problem]:
-        request = SummaryRequest(
-            request_id=context.request_id,
-            model=card.name,
-            texts=good,
-            max_new_tokens=body.max_length,
-            min_new_tokens=least,
-            truncate=body.truncate,
-        )
-        answer: SummaryResult = await served.client.call(card.family, "summarize", request, FIELDS)
-        return answer.items
-
-    return await answered(listed(body.texts), served.settings, ask)
-
-
 def _in_list(item: Summary | Problem) -> str | dict[str, Any]:
-    return failed(item) if isinstance(item, Problem) else item.text
+    return failed_item(item) if isinstance(item, Problem) else item.text

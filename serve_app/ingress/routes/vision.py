@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends
 from pydantic import BaseModel, Field
-from starlette.responses import Response
 
-from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import ClassificationResult, LabelScore
-from deployments.seam.problems import Problem
+from deployments.seam.captioning import CaptionRequest
+from deployments.seam.classification import LabelScore
 from deployments.seam.vision import (
     Detection,
     DetectionRequest,
-    DetectionResult,
     ImageClassificationRequest,
-    VisualAnswers,
     VisualQuestionRequest,
 )
-from serve_app.ingress.errors import from_problem
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services, TaskResult
-from serve_app.ingress.routes.image_body import documented, image_body
+from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
+from serve_app.ingress.routes.generation_fields import usage
+from serve_app.ingress.routes.huggingface.images import hub_tasks
+from serve_app.ingress.routes.image_models import (
+    CAPTION,
+    DETECT,
+    IMAGE_CLASSIFY,
+    VISUAL_QUESTION,
+    answer_question,
+    caption_image,
+    find_objects,
+    label_image,
+)
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import Answer, Body, ImageSent, ModelName, Text, example
 from serve_app.ingress.validation.limits import check_prompt
 
-router = NativeRouter("vision")
+router = NativeRouter("vision", images=True)
+router.hub_tasks.add(hub_tasks)
 
-CLASSIFY, CAPTION, QUESTION, DETECT = "image_classify", "caption", "visual_question", "detect"
-FIELDS = {"model": "model_name"}
 RED_DOT = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE"
     "0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg=="
@@ -104,127 +108,82 @@ class DetectAnswer(Answer):
     detections: list[FoundObject]
 
 
-@router.post(
+@router.task(
     "/vision/classify",
+    IMAGE_CLASSIFY,
+    step="classify_image",
+    answer=ImageClassifyAnswer,
     summary="What is in an image",
-    response_model=ImageClassifyAnswer,
-    openapi_extra=documented(ImageClassifyBody),
 )
-async def classify_route(
-    body: Annotated[ImageClassifyBody, Depends(image_body(ImageClassifyBody))],
-    served: Served,
-    context: Context,
-) -> Response:
+async def classify(
+    body: ImageClassifyBody, services: RequestServices, context: Context
+) -> TaskResult:
     """``{classifications: [{label, confidence}]}``, the ``top_k`` best first."""
-    return context.respond(await classify_image(body, served, context))
+    card = services.catalog.resolve(IMAGE_CLASSIFY, body.model_name)
+    image = await services.images.received(body.image, services.settings)
+    request = ImageClassificationRequest(card.name, image, body.top_k)
+    labels = await label_image(request, card, services, NATIVE_FIELDS)
+    return TaskResult({"classifications": [_label(each) for each in labels]}, card.name)
 
 
-@router.post(
+@router.task(
     "/vision/caption",
+    CAPTION,
+    step="caption",
+    answer=CaptionAnswer,
     summary="An image in words",
-    response_model=CaptionAnswer,
-    openapi_extra=documented(CaptionBody),
+    also_called=("image-text-to-text",),
 )
-async def caption_route(
-    body: Annotated[CaptionBody, Depends(image_body(CaptionBody))],
-    served: Served,
-    context: Context,
-) -> Response:
+async def caption(body: CaptionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{caption}``, decoded greedily."""
-    return context.respond(await caption(body, served, context))
+    card = services.catalog.resolve(CAPTION, body.model_name)
+    image = await services.images.received(body.image, services.settings)
+    written = await caption_image(CaptionRequest(card.name, image), card, services, NATIVE_FIELDS)
+    return TaskResult({"caption": written.text, "usage": usage(0, written.tokens)}, card.name)
 
 
-@router.post(
+@router.task(
     "/vision/question",
+    VISUAL_QUESTION,
+    step="question",
+    answer=QuestionAnswer,
     summary="A question about an image",
-    response_model=QuestionAnswer,
-    openapi_extra=documented(QuestionBody),
 )
-async def question_route(
-    body: Annotated[QuestionBody, Depends(image_body(QuestionBody))],
-    served: Served,
-    context: Context,
-) -> Response:
+async def question(body: QuestionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{answer, confidence}``; no ``confidence`` from a model that writes its answer."""
-    return context.respond(await question(body, served, context))
+    check_prompt(body.question, services.settings, "question")
+    card = services.catalog.resolve(VISUAL_QUESTION, body.model_name)
+    image = await services.images.received(body.image, services.settings)
+    request = VisualQuestionRequest(card.name, image, body.question)
+    best, *_ = await answer_question(request, card, services, NATIVE_FIELDS)
+    confidence = {} if best.score is None else {"confidence": best.score}
+    return TaskResult({"answer": best.answer, **confidence}, card.name)
 
 
-@router.post(
+@router.task(
     "/vision/detect",
+    DETECT,
+    step="detect",
+    answer=DetectAnswer,
     summary="Where things are in an image",
-    response_model=DetectAnswer,
-    openapi_extra=documented(DetectBody),
 )
-async def detect_route(
-    body: Annotated[DetectBody, Depends(image_body(DetectBody))],
-    served: Served,
-    context: Context,
-) -> Response:
+async def detect(body: DetectBody, services: RequestServices, context: Context) -> TaskResult:
     """``{detections: [{label, confidence, box}]}``, best first, none below ``threshold``.
 
     Boxes are in pixels of the image sent, as a viewer shows it: where its EXIF data says that it is
     turned, after it is turned. The origin is the upper left corner.
     """
-    return context.respond(await detect(body, served, context))
-
-
-@router.task("classify_image", ImageClassifyBody, CLASSIFY)
-async def classify_image(
-    body: ImageClassifyBody, served: Services, context: RequestContext
-) -> TaskResult:
-    """The labels of an image."""
-    card = served.catalog.resolve(CLASSIFY, body.model_name)
-    image = await served.images.received(body.image, served.settings)
-    request = ImageClassificationRequest(card.name, image, body.top_k)
-    answer: ClassificationResult = await served.client.call(
-        card.family, "classify_image", request, FIELDS
-    )
-    (item,) = answer.items
-    if isinstance(item, Problem):
-        raise from_problem(item, FIELDS)
-    return TaskResult({"classifications": [_label(each) for each in item]}, card.name)
-
-
-@router.task("caption", CaptionBody, CAPTION)
-async def caption(body: CaptionBody, served: Services, context: RequestContext) -> TaskResult:
-    """An image in words."""
-    card = served.catalog.resolve(CAPTION, body.model_name)
-    image = await served.images.received(body.image, served.settings)
-    request = CaptionRequest(card.name, image)
-    answer: Caption = await served.client.call(card.family, "caption", request, FIELDS)
-    usage = {"prompt_tokens": 0, "completion_tokens": answer.tokens, "total_tokens": answer.tokens}
-    return TaskResult({"caption": answer.text, "usage": usage}, card.name)
-
-
-@router.task("question", QuestionBody, QUESTION)
-async def question(body: QuestionBody, served: Services, context: RequestContext) -> TaskResult:
-    """The best answer to a question about an image."""
-    check_prompt(body.question, served.settings, "question")
-    card = served.catalog.resolve(QUESTION, body.model_name)
-    image = await served.images.received(body.image, served.settings)
-    request = VisualQuestionRequest(card.name, image, body.question)
-    answer: VisualAnswers = await served.client.call(
-        card.family, "answer_question", request, FIELDS
-    )
-    best = answer.items[0]
-    sure = {} if best.score is None else {"confidence": best.score}
-    return TaskResult({"answer": best.answer, **sure}, card.name)
-
-
-@router.task("detect", DetectBody, DETECT)
-async def detect(body: DetectBody, served: Services, context: RequestContext) -> TaskResult:
-    """The objects in an image."""
-    card = served.catalog.resolve(DETECT, body.model_name)
-    image = await served.images.received(body.image, served.settings)
+    card = services.catalog.resolve(DETECT, body.model_name)
+    image = await services.images.received(body.image, services.settings)
     request = DetectionRequest(card.name, image, body.threshold)
-    answer: DetectionResult = await served.client.call(card.family, "detect", request, FIELDS)
-    return TaskResult({"detections": [_found(each) for each in answer.items]}, card.name)
+    found = await find_objects(request, card, services, NATIVE_FIELDS)
+    return TaskResult({"detections": [_with_box(each) for each in found]}, card.name)
 
 
 def _label(each: LabelScore | Detection) -> dict[str, Any]:
     return {"label": each.label, "confidence": each.score}
 
 
-def _found(each: Detection) -> dict[str, Any]:
+def _with_box(each: Detection) -> dict[str, Any]:
     box = {name: getattr(each, name) for name in ("xmin", "ymin", "xmax", "ymax")}
     return {**_label(each), "box": box}

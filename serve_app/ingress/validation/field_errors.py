@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-MAX_FIELD_ERRORS = 20
-MAX_NAME_LENGTH = 200
-"""Bounds of an error answer: how many fields it names, and how much of a long name it repeats."""
+from serve_app.ingress.errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH
 
 UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """What pydantic adds to an error's place for the branch of a union: no field of the request."""

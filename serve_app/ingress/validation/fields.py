@@ -109,6 +109,9 @@ Stops: TypeAlias = Annotated[
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1)]
 Single: TypeAlias = Annotated[str, Field(json_schema_extra=READABLE)]
 Texts: TypeAlias = Annotated[Annotated[Single, TEXT] | Annotated[TextList, LIST], TEXT_OR_LIST]
+Truncate: TypeAlias = Annotated[
+    bool, Field(description="cut texts that are too long instead of refusing")
+]
 
 ImageSent: TypeAlias = Annotated[
     str | bytes,

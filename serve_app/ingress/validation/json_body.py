@@ -13,9 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from serve_app.ingress.errors import invalid
+from serve_app.ingress.errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH, invalid_fields
 from serve_app.ingress.validation.bounded_json import MAX_VALUES, TooManyValues, parse
-from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH
 from serve_app.ingress.validation.fields import Body
 
 UNKNOWN = "this query parameter is not known here"
@@ -67,7 +66,7 @@ async def no_query(request: Request) -> None:
     if request.scope["query_string"]:
         names = list(request.query_params)[:MAX_FIELD_ERRORS]
         if names:
-            raise invalid({name[:MAX_NAME_LENGTH]: UNKNOWN for name in names})
+            raise invalid_fields({name[:MAX_NAME_LENGTH]: UNKNOWN for name in names})
 
 
 def _max_values(route: APIRoute) -> int:

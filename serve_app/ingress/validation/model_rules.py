@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS
+from serve_app.ingress.errors import MAX_FIELD_ERRORS
 
 CONTAINERS = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 NO_SCHEMAS = frozenset({"default", "metadata"})

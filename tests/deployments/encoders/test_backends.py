@@ -13,7 +13,7 @@ from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import Export, FolderSource
 from deployments.encoders import openvino
-from deployments.encoders.backends import NotExportedError, chosen, open_network
+from deployments.encoders.backends import NotExportedError, choose_backend, open_network
 from deployments.models.config import FamilyConfig
 from tests.deployments.encoders.conftest import Exported
 
@@ -95,7 +95,7 @@ def spec(**fields: Any) -> ModelSpec:
 def test_the_faster_engine_runs_a_model_and_torch_what_openvino_refuses(
     found: Export, engine: str
 ) -> None:
-    choice = chosen(config(found), spec(), "embedding")
+    choice = choose_backend(config(found), spec(), "embedding")
     assert choice.engine == engine
     assert choice.folder == Path("export" if engine == "openvino" else "checkpoint")
 
@@ -111,23 +111,23 @@ def test_the_faster_engine_runs_a_model_and_torch_what_openvino_refuses(
     ],
 )
 def test_what_only_torch_can_do_is_never_exported(fields: dict[str, Any]) -> None:
-    assert chosen(config(FASTER), spec(**fields), "embedding").engine == "torch"
+    assert choose_backend(config(FASTER), spec(**fields), "embedding").engine == "torch"
 
 
 def test_the_faster_engine_is_that_of_the_dtype() -> None:
-    narrow = Export(Path("export"), faster="openvino", faster_in_float32="torch")
-    assert chosen(config(narrow), spec(), "embedding").engine == "openvino"
-    assert chosen(config(narrow), spec(dtype="float32"), "embedding").engine == "torch"
-    assert chosen(config(FASTER), spec(dtype="float32"), "embedding").engine == "openvino"
+    bfloat16 = Export(Path("export"), faster="openvino", faster_in_float32="torch")
+    assert choose_backend(config(bfloat16), spec(), "embedding").engine == "openvino"
+    assert choose_backend(config(bfloat16), spec(dtype="float32"), "embedding").engine == "torch"
+    assert choose_backend(config(FASTER), spec(dtype="float32"), "embedding").engine == "openvino"
 
 
 def test_a_profile_that_insists_gets_openvino_though_it_is_slower() -> None:
-    assert chosen(config(SLOWER), spec(engine="openvino"), "embedding").engine == "openvino"
+    assert choose_backend(config(SLOWER), spec(engine="openvino"), "embedding").engine == "openvino"
 
 
 def test_a_profile_that_insists_is_told_why_it_cannot_be() -> None:
     with pytest.raises(NotExportedError, match="tiny: it answers differently"):
-        chosen(config(REFUSED), spec(engine="openvino"), "embedding")
+        choose_backend(config(REFUSED), spec(engine="openvino"), "embedding")
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_openvino_computes_in_the_dtype_that_a_profile_names(
 
 def test_a_gpu_is_taken_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert chosen(config(FASTER, gpu_fraction=0.5), spec(), "embedding").engine == "torch"
+    assert choose_backend(config(FASTER, gpu_fraction=0.5), spec(), "embedding").engine == "torch"
     on_cpu = config(FASTER, gpu_fraction=0.5, device="cpu")
-    assert chosen(on_cpu, spec(), "embedding").engine == "openvino"
+    assert choose_backend(on_cpu, spec(), "embedding").engine == "openvino"
 
 
 @pytest.mark.parametrize("family", ["embeddings", "classification", "reranking", "entities"])

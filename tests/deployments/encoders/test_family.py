@@ -13,7 +13,7 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.engines import ModelHead
-from configs.profile import Live, ModelSpec
+from configs.profile import ModelSpec, UserConfig
 from deployments.batching.family import ADMITTED_TOGETHER
 from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.family import Encoder
@@ -50,7 +50,7 @@ class Doubled(NetworkFamily[int]):
 
     def _open(self, spec: ModelSpec) -> Any:
         return SimpleNamespace(
-            engine="torch", tokenizer=self.tokenizer, traits=EncoderInfo(max_tokens=20), at_once=1
+            engine="torch", tokenizer=self.tokenizer, info=EncoderInfo(max_tokens=20), at_once=1
         )
 
     def answering(self, network: Any, spec: ModelSpec) -> Any:
@@ -169,7 +169,7 @@ async def test_the_limits_in_force_are_told_with_what_was_refused(family: Double
     family.reconfigure({"max_batch_size": 0})
     told = await limits(family)
     assert (told.in_force["max_batch_size"], told.in_force["max_batch_tokens"]) == (6, 99)
-    assert set(told.in_force) == set(Live.model_fields) - {"max_batch_pixels"}
+    assert set(told.in_force) == set(UserConfig.model_fields) - {"max_batch_pixels"}
     (why,) = told.refused
     assert why.startswith("user_config.max_batch_size: Input should be greater than 0")
     family.reconfigure({"max_batch_size": 7})

@@ -43,11 +43,11 @@ def origins(
 
 
 def opened(origin: Path, head: ModelHead) -> pytorch.TorchNetwork:
-    return pytorch.opened(head, origin, "cpu", openvino_export.OPTIONS)
+    return pytorch.load_network(head, origin, "cpu", openvino_export.OPTIONS)
 
 
 def tokens(network: Network, *texts: str) -> list[TokenizedText]:
-    made = tokenize(network.tokenizer, texts, network.traits.max_tokens, truncate=True)
+    made = tokenize(network.tokenizer, texts, network.info.max_tokens, truncate=True)
     return [text for text in made if isinstance(text, TokenizedText)]
 
 
@@ -58,8 +58,8 @@ def test_an_export_answers_as_torch_does(
     head: ModelHead = "sequence" if kind == "roberta" else kind
     folder, facts = exported(origins[kind], head)
     assert "refusal" not in facts
-    ours, theirs = OpenVinoNetwork(folder, threads=1, narrow=False), opened(origins[kind], head)
-    assert ours.traits == theirs.traits
+    ours, theirs = OpenVinoNetwork(folder, threads=1, bfloat16=False), opened(origins[kind], head)
+    assert ours.info == theirs.info
     for texts in (TEXTS, TEXTS[:1], TEXTS[1:]):
         mine, its = ours(tokens(ours, *texts)), theirs(tokens(theirs, *texts))
         assert mine.shape == its.shape
@@ -134,21 +134,28 @@ def test_a_network_that_was_recorded_wrongly_is_refused(
             long = features["input_ids"].shape[1] > 8
             return self.module(**features) * (2.0 if long else 1.0)
 
-    opened_there = pytorch.opened
+    opened_there = pytorch.load_network
 
     def forgetful(*given: Any) -> pytorch.TorchNetwork:
         network = opened_there(*given)
-        traits, padding = network.traits, network.padding
+        info, padding = network.info, network.padding
         module = Forgetful(network.module)
-        return pytorch.TorchNetwork(network.tokenizer, traits, module, "cpu", padding)
+        return pytorch.TorchNetwork(network.tokenizer, info, module, "cpu", padding)
 
-    monkeypatch.setattr(pytorch, "opened", forgetful)
+    monkeypatch.setattr(pytorch, "load_network", forgetful)
     openvino_export.write_export(classifier_folder, tmp_path, "sequence")
     assert [file.name for file in tmp_path.iterdir()] == [FACTS_FILE]
     assert "it answers differently from torch" in (tmp_path / FACTS_FILE).read_text()
 
 
-def test_traits_survive_their_file(tmp_path: Path) -> None:
-    traits = EncoderInfo(7, ("no", "yes"), several=True, prompts={"query": "query: "})
-    traits.write(tmp_path / "traits.json")
-    assert EncoderInfo.read(tmp_path / "traits.json") == traits
+def test_encoder_info_survives_its_file(tmp_path: Path) -> None:
+    info = EncoderInfo(7, ("no", "yes"), multi_label=True, prompts={"query": "query: "})
+    info.write(tmp_path / "traits.json")
+    assert EncoderInfo.read(tmp_path / "traits.json") == info
+
+
+def test_encoder_info_of_folders_that_a_cache_holds_already_is_read(tmp_path: Path) -> None:
+    stored = {"max_tokens": 7, "labels": ["no", "yes"], "several": True, "prompts": {}}
+    (tmp_path / "traits.json").write_text(json.dumps(stored), encoding="utf-8")
+    info = EncoderInfo.read(tmp_path / "traits.json")
+    assert info == EncoderInfo(7, ("no", "yes"), multi_label=True)

@@ -23,7 +23,7 @@ from sentence_transformers.sentence_transformer.modules.word_weights import Word
 from deployments.embeddings import Embeddings
 from deployments.encoders.openvino import OpenVinoNetwork
 from deployments.encoders.padding import Padding
-from deployments.encoders.sentence_modules import opened
+from deployments.encoders.sentence_modules import load_sentence_modules
 from deployments.encoders.tokenization import TokenizedText
 from deployments.models.errors import ModelUnavailable
 from deployments.models.load_errors import UnsupportedError, reason_of
@@ -81,7 +81,7 @@ def family(
         if request.param == "openvino":
             folder, facts = exported(folders[name], "embedding")
             assert "refusal" not in facts
-            network = OpenVinoNetwork(folder, threads=1, narrow=False)
+            network = OpenVinoNetwork(folder, threads=1, bfloat16=False)
             monkeypatch.setattr(Embeddings, "_open", lambda self, spec: network)
         return Embeddings(configured(folders[name], engine="torch"))
 
@@ -219,7 +219,7 @@ async def test_what_cannot_be_had_is_refused_by_name(
 ) -> None:
     folder = make(tmp_path / "model")
     with pytest.raises(UnsupportedError, match=name) as caught:
-        opened(folder, "cpu", dict(OPTIONS))
+        load_sentence_modules(folder, "cpu", dict(OPTIONS))
     assert name in reason_of(caught.value)
     made = Embeddings(configured(folder, engine="torch", pinned=False))
     answer = await made.embed(EmbeddingRequest("tiny", TEXTS))
@@ -243,7 +243,7 @@ async def test_a_checkpoint_whose_default_prompt_is_not_among_its_prompts_is_not
 @pytest.mark.parametrize(("side", "expected"), [("left", [0, 0, 0, 1]), ("right", [0, 1, 0, 0])])
 async def test_neither_padding_nor_the_prompt_is_pooled(side: Any, expected: list[int]) -> None:
     long = TokenizedText({"input_ids": [5, 6, 7, 8]})
-    short = TokenizedText({"input_ids": [5, 6]}, left_out=1)
+    short = TokenizedText({"input_ids": [5, 6]}, unpooled=1)
     arrays = Padding(side)([long, short], pooled=True)
     assert arrays["pooled"].tolist() == [[1, 1, 1, 1], expected]
     assert "pooled" not in Padding(side)([long, short])

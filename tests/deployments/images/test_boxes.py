@@ -1,4 +1,4 @@
-"""Boxes: the threshold to the letter, inside the picture, one an object."""
+"""Detections keep exactly to the threshold, lie inside the image, and are one for each object."""
 
 from __future__ import annotations
 

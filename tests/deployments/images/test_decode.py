@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.images.decode import handle_warnings, picture
+from deployments.images.decode import decode
+from deployments.seam.image_files.encoded import ignore_pillow_warnings
 from deployments.seam.problems import Problem
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_replica() -> None:
     """Pillow warns of some damage and goes on."""
-    handle_warnings()
+    ignore_pillow_warnings()
 
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -28,15 +29,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def shown(raw: bytes) -> Image.Image:
-    image = picture(raw)
+def decoded(raw: bytes) -> Image.Image:
+    image = decode(raw)
     assert not isinstance(image, Problem)
     assert image.mode == "RGB"
     return image
 
 
 def pixel(raw: bytes, x: int = 0, y: int = 0) -> tuple[int, ...]:
-    value = shown(raw).getpixel((x, y))
+    value = decoded(raw).getpixel((x, y))
     assert isinstance(value, tuple)
     return value
 
@@ -64,14 +65,14 @@ def test_the_orientation_in_the_exif_data_is_applied(
     exif = Image.Exif()
     exif[0x0112] = orientation
     raw = encoded(halves(), exif=exif)
-    assert shown(raw).size == size
+    assert decoded(raw).size == size
     assert pixel(raw, *red_at) == RED
     assert pixel(raw, *blue_at) == BLUE
 
 
 def test_exif_data_that_makes_no_sense_leaves_the_image_as_it_lies() -> None:
     raw = encoded(halves(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff", quality=100)
-    assert shown(raw).size == (6, 4)
+    assert decoded(raw).size == (6, 4)
 
 
 def test_a_palette_is_looked_up() -> None:
@@ -127,7 +128,7 @@ def test_numbers_beyond_any_convention_use_their_own_range() -> None:
 )
 def test_numbers_of_one_value_are_one_grey(mode: str, value: float, level: int) -> None:
     raw = encoded(Image.new(mode, (3, 2), value), "TIFF")
-    assert shown(raw).getcolors() == [(6, (level,) * 3)]
+    assert decoded(raw).getcolors() == [(6, (level,) * 3)]
 
 
 def test_the_widest_range_that_numbers_have_is_scaled() -> None:
@@ -156,7 +157,7 @@ def test_of_an_animation_the_first_frame_is_seen() -> None:
 def test_a_file_that_is_cut_short_is_a_problem_of_the_image(kind: str, part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     raw = encoded(Image.fromarray(noise), kind)
-    answer = picture(raw[: int(len(raw) * part)])
+    answer = decode(raw[: int(len(raw) * part)])
     assert isinstance(answer, Problem)
     assert (answer.kind, answer.field) == ("validation", "image")
 
@@ -169,5 +170,5 @@ def test_no_damage_is_ever_more_than_a_problem(kind: str) -> None:
         damaged = bytearray(whole)
         for place in dice.integers(0, len(damaged), 6):
             damaged[place] = int(dice.integers(0, 256))
-        answer = picture(bytes(damaged))
+        answer = decode(bytes(damaged))
         assert isinstance(answer, Problem) or answer.mode == "RGB"

@@ -1,4 +1,4 @@
-"""Whose fault it is that a processor fails: the image's, the text's, or nobody's who asked."""
+"""A processor's failure is blamed on the image or the text, or raised where neither is at fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.seam.problems import Problem
 from deployments.seam.vision import DetectionRequest, VisualQuestionRequest
 
 LONG = Image.new("RGB", (2000, 100))
-ASKED = VisualQuestionRequest("tiny", b"", "what color is it?")
+QUESTION = VisualQuestionRequest("tiny", b"", "what color is it?")
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ ASKED = VisualQuestionRequest("tiny", b"", "what color is it?")
     ],
 )
 def test_an_image_that_a_processor_fails_for_is_at_fault(error: Exception) -> None:
-    def see(shown: Image.Image, asked: Any) -> str:
-        if max(shown.size) > 1000:
+    def preprocess(image: Image.Image, request: Any) -> str:
+        if max(image.size) > 1000:
             raise error
-        return "seen"
+        return "preprocessed"
 
-    assert preprocessed(see, CONTROL, ASKED) == "seen"
-    problem = preprocessed(see, LONG, ASKED)
+    assert preprocessed(preprocess, CONTROL, QUESTION) == "preprocessed"
+    problem = preprocessed(preprocess, LONG, QUESTION)
     assert isinstance(problem, Problem)
     assert (problem.kind, problem.field) == ("validation", "image")
     assert "2000 x 100" in problem.message
@@ -42,16 +42,16 @@ def test_an_image_that_a_processor_fails_for_is_at_fault(error: Exception) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
-    [(ASKED, "question"), (CaptionRequest("tiny", b"", prompt="<image>"), "prompt")],
+    ("question", "field"),
+    [(QUESTION, "question"), (CaptionRequest("tiny", b"", prompt="<image>"), "prompt")],
 )
-def test_a_text_that_a_processor_fails_for_is_at_fault(asked: Any, field: str) -> None:
-    def see(shown: Image.Image, given: Any) -> str:
+def test_a_text_that_a_processor_fails_for_is_at_fault(question: Any, field: str) -> None:
+    def preprocess(image: Image.Image, given: Any) -> str:
         if getattr(given, field) != CONTROL_TEXT:
-            raise ValueError("1 image for 2 marks")
-        return "seen"
+            raise ValueError("1 image for 2 tokens")
+        return "preprocessed"
 
-    problem = preprocessed(see, LONG, asked)
+    problem = preprocessed(preprocess, LONG, question)
     assert isinstance(problem, Problem)
     assert (problem.kind, problem.field) == ("validation", field)
 
@@ -60,23 +60,25 @@ def test_a_text_that_a_processor_fails_for_is_at_fault(asked: Any, field: str) -
     "error",
     [ValueError("of a broken model"), AttributeError("no such thing"), NotImplementedError()],
 )
-@pytest.mark.parametrize("asked", [ASKED, DetectionRequest("tiny", b""), CaptionRequest("t", b"")])
+@pytest.mark.parametrize(
+    "question", [QUESTION, DetectionRequest("tiny", b""), CaptionRequest("t", b"")]
+)
 def test_a_processor_that_fails_for_everything_is_not_the_clients_fault(
-    error: Exception, asked: Any
+    error: Exception, question: Any
 ) -> None:
-    def see(shown: Image.Image, given: Any) -> str:
+    def preprocess(image: Image.Image, given: Any) -> str:
         raise error
 
     with pytest.raises(type(error)):
-        preprocessed(see, LONG, asked)
+        preprocessed(preprocess, LONG, question)
 
 
 @pytest.mark.parametrize("error", [AttributeError("x"), KeyError("x"), NameError("x")])
 def test_a_mistake_in_the_code_is_not_disguised_as_a_bad_image(error: Exception) -> None:
-    def see(shown: Image.Image, given: Any) -> str:
-        if shown is LONG:
+    def preprocess(image: Image.Image, given: Any) -> str:
+        if image is LONG:
             raise error
-        return "seen"
+        return "preprocessed"
 
     with pytest.raises(type(error)):
-        preprocessed(see, LONG, ASKED)
+        preprocessed(preprocess, LONG, QUESTION)

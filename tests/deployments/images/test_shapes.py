@@ -14,12 +14,12 @@ import pytest_asyncio
 
 from deployments.captioning import Captioning
 from deployments.images.boxes import overlap
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from deployments.vision import Vision
 from tests.deployments.conftest import Configured
@@ -58,13 +58,13 @@ async def detection(configured: Configured) -> Vision:
 
 async def described(family: Captioning, image: bytes) -> str:
     answer = await family.caption(CaptionRequest("tiny", image))
-    assert isinstance(answer, Caption)
+    assert isinstance(answer, CaptionResult)
     return answer.text
 
 
 async def asked(family: Vision, image: bytes, question: str) -> str:
     answer = await family.answer_question(VisualQuestionRequest("tiny", image, question))
-    assert isinstance(answer, VisualAnswers)
+    assert isinstance(answer, VisualQuestionResult)
     return answer.items[0].answer
 
 

@@ -1,4 +1,4 @@
-"""What a family's replica reports, and that it goes on when the ledger does not answer."""
+"""The meter reports batches, models and memory, and goes on when the ledger does not answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.metrics import meter as module
 from deployments.metrics import reporter, signals
 from deployments.metrics.ledger import Ledger, LedgerConfig
 from deployments.metrics.meter import Forward, Meter
-from deployments.metrics.report import MetricSample, Report
+from deployments.metrics.report import MetricReport, MetricSample
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle
 
@@ -21,30 +21,30 @@ CONFIG = LedgerConfig(frozenset({"one"}), frozenset({"embed"}))
 
 
 class Watched:
-    """A ledger's replica that fails first as often as it is told to."""
+    """A ledger whose first ``failures`` calls fail."""
 
     def __init__(self, failures: int = 0) -> None:
         self.ledger = Ledger(CONFIG)
-        self.mirrored: list[Report] = []
+        self.mirrored: list[MetricReport] = []
         self._failures = failures
-        self._taken = asyncio.Event()
+        self._arrived = asyncio.Event()
 
-    async def take(self, report: Report) -> None:
+    async def add(self, report: MetricReport) -> None:
         if self._failures:
             self._failures -= 1
             raise RayActorError
-        await self.ledger.take(report)
-        self._taken.set()
+        await self.ledger.add(report)
+        self._arrived.set()
 
     async def figures(self) -> Figures:
-        await asyncio.wait_for(self._taken.wait(), PATIENCE_S)
+        await asyncio.wait_for(self._arrived.wait(), PATIENCE_S)
         return figures((await self.ledger.exposition("")).body.decode())
 
 
 @pytest.fixture(autouse=True)
 def _quick_and_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoRay:
-        def take(self, report: Report) -> None:
+        def record(self, report: MetricReport) -> None:
             pass
 
     monkeypatch.setattr(reporter, "RETRY_S", 0.001)
@@ -79,13 +79,13 @@ async def test_batches_models_and_memory_reach_the_ledger(failures: int) -> None
     assert found["model_memory_bytes", "one"] == 1000
 
 
-async def test_a_replica_to_which_nothing_happens_still_tells_its_memory() -> None:
+async def test_an_idle_replica_still_reports_its_memory() -> None:
     watched = Watched()
     metered(watched).start()
     assert (await watched.figures())["model_memory_bytes", "one"] == 1000
 
 
-async def test_without_a_ledger_nothing_is_kept() -> None:
+async def test_without_a_ledger_nothing_is_recorded() -> None:
     meter = Meter(None, gauges)
     meter.start()
     meter.forward("one", Forward((0.1,), fill=0.25, padding=0.0, seconds=0.2))

@@ -1,4 +1,4 @@
-"""Reports: batches that arrive, one after the other, whatever happens to the ledger."""
+"""Reports arrive one after the other, whatever happens to the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from deployments.metrics import reporter as module
 from deployments.metrics import signals
-from deployments.metrics.report import Finished, MetricSample, Report
+from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 
 PATIENCE_S = 30.0
@@ -20,11 +20,11 @@ class Post:
     """Takes what is delivered, unless the ledger is ``away`` or ``mute``: taken, not confirmed."""
 
     def __init__(self) -> None:
-        self.taken: list[Report] = []
+        self.taken: list[MetricReport] = []
         self.away = self.mute = False
         self._came = asyncio.Event()
 
-    async def __call__(self, report: Report) -> None:
+    async def __call__(self, report: MetricReport) -> None:
         if self.away:
             raise NotDelivered
         self.taken.append(report)
@@ -50,24 +50,24 @@ class Post:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("INTERVAL_S", "RETRY_S", "BEAT_S"):
+    for name in ("INTERVAL_S", "RETRY_S", "HEARTBEAT_S"):
         monkeypatch.setattr(module, name, 0.001)
 
 
-async def test_a_note_is_delivered_without_being_asked_for() -> None:
+async def test_a_record_is_delivered_without_a_flush() -> None:
     post = Post()
-    Reporter(post).note([HIT], Finished("one", "chat", True, 1.0))
+    Reporter(post).record([HIT], FinishedRequest("one", "chat", True, 1.0))
     await post.came()
     (report,) = post.taken
     assert (report.number, report.samples) == (1, (HIT,))
-    assert report.finished == (Finished("one", "chat", True, 1.0),)
+    assert report.finished == (FinishedRequest("one", "chat", True, 1.0),)
 
 
-async def test_a_flush_delivers_what_was_noted_and_says_so() -> None:
+async def test_a_flush_delivers_what_was_recorded_and_says_so() -> None:
     post = Post()
     reporter = Reporter(post)
     for _ in range(5):
-        reporter.note([HIT])
+        reporter.record([HIT])
     assert await reporter.flush()
     assert post.samples == [HIT] * 5
     assert await reporter.flush()
@@ -78,8 +78,8 @@ async def test_values_of_one_signal_and_labels_travel_in_one_sample() -> None:
     post, wait = Post(), signals.QUEUE_WAIT
     reporter = Reporter(post)
     for seconds in (0.3, 0.1, 0.2):
-        reporter.note([HIT, wait.of("one", amount=seconds)])
-    reporter.note([wait.of("two", amount=0.4)])
+        reporter.record([HIT, wait.of("one", amount=seconds)])
+    reporter.record([wait.of("two", amount=0.4)])
     assert await reporter.flush()
     (report,) = post.taken
     assert report.samples == (
@@ -93,9 +93,9 @@ async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
     post = Post()
     post.away = True
     reporter = Reporter(post)
-    reporter.note([HIT])
+    reporter.record([HIT])
     assert not await reporter.flush()
-    reporter.note([HIT])
+    reporter.record([HIT])
     assert not await reporter.flush()
     post.away = False
     await post.came()
@@ -103,11 +103,11 @@ async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
     assert post.samples == [HIT, HIT]
 
 
-async def test_a_batch_that_was_not_confirmed_comes_again_under_its_number() -> None:
+async def test_a_report_that_was_not_confirmed_is_sent_again_under_its_number() -> None:
     post = Post()
     post.mute = True
     reporter = Reporter(post)
-    reporter.note([HIT])
+    reporter.record([HIT])
     assert not await reporter.flush()
     post.mute = False
     assert await reporter.flush()
@@ -119,17 +119,17 @@ async def test_a_batch_that_was_not_confirmed_comes_again_under_its_number() -> 
 async def test_a_flush_that_is_given_up_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     post, stuck = Post(), asyncio.Event()
 
-    async def slow(report: Report) -> None:
+    async def slow(report: MetricReport) -> None:
         stuck.set()
         await asyncio.Event().wait()
 
     reporter = Reporter(slow)
-    reporter.note([HIT])
+    reporter.record([HIT])
     flushing = asyncio.ensure_future(reporter.flush())
     await asyncio.wait_for(stuck.wait(), PATIENCE_S)
     monkeypatch.setattr(reporter, "_deliver", post)
     flushing.cancel()
-    reporter.note([HIT])
+    reporter.record([HIT])
     await asyncio.wait({flushing})
     assert reporter._worker is not None
     reporter._worker.cancel()  # it may hang where the flush did
@@ -141,22 +141,22 @@ async def test_a_flush_that_is_given_up_loses_nothing(monkeypatch: pytest.Monkey
 async def test_while_the_ledger_is_away_what_is_kept_is_bounded_and_the_rest_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MOST_KEPT", 10)
+    monkeypatch.setattr(module, "MAX_PENDING", 10)
     post = Post()
     post.away = True
     reporter = Reporter(post)
-    reporter.note([HIT] * 25)
+    reporter.record([HIT] * 25)
     post.away = False
     assert await reporter.flush()
     assert post.samples.count(HIT) == 10
     assert signals.LOST.of(amount=15) in post.samples
 
 
-async def test_a_long_queue_goes_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SENT", 4)
+async def test_a_long_queue_goes_in_several_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SENT", 4)
     post = Post()
     reporter = Reporter(post)
-    reporter.note([HIT] * 10)
+    reporter.record([HIT] * 10)
     assert await reporter.flush()
     assert [report.samples for report in post.taken] == [
         (HIT._replace(amounts=(1.0,) * values),) for values in (4, 4, 2)
@@ -175,27 +175,27 @@ async def test_a_replica_with_gauges_is_heard_of_when_nothing_happens() -> None:
     assert numbers == sorted(set(numbers))
 
 
-async def test_notes_may_come_from_any_thread_and_before_there_is_a_loop() -> None:
+async def test_records_may_come_from_any_thread_and_before_there_is_a_loop() -> None:
     post = Post()
     reporter = Reporter(post)
-    early = threading.Thread(target=reporter.note, args=([HIT],))
+    early = threading.Thread(target=reporter.record, args=([HIT],))
     early.start()
     await asyncio.to_thread(early.join)
     assert post.taken == []
     reporter.start()
     await post.came()
     assert post.samples == [HIT]
-    late = threading.Thread(target=reporter.note, args=([HIT],))
+    late = threading.Thread(target=reporter.record, args=([HIT],))
     late.start()
     await post.came()
     assert post.samples == [HIT, HIT]
 
 
-async def test_the_mirror_sees_each_batch_once_however_often_it_is_sent() -> None:
-    post, seen = Post(), list[Report]()
+async def test_the_mirror_gets_each_report_once_however_often_it_is_sent() -> None:
+    post, seen = Post(), list[MetricReport]()
     post.mute = True
     reporter = Reporter(post, mirror=seen.append)
-    reporter.note([HIT])
+    reporter.record([HIT])
     assert not await reporter.flush()
     post.mute = False
     assert await reporter.flush()

@@ -14,7 +14,7 @@ from configs.weights import FolderSource
 from deployments.metrics.meter import Meter
 from deployments.models.cache import ModelCache
 from deployments.models.lifecycle import Lifecycle
-from deployments.models.orders import OwnOrders
+from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 from tests.deployments.loaders import InstantLoader
@@ -63,7 +63,7 @@ class Names(Lifecycle[str]):
         await self._settling
 
     async def held(self) -> set[str]:
-        return {holding.model for holding in (await self.loaded_models(None)).holdings}
+        return {holding.model for holding in (await self.loaded_models(None)).models}
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
     family = Names({"two"})
     loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
     assert isinstance(loaded, ReplicaReport)
-    assert {holding.model for holding in loaded.holdings} == {"pin", "one"}
+    assert {holding.model for holding in loaded.models} == {"pin", "one"}
     failed = await family.load_model(ModelOrder("two", PATIENCE_S))
     assert isinstance(failed, Problem)
     assert "files are missing" in failed.message

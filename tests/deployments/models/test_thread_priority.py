@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from deployments.embeddings import Embeddings
-from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
+from deployments.engine.settings import EngineSettings
 from deployments.models.thread_priority import NICENESS, give_way
 from deployments.seam.embeddings import EmbeddingRequest
 from tests.deployments import tiny
@@ -122,7 +123,7 @@ def test_torch_decodes_on_a_thread_that_gives_way() -> None:
     try:
         Reader(engine, "Hello", new=1).read()
         names = {each.native_id: each.name for each in threading.enumerate()}
-        decoding = [t for t in threads() - before if names.get(t) == "TorchEngine"]
+        decoding = [t for t in threads() - before if names.get(t) == "engine"]
         assert [niceness_of(thread) for thread in decoding] == [EXPECTED]
     finally:
         engine.close()

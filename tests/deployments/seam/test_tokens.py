@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.seam.captioning import Caption
+from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult
 from deployments.seam.embeddings import ClusterResult, EmbeddingResult
 from deployments.seam.entities import EntityResult
@@ -30,7 +30,7 @@ PROBLEM = Problem("validation", "too long")
         (ClassificationResult(((),)), (0, 0)),
         (EntityResult(((), ()), (3, 4)), (7, 0)),
         (SummaryResult((Summary("a", 3, 2), PROBLEM, Summary("b", 4, 1))), (7, 3)),
-        (Caption("a", 2), (0, 2)),
+        (CaptionResult("a", 2), (0, 2)),
         (
             GenerationResult(
                 5, (GeneratedSequence("a", "stop", 2), GeneratedSequence("b", "length", 3))

@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.unhandled_errors import UnhandledErrors
 from tests.serve_app.ingress.front.fronting import fronted
 
@@ -25,7 +26,7 @@ async def breaks_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def answered(app: ASGIApp, path: str = "/", **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(fronted(UnhandledErrors(app)))
+    transport = httpx.ASGITransport(fronted(UnhandledErrors(app, error_answers())))
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
         return await client.get(path, headers=named)
@@ -64,7 +65,7 @@ async def test_an_answer_that_has_begun_is_not_begun_again() -> None:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {"type": "http", "path": "/", "headers": [], "state": {"request_id": "abc"}}
-    await UnhandledErrors(breaks_late)(scope, receive, send)
+    await UnhandledErrors(breaks_late, error_answers())(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 

@@ -83,6 +83,17 @@ def test_keys_that_cannot_be_read_are_refused_before_anything_starts(
 
 
 @ray_import
+def test_a_check_reads_the_keys_too(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("ada:no hash\n")
+    result = _run("check", PRSM_HF_API_KEYS_FILE=str(file))
+    assert result.exit_code == 2
+    assert f"error: {file}: line 1: expected name:sha256" in result.stderr
+    file.write_text(f"ada:{'0' * 64}\n")
+    assert _run("check", PRSM_HF_API_KEYS_FILE=str(file)).exit_code == 0
+
+
+@ray_import
 def test_a_value_that_serve_does_not_take_is_refused_with_its_key(tmp_path: Path) -> None:
     path = tmp_path / "serve.yaml"
     path.write_text(yaml.safe_dump(FOREIGN | {"http_options": {"keep_alive_timeout_s": "soon"}}))
@@ -232,3 +243,9 @@ def test_the_tasks_are_listed_by_every_name() -> None:
     assert "visual-question-answering" in shown
     assert "deployments.summarization:Summarization" in shown
     assert _run("tasks", "--markdown").stdout.startswith("| task |")
+
+
+def test_the_tasks_of_a_profile_are_those_of_its_families() -> None:
+    shown = _run("tasks", "--markdown", "--profile", "tests/toy/profile.yaml").stdout
+    assert "`spell`" in shown
+    assert "`generate`" not in shown

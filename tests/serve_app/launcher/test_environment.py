@@ -12,7 +12,7 @@ def _environment(
     workload: Workload | None = None,
 ) -> dict[str, str]:
     return serve_environment(
-        given or {}, "abc123", Path(directory), PortBlock(first), cpus, workload or Workload()
+        given or {}, "abc123", Path(directory), PortBlock.at(first), cpus, workload or Workload()
     )
 
 

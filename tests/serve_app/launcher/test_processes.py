@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import IO
 
 import pytest
 
 from serve_app.launcher import processes, runs
 from serve_app.launcher.environment import MARKER
-from serve_app.launcher.up import end_leftovers
+from serve_app.launcher.preparation import end_leftovers
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\n"
 STUBBORN += "while True: time.sleep(60)"
@@ -66,8 +67,10 @@ def test_a_process_that_ignores_sigterm_is_killed(spawn: Spawn) -> None:
 def test_hurrying_does_not_wait_for_the_grace(spawn: Spawn) -> None:
     stubborn = spawn("run-d", (sys.executable, "-c", STUBBORN))
     assert _line_stream(stubborn).readline()
-    # With the grace waited for, this would be stopped by the test run's own limit.
-    assert processes.end("run-d", 3600.0, hurry=lambda: True) == []
+    hurry = Event()
+    hurry.set()
+    # Waiting for an hour would be noticed by whoever runs the tests.
+    assert processes.end("run-d", 3600.0, hurry) == []
 
 
 def test_children_of_marked_processes_are_found_after_their_parent_died(spawn: Spawn) -> None:

@@ -7,21 +7,21 @@ from serve_app.launcher.signals import STOPPING, StopSignals
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
-    with StopSignals() as interrupts:
+def test_the_first_signal_signals_and_the_second_only_hurries(number: int) -> None:
+    with StopSignals() as signals:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
-        assert interrupts.first == number
-        assert not interrupts.hurry()
+        assert signals.first == number
+        assert not signals.hurry.is_set()
         os.kill(os.getpid(), number)
-        assert interrupts.hurry()
+        assert signals.hurry.is_set()
 
 
 def test_once_disarmed_a_signal_raises_nothing() -> None:
-    with StopSignals() as interrupts:
-        interrupts.disarm()
+    with StopSignals() as signals:
+        signals.disarm()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupts.first == signal.SIGTERM
+        assert signals.first == signal.SIGTERM
 
 
 def test_handlers_are_put_back() -> None:

@@ -86,6 +86,15 @@ def test_without_a_terminal_there_is_one_line_for_each_change(
     ]
 
 
+def test_a_deployment_that_merely_starts_has_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainProgress()
+    for states in ((), ("STARTING",)):
+        progress.show(parse_state(_details("DEPLOYING", "UPDATING", "", states)))
+    assert capsys.readouterr().out == ""
+    progress.show(parse_state(_details("DEPLOYING", "UPDATING", "", ("STARTING", "RUNNING"), 2)))
+    assert capsys.readouterr().out == "a/M: UPDATING 1/2 - 1 starting\n"
+
+
 def test_the_table_shows_messages_with_brackets_as_they_are() -> None:
     output = io.StringIO()
     console = Console(file=output, width=120)

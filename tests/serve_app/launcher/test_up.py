@@ -13,6 +13,7 @@ import pytest
 from serve_app.launcher import runs
 from serve_app.launcher import up as launcher
 from serve_app.launcher.plan import StartPlan
+from serve_app.launcher.preparation import prepare
 from serve_app.launcher.ray_head import InvalidConfigError, StartError
 from serve_app.launcher.state import ServeState
 from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
@@ -66,12 +67,12 @@ class DeployedGraph:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def deploy(self, limit_s: float, alive: Callable[[], None]) -> bool:
+    def deploy(self, limit_s: float, check: Callable[[], None]) -> bool:
         self._world.up.add("application")
         self._world.reach("deploy")
         return False
 
-    def wait(self, progress: Any, limit_s: float, alive: Callable[[], None]) -> str:
+    def wait(self, progress: Any, limit_s: float, check: Callable[[], None]) -> str:
         progress.show(ServeState((), None, None))
         self._world.reach("wait")
         return "http://127.0.0.1:1"
@@ -91,16 +92,15 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def run(moment: str, happens: Callable[[], Any]) -> int:
         world = World(moment, happens)
         worlds.append(world)
-        prepare = launcher._prepare
 
-        def prepared(*given: Any) -> Any:
+        def prepared(*given: Any, **options: Any) -> Any:
             world.reach("prepare")
-            return prepare(*given)
+            return prepare(*given, **options)
 
-        monkeypatch.setattr(launcher, "_prepare", prepared)
+        monkeypatch.setattr(launcher, "prepare", prepared)
         monkeypatch.setattr(launcher, "RayHeadProcess", lambda *_: Head(world))
         monkeypatch.setattr(launcher, "DeployedGraph", lambda *_: DeployedGraph(world))
-        monkeypatch.setattr(launcher.GraphStart, "_pull", lambda _: world.reach("pull"))
+        monkeypatch.setattr(launcher.GraphStart, "_fetch_weights", lambda _: world.reach("pull"))
         monkeypatch.setattr(launcher.GraphStart, "_announce", lambda *_: world.reach("announce"))
         monkeypatch.setattr(launcher, "_drain", lambda *_: world.reach("drain"))
         monkeypatch.setattr(launcher.GraphStart, "_check", lambda _: world.reach("watch"))

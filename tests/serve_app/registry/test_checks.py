@@ -212,10 +212,10 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "serve_app.ingress.routes.entities has no routr; did you mean router?",
         ),
         (
-            routed("entities", "serve_app.ingress.routes.entities:TASK"),
+            routed("entities", "serve_app.ingress.routes.entities:ENTITIES"),
             "entities.routers",
-            "expected fastapi's APIRouter at serve_app.ingress.routes.entities:TASK, but it is a "
-            "str",
+            "expected fastapi's APIRouter at serve_app.ingress.routes.entities:ENTITIES, but it is "
+            "a str",
         ),
         (routed("entities", f"{HERE}:application"), "entities.routers", "but it is a FastAPI"),
         (

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from configs.engines import HEADS, WRITING
+from configs.engines import GENERATION_TASKS, HEADS
 from configs.profile import load_profile
 from configs.rules import DEFAULTS
-from serve_app.ingress.routes.huggingface.task_table import KINDS
+from serve_app.ingress.routes.inference_router import hub_tasks_of
 from serve_app.registry.families import shipped_families
-from serve_app.registry.task_names import all_tasks
+from serve_app.registry.task_names import all_tasks, shipped_routers
 
 TASKS = {task.name: task for task in all_tasks()}
 
 
 def test_every_task_that_the_service_knows_of_is_some_familys() -> None:
-    known = {*HEADS, *WRITING, *DEFAULTS.values(), *(kind.task for kind in KINDS)}
+    known = {
+        *HEADS,
+        *GENERATION_TASKS,
+        *DEFAULTS.values(),
+        *(task.model_task for task in hub_tasks_of(shipped_routers())),
+    }
     known |= {task for model in load_profile("embedded").models for task in model.tasks}
     assert known <= set(TASKS)
 

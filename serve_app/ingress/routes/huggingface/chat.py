@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from serve_app.ingress.routes.context import Context, Served
+from serve_app.ingress.routes.chat_request import CHAT
+from serve_app.ingress.routes.context import Context, RequestServices
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.chat import EVENTS, ChatBody, chat_completions
 from serve_app.ingress.routes.openai.shapes import ERRORS, ChatCompletion
-from serve_app.ingress.validation.json_body import JsonRoute
 
-router = APIRouter(prefix="/models", tags=["hugging face"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/models", tags=["hugging face"], responses=ERRORS)
 
 SCHEMA_TYPES = frozenset({"json", "json_object"})
 
@@ -40,14 +41,15 @@ class HubChatBody(ChatBody):
         return {**body, "response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-@router.post(
+@router.inference(
     "/{model_id:path}/v1/chat/completions",
+    CHAT,
     summary="Hugging Face: continue a chat",
     responses=EVENTS,
     response_model=ChatCompletion,
 )
 async def chat_below_a_model(
-    model_id: Annotated[str, Path()], body: HubChatBody, served: Served, context: Context
+    model_id: Annotated[str, Path()], body: HubChatBody, services: RequestServices, context: Context
 ) -> Response:
     """As ``/v1/chat/completions``, by the model that the path names."""
-    return await chat_completions(body.model_copy(update={"model": model_id}), served, context)
+    return await chat_completions(body.model_copy(update={"model": model_id}), services, context)

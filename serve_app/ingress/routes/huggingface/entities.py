@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
-from deployments.seam.entities import Aggregation, Entity, EntityRequest, EntityResult
-from deployments.seam.problems import Problem
+from deployments.seam.entities import Aggregation, Entity
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
-from serve_app.ingress.routes.huggingface.payload import HubOptions, Inputs, Unserved
-from serve_app.ingress.routes.huggingface.texts import answers_to, in_place
+from serve_app.ingress.routes.found_entities import ENTITIES, find_entities
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Unserved
+from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
+from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TextList
 
+hub_tasks = HubTasks()
+
 OUTSIDE = "O"
+"""The tag of tokens that are part of no entity."""
 
 
 class EntityParameters(Body):
@@ -35,35 +39,26 @@ class EntityBody(Body):
     options: HubOptions | None = None
 
 
+@hub_tasks.task("token-classification", ENTITIES, also_called=("ner",))
 async def token_classification(
-    body: EntityBody, card: ModelCard, served: Services, context: RequestContext
+    body: EntityBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{entity_group, score, word, start, end}]``; for a list of texts a list of these.
 
     Without aggregation the label is an ``entity``, and the model's own tag.
     """
     aggregation = body.parameters.aggregation_strategy or "first"
-
-    async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
-        request = EntityRequest(card.name, good, aggregation)
-        answer: EntityResult = await served.client.call(card.family, "recognise", request)
-        return answer.items
-
-    items = await answers_to(body.inputs, served, ask)
-    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     ignored = frozenset(body.parameters.ignore_labels or (OUTSIDE,))
     name = "entity" if aggregation == "none" else "entity_group"
-    shown = [_shown(text, item, name, ignored) for text, item in zip(texts, items, strict=True)]
-    return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
-
-
-def _shown(
-    text: str, item: tuple[Entity, ...] | Problem, name: str, ignored: frozenset[str]
-) -> Any:
-    return in_place(
-        item,
-        lambda found: [_entity(text, each, name) for each in found if each.label not in ignored],
+    items = await find_entities(
+        texts_of(body.inputs), card, services, aggregation=aggregation, field=FIELD
     )
+
+    def show(text: str, found: tuple[Entity, ...]) -> list[dict[str, Any]]:
+        return [_entity(text, each, name) for each in found if each.label not in ignored]
+
+    shown = input_answers(body.inputs, items, show)
+    return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
 
 
 def _entity(text: str, entity: Entity, name: str) -> dict[str, Any]:

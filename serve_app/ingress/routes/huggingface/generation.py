@@ -12,9 +12,10 @@ from deployments.seam.generation import GenerationRequest, GenerationResult, Sam
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import RequestContext, Services
-from serve_app.ingress.routes.generation import seed_of, stops
+from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops
+from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.grammar import GrammarBody
-from serve_app.ingress.routes.huggingface.payload import HubOptions, Off, Unserved
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Off, Unserved
 from serve_app.ingress.routes.huggingface.tgi import (
     Ending,
     Writing,
@@ -41,7 +42,8 @@ from serve_app.ingress.validation.fields import (
 from serve_app.ingress.validation.limits import check_prompt, check_window
 from serve_app.ingress.validation.schema_text import SchemaText
 
-TASK = "generate"
+hub_tasks = HubTasks()
+
 FIELDS = {
     "prompt": "inputs",
     "max_new_tokens": "parameters.max_new_tokens",
@@ -131,14 +133,15 @@ class HubGenerateBody(Body):
     options: HubOptions | None = None
 
 
+@hub_tasks.task("text-generation", GENERATE)
 async def text_generation(
-    body: HubGenerateBody, card: ModelCard, served: Services, context: RequestContext
+    body: HubGenerateBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{generated_text, details?}]``, or with ``stream`` TGI's events, one a token.
 
     A text ends with the stop string that ended it, as TGI's do.
     """
-    request = _request(body, card, served, context, await context.schema_text())
+    request = _request(body, card, services, context, await context.schema_text())
     parameters = body.parameters
     writing = Writing(
         prompt=body.inputs if parameters.return_full_text else "",
@@ -147,19 +150,19 @@ async def text_generation(
     )
     if body.stream:
         return await begin_stream(
-            served.client.open_stream(card.family, "stream", request, FIELDS),
+            services.client.open_stream(card.family, "stream", request, FIELDS),
             lambda bursts: events(bursts, writing),
             lambda error: failure(error, context.request_id),
-            served.settings.heartbeat_s,
+            services.settings.heartbeat_s,
         )
     if not parameters.details and parameters.choices == 1:
-        generated: GenerationResult = await served.client.call(
+        generated: GenerationResult = await services.client.call(
             card.family, "generate", request, FIELDS
         )
         (choice,) = generated.choices
         end = Ending(choice.finish_reason, choice.stop_string)
         return context.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
-    bursts = await served.client.open_stream(card.family, "stream", request, FIELDS)
+    bursts = await services.client.open_stream(card.family, "stream", request, FIELDS)
     written = best(await collected(bursts, request.choices))
     answer: dict[str, Any] = {"generated_text": writing.text(written[0].text, written[0].end)}
     if parameters.details:
@@ -170,13 +173,13 @@ async def text_generation(
 def _request(
     body: HubGenerateBody,
     card: ModelCard,
-    served: Services,
+    services: Services,
     context: RequestContext,
     schemas: SchemaText,
 ) -> GenerationRequest:
     parameters = body.parameters
-    served.catalog.require(card, TASK, parameters.used())
-    check_prompt(body.inputs, served.settings, "inputs")
+    services.catalog.require(card, GENERATE, parameters.used())
+    check_prompt(body.inputs, services.settings, "inputs")
     check_window(parameters.max_new_tokens, card, "parameters.max_new_tokens")
     if parameters.choices > 1:
         _check_best_of(body)

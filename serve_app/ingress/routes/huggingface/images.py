@@ -8,25 +8,35 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from configs.labels import Labels
-from deployments.seam.captioning import Caption, CaptionRequest
-from deployments.seam.classification import ClassificationResult, ScoreFunction
-from deployments.seam.problems import Problem
+from configs.labels import ZeroShotLabels
+from deployments.seam.captioning import CaptionRequest
+from deployments.seam.classification import ScoreFunction
 from deployments.seam.vision import (
     Detection,
     DetectionRequest,
-    DetectionResult,
     ImageClassificationRequest,
-    VisualAnswers,
     VisualQuestionRequest,
 )
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import RequestContext, Services
-from serve_app.ingress.routes.huggingface.labels import Template
-from serve_app.ingress.routes.huggingface.payload import HubOptions
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.classification import Template
+from serve_app.ingress.routes.huggingface.request_body import HubOptions
+from serve_app.ingress.routes.image_models import (
+    CAPTION,
+    DETECT,
+    IMAGE_CLASSIFY,
+    IMAGE_ZERO_SHOT,
+    VISUAL_QUESTION,
+    answer_question,
+    caption_image,
+    find_objects,
+    label_image,
+)
 from serve_app.ingress.validation.fields import Body, ImageSent, Text, TokenCount
 from serve_app.ingress.validation.limits import check_prompt
+
+hub_tasks = HubTasks()
 
 FIELDS = {
     "image": "inputs",
@@ -57,7 +67,7 @@ class ImageClassificationBody(ImageBody):
 
 
 class ImageLabelsParameters(Body):
-    candidate_labels: Labels
+    candidate_labels: ZeroShotLabels
     hypothesis_template: Template | None = None
 
 
@@ -115,80 +125,80 @@ class HubQuestionBody(Body):
         return {**body, "inputs": pair["image"], "question": pair["question"]}
 
 
+@hub_tasks.task("image-classification", IMAGE_CLASSIFY, from_file=ImageClassificationBody.of)
 async def image_classification(
-    body: ImageClassificationBody, card: ModelCard, served: Services, context: RequestContext
+    body: ImageClassificationBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]``, the ``top_k`` best first."""
     request = ImageClassificationRequest(
         card.name,
-        await _image(body, served),
+        await _image(body, services),
         body.parameters.top_k or 5,
         scores=body.parameters.function_to_apply,
     )
-    return context.bare_list(await _labels(request, card, served), card.name)
+    return context.bare_list(await _labels(request, card, services), card.name)
 
 
+@hub_tasks.task(
+    "zero-shot-image-classification", IMAGE_ZERO_SHOT, distinguishing={"candidate_labels"}
+)
 async def zero_shot_image_classification(
-    body: ImageLabelsBody, card: ModelCard, served: Services, context: RequestContext
+    body: ImageLabelsBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]`` of the labels given, best first."""
     parameters = body.parameters
     labels = tuple(parameters.candidate_labels)
-    image, template = await _image(body, served), parameters.hypothesis_template
+    image, template = await _image(body, services), parameters.hypothesis_template
     request = ImageClassificationRequest(card.name, image, len(labels), labels, template)
-    return context.bare_list(await _labels(request, card, served), card.name)
+    return context.bare_list(await _labels(request, card, services), card.name)
 
 
+@hub_tasks.task("object-detection", DETECT, from_file=DetectionBody.of)
 async def object_detection(
-    body: DetectionBody, card: ModelCard, served: Services, context: RequestContext
+    body: DetectionBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score, box}]``, best first; boxes in whole pixels of the image."""
     threshold = body.parameters.threshold
     request = DetectionRequest(
-        card.name, await _image(body, served), 0.5 if threshold is None else threshold
+        card.name, await _image(body, services), 0.5 if threshold is None else threshold
     )
-    answer: DetectionResult = await served.client.call(card.family, "detect", request, FIELDS)
-    return context.bare_list([_found(each) for each in answer.items], card.name)
+    found = await find_objects(request, card, services, FIELDS)
+    return context.bare_list([_found(each) for each in found], card.name)
 
 
+@hub_tasks.task("image-to-text", CAPTION, from_file=ImageToTextBody.of)
 async def image_to_text(
-    body: ImageToTextBody, card: ModelCard, served: Services, context: RequestContext
+    body: ImageToTextBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
-    request = CaptionRequest(card.name, await _image(body, served), max_new_tokens=body.bound)
-    answer: Caption = await served.client.call(card.family, "caption", request, FIELDS)
-    return context.bare_list([{"generated_text": answer.text}], card.name)
+    request = CaptionRequest(card.name, await _image(body, services), max_new_tokens=body.bound)
+    caption = await caption_image(request, card, services, FIELDS)
+    return context.bare_list([{"generated_text": caption.text}], card.name)
 
 
+@hub_tasks.task("visual-question-answering", VISUAL_QUESTION, distinguishing={"question"})
 async def visual_question_answering(
-    body: HubQuestionBody, card: ModelCard, served: Services, context: RequestContext
+    body: HubQuestionBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{answer, score}]``, best first; no score from a model that writes its answer."""
-    check_prompt(body.question, served.settings, "question")
-    image = await served.images.received(body.inputs, served.settings, "inputs")
+    check_prompt(body.question, services.settings, "question")
+    image = await services.images.received(body.inputs, services.settings, "inputs")
     top_k = body.parameters.top_k or 5
     request = VisualQuestionRequest(card.name, image, body.question, top_k)
-    answer: VisualAnswers = await served.client.call(
-        card.family, "answer_question", request, FIELDS
-    )
-    shown = [{"answer": each.answer, "score": each.score} for each in answer.items]
+    answers = await answer_question(request, card, services, FIELDS)
+    shown = [{"answer": each.answer, "score": each.score} for each in answers]
     return context.bare_list(shown, card.name)
 
 
 async def _labels(
-    request: ImageClassificationRequest, card: ModelCard, served: Services
+    request: ImageClassificationRequest, card: ModelCard, services: Services
 ) -> list[dict[str, Any]]:
-    answer: ClassificationResult = await served.client.call(
-        card.family, "classify_image", request, FIELDS
-    )
-    (item,) = answer.items
-    if isinstance(item, Problem):
-        raise from_problem(item, FIELDS)
-    return [{"label": each.label, "score": each.score} for each in item]
+    labels = await label_image(request, card, services, FIELDS)
+    return [{"label": each.label, "score": each.score} for each in labels]
 
 
-async def _image(body: ImageBody, served: Services) -> bytes:
-    return await served.images.received(body.inputs, served.settings, "inputs")
+async def _image(body: ImageBody, services: Services) -> bytes:
+    return await services.images.received(body.inputs, services.settings, "inputs")
 
 
 def _found(each: Detection) -> dict[str, Any]:

@@ -12,13 +12,12 @@ from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
-from serve_app.ingress.error_shapes import HubError
-from serve_app.ingress.errors import OPENAI_PREFIX, ModelNotFound, NotFound
-from serve_app.ingress.routes.context import Context, RequestContext, Served, Services
-from serve_app.ingress.routes.huggingface.hub_tasks import meant
-from serve_app.ingress.routes.huggingface.payload import parsed, payload_of
-from serve_app.ingress.routes.huggingface.task_table import KINDS
-from serve_app.ingress.routes.huggingface.tgi_shapes import StreamResponse
+from serve_app.ingress.errors import ModelNotFound, NotFound
+from serve_app.ingress.routes.context import Context, RequestContext, RequestServices, Services
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.errors import HubError
+from serve_app.ingress.routes.huggingface.request_body import parsed, payload_of
+from serve_app.ingress.routes.huggingface.tgi_events import StreamResponse
 from serve_app.ingress.validation.json_body import JsonRoute, no_query
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -35,78 +34,87 @@ ANSWER: dict[str, Any] = {
 ANSWERS: dict[int | str, dict[str, Any]] = {200: ANSWER, **ERRORS}
 
 
-def _any_of(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """A schema that each of ``bodies`` matches; definitions have names that no others have."""
-    inputs: list[Any] = [(body, "validation") for body in dict.fromkeys(bodies)]
-    found, definitions = models_json_schema(inputs, ref_template="#/$defs/Hub{model}")
-    named = {f"Hub{name}": schema for name, schema in definitions["$defs"].items()}
-    return {"anyOf": [found[each] for each in inputs], "$defs": named}
+def inference_router(hub_tasks: HubTasks) -> APIRouter:
+    """The routes that do ``hub_tasks``."""
+    router = APIRouter(
+        prefix="/models",
+        tags=["hugging face"],
+        route_class=JsonRoute,
+        dependencies=[Depends(no_query)],
+        responses=ANSWERS,
+    )
+    body = _documented(hub_tasks)
+
+    @router.post(
+        "/{model_id:path}/pipeline/{task}",
+        summary="Hugging Face: one task of a model of several",
+        openapi_extra=body,
+    )
+    async def pipeline(
+        model_id: str, task: str, request: Request, services: RequestServices, context: Context
+    ) -> Response:
+        """As ``/models/{model_id}``, for the task that the path names (``summarization``, ...)."""
+        return await _answer(hub_tasks, model_id, request, services, context, task)
+
+    @router.post(
+        "/{model_id:path}",
+        summary="Hugging Face: what a model is there for",
+        description="``{inputs, parameters, options}``, or the bytes of an image; "
+        "the model says which task.",
+        openapi_extra=body,
+    )
+    async def infer(
+        model_id: str, request: Request, services: RequestServices, context: Context
+    ) -> Response:
+        return await _answer(hub_tasks, model_id, request, services, context)
+
+    return router
 
 
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _any_of(kind.body for kind in KINDS),
-                "example": {"inputs": "The capital of France is", "parameters": {}},
-            },
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
-
-router = APIRouter(
-    prefix="/models",
-    tags=["hugging face"],
-    route_class=JsonRoute,
-    dependencies=[Depends(no_query)],
-    responses=ANSWERS,
-)
-
-
-@router.post(
-    "/{model_id:path}/pipeline/{task}",
-    summary="Hugging Face: one task of a model of several",
-    openapi_extra=BODY,
-)
-async def pipeline(
-    model_id: str, task: str, request: Request, served: Served, context: Context
+async def _answer(
+    hub_tasks: HubTasks,
+    model_id: str,
+    request: Request,
+    services: Services,
+    context: RequestContext,
+    name: str | None = None,
 ) -> Response:
-    """As ``/models/{model_id}``, for the task that the path names (``summarization``, ...)."""
-    return await _answer(model_id, request, served, context, task)
+    card = _card(model_id, services)
+    payload = await payload_of(request)
+    task = hub_tasks.asked_of(card, payload, name)
+    card = services.catalog.resolve(task.model_task, model_id, "model")
+    if isinstance(payload, bytes):
+        assert task.from_file is not None
+        return await task.answer(task.from_file(payload), card, services, context)
+    return await task.answer(parsed(task.body, payload), card, services, context)
 
 
-@router.post(
-    "/{model_id:path}", summary="Hugging Face: what a model is there for", openapi_extra=BODY
-)
-async def infer(model_id: str, request: Request, served: Served, context: Context) -> Response:
-    """``{inputs, parameters, options}``, or the bytes of an image; the model says which task."""
-    return await _answer(model_id, request, served, context)
-
-
-def _card(model_id: str, served: Services) -> ModelCard:
+def _card(model_id: str, services: Services) -> ModelCard:
     """The card of the model that a path names, unless it is a path of OpenAI's below a model."""
     try:
-        return served.catalog.find(model_id)
+        return services.catalog.find(model_id)
     except ModelNotFound:
-        if OPENAI_PREFIX in model_id:
+        if "/v1/" in model_id:
             raise NotFound("There is no such route.") from None
         raise
 
 
-async def _answer(
-    model_id: str,
-    request: Request,
-    served: Services,
-    context: RequestContext,
-    task: str | None = None,
-) -> Response:
-    card = _card(model_id, served)
-    payload = await payload_of(request)
-    kind = meant(KINDS, card, payload, task)
-    card = served.catalog.resolve(kind.task, model_id, "model")
-    if isinstance(payload, bytes):
-        assert kind.from_file is not None
-        return await kind.answer(kind.from_file(payload), card, served, context)
-    return await kind.answer(parsed(kind.body, payload), card, served, context)
+def _documented(hub_tasks: HubTasks) -> dict[str, Any]:
+    """OpenAPI's description of a request: the body of any task, or a file."""
+    schema = _any_of(task.body for task in hub_tasks)
+    example = {"inputs": "The capital of France is", "parameters": {}}
+    content = {
+        "application/json": {"schema": schema, "example": example},
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _any_of(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """A schema that each of ``bodies`` matches; definitions have names that no others have."""
+    inputs: list[Any] = [(body, "validation") for body in dict.fromkeys(bodies)]
+    if not inputs:
+        return {"type": "object"}
+    found, definitions = models_json_schema(inputs, ref_template="#/$defs/Hub{model}")
+    named = {f"Hub{name}": schema for name, schema in definitions["$defs"].items()}
+    return {"anyOf": [found[each] for each in inputs], "$defs": named}

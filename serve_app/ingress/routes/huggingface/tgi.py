@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.seam.generation import FinishReason, Token
-from serve_app.ingress.cluster.deployment_client import ChunkStream
-from serve_app.ingress.errors import InternalError, ServiceError, hub_envelope
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
+from serve_app.ingress.errors import InternalError, ServiceError
+from serve_app.ingress.routes.huggingface.errors import hub_envelope
 from serve_app.ingress.streams import message
 
 
@@ -139,7 +140,7 @@ def best(written: Sequence[Written]) -> list[Written]:
 def failure(error: ServiceError, request_id: str) -> bytes:
     """The end of a stream that broke: the client raises it, by its type."""
     envelope = hub_envelope(error, request_id)
-    return message({**envelope, "error_type": error.tgi_type or InternalError.tgi_type})
+    return message({**envelope, "error_type": envelope["error_type"] or "generation"})
 
 
 def _shown(token: Token) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
@@ -19,14 +18,16 @@ from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import INTEGER, ITEMS, OBJECT, TRUE, never, when
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
-    Served,
+    RequestServices,
     Services,
     json_response,
 )
-from serve_app.ingress.routes.generation import stops, usage
+from serve_app.ingress.routes.generation_fields import stops, usage
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
 from serve_app.ingress.routes.openai.chat_answers import AnsweredToolCalls, ChatPieces, whole
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
@@ -44,11 +45,10 @@ from serve_app.ingress.routes.openai.tools import (
 )
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.fields import TokenCount, TopLogprobs, example
-from serve_app.ingress.validation.json_body import JsonRoute
 from serve_app.ingress.validation.limits import check_prompt, check_window
 from serve_app.ingress.validation.schema_text import SchemaText
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 EVENTS = event_stream(unnamed=(ChatChunk, OpenAIError), done=True)
 
@@ -175,27 +175,31 @@ class ChatBody(SamplingBody):
         return "max_tokens", self.max_tokens
 
 
-@router.post(
+@router.inference(
     "/chat/completions",
+    CHAT,
+    also_called=("conversational", "chat-completion"),
     summary="Continue a chat",
     responses=EVENTS,
     response_model=ChatCompletion,
 )
-async def chat_completions(body: ChatBody, served: Served, context: Context) -> Response:
+async def chat_completions(body: ChatBody, services: RequestServices, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    card, request, fields = _request(body, served, context, await context.schema_text())
+    card, request, fields = _request(body, services, context, await context.schema_text())
     calls = AnsweredToolCalls.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
         return await begin_stream(
-            served.client.open_stream(card.family, "stream", request, fields),
+            services.client.open_stream(card.family, "stream", request, fields),
             lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
             failure,
-            served.settings.heartbeat_s,
+            services.settings.heartbeat_s,
         )
-    generated: GenerationResult = await served.client.call(card.family, "generate", request, fields)
+    generated: GenerationResult = await services.client.call(
+        card.family, "generate", request, fields
+    )
     new_tokens = sum(choice.tokens for choice in generated.choices)
     return json_response(
         {
@@ -208,15 +212,17 @@ async def chat_completions(body: ChatBody, served: Served, context: Context) -> 
 
 
 def _request(
-    body: ChatBody, served: Services, context: RequestContext, schemas: SchemaText
+    body: ChatBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
-    card = served.catalog.resolve("chat", body.model, "model")
-    served.catalog.require(card, "chat", body.used())
+    card = services.catalog.resolve(CHAT, body.model, "model")
+    services.catalog.require(card, CHAT, body.used())
     field, bound = body.bound
     check_window(bound, card, field)
     shown = tuple(tool.shown() for tool in body.offered)
-    check_prompt("".join(shown), served.settings, "tools")
-    check_prompt("".join(message.written for message in body.messages), served.settings, "messages")
+    check_prompt("".join(shown), services.settings, "tools")
+    check_prompt(
+        "".join(message.written for message in body.messages), services.settings, "messages"
+    )
     body.check()  # it reads what the messages hold, which is bounded now
     body.check_stream()
     request = GenerationRequest(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
@@ -26,20 +25,20 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
-    Served,
+    RequestServices,
     Services,
     json_response,
 )
-from serve_app.ingress.routes.generation import stops, usage
+from serve_app.ingress.routes.generation_fields import GENERATE, stops, usage
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
 from serve_app.ingress.validation.fields import Text, TokenCount, TokenId, example
-from serve_app.ingress.validation.json_body import JsonRoute
 from serve_app.ingress.validation.limits import check_prompt, check_window
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 EVENTS = event_stream(unnamed=(CompletionChunk, OpenAIError), done=True)
 FIELDS = {"max_new_tokens": "max_tokens"}
@@ -105,12 +104,18 @@ class CompletionBody(SamplingBody):
             yield "logprobs", "top_logprobs"
 
 
-@router.post(
-    "/completions", summary="Continue a prompt", responses=EVENTS, response_model=Completion
+@router.inference(
+    "/completions",
+    GENERATE,
+    summary="Continue a prompt",
+    responses=EVENTS,
+    response_model=Completion,
 )
-async def completions(body: CompletionBody, served: Served, context: Context) -> Response:
+async def completions(
+    body: CompletionBody, services: RequestServices, context: Context
+) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
-    card, request = _request(body, served, context)
+    card, request = _request(body, services, context)
     head = {
         "id": f"cmpl-{context.request_id}",
         "object": "text_completion",
@@ -118,9 +123,9 @@ async def completions(body: CompletionBody, served: Served, context: Context) ->
         "model": card.name,
     }
     if body.stream:
-        return await _stream(body, card.family, request, head, served)
+        return await _stream(body, card.family, request, head, services)
     asks = [
-        served.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
+        services.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
     answers: list[GenerationResult] = await _all(asks)
@@ -150,28 +155,28 @@ async def _stream(
     family: str,
     request: GenerationRequest,
     head: dict[str, Any],
-    served: Services,
+    services: Services,
 ) -> Response:
     if len(body.prompts) > 1:
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     return await begin_stream(
-        served.client.open_stream(family, "stream", request, FIELDS),
+        services.client.open_stream(family, "stream", request, FIELDS),
         lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
         failure,
-        served.settings.heartbeat_s,
+        services.settings.heartbeat_s,
     )
 
 
 def _request(
-    body: CompletionBody, served: Services, context: RequestContext
+    body: CompletionBody, services: Services, context: RequestContext
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = served.catalog.resolve("generate", body.model, "model")
-    served.catalog.require(card, "generate", body.used())
+    card = services.catalog.resolve(GENERATE, body.model, "model")
+    services.catalog.require(card, GENERATE, body.used())
     body.check_stream()
     check_window(body.bound, card, "max_tokens")
     for prompt in body.prompts:
         if isinstance(prompt, str):
-            check_prompt(prompt, served.settings, "prompt")
+            check_prompt(prompt, services.settings, "prompt")
     request = GenerationRequest(
         request_id=context.request_id,
         model=card.name,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
 from deployments.seam.embeddings import Vectors
 from serve_app.ingress.documentation.rules import all_readable
-from serve_app.ingress.routes.context import Served, json_response
-from serve_app.ingress.routes.embeddings import TASK, Truncate, embed
+from serve_app.ingress.routes.context import RequestServices, json_response
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingList
+from serve_app.ingress.routes.vectors import EMBED, embed
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
 from serve_app.ingress.validation.fields import (
     LIST,
@@ -23,11 +23,11 @@ from serve_app.ingress.validation.fields import (
     ModelName,
     Readable,
     TextList,
+    Truncate,
     example,
 )
-from serve_app.ingress.validation.json_body import JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 
 def _no_token_ids(given: Any) -> Any:
@@ -64,13 +64,13 @@ class OpenAIEmbeddingsBody(Body):
     truncate: Truncate = False
 
 
-@router.post("/embeddings", summary="Texts as vectors", response_model=EmbeddingList)
-async def embeddings(body: OpenAIEmbeddingsBody, served: Served) -> Response:
+@router.inference("/embeddings", EMBED, summary="Texts as vectors", response_model=EmbeddingList)
+async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> Response:
     """Vectors of length 1, as numbers or as base64 of little-endian float32."""
-    card = served.catalog.resolve(TASK, body.model, "model")
+    card = services.catalog.resolve(EMBED, body.model, "model")
     texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
     embedded = await embed(
-        served,
+        services,
         card,
         texts,
         "input",

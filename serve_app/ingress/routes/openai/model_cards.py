@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.routes.context import Served, json_response
+from serve_app.ingress.routes.context import RequestServices, json_response
 from serve_app.ingress.routes.openai.shapes import ERRORS, Model, ModelList
 from serve_app.ingress.validation.json_body import JsonRoute
 
@@ -16,15 +16,15 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, respons
 
 
 @router.get("/models", summary="Models that may be asked", response_model=ModelList)
-async def list_models(served: Served) -> Response:
+async def list_models(services: RequestServices) -> Response:
     """Every configured model; none of them is woken by the question."""
-    cards = [shown(card, served.started) for card in served.catalog.cards]
+    cards = [shown(card, services.started) for card in services.catalog.cards]
     return json_response({"object": "list", "data": cards})
 
 
 @router.get("/models/{model_id:path}", summary="One model", response_model=Model)
-async def get_model(model_id: str, served: Served) -> Response:
-    return json_response(shown(served.catalog.find(model_id), served.started))
+async def get_model(model_id: str, services: RequestServices) -> Response:
+    return json_response(shown(services.catalog.find(model_id), services.started))
 
 
 def shown(card: ModelCard, created: int) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.documentation.rules import all_readable
-from serve_app.ingress.routes.context import Context, Served, json_response
-from serve_app.ingress.routes.embeddings import Truncate, refuse
+from serve_app.ingress.routes.context import Context, RequestServices, json_response
+from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, Rerank
-from serve_app.ingress.routes.reranking import TASK, ranked
+from serve_app.ingress.routes.ranked_documents import RERANK, rank_documents
+from serve_app.ingress.routes.vectors import refuse
 from serve_app.ingress.validation.fields import (
     OBJECT,
     TEXT,
@@ -21,11 +21,11 @@ from serve_app.ingress.validation.fields import (
     Count,
     ModelName,
     Readable,
+    Truncate,
     example,
 )
-from serve_app.ingress.validation.json_body import JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
+router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 
 class TextDocument(Body):
@@ -55,22 +55,24 @@ class OpenAIRerankBody(Body):
     truncate: Truncate = False
 
 
-@router.post("/rerank", summary="Documents by relevance to a query", response_model=Rerank)
-async def rerank(body: OpenAIRerankBody, served: Served, context: Context) -> Response:
+@router.inference(
+    "/rerank", RERANK, summary="Documents by relevance to a query", response_model=Rerank
+)
+async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Context) -> Response:
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
-    card = served.catalog.resolve(TASK, body.model, "model")
+    card = services.catalog.resolve(RERANK, body.model, "model")
     texts = [each if isinstance(each, str) else each.text for each in body.documents]
-    ranking = await ranked(body.query, texts, card, served, truncate=body.truncate)
-    refuse(ranking.problems, "documents")
+    ranked = await rank_documents(body.query, texts, card, services, truncate=body.truncate)
+    refuse(ranked.problems, "documents")
     results: list[dict[str, Any]] = [
         {
             "index": index,
-            "relevance_score": ranking.relevance(index),
+            "relevance_score": ranked.relevance(index),
             **({"document": {"text": texts[index]}} if body.return_documents else {}),
         }
-        for index in ranking.order[: body.top_n]
+        for index in ranked.order[: body.top_n]
     ]
-    usage = {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens}
+    usage = {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens}
     answer = {
         "id": f"rerank-{context.request_id}",
         "model": card.name,

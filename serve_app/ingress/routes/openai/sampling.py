@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from deployments.seam.generation import Sampling, Token
-from serve_app.ingress.cluster.deployment_client import ChunkStream
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.documentation.rules import OBJECT, TRUE, when
-from serve_app.ingress.errors import ServiceError, ValidationFailed, openai_envelope
-from serve_app.ingress.routes.generation import seed_of, usage
+from serve_app.ingress.errors import ServiceError, ValidationFailed
+from serve_app.ingress.routes.generation_fields import seed_of, usage
+from serve_app.ingress.routes.openai.errors import openai_envelope
 from serve_app.ingress.streams import message, one_line
 from serve_app.ingress.validation.fields import (
     Body,

@@ -77,25 +77,31 @@ async def test_an_application_that_is_not_there_is_not_ready(
 async def test_while_the_answer_is_fresh_the_controller_is_left_alone(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "FRESH_S", float("inf"))
-    asking = ServeReadiness()
-    asking._asked = 0.0
-    assert not (await asking.state()).ready
+    monkeypatch.setattr(readiness, "MAX_AGE_S", float("inf"))
+    probe = ServeReadiness()
+    probe._answered_at = 0.0
+    assert not (await probe.state()).ready
     assert controller.asked == 0
 
 
-async def test_once_it_is_stale_the_controller_is_asked_again(
-    controller: Controller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
-    asking = ServeReadiness()
-    assert (await asking.state()).ready
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer of the controller is too old at once."""
+    monkeypatch.setattr(readiness, "MAX_AGE_S", -1.0)
+
+
+@pytest.mark.usefixtures("uncached")
+async def test_once_it_is_stale_the_controller_is_asked_again(controller: Controller) -> None:
+    probe = ServeReadiness()
+    assert (await probe.state()).ready
     controller.states["Generation"] = "UNHEALTHY"
-    assert not (await asking.state()).ready
+    assert not (await probe.state()).ready
 
 
 @pytest.fixture
-def away(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def away(
+    controller: Controller, uncached: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[threading.Event]:
     """A controller that does not answer before the event is set."""
     back, status = threading.Event(), controller.status
 
@@ -105,8 +111,7 @@ def away(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[th
         return answer
 
     monkeypatch.setattr(controller, "status", hanging)
-    monkeypatch.setattr(readiness, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    monkeypatch.setattr(readiness, "TIMEOUT_S", 0.05)
     yield back
     back.set()
 
@@ -114,41 +119,41 @@ def away(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[th
 async def test_a_controller_that_is_away_makes_the_graph_unready_and_holds_one_thread(
     controller: Controller, away: threading.Event
 ) -> None:
-    asking = ServeReadiness()
-    states = await asyncio.gather(*(asking.state() for _ in range(20)), asking.state())
-    states += [await asking.state() for _ in range(3)]
+    probe = ServeReadiness()
+    states = await asyncio.gather(*(probe.state() for _ in range(20)), probe.state())
+    states += [await probe.state() for _ in range(3)]
     assert set(map(id, states)) == {id(NO_ANSWER)}
     assert controller.asked == 1
     away.set()
-    assert asking._asking is not None
-    await asking._asking
-    assert (await asking.state()).ready
+    assert probe._pending is not None
+    await probe._pending
+    assert (await probe.state()).ready
 
 
 async def test_who_stops_waiting_for_the_controller_takes_nobodys_answer_away(
     controller: Controller, away: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "PATIENCE_S", 30.0)
-    asking = ServeReadiness()
-    leaving, staying = (asyncio.ensure_future(asking.state()) for _ in range(2))
+    monkeypatch.setattr(readiness, "TIMEOUT_S", 30.0)
+    probe = ServeReadiness()
+    leaving, staying = (asyncio.ensure_future(probe.state()) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
     away.set()
     assert (await staying).ready
 
 
+@pytest.mark.usefixtures("uncached")
 async def test_a_controller_that_fails_makes_the_graph_unready(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
-    asking = ServeReadiness()
-    assert (await asking.state()).ready
+    probe = ServeReadiness()
+    assert (await probe.state()).ready
 
     def failing() -> Any:
         raise RuntimeError("no such actor")
 
     monkeypatch.setattr(controller, "status", failing)
-    assert not (await asking.state()).ready
+    assert not (await probe.state()).ready
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/readiness", f"/models/{house.FULL}/health"])

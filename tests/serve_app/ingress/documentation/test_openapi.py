@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from configs.profile import load_profile
 from configs.settings import Settings
-from deployments.seam.captioning import Caption
+from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.embeddings import ClusterResult, EmbeddingResult
 from deployments.seam.entities import Entity, EntityResult
@@ -30,7 +30,7 @@ from deployments.seam.generation import (
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
-from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualAnswers
+from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualQuestionResult
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
@@ -341,8 +341,8 @@ ANSWERS: dict[str, Any] = {
     f"{NATIVE}/entities": EntityResult(((Entity("NAME", 0.9, 0, 1),),), (1,)),
     f"{NATIVE}/summarize": SummaryResult((Summary("short", 9, 3),)),
     f"{NATIVE}/vision/classify": ClassificationResult((LABELS,)),
-    f"{NATIVE}/vision/caption": Caption("a dot", 2),
-    f"{NATIVE}/vision/question": VisualAnswers((VisualAnswer("red", 0.9),)),
+    f"{NATIVE}/vision/caption": CaptionResult("a dot", 2),
+    f"{NATIVE}/vision/question": VisualQuestionResult((VisualAnswer("red", 0.9),)),
     f"{NATIVE}/vision/detect": DetectionResult((Detection("dot", 0.9, 0.0, 0.0, 1.0, 1.0),)),
     f"{NATIVE}/graph": ClassificationResult((LABELS,), (1,)),
     "/v1/chat/completions": TEXT,

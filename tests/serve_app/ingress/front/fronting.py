@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from configs.settings import Settings
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.request_id import request_id_of
+from serve_app.ingress.routes.dialects import error_answers
 
 NATIVE = "/api/v1/huggingface"
 
@@ -32,10 +33,10 @@ def fronted(
     app: ASGIApp = echo,
     *,
     host: str | None = None,
-    refused: Callable[[Scope, str], None] = lambda scope, reason: None,
+    refused: Callable[[Scope, str], None] | None = None,
     **settings: Any,
 ) -> Front:
-    return Front(app, policy_for(Settings(**settings), host, refused))
+    return Front(app, policy_for(Settings(**settings), host, refused, error_answers()))
 
 
 async def asked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from configs.errors import ConfigError
 from configs.exposure import is_loopback, require_keys
@@ -145,3 +146,13 @@ def test_only_loopback_is_served_without_keys_unless_a_setting_says_so(
         require_keys(Settings(), host)
     for name in ("PRSM_HF_API_KEYS_FILE", "PRSM_HF_ALLOW_ANONYMOUS", "127.0.0.1"):
         assert name in str(caught.value)
+
+
+async def test_a_page_of_an_allowed_site_may_read_an_unforeseen_failure() -> None:
+    async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("inside")
+
+    front = fronted(breaks, cors_origins=["https://a.example"])
+    response = await asked(front, headers=[("origin", "https://a.example")])
+    assert response.status_code == 500
+    assert response.headers["access-control-allow-origin"] == "https://a.example"

@@ -14,10 +14,11 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from configs.settings import Settings
-from serve_app.ingress import errors
+from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front import bodies
 from serve_app.ingress.front.bodies import DRAIN
 from serve_app.ingress.front.front import Front
+from serve_app.ingress.routes.dialects import error_answers
 from tests.serve_app.ingress.front.fronting import Wire, asked, fronted
 
 LIMIT = 100
@@ -39,7 +40,7 @@ def application() -> Front:
     async def size(request: Request) -> int:
         return len(await request.body())
 
-    errors.install(made)
+    add_error_handlers(made, error_answers())
     return fronted(made, max_body_bytes=LIMIT)
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.ingress.front import entry
 from serve_app.ingress.front.entry import ProxyFront, ReplicaFront, middlewares
 from serve_app.ingress.front.front import Front
+from serve_app.ingress.routes.dialects import error_answers
 from serve_app.launcher.environment import FRONT
 from tests.serve_app import house
 from tests.serve_app.ingress.front.fronting import NATIVE, asked, echo, fronted
@@ -76,9 +77,13 @@ class PassesUnnamed:
         return self._app(scope, receive, send)
 
 
+def proxy_front(app: ASGIApp) -> ProxyFront:
+    return ProxyFront(app, error_answers())
+
+
 def test_uvicorn_takes_each_for_applications_of_asgi_3() -> None:
     """It guesses by the form of ``__call__``, and calls others as nobody has for years."""
-    for app in (ReplicaFront(echo), ProxyFront(echo), fronted(echo)):
+    for app in (ReplicaFront(echo), proxy_front(echo), fronted(echo)):
         config = uvicorn.Config(app, log_config=None)
         config.load()
         assert config.interface == "asgi3"
@@ -96,7 +101,7 @@ async def test_what_load_balancers_ask_passes_untouched(
 ) -> None:
     in_replica_of(monkeypatch, Served())
     headers = [("x-request-id", "two words"), ("host", "evil.example")]
-    for wrapped in (ReplicaFront, ProxyFront):
+    for wrapped in (ReplicaFront, proxy_front):
         front = wrapped(PlainTextResponse("down", 503))
         response = await asked(front, path, method="GET", headers=headers)
         assert (response.status_code, response.text) == (503, "down")
@@ -122,7 +127,7 @@ async def test_behind_a_front_the_applications_own_lets_everything_pass() -> Non
 
 
 async def test_a_proxy_cleans_headers_and_gives_ids() -> None:
-    front = ProxyFront(PassesUnnamed(echo))
+    front = proxy_front(PassesUnnamed(echo))
     sent = [("x-request-timeout-seconds", "1"), ("x-session-id", "s"), ("x-request-id", "abc")]
     response = await asked(front, headers=sent)
     found = response.json()["headers"]
@@ -133,14 +138,14 @@ async def test_a_proxy_cleans_headers_and_gives_ids() -> None:
 
 async def test_a_proxy_puts_serves_words_into_the_envelope() -> None:
     said = PlainTextResponse("Request dropped due to backpressure (num_queued_requests=2)", 429)
-    response = await asked(ProxyFront(said), GENERATE)
+    response = await asked(proxy_front(said), GENERATE)
     assert (response.status_code, response.json()["error_type"]) == (429, "rate_limit_error")
     assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "x-session-id"])
 async def test_a_proxy_refuses_what_serve_cannot_decode(name: str) -> None:
-    response = await asked(ProxyFront(echo), GENERATE, headers=[(name, b"\xff")])
+    response = await asked(proxy_front(echo), GENERATE, headers=[(name, b"\xff")])
     assert response.status_code == 400
     assert response.json()["request_id"] == response.headers["x-request-id"]
 

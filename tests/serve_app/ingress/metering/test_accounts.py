@@ -16,7 +16,6 @@ from ray.serve.exceptions import BackPressureError
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.problems import Problem
-from serve_app.ingress.metering.purposes import purpose_of
 from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE, Connection, burst, generated
@@ -260,7 +259,8 @@ async def test_openmetrics_are_there_for_those_who_ask() -> None:
 
 
 def test_no_post_of_the_application_is_left_uncounted_by_oversight() -> None:
-    paths = house.app().openapi()["paths"]
+    application = house.app()
+    paths, purpose_of = application.openapi()["paths"], application.state.purposes.of
     posts = [path for path, operations in paths.items() if "post" in operations]
     assert len(posts) > 8
     uncounted = [path for path in posts if purpose_of("POST", path) is None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.metrics.report import Finished, MetricSample
+from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.metering.record import RequestRecord
 from tests.serve_app.house import burst
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], Finished]:
+def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], FinishedRequest]:
     samples, finished = account.close(success=True)
     return {key(sample): sum(sample.amounts) for sample in samples}, finished
 
@@ -39,7 +39,7 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
     clock.now = 6.0
     account.answered(chat, TokenCounts(5, 2))
     samples, finished = closed(account)
-    assert finished == Finished("several", "graph", True, 6.0)
+    assert finished == FinishedRequest("several", "graph", True, 6.0)
     assert samples["requests", "several", "graph", "success"] == 1
     assert samples["inference_duration_seconds", "see", "caption"] == 2.0
     assert samples["inference_duration_seconds", "write", "summarize"] == 3.0
@@ -66,7 +66,7 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
     clock.now = 4.0
     account.answered(first, TokenCounts(2, 5))
     samples, finished = closed(account)
-    assert finished == Finished("one", "generate", True, 4.0)
+    assert finished == FinishedRequest("one", "generate", True, 4.0)
     assert samples["inference_duration_seconds", "one", "generate"] == 4.0
     assert samples["tokens_in", "one", "generate"] == 4
     assert samples["tokens_out", "one", "generate"] == 8
@@ -80,9 +80,9 @@ def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> N
     use = account.use("one", "stream")
     clock.now = 3.0
     stream = account.streamed(use, "one", choices=1)
-    stream.note(burst("a"))
+    stream.add(burst("a"))
     clock.now = 7.0
-    stream.note(burst("b", "c", "d", "e", at=1, finish="stop"))
+    stream.add(burst("b", "c", "d", "e", at=1, finish="stop"))
     samples, finished = closed(account)
     assert samples["time_to_first_token_seconds", "one"] == 3.0
     assert samples["time_per_output_token_seconds", "one"] == 1.0
@@ -95,7 +95,7 @@ def test_a_stream_of_one_token_has_no_time_a_token() -> None:
     account = RequestRecord("generate")
     account.found("generate", "one")
     stream = account.streamed(account.use("one", "stream"), "one", choices=1)
-    stream.note(burst("a", finish="stop"))
+    stream.add(burst("a", finish="stop"))
     samples, _ = closed(account)
     assert ("time_to_first_token_seconds", "one") in samples
     assert ("time_per_output_token_seconds", "one") not in samples

@@ -12,7 +12,7 @@ from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ReferenceLimits
 from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
 from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body, Texts
 
 
@@ -26,10 +26,10 @@ async def never(body: Any, served: Any, asking: Any) -> TaskResult:
     raise AssertionError
 
 
-TASKS = {"read": Task("read", ReadBody, never, ("read",))}
+TASKS = {"read": NativeTask("read", ReadBody, never, ("read",))}
 
 
-def barred(task: Task, model: str | None) -> str | None:
+def barred(task: NativeTask, model: str | None) -> str | None:
     return None if model in (None, "house/reader") else f"no {model!r}"
 
 

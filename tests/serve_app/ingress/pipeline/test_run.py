@@ -16,11 +16,11 @@ from serve_app.ingress.pipeline.references import ReferenceLimits
 from serve_app.ingress.pipeline.run import PipelineRun, StepOutcome
 from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
 from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import Task
+from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body
 from tests.serve_app.local_handle import happens
 
-Perform: TypeAlias = Callable[[Task, BaseModel], Awaitable[TaskResult]]
+Perform: TypeAlias = Callable[[NativeTask, BaseModel], Awaitable[TaskResult]]
 
 
 class SayBody(Body):
@@ -50,7 +50,7 @@ class Models:
         for name in names:
             self.event(self.may_end, name)
 
-    async def perform(self, task: Task, body: BaseModel) -> TaskResult:
+    async def perform(self, task: NativeTask, body: BaseModel) -> TaskResult:
         assert isinstance(body, SayBody)
         self.heard[body.say] = body.after
         self.working += 1
@@ -77,7 +77,7 @@ async def unused(body: Any, served: Any, asking: Any) -> TaskResult:
 def graph_of(*wanted: StepRequest, budget: DataBudget) -> Pipeline:
     ids = frozenset(step.id for step in wanted)
     drawing = StepBuilder(ids, {}, 16, budget, lambda task, model: None, ReferenceLimits(1000))
-    return build_pipeline(wanted, None, {"say": Task("say", SayBody, unused, ())}, drawing)
+    return build_pipeline(wanted, None, {"say": NativeTask("say", SayBody, unused, ())}, drawing)
 
 
 def run(
@@ -235,7 +235,7 @@ async def test_answers_that_grow_with_every_step_end_at_the_limit() -> None:
     doubling = [("s0", "x" * 100)]
     doubling += [(f"s{i + 1}", f"${{s{i}.said}}${{s{i}.said}}") for i in range(20)]
 
-    async def echo(task: Task, body: BaseModel) -> TaskResult:
+    async def echo(task: NativeTask, body: BaseModel) -> TaskResult:
         assert isinstance(body, SayBody)
         return TaskResult({"said": body.after}, "house/echo")
 

@@ -9,7 +9,7 @@ from ray.exceptions import RayActorError, RayError
 
 from deployments.seam.generation import GenerationRequest, Sampling, Token
 from deployments.seam.problems import Problem
-from serve_app.ingress.routes.generation import token_event
+from serve_app.ingress.routes.native_events import token_event
 from serve_app.ingress.streams import event
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE, WINDOW, burst, events, generated

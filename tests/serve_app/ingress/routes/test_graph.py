@@ -12,7 +12,7 @@ from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.routes.native_router import NativeRouter, tasks_of
+from serve_app.ingress.routes.native_router import NativeRouter, native_tasks
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, generated
 from tests.serve_app.local_handle import FOREVER, Family, happens
@@ -212,4 +212,4 @@ def test_two_routers_cannot_bring_the_same_task() -> None:
     first.tasks.append(router)
     second.tasks.append(router)
     with pytest.raises(ValueError, match="'generate'"):
-        tasks_of([first, second])
+        native_tasks([first, second])

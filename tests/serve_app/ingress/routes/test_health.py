@@ -39,8 +39,3 @@ async def test_a_process_is_alive_although_its_graph_is_not_ready() -> None:
     application = house.app(readiness=Ready(Generation="UNHEALTHY"))
     response = await house.get(application, "/health/liveness")
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
-
-
-async def test_the_root_leads_on() -> None:
-    body = (await house.get(house.app(), "/")).json()
-    assert (body["docs"], body["native"], body["openai"]) == ("/docs", house.NATIVE, "/v1")

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from configs.settings import Settings
-from deployments.models.orders import OwnOrders
+from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from serve_app.ingress.app import create_app, routers_of

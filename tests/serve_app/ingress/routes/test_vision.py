@@ -13,7 +13,7 @@ from PIL import Image
 
 from configs.profile import Profile
 from configs.settings import Settings
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -22,8 +22,8 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
@@ -106,7 +106,7 @@ async def test_labels_come_with_the_model_and_what_every_answer_has() -> None:
 
 
 async def test_a_caption_says_how_many_tokens_it_took() -> None:
-    family = Family(Caption("a red circle", 4))
+    family = Family(CaptionResult("a red circle", 4))
     answer = (await sent(application(captioning=family), "caption", json={"image": TEXT})).json()
     assert answer["caption"] == "a red circle"
     assert answer["usage"]["completion_tokens"] == 4
@@ -114,8 +114,8 @@ async def test_a_caption_says_how_many_tokens_it_took() -> None:
 
 
 async def test_an_answer_has_a_confidence_only_where_the_model_has_one() -> None:
-    sure = VisualAnswers((VisualAnswer("red", 0.9),))
-    written = VisualAnswers((VisualAnswer("red", None),))
+    sure = VisualQuestionResult((VisualAnswer("red", 0.9),))
+    written = VisualQuestionResult((VisualAnswer("red", None),))
     family = Family(sure, written)
     app = application(family)
     body = {"image": f"data:image/png;base64,{TEXT}", "question": "What color is it?"}

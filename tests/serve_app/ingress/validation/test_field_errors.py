@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, StringConstraints, ValidationError
 
-from serve_app.ingress.validation.field_errors import MAX_FIELD_ERRORS, field_errors
+from serve_app.ingress.errors import MAX_FIELD_ERRORS
+from serve_app.ingress.validation.field_errors import field_errors
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body, Stop, Stops
 
 BIG = 100_000

@@ -8,8 +8,9 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from serve_app.ingress import errors
+from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front
+from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.validation.fields import Body, Temperature
 from serve_app.ingress.validation.json_body import JsonRoute
 from tests.serve_app.ingress.front.fronting import fronted
@@ -34,7 +35,7 @@ def application() -> Front:
 
     made = FastAPI()
     made.include_router(router)
-    errors.install(made)
+    add_error_handlers(made, error_answers())
     return fronted(made)
 
 

@@ -12,6 +12,7 @@ from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
+from serve_app.registry.task_names import shipped_routers
 from tests.serve_app.house import Ready
 from tests.serve_app.local_handle import Family, LocalHandle
 
@@ -41,7 +42,7 @@ def client(
     made = Settings(**settings)
     calls = DeploymentClient({"only": LocalHandle(family)}, made.request_timeout_s)
     catalog = Catalog(profile(*tasks, engine=engine), made)
-    app = create_app(Services(catalog, calls, made, readiness or Ready()), [])
+    app = create_app(Services(catalog, calls, made, readiness or Ready()), shipped_routers())
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://house/models/")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from deployments.seam.captioning import Caption, CaptionRequest
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.vision import (
     Detection,
@@ -17,8 +17,8 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     VisualAnswer,
-    VisualAnswers,
     VisualQuestionRequest,
+    VisualQuestionResult,
 )
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.huggingface.hub import MODEL
@@ -79,7 +79,7 @@ async def test_boxes_are_in_whole_pixels() -> None:
 
 
 async def test_an_image_in_words() -> None:
-    family = Family(Caption("a red square", 3), Caption("a", 1))
+    family = Family(CaptionResult("a red square", 3), CaptionResult("a", 1))
     (answer,) = (await sent(family, "caption", FILE)).json()
     assert answer == {"generated_text": "a red square"}
     body = {"inputs": TEXT, "parameters": {"max_new_tokens": 1}}
@@ -101,7 +101,7 @@ async def test_an_image_in_words() -> None:
 )
 @pytest.mark.parametrize("tasks", ["visual_question", "caption visual_question"])
 async def test_a_question_about_an_image(body: dict[str, Any], tasks: str) -> None:
-    family = Family(VisualAnswers((VisualAnswer("red", 0.75), VisualAnswer("blue", None))))
+    family = Family(VisualQuestionResult((VisualAnswer("red", 0.75), VisualAnswer("blue", None))))
     answer = await hub.post(family, tasks, body)
     assert answer == [{"answer": "red", "score": 0.75}, {"answer": "blue", "score": None}]
     assert family.asked == [VisualQuestionRequest(MODEL, FILE, "What color?", 2)]

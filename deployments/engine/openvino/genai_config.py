@@ -1,0 +1,93 @@
+"""Configuration of OpenVINO GenAI: weights file, KV cache blocks, plugin, and each generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from configs.processor import usable_cores
+from deployments.engine.interface import EngineNotLoaded
+from deployments.engine.model_folder import ModelFolder
+from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import SEED_SEGMENT_TOKENS
+from deployments.seam.generation import Sampling
+
+KV_BLOCK_TOKENS = 32
+"""Tokens of a KV cache block: the library's own size on a CPU."""
+
+_KV_VALUE_BYTES = 4
+"""The KV cache is float32."""
+
+PREFILL_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
+"""For a part of a prompt that is prefilled into the prefix cache."""
+
+_GOLDEN_RATIO = 0x9E3779B1
+"""2**32 divided by the golden ratio: multiples of it spread the seeds of segments."""
+
+
+def weights_path(folder: Path) -> Path:
+    """The one GGUF file of a folder, or the folder itself when it holds an OpenVINO IR."""
+    found = sorted(folder.glob("*.gguf"))
+    if len(found) == 1:
+        return found[0]
+    if not found and (folder / "openvino_model.xml").is_file():
+        return folder
+    raise EngineNotLoaded(f"{folder} holds neither one GGUF file nor an OpenVINO IR")
+
+
+def kv_blocks(files: ModelFolder, gigabytes: float) -> int:
+    """How many KV cache blocks fit into so many GiB. Raises ``EngineNotLoaded`` below two."""
+    values = files.kv_values_per_token()
+    if values is None:
+        raise EngineNotLoaded(f"{files.path}/config.json does not tell the size of the KV cache")
+    blocks = int(gigabytes * 2**30) // (values * _KV_VALUE_BYTES * KV_BLOCK_TOKENS)
+    if blocks < 2:
+        raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than two blocks of tokens")
+    return blocks
+
+
+def whole_blocks(tokens: int) -> int:
+    """``tokens`` rounded down to whole KV cache blocks, at least one: the prefix cache keeps no
+    others."""
+    return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
+
+
+def plugin_properties(threads: int | None) -> dict[str, Any]:
+    """Float32 arithmetic: with the plugin's defaults a text depends on the rest of its batch."""
+    count = threads or usable_cores()
+    return {
+        "KV_CACHE_PRECISION": "f32",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        "INFERENCE_NUM_THREADS": count,
+        "sampler_num_threads": count,
+    }
+
+
+def generation_config(sequence: Sequence, start: int) -> dict[str, Any]:
+    """Fields of ``GenerationConfig`` for a run whose prompt ends with ``start`` generated tokens.
+
+    A sampled run ends with its seed segment. Its seed depends on where it starts.
+    """
+    sampling: Sampling = sequence.sampling
+    new_tokens = sequence.max_new_tokens - start
+    if not sampling.greedy:
+        new_tokens = min(new_tokens, SEED_SEGMENT_TOKENS - start % SEED_SEGMENT_TOKENS)
+    fields: dict[str, Any] = {
+        "max_new_tokens": new_tokens,
+        "min_new_tokens": min(max(0, sequence.min_new_tokens - start), new_tokens),
+        "stop_token_ids": set(sequence.eos_ids),
+        "ignore_eos": not sequence.eos_ids,
+        "repetition_penalty": sampling.repetition_penalty,
+        "logprobs": int(sampling.logprobs),
+        "do_sample": not sampling.greedy,
+    }
+    if not sampling.greedy:
+        fields |= {
+            "temperature": sampling.temperature,
+            "top_p": sampling.nucleus,
+            "rng_seed": (sequence.seed + start * _GOLDEN_RATIO) % 2**32,
+        }
+        if sampling.top_k:
+            fields["top_k"] = sampling.top_k
+    return fields

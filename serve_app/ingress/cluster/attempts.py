@@ -1,0 +1,69 @@
+"""The attempts of one call: all within one deadline, and another one only for a lost replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from serve_app.ingress.errors import DeadlineExceeded, Unavailable
+
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 2
+"""Calls are idempotent, since the ingress fixes their seeds: a lost replica is worth one retry."""
+
+
+class Attempts:
+    """Counts the attempts of one call, and bounds the time of all of them together.
+
+    A call is not tried again when its replica gave no sign of life for ``stall_timeout_s``. By then
+    the health check ends replicas that hang; this call may be why, and must not end another one.
+    """
+
+    def __init__(self, timeout_s: float, stall_timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._left = MAX_ATTEMPTS
+        self._began = self._loop.time()
+
+    def begin(self) -> None:
+        """Start an attempt, or the wait for a stream's next item."""
+        self._began = self._loop.time()
+
+    def reset(self) -> None:
+        """Allow all attempts again, since the replica has just answered."""
+        self._left = MAX_ATTEMPTS
+
+    def retry(self) -> None:
+        """Use up an attempt, because the replica was lost.
+
+        Raises :class:`Unavailable` when there shall be no other one.
+        """
+        self._left -= 1
+        if self._left == 0 or self._loop.time() - self._began > self._stall_timeout_s:
+            raise replica_lost() from None
+
+    async def wait(self, answer: Awaitable[T]) -> T:
+        """The ``answer``. Raises :class:`DeadlineExceeded` at the call's deadline."""
+        return await wait_until(self._deadline, answer)
+
+
+def replica_lost() -> Unavailable:
+    return Unavailable("The model's replica was lost while it worked.")
+
+
+async def wait_until(
+    deadline: float,
+    answer: Awaitable[T],
+    message: str = "The answer took longer than this server's deadline.",
+) -> T:
+    """The ``answer``, or :class:`DeadlineExceeded` with ``message`` at the ``deadline``."""
+    try:
+        async with asyncio.timeout_at(deadline) as timer:
+            return await answer
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise DeadlineExceeded(message) from None

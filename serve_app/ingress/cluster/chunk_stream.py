@@ -1,0 +1,104 @@
+"""A stream of generated tokens that survives the loss of its replica."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+from deployments.seam.generation import GenerationRequest, TokenChunk
+from deployments.seam.problems import Problem
+from serve_app.ingress.cluster.attempts import Attempts
+from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
+from serve_app.ingress.cluster.stream_progress import StreamProgress
+from serve_app.ingress.errors import DeadlineExceeded, InternalError, from_problem
+
+logger = logging.getLogger(__name__)
+
+
+class ChunkObserver(Protocol):
+    """Is given every chunk of a stream just before its reader gets it."""
+
+    def add(self, chunk: TokenChunk) -> None: ...
+
+
+class ChunkStream:
+    """The token chunks of one request. Closing it, or cancelling its reader, stops the generation.
+
+    When the replica is lost, another one continues behind the tokens that have arrived. ``method``
+    is a handle's streaming method. ``fields`` translates the names of the request's fields to those
+    of the route, for errors.
+    """
+
+    def __init__(
+        self,
+        method: Any,
+        request: GenerationRequest,
+        attempts: Attempts,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._method = method
+        self._attempts = attempts
+        self._fields = fields
+        self._progress = StreamProgress(request)
+        self._response = method.remote(request)
+        self._first: TokenChunk | None = None
+        self._observer: ChunkObserver | None = None
+
+    async def start(self) -> None:
+        """Wait for the first chunk. Raises :class:`ServiceError` when there is none."""
+        first = await self._next()
+        if isinstance(first, Problem):
+            self.close()
+            raise from_problem(first, self._fields)
+        if first is None:
+            raise InternalError
+        self._first = first
+
+    def observe(self, observer: ChunkObserver) -> None:
+        self._observer = observer
+
+    async def __aiter__(self) -> AsyncIterator[TokenChunk]:
+        """Every chunk, the first included. Raises :class:`ServiceError` when the stream breaks."""
+        item: TokenChunk | Problem | None = self._first
+        try:
+            while item is not None:
+                if isinstance(item, Problem):
+                    raise from_problem(item, self._fields)
+                if self._observer is not None:
+                    self._observer.add(item)
+                yield item
+                item = await self._next()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the generation within one decode step. Does nothing once the stream has ended."""
+        self._response.cancel()
+
+    async def _next(self) -> TokenChunk | Problem | None:
+        """The next item, ``None`` at the end, from another replica when this one is lost."""
+        while not self._progress.complete:
+            self._attempts.begin()
+            try:
+                item = await self._attempts.wait(self._received())
+            except ReplicaLost:
+                self._attempts.retry()
+                self._response = self._method.remote(self._progress.remaining())
+                continue
+            except (DeadlineExceeded, asyncio.CancelledError):
+                self.close()
+                raise
+            if isinstance(item, TokenChunk):
+                self._progress.add(item)
+            self._attempts.reset()
+            return item
+        return None
+
+    async def _received(self) -> TokenChunk | Problem:
+        item: TokenChunk | Problem | None = await result_of(anext(self._response, None))
+        if item is None:
+            logger.error("a stream ended before its last token")
+            raise InternalError
+        return item

@@ -1,0 +1,45 @@
+"""The chat that a conversation or a query asks of a model, with the defaults of the settings."""
+
+from __future__ import annotations
+
+from configs.settings import Settings
+from deployments.seam.generation import ChatMessage, GenerationRequest, Sampling
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes.generation_fields import seed_of
+
+CHAT = "chat"
+
+
+def chat_request(
+    request_id: str,
+    card: ModelCard,
+    messages: tuple[ChatMessage, ...],
+    settings: Settings,
+    *,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+) -> GenerationRequest:
+    """The request for one answer to ``messages``; the settings say what the caller leaves out.
+
+    The oldest messages are left out where the chat would not fit the model's window.
+    """
+    return GenerationRequest(
+        request_id=request_id,
+        model=card.name,
+        messages=messages,
+        max_new_tokens=max_new_tokens or _room(card, settings),
+        sampling=Sampling(
+            temperature=settings.temperature if temperature is None else temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            repetition_penalty=settings.repetition_penalty,
+            seed=seed_of(None),
+        ),
+        trim_oldest=True,
+    )
+
+
+def _room(card: ModelCard, settings: Settings) -> int:
+    """New tokens of an answer; at most half of a small window, so that a message fits as well."""
+    new_tokens = settings.answer_max_new_tokens
+    return new_tokens if card.window is None else min(new_tokens, max(1, card.window // 2))

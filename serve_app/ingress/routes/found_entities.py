@@ -1,0 +1,35 @@
+"""Entities of texts, asked of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from deployments.seam.entities import Aggregation, Entity, EntityRequest, EntityResult
+from deployments.seam.problems import Problem
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes.context import Services
+from serve_app.ingress.routes.text_items import FIELD, answer_each
+
+ENTITIES = "entities"
+
+
+async def find_entities(
+    texts: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    aggregation: Aggregation = "first",
+    fields: Mapping[str, str] | None = None,
+    field: str = FIELD,
+) -> list[tuple[Entity, ...] | Problem]:
+    """Every text's entities in order of appearance, or why it has none.
+
+    ``fields`` are the route's names for the fields of the model side, ``field`` for the texts.
+    """
+
+    async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
+        request = EntityRequest(card.name, good, aggregation)
+        result: EntityResult = await services.client.call(card.family, "recognise", request, fields)
+        return result.items
+
+    return await answer_each(texts, services.settings, ask, field)

@@ -1,0 +1,15 @@
+"""Every router below ``/models``, for an application that has certain tasks."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface import chat, openai_routes
+from serve_app.ingress.routes.huggingface.inference import inference_router
+from serve_app.ingress.routes.huggingface.model_info import model_info_router
+
+
+def hub_routers(tasks: HubTasks) -> tuple[APIRouter, ...]:
+    """In this order: the last one's path takes whatever is below ``/models``."""
+    return (chat.router, openai_routes.router, model_info_router(tasks), inference_router(tasks))

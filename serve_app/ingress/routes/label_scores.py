@@ -1,0 +1,105 @@
+"""Labels of texts with their scores: asked of a model, and shown by the native routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+
+from deployments.seam.classification import (
+    ClassificationRequest,
+    ClassificationResult,
+    LabelScore,
+    ScoreFunction,
+    ZeroShotRequest,
+)
+from deployments.seam.problems import Problem
+from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
+from serve_app.ingress.routes.text_items import FIELD, answer_each
+from serve_app.ingress.validation.fields import Answer
+
+SENTIMENT, TOPIC, ZERO_SHOT = "sentiment", "topic", "zero_shot"
+
+Ranking: TypeAlias = tuple[LabelScore, ...]
+"""The labels of one text, best first."""
+
+
+class Prediction(BaseModel):
+    label: str
+    score: float
+
+
+class Predictions(BaseModel):
+    text: str
+    predictions: list[Prediction]
+    top_prediction: Prediction
+
+
+class PredictionsAnswer(Predictions, Answer):
+    """One text's answer; in a list each is a bare ``Predictions``, or ``{error: ...}``."""
+
+
+async def label_scores(
+    texts: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    truncate: bool = False,
+    scores: ScoreFunction | None = None,
+    field: str = FIELD,
+) -> list[Ranking | Problem]:
+    """Every text's scores of the labels that the model was trained on, or why it has none."""
+
+    async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
+        request = ClassificationRequest(card.name, good, truncate, scores)
+        result: ClassificationResult = await services.client.call(
+            card.family, "classify", request, NATIVE_FIELDS
+        )
+        return result.items
+
+    return await answer_each(texts, services.settings, ask, field)
+
+
+async def zero_shot_scores(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    multi_label: bool = False,
+    truncate: bool = False,
+    template: str | None = None,
+    field: str = FIELD,
+) -> list[Ranking | Problem]:
+    """Every text's scores of the request's ``labels``, or why it has none.
+
+    ``template`` makes a label a sentence by its ``{}``.
+    """
+    pairs, limit = len(texts) * len(labels), services.settings.max_pairs
+    if pairs > limit:
+        message = f"{len(texts)} texts with {len(labels)} labels are {pairs} pairs"
+        raise ValidationFailed(f"{message}; the limit is {limit}.", field=field)
+
+    async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
+        request = ZeroShotRequest(
+            card.name,
+            good,
+            tuple(labels),
+            multi_label=multi_label,
+            template=template,
+            truncate=truncate,
+        )
+        result: ClassificationResult = await services.client.call(
+            card.family, "zero_shot", request, NATIVE_FIELDS
+        )
+        return result.items
+
+    return await answer_each(texts, services.settings, ask, field)
+
+
+def with_predictions(text: str, ranking: Ranking) -> dict[str, Any]:
+    predictions = [{"label": each.label, "score": each.score} for each in ranking]
+    return {"text": text, "predictions": predictions, "top_prediction": predictions[0]}

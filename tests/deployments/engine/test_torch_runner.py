@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
+
+from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
+from deployments.engine.settings import EngineSettings
+from deployments.engine.torch_runner import open_torch_engine
+from deployments.seam.problems import Problem
+from tests.deployments.engine.reading import PATIENCE_S, Reader
+
+PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
+SIZES: dict[str, Any] = {
+    "vocab_size": 257,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "bos_token_id": None,
+    "eos_token_id": 256,
+}
+
+
+def tiny(kind: str) -> Any:
+    torch.manual_seed(0)
+    if kind == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SIZES))
+    if kind == "sliding":
+        return MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4))
+    sizes = GPT2Config(
+        vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=128, eos_token_id=256
+    )
+    return GPT2LMHeadModel(sizes)
+
+
+def saved(folder: Path, model: Any, tokenizer: Tokenizer) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def opened(folder: Path, slots: int = 1, **settings: Any) -> Engine:
+    return open_torch_engine(folder, EngineSettings(slots=slots, device="cpu", **settings))
+
+
+@pytest.mark.parametrize("kind", ["llama", "sliding", "gpt2"])
+@pytest.mark.parametrize("chunk", [1, 5, 512])
+def test_it_says_what_generate_says_however_the_prompt_is_cut(
+    tmp_path: Path, byte_tokenizer: Tokenizer, kind: str, chunk: int
+) -> None:
+    model = tiny(kind).eval()
+    engine = opened(saved(tmp_path, model, byte_tokenizer), max_batched_tokens=chunk)
+    reader = Reader(engine, PROMPT, new=20, temperature=0.0, repetition_penalty=1.2)
+    reader.read()
+    engine.close()
+    expected = model.generate(
+        torch.tensor([PROMPT]),
+        do_sample=False,
+        max_new_tokens=20,
+        repetition_penalty=1.2,
+        pad_token_id=256,
+    )
+    assert reader.ids == expected[0, len(PROMPT) :].tolist()
+
+
+def test_the_models_positions_bound_the_window(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
+    folder = saved(tmp_path, tiny("gpt2"), byte_tokenizer)
+    wide, narrow = (opened(folder, window=size) for size in (None, 50))
+    assert (wide.window, narrow.window) == (128, 50)
+    reader = Reader(wide, PROMPT, new=128 - len(PROMPT), temperature=0.0, eos_ids=frozenset())
+    reader.read()
+    assert len(reader.tokens) == 128 - len(PROMPT)
+    wide.close()
+    narrow.close()
+
+
+def test_a_half_precision_model_is_loaded_as_asked(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    folder = saved(tmp_path, tiny("llama"), byte_tokenizer)
+    whole = opened(folder)
+    half = opened(folder, dtype="bfloat16")
+    assert whole.load().memory_bytes == pytest.approx(2 * (half.load().memory_bytes or 0), rel=0.01)
+    for engine in (whole, half):
+        Reader(engine, PROMPT, new=3, temperature=0.0).read()
+        engine.close()
+
+
+def test_bias_bans_and_forces_tokens(torch_engine: Engine) -> None:
+    question = "What is the capital of France?"
+    plain = Reader(torch_engine, question, new=3, temperature=0.0)
+    plain.read()
+    banned = Reader(torch_engine, question, new=3, temperature=0.0, logit_bias={plain.ids[0]: -100})
+    forced = Reader(torch_engine, question, new=3, temperature=1.0, logit_bias={4321: 100})
+    banned.read()
+    forced.read()
+    assert plain.ids[0] not in banned.ids
+    assert forced.ids == [4321] * 3
+
+
+def test_the_most_likely_tokens_are_reported_in_order(torch_engine: Engine) -> None:
+    reader = Reader(torch_engine, "Say yes.", new=4, temperature=0.0, logprobs=True, top_logprobs=5)
+    reader.read()
+    for token in reader.tokens:
+        assert token.logprob is not None
+        values = [value for _, value, _ in token.logprob.top]
+        assert len(values) == 5
+        assert values == sorted(values, reverse=True)
+        assert token.logprob.logprob == values[0]
+        assert token.logprob.top[0][0] == token.logprob.text
+
+
+def test_a_folder_without_weights_is_a_clear_error(gguf_folder: Path) -> None:
+    with pytest.raises(EngineNotLoaded, match="cannot load"):
+        opened(gguf_folder)
+
+
+def test_an_unknown_dtype_is_a_clear_error(torch_folder: Path) -> None:
+    with pytest.raises(EngineNotLoaded, match="float31"):
+        opened(torch_folder, dtype="float31")
+
+
+TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
+"""Keys and values of two layers with two heads of eight float32 numbers each."""
+
+
+def kv_gb(tokens: int) -> float:
+    return tokens * TOKEN_BYTES / 2**30
+
+
+@pytest.fixture
+def llama_folder(tmp_path: Path, byte_tokenizer: Tokenizer) -> Path:
+    return saved(tmp_path, tiny("llama"), byte_tokenizer)
+
+
+def test_the_kv_cache_bounds_the_window(llama_folder: Path) -> None:
+    engine = opened(llama_folder, kv_cache_gb=kv_gb(40))
+    assert engine.window == 40
+    with pytest.raises(ValueError, match="40"):
+        Reader(engine, PROMPT, new=40).start()
+    engine.close()
+    with pytest.raises(EngineNotLoaded, match="less than two tokens"):
+        opened(llama_folder, kv_cache_gb=kv_gb(1))
+
+
+def test_without_a_bound_the_kv_cache_holds_the_models_whole_window(llama_folder: Path) -> None:
+    engine = opened(llama_folder)
+    assert engine.window == 128
+    assert (engine.load().slots, engine.load().kv_usage) == (1, 0.0)
+    engine.close()
+
+
+def texts(engine: Engine, requests: tuple[str, ...], new: int) -> list[Reader]:
+    return [
+        Reader(engine, PROMPT, new=new, seed=3, request=name, choice=n, eos_ids=frozenset())
+        for n, name in enumerate(requests)
+    ]
+
+
+def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) -> None:
+    engine = opened(llama_folder, slots=3)
+    active: list[int] = []
+    readers = texts(engine, ("a", "a", "b", "c", "c"), 30)
+    for each in readers:
+        each.on_token = lambda token: active.append(engine.load().running)
+        each.start()
+    for each in readers:
+        assert each.wait().problem is None
+    assert max(active) == 3
+    engine.close()
+
+
+@pytest.mark.parametrize("limits", [{"slots": 2}, {"slots": 8, "kv_cache_gb": kv_gb(90)}])
+def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_happened(
+    llama_folder: Path, limits: dict[str, Any]
+) -> None:
+    alone = opened(llama_folder)
+    expected = [each.start().wait().ids for each in texts(alone, ("a",) * 6, 70)]
+    alone.close()
+    engine = opened(llama_folder, **limits)
+    usage: list[float] = []
+    readers = texts(engine, ("a", "a", "b", "b", "c", "d"), 70)
+    readers[0].on_token = lambda token: usage.append(engine.load().kv_usage or 0.0)
+    for each in readers:
+        each.start()
+    assert [each.wait().ids for each in readers] == expected
+    assert 0.0 < max(usage) <= 1.0
+    engine.close()
+
+
+def test_a_new_request_does_not_wait_for_a_long_text(llama_folder: Path) -> None:
+    engine = opened(llama_folder, slots=1)
+    begun, asked = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        begun.set()
+        assert asked.wait(PATIENCE_S)
+
+    (long,) = texts(engine, ("long",), 100)
+    long.on_token = hold
+    long.start()
+    assert begun.wait(PATIENCE_S)
+    (short,) = texts(engine, ("short",), 1)
+    there: list[int] = []
+    short.on_token = lambda _: there.append(len(long.tokens))
+    short.start()
+    asked.set()
+    short.wait()
+    long.wait()
+    assert there[0] < 50
+    assert len(long.tokens) == 100
+    engine.close()
+
+
+def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
+    engine = opened(llama_folder, slots=2)
+    good, bad = Reader(engine, PROMPT, new=20), Reader(engine, [3, 5000], new=20, request="bad")
+    for each in (good, bad):
+        each.start()
+    assert bad.wait().problem == Problem("internal", "The text could not be continued.")
+    assert good.wait().problem is None
+    engine.check()
+    engine.close()
+
+
+def test_forwards_that_all_fail_are_the_engines_fault(llama_folder: Path) -> None:
+    engine = opened(llama_folder, slots=8)
+    readers = [Reader(engine, [3, 5000], new=20, choice=n).start() for n in range(6)]
+    for each in readers:
+        assert each.wait().problem is not None
+    with pytest.raises(EngineStopped, match="forwards in a row"):
+        Reader(engine, PROMPT).start()
+    with pytest.raises(EngineStopped, match="forwards in a row"):
+        engine.check()
+    assert engine.device == "cpu"
+
+
+def test_a_closed_engine_still_tells_where_it_was(llama_folder: Path) -> None:
+    engine = opened(llama_folder)
+    engine.close()
+    assert engine.device == "cpu"
+    assert engine.load().running == 0
