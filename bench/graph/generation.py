@@ -9,10 +9,12 @@ from collections.abc import Sequence as Listed
 from configs.profile import ModelSpec
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
+from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import Engine
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.generation import Generation
+from deployments.models.config import FamilyConfig
 
 STAMP_EVERY = 16
 """Every so many tokens, from the first on, a token's id is the time at which it was decoded."""
@@ -21,10 +23,10 @@ WRAP = 2**30
 BEHIND = 10
 
 
-class StubGeneration(Generation):
-    """Generation as it is served, but for what decodes."""
+class StubLoader(EngineLoader):
+    """Loads engines whose models are named for their decode step, as ``house/20ms``."""
 
-    def _load(self, spec: ModelSpec) -> Engine:
+    def load(self, spec: ModelSpec) -> Engine:
         said = re.search(r"(\d+)ms$", spec.name)
         if said is None:
             raise ValueError(f"{spec.name} does not say how long a step takes")
@@ -33,6 +35,13 @@ class StubGeneration(Generation):
         engine = EngineCore(codec, runner, slots=spec.slots or 1, window=spec.window or 1)
         engine.start()
         return engine
+
+
+class StubGeneration(Generation):
+    """Generation as it is served, but for what decodes."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, StubLoader(config))
 
 
 class StubRunner:

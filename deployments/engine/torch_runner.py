@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import DynamicCache
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
@@ -21,7 +21,7 @@ from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.engine.tuning import PREFILL_TOKENS_PER_UNIT
-from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_pretrained
 
 _DEFAULT_WINDOW = 2048
 """For a model whose ``config.json`` names no maximum of positions."""
@@ -185,12 +185,9 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **given)
-        model = model.eval().to(device)
+        return load_pretrained("AutoModelForCausalLM", folder, device, given)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
-    own_weights(model)
-    return model
 
 
 def _weight_bytes(model: torch.nn.Module) -> int:
