@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from deployments.engine.tool_call_text import ToolCallText
 from deployments.seam.generation import ToolCallMarkers
+from deployments.seam.tool_call_text import ToolCallText
 
 
 class StopScanner:

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from configs.engines import ToolCalls
-from deployments.engine.tool_call_text import ToolCallText
 from deployments.seam.generation import ToolCall
+from deployments.seam.tool_call_text import ToolCallText
 
 
 @dataclass(frozen=True, slots=True)
