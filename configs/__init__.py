@@ -1,1 +1,1 @@
-"""What is served and how much of it: typed settings, profiles and the sources of weights."""
+"""The configuration of the service: settings, profiles and their rules, and sources of weights."""

@@ -1,4 +1,4 @@
-"""Which texts have nothing in them to read."""
+"""Tells whether a text is blank: empty, or nothing but white space and invisible characters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VISIBLE = re.compile(
     "\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff"
     "]"
 )
-"""Any character but those of the categories Cc, Cf, Zs, Zl and Zp, those that Unicode lets be
-ignored (Default_Ignorable_Code_Point: joiners, fillers, variation selectors), and Braille's blank.
+"""Any character except those of the categories Cc, Cf, Zs, Zl and Zp, those with the property
+Default_Ignorable_Code_Point (joiners, fillers, variation selectors), and Braille's blank.
 """
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text is empty, or nothing but white space and invisible characters."""
+    """Whether nothing of ``text`` is visible."""
     return VISIBLE.search(text) is None

@@ -1,6 +1,7 @@
-"""URLs of databases: read and checked without connecting, for SQLAlchemy's async drivers.
+"""Parses and checks database URLs for SQLAlchemy's async drivers, without connecting.
 
-SQLAlchemy is imported where there is a URL: every replica reads settings, few a database.
+SQLAlchemy is imported inside the functions, since every replica reads the settings and few use a
+database.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ DRIVERS = {
     "postgresql": POSTGRESQL,
     POSTGRESQL: POSTGRESQL,
 }
-"""Schemes that are taken, and the driver that serves each."""
+"""The accepted URL schemes, and the driver of each."""
 
 
 def database_url(given: str) -> URL:
     """The URL of a SQLite file or a PostgreSQL database.
 
-    Raises ``ValueError`` for anything else; its message repeats nothing, since a URL may hold a
-    password.
+    Raises ``ValueError`` for any other URL. The message does not repeat the URL, which may have a
+    password in it.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -57,5 +58,5 @@ def is_sqlite(url: URL) -> bool:
 
 
 def located(url: URL) -> URL:
-    """The same database, independent of the directory that a process runs in."""
+    """The same database with an absolute path, for processes in other directories."""
     return sqlite_url(Path(url.database or "").resolve()) if is_sqlite(url) else url

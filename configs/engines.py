@@ -1,4 +1,4 @@
-"""What each way to run a model can and cannot do, known without loading it."""
+"""The engines that run models, and what each of them cannot do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Literal, TypeAlias
 
 EngineName: TypeAlias = Literal["torch", "openvino"]
 EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
-"""``auto`` is the faster of those that can run the model, measured once on each processor."""
+"""``auto`` is the fastest engine that can run the model, timed once on each processor."""
 
 ModelHead: TypeAlias = Literal["embedding", "sequence", "token"]
-"""What an encoder gives: a vector a text, labels a text, or labels a token."""
+"""What an encoder outputs: a vector for each text, logits for each text, or for each token."""
 
 HEADS: dict[str, ModelHead] = {
     "embed": "embedding",
@@ -19,22 +19,23 @@ HEADS: dict[str, ModelHead] = {
     "rerank": "sequence",
     "entities": "token",
 }
-"""The tasks of encoders, and the heads that do them: these models OpenVINO can run as well."""
+"""The head that each task of an encoder needs. OpenVINO can run models with one of these heads."""
 
-WRITING = frozenset({"generate", "chat"})
-"""The tasks whose requests may ask for what not every engine can do."""
+GENERATION_TASKS = frozenset({"generate", "chat"})
+"""The tasks of text generation, whose requests have fields that not every engine supports."""
 
 ToolCalls: TypeAlias = Literal["hermes"]
-"""How a model writes calls of tools: which parser reads them."""
+"""The format in which a model writes tool calls, and so their parser."""
 
 CONSTRAINED = frozenset({"response_format", "regex"})
-"""Constrained decoding, to JSON and to an expression."""
+"""The request fields of constrained decoding, to JSON and to a regular expression."""
 
 UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "torch": frozenset(),
-    # OpenVINO GenAI 2026.4 has no bias on logits and reports the chosen token only; its frequency
-    # and presence penalties move a logit towards zero, so they raise negative ones.
+    # OpenVINO GenAI 2026.4 has no logit bias, and logprobs of the sampled token only. Its frequency
+    # and presence penalties move a logit towards zero, and so raise negative ones.
     "openvino": CONSTRAINED
     | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
 }
-"""Request fields that an engine cannot honour: refused by name, with a model that can."""
+"""Request fields that an engine does not support. They are refused, and a model that supports them
+is named."""

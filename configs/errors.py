@@ -1,19 +1,17 @@
-"""What is wrong with a configuration, in words that name file, key and expectation."""
+"""Errors of a configuration, as messages that name the file, the key and what was expected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.suggestions import hint, keys_at
+from configs.suggestions import Location, hint, keys_at
 
-Location: TypeAlias = tuple[int | str, ...]
-
-UNKNOWN = "extra_forbidden"
-"""Pydantic's own word for a key that a model does not have."""
+UNKNOWN_KEY = "extra_forbidden"
+"""Pydantic's type of error for a key that a model does not have."""
 
 EXAMPLES = {
     r"^[\w.]+:\w+$": ", as package.module:Name",
@@ -24,11 +22,11 @@ EXAMPLES = {
     r"^[0-9a-f]{64}$": ", as the 64 digits of a SHA-256",
     r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$": ", as package or package.part",
 }
-"""What each pattern of a profile means."""
+"""An explanation for each pattern of a profile."""
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be served. ``str`` of it is a printable, complete message."""
+    """A configuration that cannot be served. ``str(error)`` is a complete message to print."""
 
     def __init__(self, origin: str, problems: list[str]) -> None:
         self.origin = origin
@@ -45,29 +43,33 @@ def explain(
     model: type[BaseModel] | None = None,
     content: Any = None,
 ) -> list[str]:
-    """One line a problem: ``key.path: what was expected (got what was found)``.
+    """A line for each problem: ``key.path: what was expected (got what was found)``.
 
-    With the ``model`` that refused, a key that it does not know comes with the one that was meant.
-    With the ``content`` that was refused, places in lists come with the names that are there.
+    With the ``model`` that raised the error, the line about an unknown key suggests a known one.
+    With the ``content`` that was refused, the line about an entry of a list has the entry's name.
     """
     lines = []
-    found_in = error.errors(include_url=False)
-    for item in found_in:
-        # A list of one whose only item is wrong counts as empty, too: that is not what is wrong.
+    details = error.errors(include_url=False)
+    for item in details:
+        # A list whose only item is wrong is also reported as empty, which is not the mistake.
         within = len(item["loc"])
         if item["type"] == "too_short" and any(
-            each["loc"][:within] == item["loc"] for each in found_in if len(each["loc"]) > within
+            each["loc"][:within] == item["loc"] for each in details if len(each["loc"]) > within
         ):
             continue
         path = ".".join(str(part) for part in item["loc"])
         where = ".".join(part for part in (prefix, path) if part) or "(whole file)"
         named = ", ".join(_names(item["loc"], content))
-        told = _unknown(item["loc"], model) if item["type"] == UNKNOWN else _told(item, path)
-        lines.append(f"{where}{f' ({named})' if named else ''}: {told}")
+        message = (
+            _unknown_key(item["loc"], model)
+            if item["type"] == UNKNOWN_KEY
+            else _message(item, path)
+        )
+        lines.append(f"{where}{f' ({named})' if named else ''}: {message}")
     return lines
 
 
-def _told(item: ErrorDetails, path: str) -> str:
+def _message(item: ErrorDetails, path: str) -> str:
     found = item["input"]
     plain = isinstance(found, str | int | float | bool | None)
     secret = path.lower().endswith(("token", "_url"))
@@ -79,13 +81,13 @@ def _told(item: ErrorDetails, path: str) -> str:
     return message + shown
 
 
-def _unknown(location: Location, model: type[BaseModel] | None) -> str:
-    meant = "" if model is None else hint(str(location[-1]), keys_at(model, location))
-    return "unknown key" + (f"; {meant}" if meant else "")
+def _unknown_key(location: Location, model: type[BaseModel] | None) -> str:
+    suggestion = "" if model is None else hint(str(location[-1]), keys_at(model, location))
+    return "unknown key" + (f"; {suggestion}" if suggestion else "")
 
 
 def _names(location: Location, content: Any) -> Iterator[str]:
-    """The names of what a location counts: its parts may be tags, which are no keys."""
+    """The ``name`` of each list entry on the way to ``location``; tags of unions are skipped."""
     for part in location:
         if isinstance(part, int):
             content = content[part] if isinstance(content, list) and part < len(content) else None

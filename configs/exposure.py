@@ -1,4 +1,4 @@
-"""Who can reach the service, by the address that it listens on, and whether that may be."""
+"""Refuses to listen beyond this machine without API keys, unless the settings allow it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from configs.errors import ConfigError
 from configs.settings import PREFIX, Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""As they stand in a ``Host`` header."""
+"""The names of this machine in a ``Host`` header."""
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether only this machine reaches what listens on ``host``. A name but localhost may not."""
+    """Whether only this machine can reach ``host``. Of names only ``localhost`` counts."""
     if host == "localhost":
         return True
     try:
@@ -22,7 +22,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def require_keys(settings: Settings, host: str | None) -> None:
-    """Raises :class:`ConfigError` where others than this machine could ask without a key."""
+    """Raises :class:`ConfigError` if other machines could send requests without an API key."""
     if settings.api_keys_file or settings.allow_anonymous or is_loopback(host):
         return
     where = host or "every address"

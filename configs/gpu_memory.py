@@ -1,4 +1,4 @@
-"""Whether the models of a family fit the GPU that each of its replicas computes on."""
+"""Checks that the models of a family fit the share of a GPU that each of its replicas has."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from configs.weights import WeightsError, find_cached
 GIB = 1024**3
 
 CUDA_CONTEXT_GB = 0.5
-"""What one process takes on a GPU before its first tensor (kernels and the context itself)."""
+"""Memory that a process takes on a GPU before its first tensor: kernels and the CUDA context."""
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "auto": 2.0}
-"""Of one number on a GPU; ``auto`` is half precision there."""
+BYTES_BY_DTYPE = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "auto": 2.0}
+"""Bytes of one number on a GPU, where ``auto`` is half precision."""
 
-QUANTISED = {"int8": 1.0, "nf4": 0.5}
+BYTES_QUANTISED = {"int8": 1.0, "nf4": 0.5}
+"""Bytes of one quantised number."""
 
 MAX_HEADER = 100_000_000
-"""Bytes of a safetensors file's header; the library itself reads no longer one."""
+"""Bytes of the header of a safetensors file; the library refuses longer ones."""
 
 
 def too_large(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:
-    """Whatever shares a GPU fits its memory, because each replica fits its own fraction of it.
+    """Every way in which the models of ``family`` exceed its fraction of a GPU's memory.
 
-    A model lives on one GPU: a replica that has several fits no more than one that has one.
+    Replicas that share a GPU then fit it together. A model lives on one GPU, so a replica with
+    several GPUs fits no larger model than a replica with one.
     """
     gpus = family.options.ray_actor_options.num_gpus
     if gpus == 0:
@@ -73,31 +75,31 @@ def _one_gpu(gpus: float) -> str:
 
 
 def _needed(model: ModelSpec, settings: Settings) -> float:
-    """What the profile says, else what the weights take at least, where they are at hand."""
+    """GB that a model needs: by the profile, else what its weights take if they are cached."""
     return model.memory_gb or weights_gb(model, settings) or 0.0
 
 
 def weights_gb(model: ModelSpec, settings: Settings) -> float | None:
-    """What the weights alone take on a GPU; ``None`` where they are not on this machine."""
+    """GB of the weights alone on a GPU; ``None`` if they are not on this machine."""
     try:
         folder = find_cached(model.source, settings.hf_cache_dir)
     except WeightsError:
         return None
-    numbers = 0 if folder is None else sum(map(_numbers, folder.rglob("*.safetensors")))
-    if numbers == 0 or model.engine == "openvino":
+    parameters = 0 if folder is None else sum(map(_parameters, folder.rglob("*.safetensors")))
+    if parameters == 0 or model.engine == "openvino":
         return None
     quantised = "nf4" if settings.use_quantization else "none"
     kind = model.quantization if model.quantization != "none" else quantised
-    return numbers * QUANTISED.get(kind, BYTES[model.dtype]) / GIB
+    return parameters * BYTES_QUANTISED.get(kind, BYTES_BY_DTYPE[model.dtype]) / GIB
 
 
-def _numbers(file: Path) -> int:
-    """How many numbers are in a safetensors file, by its header alone."""
+def _parameters(file: Path) -> int:
+    """The number of parameters in a safetensors file, from its header."""
     try:
         with file.open("rb") as content:
             size = int.from_bytes(content.read(8), "little")
             header = json.loads(content.read(min(size, MAX_HEADER)))
     except (OSError, ValueError):
-        return 0  # not a whole one: whoever loads it says so
+        return 0  # a damaged file, which is reported when it is loaded
     tensors = (each for name, each in header.items() if name != "__metadata__")
     return sum(math.prod(each["shape"]) for each in tensors)

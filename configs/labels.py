@@ -1,4 +1,4 @@
-"""Labels that texts are scored against without a model trained on them."""
+"""The labels of zero-shot classification: their rules, and the default topics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LABELS = 64
 
 
 def distinct(labels: S) -> S:
-    """``labels``, if each is there once; ``ValueError`` names the first that is there again."""
+    """``labels`` unchanged. Raises ``ValueError`` that names the first label given twice."""
     seen: set[str] = set()
     for label in labels:
         if label in seen:
@@ -25,7 +25,7 @@ def distinct(labels: S) -> S:
 
 
 def visible(label: str) -> str:
-    """``label``, if there is anything to see of it."""
+    """``label`` unchanged. Raises ``ValueError`` for a blank one."""
     if is_blank(label):
         raise ValueError("the label is empty, or nothing but invisible characters")
     return label

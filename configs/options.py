@@ -1,7 +1,7 @@
-"""Options of one Ray Serve deployment, under Serve's own names.
+"""The options of one Ray Serve deployment, under Serve's own names.
 
-Those that are fields here have defaults of their own, or rules of this service; every other one
-that Serve's schema has is passed on, and checked by that schema.
+The fields here have defaults or rules of this service. Every other option of Serve's schema is
+accepted as well, checked by that schema, and passed on.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from configs import serve_options
 
 
 class Section(BaseModel):
+    """A section of a configuration file; unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ServeSection(Section):
-    """Options under Serve's names. Those that are no fields here are passed on as they are.
-
-    The fields have defaults of their own, or rules of this service.
-    """
+    """A section of Serve's options. Those that are not fields here are passed on."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class ActorOptions(ServeSection):
-    """What Ray schedules by. ``num_cpus`` bounds no threads, ``num_gpus`` no memory by itself."""
+    """The resources by which Ray schedules. ``num_cpus`` does not limit threads, nor ``num_gpus``
+    memory."""
 
     num_cpus: float = Field(default=0.1, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
@@ -44,6 +44,8 @@ class ActorOptions(ServeSection):
 
 
 class Autoscaling(ServeSection):
+    """Serve's ``autoscaling_config``."""
+
     min_replicas: int = Field(default=1, ge=0)
     initial_replicas: int | None = Field(default=None, ge=0)
     max_replicas: PositiveInt = 1
@@ -53,14 +55,14 @@ class Autoscaling(ServeSection):
 
 
 class UserConfig(Section):
-    """``user_config``: what changes on running replicas without a restart.
+    """``user_config``: the limits of batches, which change on running replicas without a restart.
 
-    A forward holds at most ``max_batch_size`` items and ``max_batch_tokens`` tokens, or
-    ``max_batch_pixels`` pixels behind preprocessing, padding included. As a rule it takes at most
-    ``max_forward_ms``, by what earlier ones took; where one item alone takes longer, at most twice
-    as long as that. At most ``max_batches_waited`` batches begin without an item of a request that
-    waits, as far as there is room for all that have waited so long. ``batch_wait_timeout_s`` is how
-    long a request is held for others to be queued with, which batches do not need.
+    A batch has at most ``max_batch_size`` items, and ``max_batch_tokens`` tokens or
+    ``max_batch_pixels`` preprocessed pixels, padding included. Its forward should take at most
+    ``max_forward_ms``, as estimated from earlier forwards; if one item alone takes longer, at most
+    twice that item's time. A waiting request is skipped by at most ``max_batches_waited`` batches,
+    unless the overdue requests do not fit together. ``batch_wait_timeout_s`` delays a request until
+    others arrive; batches form without it.
     """
 
     max_batch_size: PositiveInt = 8
@@ -72,22 +74,24 @@ class UserConfig(Section):
 
 
 class Backpressure(Section):
-    """How Serve answers where ``max_queued_requests`` wait already; the front makes it an error in
-    the envelope of the surface."""
+    """Serve's response when ``max_queued_requests`` already wait.
+
+    The front turns it into an error in the format of the API that was called.
+    """
 
     status_code: Literal[429, 503] = 429
     retry_after_s: float | None = Field(default=1.0, ge=0, allow_inf_nan=False)
 
 
-AUTO = {
+AUTO_SCALING = {
     "max_replicas": serve_options.AUTO_MAX_REPLICAS,
     "upscale_delay_s": 30.0,
     "downscale_delay_s": 600.0,
 }
-"""What Serve scales by under ``num_replicas: auto`` where a profile does not say."""
+"""Serve's scaling with ``num_replicas: auto``, where a profile does not set it."""
 
 
-def _count(value: Any) -> Any:
+def _check_replicas(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     if value not in (None, "auto"):
@@ -95,23 +99,23 @@ def _count(value: Any) -> Any:
     return value
 
 
-def _bound(value: Any) -> Any:
+def _check_queue(value: Any) -> Any:
     if value == 0:
         raise ValueError("expected a whole number from 1 on, or -1 for no bound")
     return value
 
 
 class DeploymentOptions(ServeSection):
-    """Options of one Ray Serve deployment: every one that Serve's own schema has.
+    """All options of one Ray Serve deployment.
 
-    ``num_replicas`` is a fixed number of replicas, in the place of ``autoscaling_config``.
+    ``num_replicas`` is a fixed number of replicas, instead of ``autoscaling_config``.
     """
 
-    num_replicas: Annotated[int | Literal["auto"] | None, BeforeValidator(_count)] = None
+    num_replicas: Annotated[int | Literal["auto"] | None, BeforeValidator(_check_replicas)] = None
     autoscaling_config: Autoscaling | None = Autoscaling()
     ray_actor_options: ActorOptions = ActorOptions()
     max_ongoing_requests: PositiveInt = 64
-    max_queued_requests: Annotated[int, BeforeValidator(_bound), Field(ge=-1)] = 256
+    max_queued_requests: Annotated[int, BeforeValidator(_check_queue), Field(ge=-1)] = 256
     backpressure_config: Backpressure = Backpressure()
     health_check_period_s: PositiveFloat = 10.0
     health_check_timeout_s: PositiveFloat = 30.0
@@ -122,14 +126,14 @@ class DeploymentOptions(ServeSection):
     @model_validator(mode="before")
     @classmethod
     def _no_scaling_beside_a_number(cls, given: Any) -> Any:
-        """Our default scaling is for profiles that say nothing about the number of replicas."""
+        """Drop the default scaling for a profile that sets the number of replicas."""
         if isinstance(given, dict) and given.get("num_replicas") is not None:
             return {"autoscaling_config": None, **given}
         return given
 
     @model_validator(mode="after")
     def _taken_by_serve(self) -> Self:
-        """What is not of this file's own making is checked by Serve's own schema."""
+        """Check the options that are not fields here by Serve's own schema."""
         sections = (self, self.autoscaling_config, self.ray_actor_options)
         if self.num_replicas is not None or any(each and each.model_extra for each in sections):
             serve_options.require(self.as_serve())
@@ -137,22 +141,22 @@ class DeploymentOptions(ServeSection):
 
     @property
     def scaling(self) -> Autoscaling | None:
-        """What the number of replicas follows; ``None`` when it is fixed."""
+        """How the number of replicas is scaled; ``None`` if it is fixed."""
         if self.num_replicas == "auto":
-            return Autoscaling.model_validate(AUTO | self._own_scaling())
+            return Autoscaling.model_validate(AUTO_SCALING | self._own_scaling())
         return self.autoscaling_config if self.num_replicas is None else None
 
     def as_serve(self) -> dict[str, Any]:
-        """The options as Serve takes them, in code and in its configuration file."""
+        """The options in the form of Serve's configuration file."""
         given = self.model_dump(mode="json", exclude_none=True)
         if self.num_replicas is not None:
-            # Serve lets a configuration file's number stand beside the scaling of the code, and
-            # then scales: null is what turns that off.
+            # Serve would scale by the autoscaling_config of the code in spite of a number in the
+            # configuration file; null turns that off.
             given["autoscaling_config"] = self._own_scaling() or None
         return given
 
     def _own_scaling(self) -> dict[str, Any]:
-        """What the profile itself says about scaling, without our defaults."""
+        """The scaling that the profile itself sets, without defaults."""
         own = self.autoscaling_config
         return {} if own is None else own.model_dump(mode="json", exclude_unset=True)
 
@@ -163,4 +167,4 @@ LEDGER_OPTIONS = DeploymentOptions(
     max_queued_requests=-1,
     graceful_shutdown_timeout_s=5.0,
 )
-"""The ledger's own: it only adds, and what cannot reach it waits where it came from."""
+"""The defaults of the ledger, which only adds; a report that fails to reach it is sent again."""

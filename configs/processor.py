@@ -1,4 +1,4 @@
-"""What the processor is called, has and can do, without a library that takes long to import."""
+"""The processor's name, its usable cores and its bfloat16 support, without slow imports."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Linux' names for multiplying bfloat16 in hardware, on x86 and on ARM."""
+"""The CPU flags of Linux for bfloat16 arithmetic, on x86 and on ARM."""
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on. Only Linux says which those are."""
+    """Cores that this process may run on; outside of Linux, all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:
-    """The maker's name for it, and the numbers of its kind: ``AMD EPYC (25/1)``."""
+    """Model name, and family and model numbers: ``AMD EPYC (25/1)``."""
     names = _values(cpuinfo, "model name")
     if not names:
         return platform.processor() or platform.machine()

@@ -22,9 +22,9 @@ from pydantic import (
 from pydantic import StringConstraints as Text
 
 from configs.engines import (
+    GENERATION_TASKS,
     HEADS,
     UNSUPPORTED,
-    WRITING,
     EngineChoice,
     EngineName,
     ModelHead,
@@ -104,7 +104,7 @@ class ModelSpec(Section):
     @property
     def unsupported(self) -> frozenset[str]:
         """What a request may ask for that this model cannot do, by the names of the engines."""
-        if WRITING.isdisjoint(self.tasks):
+        if GENERATION_TASKS.isdisjoint(self.tasks):
             return frozenset()
         lacks = frozenset[str]().union(*(UNSUPPORTED[engine] for engine in self.engines))
         return lacks | (frozenset() if self.tool_calls else {"tools"})

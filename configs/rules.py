@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jinja2 import Environment, TemplateSyntaxError
 
 from configs.databases import is_sqlite
-from configs.engines import WRITING
+from configs.engines import GENERATION_TASKS
 from configs.gpu_memory import too_large
 from configs.options import Autoscaling, DeploymentOptions
 from configs.profile import Family, ModelSpec, Profile
@@ -249,14 +249,14 @@ def _pinned(where: str, source: HubSource) -> Iterator[str]:
 
 def _of_generators(model: ModelSpec) -> Iterator[str]:
     """What only text generators have."""
-    if WRITING.isdisjoint(model.tasks):
+    if GENERATION_TASKS.isdisjoint(model.tasks):
         given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
         yield from (f"{name}: expected none (only text generators have it)" for name in given)
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:
     """What does not go with a profile that insists on OpenVINO."""
-    if model.engine != "openvino" or not WRITING.isdisjoint(model.tasks):
+    if model.engine != "openvino" or not GENERATION_TASKS.isdisjoint(model.tasks):
         return
     if model.head is None:
         yield f"engine: expected auto or torch (no openvino engine does {', '.join(model.tasks)})"

@@ -1,7 +1,8 @@
-"""The options of a deployment as Ray Serve's own schema takes them.
+"""Validates the options of a deployment against Ray Serve's own schema, and more strictly.
 
-Serve's schema drops keys that it does not know, and takes some sections as plain mappings that it
-reads only when it deploys. Here each section is read by its own model, and every key is looked at.
+Serve drops keys that it does not know, and accepts some sections as plain mappings, which it
+validates only when it deploys. Here unknown keys are refused, and each section is validated by its
+own model.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from configs.suggestions import hint, models_in
-
-Location = tuple[int | str, ...]
+from configs.suggestions import Location, hint, models_in
 
 AUTO_MAX_REPLICAS = 100
-"""Serve's, under ``num_replicas: auto``, where nobody says."""
+"""Serve's default of ``max_replicas`` with ``num_replicas: auto``."""
 
 BOTH = (
     "expected one of num_replicas and autoscaling_config: Serve keeps a fixed number of replicas "
@@ -27,10 +26,10 @@ BOTH = (
 
 
 def require(options: Mapping[str, Any]) -> None:
-    """Raise ``ValidationError``, with the place of each mistake, unless Serve takes ``options``."""
+    """Raise ``ValidationError``, with the location of each mistake, if ``options`` are invalid."""
     schema = _deployment_schema()
     unknown = _unknown(schema, options, ())
-    problems = [_problem(told, where, given) for where, told, given in unknown]
+    problems = [_problem(message, where, given) for where, message, given in unknown]
     if "name" in options:
         problems.append(_problem("the name is the family's", ("name",), options["name"]))
     problems += _sections(schema, _with_auto(options), ())
@@ -43,7 +42,7 @@ def require(options: Mapping[str, Any]) -> None:
 
 
 def _with_auto(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What Serve scales by: ``num_replicas: auto`` has its own default of one of the bounds."""
+    """``options`` with Serve's default of ``max_replicas`` if ``num_replicas`` is ``auto``."""
     scaling = options.get("autoscaling_config")
     if options.get("num_replicas") != "auto" or not isinstance(scaling, Mapping):
         return options
@@ -51,8 +50,8 @@ def _with_auto(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _deployment_schema() -> type[BaseModel]:
-    """Imported when it is needed: that takes most of a second."""
-    with warnings.catch_warnings():  # Serve's models were written for an older pydantic
+    """Serve's schema, imported when needed since that takes most of a second."""
+    with warnings.catch_warnings():  # Serve's models use a deprecated way of pydantic
         warnings.filterwarnings("ignore", "Using extra keyword arguments on `Field`")
         from ray.serve.schema import DeploymentSchema
     schema: type[BaseModel] = DeploymentSchema
@@ -60,9 +59,9 @@ def _deployment_schema() -> type[BaseModel]:
 
 
 def unknown_keys(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each key that a model of Serve's does not have, with what to say of it; however deep."""
-    for where, told, _ in _unknown(model, given, ()):
-        yield ".".join(map(str, where)), told
+    """Each key at any depth that Serve's model does not have, with a message about it."""
+    for where, message, _ in _unknown(model, given, ()):
+        yield ".".join(map(str, where)), message
 
 
 def _unknown(
@@ -71,8 +70,8 @@ def _unknown(
     for key, value in given.items():
         if key not in model.model_fields:
             meant = hint(str(key), set(model.model_fields) - {"name"})
-            told = f"Serve has no such option; {meant}" if meant else "Serve has no such option"
-            yield (*where, key), told, value
+            message = f"Serve has no such option; {meant}" if meant else "Serve has no such option"
+            yield (*where, key), message, value
         for inner, part, place in _inside(model, key, value, where):
             yield from _unknown(inner, part, place)
 
@@ -80,7 +79,7 @@ def _unknown(
 def _sections(
     model: type[BaseModel], given: Mapping[str, Any], where: Location
 ) -> Iterator[InitErrorDetails]:
-    """What each section's own model refuses; Serve reads some as mappings of anything."""
+    """The problems that each section's own model finds."""
     for key, value in given.items():
         for inner, part, place in _inside(model, key, value, where):
             known = {name: each for name, each in part.items() if name in inner.model_fields}
@@ -91,7 +90,7 @@ def _sections(
 def _inside(
     model: type[BaseModel], key: str, value: Any, where: Location
 ) -> Iterator[tuple[type[BaseModel], Mapping[str, Any], Location]]:
-    """The mappings at ``key`` that have a model, alone or in a list, with that and their place."""
+    """Each mapping at ``key``, alone or in a list, that has a model: model, mapping, location."""
     field = model.model_fields.get(key)
     inner = None if field is None else next(models_in(field.annotation), None)
     if inner is None:
@@ -111,7 +110,7 @@ def _problems(
         found = error.errors(include_url=False)
         return [_problem(each["msg"], (*where, *each["loc"]), each["input"]) for each in found]
     except (ImportError, AttributeError, NotImplementedError, TypeError) as error:
-        # Serve's validators import the classes that are named, and raise what comes of it.
+        # Serve's validators import the classes that are named, which may raise these.
         return [_problem(str(error), where, given)]
     return []
 

@@ -1,4 +1,4 @@
-"""A profile as the configuration that ``serve deploy`` reads, and back."""
+"""Converts a profile to the configuration file of ``serve deploy``, and the file to a profile."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ APPLICATION = "prsm"
 INGRESS = "Ingress"
 LEDGER = "Ledger"
 
-NULL = (
+NEEDS_NULL = (
     "expected autoscaling_config: null beside it, since Serve otherwise scales by the profile's "
     "autoscaling_config and ignores the number"
 )
 
 
 def serve_config(profile_ref: str | Path) -> dict[str, Any]:
-    """Serve's configuration (its ``ServeDeploySchema`` as a mapping) for a profile.
+    """The configuration of Serve (a ``ServeDeploySchema`` as a mapping) for a profile.
 
-    ``request_timeout_s`` stays unset: the deadline is the service's own, answered as a 504 in its
-    error envelope instead of Serve's bare 408.
+    ``request_timeout_s`` is not set, since the service has a deadline of its own, which it answers
+    with a 504 in its error envelope instead of Serve's bare 408.
     """
     profile = load_profile(profile_ref)
     deployments = [_entry(INGRESS, profile.ingress), _entry(LEDGER, profile.ledger)]
@@ -50,10 +50,10 @@ def serve_config(profile_ref: str | Path) -> dict[str, Any]:
 
 
 def profile_of_config(path: str | Path, *checks: Check) -> Profile:
-    """The profile that a Serve configuration file names, with the file's options put in place.
+    """The profile that a Serve configuration file names, with the options of that file.
 
-    Raises :class:`ConfigError` when the two name different deployments or the options that the
-    file sets break a rule.
+    Raises :class:`ConfigError` if the deployments of the two differ, or the file's options break a
+    rule.
     """
     origin = str(path)
     arguments, entries = _application(Path(path))
@@ -106,7 +106,7 @@ def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -
         given = {key: value for key, value in entries[name].items() if key != "name"}
         where = f"deployments.{name}"
         if _would_scale(given, own):
-            raise ConfigError(origin, [f"{where}.num_replicas: {NULL}"])
+            raise ConfigError(origin, [f"{where}.num_replicas: {NEEDS_NULL}"])
         try:
             return DeploymentOptions.model_validate(_in_place(given, own))
         except ValidationError as error:
@@ -124,13 +124,13 @@ def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -
 
 
 def _would_scale(given: dict[str, Any], own: DeploymentOptions) -> bool:
-    """Whether Serve would scale by the profile's options though the file gives a fixed number."""
+    """Whether Serve would scale by the profile's options in spite of the file's fixed number."""
     fixed = isinstance(given.get("num_replicas"), int) and "autoscaling_config" not in given
     return fixed and own.num_replicas is None and own.autoscaling_config is not None
 
 
 def _in_place(given: dict[str, Any], own: DeploymentOptions) -> dict[str, Any]:
-    """The profile's options with the file's in their place, as Serve puts them there."""
+    """The profile's options, overridden by the file's, as Serve merges them."""
     kept = own.model_dump(exclude_unset=True)
     if given.get("autoscaling_config") and "num_replicas" not in given:
         kept.pop("num_replicas", None)

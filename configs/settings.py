@@ -1,4 +1,4 @@
-"""Settings of the service: ``PRSM_HF_*`` variables over the profile's values over the defaults."""
+"""The service's settings: from ``PRSM_HF_*`` variables, then from the profile, then defaults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MIB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """One value per knob. ``None`` means "not bounded" or "the profile decides", never zero."""
+    """Every setting. ``None`` means "not bounded" or "the profile decides", never zero."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment outranks what the profile passes in; defaults come last."""
+        """The environment takes precedence over the values of the profile."""
         return env_settings, init_settings
 
     @field_validator("conversations_url")
@@ -176,8 +176,8 @@ class Settings(BaseSettings):
 def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
     """Settings from the environment, then ``profile_values``, then defaults.
 
-    Raises :class:`ConfigError` naming the variable or the profile's key and what was expected; a
-    variable that has our prefix and is no setting is one, too, for nobody would notice.
+    Raises :class:`ConfigError` that names the variable or the key of the profile and what was
+    expected, also for a variable that has our prefix but is not a setting.
     """
     if unknown := unknown_variables(os.environ):
         raise ConfigError(f"{PREFIX}* environment", unknown)
@@ -186,12 +186,12 @@ def resolve(profile_values: Mapping[str, Any], origin: str) -> Settings:
     except ValidationError as error:
         problems = explain(error, model=Settings)
         raise ConfigError(f"{origin} or {PREFIX}* environment", problems) from None
-    except SettingsError as error:  # a variable that should hold JSON and does not
+    except SettingsError as error:  # a variable that should be JSON and is not
         raise ConfigError(f"{PREFIX}* environment", [_not_json(str(error))]) from None
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Each of ``names`` that has our prefix and that no setting reads, with the one meant."""
+    """A message for each of ``names`` that has our prefix but is no setting, with a suggestion."""
     known = {name for key in Settings.model_fields for name in _variables(key)}
     ours = sorted(name for name in names if name.upper().startswith(PREFIX))
     return [
@@ -202,7 +202,7 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
 
 
 def _variables(key: str) -> Iterable[str]:
-    """The environment variables that a setting is read from."""
+    """The environment variables that set ``key``."""
     alias = Settings.model_fields[key].validation_alias
     if alias is None:
         return (f"{PREFIX}{key}".upper(),)
@@ -211,6 +211,6 @@ def _variables(key: str) -> Iterable[str]:
 
 
 def _not_json(said: str) -> str:
-    """What to say of a variable that should hold JSON; the library names only the field."""
+    """The message for a variable that should be JSON, from the library's, which names the field."""
     field = said.partition('field "')[2].partition('"')[0]
     return f'{PREFIX}{field.upper()}: expected JSON, as ["a", "b"]' if field else said

@@ -1,15 +1,18 @@
-"""The right word for a wrong one: keys of a profile, variables, tasks, paths of imports."""
+"""Suggests the known word that was probably meant: of keys, variables, tasks, import paths."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
 
 MAX_LISTED = 24
-"""More words than that are not listed: nobody reads them all in one line."""
+"""Known words are listed in a hint only if there are no more than this."""
+
+Location: TypeAlias = tuple[int | str, ...]
+"""Where a problem is in a nested mapping, as pydantic tells it: keys, list indices, union tags."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -20,7 +23,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """``did you mean …?``, or the words that are known, or nothing where those are too many."""
+    """``did you mean …?``, else a list of the known words, or nothing if there are too many."""
     words = sorted(set(known))
     if meant := closest(word, words):
         return f"did you mean {meant}?"
@@ -28,19 +31,19 @@ def hint(word: str, known: Iterable[str]) -> str:
 
 
 def keys_at(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
-    """The keys that ``model`` has where an error's ``location`` says that one is unknown."""
+    """The keys that ``model`` has at the ``location`` of an error about an unknown key."""
     found = [model]
     for part in location[:-1]:
         if isinstance(part, int):
             continue
-        # A part that is no field is the tag of a union, which narrows what it is one of.
+        # A part that is not a field is the tag of a union, and selects some of its members.
         inner = [each for one in found for each in _models_of(one, part)]
         found = inner or [one for one in found if part in one.model_fields] or found
     return {name for one in found for name in one.model_fields}
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that an annotation mentions, however deep."""
+    """The pydantic models in an annotation, however nested."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for each in get_args(annotation):

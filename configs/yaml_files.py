@@ -1,4 +1,4 @@
-"""YAML as a configuration is written in it."""
+"""Reads YAML, and refuses a key that is in a mapping twice."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 import yaml
 
 MERGE = "tag:yaml.org,2002:merge"
-"""``<<``, whose keys those beside it outrank."""
+"""The tag of the merge key ``<<``."""
 
 
 def read_yaml(text: str) -> Any:
-    """What ``text`` says. Raises ``yaml.YAMLError``, also for a key that is there twice.
+    """The content of ``text``. Raises ``yaml.YAMLError``, also for a key that is there twice.
 
-    PyYAML takes the last one, and what stood under the first would be ignored.
+    PyYAML by itself would ignore all but the last one.
     """
-    return yaml.load(text, _Once)  # a safe loader
+    return yaml.load(text, _UniqueKeysLoader)  # a safe loader
 
 
-class _Once(yaml.SafeLoader):
+class _UniqueKeysLoader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Looked at before merges are resolved, which put keys in twice on purpose."""
+        """Check keys before merges are resolved, which may add a key that is there already."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:

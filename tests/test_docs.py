@@ -164,6 +164,15 @@ def test_python_and_json_can_be_read(page: Path) -> None:
             rest = rest[end:]
 
 
+EXCERPT = re.compile(r"^<!-- from (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@each_page
+def test_an_excerpt_is_what_its_file_says(page: Path) -> None:
+    for path, block in EXCERPT.findall(page.read_text()):
+        assert block in (ROOT / path).read_text(), f"not in {path}:\n{block}"
+
+
 def requests(page: Path) -> Iterator[tuple[str, str, str | None]]:
     """Method, path and body of every curl."""
     for block in code(page, "sh"):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence as Listed
 
 from configs.profile import ModelSpec
 from deployments.engine.codec import TextCodec
+from deployments.engine.engine_core import EngineCore
+from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import Engine
+from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
-from deployments.engine.step_loop import SteppingEngine
 from deployments.generation import Generation
+from deployments.models.config import FamilyConfig
 
 STAMP_EVERY = 16
 """Every so many tokens, from the first on, a token's id is the time at which it was decoded."""
@@ -19,44 +23,67 @@ WRAP = 2**30
 BEHIND = 10
 
 
-class StubGeneration(Generation):
-    """Generation as it is served, but for what decodes."""
+class StubLoader(EngineLoader):
+    """Loads engines whose models are named for their decode step, as ``house/20ms``."""
 
-    def _load(self, spec: ModelSpec) -> Engine:
+    def load(self, spec: ModelSpec) -> Engine:
         said = re.search(r"(\d+)ms$", spec.name)
         if said is None:
             raise ValueError(f"{spec.name} does not say how long a step takes")
         codec = TextCodec.from_folder(self._config.folder(spec))
-        return StubEngine(codec, spec.slots or 1, spec.window or 1, int(said[1]) / 1000)
+        runner = StubRunner(codec, int(said[1]) / 1000)
+        engine = EngineCore(codec, runner, slots=spec.slots or 1, window=spec.window or 1)
+        engine.start()
+        return engine
 
 
-class StubEngine(SteppingEngine):
-    """One token a step for every active sequence, from the engine's own thread.
+class StubGeneration(Generation):
+    """Generation as it is served, but for what decodes."""
 
-    Words of its vocabulary in turn. Steps begin ``step_s`` apart, or one right after the other
-    where handing the tokens over takes longer; up to ``BEHIND`` steps that came late are made up
-    for.
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, StubLoader(config))
+
+
+class StubRunner:
+    """Decodes one token a step for every running sequence: the words of its vocabulary in turn.
+
+    Steps begin ``step_s`` apart, or one right after the other where delivering the tokens takes
+    longer; up to ``BEHIND`` steps that came late are made up for.
     """
 
-    def __init__(self, codec: TextCodec, slots: int, window: int, step_s: float) -> None:
-        super().__init__(codec, slots=slots, window=window)
+    process_id = None
+    device = "cpu"
+    computes_in_thread = False
+    abortable = False
+
+    def __init__(self, codec: TextCodec, step_s: float) -> None:
         self._step_s = step_s
         self._due_s = 0.0
         self._words = sorted(set(range(codec.vocab_size)) - codec.special_ids)
-        self._start()
 
-    def _enter(self, sequence: Sequence) -> None: ...
+    def fits(self, sequences: Listed[Sequence]) -> bool:
+        return True
 
-    def _leave(self, sequence: Sequence) -> None: ...
+    def admit(self, sequence: Sequence) -> None: ...
 
-    def _release(self) -> None: ...
+    def free(self, sequence: Sequence) -> None: ...
 
-    def _step(self) -> None:
+    def step(self, batch: RunningBatch) -> None:
         time.sleep(max(0.0, self._due_s - time.monotonic()))
         self._due_s = max(self._due_s, time.monotonic() - BEHIND * self._step_s) + self._step_s
-        for sequence in [*self._running]:
+        for sequence in batch.sequences:
             if not sequence.cancelled:
-                self._hand_over(sequence, self._next(sequence))
+                batch.append(sequence, self._next(sequence))
+
+    def kv_usage(self, running: Listed[Sequence]) -> None: ...
+
+    def memory_bytes(self) -> None: ...
+
+    def failure(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
 
     def _next(self, sequence: Sequence) -> int:
         position = len(sequence.generated)

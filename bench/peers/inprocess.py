@@ -116,8 +116,9 @@ def generate() -> Work:
 
 def engine() -> Work:
     """Our OpenVINO engine without Serve or HTTP: each client asks again when it has its text."""
-    from deployments.engine.factory import EngineSettings, open_engine
+    from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
+    from deployments.engine.settings import EngineSettings
     from deployments.seam.generation import ChatMessage, Sampling, Token
     from deployments.seam.problems import Problem
 

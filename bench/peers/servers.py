@@ -90,11 +90,11 @@ def infinity() -> Server:
         *("--url-prefix", "/v1", "--host", "127.0.0.1", "--port", str(port)),
     ]
     return Server(
-        name="infinity",
-        arithmetic="float32",
-        command=command,
-        port=port,
-        ready="/v1/models",
+        "infinity",
+        "float32",
+        command,
+        port,
+        "/v1/models",
         model="all-MiniLM-L6-v2",
         environment=OFFLINE,
     )
@@ -112,11 +112,11 @@ def transformers_serve() -> Server:
         *("--cb-block-size", "32", "--cb-num-blocks", "512", "--cb-max-batch-tokens", "512"),
     ]
     return Server(
-        name="transformers serve",
-        arithmetic="float32",
-        command=command,
-        port=port,
-        ready="/health",
+        "transformers serve",
+        "float32",
+        command,
+        port,
+        "/health",
         model=str(weights),
         environment=OFFLINE,
     )
@@ -133,14 +133,7 @@ def llama_cpp() -> Server:
         *("--interrupt_requests", "false", "--logits_all", "false", "--verbose", "false"),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-    return Server(
-        name="llama.cpp server",
-        arithmetic="Q4_1",
-        command=command,
-        port=port,
-        ready="/v1/models",
-        environment=OFFLINE,
-    )
+    return Server("llama.cpp server", "Q4_1", command, port, "/v1/models", environment=OFFLINE)
 
 
 def plain_serve(what: str) -> Server:
@@ -158,11 +151,11 @@ def plain_serve(what: str) -> Server:
     stock = {name: None for name in os.environ if name.startswith("RAY_SERVE_")}
     environment = {**OFFLINE, **stock, "RAY_USAGE_STATS_ENABLED": "0"}
     return Server(
-        name="plain @serve.batch",
-        arithmetic="float32",
-        command=command,
-        port=port,
-        ready="/-/healthz",
+        "plain @serve.batch",
+        "float32",
+        command,
+        port,
+        "/-/healthz",
         streams=False,
         environment=environment,
     )

@@ -1,5 +1,5 @@
-"""Makes checkpoints that load like any other out of weights that come in another form.
+"""Converts weights of other formats (GGUF, ONNX, pickles) to checkpoints, and encoders to OpenVINO.
 
-Run as ``python -m deployments.conversion RECIPE ORIGIN FOLDER``, in a process of its own. Each
-recipe reads files below ``ORIGIN`` and writes into ``FOLDER``; both are folders.
+Runs as ``python -m deployments.conversion RECIPE ORIGIN FOLDER``, in a process of its own. A recipe
+reads the files of the folder ``ORIGIN`` and writes into ``FOLDER``.
 """

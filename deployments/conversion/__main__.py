@@ -1,4 +1,4 @@
-"""The command that runs one recipe."""
+"""The command ``python -m deployments.conversion``, which runs one recipe."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--options", type=json.loads, default={})
     chosen = parser.parse_args(arguments)
-    give_way()  # to requests, which a replica beside it may be answering
+    give_way()  # to replicas that are answering requests meanwhile
     module, _, function = RECIPES[chosen.recipe].partition(":")
-    # Imported only now, so that a recipe loads no more libraries than it needs.
+    # Imported here, so that a recipe loads only the libraries that it needs.
     recipe = getattr(import_module(f"deployments.conversion.{module}"), function)
     try:
         recipe(chosen.origin, chosen.folder, **chosen.options)

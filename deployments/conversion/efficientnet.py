@@ -1,8 +1,8 @@
-"""EfficientNet-Lite as transformers' own EfficientNet.
+"""Converts EfficientNet-Lite to a checkpoint of transformers' EfficientNet.
 
 Lite networks (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite) have
-no squeeze-and-excitation and ReLU6 for swish. transformers' class always has the former, so its
-gates are set to stay open.
+ReLU6 in place of swish, and no squeeze-and-excitation. The class of transformers always has the
+latter, so its gates are set to be open.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LABELS = Path(__file__).with_name("imagenet_labels.txt")
 
 SIDE = 224
 OPEN = 20.0
-"""A gate is a sigmoid of its bias here: this one lets 99.9999998 % through."""
+"""The bias of each gate, which is a sigmoid: it lets 99.9999998 % through."""
 
 OUTSIDE = {
     "_conv_stem": "efficientnet.embeddings.convolution",
@@ -41,10 +41,10 @@ IN_A_BLOCK = {
 
 
 def write_checkpoint(origin: Path, folder: Path) -> None:
-    """Convert ``origin``'s one ``.pth`` of EfficientNet-Lite0, reading tensors and nothing else.
+    """Convert the only ``.pth`` file in ``origin``, of EfficientNet-Lite0. Only tensors are read.
 
     Raises:
-        ConversionError: there is not one such file, or its tensors are of another network.
+        ConversionError: there is not exactly one such file, or it is of another network.
     """
     from transformers import EfficientNetForImageClassification
     from transformers.models.efficientnet.image_processing_pil_efficientnet import (

@@ -1,4 +1,4 @@
-"""GGUF files: what an engine needs beside one, and the checkpoint that one was made from.
+"""Converts GGUF files: to a folder with a tokenizer beside the file, or to a whole checkpoint.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def write_tokenizer(origin: Path, folder: Path) -> None:
-    """The ``.gguf`` with tokenizer, chat template and configurations beside it, no other weights.
+    """Write the ``.gguf`` file, and its tokenizer, chat template and configurations beside it.
 
-    An engine that reads GGUF itself loads the file; everything else reads the rest.
+    For an engine that reads the weights from GGUF itself.
     """
     from transformers import AutoConfig
 
@@ -35,13 +35,13 @@ def write_tokenizer(origin: Path, folder: Path) -> None:
 
 
 def write_checkpoint(origin: Path, folder: Path) -> None:
-    """The whole transformers checkpoint: float16 safetensors, tokenizer and configurations."""
+    """Write a transformers checkpoint: float16 safetensors, tokenizer and configurations."""
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
     file = _only_file(origin)
     tokenizer = _tokenizer(file)
-    # Without dequantize the weights stay in GGUF blocks, which cannot be saved.
+    # Without dequantize the weights would stay in GGUF blocks, which cannot be saved.
     model = AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
@@ -68,7 +68,7 @@ def _tokenizer(file: Path) -> PreTrainedTokenizerFast:
 
     fields = GGUFReader(file).fields
     tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    # transformers reads the vocabulary and the merges, but not how text is split before them.
+    # transformers reads vocabulary and merges from the file, but not the pre-tokenizer.
     kind = str(fields["tokenizer.ggml.pre"].contents())
     tokenizer.backend_tokenizer.pre_tokenizer = _pre_tokenizer(kind)
     family = str(fields["general.architecture"].contents())
@@ -78,7 +78,7 @@ def _tokenizer(file: Path) -> PreTrainedTokenizerFast:
 
 
 def _pre_tokenizer(kind: str) -> PreTokenizer:
-    """How text is split before merging, by the name that ``tokenizer.ggml.pre`` has for it.
+    """The pre-tokenizer that ``tokenizer.ggml.pre`` names.
 
     Names and expressions: ``src/llama-vocab.cpp`` of llama.cpp.
     """
@@ -90,7 +90,7 @@ def _pre_tokenizer(kind: str) -> PreTokenizer:
 
 
 def _ends(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """The ids that generation starts, stops and pads with; the end is that of a chat's turn."""
+    """The ids that begin, end and pad a text; a text ends as a turn of a chat does."""
     return {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,

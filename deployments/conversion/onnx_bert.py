@@ -1,4 +1,4 @@
-"""A BERT-family checkpoint out of its ONNX export, whole or quantised."""
+"""Converts the ONNX export of a BERT-family model, quantised or not, back to a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.conversion.errors import ConversionError
-from deployments.conversion.onnx_graph import Graph
+from deployments.conversion.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,7 +18,7 @@ def write_checkpoint(
     architecture: str = "BertModel",
     config: dict[str, Any] | None = None,
 ) -> None:
-    """Convert ``origin``'s one ``.onnx`` file; its tokenizer goes along."""
+    """Convert the one ``.onnx`` file in ``origin``, and copy its tokenizer."""
     from transformers import AutoTokenizer
 
     load(origin, architecture, config or {}).save_pretrained(folder)
@@ -26,10 +26,10 @@ def write_checkpoint(
 
 
 def load(origin: Path, architecture: str, config: dict[str, Any]) -> PreTrainedModel:
-    """The model in evaluation mode. Every weight is the export's own: none is made up.
+    """The model in evaluation mode; every weight comes from the export.
 
-    ``config`` is added to ``origin``'s ``config.json``, or stands for it where there is none. A
-    pooler that the export left out is left out of a bare ``BertModel``, too.
+    ``config`` is added to ``config.json`` of ``origin``, or replaces it if there is none. If the
+    export has no pooler, a plain ``BertModel`` has none either.
 
     Raises:
         ConversionError: an unknown architecture, or weights that do not fit it.
@@ -40,7 +40,9 @@ def load(origin: Path, architecture: str, config: dict[str, Any]) -> PreTrainedM
     model_class = getattr(transformers, architecture, None)
     if model_class is None:
         raise ConversionError(f"transformers has no {architecture}")
-    weights = {k: torch.tensor(array.copy()) for k, array in Graph(_file(origin)).weights().items()}
+    weights = {
+        k: torch.tensor(array.copy()) for k, array in OnnxGraph(_file(origin)).weights().items()
+    }
     pooled = any("pooler." in name for name in weights)
     bare = {"add_pooling_layer": False} if architecture == "BertModel" and not pooled else {}
     model: PreTrainedModel = model_class(_config(origin, model_class, config), **bare)

@@ -1,8 +1,8 @@
-"""The weights in an ONNX export of a torch model, under the names that the model gave them.
+"""Reads the weights of an ONNX export of a torch model, under the model's own names.
 
 An exporter keeps the names of embeddings, biases and norms. It transposes the matrices of linear
-layers and renames them ``onnx::MatMul_N``; whose they are is then told by the path of the node that
-multiplies by them, ``/encoder/layer.0/attention/self/query/MatMul``.
+layers and names them ``onnx::MatMul_N``; their layer is found in the name of the node that uses
+them, such as ``/encoder/layer.0/attention/self/query/MatMul``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _ANONYMOUS = "onnx::"
 _QUANTIZED = "_quantized"
 
 
-class Graph:
-    """Initializers and nodes of one ``.onnx`` file."""
+class OnnxGraph:
+    """The initializers and nodes of an ``.onnx`` file."""
 
     def __init__(self, file: Path) -> None:
         import onnx
@@ -41,10 +41,10 @@ class Graph:
         }
 
     def weights(self) -> dict[str, Floats]:
-        """All weights as float32, linear layers as (out, in), as torch has them.
+        """All weights, as float32; those of linear layers have shape (out, in), as in torch.
 
-        Reads float exports, dynamic int8 (``MatMulInteger``, ``DequantizeLinear``) and 4-bit blocks
-        (``MatMulNBits``).
+        Exports may be in float, in dynamic int8 (``MatMulInteger``, ``DequantizeLinear``), or in
+        4-bit blocks (``MatMulNBits``).
         """
         named = dict(self._kept_names())
         for node in self._nodes:
@@ -77,7 +77,7 @@ class Graph:
         return floats
 
     def _blocks(self, node: NodeProto) -> Floats:
-        """Two 4-bit values a byte, low half first; one scale and zero point a block, else 8.
+        """Two 4-bit values a byte, low half first; one scale and zero point (or 8) for each block.
 
         Layout: ``com.microsoft.MatMulNBits`` in ONNX Runtime's ContribOperators.md.
         """

@@ -1,8 +1,8 @@
-"""An encoder for OpenVINO: its network, its tokenizer, its info, and how fast it is beside torch.
+"""Exports an encoder to OpenVINO, checks its outputs against torch, and times both engines.
 
-What is written needs neither torch nor transformers. It is compared with torch on texts of several
-lengths before it is believed: a network is recorded on an example, and one whose course depends on
-its input would go on as the example did.
+The export runs without torch and transformers. OpenVINO traces the network with an example, so
+control flow that depends on the input would be frozen. Therefore outputs for texts of other lengths
+are compared with torch's before the export is accepted.
 """
 
 from __future__ import annotations
@@ -37,21 +37,27 @@ OPTIONS = {
     "local_files_only": True,
 }
 SENTENCE = "Towns set their clocks by the timetable of trains"
-"""Nine words: the length of a query."""
+"""Nine words, as a search query may have."""
 
-BATCH = 32
-LONGEST_WORDS = 64
 TOLERANCE = 1e-3
-"""How far outputs may be from torch's, as a part of the largest one; rounding makes 1e-6 of it."""
+"""Largest difference from torch's outputs, relative to the largest output; rounding makes 1e-6."""
+
+# How the engines are timed when a model is first used; ``python -m bench.arithmetic`` does it at
+# length.
+BATCH = 32
+MAX_WORDS = 64
 ROUNDS = {1: 15, BATCH: 3}
-PATIENCE_S = 15.0
+"""Timed forwards of each engine, by the number of texts."""
+
+MAX_TIMING_S = 15.0
 
 
 def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
-    """Write into ``folder`` what :class:`OpenVinoNetwork` reads, or only why there can be none.
+    """Write the files of an :class:`OpenVinoNetwork`, or only the reason why there can be none.
 
-    In either case ``export.json`` says which engine is the faster one on this processor. Where that
-    multiplies bfloat16 it says so of both, and how far answers in it are from those in float32.
+    ``export.json`` has the reason, or the times of both engines on this processor and the faster
+    one. On a processor with bfloat16 the times are in bfloat16, those in float32 are added, and
+    the difference between the outputs in both.
     """
     threads = usable_cores()
     torch.set_num_threads(threads)
@@ -61,24 +67,24 @@ def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
         _write(network, folder)
         exported = OpenVinoNetwork(folder, threads, bfloat16=False)
         _compare(network, exported)
-    except Exception as error:  # noqa: BLE001  the edge: whatever a converter raises is a no
+    except Exception as error:  # noqa: BLE001  whatever the converter raises is a refusal
         for file in folder.iterdir():
             file.unlink()
         facts["refusal"] = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
     else:
         timed = _timed(network, exported)
         if native_bfloat16():
-            bfloat16 = OpenVinoNetwork(folder, threads)
-            # Told, not judged: torch, too, would compute in it.
-            facts |= {"float32": timed, "bfloat16_difference": _difference(network, bfloat16)}
+            in_bfloat16 = OpenVinoNetwork(folder, threads)
+            # Recorded but not judged: torch would compute in bfloat16 as well.
+            facts |= {"float32": timed, "bfloat16_difference": _difference(network, in_bfloat16)}
             network.module.to(torch.bfloat16)
-            timed = _timed(network, bfloat16)
+            timed = _timed(network, in_bfloat16)
         facts |= timed
     (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _write(network: pytorch.TorchNetwork, folder: Path) -> None:
-    # Its telemetry is asked whether it may, and reports: without the module there is none.
+    # Without this module OpenVINO sends no telemetry.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -88,15 +94,15 @@ def _write(network: pytorch.TorchNetwork, folder: Path) -> None:
     network.info.write(folder / INFO_FILE)
     example = network.inputs(_texts(network, [SENTENCE, *_mixed(3)]))
     with torch.inference_mode(), warnings.catch_warnings():
-        # Each says that the recording may not hold for other inputs: that is what is compared.
+        # Tracing warns that the trace may not hold for other inputs, which is checked below.
         warnings.simplefilter("ignore")
-        model = openvino.convert_model(_Recorded(network.module), example_input=example)
-    # Weights as they are: by default they are rounded to float16.
+        model = openvino.convert_model(_NamedInputs(network.module), example_input=example)
+    # By default the weights would be rounded to float16.
     openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=False)
 
 
-class _Recorded(torch.nn.Module):
-    """The network with its inputs by name, as the converter wants them."""
+class _NamedInputs(torch.nn.Module):
+    """The network with named parameters, as the converter needs them."""
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -122,21 +128,21 @@ def _compare(network: Network, exported: Network) -> None:
 
 
 def _difference(network: Network, exported: Network) -> float:
-    """How far outputs are from torch's at most, as a part of the largest one of the batch."""
-    found = []
+    """The largest difference between outputs, relative to the largest output of the batch."""
+    differences = []
     longest = " ".join([SENTENCE] * 200)
     for texts in (["Towns"], [SENTENCE], _mixed(2), _mixed(5), [longest, SENTENCE]):
         tokenized = _texts(network, texts)
         if tokenized != _texts(exported, texts):
             raise ConversionError("its tokenizer alone reads texts in another way")
         ours, theirs = exported(tokenized), network(tokenized)
-        masked = _inner(ours, tokenized), _inner(theirs, tokenized)
-        found.append(float(np.abs(masked[0] - masked[1]).max() / np.abs(masked[1]).max()))
-    return float(np.max(found))  # NaN if any is
+        both = _unpadded(ours, tokenized), _unpadded(theirs, tokenized)
+        differences.append(float(np.abs(both[0] - both[1]).max() / np.abs(both[1]).max()))
+    return float(np.max(differences))  # NaN if any is
 
 
-def _inner(outputs: Any, tokenized: Sequence[TokenizedText]) -> Any:
-    """Outputs without those of padding, which nobody reads."""
+def _unpadded(outputs: Any, tokenized: Sequence[TokenizedText]) -> Any:
+    """Outputs without those of padding."""
     if outputs.ndim == 2:
         return outputs
     rows = zip(outputs, tokenized, strict=True)
@@ -144,48 +150,48 @@ def _inner(outputs: Any, tokenized: Sequence[TokenizedText]) -> Any:
 
 
 def _timed(network: pytorch.TorchNetwork, exported: Network) -> dict[str, Any]:
-    """The shortest of alternated forwards, of one text and of a batch; the faster one over both.
+    """The shortest time of a forward on each engine, alone and in a batch, and the faster engine.
 
-    Not the medians: whatever else runs on the machine meanwhile only adds.
+    The shortest and not the median, since other work on the machine only adds to the times.
     """
-    took: dict[EngineName, dict[str, float]] = {"torch": {}, "openvino": {}}
+    times_ms: dict[EngineName, dict[str, float]] = {"torch": {}, "openvino": {}}
     for size, rounds in ROUNDS.items():
         tokenized = _texts(network, [SENTENCE] if size == 1 else _mixed(size))
         pairs = _alternated(partial(network, tokenized), partial(exported, tokenized), rounds)
-        for engine, times in zip(took, pairs, strict=True):
-            took[engine][str(size)] = round(min(times) * 1000, 3)
-    ratios = [took["torch"][size] / took["openvino"][size] for size in took["torch"]]
+        for engine, times in zip(times_ms, pairs, strict=True):
+            times_ms[engine][str(size)] = round(min(times) * 1000, 3)
+    ratios = [times_ms["torch"][size] / times_ms["openvino"][size] for size in times_ms["torch"]]
     faster: EngineName = "openvino" if float(np.prod(ratios)) > 1 else "torch"
-    return {"milliseconds": took, "faster": faster}
+    return {"milliseconds": times_ms, "faster": faster}
 
 
 def _alternated(
     one: Callable[[], Any], other: Callable[[], Any], rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each, in turns, after one forward to warm up; fewer rounds of slow models."""
+    """Seconds of each call, alternated, after one call to warm up; fewer rounds for slow models."""
     both = (one, other)
     times: tuple[list[float], list[float]] = ([], [])
     began = time.perf_counter()
     for attempt in range(rounds + 1):
-        for run, taken in zip(both, times, strict=True):
+        for run, seconds in zip(both, times, strict=True):
             started = time.perf_counter()
             run()
             if attempt:
-                taken.append(time.perf_counter() - started)
-        if times[0] and time.perf_counter() - began > PATIENCE_S:
+                seconds.append(time.perf_counter() - started)
+        if times[0] and time.perf_counter() - began > MAX_TIMING_S:
             break
     return times
 
 
 def _mixed(count: int) -> list[str]:
-    """Texts of rising lengths, as the lane sorts them."""
-    words = (SENTENCE + " ") * (LONGEST_WORDS // 9 + 1)
-    steps = np.linspace(3, LONGEST_WORDS, count).astype(int)
+    """Texts of increasing length, as batches are sorted."""
+    words = (SENTENCE + " ") * (MAX_WORDS // 9 + 1)
+    steps = np.linspace(3, MAX_WORDS, count).astype(int)
     return [" ".join(words.split()[:step]) for step in steps]
 
 
 def _texts(network: Network, texts: Sequence[str]) -> list[TokenizedText]:
-    """Tokenized; where prompts are not pooled, texts have ones of several lengths."""
+    """The tokenized texts; if prompts are not pooled, with prompts of several lengths."""
     made = tokenize(network.tokenizer, texts, network.info.max_tokens, truncate=True)
     read = [text for text in made if isinstance(text, TokenizedText)]
     if network.info.pools_prompts:

@@ -1,4 +1,4 @@
-"""Checkpoints that only come as ``pytorch_model*.bin``, read without running what is in them."""
+"""Converts ``pytorch_model*.bin`` files to safetensors, without running code in the pickles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATTERN = "pytorch_model*.bin"
 
 
 def write_checkpoint(origin: Path, folder: Path) -> None:
-    """Copy ``origin``, with safetensors in place of each folder's pickled weights."""
+    """Copy ``origin``, with safetensors in place of pickled weights in each folder."""
     from huggingface_hub import save_torch_state_dict
 
     skipped = shutil.ignore_patterns(_PATTERN, "pytorch_model*.bin.index.json", "prsm-weights.json")

@@ -1,5 +1,5 @@
-"""Encoders as networks: tokens in, one array out, on whichever engine runs them.
+"""Text encoders: tokenizing, zero-shot labels, entities, and networks on torch or OpenVINO.
 
-``opening.open_network`` is all that a family needs. Nothing here imports torch or OpenVINO before
-a network on that engine is opened.
+:func:`~deployments.encoders.backends.open_network` opens a network on the engine that suits it.
+Nothing here imports torch or OpenVINO before a network on that engine is opened.
 """

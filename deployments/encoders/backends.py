@@ -1,4 +1,4 @@
-"""Which engine runs an encoder, and the network on it."""
+"""Chooses the engine that runs an encoder, OpenVINO or torch, and opens the network on it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LIBRARIES: dict[EngineName, tuple[str, ...]] = {
 
 
 class NotExportedError(Exception):
-    """A profile insists on OpenVINO for a model that OpenVINO does not take."""
+    """A profile demands OpenVINO for a model that cannot be exported to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """The engine of one model on this node, and the folder that it loads."""
+    """The engine of one model on this node, and the folder that the engine loads."""
 
     engine: EngineName
     folder: Path
 
 
 def choose_backend(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> BackendChoice:
-    """What runs ``spec`` here; fetched, converted and measured now if it was not yet.
+    """The engine for ``spec`` on this node. Fetches, exports and times the model if need be.
 
-    Raises :class:`NotExportedError` when only OpenVINO may and it cannot.
+    Raises :class:`NotExportedError` when only OpenVINO is allowed and cannot run the model.
     """
     torch = "torch" in spec.engines
     if "openvino" in spec.engines and (not torch or _on_cpu(config, spec)):
@@ -48,7 +48,7 @@ def choose_backend(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> Ba
 
 
 def import_backend(choice: BackendChoice, head: ModelHead) -> None:
-    """Import what opening the choice will need: its memory is not the model's."""
+    """Import the engine's libraries now, so that their memory is not attributed to the model."""
     import_libraries(*LIBRARIES[choice.engine])
     if choice.engine == "openvino":
         from deployments.encoders.openvino import warm_up_library
@@ -59,7 +59,7 @@ def import_backend(choice: BackendChoice, head: ModelHead) -> None:
 
 
 def open_network(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> Network:
-    """The network of ``spec``, ready to answer; takes seconds."""
+    """The network of ``spec``, ready to run. Loading it takes seconds."""
     choice = choose_backend(config, spec, head)
     if choice.engine == "openvino":
         from deployments.encoders.openvino import OpenVinoNetwork
@@ -75,5 +75,5 @@ def open_network(config: FamilyConfig, spec: ModelSpec, head: ModelHead) -> Netw
 
 
 def _on_cpu(config: FamilyConfig, spec: ModelSpec) -> bool:
-    """Whether torch, too, would run it on the CPU and unquantised."""
+    """Whether torch would run the model on the CPU as well, and unquantised."""
     return pick_device(config) == "cpu" and wanted_quantization(config, spec, "cpu") == "none"

@@ -1,7 +1,7 @@
-"""The tokenizers of transformers without transformers, whose own import brings torch along.
+"""A fast tokenizer of transformers that works without transformers, whose import loads torch.
 
-Transformers' fast tokenizers are the Rust library's with a layer around. That layer's part in what
-families ask of a tokenizer is here, under its names, so that either kind serves them.
+It wraps the Rust ``tokenizers`` library and is called as transformers' own fast tokenizers are, so
+that the families can use either.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tokenizers import Encoding, Tokenizer
 from deployments.encoders.padding import Padding
 
 TOKENIZER_FILE = "tokenizer.json"
-HABITS_FILE = "tokenizer_habits.json"
+SETTINGS_FILE = "tokenizer_habits.json"
 
 Strategy = Literal["longest_first", "only_first", "only_second"]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerSettings:
-    """What transformers knows of a tokenizer beside its ``tokenizer.json``.
+    """The settings of a tokenizer that are not in its ``tokenizer.json``.
 
-    ``features`` are the model's inputs; special tokens that a text spells out are split into
-    ordinary ones where ``splits_special_tokens``.
+    ``features`` names the model's inputs. With ``splits_special_tokens`` a special token that a
+    text spells out is split into ordinary tokens.
     """
 
     features: tuple[str, ...]
@@ -37,7 +37,7 @@ class TokenizerSettings:
 
 
 class Encoded(dict[str, list[Any]]):
-    """Features by name, one list a row, and where each row's tokens come from."""
+    """Features by name, with a list for each row, and the word of each token."""
 
     def __init__(self, features: dict[str, list[Any]], rows: Sequence[Encoding]) -> None:
         super().__init__(features)
@@ -48,39 +48,39 @@ class Encoded(dict[str, list[Any]]):
 
 
 class FastTokenizer:
-    """One that :meth:`save` wrote. Not for several threads at once: truncation is a state of it."""
+    """A tokenizer that :meth:`save` wrote. Not thread-safe: truncation is part of its state."""
 
     is_fast = True
 
-    def __init__(self, tokenizer: Tokenizer, habits: TokenizerSettings) -> None:
+    def __init__(self, tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        tokenizer.encode_special_tokens = habits.splits_special_tokens
+        tokenizer.encode_special_tokens = settings.splits_special_tokens
         self._tokenizer = tokenizer
-        self._habits = habits
+        self._settings = settings
 
     @classmethod
     def save(cls, tokenizer: Any, folder: Path) -> None:
-        """Write a fast tokenizer of transformers, as it is after all of transformers' changes."""
-        habits = TokenizerSettings(
+        """Write a fast tokenizer of transformers, with all that transformers changed in it."""
+        settings = TokenizerSettings(
             features=tuple(tokenizer.model_input_names),
             truncation_side=tokenizer.truncation_side,
             splits_special_tokens=bool(tokenizer.split_special_tokens),
             padding=Padding.of(tokenizer),
         )
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
-        text = json.dumps(asdict(habits), indent=2)
-        (folder / HABITS_FILE).write_text(f"{text}\n", encoding="utf-8")
+        text = json.dumps(asdict(settings), indent=2)
+        (folder / SETTINGS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> FastTokenizer:
-        facts = json.loads((folder / HABITS_FILE).read_text(encoding="utf-8"))
-        facts |= {"features": tuple(facts["features"]), "padding": Padding(**facts["padding"])}
-        return cls(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), TokenizerSettings(**facts))
+        stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        stored |= {"features": tuple(stored["features"]), "padding": Padding(**stored["padding"])}
+        return cls(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), TokenizerSettings(**stored))
 
     @property
     def padding(self) -> Padding:
-        return self._habits.padding
+        return self._settings.padding
 
     def __call__(
         self,
@@ -95,20 +95,20 @@ class FastTokenizer:
         return_offsets_mapping: bool = False,
         verbose: bool = True,
     ) -> Encoded:
-        """As transformers' own; ``verbose`` is theirs and has nothing to say here."""
+        """As transformers' own tokenizers; ``verbose`` has no effect."""
         self._truncate(truncation, max_length, stride)
         batch = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         encodings = self._tokenizer.encode_batch(batch, add_special_tokens=add_special_tokens)
-        rows, places = encodings, list(range(len(encodings)))
+        rows, samples = encodings, list(range(len(encodings)))
         if return_overflowing_tokens:
-            read = [[encoding, *encoding.overflowing] for encoding in encodings]
-            rows = [row for of_text in read for row in of_text]
-            places = [place for place, of_text in enumerate(read) for _ in of_text]
+            with_overflow = [[encoding, *encoding.overflowing] for encoding in encodings]
+            rows = [row for of_text in with_overflow for row in of_text]
+            samples = [sample for sample, of_text in enumerate(with_overflow) for _ in of_text]
         features = self._features(rows)
         if return_offsets_mapping:
             features["offset_mapping"] = [row.offsets for row in rows]
         if return_overflowing_tokens:
-            features["overflow_to_sample_mapping"] = places
+            features["overflow_to_sample_mapping"] = samples
         return Encoded(features, rows)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
@@ -122,13 +122,13 @@ class FastTokenizer:
             max_length,
             stride=stride,
             strategy="longest_first" if strategy is True else strategy,
-            direction=self._habits.truncation_side,
+            direction=self._settings.truncation_side,
         )
 
     def _features(self, rows: Sequence[Encoding]) -> dict[str, list[Any]]:
         features: dict[str, list[Any]] = {"input_ids": [row.ids for row in rows]}
-        if "token_type_ids" in self._habits.features:
+        if "token_type_ids" in self._settings.features:
             features["token_type_ids"] = [row.type_ids for row in rows]
-        if "attention_mask" in self._habits.features:
+        if "attention_mask" in self._settings.features:
             features["attention_mask"] = [row.attention_mask for row in rows]
         return features

@@ -1,4 +1,4 @@
-"""What a family asks of an encoder, whatever runs it."""
+"""The interface of an encoder network, whichever engine runs it, and what is known of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORED_MULTI_LABEL = "several"
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What is known of an encoder besides its weights.
+    """What a family has to know of an encoder, apart from its weights.
 
     ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs; with ``multi_label`` a
     text may have several of them. ``prompts`` are put before texts, by name; ``default_prompt`` is
@@ -53,11 +53,11 @@ class EncoderInfo:
 
 
 class Network(Protocol):
-    """A loaded encoder and its tokenizer, which is called as one of transformers.
+    """A loaded encoder and its tokenizer, which is called as transformers' tokenizers are.
 
-    Calling it runs one forward, of which ``at_once`` may run at a time: a vector a text, of shape
-    (texts, dimensions); logits, of shape (texts, labels); or logits of shape (texts, longest,
-    labels), for heads of tokens.
+    A call runs one forward; ``at_once`` forwards may run at a time. By the model's head it returns
+    vectors of shape (texts, dimensions), logits of shape (texts, labels), or, for heads that label
+    tokens, logits of shape (texts, longest text, labels).
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Encoders on OpenVINO, which runs them on CPUs without torch."""
+"""Runs encoders on OpenVINO, on CPUs and without torch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ DEVICE = "CPU"
 
 
 class OpenVinoNetwork:
-    """The network in a folder that the conversion ``openvino`` made.
+    """The network in a folder that the recipe ``openvino`` of the conversion wrote.
 
-    ``at_once`` forwards may run at a time, each on its share of the ``threads``, and no more than
-    there are of those. It computes in float32; with ``bfloat16`` in bfloat16 where the processor
-    multiplies that.
+    ``at_once`` forwards, at most ``threads``, may run at a time, each on its share of the threads.
+    It computes in float32, or with ``bfloat16`` in bfloat16 if the processor has that.
     """
 
     engine: EngineName = "openvino"
@@ -46,39 +45,42 @@ class OpenVinoNetwork:
 
     def __call__(self, batch: Sequence[TokenizedText]) -> Outputs:
         arrays = self.tokenizer.padding(batch, pooled=not self.info.pools_prompts)
-        given = {name: arrays[name] for name in self._inputs}
+        inputs = {name: arrays[name] for name in self._inputs}
         request = self._idle.get()
         try:
-            found = request.infer(given, share_inputs=True, share_outputs=True)
-            # A copy: the request's next forward writes where this one did.
-            return np.array(found[0], np.float32)
+            outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
+            # Copied, since the next forward of this infer request overwrites its outputs.
+            return np.array(outputs[0], np.float32)
         finally:
             self._idle.put(request)
 
 
 def warm_up_library() -> None:
-    """Have the library make what it makes once: a first model's memory is then the model's."""
+    """Compile and run a tiny model, so that the memory of the library's one-time setup is not
+    attributed to the first model."""
     from openvino import opset13 as ops
 
     rows = ops.parameter([-1, 64], np.float32)
     product = ops.matmul(rows, ops.constant(np.ones((64, 64), np.float32)), False, False)
     small = openvino.Model([ops.softmax(product, -1)], [rows])
-    given = properties(threads=1, bfloat16=False)
-    openvino.Core().compile_model(small, DEVICE, given)([np.ones((8, 64), np.float32)])
+    settings = properties(threads=1, bfloat16=False)
+    openvino.Core().compile_model(small, DEVICE, settings)([np.ones((8, 64), np.float32)])
 
 
 def compiled_model(model: Path, threads: int, at_once: int, *, bfloat16: bool) -> Any:
-    """A model ready to run on ``threads`` threads, which ``at_once`` forwards share."""
+    """The model, compiled for ``threads`` threads that ``at_once`` forwards share."""
     core = openvino.Core()
-    given = properties(threads, bfloat16 and native_bfloat16(core), at_once)
-    with ThreadPoolExecutor(1, initializer=give_way) as thread:  # whose priority its threads take
-        return thread.submit(core.compile_model, str(model), DEVICE, given).result()
+    settings = properties(threads, bfloat16 and native_bfloat16(core), at_once)
+    with ThreadPoolExecutor(
+        1, initializer=give_way
+    ) as thread:  # OpenVINO's threads inherit its priority
+        return thread.submit(core.compile_model, str(model), DEVICE, settings).result()
 
 
 def properties(threads: int, bfloat16: bool, at_once: int = 1) -> Mapping[str, Any]:
-    """Short answers, in arithmetic that the processor has, beside other processes on its cores.
+    """OpenVINO's settings: low latency, in bfloat16 or float32.
 
-    Threads are not pinned: every replica would pin its own to the same cores.
+    Threads are not pinned to cores, since every replica would pin its own to the same ones.
     """
     return {
         "PERFORMANCE_HINT": "LATENCY",

@@ -1,4 +1,4 @@
-"""A batch as rectangular arrays, padded to its longest text as the model's tokenizer would."""
+"""Pads a batch of tokenized texts to its longest one, as the model's tokenizer would."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Which ids fill up shorter texts, and at which side. The attention mask is 0 there."""
+    """The ids that pad shorter texts, and at which side. The attention mask is 0 there."""
 
     side: Literal["left", "right"] = "right"
     token_id: int = 0
@@ -24,13 +24,13 @@ class Padding:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Padding:
-        """A tokenizer of transformers. One without a padding token gives 0, which is masked."""
+        """The padding of a transformers tokenizer: id 0, masked, if it has no padding token."""
         return cls(tokenizer.padding_side, tokenizer.pad_token_id or 0, tokenizer.pad_token_type_id)
 
     def __call__(self, batch: Sequence[TokenizedText], *, pooled: bool = False) -> Arrays:
-        """The batch's features by name, int64 of shape (texts, longest).
+        """The batch's features by name, int64 of shape (texts, longest text).
 
-        With ``pooled`` there is one more of that name: 1 at the tokens that pooling counts.
+        With ``pooled`` there is one more feature of that name: 1 for the tokens that are pooled.
         """
         fills = {"input_ids": self.token_id, "token_type_ids": self.token_type_id}
         arrays = {

@@ -1,4 +1,4 @@
-"""Encoders on torch, whatever their architecture and wherever torch runs."""
+"""Runs encoders on torch, of any architecture and on any device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from configs.engines import EngineName, ModelHead
 from deployments.encoders.interface import EncoderInfo, Outputs
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit
-from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_pretrained, load_tokenizer
 
 AUTO_CLASSES: dict[ModelHead, str] = {
     "sequence": "AutoModelForSequenceClassification",
@@ -22,13 +21,13 @@ AUTO_CLASSES: dict[ModelHead, str] = {
 }
 
 UNQUANTISED = ("classifier", "score", "classification_head")
-"""What transformers calls the layers above the encoder. It would quantise them, although they are
-small, decide the answer, and have fewer rows than some of bitsandbytes' kernels take."""
+"""Transformers' names of the layers above the encoder, which are not quantised: they are small, and
+decide the result, and some of bitsandbytes' kernels need more rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TorchNetwork:
-    """``module`` takes tensors by name, on ``device``, and gives one tensor."""
+    """``module`` takes tensors by name, on ``device``, and returns one tensor."""
 
     tokenizer: Any
     info: EncoderInfo
@@ -39,7 +38,7 @@ class TorchNetwork:
     at_once: int = 1
 
     def inputs(self, batch: Sequence[TokenizedText]) -> dict[str, torch.Tensor]:
-        """What the module takes for a batch."""
+        """The module's arguments for a batch."""
         arrays = self.padding(batch, pooled=not self.info.pools_prompts)
         return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
 
@@ -50,7 +49,7 @@ class TorchNetwork:
         return outputs
 
 
-class _Labelling(torch.nn.Module):
+class _LogitsOnly(torch.nn.Module):
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -62,33 +61,28 @@ class _Labelling(torch.nn.Module):
 def load_network(
     head: ModelHead, folder: Path, device: str, options: Mapping[str, Any]
 ) -> TorchNetwork:
-    """The network in ``folder``; ``options`` are those of ``from_pretrained``."""
+    """The network in ``folder``. ``options`` are arguments of ``from_pretrained``."""
     if head == "embedding":
-        return _embedding(folder, device, dict(options))
-    return _labelling(AUTO_CLASSES[head], folder, device, options)
+        return _load_embedding(folder, device, dict(options))
+    return _load_classifier(AUTO_CLASSES[head], folder, device, options)
 
 
-def _embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
+def _load_embedding(folder: Path, device: str, options: dict[str, Any]) -> TorchNetwork:
     from deployments.encoders import sentence_modules as sentences
 
     tokenizer, info, module = sentences.load_sentence_modules(folder, device, options)
     return TorchNetwork(tokenizer, info, module, device, Padding.of(tokenizer))
 
 
-def _labelling(
+def _load_classifier(
     auto_class: str, folder: Path, device: str, options: Mapping[str, Any]
 ) -> TorchNetwork:
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
-    )
-    model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-    model = model.to(device).eval()
-    own_weights(model)
+    tokenizer = load_tokenizer(folder, trust_remote_code=options["trust_remote_code"])
+    model = load_pretrained(auto_class, folder, device, options)
     config = model.config
     info = EncoderInfo(
         token_limit(tokenizer, model),
         labels=tuple(str(config.id2label[i]) for i in range(len(config.id2label))),
         multi_label=config.problem_type == "multi_label_classification",
     )
-
-    return TorchNetwork(tokenizer, info, _Labelling(model), device, Padding.of(tokenizer))
+    return TorchNetwork(tokenizer, info, _LogitsOnly(model), device, Padding.of(tokenizer))

@@ -1,8 +1,7 @@
-"""Checkpoints of sentence-transformers on torch: their modules as one network, their settings as
-info.
+"""Loads sentence-transformers checkpoints as one torch module.
 
-Vectors are those that ``SentenceTransformer.encode`` computes. What cannot be had that way is
-refused by name when the checkpoint is loaded.
+It computes the same vectors as ``SentenceTransformer.encode``. A checkpoint for which it would not
+is refused when it is loaded.
 """
 
 from __future__ import annotations
@@ -33,17 +32,28 @@ from deployments.models.memory import own_weights
 
 logger = logging.getLogger(__name__)
 
-STEPS = (Pooling, Dense, LayerNorm, Normalize, Dropout, WeightedLayerPooling, WordWeights)
-"""Modules that may follow the transformer. Those of other kinds look across the padding (``CNN``),
-or want to be told what a text is (``Router``)."""
+SUPPORTED_MODULES = (
+    Pooling,
+    Dense,
+    LayerNorm,
+    Normalize,
+    Dropout,
+    WeightedLayerPooling,
+    WordWeights,
+)
+"""Modules that may follow the transformer. Others depend on the padding (``CNN``), or on the kind
+of text (``Router``)."""
 
 PROBE = ' What Is "READ" here?\n'
 LIBRARY = "sentence_transformers."
 
 
 class SentenceModules(torch.nn.Module):
-    """The modules, one after the other. ``pooled`` is 1 at tokens that pooling counts, of shape
-    (texts, longest), where that leaves the prompt out."""
+    """The modules of a checkpoint, in order.
+
+    ``pooled``, of shape (texts, longest text), is 1 for the tokens that are pooled; it is given
+    where pooling leaves the prompt out.
+    """
 
     def __init__(self, modules: Iterable[torch.nn.Module]) -> None:
         super().__init__()
@@ -51,33 +61,36 @@ class SentenceModules(torch.nn.Module):
 
     def forward(self, pooled: Any = None, **features: Any) -> Any:
         for step in self.steps:
-            leaves_out = pooled is not None and isinstance(step, Pooling)
-            features = _pooling(step, features, pooled) if leaves_out else step(features)
+            excludes_prompt = pooled is not None and isinstance(step, Pooling)
+            features = (
+                _pool_without_prompts(step, features, pooled) if excludes_prompt else step(features)
+            )
         return features["sentence_embedding"]
 
 
-def _pooling(pooling: Any, features: dict[str, Any], pooled: Any) -> dict[str, Any]:
-    """Pooling without the prompts, of which each row may have another one.
+def _pool_without_prompts(pooling: Any, features: dict[str, Any], pooled: Any) -> dict[str, Any]:
+    """Pool each row without its prompt, whose length differs between rows.
 
-    The library's own takes one length of a prompt for all rows; it is only asked which tokens to
-    leave out in :meth:`Pooling._exclude_prompt_from_mask`.
+    The library has one prompt length for all rows. It excludes the prompt in a single method,
+    ``Pooling._exclude_prompt_from_mask``, which the stand-in object here replaces.
     """
     embeddings = features["token_embeddings"]
     mask = features.get("attention_mask", torch.ones_like(pooled))
-    shim: Any = SimpleNamespace(
+    stand_in: Any = SimpleNamespace(
         pooling_mode=pooling.pooling_mode,
         _exclude_prompt_from_mask=lambda mask, _: mask * pooled,
     )
-    vectors = Pooling._forward_padded(shim, embeddings, mask, features, prompt_length=1)
+    vectors = Pooling._forward_padded(stand_in, embeddings, mask, features, prompt_length=1)
     return {**features, "sentence_embedding": torch.cat(vectors, dim=-1)}
 
 
 def load_sentence_modules(
     folder: Path, device: str, options: dict[str, Any]
 ) -> tuple[Any, EncoderInfo, SentenceModules]:
-    """Tokenizer, info and network; ``options`` are those of ``from_pretrained``.
+    """The tokenizer, what is known of the model, and the network.
 
-    Raises :class:`UnsupportedError` for a checkpoint whose vectors would be others here.
+    ``options`` are arguments of ``from_pretrained``. Raises :class:`UnsupportedError` for a
+    checkpoint whose vectors would differ from the library's.
     """
     model = SentenceTransformer(
         str(folder),
@@ -90,11 +103,11 @@ def load_sentence_modules(
     modules = list(model)
     _check_modules(*modules)
     limit = _limit(model, modules[0])
-    _check_reading(model, limit)
+    _check_tokenizing(model, limit)
     if model.similarity_fn_name != "cosine":
-        told = "%s compares by %s; similarities and searches here are cosines"
-        logger.warning(told, folder.name, model.similarity_fn_name)
-    # Whether vectors are normalised is for the request to say, not for the checkpoint.
+        message = "%s compares by %s; similarities and searches here are cosines"
+        logger.warning(message, folder.name, model.similarity_fn_name)
+    # The request says whether vectors are normalised, not the checkpoint.
     while isinstance(modules[-1], Normalize):
         modules.pop()
     return model.tokenizer, _encoder_info(model, modules, limit), SentenceModules(modules)
@@ -104,14 +117,14 @@ def _check_modules(first: Any, *others: Any) -> None:
     if type(first) is not Transformer and _is_library(first):
         raise UnsupportedError(f"it begins with a {type(first).__name__} module")
     for module in others:
-        if not isinstance(module, STEPS) and _is_library(module):
+        if not isinstance(module, SUPPORTED_MODULES) and _is_library(module):
             raise UnsupportedError(f"it has a {type(module).__name__} module")
     if "message" in getattr(first, "modality_config", {}):
         raise UnsupportedError("it puts texts into a chat template")
 
 
-def _check_reading(model: Any, limit: int) -> None:
-    """Texts are tokenized by the tokenizer alone here."""
+def _check_tokenizing(model: Any, limit: int) -> None:
+    """Refuse a checkpoint that does more to a text than its tokenizer does."""
     read = model.preprocess([PROBE])
     ids = read["input_ids"][0]
     if "attention_mask" in read:
@@ -122,7 +135,8 @@ def _check_reading(model: Any, limit: int) -> None:
 
 
 def _is_library(module: Any) -> bool:
-    """Modules of a checkpoint's own are there only where its code is trusted."""
+    """Whether the library defines the module's class. Other classes are a checkpoint's own code,
+    which runs only if it is trusted."""
     return type(module).__module__.startswith(LIBRARY)
 
 
@@ -136,25 +150,25 @@ def _encoder_info(model: Any, modules: Sequence[Any], limit: int) -> EncoderInfo
         pools_prompts=pools_prompts,
         prompt_tokens={}
         if pools_prompts
-        else {name: _tokens(model.tokenizer, text, limit) for name, text in prompts.items()},
+        else {name: _prompt_tokens(model.tokenizer, text, limit) for name, text in prompts.items()},
         dimensions=model.truncate_dim,
     )
 
 
 def _limit(model: Any, first: Any) -> int:
-    """Tokens a text: what the checkpoint says, and never more than the transformer can place."""
+    """Tokens that a text may have: the checkpoint's own limit, bounded by position embeddings."""
     limits = [int(model.get_max_seq_length() or 512)]
     for kind in ("common", "text"):
-        said = getattr(first, "processing_kwargs", {}).get(kind, {}).get("max_length")
-        limits += [said] if said else []
+        max_length = getattr(first, "processing_kwargs", {}).get(kind, {}).get("max_length")
+        limits += [max_length] if max_length else []
     config = getattr(first, "config", None)
     if (getattr(config, "max_position_embeddings", None) or 0) > 0:
         limits.append(token_limit(model.tokenizer, first))
     return min(limits)
 
 
-def _tokens(tokenizer: Any, prompt: str, limit: int) -> int:
-    """How many tokens a prompt has before a text: without a special one at its end."""
+def _prompt_tokens(tokenizer: Any, prompt: str, limit: int) -> int:
+    """Tokens of a prompt in front of a text, so without a special token at its end."""
     if not prompt:
         return 0
     ids = tokenizer([prompt], truncation=True, max_length=limit)["input_ids"][0]

@@ -1,4 +1,4 @@
-"""Texts as token ids, checked against the model's limit one by one."""
+"""Tokenizes texts and pairs of texts, and checks each against the model's limit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any, Literal
 from deployments.seam.problems import Problem
 
 FLAGS = frozenset({"attention_mask", "token_type_ids"})
-"""Features that are small numbers: a byte a token."""
+"""Features whose values fit in a byte."""
 
 OVERHEAD = 1024
-"""Bytes that a waiting text takes beside its tokens: its future, its place in line, its objects."""
+"""Bytes that a waiting text takes in addition to its tokens: its future, its queue entry, ..."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """One text as the model's tokenizer sees it: equally long columns of integers, by name.
+    """The tokens of one text: columns of integers by feature, all of the same length.
 
-    Given as lists and kept as arrays: six bytes a token as a rule, where lists take 57, and
-    millions of tokens may wait. The first ``unpooled`` tokens are a prompt's, which are read and
-    not pooled.
+    Lists become arrays, since millions of tokens may wait: usually six bytes for each token
+    instead of 57. The first ``unpooled`` tokens are a prompt, which is not pooled.
     """
 
     columns: Mapping[str, Any]
@@ -45,15 +44,15 @@ class TokenizedText:
 
     @property
     def nbytes(self) -> int:
-        """What it takes while it waits."""
+        """Bytes that the text takes while it waits."""
         return OVERHEAD + sum(int(each.itemsize) * len(each) for each in self.columns.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of texts that a model reads together; ``subject`` is what a client calls a pair.
+    """Pairs of texts that a model reads together. ``subject`` names a pair in error messages.
 
-    ``shortened`` is the side that may be cut; the other one is always read whole.
+    ``shortened`` is the side that may be truncated; the other side is never cut.
     """
 
     firsts: tuple[str, ...]
@@ -69,18 +68,19 @@ class Pairs:
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_tokens: int, *, truncate: bool, unpooled: int = 0
 ) -> list[TokenizedText | Problem]:
-    """Each text's tokens, cut to ``max_tokens`` with ``truncate``, else a problem if longer.
+    """The tokens of each text, or a problem for one that is longer than ``max_tokens``.
 
-    Pooling leaves the first ``unpooled`` of them out; a text that has no others is a problem.
+    With ``truncate`` a longer text is cut. A text with no more than the ``unpooled`` tokens of its
+    prompt is a problem.
     """
     encoded = tokenizer(
         list(texts), truncation=truncate, max_length=max_tokens if truncate else None, verbose=False
     )
-    made = [_checked(encoded, i, max_tokens, "the text has") for i in range(len(texts))]
-    return [_behind(text, unpooled) for text in made] if unpooled else made
+    results = [_checked(encoded, i, max_tokens, "the text has") for i in range(len(texts))]
+    return [_without_prompt(text, unpooled) for text in results] if unpooled else results
 
 
-def _behind(text: TokenizedText | Problem, unpooled: int) -> TokenizedText | Problem:
+def _without_prompt(text: TokenizedText | Problem, unpooled: int) -> TokenizedText | Problem:
     if isinstance(text, Problem):
         return text
     if unpooled >= len(text):
@@ -91,31 +91,32 @@ def _behind(text: TokenizedText | Problem, unpooled: int) -> TokenizedText | Pro
 def tokenize_pairs(
     tokenizer: Any, pairs: Pairs, max_tokens: int, *, truncate: bool
 ) -> list[TokenizedText | Problem]:
-    """Each pair's tokens; with ``truncate`` its shortened side is cut, else too many are a problem.
+    """The tokens of each pair, or a problem for one with more than ``max_tokens``.
 
-    A kept side that leaves no room for one token of the other is a problem in any case.
+    With ``truncate`` the shortened side of a longer pair is cut. A pair whose other side leaves no
+    room for one token is always a problem.
     """
-    full = crowding(tokenizer, pairs.kept, max_tokens)
-    made: list[TokenizedText | Problem] = [
-        full.get(kept, Problem("internal", "not tokenized")) for kept in pairs.kept
+    too_long = too_long_sides(tokenizer, pairs.kept, max_tokens)
+    results: list[TokenizedText | Problem] = [
+        too_long.get(kept, Problem("internal", "not tokenized")) for kept in pairs.kept
     ]
-    good = [i for i, kept in enumerate(pairs.kept) if kept not in full]
-    if not good:
-        return made
+    fitting = [i for i, kept in enumerate(pairs.kept) if kept not in too_long]
+    if not fitting:
+        return results
     encoded = tokenizer(
-        [pairs.firsts[i] for i in good],
-        [pairs.seconds[i] for i in good],
+        [pairs.firsts[i] for i in fitting],
+        [pairs.seconds[i] for i in fitting],
         truncation=f"only_{pairs.shortened}" if truncate else False,
         max_length=max_tokens if truncate else None,
         verbose=False,
     )
-    for place, i in enumerate(good):
-        made[i] = _checked(encoded, place, max_tokens, f"{pairs.subject} have together")
-    return made
+    for place, i in enumerate(fitting):
+        results[i] = _checked(encoded, place, max_tokens, f"{pairs.subject} have together")
+    return results
 
 
-def crowding(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, Problem]:
-    """Those of ``kept`` that leave no room for a token of the other side of their pair."""
+def too_long_sides(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, Problem]:
+    """A problem for each of ``kept`` that leaves no room for a token of its pair's other side."""
     unique = list(dict.fromkeys(kept))
     if not unique:
         return {}
@@ -133,12 +134,12 @@ def crowding(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, 
 
 
 def token_limit(tokenizer: Any, model: Any) -> int:
-    """Tokens a text: the smaller of what tokenizer and position embeddings take."""
+    """Tokens that a text may have: the smaller limit of tokenizer and position embeddings."""
     return configured_limit(tokenizer, model.config)
 
 
 def configured_limit(tokenizer: Any, config: Any) -> int:
-    """The same by the configuration of a model, or of the part of it that reads texts.
+    """The same limit, from the configuration of a model or of its text encoder.
 
     RoBERTa's position ids start after its padding id, so some of its positions are never used.
     """

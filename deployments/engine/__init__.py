@@ -1,7 +1,15 @@
-"""Ways to decode: one interface, one engine a file.
+"""Text generation engines: they decode many sequences together (continuous batching).
 
-The interface and what every engine shares come first (``interface``, ``sequence``, ``codec``,
-``scheduling``, ``stepping``), then the engines (``openvino`` on CPUs, ``torch_batch`` wherever
-torch runs). Open one through :func:`deployments.engine.factory.open_engine`. Importing this package
-imports none of them.
+- ``interface``: the ``Engine`` protocol, all that the generation deployment knows of an engine.
+- ``engine_core``: its one implementation, a thread that admits, preempts and steps. It is made of a
+  ``scheduler`` (who decodes, who waits) and a ``model_runner`` (the model and its KV cache).
+- Model runners: ``torch_runner`` wherever torch runs, ``openvino`` on CPUs in a process of its own.
+- ``sequence``: one text being decoded; it uses the ``detokenizer``, stop strings (``stopping``) and
+  a ``grammar`` constraint (structured output). ``sampling``: the sampler of the torch runner.
+- ``codec``: tokenizer and chat template. ``prompts``: a request's prompt as token ids.
+- ``token_stream``: the way of tokens from the engine's thread to the event loop.
+- ``tuning``: the constants that were measured.
+
+Open an engine with :func:`deployments.engine.factory.open_engine`. Importing this package imports
+none of them.
 """

@@ -1,4 +1,4 @@
-"""Summaries by a chat model that is asked for them, where no summarization model is configured."""
+"""Summaries by a chat model, where no summarization model is configured."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
 INSTRUCTION = "Summarize the following text in a few sentences:\n\n"
-"""In the user's turn, before the text: small models mistake an instruction in the system's turn for
-one to proofread, and whatever is cut off a long text must not be the instruction."""
+"""Stands in the user's message, before the text. In the system message, small models read it as a
+text to correct; behind a long text, it would be cut off with the text's end."""
 
 
 async def summarize(
     request: SummaryRequest,
     generate: Callable[[GenerationRequest], Awaitable[GenerationResult | Problem]],
-    at_once: int,
+    max_running: int,
 ) -> SummaryResult:
-    """A summary of every text, ``at_once`` of them decoding together."""
-    places = asyncio.Semaphore(at_once)
+    """A summary of every text, by ``generate``; up to ``max_running`` decode at a time."""
+    slots = asyncio.Semaphore(max_running)
 
     async def one(text: str) -> Summary | Problem:
-        async with places:
-            answer = await generate(_asking(text, request))
+        async with slots:
+            answer = await generate(_as_chat(text, request))
         if isinstance(answer, Problem):
             return replace(answer, field=None)
         choice = answer.choices[0]
@@ -34,7 +34,7 @@ async def summarize(
     return SummaryResult(tuple(await asyncio.gather(*map(one, request.texts))))
 
 
-def _asking(text: str, request: SummaryRequest) -> GenerationRequest:
+def _as_chat(text: str, request: SummaryRequest) -> GenerationRequest:
     return GenerationRequest(
         request_id=request.request_id,
         model=request.model,

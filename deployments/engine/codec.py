@@ -1,4 +1,4 @@
-"""Text to tokens and back, without torch."""
+"""The tokenizer and chat template of a text generation model, without torch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ import jinja2
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from deployments.engine.detokenizer import Spelling, TextStream, byte_level, fallback_byte
+from deployments.engine.detokenizer import TextStream, TokenBytes, byte_level, fallback_byte
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam.generation import ChatMessage
 
-_MARKER = "a-function-by-this-name"
+_PROBE_TOOL = "a-function-by-this-name"
 
 
 class TextCodec:
-    """A model's tokenizer and chat template. Every method may be called from any thread."""
+    """A model's tokenizer and chat template: text and chats to token ids, and back. Thread-safe.
+
+    ``eos_ids`` end a text, ``special_ids`` have no text.
+    """
 
     def __init__(
         self, tokenizer: Tokenizer, folder: ModelFolder, chat_template: str | None = None
@@ -32,8 +35,8 @@ class TextCodec:
         self._tokenizer = tokenizer
         self._special_tokens = folder.special_tokens
         self._template = chat_template or folder.chat_template
-        self._spelling = Spelling(tokenizer)
-        self._to_bytes = _token_bytes_rule(tokenizer)
+        self._token_bytes = TokenBytes(tokenizer)
+        self._bytes_of_token = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
         self.eos_ids = folder.eos_ids | self._named_ends()
         added = tokenizer.get_added_tokens_decoder()
@@ -41,9 +44,9 @@ class TextCodec:
 
     @classmethod
     def from_folder(cls, path: Path | str, chat_template: str | None = None) -> TextCodec:
-        """Read ``tokenizer.json``, or whatever else transformers can make a tokenizer of.
+        """Read ``tokenizer.json``, or any other file that transformers makes a tokenizer of.
 
-        ``chat_template`` takes the place of the folder's own.
+        ``chat_template`` replaces the folder's own.
         """
         folder = ModelFolder.read(path)
         file = folder.path / "tokenizer.json"
@@ -59,14 +62,14 @@ class TextCodec:
         return list(self._tokenizer.encode(prompt).ids)
 
     def encode_chat(self, messages: Iterable[ChatMessage], tools: Iterable[str] = ()) -> list[int]:
-        """Ids of a chat, ending where the assistant's answer begins.
+        """Token ids of a chat, up to where the assistant's answer begins.
 
-        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them. A model
-        without a template gets the turns joined by its end-of-sequence token, as DialoGPT was
-        trained (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when
-        the model's template refuses the messages.
+        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them. Without a
+        chat template the messages are joined by the end-of-sequence token, as DialoGPT was trained
+        (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when the template
+        refuses the messages.
         """
-        turns = [_turn(each) for each in messages]
+        turns = [_template_message(each) for each in messages]
         if not turns:
             raise ValueError("A chat needs at least one message.")
         text = self._render(turns, tools) if self._template else self._join(turns)
@@ -74,17 +77,21 @@ class TextCodec:
 
     @property
     def shows_tools(self) -> bool:
-        """Whether the chat template tells the model of the tools that it is given."""
+        """Whether the chat template writes the given tools into the prompt."""
         if not self._template:
             return False
-        function = {"name": _MARKER, "description": "", "parameters": {"type": "object"}}
+        function = {"name": _PROBE_TOOL, "description": "", "parameters": {"type": "object"}}
         tool = json.dumps({"type": "function", "function": function})
         try:
-            return _MARKER in self._render([{"role": "user", "content": "?"}], [tool])
+            return _PROBE_TOOL in self._render([{"role": "user", "content": "?"}], [tool])
         except ValueError:
             return False
 
-    def shortened(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
+    def to_json(self) -> str:
+        """The tokenizer, as the text of a ``tokenizer.json``."""
+        return str(self._tokenizer.to_str())
+
+    def truncate(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
         """The chat with the end of its last message cut off, so that it has up to ``tokens``."""
         *before, last = messages
         chat = messages
@@ -95,15 +102,13 @@ class TextCodec:
             chat = (*before, replace(last, content=kept))
         return chat
 
-    def to_json(self) -> str:
-        """The tokenizer as its ``tokenizer.json`` would have it."""
-        return str(self._tokenizer.to_str())
+    def trim_oldest(
+        self, messages: tuple[ChatMessage, ...], tokens: int
+    ) -> tuple[ChatMessage, ...]:
+        """The chat without as few of its oldest turns as leave it with up to ``tokens``.
 
-    def newest(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
-        """The chat without its oldest turns, as many as have to go for it to have ``tokens``.
-
-        A turn is what a user says and what follows it. System messages before the first turn stay,
-        and so does the last turn, fit or not.
+        A turn is a user's message and what follows it. Messages before the first turn are kept, and
+        so is the last turn, even if it does not fit.
         """
         starts = [place for place, each in enumerate(messages) if each.role == "user"]
         if not starts:
@@ -122,16 +127,16 @@ class TextCodec:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def stream(self, prompt_ids: Ids[int] = ()) -> TextStream:
-        """A decoder of one sequence, token by token, behind the text of its prompt."""
-        return TextStream(self._tokenizer, prompt_ids, self._spelling)
+        """The detokenizer of one sequence, whose text continues that of its prompt."""
+        return TextStream(self._tokenizer, prompt_ids, self._token_bytes)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; part of a character for some tokens."""
+        """The bytes that a token stands for, which may be part of a character."""
         token = self._tokenizer.id_to_token(token_id)
-        return b"" if token is None else self._to_bytes(token)
+        return b"" if token is None else self._bytes_of_token(token)
 
     def token_text(self, token_id: int) -> str:
-        """A token as it is shown in a list of log-probabilities; U+FFFD for parts of characters."""
+        """A token as lists of log-probabilities show it: parts of characters are U+FFFD."""
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
     def _render(
@@ -160,14 +165,14 @@ class TextCodec:
         return "".join(str(turn["content"]) + end for turn in turns)
 
     def _named_ends(self) -> frozenset[int]:
-        """The tokenizer's end of sequence, and the token that ends a turn in the template."""
+        """The tokenizer's end of sequence, and the token that ends a message in the template."""
         ids = [self._tokenizer.token_to_id(self._special_tokens.get("eos_token", ""))]
         if self._template:
             ids.append(self._end_of_turn())
         return frozenset(each for each in ids if each is not None)
 
     def _end_of_turn(self) -> int | None:
-        """The special token that follows an assistant's message; ``None`` if it cannot be seen."""
+        """The special token behind an assistant's message in the template, if there is one."""
         marker = "assistant-content"
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
         try:
@@ -180,8 +185,8 @@ class TextCodec:
         return first if first in special and special[first].special else None
 
 
-def _turn(message: ChatMessage) -> dict[str, Any]:
-    """A message as chat templates read it: the arguments of calls are objects, not text."""
+def _template_message(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat templates read it: the arguments of tool calls are objects, not text."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         turn["tool_calls"] = [
@@ -200,7 +205,7 @@ def _turn(message: ChatMessage) -> dict[str, Any]:
 
 
 def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:
-    """How the tokens of this vocabulary spell bytes: as GPT-2's or as SentencePiece's do."""
+    """A function from a token to its bytes, for a vocabulary like GPT-2's or SentencePiece's."""
     decoder = json.dumps(json.loads(tokenizer.to_str()).get("decoder") or {})
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     spell = byte_level if '"ByteLevel"' in decoder else _sentence_piece

@@ -1,8 +1,8 @@
-"""Token ids to text, piece by piece.
+"""The detokenizer: turns the token ids of one sequence into text, incrementally.
 
 ``tokenizers.decoders.DecodeStream`` raises on vocabularies with byte fallback (tokenizers #1705):
 their decoder turns a whole run of byte tokens into U+FFFD once one of them is invalid, so text that
-was given out already would change. Here each byte is decoded once, in order, as SentencePiece does:
+was streamed already would change. Here each byte is decoded once, in order, as SentencePiece does:
 a byte that completes no character becomes U+FFFD, and the characters beside it stay.
 """
 
@@ -16,18 +16,18 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-CONTEXT = 8
-"""Tokens before the next one that its text may depend on: some decoders treat the first token of a
-text differently, such as by stripping its space."""
-
-MAX_HELD = 8
-"""Tokens that are held back while their text ends in U+FFFD, where their bytes are not known."""
+from deployments.engine.tuning import DETOKENIZER_CONTEXT, MAX_HELD_TOKENS
 
 REPLACEMENT = "\ufffd"
 
 
-class Spelling:
-    """How the tokens of one vocabulary spell text. Thread-safe, shared by all of its streams."""
+class TokenBytes:
+    """The tokens of a vocabulary as bytes and text. Thread-safe, shared by all of its streams.
+
+    ``bytes_known`` says that every part of a character has its bytes: GPT-2's vocabularies
+    (byte-level) and those of SentencePiece with ``byte_fallback``. ``strips_space`` says that the
+    decoder removes the space in front of a text.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -46,7 +46,7 @@ class Spelling:
         return known and token_id not in self._special_ids
 
     def bytes_of(self, token_id: int) -> bytes | None:
-        """The bytes of a token that may be part of a character, ``None`` for whole characters."""
+        """The bytes of a token that may be part of a character; ``None`` for other tokens."""
         token = self._tokenizer.id_to_token(token_id) or ""
         if self._byte_level:
             return byte_level(token)
@@ -56,10 +56,10 @@ class Spelling:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def tail(self, ids: Ids[int]) -> list[int]:
-        """The last ``CONTEXT`` of ``ids`` that have a text."""
+        """The last ``DETOKENIZER_CONTEXT`` of ``ids`` that have a text."""
         found: list[int] = []
         for token_id in reversed(ids):
-            if len(found) == CONTEXT:
+            if len(found) == DETOKENIZER_CONTEXT:
                 break
             if self.has_text(token_id):
                 found.append(token_id)
@@ -67,49 +67,49 @@ class Spelling:
 
 
 class TextStream:
-    """Decodes one sequence incrementally, without ever splitting a character.
+    """Detokenizes one sequence incrementally, without ever splitting a character.
 
     The pieces concatenate to what the sequence adds to the text of its prompt, of which
     ``prompt_ids`` are at least the last tokens. A character whose first bytes are in the prompt
-    belongs to the sequence. Special tokens have no text. What is held back is bounded: three bytes
-    where the bytes of the tokens are known, else ``MAX_HELD`` tokens.
+    belongs to the sequence. Special tokens have no text. At most three bytes are held back where
+    the bytes of tokens are known, else ``MAX_HELD_TOKENS`` tokens.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, prompt_ids: Ids[int] = (), spelling: Spelling | None = None
+        self, tokenizer: Tokenizer, prompt_ids: Ids[int] = (), vocabulary: TokenBytes | None = None
     ) -> None:
-        self._spelling = spelling or Spelling(tokenizer)
-        self._characters = _Characters(each_byte=self._spelling.byte_fallback)
+        self._vocabulary = vocabulary or TokenBytes(tokenizer)
+        self._characters = _Characters(each_byte=self._vocabulary.byte_fallback)
         self._held: list[int] = []
-        self._context = self._spelling.tail(prompt_ids)
+        self._context = self._vocabulary.tail(prompt_ids)
         self._at_start = not self._context
-        for token_id in self._context:  # what is incomplete there goes on here
-            spelt = self._spelling.bytes_of(token_id)
-            self._characters.end() if spelt is None else self._characters.push(spelt)
+        for token_id in self._context:  # the sequence may complete its last character
+            raw = self._vocabulary.bytes_of(token_id)
+            self._characters.end() if raw is None else self._characters.push(raw)
         self._characters.begin()
 
     def push(self, token_id: int) -> str:
         """The characters that this token completes; empty when it completes none."""
-        if not self._spelling.has_text(token_id):
+        if not self._vocabulary.has_text(token_id):
             return ""
-        spelt = self._spelling.bytes_of(token_id)
-        if spelt is None:
+        raw = self._vocabulary.bytes_of(token_id)
+        if raw is None:
             return self._characters.end() + self._push_text(token_id)
-        text = self._characters.push(spelt)
-        if self._at_start and self._spelling.strips_space:
+        text = self._characters.push(raw)
+        if self._at_start and self._vocabulary.strips_space:
             text = text.removeprefix(" ")
         self._remember([token_id])
         return text
 
     def flush(self) -> str:
-        """What is left at the end: bytes that no token completed, as U+FFFD."""
+        """The text that is held back at the end: incomplete characters become U+FFFD."""
         return self._characters.end() + self._release()
 
     def _push_text(self, token_id: int) -> str:
         self._held.append(token_id)
         text = self._added()
-        unsure = text.endswith(REPLACEMENT) and not self._spelling.bytes_known
-        if unsure and len(self._held) < MAX_HELD:
+        unsure = text.endswith(REPLACEMENT) and not self._vocabulary.bytes_known
+        if unsure and len(self._held) < MAX_HELD_TOKENS:
             return ""
         return self._release()
 
@@ -120,20 +120,20 @@ class TextStream:
         return text
 
     def _added(self) -> str:
-        """What the tokens that are held back add to the text of those before them."""
-        before = self._spelling.decode(self._context)
-        return self._spelling.decode([*self._context, *self._held])[len(before) :]
+        """The text of the held tokens, behind that of the tokens before them."""
+        before = self._vocabulary.decode(self._context)
+        return self._vocabulary.decode([*self._context, *self._held])[len(before) :]
 
     def _remember(self, ids: list[int]) -> None:
         self._at_start = self._at_start and not ids
-        self._context = [*self._context, *ids][-CONTEXT:]
+        self._context = [*self._context, *ids][-DETOKENIZER_CONTEXT:]
 
 
 class _Characters:
-    """UTF-8 that arrives in pieces.
+    """Decodes UTF-8 that arrives in pieces.
 
-    What is invalid becomes one U+FFFD a byte with ``each_byte``, else one for as many bytes as
-    could have begun a character (Unicode 16, section 3.9, "maximal subpart").
+    Invalid bytes become one U+FFFD each with ``each_byte``, else one for as many bytes as could
+    have begun a character (Unicode 16, section 3.9, "maximal subpart").
     """
 
     def __init__(self, *, each_byte: bool) -> None:
@@ -142,7 +142,7 @@ class _Characters:
         self._earlier = 0
 
     def begin(self) -> None:
-        """What is incomplete so far is another text's, whose U+FFFD is not to be shown here."""
+        """The prompt ends here: the U+FFFD of a character that it began is not shown again."""
         self._earlier = len(self._rest)
 
     def push(self, data: bytes) -> str:
@@ -168,7 +168,7 @@ class _Characters:
         return self._invalid(len(rest)) if rest else ""
 
     def _invalid(self, count: int) -> str:
-        """For ``count`` bytes that look like the beginning of one character."""
+        """The U+FFFD for ``count`` bytes that look like the beginning of one character."""
         earlier, self._earlier = self._earlier, 0
         return REPLACEMENT * (count - earlier if self._each_byte else not earlier)
 
@@ -192,7 +192,7 @@ def fallback_byte(token: str) -> bytes | None:
 
 
 def _kinds(decoder: Any) -> Iterator[str]:
-    """The types of a decoder and of those that it is made of."""
+    """The types of a tokenizer's decoder and of its parts."""
     if decoder is None:
         return
     if decoder["type"] == "Sequence":
@@ -204,7 +204,7 @@ def _kinds(decoder: Any) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _byte_of_character() -> dict[str, int]:
-    """GPT-2's table of printable stand-ins for bytes, turned round."""
+    """GPT-2's table of printable characters that stand for bytes, reversed."""
     printable: list[Any] = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {

@@ -1,4 +1,4 @@
-"""What every way to decode offers to the deployment that uses it."""
+"""The ``Engine`` protocol: submit sequences, get their tokens by callbacks, watch, close."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
 
 STOPPED = Problem("unavailable", "The model stopped; please try again.")
-"""What is said of every sequence that an engine had when it ended."""
+"""The failure of every sequence that was unfinished when its engine ended."""
 
 
 class EngineStopped(RuntimeError):
@@ -19,20 +19,21 @@ class EngineStopped(RuntimeError):
 
 
 class EngineHangs(EngineStopped):
-    """A step does not return and cannot be ended: only the end of this process helps."""
+    """A step does not return and cannot be aborted: only the end of this process helps."""
 
 
 class EngineNotLoaded(RuntimeError):
-    """The engine could not be started from the folder and settings it was given."""
+    """The model could not be loaded from the folder and settings that were given."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What an engine holds at a moment.
+    """How busy an engine is.
 
-    ``kv_usage`` is the used fraction of the KV cache, ``None`` where it has no fixed size.
-    ``tokens`` counts what was decoded since the start. ``memory_bytes`` is what the model takes in
-    the host's or the device's memory, ``None`` where that cannot be told.
+    ``running`` sequences have one of the ``slots``, ``waiting`` ones do not. ``kv_usage`` is the
+    used fraction of the KV cache, ``None`` where it has no fixed size. ``tokens`` counts the tokens
+    decoded since the start. ``memory_bytes`` is the model's memory on the host or device, ``None``
+    where it is unknown.
     """
 
     slots: int
@@ -44,58 +45,78 @@ class EngineLoad:
 
 
 class Engine(Protocol):
-    """A model that decodes many sequences, on a thread of its own.
+    """A loaded model that decodes many sequences at a time, on a thread of its own.
 
-    Results reach a sequence through its own callbacks, which run on the engine's thread.
+    Life of a sequence: ``submit`` queues it; the engine's thread admits it to a slot, prefills its
+    prompt and decodes a token a step, calling :meth:`Sequence.append` for each. That delivers the
+    token to the sequence's callbacks and checks stop strings, length and grammar; once the sequence
+    is ``finished`` its slot is free. A running sequence may be preempted (it keeps what it has
+    generated) and is resumed later; its callbacks do not notice.
+
+    Threads: every method here may be called from any thread and, except ``close``, returns at
+    once. Callbacks run on the engine's thread and must not block.
+
+    Guarantees: the callbacks of a sequence get each of its tokens once, in order, and at most one
+    failure, which is the last call. What goes wrong with one sequence (its callback raises, its
+    grammar cannot be followed, its forward fails) fails that sequence alone. When the engine ends,
+    every unfinished sequence fails with :data:`STOPPED`.
+
+    A new engine need not implement this: give a :class:`~deployments.engine.model_runner.
+    ModelRunner` to :class:`~deployments.engine.engine_core.EngineCore`.
     """
 
     @property
-    def codec(self) -> TextCodec: ...
+    def codec(self) -> TextCodec:
+        """The model's tokenizer and chat template."""
+        ...
 
     @property
     def window(self) -> int:
-        """The most tokens, prompt and new ones together, that one sequence may have."""
+        """The maximum tokens of one sequence, prompt and new ones together (``max_model_len``)."""
         ...
 
     @property
     def grammars(self) -> GrammarCompiler:
-        """What this engine makes of grammars."""
+        """Compiles grammars for this model's vocabulary."""
         ...
 
     @property
     def process_id(self) -> int | None:
-        """The process that decodes, when it is the model's own; its memory is the model's."""
+        """The process that decodes if it is the model's own: its memory is the model's."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it decodes, as torch names devices."""
+        """Where it decodes, as torch names devices: ``cpu``, ``cuda:0``."""
         ...
 
     def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence. Thread-safe, returns at once.
+        """Queue a sequence.
 
-        Raises ``EngineStopped`` when nothing would ever decode it, and ``ValueError`` when it
-        cannot fit into the window.
+        Raises ``EngineStopped`` when the engine has ended, and ``ValueError`` when prompt and new
+        tokens do not fit the window.
         """
         ...
 
     def cancel(self, sequence: Sequence) -> None:
-        """Give up a sequence wherever it is; its slot is free within one step. Thread-safe.
+        """Give up a sequence, waiting or running; its slot is free within one step.
 
-        No ``fail`` follows, and at most the token that is being delivered already.
+        No failure follows, and at most the token that is being delivered already. Cancelling a
+        finished or unknown sequence does nothing.
         """
         ...
 
-    def load(self) -> EngineLoad: ...
+    def load(self) -> EngineLoad:
+        """How busy the engine is now; also answers when it has ended."""
+        ...
 
     def check(self) -> None:
-        """Raise ``EngineStopped`` with the reason when the engine died or hangs.
+        """Raise ``EngineStopped`` with the reason when the engine has ended or hangs.
 
-        It is ``EngineHangs`` when the engine cannot be closed either.
+        It is ``EngineHangs`` when closing would not help either.
         """
         ...
 
     def close(self) -> None:
-        """End the thread and free the model. What was not finished fails as unavailable."""
+        """End the thread and free the model; waits for the step that runs. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""What the JSON files of a model's folder say about it."""
+"""Reads the JSON files of a model's folder: window, special tokens, chat template."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ModelFolder:
 
     @property
     def window(self) -> int | None:
-        """Positions the model was made for, in tokens."""
+        """The positions that the model was made for, in tokens."""
         for name in _WINDOW_NAMES:
             if isinstance(self.config.get(name), int):
                 return int(self.config[name])
@@ -64,7 +64,7 @@ class ModelFolder:
 
     @property
     def special_tokens(self) -> dict[str, str]:
-        """The named special tokens, as chat templates refer to them."""
+        """The special tokens by the names that chat templates use, such as ``eos_token``."""
         named: dict[str, str] = {}
         for name in _TOKENS_IN_TOKENIZER_CONFIG:
             value = self.tokenizer.get(name)
@@ -85,7 +85,7 @@ class ModelFolder:
         return value if isinstance(value, str) else None
 
     def kv_values_per_token(self) -> int | None:
-        """Numbers that one token takes in a KV cache, over all layers; ``None`` when unknown."""
+        """How many numbers the KV cache holds for a token, over all layers; ``None`` if unknown."""
         layers, heads = self.config.get("num_hidden_layers"), self.config.get("num_attention_heads")
         hidden = self.config.get("hidden_size")
         if not (isinstance(layers, int) and isinstance(heads, int) and isinstance(hidden, int)):

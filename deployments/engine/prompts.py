@@ -1,4 +1,4 @@
-"""The tokens of a request's prompt, and how many may follow it."""
+"""A request's prompt as token ids, and how many new tokens may follow it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.seam.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """A prompt's token ids, how many new ones may follow, and what they have to be."""
+    """A prompt's token ids, how many new tokens may follow, and the grammar that they follow."""
 
     ids: tuple[int, ...]
     max_new_tokens: int
@@ -21,7 +21,7 @@ class PromptTokens:
 
 
 def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
-    """The ids of the request's prompt, or why it has none."""
+    """The token ids of the request's prompt, chat or given tokens, or why it has none."""
     codec, messages = engine.codec, request.messages
     if request.prompt_ids is not None:
         problem = unknown_token(request.prompt_ids, engine, "prompt")
@@ -30,9 +30,9 @@ def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Pro
         if messages is not None:
             tokens = engine.window - (request.max_new_tokens or 1)
             if request.trim_oldest:
-                messages = codec.newest(messages, tokens)
+                messages = codec.trim_oldest(messages, tokens)
             if request.truncate:
-                messages = codec.shortened(messages, tokens)
+                messages = codec.truncate(messages, tokens)
             return codec.encode_chat(messages, request.tools)
         ids = codec.encode(request.prompt or "")
         return ids if request.keep_last is None else ids[-request.keep_last :]
@@ -41,7 +41,7 @@ def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Pro
 
 
 def unknown_token(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
-    """The problem with the first token that the model does not have."""
+    """The problem with the first of ``ids`` that is not in the model's vocabulary."""
     size = engine.codec.vocab_size
     wrong = next((token for token in ids if not 0 <= token < size), None)
     if wrong is None:
@@ -50,7 +50,10 @@ def unknown_token(ids: Iterable[int], engine: Engine, field: str) -> Problem | N
 
 
 def available_tokens(prompt: int, window: int, request: GenerationRequest) -> int | Problem:
-    """How many new tokens fit; nothing is ever cut off the prompt to make room."""
+    """How many new tokens may follow ``prompt`` tokens.
+
+    It is a problem, and the prompt is not cut, when the request's bounds do not fit the window.
+    """
     if prompt == 0:
         return Problem("validation", "the prompt has no tokens", "prompt")
     if prompt >= window:

@@ -1,4 +1,4 @@
-"""How one sequence's next token is chosen from the logits of its model."""
+"""The sampler: chooses one sequence's next token from the logits of its model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from transformers import (
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.sequence import Sequence
-from deployments.engine.uniform import draw, uniform
+from deployments.engine.uniform import sample_index, uniform
 from deployments.seam.generation import Sampling, TokenLogprob
 
 
 class Sampler:
-    """What is allowed, penalties, bias, temperature, top-k, top-p, a draw by (seed, position).
+    """Applies penalties, logit bias, grammar, temperature, top-k and top-p, in this order.
 
-    Works on float32 on the host, so that a choice does not depend on the device.
+    The random number of a token depends on the sequence's seed and the token's position only. The
+    sampler works in float32 on the host, so that a token does not depend on the device.
     """
 
     def __init__(self, sequence: Sequence, codec: TextCodec) -> None:
@@ -33,25 +34,25 @@ class Sampler:
         penalty = sequence.sampling.repetition_penalty
         self._repetition = RepetitionPenaltyLogitsProcessor(float(penalty))
 
-    def choose(self, logits: torch.Tensor) -> tuple[int, TokenLogprob | None]:
+    def sample(self, logits: torch.Tensor) -> tuple[int, TokenLogprob | None]:
         """The next token for raw ``logits`` of shape (vocabulary,), and its log-probability.
 
         Raises ``ConstraintError`` when the sequence's constraint cannot be followed any further.
         """
         raw = logits.float().cpu()
-        scores = self._allowed(self._penalised(raw.clone()))
-        token_id = self._pick(scores)
+        scores = self._mask(self._penalise(raw.clone()))
+        token_id = self._choose(scores)
         return token_id, self._logprob(raw, token_id)
 
-    def _pick(self, scores: torch.Tensor) -> int:
+    def _choose(self, scores: torch.Tensor) -> int:
         if self._sequence.sampling.greedy:
             return int(scores.numpy().argmax())
         kept = self._warpers(_NO_IDS, scores[None])[0]
         probabilities = torch.softmax(kept.double(), dim=-1).numpy()
         position = len(self._sequence.generated)
-        return draw(probabilities, uniform(self._sequence.seed, position))
+        return sample_index(probabilities, uniform(self._sequence.seed, position))
 
-    def _penalised(self, scores: torch.Tensor) -> torch.Tensor:
+    def _penalise(self, scores: torch.Tensor) -> torch.Tensor:
         sampling, sequence = self._sequence.sampling, self._sequence
         if sampling.repetition_penalty != 1.0:
             ids: Any = torch.tensor([[*sequence.prompt_ids, *sequence.generated]])
@@ -66,8 +67,9 @@ class Sampler:
             scores[list(sampling.logit_bias)] += bias
         return scores
 
-    def _allowed(self, scores: torch.Tensor) -> torch.Tensor:
-        """No end before the minimum, unless the constraint leaves nothing else."""
+    def _mask(self, scores: torch.Tensor) -> torch.Tensor:
+        """Exclude what the grammar does not allow, and the end of the sequence before
+        ``min_new_tokens`` unless the grammar leaves nothing else."""
         sequence = self._sequence
         ends = torch.zeros_like(scores, dtype=torch.bool)
         if sequence.min_tokens_left and sequence.eos_ids:

@@ -1,9 +1,9 @@
-"""Which sequences decode: slots and KV memory go by turns of requests.
+"""The scheduler: which sequences run, which wait, and who is preempted for whom.
 
-A request may have many sequences (``n`` choices, the prompts of a batch, the texts of a bulk
-summary), which count as one here. The rules are those of fair queueing: requests get equally many
-slots; where there are more requests than slots the least served one is next; and a request that is
-new goes first, and gets a slot at once from the one that was served most.
+Slots and KV cache are shared fairly among requests. A request may have many sequences (``n``
+choices, a batch of prompts), which count as one here. Requests get equally many slots. Where there
+are more requests than slots, the least served one is admitted next. A new request goes first: it is
+admitted at once, and the request that was served most is preempted for it.
 """
 
 from __future__ import annotations
@@ -13,27 +13,23 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM
 
-QUANTUM = 256
-"""How much more than a waiting request another one must have been served (in decoded tokens) to
-lose its last slot to it. Short turns would cost more: a sequence that resumes is read again."""
-
-HEAD_START = 16
-"""Tokens that a new request may have before it counts as served as much as the others: until then
-no other new request takes its slot."""
-
-MAX_LOOKED_AT = 8
-"""Waiting requests of each kind for which a step looks for a slot to take from others."""
-
-Fits = Callable[[Listed[Sequence]], bool]
-"""Whether these sequences, decoding together, fit the KV memory."""
+Fits: TypeAlias = Callable[[Listed[Sequence]], bool]
+"""Whether these sequences fit the KV cache together, each with its next token."""
 
 
 @dataclass(slots=True, eq=False)
-class _Request:
-    """``served`` counts what its sequences got, on top of where the clock was when it came."""
+class _ScheduledRequest:
+    """The sequences of one request.
+
+    ``served`` counts the tokens decoded for them, on top of what all others had when it arrived.
+    It is ``new`` until its first token. ``turn`` counts the calls of :meth:`Scheduler.next` that
+    chose it.
+    """
 
     arrived: int
     served: int
@@ -44,29 +40,30 @@ class _Request:
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:
-        """Whose turn is next: the lowest."""
+        """The lowest is admitted next."""
         return len(self.running), not self.new, self.served, self.arrived
 
 
 class Scheduler:
     """The sequences of one engine, running in ``slots`` or waiting. Not thread-safe.
 
-    At least one runs, whatever it takes; others only as far as they fit. A sequence that is
-    preempted waits before the others of its request.
+    At least one sequence runs, whatever it takes; more only as far as they fit. A preempted
+    sequence waits in front of the others of its request.
     """
 
-    def __init__(self, slots: int, fits: Fits = lambda sequences: True) -> None:
+    def __init__(self, slots: int, fits: Fits) -> None:
         self._slots = slots
         self._fits = fits
-        self._requests: dict[str, _Request] = {}
+        self._requests: dict[str, _ScheduledRequest] = {}
         self._arrivals = 0
         self._clock = 0
-        self._claimant: _Request | None = None
+        self._claimant: _ScheduledRequest | None = None
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
 
     @property
     def waiting(self) -> int:
+        """How many sequences wait."""
         return sum(len(request.waiting) for request in self._requests.values())
 
     @property
@@ -75,21 +72,23 @@ class Scheduler:
 
     @property
     def sequences(self) -> list[Sequence]:
+        """All sequences, the running ones first."""
         waiting = (each for request in self._requests.values() for each in request.waiting)
         return [*self.running, *waiting]
 
     def add(self, sequence: Sequence) -> None:
+        """Queue a sequence."""
         request = self._requests.get(sequence.request_id)
         if request is None:
             self._arrivals += 1
             served = (each.served for each in self._requests.values())
-            self._clock = max(self._clock, min(served, default=0))  # what all have had
-            request = _Request(self._arrivals, self._clock - HEAD_START)
+            self._clock = max(self._clock, min(served, default=0))  # what all others have had
+            request = _ScheduledRequest(self._arrivals, self._clock - NEW_REQUEST_CREDIT)
             self._requests[sequence.request_id] = request
         request.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
-        """Forget a sequence wherever it is; whether it was running."""
+        """Forget a sequence, running, waiting or unknown; whether it was running."""
         request = self._requests.get(sequence.request_id)
         if request is None:
             return False
@@ -103,24 +102,31 @@ class Scheduler:
             del self._requests[sequence.request_id]
         return running
 
-    def serve(self, sequence: Sequence, units: int = 1) -> None:
-        """Count what a sequence got: a unit is a decoded token, or as much work."""
+    def clear(self) -> list[Sequence]:
+        """Forget all sequences; returns them."""
+        sequences = self.sequences
+        self._requests.clear()
+        self.running.clear()
+        return sequences
+
+    def count(self, sequence: Sequence, units: int) -> None:
+        """Count work for a sequence's request: a unit is a decoded token, or as much time."""
         request = self._requests.get(sequence.request_id)
         if request is not None and units:
             request.served += units
             request.new = False
 
     def served(self, sequence: Sequence) -> int:
-        """What the sequence's request got so far."""
+        """The work counted for the sequence's request."""
         request = self._requests.get(sequence.request_id)
         return 0 if request is None else request.served
 
     def admit(self) -> Sequence | None:
-        """The next sequence for which there is room, from now on running."""
+        """Move the next sequence for which there is room from waiting to running."""
         if len(self.running) >= self._slots:
             return None
         claimant, self._claimant = self._claimant, None
-        for request in [claimant] if claimant and claimant.waiting else self._in_turn():
+        for request in [claimant] if claimant and claimant.waiting else self._by_rank():
             if self._has_room(self.running, request.waiting[0]):
                 sequence = request.waiting.popleft()
                 request.running.append(sequence)
@@ -129,9 +135,9 @@ class Scheduler:
         return None
 
     def preempt(self) -> list[Sequence]:
-        """Sequences that have to make room, from now on waiting; empty when none has to.
+        """Move sequences that must make room from running to waiting; empty when none must.
 
-        What they make room for is the next to be admitted.
+        The next :meth:`admit` is for the request that they made room for.
         """
         victims = self._outgrown() or self._claimed()
         for victim in victims:
@@ -142,7 +148,7 @@ class Scheduler:
         return victims
 
     def next(self) -> Sequence | None:
-        """Whose turn it is where one decodes at a time: the least served request's next one."""
+        """For runners that decode one sequence a step: the next one of the least served request."""
         running = [each for each in self._requests.values() if each.running]
         if not running:
             return None
@@ -150,7 +156,7 @@ class Scheduler:
         request.turn += 1
         return request.running[request.turn % len(request.running)]
 
-    def _in_turn(self) -> list[_Request]:
+    def _by_rank(self) -> list[_ScheduledRequest]:
         waiting = (each for each in self._requests.values() if each.waiting)
         return sorted(waiting, key=lambda request: request.rank)
 
@@ -160,7 +166,7 @@ class Scheduler:
         return len(running) < self._slots and self._fits([*running, sequence])
 
     def _outgrown(self) -> list[Sequence]:
-        """Those that no longer fit beside the others, since all grow."""
+        """Victims for want of KV cache, which every token makes fuller."""
         kept, victims = list(self.running), list[Sequence]()
         while len(kept) > 1 and not self._fits(kept):
             victim = _youngest(self._donors(kept), kept)
@@ -169,29 +175,29 @@ class Scheduler:
         return victims
 
     def _claimed(self) -> list[Sequence]:
-        """Those whose place the turn of another request claims."""
+        """Victims whose slots a waiting request has a better claim to."""
         for request in self._claimants():
             if self._has_room(self.running, request.waiting[0]):
-                continue  # it will be admitted
+                continue  # it will be admitted without a preemption
             victims = self._victims(request)
             if victims:
                 self._claimant = request
                 return victims
         return []
 
-    def _claimants(self) -> Iterator[_Request]:
-        in_turn = self._in_turn()
-        yield from islice((each for each in in_turn if each.new), MAX_LOOKED_AT)
-        yield from islice((each for each in in_turn if not each.new), MAX_LOOKED_AT)
+    def _claimants(self) -> Iterator[_ScheduledRequest]:
+        ranked = self._by_rank()
+        yield from islice((each for each in ranked if each.new), MAX_CLAIMANTS)
+        yield from islice((each for each in ranked if not each.new), MAX_CLAIMANTS)
 
-    def _victims(self, claimant: _Request) -> list[Sequence]:
-        """Enough of those that have to give way to the claimant, or none."""
+    def _victims(self, claimant: _ScheduledRequest) -> list[Sequence]:
+        """Enough sequences of other requests to admit one of the claimant, or none."""
         kept, victims = list(self.running), list[Sequence]()
         while not self._has_room(kept, claimant.waiting[0]):
             donors = {
                 donor: count
                 for donor, count in self._donors(kept).items()
-                if donor is not claimant and _gives_way(donor, count, claimant)
+                if donor is not claimant and _loses_slot(donor, count, claimant)
             }
             if not donors:
                 return []
@@ -200,25 +206,26 @@ class Scheduler:
             victims.append(victim)
         return victims
 
-    def _donors(self, running: list[Sequence]) -> dict[_Request, int]:
+    def _donors(self, running: list[Sequence]) -> dict[_ScheduledRequest, int]:
         """The requests of these sequences, and how many each has."""
-        counts: dict[_Request, int] = {}
+        counts: dict[_ScheduledRequest, int] = {}
         for sequence in running:
             request = self._requests[sequence.request_id]
             counts[request] = counts.get(request, 0) + 1
         return counts
 
 
-def _gives_way(donor: _Request, count: int, claimant: _Request) -> bool:
-    """Whether a request that runs ``count`` sequences loses one to ``claimant``."""
+def _loses_slot(donor: _ScheduledRequest, count: int, claimant: _ScheduledRequest) -> bool:
+    """Whether a request that runs ``count`` sequences loses one of its slots to ``claimant``."""
     if count >= len(claimant.running) + 2:
         return True
     if claimant.running:
         return False
-    return donor.served - claimant.served >= (HEAD_START if claimant.new else QUANTUM)
+    ahead = NEW_REQUEST_CREDIT if claimant.new else PREEMPTION_QUANTUM
+    return donor.served - claimant.served >= ahead
 
 
-def _youngest(donors: dict[_Request, int], running: list[Sequence]) -> Sequence:
-    """The latest sequence of the request that has most of them, or was served most."""
+def _youngest(donors: dict[_ScheduledRequest, int], running: list[Sequence]) -> Sequence:
+    """The last admitted sequence of the request that runs most, or was served most."""
     most = max(donors, key=lambda request: (donors[request], request.served, request.arrived))
     return next(each for each in reversed(running) if each in most.running)

@@ -1,4 +1,4 @@
-"""One text being decoded, and what is the same about it for every engine."""
+"""One text being decoded: takes token ids, delivers text deltas, decides when it is finished."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from deployments.seam.problems import Problem
 
 
 class Sequence:
-    """One choice of one request: where it starts, what bounds it, whom it tells.
+    """One choice of one request.
 
-    ``on_token`` gets one :class:`Token` a decoded token and ``on_failure`` at most one
-    :class:`Problem`, instead of the rest; both are called on the engine's thread and must not
-    block. ``resume_ids`` are tokens that were decoded and delivered elsewhere: positions, bounds,
-    penalties and text go on behind them, they are not delivered again. No token of ``eos_ids``
-    may be chosen before there are ``min_new_tokens``; every engine keeps to that. ``constraint`` is
-    this sequence's own, at its beginning; the text ends where it is complete. Sequences of one
-    ``request_id`` share its turns. ``on_admitted`` is called on the engine's thread when the
-    sequence is admitted for the first time.
+    ``on_token`` gets every decoded :class:`Token`, ``on_failure`` at most one :class:`Problem`
+    after which no token comes, ``on_admitted`` a call when the sequence gets its first slot. All
+    are called on the engine's thread and must not block.
+
+    ``resume_ids`` are tokens that another replica decoded and delivered: positions, bounds,
+    penalties and text continue behind them, and they are not delivered again. Engines must not
+    choose a token of ``eos_ids`` before there are ``min_new_tokens``. ``constraint`` belongs to
+    this sequence alone and stands at the beginning of a text; the text ends where it is complete.
+    The scheduler shares slots among requests: sequences with the same ``request_id`` count as one.
     """
 
     def __init__(
@@ -37,12 +38,12 @@ class Sequence:
         min_new_tokens: int = 0,
         on_token: Callable[[Token], None],
         on_failure: Callable[[Problem], None],
+        on_admitted: Callable[[], None] | None = None,
         stop: Iterable[str] = (),
         stop_after_tool_call: ToolCallMarkers | None = None,
         eos_ids: frozenset[int] | None = None,
         choice: int = 0,
         request_id: str = "",
-        on_admitted: Callable[[], None] | None = None,
         resume_ids: Ids[int] = (),
         constraint: Constraint | None = None,
     ) -> None:
@@ -54,12 +55,12 @@ class Sequence:
         self.choice = choice
         self.request_id = request_id
         self.constraint = constraint
-        self.on_admitted = on_admitted
         self.generated: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cancelled = False
         self._on_token = on_token
         self._on_failure = on_failure
+        self._on_admitted = on_admitted
         self._special_ids = codec.special_ids
         self._text = codec.stream(self.prompt_ids)
         self._stops = (
@@ -78,15 +79,22 @@ class Sequence:
 
     @property
     def min_tokens_left(self) -> int:
-        """Tokens that must still come before the sequence may end by itself."""
+        """How many tokens must still come before an end of sequence may be chosen."""
         return max(0, self.min_new_tokens - len(self.generated))
 
     @property
     def finished(self) -> bool:
+        """Whether it is complete, cancelled or failed: it needs no slot any more."""
         return self.cancelled or self.finish_reason is not None
 
+    def admitted(self) -> None:
+        """Tell ``on_admitted``, the first time this is called."""
+        call, self._on_admitted = self._on_admitted, None
+        if call is not None:
+            call()
+
     def append(self, token_id: int, logprob: TokenLogprob | None = None) -> bool:
-        """Take the next token and deliver its event; true when the sequence is finished.
+        """Take the next token and deliver it; true when the sequence is finished.
 
         An end-of-sequence token counts as a token and has no text. Raises ``ConstraintError``, and
         delivers nothing, for a token that the constraint does not allow.
@@ -128,6 +136,7 @@ class Sequence:
         return text
 
     def _rest(self) -> str:
+        """The text that the detokenizer and the stop scanner still hold back."""
         text, stopped = self._stops.push(self._text.flush())
         if stopped:
             self.finish_reason = "stop"

@@ -1,4 +1,4 @@
-"""Stop strings in a text that arrives in pieces."""
+"""Stop strings: finds where a streamed text ends, and holds back what may become a stop string."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from deployments.seam.tool_call_text import ToolCallText
 
 
 class StopScanner:
-    """Lets text pass until a stop string is complete, and holds back what may become one.
+    """Passes text on until a stop string is complete, and holds back what may become one.
 
-    The result does not depend on how the text was cut into pieces: the stop string that is
-    complete first ends the text, of several complete at the same character the longest. It is
-    ``found`` from then on.
+    The stop string that is complete first ends the text; of several that end at the same character
+    it is the longest. So the result does not depend on how the text was cut into pieces. ``found``
+    is that stop string, from then on.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
@@ -24,7 +24,7 @@ class StopScanner:
         self.found: str | None = None
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Take a piece; return the text that is safe to show and whether a stop was found."""
+        """Take a piece; the text that may be shown, and whether a stop string was found."""
         if not self._stops:
             return text, False
         known = len(self._held)
@@ -34,17 +34,17 @@ class StopScanner:
                 if buffer.endswith(stop, 0, end):
                     self._held, self.found = "", stop
                     return buffer[: end - len(stop)], True
-        keep = self._beginning(buffer)
+        keep = self._possible_stop(buffer)
         self._held = buffer[len(buffer) - keep :]
         return buffer[: len(buffer) - keep], False
 
     def flush(self) -> str:
-        """The text held back, once it is certain that nothing follows."""
+        """The text that is held back, when nothing follows."""
         held, self._held = self._held, ""
         return held
 
-    def _beginning(self, buffer: str) -> int:
-        """Length of the longest end of ``buffer`` that begins a stop string."""
+    def _possible_stop(self, buffer: str) -> int:
+        """Length of the longest end of ``buffer`` that is the beginning of a stop string."""
         longest = min(len(buffer), len(self._stops[0]) - 1)
         for length in range(longest, 0, -1):
             if any(stop.startswith(buffer[-length:]) for stop in self._stops if length < len(stop)):
@@ -53,31 +53,28 @@ class StopScanner:
 
 
 class ToolCallStopScanner(StopScanner):
-    """Stop strings, and the end of the first call of a tool.
+    """Ends the text at a stop string, or behind the first tool call.
 
-    What is behind the call in the same piece stays: whoever reads calls leaves their marks out.
+    The rest of the piece in which the tool call ends is passed on.
     """
 
-    def __init__(self, stops: Iterable[str], marks: ToolCallMarkers) -> None:
+    def __init__(self, stops: Iterable[str], markers: ToolCallMarkers) -> None:
         super().__init__(stops)
-        self._calls = ToolCallText(marks.opening, marks.closing, _object)
+        self._tool_calls = ToolCallText(markers.opening, markers.closing, _any_tool_call)
 
     def push(self, text: str) -> tuple[str, bool]:
         shown, stopped = super().push(text)
-        return shown, stopped or _called(self._calls.push(shown))
+        found = self._tool_calls.push(shown)
+        return shown, stopped or any(isinstance(each, _AnyToolCall) for each in found)
 
 
-def _object(body: str) -> _Call | None:
+class _AnyToolCall:
+    """A tool call, of any function."""
+
+
+def _any_tool_call(body: str) -> _AnyToolCall | None:
     try:
         from_json(body, allow_inf_nan=False)
     except ValueError:
         return None
-    return _Call()
-
-
-class _Call:
-    """One of any function."""
-
-
-def _called(found: list[str | _Call]) -> bool:
-    return any(isinstance(each, _Call) for each in found)
+    return _AnyToolCall()

@@ -1,8 +1,8 @@
-"""How tokens get from the engines' threads to the streams of a replica, and when they leave.
+"""Token stream pacing: takes tokens from engines' threads, and gives them to streams in chunks.
 
-What leaves costs the way out (Serve, the ingress, its answer) the same, however many tokens it
-carries. So tokens leave at once and alone while the way is quicker than the engine, and join as far
-as it is slower: nobody chose a time that they wait for.
+Sending one item to the ingress costs the same whatever its size. So while sending is faster than
+decoding, each token is sent at once and alone; when it is slower, the tokens that were decoded
+meanwhile are sent together. No delay is configured.
 """
 
 from __future__ import annotations
@@ -10,109 +10,106 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from deployments.engine.tuning import MAX_ITEM_S, PACING_FACTOR
 from deployments.seam.generation import Token
 from deployments.seam.problems import Problem
 
-SHARE = 3.0
-"""The way is given this many times what an item takes on this side: the ingress, a process of its
-own that often has the same cores, takes half as long again for it."""
-
-LONGEST_S = 0.005
-"""What takes longer than this was kept by something else: a reader that is slow, a busy loop."""
-
 
 class StreamPacing:
-    """The way out of one replica, shared by all of its streams, whose event ``loop`` is one.
+    """Paces all token streams of a replica, whose event ``loop`` is one.
 
-    Streams that have tokens depart together. What an item takes is seen by when its stream comes
-    back for more, and the next departure is as much later as ``share`` times all that is: the way
-    is not asked to carry more items than it can. A stream whose reader is slow does not come back,
-    and holds up nobody else. What is the first of its stream waits for nothing.
+    Streams that have tokens are flushed together. A stream that asks for more has sent its last
+    item, which is how the time of an item is measured. The next flush is as much later as
+    ``factor`` times the time of all items since. A slow reader does not ask, and so delays nobody
+    else. The first token of a stream is never delayed.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, share: float = SHARE) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, factor: float = PACING_FACTOR) -> None:
         self._loop = loop
-        self._share = share
+        self._factor = factor
         self._arrived: deque[tuple[TokenBuffer, Token | Problem]] = deque()
-        self._called = False
-        self._laden: list[TokenBuffer] = []
-        self._seen_at = 0.0
-        self._free_at = 0.0
+        self._woken = False
+        self._ready: list[TokenBuffer] = []
+        self._last_sent = 0.0
+        self._next_flush = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def new_buffer(self) -> TokenBuffer:
         """The buffer of one more stream."""
         return TokenBuffer(self)
 
-    def arrived(self, buffer: TokenBuffer, item: Token | Problem) -> None:
-        """From any thread: the loop is woken once for all that arrives until it looks."""
+    def put(self, buffer: TokenBuffer, item: Token | Problem) -> None:
+        """From any thread: the loop is woken once for all items that arrive until it runs."""
         self._arrived.append((buffer, item))
-        if not self._called:
-            self._called = True
-            self._loop.call_soon_threadsafe(self._look)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._collect)
 
-    def laden(self, buffer: TokenBuffer) -> None:
-        """A stream waits, and its buffer has something for it."""
-        self._laden.append(buffer)
+    def ready(self, buffer: TokenBuffer, *, first: bool) -> None:
+        """A stream waits and its buffer has items: flush it now if they are its first."""
+        if first:
+            self._last_sent = self._loop.time()
+            buffer.flush()
+        else:
+            self._ready.append(buffer)
 
-    def begun(self) -> None:
-        """A stream's first departure."""
-        self._seen_at = self._loop.time()
-
-    def returned(self) -> None:
-        """A stream is back for more: what it took has left this side."""
+    def sent(self) -> None:
+        """A stream has sent an item: postpone the next flush by the time that took."""
         now = self._loop.time()
-        took = min(now - self._seen_at, LONGEST_S)
-        self._seen_at = now
-        self._free_at = max(self._free_at, now - took) + self._share * took
+        took = min(now - self._last_sent, MAX_ITEM_S)
+        self._last_sent = now
+        self._next_flush = max(self._next_flush, now - took) + self._factor * took
 
-    def depart(self) -> None:
-        """Let the streams go that have something, now or when the way is free."""
-        if not self._laden or self._timer is not None:
+    def flush(self) -> None:
+        """Flush the buffers that are ready, now or when it is time."""
+        if not self._ready or self._timer is not None:
             return
         now = self._loop.time()
-        if now < self._free_at:
-            self._timer = self._loop.call_at(self._free_at, self._rested)
+        if now < self._next_flush:
+            self._timer = self._loop.call_at(self._next_flush, self._flush_on_time)
             return
-        departing, self._laden = self._laden, []
-        self._seen_at = now
-        for buffer in departing:
-            buffer.go()
+        ready, self._ready = self._ready, []
+        self._last_sent = now
+        for buffer in ready:
+            buffer.flush()
 
-    def _rested(self) -> None:
+    def _flush_on_time(self) -> None:
         self._timer = None
-        self.depart()
+        self.flush()
 
-    def _look(self) -> None:
-        self._called = False  # before anything is taken: what comes from here on calls again
+    def _collect(self) -> None:
+        self._woken = False  # before anything is taken: items that arrive from here on wake again
         while self._arrived:
             buffer, item = self._arrived.popleft()
-            buffer.lay(item)
-        self.depart()
+            buffer.append(item)
+        self.flush()
 
 
 class TokenBuffer:
-    """The tokens of one stream on their way from an engine's thread, in order."""
+    """The tokens of one stream between its engine's thread and its reader, in order."""
 
-    def __init__(self, way: StreamPacing) -> None:
-        self._way = way
+    def __init__(self, pacing: StreamPacing) -> None:
+        self._pacing = pacing
         self._tokens: list[Token] = []
         self._problem: Problem | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._began = False
 
     def put(self, item: Token | Problem) -> None:
-        """From any thread."""
-        self._way.arrived(self, item)
+        """From any thread: add a token, or the failure that ends the stream."""
+        self._pacing.put(self, item)
 
     async def take(self) -> tuple[tuple[Token, ...], Problem | None]:
-        """Everything that is there when the way is free: tokens in order, and a problem, if any."""
+        """Wait for the next flush; all tokens that are there, and the failure if there was one.
+
+        For one reader, which asks again when it has sent what it was given.
+        """
         if self._began:
-            self._way.returned()
+            self._pacing.sent()
         self._waiter = asyncio.get_running_loop().create_future()
         if self._tokens or self._problem:
-            self._load()
-            self._way.depart()
+            self._announce()
+            self._pacing.flush()
         try:
             await self._waiter
         finally:
@@ -120,25 +117,21 @@ class TokenBuffer:
         tokens, self._tokens = self._tokens, []
         return tuple(tokens), self._problem
 
-    def lay(self, item: Token | Problem) -> None:
-        """On the loop: something has come."""
-        waits = self._waiter is not None and not self._tokens and self._problem is None
+    def append(self, item: Token | Problem) -> None:
+        """On the loop: add an item, and announce it if the reader waits for the first."""
+        was_empty = not self._tokens and self._problem is None
         if isinstance(item, Problem):
             self._problem = self._problem or item
         else:
             self._tokens.append(item)
-        if waits:
-            self._load()
+        if was_empty and self._waiter is not None:
+            self._announce()
 
-    def go(self) -> None:
-        """Wake the stream, if it still waits."""
+    def flush(self) -> None:
+        """Wake the reader, if it still waits."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _load(self) -> None:
-        if self._began:
-            self._way.laden(self)
-        else:
-            self._began = True
-            self._way.begun()
-            self.go()
+    def _announce(self) -> None:
+        first, self._began = not self._began, True
+        self._pacing.ready(self, first=first)

@@ -1,7 +1,8 @@
-"""Calls of tools in the text of a model: a mark, one JSON object, another mark.
+"""Finds tool calls in streamed text: an opening marker, one JSON object, a closing marker.
 
-Both sides read them: the model side to end a text behind its first call, the ingress to tell calls
-from text. The end of the JSON decides where a call ends, for its strings may hold any mark.
+Hermes-style models write ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``. The engine
+uses this to end a text behind its first tool call, the ingress to separate tool calls from text. A
+tool call ends where its JSON object ends, because strings in it may contain either marker.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _CLOSERS = {"{": "}", "[": "]"}
 class ObjectEnd:
     """Finds the end of one JSON object in a text that arrives in pieces.
 
-    ``broken`` is set at the first character that no object could have there; that of a literal, a
-    number or a separator may still be out of place.
+    ``broken`` is set at the first character that cannot stand there in any JSON object. Brackets
+    and strings are checked; literals, numbers and separators may be out of place.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class ObjectEnd:
         self._escaped = False
 
     def push(self, text: str) -> int | None:
-        """The place in ``text`` behind the object; ``None`` where it goes on, or is broken."""
+        """The index in ``text`` behind the object; ``None`` while it is incomplete, or broken."""
         at = 0
         while not self.broken and at < len(text):
             if self._escaped:
@@ -66,11 +67,11 @@ class ObjectEnd:
 
 
 class ToolCallText(Generic[T]):
-    """Tells calls from text in what a model writes, piece by piece.
+    """Separates tool calls from text in what a model writes, piece by piece.
 
-    ``read`` makes a call of a JSON object, or nothing where it is none: that is text, as is a mark
-    without an object. Text passes as it comes, less the white space around calls; what may begin a
-    call is held back.
+    ``read`` makes a tool call of a JSON object, or returns ``None`` if it is none; then it is text,
+    as is a marker without an object. Text is passed on at once, without the white space around tool
+    calls; what may begin a tool call is held back.
     """
 
     def __init__(self, opening: str, closing: str, read: Callable[[str], T | None]) -> None:
@@ -85,7 +86,7 @@ class ToolCallText(Generic[T]):
         self._behind_call = False
 
     def push(self, text: str) -> list[str | T]:
-        """The text that is certain to be text, and the calls that are complete, in order."""
+        """Take a piece; the text and the complete tool calls so far, in order."""
         self._held += text
         found: list[str | T] = []
         while self._step(found):
@@ -93,30 +94,30 @@ class ToolCallText(Generic[T]):
         return found
 
     def flush(self) -> list[str | T]:
-        """What was held back, once nothing follows."""
+        """The text that is held back, when nothing follows."""
         held, self._held = self._held, ""
         if self._inside:
             self._inside = False
             return [*self._text(self._gap + self._opening + held)]
         if self._behind_object and self._closing.startswith(held.strip()):
-            return []  # the beginning of a mark
+            return []  # the beginning of a closing marker
         return [*self._text(held)]
 
     def _step(self, found: list[str | T]) -> bool:
-        """Take one mark, object or text from what is held; false where more has to come."""
+        """Consume one marker, object or text of ``_held``; false when it needs more text."""
         if self._behind_object:
             return self._past_closing()
         if self._inside:
             return self._past_object(found)
-        before, met, behind = self._held.partition(self._opening)
-        if met:
-            kept = before.rstrip()
-            found += self._text(kept)
-            self._gap = before[len(kept) :]
+        before, marker, behind = self._held.partition(self._opening)
+        if marker:
+            text = before.rstrip()
+            found += self._text(text)
+            self._gap = before[len(text) :]
             self._inside, self._object = True, None
             self._held, self._scanned = behind, 0
             return True
-        certain = len(self._held) - self._beginning()
+        certain = len(self._held) - self._possible_opening()
         found += self._text(self._held[:certain])
         self._held = self._held[certain:]
         return False
@@ -131,29 +132,29 @@ class ToolCallText(Generic[T]):
 
     def _past_object(self, found: list[str | T]) -> bool:
         if self._object is None:
-            begins = self._held.lstrip()
-            if not begins:
+            body = self._held.lstrip()
+            if not body:
                 return False
-            if begins[0] != "{":
-                return self._no_call(found, "")
-            self._object, self._scanned = ObjectEnd(), len(self._held) - len(begins)
+            if body[0] != "{":
+                return self._not_a_call(found, "")
+            self._object, self._scanned = ObjectEnd(), len(self._held) - len(body)
         end = self._object.push(self._held[self._scanned :])
         if self._object.broken:
-            return self._no_call(found, "")
+            return self._not_a_call(found, "")
         if end is None:
             self._scanned = len(self._held)
             return False
         end += self._scanned
         call = self._read(self._held[:end])
         if call is None:
-            return self._no_call(found, self._held[:end])
+            return self._not_a_call(found, self._held[:end])
         found.append(call)
         self._held = self._held[end:]
         self._inside, self._behind_object, self._behind_call = False, True, True
         return True
 
-    def _no_call(self, found: list[str | T], body: str) -> bool:
-        """The mark was text, and so is ``body``; what follows may still hold a call."""
+    def _not_a_call(self, found: list[str | T], body: str) -> bool:
+        """The marker and ``body`` were text; a tool call may still follow."""
         found += self._text(self._gap + self._opening + body)
         self._held = self._held[len(body) :]
         self._inside = False
@@ -167,10 +168,10 @@ class ToolCallText(Generic[T]):
         self._behind_call = False
         return [text]
 
-    def _beginning(self) -> int:
-        """How much of the end of what is held may begin a call: white space, part of a mark."""
-        held, mark = self._held, self._opening
-        longest = min(len(held), len(mark) - 1)
-        part = next((n for n in range(longest, 0, -1) if mark.startswith(held[-n:])), 0)
+    def _possible_opening(self) -> int:
+        """Length of the end of ``_held`` that may begin a call: white space, part of a marker."""
+        held, marker = self._held, self._opening
+        longest = min(len(held), len(marker) - 1)
+        part = next((n for n in range(longest, 0, -1) if marker.startswith(held[-n:])), 0)
         rest = held[: len(held) - part]
         return part + len(rest) - len(rest.rstrip())

@@ -1,1 +1,1 @@
-"""Starts the graph on one machine, shows how it comes up, and takes all of it down again."""
+"""Starts the graph on one machine, shows how it comes up, and ends all of it again."""

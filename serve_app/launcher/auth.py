@@ -1,4 +1,4 @@
-"""The token that Ray asks for on its dashboard and its REST and RPC interfaces."""
+"""The token that Ray's dashboard, REST and RPC interfaces ask for: made, found and read."""
 
 import secrets
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 
 def users_token_path() -> Path:
-    """Where Ray keeps a user's token."""
+    """The file in which Ray keeps a user's token."""
     return Path.home() / ".ray" / "auth_token"
 
 
 def token_environment(given: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Variables that turn tokens on: the user's own token if there is one, else a new one.
 
-    Empty when the user has decided about tokens in the environment.
+    Empty when the environment already decides about tokens.
     """
     if any(name in given for name in (MODE, TOKEN, TOKEN_PATH)):
         return {}

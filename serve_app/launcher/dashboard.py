@@ -1,4 +1,4 @@
-"""Serve's REST interface on Ray's dashboard: what `serve deploy` and `serve status` speak."""
+"""A client of Serve's REST API on Ray's dashboard, which `serve deploy` and `serve status` use."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ class DashboardError(Exception):
 
 
 class NoAnswerError(DashboardError):
-    """It did not answer in time, or could not yet: asking again may help."""
+    """The dashboard did not answer in time or is busy: asking again may help."""
 
 
 class Dashboard:
-    """Ray's dashboard at `url`, with the token it asks for."""
+    """Ray's dashboard at `url`; each request carries `token` where one is given."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url.rstrip("/")
-        # Proxies of the environment are not meant for a cluster's own address.
+        # Proxies that the environment names are not for a cluster's own address.
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},

@@ -1,4 +1,4 @@
-"""Deploying on a cluster, waiting until it answers, and taking just that down again."""
+"""Deploys the graph on a Ray cluster, waits until it answers, and takes only it down again."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class DeployedGraph:
-    """The plan's applications on one cluster, beside those that were there before."""
+    """The plan's applications on one cluster, beside those of others."""
 
     def __init__(self, dashboard: Dashboard, plan: StartPlan) -> None:
         self._dashboard = dashboard
@@ -30,30 +30,31 @@ class DeployedGraph:
         self._was_running = False
         self._is_deployed = False
 
-    def deploy(self, limit_s: float, alive: Callable[[], None]) -> bool:
+    def deploy(self, limit_s: float, check: Callable[[], None]) -> bool:
         """Apply the config; returns whether Serve ran already, with its own HTTP options.
 
         The dashboard of a busy machine may be slow: it is asked again until `limit_s` have passed.
-        Applying a config twice is applying it once.
+        Applying a config twice has the same effect as applying it once. `check` is called before
+        each request to the dashboard and raises when the start cannot go on.
         """
         limit = time.monotonic() + limit_s
-        details = _answered(self._dashboard.details, limit, alive)
+        details = _answered(self._dashboard.details, limit, check)
         self._was_running = bool((details.get("controller_info") or {}).get("actor_id"))
         if taken := sorted(self._plan.names & set(details.get("applications") or {})):
             raise StartError(f"application {', '.join(taken)} runs on that cluster already")
         self._is_deployed = True
         config = self._config(details, self._plan.config["applications"])
-        _answered(lambda: self._dashboard.deploy(config), limit, alive)
+        _answered(lambda: self._dashboard.deploy(config), limit, check)
         return self._was_running
 
-    def wait(self, progress: StartProgress, limit_s: float, alive: Callable[[], None]) -> str:
-        """Show progress until the front answers 200 on readiness; returns its URL.
+    def wait(self, progress: StartProgress, limit_s: float, check: Callable[[], None]) -> str:
+        """Show progress until the graph answers 200 on readiness; returns its URL.
 
         Raises `StartError` with the failed deployment's own message, or when time is up.
         """
         limit = time.monotonic() + limit_s
         while True:
-            state = _answered(self._dashboard.state, limit, alive).only(self._plan.names)
+            state = _answered(self._dashboard.state, limit, check).only(self._plan.names)
             progress.show(state)
             for application in state.applications:
                 if failure := application.failure:
@@ -63,27 +64,27 @@ class DeployedGraph:
             _pause(limit, "the deployments were not healthy in time")
         url = self._url(state)
         while not _answers(url):
-            alive()
+            check()
             _pause(limit, f"{url}{READINESS} did not answer 200 in time")
         return url
 
     def remove(self, limit_s: float) -> None:
-        """Take down what was deployed here, and Serve with it if it came with it."""
+        """Take down what was deployed here, and Serve too if it started with it."""
         if not self._is_deployed:
             return
         limit = time.monotonic() + limit_s
-        details = _answered(self._dashboard.details, limit)
+        details = _answered(self._dashboard.details, limit, None)
         if self._was_running or set(details.get("applications") or {}) - self._plan.names:
             rest = self._config(details, [])
-            _answered(lambda: self._dashboard.deploy(rest), limit)
+            _answered(lambda: self._dashboard.deploy(rest), limit, None)
         else:
             self._dashboard.shut_down(limit_s)
 
     def _config(self, details: dict[str, Any], own: list[dict[str, Any]]) -> dict[str, Any]:
-        """Our config with others' applications: what a new config does not name is taken down."""
+        """Our config and others' applications, since Serve takes down what a config leaves out."""
         config = dict(self._plan.config)
         if self._was_running:
-            config.pop("logging_config", None)  # it would change everybody's
+            config.pop("logging_config", None)  # it would change that of all applications
         running = (details.get("applications") or {}).items()
         others = [
             each["deployed_app_config"]
@@ -100,12 +101,11 @@ class DeployedGraph:
         return http_url(host, port) + prefix
 
 
-def _answered(
-    ask: Callable[[], Answer], limit: float, alive: Callable[[], None] = lambda: None
-) -> Answer:
-    """The dashboard's answer, asked for again while there is none and `limit` has not come."""
+def _answered(ask: Callable[[], Answer], limit: float, check: Callable[[], None] | None) -> Answer:
+    """The dashboard's answer; `ask` is called again until there is one or `limit` has come."""
     while True:
-        alive()
+        if check is not None:
+            check()
         try:
             return ask()
         except NoAnswerError as error:

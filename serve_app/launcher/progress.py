@@ -1,4 +1,4 @@
-"""How a start is shown: a live table on a terminal, else one line a change."""
+"""Shows how deployments come up: a live table on a terminal, otherwise a line for each change."""
 
 import contextlib
 import sys
@@ -27,14 +27,14 @@ class StartProgress(Protocol):
 
 
 def say(text: str) -> None:
-    """Print a line, and never fail: the terminal may be gone when we take things down."""
+    """Print a line, and never fail: the terminal may be gone while things are shut down."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
 
 def progress_for(console: Console) -> StartProgress:
-    """The display that suits the output."""
+    """The live table for a terminal, lines for everything else."""
     return LiveProgress(console) if console.is_terminal else PlainProgress()
 
 
@@ -62,7 +62,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A table that is drawn again in place."""
+    """A table that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
@@ -94,7 +94,7 @@ def state_table(state: ServeState) -> Table:
 
 def terminal() -> Console:
     """A console on standard output."""
-    # A file or a pipe has no width: wide enough there that nothing is broken for grep.
+    # A file or a pipe has no width; lines there are long, so that grep finds whole messages.
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 

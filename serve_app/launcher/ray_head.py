@@ -1,4 +1,4 @@
-"""The launcher's side of the process that holds the Ray head."""
+"""Starts the process that runs Ray's head (`ray_head_main`), and talks to it over its pipes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from serve_app.launcher.processes import is_alive
 CHECK_LIMIT_S = 60.0
 RAY_LIMIT_S = 120.0
 LOG = "head.log"
-# Ray itself notices only after a minute that one of these is gone.
+# Ray itself notices only after a minute that one of these has ended.
 VITAL = ("gcs_server", "raylet")
 LOG_LINES = 15
 
@@ -31,7 +31,7 @@ class InvalidConfigError(Exception):
 
 
 class RayHeadProcess:
-    """Spawned with the run's environment, so that all it starts inherits that."""
+    """The process that runs Ray's head. All that it starts inherits the run's environment."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._log = directory / LOG
@@ -44,7 +44,7 @@ class RayHeadProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=dict(environment),
-                # Out of the terminal's reach: Ctrl-C is the launcher's to handle, in order.
+                # The terminal sends Ctrl-C to the launcher only, which ends things in order.
                 start_new_session=True,
             )
 
@@ -64,7 +64,7 @@ class RayHeadProcess:
         self._write("go")
         answer = self._answer(RAY_LIMIT_S, "starting Ray")
         if problem := answer.get("problem"):
-            raise StartError(f"{problem}\n{self._last_words()}".strip())
+            raise StartError(f"{problem}\n{self._log_end()}".strip())
         self._is_holding = True
         self._vital = {
             child.name(): child
@@ -74,22 +74,22 @@ class RayHeadProcess:
         return answer
 
     def require_alive(self) -> None:
-        """Raise `StartError` once the process, or what Ray cannot live without, has ended."""
+        """Raise `StartError` once the process, or one that Ray needs, has ended."""
         if self._process.poll() is not None:
-            raise StartError(f"the Ray head ended unexpectedly\n{self._last_words()}".strip())
+            raise StartError(f"the Ray head ended unexpectedly\n{self._log_end()}".strip())
         for name, process in self._vital.items():
             if not is_alive(process):
                 raise StartError(f"Ray's {name} ended unexpectedly")
 
     def release(self) -> list[psutil.Process]:
-        """Ask it to end Ray and itself; returns what is worth waiting for."""
+        """Ask it to end Ray and itself; returns the process if it is worth waiting for."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
         except BrokenPipeError:
             return []
         if not self._is_holding:
-            return []  # busy with starting, it would not notice
+            return []  # it is busy with starting and would not notice
         try:
             return [psutil.Process(self.pid)] if self._process.poll() is None else []
         except psutil.NoSuchProcess:
@@ -101,24 +101,24 @@ class RayHeadProcess:
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise StartError(f"the Ray head ended\n{self._last_words()}".strip()) from None
+            raise StartError(f"the Ray head ended\n{self._log_end()}".strip()) from None
 
-    def _answer(self, limit_s: float, doing: str) -> dict[str, Any]:
+    def _answer(self, limit_s: float, step: str) -> dict[str, Any]:
         assert self._process.stdout is not None
         pipe, collected = self._process.stdout.fileno(), b""
         limit = time.monotonic() + limit_s
         while not collected.endswith(b"\n"):
             readable, _, _ = select.select([pipe], [], [], max(0.0, limit - time.monotonic()))
             if not readable:
-                raise StartError(f"{doing} took longer than {limit_s:.0f} s")
+                raise StartError(f"{step} took longer than {limit_s:.0f} s")
             chunk = os.read(pipe, 65_536)
             if not chunk:
-                raise StartError(f"{doing} failed\n{self._last_words()}".strip())
+                raise StartError(f"{step} failed\n{self._log_end()}".strip())
             collected += chunk
         answer: dict[str, Any] = json.loads(collected)
         return answer
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         try:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:

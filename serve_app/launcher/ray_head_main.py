@@ -1,10 +1,10 @@
-"""The process that holds a start's Ray head: `python -m serve_app.launcher.ray_head_main`.
+"""The process that runs a start's Ray head: `python -m serve_app.launcher.ray_head_main`.
 
-It lives exactly as long as the launcher holds the other end of its standard input. When that
-closes, because the launcher stops or because it was killed, this process ends Ray and then
-everything that carries the run's marker, HAProxy too, which outlives Ray by itself.
+It runs as long as the launcher keeps its standard input open. When that closes, because the
+launcher stops or was killed, this process ends Ray and then every process that carries the run's
+marker. HAProxy is one of those: it would outlive Ray.
 
-Lines in: the request as JSON, then "go". Lines out: one answer as JSON to each.
+It reads two lines, the request as JSON and then "go", and answers each with a line of JSON.
 """
 
 import functools
@@ -27,7 +27,7 @@ GRACE_S = 3.0
 def main() -> None:
     """Check the config, start (or join) Ray, report, and stay until standard input closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever Ray prints must not get between the answers.
+    # Ray prints to standard output; that goes to the log, so that it does not mix with answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = json.loads(sys.stdin.readline())
@@ -43,7 +43,7 @@ def _hold(request: dict[str, Any], answers: IO[str]) -> None:
     try:
         _answer(answers, _start(request))
         sys.stdin.read()
-    except Exception as error:  # noqa: BLE001 - the process's edge: the launcher shows it
+    except Exception as error:  # noqa: BLE001 - outermost edge: the launcher shows it
         _answer(answers, {"problem": f"Ray did not start: {error}"})
     finally:
         _end(request)
@@ -61,7 +61,7 @@ def _start(request: dict[str, Any]) -> dict[str, Any]:
             "include_dashboard": True,
             "dashboard_host": "127.0.0.1",
             "dashboard_port": request["dashboard_port"],
-            # Ray opens its directory to everybody; the run directory around it stays closed.
+            # Ray makes its directory readable for everybody; the run directory around it is not.
             "_temp_dir": str(Path(request["directory"]) / "r"),
         }
         _move_agent(request["agent_port"])
@@ -69,9 +69,9 @@ def _start(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _move_agent(port: int) -> None:
-    """Give the node's agent a port of its own: 52365 is fixed for a cluster that `init` starts.
+    """Give the node's agent a port of its own; `ray.init` has no option for it and takes 52365.
 
-    A second cluster on the machine would otherwise wait for it in vain and run without.
+    The agent of a second cluster on the machine would otherwise not come up.
     """
     from ray._private.parameter import RayParams
 

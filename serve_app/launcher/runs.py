@@ -1,4 +1,4 @@
-"""Run directories: one a start, with a record of it, locked for as long as its launcher lives."""
+"""Run directories: each start has one, with its record, locked while its launcher lives."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ LONGEST_BASE = 24
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What other launchers and `status` may need to know about a start."""
+    """What other launchers and `status` need to know about a start."""
 
     id: str
     directory: str
@@ -46,7 +46,7 @@ class RunRecord:
 
     @property
     def port(self) -> int | None:
-        """Where the HTTP front listens, or will; None while that is not known."""
+        """The port of the HTTP front, known before it listens; None where it is not known."""
         return urlsplit(self.url).port
 
 
@@ -64,21 +64,21 @@ class LockedRun:
         return self.run
 
     def remove(self) -> Path | None:
-        """Remove the directory and give the lock back; returns where its logs are kept."""
+        """Remove the directory and release the lock; returns where its logs are kept."""
         kept = remove(self.run)
         self._lock.close()
         return kept
 
 
 def base_directory() -> Path:
-    """Where run directories live: the temporary directory if sockets below it can be bound."""
+    """The directory of run directories: the temporary one if its path is short enough."""
     base = Path(tempfile.gettempdir())
     return base if len(str(base)) <= LONGEST_BASE else Path("/tmp")
 
 
 @contextlib.contextmanager
 def registry_lock(base: Path) -> Iterator[None]:
-    """One launcher of this user at a time clears left-overs and chooses its ports."""
+    """Let one launcher of this user at a time end leftovers and choose ports."""
     with (base / f"{PREFIX}{os.getuid()}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -119,7 +119,7 @@ def dead(base: Path) -> list[RunRecord]:
 
 
 def remove(run: RunRecord) -> Path | None:
-    """Remove a run's directory; returns where its logs are kept, None where it had none."""
+    """Remove a run's directory; returns where its logs are kept, None without logs."""
     kept = keep_logs(run.path, run.id, os.environ)
     shutil.rmtree(run.path, ignore_errors=True)
     return kept
@@ -128,7 +128,7 @@ def remove(run: RunRecord) -> Path | None:
 def _directories(base: Path) -> list[Path]:
     found = []
     for path in sorted(base.glob(f"{PREFIX}*")):
-        # Anyone may create files in a shared temporary directory: only our own ones count.
+        # Anyone may create files in a shared temporary directory: only this user's count.
         with contextlib.suppress(FileNotFoundError):
             if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
                 found.append(path)

@@ -1,4 +1,4 @@
-"""Checks a Serve config against Serve's own schema."""
+"""Checks a Serve config against Serve's own schema, unknown keys included."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 def config_problem(config: dict[str, Any]) -> str | None:
     """What is wrong with `config`, a line for each error, or None. Imports Ray Serve.
 
-    Keys that the schema does not have are errors, too: Serve itself drops them without a word.
+    Keys that the schema does not have are errors too, although Serve ignores them silently.
     """
     from ray.serve.schema import ServeDeploySchema
 

@@ -1,4 +1,4 @@
-"""What Serve says about its applications, as plain values."""
+"""The state of Serve's applications and deployments, read from its REST answer."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """One deployment: its status, and replicas that run of those that are wanted."""
+    """One deployment: its status, and how many of the wanted replicas run."""
 
     application: str
     name: str
@@ -48,7 +48,7 @@ class ApplicationState:
 
     @property
     def failure(self) -> str | None:
-        """Why it cannot come up, in the words of the deployment that failed."""
+        """Why it cannot come up: the message of the deployment that failed."""
         for deployment in self.deployments:
             if deployment.status in FAILED:
                 return f"{deployment.name} {deployment.status}: {deployment.message}"
@@ -57,7 +57,7 @@ class ApplicationState:
 
 @dataclass(frozen=True)
 class ServeState:
-    """Every application of a cluster, and where its HTTP front listens."""
+    """Every application of a cluster, and the address of its HTTP front."""
 
     applications: tuple[ApplicationState, ...]
     host: str | None
@@ -72,7 +72,7 @@ class ServeState:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there is something, and all of it is healthy."""
+        """Whether there are applications, and all of them are healthy."""
         return bool(self.applications) and all(each.is_healthy for each in self.applications)
 
     def only(self, names: frozenset[str]) -> "ServeState":
@@ -111,14 +111,14 @@ def _deployment(application: str, name: str, details: Mapping[str, Any]) -> Depl
         application=application,
         name=name,
         status=details.get("status") or "UNKNOWN",
-        message=details.get("message") or _at_work(replicas),
+        message=details.get("message") or _replica_states(replicas),
         running=sum(replica.get("state") == "RUNNING" for replica in replicas),
         wanted=details.get("target_num_replicas") or 0,
     )
 
 
-def _at_work(replicas: Sequence[Mapping[str, Any]]) -> str:
-    """What replicas that do not run are doing, where Serve itself has no message."""
+def _replica_states(replicas: Sequence[Mapping[str, Any]]) -> str:
+    """The states of replicas that do not run, for deployments about which Serve says nothing."""
     states = Counter(str(each.get("state")) for each in replicas)
     return ", ".join(
         f"{count} {state.lower().replace('_', ' ')}"

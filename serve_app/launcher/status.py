@@ -1,4 +1,4 @@
-"""`prsm-serve status`: how far a graph is, what each deployment is at, and which limits it has."""
+"""`prsm-serve status`: the stage of a graph, its deployments and the live limits of replicas."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the listing commands print."""
+"""The tables that `status`, `tasks` and `models` print."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def print_limits(limits: Sequence[ReplicaLimits], unknown: str | None) -> None:
 
 
 def print_tasks(tasks: "Sequence[TaskNames]") -> None:
-    """What models do: in a profile, by route, in a graph, with Hugging Face, by which class."""
+    """Each task and its names: of routes, graph steps, Hugging Face tasks and classes."""
     table = Table()
     for title in ("task", "what a model does", "routes", "graph step", "Hugging Face", "class"):
         table.add_column(title, overflow="fold")

@@ -1,4 +1,4 @@
-"""Which dashboard `status` asks."""
+"""Finds the dashboard that `status` asks, and the token for it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFAULT_URL = "http://127.0.0.1:8265"
 
 
 class TargetError(Exception):
-    """Not exactly one start can be meant; the message is one line that names those there are."""
+    """No start, or several, fit; the message is one line that lists those there are."""
 
 
 def status_target(
@@ -22,8 +22,7 @@ def status_target(
 ) -> tuple[str, str | None]:
     """URL and token: the given address, else this machine's start, else Ray's default.
 
-    ``port`` is the one that the start's HTTP front has, where several are there. Raises
-    `TargetError`.
+    ``port``, that of a start's HTTP front, chooses among several. Raises `TargetError`.
     """
     started = runs.live(base or runs.base_directory())
     url = _url(address) if address and port is None else _only(started, port)
@@ -32,16 +31,16 @@ def status_target(
 
 
 def _only(started: Sequence[runs.RunRecord], port: int | None) -> str:
-    """The one dashboard of the starts with this port; starts that joined a cluster share one."""
-    meant = [run for run in started if port in (None, run.port)]
-    dashboards = {run.dashboard_url for run in meant if run.dashboard_url}
-    undecided = port is None and any(not run.dashboard_url for run in meant)
+    """The dashboard of the starts with this port; starts that joined one cluster share it."""
+    fitting = [run for run in started if port in (None, run.port)]
+    dashboards = {run.dashboard_url for run in fitting if run.dashboard_url}
+    undecided = port is None and any(not run.dashboard_url for run in fitting)
     if len(dashboards) > 1 or (dashboards and undecided):
         how = "--port" if port is None else "--address"
         raise TargetError(f"several graphs run here, choose with {how}: {_listed(started)}")
-    if meant and not dashboards:
-        raise TargetError(f"still starting: {_listed(meant)}")
-    if port is not None and not meant:
+    if fitting and not dashboards:
+        raise TargetError(f"still starting: {_listed(fitting)}")
+    if port is not None and not fitting:
         others = f"; there are: {_listed(started)}" if started else ""
         raise TargetError(f"no graph that was started here has port {port}{others}")
     return dashboards.pop() if dashboards else DEFAULT_URL

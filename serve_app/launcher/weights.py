@@ -1,4 +1,4 @@
-"""The weights behind a profile: what is in the cache, and fetching the rest."""
+"""The weights of a profile's models: tells which are in the cache, and fetches the others."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ class ServedModel:
 
 
 def served_models(profile: "Profile") -> list[ServedModel]:
-    """What the profile serves, and which of it could be loaded without the network."""
+    """The models of the profile, and which of them can be loaded without the network."""
     return [
         ServedModel(
             name=model.name,
@@ -35,7 +35,7 @@ def served_models(profile: "Profile") -> list[ServedModel]:
 
 
 def pull(profile: "Profile") -> None:
-    """Fetch and convert what is missing, shown on standard error. Raises `WeightsError`."""
+    """Fetch and convert missing weights, with progress on standard error. Raises `WeightsError`."""
     from configs.profile import load_settings
     from configs.weights import exported, materialise
 
@@ -49,7 +49,7 @@ def pull(profile: "Profile") -> None:
 
 
 def is_complete(profile: "Profile") -> bool:
-    """Whether nothing is left to pull."""
+    """Whether all weights are in the cache."""
     return all(_is_cached(profile, model) for model in profile.models)
 
 

@@ -1,1 +1,1 @@
-"""`prsm-serve bench`: load for a running server of any make that speaks OpenAI's protocol."""
+"""`prsm-serve bench`: a load generator for any running server with OpenAI's protocol."""

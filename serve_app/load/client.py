@@ -1,7 +1,7 @@
-"""The clients: so many connections, each of which asks again as soon as it is answered.
+"""Sends a load: many connections, each of which sends its next request once it has an answer.
 
-They share the machine with the server they measure, so they are cheap: one event loop, bodies made
-beforehand, answers looked at once. What they cost is part of the figures.
+The clients often share the machine with the server that they measure, so they are cheap: one event
+loop, bodies made beforehand, each answer parsed once. The figures include their processor time.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from serve_app.load.texts import texts_of
 MAX_ANSWER_BYTES = 256 * 2**20
 DISTINCT_BODIES = 1024
 DISTINCT_BYTES = 16 * 2**20
-REST_AFTER_FAILURE_S = 0.05
+PAUSE_AFTER_FAILURE_S = 0.05
 DETAIL_LENGTH = 200
 
 
 class LoadClient:
-    """A server under load. ``url`` is its root, or wherever ``/chat/completions`` hangs."""
+    """The clients of one server. ``url`` is its root, or the URL before ``/chat/completions``."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._base = base_url(url)
@@ -36,7 +36,7 @@ class LoadClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, api_key: str | None = None) -> "AsyncIterator[LoadClient]":
-        """Connections to ``url``; as many as a load has clients, and kept between loads."""
+        """Connect to ``url``; connections are kept between loads."""
         headers = {"Content-Type": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -45,7 +45,7 @@ class LoadClient:
             yield cls(url, session)
 
     async def models(self) -> list[str]:
-        """The names that the server lists; none when it has no list."""
+        """The names of the models that the server lists; empty when it has no list."""
         try:
             async with self._session.get(f"{self._base}/models", timeout=_limit(10)) as response:
                 listed = orjson.loads(await response.content.read(MAX_ANSWER_BYTES))
@@ -54,7 +54,9 @@ class LoadClient:
             return []
 
     async def run(self, load: Load, samples: list[RequestSample] | None = None) -> LoadFigures:
-        """Ask as ``load`` says. ``samples`` grows while it runs, and is whole also when cancelled.
+        """Send the requests of ``load``.
+
+        ``samples`` gets one sample for each request as it ends, also before a cancellation.
 
         Raises ``BadTextsError`` when its file of texts cannot be used.
         """
@@ -78,13 +80,13 @@ class LoadClient:
         samples: list[RequestSample],
     ) -> None:
         while time.perf_counter() < ends_s and next(numbers, None) is not None:
-            sample = await self._ask(load, next(bodies))
+            sample = await self._send(load, next(bodies))
             samples.append(sample)
-            # A server that refuses at once must not be asked a million times.
-            if rest_s := load.pause_s if sample.error is None else REST_AFTER_FAILURE_S:
-                await asyncio.sleep(rest_s)
+            # A server that refuses at once must not get a million requests.
+            if pause_s := load.pause_s if sample.error is None else PAUSE_AFTER_FAILURE_S:
+                await asyncio.sleep(pause_s)
 
-    async def _ask(self, load: Load, body: bytes) -> RequestSample:
+    async def _send(self, load: Load, body: bytes) -> RequestSample:
         url = self._base + KINDS[load.what].path
         began_s = time.perf_counter()
         try:
@@ -98,13 +100,13 @@ class LoadClient:
         except BadAnswerError as error:
             return _failed(began_s, "bad answer", str(error))
         except TimeoutError:
-            return _failed(began_s, "timeout", f"nothing whole within {load.timeout_s:g} s")
+            return _failed(began_s, "timeout", f"no whole answer within {load.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return _failed(began_s, type(error).__name__, str(error))
 
 
 def base_url(url: str) -> str:
-    """Where the protocol's routes are: below ``/v1`` unless the URL has a path of its own."""
+    """The URL of the protocol's routes: ``/v1`` below the server unless the URL has a path."""
     url = url.rstrip("/")
     has_path = "/" in url.partition("://")[2]
     return url if has_path else f"{url}/v1"
@@ -114,31 +116,31 @@ async def _streamed(answer: aiohttp.ClientResponse, began_s: float) -> RequestSa
     reader = EventReader()
     async for chunk in answer.content.iter_any():
         reader.feed(chunk, time.perf_counter())
-    brought = reader.brought()
+    size = reader.size()
     return RequestSample(
         began_s,
         time.perf_counter(),
-        brought.units,
-        brought.prompt_tokens,
+        size.units,
+        size.prompt_tokens,
         reader.first_s,
         reader.last_s if reader.first_s is not None else None,
     )
 
 
 async def _whole(load: Load, answer: aiohttp.ClientResponse, began_s: float) -> RequestSample:
-    pieces, size = [], 0
+    pieces, received = [], 0
     async for chunk in answer.content.iter_any():
         pieces.append(chunk)
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
+        received += len(chunk)
+        if received > MAX_ANSWER_BYTES:
             raise BadAnswerError(f"more than {MAX_ANSWER_BYTES >> 20} MiB")
     ended_s = time.perf_counter()
-    brought = whole_answer(load, b"".join(pieces))
-    return RequestSample(began_s, ended_s, brought.units, brought.prompt_tokens)
+    size = whole_answer(load, b"".join(pieces))
+    return RequestSample(began_s, ended_s, size.units, size.prompt_tokens)
 
 
 def _bodies(load: Load) -> list[bytes]:
-    """Bodies enough that none comes twice in most runs, within bounds of memory."""
+    """Bodies of requests; enough that most runs send none twice, within bounds of memory."""
     texts = texts_of(load.texts, load.seed)
     bodies: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""The command: a progress bar while it runs, then the table, the plot and the JSON."""
+"""Runs a sweep for the terminal: a progress bar, then the table, the plot and the JSON file."""
 
 import asyncio
 import json
@@ -29,9 +29,9 @@ def bench(
     console: Console,
 ) -> int:
     """Measure, show, and return the exit code: 0 only when every request was answered."""
-    with _progress(loads, console) as shown:
+    with _progress(loads, console) as report:
         try:
-            measuring = sweep(url, loads, warm_up=warm_up, api_key=api_key, shown=shown)
+            measuring = sweep(url, loads, warm_up=warm_up, api_key=api_key, report=report)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 outcome = runner.run(measuring)
         except (BenchError, BadTextsError) as error:
@@ -39,8 +39,8 @@ def bench(
             return EXIT_FAILED
     _show(outcome, console)
     if json_file is not None:
-        report = report_json(url, loads, outcome.figures) | {"model": outcome.model}
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        figures = report_json(url, loads, outcome.figures) | {"model": outcome.model}
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if outcome.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if any(row.failed for row in outcome.figures) else 0
@@ -59,18 +59,18 @@ def _show(outcome: SweepResult, console: Console) -> None:
 
 @contextmanager
 def _progress(loads: Sequence[Load], console: Console) -> Iterator[ProgressCallback]:
-    """One bar a load, by requests where those are counted, else by seconds."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    """One bar for each load: of requests where their number is set, otherwise of seconds."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
     bars: dict[Load, TaskID] = {}
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
 
-        def shown(load: Load, answered: int, failed: int, seconds: float) -> None:
-            counts = load.requests < MAX_REQUESTS
+        def report(load: Load, answered: int, failed: int, seconds: float) -> None:
+            counted = load.requests < MAX_REQUESTS
             if load not in bars:
-                total = load.requests if counts else load.seconds
-                bars[load] = progress.add_task(f"{load.clients} clients", total=total, said="")
-            said = f"{answered} answered" + (f", {failed} failed" if failed else "")
-            done = answered + failed if counts else min(seconds, load.seconds)
-            progress.update(bars[load], completed=done, said=said)
+                total = load.requests if counted else load.seconds
+                bars[load] = progress.add_task(f"{load.clients} clients", total=total, counts="")
+            counts = f"{answered} answered" + (f", {failed} failed" if failed else "")
+            done = answered + failed if counted else min(seconds, load.seconds)
+            progress.update(bars[load], completed=done, counts=counts)
 
-        yield shown
+        yield report

@@ -1,4 +1,4 @@
-"""A streamed answer, read as its bytes come."""
+"""Reads a streamed answer as its bytes arrive: counts tokens and notes when they came."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MAX_LINE_BYTES = 2**20
 class EventReader:
     """Counts the tokens of one stream of ``chat.completion.chunk`` or completion events.
 
-    A server that reports ``usage`` is believed; of the others every event with text is one token.
+    The server's ``usage`` counts where it sends one; otherwise each event with text is one token.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class EventReader:
         self._is_whole = False
 
     def feed(self, chunk: bytes, now_s: float) -> None:
-        """Take what came at ``now_s``. Raises ``BadAnswerError`` for an error event."""
+        """Read bytes that arrived at ``now_s``. Raises ``BadAnswerError`` for an error event."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
             raise BadAnswerError("a line without an end")
@@ -32,8 +32,8 @@ class EventReader:
             if line.startswith(b"data:"):
                 self._event(line[5:].strip(), now_s)
 
-    def brought(self) -> AnswerSize:
-        """What the stream brought, now that it ended. Raises ``BadAnswerError`` if it broke off."""
+    def size(self) -> AnswerSize:
+        """The size of the ended stream. Raises ``BadAnswerError`` if it broke off."""
         if not self._is_whole:
             raise BadAnswerError("the stream broke off")
         usage = self._usage or {}

@@ -1,4 +1,4 @@
-"""What became of each request, and the figures of all of them together."""
+"""The outcome of each request of a load, and rates and latencies of all of them."""
 
 import math
 from collections import Counter
@@ -10,10 +10,10 @@ LEVELS = (0.5, 0.9, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class RequestSample:
-    """One request: when it began and ended, on one clock, in seconds; and what it brought.
+    """One request: when it began and ended, in seconds of one clock, and the size of its answer.
 
-    ``first_s`` and ``last_s`` are when its first and its last token came, where it streamed.
-    ``error`` is the kind of what went wrong, ``detail`` what the server said about it.
+    ``units`` are tokens, texts or documents. ``first_s`` and ``last_s`` are the times of the first
+    and last token of a stream. ``error`` is the kind of a failure, ``detail`` the server's message.
     """
 
     began_s: float
@@ -27,13 +27,13 @@ class RequestSample:
 
     @property
     def latency_s(self) -> float:
-        """From the request's first byte to the answer's last."""
+        """Seconds from the request's first byte to the answer's last."""
         return self.ended_s - self.began_s
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Three percentiles of one figure, in seconds; NaN where nothing was measured."""
+    """Three percentiles of a duration, in seconds; NaN where nothing was measured."""
 
     p50: float
     p90: float
@@ -48,9 +48,9 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class LoadFigures:
-    """One load's figures. Rates are of what succeeded, over all the time that the load took.
+    """The figures of one load. Rates count successful requests, over the whole time of the load.
 
-    ``interrupted`` when the load was cut short: then they are of what was answered until that.
+    An ``interrupted`` load was cut short: its figures are those of the requests answered before.
     """
 
     clients: int
@@ -79,14 +79,14 @@ class LoadFigures:
 
     @property
     def failed(self) -> int:
-        """Requests that brought nothing."""
+        """Requests that failed."""
         return sum(self.errors.values())
 
 
 def figures(
     samples: Sequence[RequestSample], *, clients: int, unit: str, cpu_s: float = 0.0
 ) -> LoadFigures:
-    """The figures of one load; ``cpu_s`` is the processor time that asking took."""
+    """The figures of one load; ``cpu_s`` is the processor time that its clients took."""
     good = [sample for sample in samples if sample.error is None]
     bad = [(sample.error, sample.detail) for sample in samples if sample.error is not None]
     began = min((sample.began_s for sample in samples), default=0.0)
@@ -102,7 +102,9 @@ def figures(
         first=Percentiles.of(
             [each.first_s - each.began_s for each in good if each.first_s is not None]
         ),
-        per_token=Percentiles.of([pace for sample in good if (pace := _pace(sample)) is not None]),
+        per_token=Percentiles.of(
+            [pace for sample in good if (pace := _seconds_per_token(sample)) is not None]
+        ),
         errors=dict(Counter(kind for kind, _ in bad).most_common()),
         details=dict(reversed(bad)),
         client_cpu=cpu_s / seconds if seconds else 0.0,
@@ -110,17 +112,17 @@ def figures(
 
 
 def percentile(ordered: Sequence[float], level: float) -> float:
-    """The least value that ``level`` of all do not exceed (nearest rank); NaN of nothing.
+    """The least value that a share ``level`` of all values does not exceed; NaN of no values.
 
-    No value is made up between two measured ones: the p99 of 50 is the largest.
+    This is the nearest rank: always a measured value, so the p99 of 50 is the largest of them.
     """
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(level * len(ordered)) - 1)]
 
 
-def _pace(sample: RequestSample) -> float | None:
-    """Seconds a token after the first."""
+def _seconds_per_token(sample: RequestSample) -> float | None:
+    """Seconds for each token after the first."""
     if sample.first_s is None or sample.last_s is None or sample.units < 2:
         return None
     return (sample.last_s - sample.first_s) / (sample.units - 1)

@@ -1,4 +1,4 @@
-"""What is asked of a server, and how hard."""
+"""The description of a load: which requests, of how many clients, and for how long."""
 
 from dataclasses import dataclass, replace
 
@@ -35,10 +35,10 @@ class Load:
     pause_s: float = 0.0
 
     def with_clients(self, clients: int) -> "Load":
-        """The same, harder or easier."""
+        """The same load of another number of clients."""
         return replace(self, clients=clients)
 
     def warm_up(self, requests: int) -> "Load":
-        """So many requests of the same shape, of other texts, whose figures nobody looks at."""
-        other = -1 - self.seed  # rounds count upwards from theirs
+        """A load to run first and not to measure: of the same shape, with other texts."""
+        other = -1 - self.seed  # measured rounds count seeds upwards
         return replace(self, requests=requests, seconds=MAX_SECONDS, seed=other, pause_s=0)

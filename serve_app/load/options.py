@@ -1,4 +1,4 @@
-"""The command `prsm-serve bench`: its options, which become loads."""
+"""The command `prsm-serve bench`: reads its options into loads and runs them."""
 
 import sys
 from pathlib import Path
@@ -13,14 +13,21 @@ import click
     "--what", type=click.Choice(["chat", "completions", "embeddings", "rerank"]), default="chat"
 )
 @click.option("--model", metavar="NAME", help="[default: the server's only one, or its choice]")
-@click.option("--clients", metavar="N[,N…]", default="8", help="At the same time; a sweep.")
+@click.option(
+    "--clients",
+    metavar="N[,N…]",
+    default="8",
+    help="Clients at the same time; several numbers are a sweep.",
+)
 @click.option("--requests", type=click.IntRange(1, 1_000_000), help="For each number of clients.")
-@click.option("--seconds", type=click.FloatRange(0.1, 3600), help="Begin none after so many.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), help="Begin no request after so many seconds."
+)
 @click.option(
     "--texts",
     metavar="short|mixed|FILE",
     default="mixed",
-    help="8 words, 4 to 160 words, or a file with a text a line.",
+    help="8 words, 4 to 160 words, or a file with one text on each line.",
 )
 @click.option(
     "--per-request",
@@ -28,23 +35,30 @@ import click
     default=1,
     help="Texts, or documents to rank, in one request.",
 )
-@click.option("--new-tokens", type=click.IntRange(1, 100_000), default=48, help="At most.")
+@click.option(
+    "--new-tokens",
+    type=click.IntRange(1, 100_000),
+    default=48,
+    help="At most so many for each answer.",
+)
 @click.option("--temperature", type=click.FloatRange(0, 2), default=0)
 @click.option("--stream/--no-stream", default=True)
 @click.option(
     "--warm-up",
     type=click.IntRange(0, 10_000),
     default=8,
-    help="Requests beforehand that do not count.",
+    help="Requests sent first and not measured.",
 )
-@click.option("--seed", type=int, default=0, help="Of the texts.")
-@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=120, help="A request.")
+@click.option("--seed", type=int, default=0, help="Seed of the texts.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=120, help="Seconds for one request."
+)
 @click.option("--api-key", envvar="PRSM_BENCH_API_KEY", help="[env: PRSM_BENCH_API_KEY]")
 @click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write every figure there.",
+    help="Write every figure to this file.",
 )
 def bench(
     url: str,
@@ -58,10 +72,10 @@ def bench(
     json_file: Path | None,
     **rest: Any,
 ) -> None:
-    """Measure a running server of any make that speaks OpenAI's protocol.
+    """Measure any running server that speaks OpenAI's protocol.
 
-    URL is the server's root, as http://127.0.0.1:8000, or what stands before /chat/completions.
-    Without --requests and --seconds, 64 requests for each number of clients. Ctrl-C shows what was
+    URL is the server's root, as http://127.0.0.1:8000, or the URL before /chat/completions.
+    Without --requests and --seconds each number of clients sends 64 requests. Ctrl-C shows what was
     measured so far. The exit code is 0 only when every request was answered.
     """
     from serve_app.launcher.progress import terminal

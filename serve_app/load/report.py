@@ -1,4 +1,4 @@
-"""How figures are shown: a table, a plot for the terminal, and JSON."""
+"""Formats figures: as a table, as a plot for the terminal, and as JSON."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ BUSY_CLIENT = 0.5
 
 
 def figures_table(rows: Sequence[LoadFigures]) -> Table:
-    """One row a load. Latencies in milliseconds; those of tokens only where some streamed."""
+    """One row for each load, latencies in milliseconds; those of tokens only of streams."""
     streams = any(not math.isnan(row.first.p50) for row in rows)
     table = Table()
     titles = ["clients", "requests/s", f"{rows[0].unit}/s", "latency p50 / p90 / p99, ms"]
@@ -34,21 +34,21 @@ def figures_table(rows: Sequence[LoadFigures]) -> Table:
 
 
 def notes(rows: Sequence[LoadFigures]) -> list[str]:
-    """What the table does not say: errors by kind, and a client that stood in its own way."""
+    """Lines below the table: errors by kind, and a warning where the clients were the limit."""
     lines = []
     for row in rows:
         for kind, count in row.errors.items():
             lines.append(f"clients {row.clients}: {count} × {kind}: {row.details[kind]}")
         if row.client_cpu > BUSY_CLIENT:
             lines.append(
-                f"clients {row.clients}: asking took {row.client_cpu:.0%} of a core, "
+                f"clients {row.clients}: the clients took {row.client_cpu:.0%} of a core, "
                 "so the server may be faster than this"
             )
     return lines
 
 
 def plot(rows: Sequence[LoadFigures], samples: Sequence[Sequence[RequestSample]]) -> str:
-    """Rates over clients where there are several loads, else latencies over their percentiles.
+    """Rates by number of clients for several loads, percentiles of the latency for one.
 
     Empty when nothing succeeded.
     """
@@ -64,9 +64,9 @@ def plot(rows: Sequence[LoadFigures], samples: Sequence[Sequence[RequestSample]]
 
 
 def report_json(url: str, loads: Sequence[Load], rows: Sequence[LoadFigures]) -> dict[str, Any]:
-    """Every figure and what was asked for. Times in seconds; null for what was not measured.
+    """Every load with its figures. Times are in seconds, and null where nothing was measured.
 
-    ``interrupted`` marks the level that was cut short; those after it are not there.
+    ``interrupted`` marks the level that was cut short; later levels are missing.
     """
     levels = [
         {"load": asdict(load), "interrupted": row.interrupted, "figures": _plain(row)}
@@ -81,7 +81,7 @@ def _clients(row: LoadFigures) -> str:
 
 def _plain(row: LoadFigures) -> dict[str, Any]:
     plain = asdict(row)
-    del plain["interrupted"]  # says something of the level, and stands there
+    del plain["interrupted"]  # it stands beside the figures
     for name in ("latency", "first", "per_token"):
         spread: Percentiles = getattr(row, name)
         plain[f"{name}_s"] = {

@@ -1,4 +1,4 @@
-"""What can be asked: for each kind its path, its body, and how much an answer brought."""
+"""The kinds of requests: for each its path, how its body is made, and how its answer is checked."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,12 +15,12 @@ RequestBody = dict[str, Any]
 
 
 class BadAnswerError(Exception):
-    """The answer is not what was asked for; the message says in what."""
+    """The answer does not fit the request; the message says how."""
 
 
 @dataclass(frozen=True)
 class AnswerSize:
-    """What an answer brought: so many units (tokens, texts), of so many tokens read."""
+    """The size of an answer in units (tokens, texts or documents), and of its prompt in tokens."""
 
     units: int
     prompt_tokens: int = 0
@@ -28,12 +28,12 @@ class AnswerSize:
 
 @dataclass(frozen=True)
 class RequestKind:
-    """One kind of request. ``unit`` is what its answers are counted in."""
+    """One kind of request. ``unit`` names what its answers are counted in."""
 
     path: str
     unit: str
     body: Callable[[Load, TextSource], RequestBody]
-    brought: Callable[[Load, Any], AnswerSize]
+    answer_size: Callable[[Load, Any], AnswerSize]
     streams: bool = False
 
 
@@ -49,27 +49,27 @@ def request_body(load: Load, texts: TextSource) -> bytes:
 
 
 def whole_answer(load: Load, content: bytes) -> AnswerSize:
-    """What an answer in one piece brought. Raises ``BadAnswerError``."""
+    """The size of an answer that is not streamed. Raises ``BadAnswerError``."""
     try:
-        return KINDS[load.what].brought(load, orjson.loads(content))
+        return KINDS[load.what].answer_size(load, orjson.loads(content))
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError) as error:
         raise BadAnswerError(f"not of the protocol's shape ({type(error).__name__})") from None
 
 
-def _writing(load: Load) -> RequestBody:
+def _generation_options(load: Load) -> RequestBody:
     return {"max_tokens": load.new_tokens, "temperature": load.temperature}
 
 
 def _chat(load: Load, texts: TextSource) -> RequestBody:
-    return {"messages": [{"role": "user", "content": _prompt(texts)}], **_writing(load)}
+    return {"messages": [{"role": "user", "content": _prompt(texts)}], **_generation_options(load)}
 
 
 def _completion(load: Load, texts: TextSource) -> RequestBody:
-    return {"prompt": _prompt(texts), **_writing(load)}
+    return {"prompt": _prompt(texts), **_generation_options(load)}
 
 
 def _prompt(texts: TextSource) -> str:
-    # Asks for much, so that models of any size write as many tokens as they are let.
+    # It asks for much, so that models of any size write as many tokens as they may.
     return f"Write a long story, of many pages, in which these words are: {texts()}"
 
 
@@ -81,7 +81,7 @@ def _rerank(load: Load, texts: TextSource) -> RequestBody:
     return {"query": texts(), "documents": [texts() for _ in range(load.per_request)]}
 
 
-def _text_brought(load: Load, answer: Any) -> AnswerSize:
+def _text_size(load: Load, answer: Any) -> AnswerSize:
     choice = answer["choices"][0]
     text = choice["message"]["content"] if "message" in choice else choice["text"]
     usage = answer["usage"]
@@ -90,34 +90,32 @@ def _text_brought(load: Load, answer: Any) -> AnswerSize:
     return AnswerSize(usage["completion_tokens"], usage["prompt_tokens"])
 
 
-def _vectors_brought(load: Load, answer: Any) -> AnswerSize:
+def _vectors_size(load: Load, answer: Any) -> AnswerSize:
     vectors = [item["embedding"] for item in answer["data"]]
     if len(vectors) != load.per_request or not all(vectors):
         raise BadAnswerError(f"{len(vectors)} vectors for {load.per_request} texts")
     if not all(math.isfinite(vector[0]) for vector in vectors):
         raise BadAnswerError("a vector that is not finite")
-    return AnswerSize(len(vectors), _read(answer))
+    return AnswerSize(len(vectors), _prompt_tokens(answer))
 
 
-def _scores_brought(load: Load, answer: Any) -> AnswerSize:
+def _scores_size(load: Load, answer: Any) -> AnswerSize:
     scores = [item["relevance_score"] for item in answer["results"]]
     if len(scores) != load.per_request:
         raise BadAnswerError(f"{len(scores)} scores for {load.per_request} documents")
-    return AnswerSize(len(scores), _read(answer))
+    return AnswerSize(len(scores), _prompt_tokens(answer))
 
 
-def _read(answer: Any) -> int:
+def _prompt_tokens(answer: Any) -> int:
     usage = answer.get("usage") or {}
     return int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
 
 
 KINDS: Mapping[str, RequestKind] = MappingProxyType(
     {
-        "chat": RequestKind("/chat/completions", "tokens", _chat, _text_brought, streams=True),
-        "completions": RequestKind(
-            "/completions", "tokens", _completion, _text_brought, streams=True
-        ),
-        "embeddings": RequestKind("/embeddings", "texts", _embeddings, _vectors_brought),
-        "rerank": RequestKind("/rerank", "documents", _rerank, _scores_brought),
+        "chat": RequestKind("/chat/completions", "tokens", _chat, _text_size, streams=True),
+        "completions": RequestKind("/completions", "tokens", _completion, _text_size, streams=True),
+        "embeddings": RequestKind("/embeddings", "texts", _embeddings, _vectors_size),
+        "rerank": RequestKind("/rerank", "documents", _rerank, _scores_size),
     }
 )

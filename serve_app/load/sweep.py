@@ -1,4 +1,4 @@
-"""Several loads one after the other against one server: warmed up, shown, and stopped by Ctrl-C."""
+"""Runs several loads, one after the other, against one server, after a warm-up."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from serve_app.load.request_kinds import KINDS
 TICK_S = 0.2
 
 ProgressCallback = Callable[[Load, int, int, float], None]
-"""Hears of a load under way: requests answered, requests failed, seconds since it began."""
+"""Gets, of a running load: requests answered, requests failed, seconds since it began."""
 
 
 class BenchError(Exception):
@@ -21,7 +21,7 @@ class BenchError(Exception):
 
 @dataclass
 class SweepResult:
-    """What a sweep brought, level by level; ``interrupted`` if not all of it was run."""
+    """The figures and samples of each load of a sweep; ``interrupted`` if some did not run."""
 
     model: str | None = None
     figures: list[LoadFigures] = field(default_factory=list)
@@ -30,7 +30,7 @@ class SweepResult:
 
 
 async def sweep(
-    url: str, loads: Sequence[Load], *, warm_up: int, api_key: str | None, shown: ProgressCallback
+    url: str, loads: Sequence[Load], *, warm_up: int, api_key: str | None, report: ProgressCallback
 ) -> SweepResult:
     """Run ``loads`` in order, after ``warm_up`` requests that do not count.
 
@@ -45,18 +45,18 @@ async def sweep(
             await _first_answer(bench, loads[0])
             await bench.run(loads[0].warm_up(warm_up))
             for load in loads:
-                await _level(bench, load, outcome, shown)
+                await _level(bench, load, outcome, report)
         except asyncio.CancelledError:
             outcome.interrupted = True
     return outcome
 
 
 async def _level(
-    bench: LoadClient, load: Load, outcome: SweepResult, shown: ProgressCallback
+    bench: LoadClient, load: Load, outcome: SweepResult, report: ProgressCallback
 ) -> None:
     samples: list[RequestSample] = []
     outcome.samples.append(samples)
-    ticking = asyncio.create_task(_tick(load, samples, shown))
+    reporting = asyncio.create_task(_report_progress(load, samples, report))
     try:
         outcome.figures.append(await bench.run(load, samples))
     except asyncio.CancelledError:
@@ -65,10 +65,12 @@ async def _level(
         outcome.figures.append(replace(measured, interrupted=True))
         raise
     finally:
-        ticking.cancel()
+        reporting.cancel()
 
 
-async def _tick(load: Load, samples: Sequence[RequestSample], shown: ProgressCallback) -> None:
+async def _report_progress(
+    load: Load, samples: Sequence[RequestSample], report: ProgressCallback
+) -> None:
     began_s = asyncio.get_running_loop().time()
     seen = failed = 0
     while True:
@@ -76,13 +78,13 @@ async def _tick(load: Load, samples: Sequence[RequestSample], shown: ProgressCal
         new = samples[seen:]
         seen += len(new)
         failed += sum(1 for sample in new if sample.error is not None)
-        shown(load, seen - failed, failed, asyncio.get_running_loop().time() - began_s)
+        report(load, seen - failed, failed, asyncio.get_running_loop().time() - began_s)
 
 
 async def _model(bench: LoadClient, load: Load) -> str | None:
-    """The model to name: the one that was asked for, or the server's only one.
+    """The model to name in requests: the load's, or the only one of the server.
 
-    A server of several chooses for itself, or refuses, and then its list is part of the message.
+    A server with several models chooses one or refuses; the error message then lists them.
     """
     if load.model is not None:
         return load.model

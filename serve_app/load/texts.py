@@ -10,7 +10,7 @@ MIXED_WORDS = (4, 160)
 MAX_FILE_BYTES = 16 * 2**20
 
 TextSource = Callable[[], str]
-"""Gives the next text."""
+"""Returns the next text."""
 
 
 class BadTextsError(Exception):
@@ -18,11 +18,11 @@ class BadTextsError(Exception):
 
 
 def texts_of(name: str, seed: int) -> TextSource:
-    """The texts that ``name`` stands for: ``short``, ``mixed`` or the path of a file.
+    """A source of texts: ``short``, ``mixed`` or those of a file, by its path.
 
-    Short texts have 8 words. Mixed ones have 4 to 160, even on a logarithmic scale: many short,
-    some long, 42 on average, as queries and passages are. Raises ``BadTextsError`` for a file that
-    cannot be read, is larger than 16 MiB, or has no text.
+    Short texts have 8 words. Mixed ones have 4 to 160, uniform on a logarithmic scale (mean 42):
+    many short and some long ones, as queries and passages are. Raises ``BadTextsError`` for a file
+    that cannot be read, is larger than 16 MiB, or has no text.
     """
     random = Random(seed)
     if name == "short":

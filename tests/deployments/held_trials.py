@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from deployments.engine.grammar.constraint import notation
+from deployments.engine.grammar.constraint import llguidance_source
 from deployments.engine.grammar.trial import GrammarTrial
 from deployments.seam.generation import Grammar
 
@@ -35,7 +35,7 @@ class HeldTrial(GrammarTrial):
         self._over.set()
 
     def is_of(self, grammar: Grammar) -> bool:
-        return self.source == notation(grammar)
+        return self.source == llguidance_source(grammar)
 
 
 class HeldTrials:

@@ -1,4 +1,4 @@
-"""An engine that decodes what the test says, on a thread of its own."""
+"""A fake engine that decodes what the test says, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE_S = 30.0
 
 
 class PuppetEngine:
-    """Takes ``slots`` sequences at a time to come; :meth:`emit` decodes for one of them."""
+    """Holds every sequence that is submitted; :meth:`emit` decodes for one of them."""
 
     def __init__(
         self, codec: TextCodec, window: int = 64, loop: asyncio.AbstractEventLoop | None = None
@@ -25,33 +25,15 @@ class PuppetEngine:
         self.stopped: str | None = None
         self.refuses_after: int | None = None
         self.held: list[Sequence] = []
-        self._codec = codec
-        self._grammars = GrammarCompiler(codec)
-        self._window = window
+        self.codec = codec
+        self.window = window
+        self.grammars = GrammarCompiler(codec)
+        self.process_id: int | None = None
+        self.device = "puppet:0"
         self._thread = ThreadPoolExecutor(1)
         self._loop = loop or asyncio.get_running_loop()
         self._submitted: asyncio.Queue[Sequence] = asyncio.Queue()
         self._taken = 0
-
-    @property
-    def codec(self) -> TextCodec:
-        return self._codec
-
-    @property
-    def window(self) -> int:
-        return self._window
-
-    @property
-    def grammars(self) -> GrammarCompiler:
-        return self._grammars
-
-    @property
-    def process_id(self) -> int | None:
-        return None
-
-    @property
-    def device(self) -> str:
-        return "puppet:0"
 
     def submit(self, sequence: Sequence) -> None:
         if self.stopped is not None or self._taken == self.refuses_after:
@@ -83,12 +65,12 @@ class PuppetEngine:
 
     def emit(self, sequence: Sequence, text: str) -> None:
         """Decode ``text``, a token a byte, on the engine's thread; back when that is done."""
-        for token_id in self._codec.encode(text):
+        for token_id in self.codec.encode(text):
             self._thread.submit(sequence.append, token_id).result(PATIENCE_S)
 
     def finish(self, sequence: Sequence) -> None:
         """Decode an end of sequence."""
-        (end,) = self._codec.eos_ids
+        (end,) = self.codec.eos_ids
         self._thread.submit(sequence.append, end).result(PATIENCE_S)
 
     def fail(self, sequence: Sequence, problem: Problem) -> None:

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from configs.weights import WeightsSource, materialise
 from deployments.conversion import onnx_bert, pickles, sentiment
 from deployments.conversion.errors import ConversionError
-from deployments.conversion.onnx_graph import Graph
+from deployments.conversion.onnx_graph import OnnxGraph
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = {
@@ -149,7 +149,7 @@ def linear_graph(file: Path, node_type: str, arrays: dict[str, Any], **attribute
 def test_a_float_matrix_is_named_by_its_node_and_turned(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     linear_graph(tmp_path / "m.onnx", "MatMul", {"onnx::MatMul_7": matrix})
-    weights = Graph(tmp_path / "m.onnx").weights()
+    weights = OnnxGraph(tmp_path / "m.onnx").weights()
     np.testing.assert_array_equal(weights["encoder.dense.weight"], matrix.T)
 
 
@@ -166,7 +166,7 @@ def test_four_bit_blocks_are_scaled_around_their_zero(tmp_path: Path, with_zeros
         arrays["z"] = zeros[:, 0] | zeros[:, 1] << 4
     linear_graph(tmp_path / "m.onnx", "MatMulNBits", arrays, K=32, N=2, bits=4, block_size=16)
     expected = (values.reshape(2, 2, 16) - zeros[..., None].astype(np.float32)) * scales[..., None]
-    weights = Graph(tmp_path / "m.onnx").weights()
+    weights = OnnxGraph(tmp_path / "m.onnx").weights()
     np.testing.assert_allclose(weights["encoder.dense.weight"], expected.reshape(2, 32))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from deployments.encoders.tokenization import Pairs, TokenizedText, crowding, tokenize_pairs
+from deployments.encoders.tokenization import Pairs, TokenizedText, tokenize_pairs, too_long_sides
 from deployments.seam.problems import Problem
 from tests.deployments.families import MAX_TOKENS, tokenizer
 
@@ -77,7 +77,9 @@ def test_a_side_that_is_never_cut_may_leave_no_room(bert: Any, truncate: bool) -
     assert isinstance(made[1], TokenizedText)
 
 
-def test_crowding_names_only_what_leaves_no_room(bert: Any) -> None:
+def test_too_long_sides_names_only_what_leaves_no_room(bert: Any) -> None:
     widest = " ".join("abcdefghij") + " cat cat"
-    assert list(crowding(bert, ["a", widest, widest + " cat"], MAX_TOKENS)) == [widest + " cat"]
-    assert crowding(bert, [], MAX_TOKENS) == {}
+    assert list(too_long_sides(bert, ["a", widest, widest + " cat"], MAX_TOKENS)) == [
+        widest + " cat"
+    ]
+    assert too_long_sides(bert, [], MAX_TOKENS) == {}

@@ -11,13 +11,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 import sklearn.datasets
-from huggingface_hub import AsyncInferenceClient, InferenceClient
-from huggingface_hub.errors import (
-    BadRequestError,
-    HfHubHTTPError,
-    TextGenerationError,
-    ValidationError,
-)
+from huggingface_hub import AsyncInferenceClient, InferenceClient, errors
 from PIL import Image
 
 from tests.shapes.drawing import Shape, draw
@@ -135,7 +129,7 @@ def test_truncate_keeps_the_end_of_a_prompt(text: InferenceClient) -> None:
 def test_what_an_engine_cannot_do_is_named_with_a_model_that_can(
     text: InferenceClient, at: Open
 ) -> None:
-    with pytest.raises(ValidationError, match=r"parameters\.top_n_tokens.*-torch"):
+    with pytest.raises(errors.ValidationError, match=r"parameters\.top_n_tokens.*-torch"):
         text.text_generation(PROMPT, top_n_tokens=2)
     answer = at(f"{CHAT}-torch").text_generation(
         PROMPT, top_n_tokens=2, details=True, max_new_tokens=2
@@ -160,7 +154,7 @@ def test_what_an_engine_cannot_do_is_named_with_a_model_that_can(
     ids=lambda parameter: next(iter(parameter)),
 )
 def test_what_cannot_be_honoured_is_named(text: InferenceClient, parameter: Any) -> None:
-    with pytest.raises(ValidationError, match=f"parameters.{next(iter(parameter))}"):
+    with pytest.raises(errors.ValidationError, match=f"parameters.{next(iter(parameter))}"):
         text.text_generation(PROMPT, **parameter)
 
 
@@ -185,9 +179,9 @@ def test_vectors(at: Open) -> None:
     assert float(raw @ raw) != pytest.approx(1, abs=0.01)
     assert client.feature_extraction("a cat", dimensions=8).shape == (1, 8)
     assert client.feature_extraction("word " * 900, truncate=True).shape == (1, 384)
-    with pytest.raises(BadRequestError, match="256"):
+    with pytest.raises(errors.BadRequestError, match="256"):
         client.feature_extraction("word " * 900)
-    with pytest.raises(BadRequestError, match="no prompt 'nonsense'"):
+    with pytest.raises(errors.BadRequestError, match="no prompt 'nonsense'"):
         client.feature_extraction("a cat", prompt_name="nonsense")
 
 
@@ -252,7 +246,7 @@ def test_summaries(text: InferenceClient, at: Open) -> None:
     assert "bridge" in short
     said_outright = at(f"{CHAT}/pipeline/summarization").summarization(NEWS).summary_text
     assert "bridge" in said_outright
-    with pytest.raises(BadRequestError, match=r"generate_parameters\.num_beams"):
+    with pytest.raises(errors.BadRequestError, match=r"generate_parameters\.num_beams"):
         text.summarization(NEWS, generate_parameters={"num_beams": 4})
 
 
@@ -303,10 +297,10 @@ def test_an_unknown_model_is_404_and_what_there_is_is_said(at: Open) -> None:
         lambda: at("no/such").text_generation(PROMPT),
         lambda: at("no/such").feature_extraction("a cat"),
     ):
-        with pytest.raises(HfHubHTTPError, match=r"Available: .*all-MiniLM") as raised:
+        with pytest.raises(errors.HfHubHTTPError, match=r"Available: .*all-MiniLM") as raised:
             call()
         assert raised.value.response.status_code == 404
-        assert not isinstance(raised.value, TextGenerationError)
+        assert not isinstance(raised.value, errors.TextGenerationError)
 
 
 def test_health_and_information(base_url: str) -> None:
@@ -326,7 +320,7 @@ async def test_the_asynchronous_client(base_url: str) -> None:
         chunks: Any = await client.chat_completion(MESSAGES, temperature=0, stream=True)
         said = [chunk.choices[0].delta.content or "" async for chunk in chunks]
         assert "Paris" in "".join(said)
-        with pytest.raises(ValidationError, match="watermark"):
+        with pytest.raises(errors.ValidationError, match="watermark"):
             await client.text_generation(PROMPT, watermark=True, stream=True)
     async with AsyncInferenceClient(
         model=f"{base_url}/models/all-MiniLM-L6-v2", timeout=120

@@ -1,1 +1,10 @@
-"""Structured output: JSON schemas and other grammars that a text has to follow."""
+"""Structured output: grammars (JSON schema, regex, tool calls) that a text has to follow.
+
+- ``constraint``: compiles a grammar with llguidance, and masks tokens while a text is decoded.
+- ``json_schema``: changes a client's JSON schema into one that llguidance follows exactly, or
+  refuses it, with the ``schema_*`` modules: where schemas are (``schema_walk``), keywords
+  (``schema_rules``), numbers (``schema_numbers``), ``oneOf`` (``schema_overlap``) and recursion
+  without an end (``schema_ending``).
+- ``trial`` and ``trial_queue``: try a grammar in a bounded process before it is compiled here.
+- ``rejections``: error messages for the client.
+"""

@@ -1,4 +1,4 @@
-"""Grammars that a text has to keep to, token by token: llguidance's matchers."""
+"""Structured output: compiles grammars with llguidance, and masks tokens that break them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,12 @@ from cachetools import LRUCache, cachedmethod
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.json_schema import dumped, prepared
-from deployments.engine.grammar.rejections import reason, short
-from deployments.engine.grammar.schema_numbers import Unkeepable
-from deployments.engine.grammar.trial import PART, limits
+from deployments.engine.grammar.json_schema import dump_schema, prepare_schema
+from deployments.engine.grammar.rejections import rejection, short
+from deployments.engine.grammar.schema_numbers import UnsupportedSchema
+from deployments.engine.grammar.trial import SEPARATOR, limits
+from deployments.engine.tuning import CACHED_GRAMMARS, MAX_GRAMMAR_BYTES
 from deployments.seam.generation import Grammar
-
-MOST_BYTES = 32 * 1024
-"""Of a grammar's source: the longest literal costs some milliseconds a step for each 10 KiB."""
-
-COMPILED = 16
-"""Compiled grammars that are cached: kilobytes each, some megabytes for the worst that can be kept
-to."""
 
 _JSON_STYLE: Any = {
     "lenient": False,
@@ -36,16 +30,16 @@ _JSON_STYLE: Any = {
     "item_separator": ", ",
     "key_separator": ": ",
 }
-"""White space as ``json.dumps`` writes it. Left free, small models never stop writing some. And no
-``\\u``: a free key could spell a declared one with it, and have another value."""
+"""White space as ``json.dumps`` writes it: if it is free, small models never stop writing some. No
+``\\u``: an additional key could spell a declared one with it, and have another value."""
 
 ANY_OBJECT = '{"type": "object"}'
 
 
 class ConstraintError(ValueError):
-    """The grammar cannot be kept to; the message is for the client.
+    """A grammar cannot be compiled or followed; the message is for the client.
 
-    ``part`` is the alternative at fault, where it has several.
+    ``part`` is the index of the alternative at fault, if the grammar has several.
     """
 
     def __init__(self, message: str, part: int | None = None) -> None:
@@ -54,7 +48,7 @@ class ConstraintError(ValueError):
 
 
 class Constraint:
-    """What one text may still become. Not thread-safe; every sequence has a copy of its own.
+    """The state of one text under a grammar. Not thread-safe; every sequence has its own copy.
 
     ``forget`` is called when the grammar turns out to be too complex for a text.
     """
@@ -72,15 +66,16 @@ class Constraint:
         self._forget = forget
 
     def fresh(self) -> Constraint:
-        """The same constraint at the beginning of another text."""
+        """A copy that stands at the beginning of a text."""
         matcher = self._matcher.deep_copy()
         matcher.reset()
         return Constraint(self.grammar, matcher, self._eos_ids, self._forget)
 
     def allowed(self, vocabulary: int) -> npt.NDArray[np.bool_]:
-        """Which of ``vocabulary`` tokens may come next; ends of sequence where the text may end.
+        """Which token ids may come next, as a mask of shape (``vocabulary``,).
 
-        Raises :class:`ConstraintError` when the grammar turned out to be too complex.
+        Ends of sequence are allowed where the text may end. Raises :class:`ConstraintError` when
+        the grammar turned out to be too complex.
         """
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         self._check()
@@ -90,9 +85,9 @@ class Constraint:
         return mask
 
     def take(self, token_id: int) -> bool:
-        """Go on behind a token; true when the text is complete and nothing may follow.
+        """Add a token to the text; true when it is complete and nothing may follow.
 
-        Raises :class:`ConstraintError` when the token cannot stand there.
+        Raises :class:`ConstraintError` when the token is not allowed.
         """
         if token_id in self._eos_ids:
             return True
@@ -107,42 +102,46 @@ class Constraint:
 
 
 class GrammarCompiler:
-    """Compiles grammars for one model. Thread-safe; its tokenizer is built at the first one."""
+    """Compiles grammars for one model, and caches them. Thread-safe.
+
+    llguidance's tokenizer is built at the first grammar, since many models never see one.
+    """
 
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
-        self._kept: LRUCache[Grammar, Constraint] = LRUCache(COMPILED)
+        self._cache: LRUCache[Grammar, Constraint] = LRUCache(CACHED_GRAMMARS)
         self._changed = threading.Condition()
 
     def cached(self, grammar: Grammar) -> Constraint | None:
-        """The constraint at the beginning of a text, where it is at hand. Returns at once."""
+        """The constraint at the beginning of a text, if it is cached. Returns at once."""
         with self._changed:
-            return self._kept.get(grammar)
+            return self._cache.get(grammar)
 
     @cachedmethod(
-        lambda self: self._kept,
+        lambda self: self._cache,
         key=lambda self, grammar: grammar,
         condition=lambda self: self._changed,
     )
     def compile(self, grammar: Grammar) -> Constraint:
-        """A constraint at the beginning of a text, for :meth:`cached` from then on.
+        """A constraint at the beginning of a text, cached from then on.
 
-        Takes milliseconds for most grammars that stood their trial (see
-        :class:`.GrammarTrials`), and has no bound for others; who
-        asks meanwhile for the same waits for it. Raises :class:`ConstraintError` for one that is
-        not valid.
+        Takes milliseconds for grammars that passed their trial (see :class:`.GrammarTrials`), and
+        may take for ever for others. Calls for the same grammar wait for each other. Raises
+        :class:`ConstraintError` for a grammar that is not valid.
         """
-        matcher = LLMatcher(self._vocabulary(), notation(grammar), limits=limits(), log_level=0)
+        source = llguidance_source(grammar)
+        matcher = LLMatcher(self._vocabulary(), source, limits=limits(), log_level=0)
         if matcher.is_error():
-            raise ConstraintError(reason(matcher.get_error()))
+            raise ConstraintError(rejection(matcher.get_error()))
         return Constraint(grammar, matcher, self._codec.eos_ids, partial(self._forget, grammar))
 
     def _forget(self, grammar: Grammar) -> None:
-        """Copies share what their matcher found out, some 150 MB where that became too much."""
+        """Drop a grammar from the cache: the copies of its matcher share their lexer states, some
+        150 MB when it became too complex."""
         with self._changed:
-            self._kept.pop(grammar, None)
+            self._cache.pop(grammar, None)
 
     def _vocabulary(self) -> LLTokenizer:
         with self._lock:
@@ -153,24 +152,24 @@ class GrammarCompiler:
             return self._tokenizer
 
 
-def notation(grammar: Grammar) -> str:
-    """``grammar`` as llguidance writes it. Takes some milliseconds for the largest.
+def llguidance_source(grammar: Grammar) -> str:
+    """``grammar`` in llguidance's notation. Takes some milliseconds for the largest.
 
-    Raises :class:`ConstraintError` when it is too large, or cannot be kept to.
+    Raises :class:`ConstraintError` when it is too large, or cannot be followed exactly.
     """
     sources = [grammar.source, *(each.source for each in grammar.alternatives)]
-    if sum(len(source.encode()) for source in sources) > MOST_BYTES:
-        raise ConstraintError(f"it is larger than {MOST_BYTES} bytes")
+    if sum(len(source.encode()) for source in sources) > MAX_GRAMMAR_BYTES:
+        raise ConstraintError(f"it is larger than {MAX_GRAMMAR_BYTES} bytes")
     bare = not (grammar.before or grammar.after)
     return _plain(grammar) if bare and grammar.kind != "alternatives" else _lark(grammar)
 
 
-def tried(grammar: Grammar) -> str:
-    """What a trial of ``grammar`` reads: its notation, and of alternatives each one's alone."""
+def trial_source(grammar: Grammar) -> str:
+    """The input of a trial: the grammar, and if it has several alternatives each of them alone."""
     if len(grammar.alternatives) < 2:
-        return notation(grammar)
+        return llguidance_source(grammar)
     alone = [replace(grammar, alternatives=(each,)) for each in grammar.alternatives]
-    return PART.join(map(notation, [grammar, *alone]))
+    return SEPARATOR.join(map(llguidance_source, [grammar, *alone]))
 
 
 def _plain(grammar: Grammar) -> str:
@@ -178,17 +177,17 @@ def _plain(grammar: Grammar) -> str:
         return LLMatcher.grammar_from_regex(grammar.source)
     schema, style = _schema(grammar.source if grammar.kind == "json_schema" else ANY_OBJECT)
     try:
-        return LLMatcher.grammar_from_json_schema(dumped(schema), overrides=style)
-    except ValueError as error:  # among others, its parser bounds nesting
-        raise ConstraintError(reason(str(error))) from None
+        return LLMatcher.grammar_from_json_schema(dump_schema(schema), overrides=style)
+    except ValueError as error:  # for instance, its parser bounds nesting
+        raise ConstraintError(rejection(str(error))) from None
 
 
 def _lark(grammar: Grammar) -> str:
-    """llguidance's own notation, for a grammar between two literals."""
+    """A Lark grammar, for literal text around the grammar or for alternatives."""
     before, after = json.dumps(grammar.before), json.dumps(grammar.after)
     start = f"start: {before} body {after}"
     if grammar.triggered:
-        mark = grammar.before.rstrip()  # the white space behind it is no choice of the text's
+        mark = grammar.before.rstrip()  # the model need not choose the white space behind it
         space = json.dumps(grammar.before.removeprefix(mark))
         start = f"start: part* TEXT\npart: opening {space} body {after}"
         start += f"\nopening[lazy]: TEXT {json.dumps(mark)}\nTEXT: /(.|\\n)*/"
@@ -198,7 +197,7 @@ def _lark(grammar: Grammar) -> str:
 def _body(grammar: Grammar) -> str:
     match grammar.kind:
         case "regex":
-            expression = regex_to_lark(grammar.source).replace(PART, r"\x00")
+            expression = regex_to_lark(grammar.source).replace(SEPARATOR, r"\x00")
             return f"body: BODY\nBODY: /{expression}/"
         case "alternatives":
             return "\n".join(_alternatives(grammar))
@@ -209,7 +208,8 @@ def _body(grammar: Grammar) -> str:
 
 
 def _alternatives(grammar: Grammar) -> Iterator[str]:
-    """Each schema is a document of its own: its references mean what they mean by themselves."""
+    """The rules of the alternatives. Each schema is a document of its own, with its own
+    references."""
     yield "body: " + " | ".join(f"part_{i}" for i in range(len(grammar.alternatives)))
     for index, each in enumerate(grammar.alternatives):
         try:
@@ -220,13 +220,13 @@ def _alternatives(grammar: Grammar) -> Iterator[str]:
 
 def _json(source: str) -> str:
     schema, style = _schema(source)
-    return f"%json {dumped({**schema, 'x-guidance': style})}"
+    return f"%json {dump_schema({**schema, 'x-guidance': style})}"
 
 
 def _schema(source: str) -> tuple[dict[str, Any], Any]:
-    """A schema that llguidance keeps to, and how it is to write and to read it."""
+    """A schema that llguidance follows exactly, and the options for reading it."""
     try:
-        made = prepared(source)
-    except Unkeepable as error:
+        made = prepare_schema(source)
+    except UnsupportedSchema as error:
         raise ConstraintError(short(str(error))) from None
     return made.schema, {**_JSON_STYLE, "coerce_one_of": made.one_of_is_any_of}

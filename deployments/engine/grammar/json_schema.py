@@ -1,7 +1,9 @@
-"""A client's JSON schema as llguidance is given it: every text that fits it fits the client's.
+"""Prepares a client's JSON schema for llguidance: every text that it lets through is valid.
 
-llguidance takes some schemas that it then cannot keep to: it rounds numbers, lets free keys repeat,
-and begins texts that can never end. Those are changed here into what it keeps, or refused by name.
+llguidance accepts some schemas that it does not follow: it rounds numbers, lets additional keys
+repeat, and begins texts that can never end. Such schemas are changed here into stricter ones that
+it follows, or refused with the keyword at fault. For example, ``{"type": "integer", "minimum":
+0.5}`` becomes ``{"type": "integer", "minimum": 1}``, and ``uniqueItems`` is refused.
 """
 
 from __future__ import annotations
@@ -14,72 +16,79 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from deployments.engine.grammar.schema_ending import Endings
-from deployments.engine.grammar.schema_numbers import Unkeepable, decimal
-from deployments.engine.grammar.schema_overlap import Overlap, type_of
-from deployments.engine.grammar.schema_rules import hold, types
+from deployments.engine.grammar.schema_ending import FiniteSchemas
+from deployments.engine.grammar.schema_numbers import UnsupportedSchema, decimal
+from deployments.engine.grammar.schema_overlap import SchemaOverlap, type_of
+from deployments.engine.grammar.schema_rules import apply_rules, types
 from deployments.engine.grammar.schema_walk import Schema, SchemaDocument, SchemaPlace, parts
 
 KNOWN_DRAFTS = ("http://json-schema.org/", "https://json-schema.org/")
 
-MEETING = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties")
-"""Where one value may be held to two schemas."""
+COMBINING = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties")
+"""Keywords by which one value must be valid under two schemas."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A schema for llguidance. ``one_of_is_any_of``: no two of any ``oneOf`` can both match."""
+class PreparedSchema:
+    """A schema for llguidance.
+
+    ``one_of_is_any_of`` says that no value is valid under two alternatives of the same ``oneOf``,
+    so that llguidance may treat ``oneOf`` as ``anyOf``, which it supports.
+    """
 
     schema: Schema
     one_of_is_any_of: bool
 
 
-def prepared(source: str) -> Prepared:
-    """The schema that ``source`` is. Raises :class:`Unkeepable`."""
+def prepare_schema(source: str) -> PreparedSchema:
+    """Prepare the schema that the JSON text ``source`` is. Raises :class:`UnsupportedSchema`."""
     try:
-        return _prepared(source)
-    except Unkeepable:
+        return _prepare(source)
+    except UnsupportedSchema:
         raise
-    except (ArithmeticError, TypeError, ValueError):  # of values where the rules expect others
-        raise Unkeepable("it is not a valid JSON schema") from None
+    except (ArithmeticError, TypeError, ValueError):  # a keyword has a value of a wrong type
+        raise UnsupportedSchema("it is not a valid JSON schema") from None
 
 
-def _prepared(source: str) -> Prepared:
+def _prepare(source: str) -> PreparedSchema:
     try:
-        from_json(source, allow_inf_nan=False)  # bounds nesting, and says where it is wrong
+        from_json(source, allow_inf_nan=False)  # bounds nesting, and tells the place of an error
         root = json.loads(source, parse_float=decimal)
     except ValueError as error:
-        raise Unkeepable(f"it is no JSON: {error}") from None
+        raise UnsupportedSchema(f"it is no JSON: {error}") from None
     if not isinstance(root, dict):
-        raise Unkeepable("a schema must be an object")
+        raise UnsupportedSchema("a schema must be an object")
     given = root.get("$schema")
     if not (isinstance(given, str) and given.startswith(KNOWN_DRAFTS)):
         root.pop("$schema", None)
     document = SchemaDocument(root)
-    places = _reached(document)
-    overlap = Overlap(document)
-    apart = all(overlap.all_apart(branches) for branches in _one_of(places))
+    places = _reachable(document)
+    overlap = SchemaOverlap(document)
+    exclusive = all(overlap.all_exclusive(branches) for branches in _one_of(places))
     for place in places:
         try:
-            hold(place.schema)
-        except Unkeepable as error:
-            raise Unkeepable(f"{place.shown}: {error}") from None
-    _check_together(places)
-    Endings(document, places).cut()
-    return Prepared(root, apart)
+            apply_rules(place.schema)
+        except UnsupportedSchema as error:
+            raise UnsupportedSchema(f"{place.shown}: {error}") from None
+    _check_combinations(places)
+    FiniteSchemas(document, places).exclude_infinite()
+    return PreparedSchema(root, exclusive)
 
 
-def dumped(schema: Schema) -> str:
-    """``schema`` as JSON; numbers of what nothing refers to may be any."""
-    return json.dumps(schema, ensure_ascii=False, default=_unused)
+def dump_schema(schema: Schema) -> str:
+    """``schema`` as JSON.
+
+    The rules leave no ``Decimal`` in a schema that can be reached; elsewhere it is written as 0.
+    """
+    return json.dumps(schema, ensure_ascii=False, default=_unreachable_number)
 
 
-def _unused(number: Decimal) -> int:
+def _unreachable_number(number: Decimal) -> int:
     return 0
 
 
-def _reached(document: SchemaDocument) -> list[SchemaPlace]:
-    """Every schema that an instance may be held to, the root first."""
+def _reachable(document: SchemaDocument) -> list[SchemaPlace]:
+    """Every schema that a part of an instance may have to match, the root first."""
     found: dict[int, SchemaPlace] = {}
     waiting = [document.root]
     while waiting:
@@ -96,7 +105,7 @@ def _reached(document: SchemaDocument) -> list[SchemaPlace]:
 
 
 def _one_of(places: list[SchemaPlace]) -> list[list[SchemaPlace]]:
-    """The alternatives of each ``oneOf``; those that are no objects count as any value."""
+    """The alternatives of each ``oneOf``; ``true`` and ``false`` count as schemas of any value."""
     found = []
     for place in places:
         given = place.schema.get("oneOf")
@@ -107,31 +116,39 @@ def _one_of(places: list[SchemaPlace]) -> list[list[SchemaPlace]]:
     return found
 
 
-def _check_together(places: list[SchemaPlace]) -> None:
-    """What is kept by itself, and by llguidance not where two schemas meet."""
-    wide = [place for place in places if any(map(_wide, _constants(place.schema)))]
+def _check_combinations(places: list[SchemaPlace]) -> None:
+    """Refuse what llguidance follows in a schema alone, but not where it combines two schemas.
+
+    That are constants of more than 64 bits beside ``integer``, such as ``{"allOf": [{"const":
+    10**30}, {"type": "integer"}]}``, and several values of ``multipleOf`` with a large multiple.
+    """
+    wide = [place for place in places if any(map(_is_wide, _constants(place.schema)))]
     for place in wide:
-        _settle_type(place.schema)
-    if any(keyword in place.schema for place in places for keyword in MEETING):
+        _drop_type(place.schema)
+    if any(keyword in place.schema for place in places for keyword in COMBINING):
         if wide and any(
             "integer" in types(each.schema) for each in places if "type" in each.schema
         ):
-            raise Unkeepable(f"{wide[0].shown}: an integer of more than 64 bits is not supported")
+            raise UnsupportedSchema(
+                f"{wide[0].shown}: an integer of more than 64 bits is not supported"
+            )
         factors = {place.schema["multipleOf"] for place in places if "multipleOf" in place.schema}
-        if len(factors) > 1 and _combined(factors) >= 2**32:
-            raise Unkeepable("it is too complex: the values of multipleOf are too large together")
+        if len(factors) > 1 and _common_multiple(factors) >= 2**32:
+            raise UnsupportedSchema(
+                "it is too complex: the values of multipleOf are too large together"
+            )
 
 
-def _settle_type(schema: Schema) -> None:
-    """Leave the constants that are of its ``type``, which then says nothing more."""
+def _drop_type(schema: Schema) -> None:
+    """Keep only the constants that are of the schema's ``type``, which can then be dropped."""
     allowed = types(schema)
-    kept = [value for value in _constants(schema) if _fits(value, allowed)]
+    kept = [value for value in _constants(schema) if _is_of(value, allowed)]
     schema.pop("type", None)
     schema.pop("const", None)
     schema["enum"] = kept
 
 
-def _fits(value: Any, allowed: frozenset[str]) -> bool:
+def _is_of(value: Any, allowed: frozenset[str]) -> bool:
     whole = not isinstance(value, float) or value.is_integer()
     return type_of(value) in allowed or (
         type_of(value) == "number" and whole and "integer" in allowed
@@ -139,7 +156,7 @@ def _fits(value: Any, allowed: frozenset[str]) -> bool:
 
 
 def _constants(schema: Schema) -> list[Any]:
-    """The values that it allows, where it lists them."""
+    """The values of ``const`` and ``enum``."""
     values = schema.get("enum")
     listed = values if isinstance(values, list) else None
     if "const" not in schema:
@@ -148,12 +165,12 @@ def _constants(schema: Schema) -> list[Any]:
     return [given] if listed is None or given in listed else []
 
 
-def _wide(value: Any) -> bool:
+def _is_wide(value: Any) -> bool:
     return isinstance(value, (int, float)) and abs(value) >= 2**63
 
 
-def _combined(factors: set[int | float]) -> int:
-    """At least what llguidance computes with in 32 bits when schemas meet."""
+def _common_multiple(factors: set[int | float]) -> int:
+    """At least the number that llguidance computes in 32 bits when it combines ``multipleOf``."""
     exact = [Decimal(str(factor)) for factor in factors]
     digits = max(max(0, -int(factor.as_tuple().exponent)) for factor in exact)
     whole = [int(factor.scaleb(digits)) for factor in exact]

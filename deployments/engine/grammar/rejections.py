@@ -1,4 +1,4 @@
-"""What llguidance says of a grammar that it cannot keep to, in words for whoever sent it."""
+"""Turns llguidance's error messages about a grammar into messages for the client."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 from deployments.engine.grammar.trial import TOO_COMPLEX
 
-MAX_CHARACTERS = 200
+MAX_MESSAGE_CHARACTERS = 200
 
-SAYINGS = (
+TRANSLATIONS = (
     (
         r"oneOf constraints are not supported",
         "oneOf is supported where no two alternatives can both match: tell them apart by their "
@@ -33,20 +33,20 @@ SAYINGS = (
         TOO_COMPLEX,
     ),
 )
-"""Beginnings of llguidance's sentences that name its own settings or its parts, and ours."""
+"""Patterns of messages that name llguidance's settings or internals, and what to say instead."""
 
 
-def reason(error: str) -> str:
-    """The one line of what llguidance says that tells most, short enough for an answer."""
-    for pattern, ours in SAYINGS:
+def rejection(error: str) -> str:
+    """The most telling line of an error message, short enough for an answer."""
+    for pattern, message in TRANSLATIONS:
         found = re.search(pattern, error)
         if found is not None:
-            return short(found.expand(ours))
+            return short(found.expand(message))
     lines = [line.strip() for line in error.splitlines() if line.strip()] or ["it is not valid"]
-    told = next((line for line in lines if line.startswith("error: ")), lines[0])
-    return short(told.removeprefix("error: "))
+    telling = next((line for line in lines if line.startswith("error: ")), lines[0])
+    return short(telling.removeprefix("error: "))
 
 
 def short(message: str) -> str:
-    """``message`` in one line, and never longer for what was in the grammar."""
-    return " ".join(message.split())[:MAX_CHARACTERS]
+    """``message`` in one line of bounded length, whatever the grammar put into it."""
+    return " ".join(message.split())[:MAX_MESSAGE_CHARACTERS]

@@ -1,8 +1,9 @@
-"""Numbers of a JSON schema, as llguidance can keep them.
+"""Numbers in a JSON schema: makes constants, bounds and ``multipleOf`` exact for llguidance.
 
-llguidance reads every number as a double, by a parser that may be off in the last place, and writes
-constants from those. So a constant is taken only where the same number comes out, and a bound that
-is no such number is moved to the next one inside the range.
+llguidance reads every number as a double, with an error of up to one unit in the last place, and
+writes constants from doubles. So a constant such as 0.1 is taken only if llguidance writes the same
+number, and is refused otherwise. A bound is moved inside the range to a number that is a double:
+``{"minimum": 9007199254740993}`` becomes 9007199254740994.
 """
 
 from __future__ import annotations
@@ -15,35 +16,34 @@ SchemaNumber: TypeAlias = int | Decimal
 
 INT64_MAX = 2**63 - 1
 INT64_MIN_KEPT = -(2**63) + 1024
-"""The smallest double above int64's own minimum, which llguidance cannot negate."""
+"""The smallest double above the minimum of int64, which llguidance cannot negate."""
 
 MAX_EXPONENT = 400
-"""Of ten; doubles end near 308 and -324."""
+"""The largest exponent of ten that is computed with; those of doubles end near 308 and -324."""
 
 TINY = Decimal(f"1e-{MAX_EXPONENT}")
 
 MAX_BOUND = Decimal(10**18)
-"""llguidance writes ranges of digits with 64-bit integers."""
+"""llguidance computes ranges with 64-bit integers."""
 
-LARGEST_OPEN = Decimal(10**17)
-"""A range from here on needs an end of its own."""
+MAX_OPEN_BOUND = Decimal(10**17)
+"""A range from here on must be given its other bound as well."""
 
 DIGITS = 15
-"""What every double keeps of a decimal number."""
+"""Significant digits of a decimal number that every double preserves."""
 
 SMALLEST_STEP = Decimal("1e-20")
 MAX_MULTIPLE = 2**32 - 1
 
 
-class Unkeepable(ValueError):
-    """Something that a text cannot be held to; the message is for the client."""
+class UnsupportedSchema(ValueError):
+    """A schema that llguidance cannot follow exactly; the message is for the client."""
 
 
 def decimal(literal: str) -> Decimal:
-    """A number of JSON as it is written; far outside of doubles infinite, or as near to zero as
-    no double is.
+    """The exact value of a JSON number. Beyond the range of doubles it is infinite, or ``TINY``.
 
-    Arithmetic on a number of a million digits, which ten characters can ask for, takes seconds.
+    Arithmetic with ``1e1000000`` would take seconds.
     """
     try:
         value = Decimal(literal)
@@ -57,20 +57,20 @@ def decimal(literal: str) -> Decimal:
 
 
 def constant(number: SchemaNumber) -> int | float:
-    """``number`` for a ``const`` or an ``enum``. Raises where another one would be written."""
+    """``number`` for ``const`` or ``enum``. Raises if llguidance would write another number."""
     exact = _exact(number)
     if exact is None:
-        raise Unkeepable(
+        raise UnsupportedSchema(
             f"the number {_shown(number)} cannot be written exactly; those of {DIGITS} digits can"
         )
     return exact
 
 
 def multiple(number: SchemaNumber) -> int | float:
-    """``number`` for ``multipleOf``. Raises where llguidance would count by another one."""
+    """``number`` for ``multipleOf``. Raises if llguidance would compute with another number."""
     given = Decimal(number)
     if not (given > 0 and given.is_finite()):
-        raise Unkeepable(f"multipleOf must be a number above 0, not {_shown(number)}")
+        raise UnsupportedSchema(f"multipleOf must be a number above 0, not {_shown(number)}")
     exact = _exact(number)
     if exact is not None:
         value, exponent = float(exact), 0
@@ -79,60 +79,64 @@ def multiple(number: SchemaNumber) -> int | float:
             exponent += 1
         if value <= MAX_MULTIPLE and Decimal(value).scaleb(-exponent) == given:
             return exact
-    raise Unkeepable(f"multipleOf cannot be {_shown(number)}: it has too many digits")
+    raise UnsupportedSchema(f"multipleOf cannot be {_shown(number)}: it has too many digits")
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The numbers between two bounds, each of which may be absent or not part of it."""
+class NumberRange:
+    """The numbers between two bounds, each of which may be absent or exclusive."""
 
     low: Decimal | None
     high: Decimal | None
-    above_low: bool = False
-    below_high: bool = False
+    low_exclusive: bool = False
+    high_exclusive: bool = False
 
     def of_integers(self) -> dict[str, int | float]:
-        """Keywords for the integers in it that 64 bits hold."""
+        """Keywords for the integers in the range that 64 bits hold."""
         low, high = self.low, self.high
         if low is not None:
-            low = _whole(low, ROUND_CEILING, int(self.above_low and low == low.to_integral_value()))
+            low = _whole(
+                low, ROUND_CEILING, int(self.low_exclusive and low == low.to_integral_value())
+            )
         if high is not None:
-            step = int(self.below_high and high == high.to_integral_value())
+            step = int(self.high_exclusive and high == high.to_integral_value())
             high = _whole(high, ROUND_FLOOR, -step)
         self._check(low, high)
         first, last = _next_double(low), _last_double(high)
-        if first is not None and last is None and first >= LARGEST_OPEN:
+        if first is not None and last is None and first >= MAX_OPEN_BOUND:
             last = INT64_MAX
-        if last is not None and first is None and last <= -LARGEST_OPEN:
+        if last is not None and first is None and last <= -MAX_OPEN_BOUND:
             first = INT64_MIN_KEPT
         kept = {"minimum": first, "maximum": last}
         if first is not None and last is not None and first > last:
-            raise Unkeepable(f"no integer that a double holds lies in it: {self._span()}")
+            raise UnsupportedSchema(f"no integer that a double holds lies in it: {self._span()}")
         return {key: value for key, value in kept.items() if value is not None}
 
     def of_numbers(self) -> dict[str, int | float]:
-        """Keywords for the numbers in it that have up to 15 digits, and lie within 1e18."""
+        """Keywords for the numbers in the range, of up to 15 digits and up to 1e18."""
         self._check(self.low, self.high)
-        # Between an excluded integer and the next one llguidance would let the integer itself in.
-        if self.low is not None and self.above_low and _integral(self.low):
-            return replace(self, low=self.low + _step(self.low), above_low=False).of_numbers()
-        if self.high is not None and self.below_high and _integral(self.high):
-            return replace(self, high=self.high - _step(self.high), below_high=False).of_numbers()
+        # llguidance would allow the bound itself if it is an integer: move it by one digit.
+        if self.low is not None and self.low_exclusive and _integral(self.low):
+            return replace(self, low=self.low + _step(self.low), low_exclusive=False).of_numbers()
+        if self.high is not None and self.high_exclusive and _integral(self.high):
+            return replace(
+                self, high=self.high - _step(self.high), high_exclusive=False
+            ).of_numbers()
         low = None if self.low is None else _inside(max(self.low, -MAX_BOUND), ROUND_CEILING)
         high = None if self.high is None else _inside(min(self.high, MAX_BOUND), ROUND_FLOOR)
-        if low is not None and high is None and low >= LARGEST_OPEN:
+        if low is not None and high is None and low >= MAX_OPEN_BOUND:
             high = MAX_BOUND
-        if high is not None and low is None and high <= -LARGEST_OPEN:
+        if high is not None and low is None and high <= -MAX_OPEN_BOUND:
             low = -MAX_BOUND
         if low is not None and high is not None:
-            empty = low > high or (low == high and (self.above_low or self.below_high))
+            empty = low > high or (low == high and (self.low_exclusive or self.high_exclusive))
             if empty:
-                raise Unkeepable(f"no number of {DIGITS} digits lies in it: {self._span()}")
+                raise UnsupportedSchema(f"no number of {DIGITS} digits lies in it: {self._span()}")
         keywords: dict[str, int | float] = {}
         if low is not None:
-            keywords["exclusiveMinimum" if self.above_low else "minimum"] = _plain(low)
+            keywords["exclusiveMinimum" if self.low_exclusive else "minimum"] = _plain(low)
         if high is not None:
-            keywords["exclusiveMaximum" if self.below_high else "maximum"] = _plain(high)
+            keywords["exclusiveMaximum" if self.high_exclusive else "maximum"] = _plain(high)
         return keywords
 
     def _span(self) -> str:
@@ -141,10 +145,10 @@ class Range:
 
     def _check(self, low: Decimal | None, high: Decimal | None) -> None:
         if low is not None and high is not None and low > high:
-            raise Unkeepable(f"Unsatisfiable: no number lies in it: {self._span()}")
+            raise UnsupportedSchema(f"Unsatisfiable: no number lies in it: {self._span()}")
         for bound in (low, high):
             if bound is not None and not bound.is_finite():
-                raise Unkeepable("a bound has an exponent that no number has")
+                raise UnsupportedSchema("a bound has an exponent that no number has")
 
 
 def _integral(bound: Decimal) -> bool:
@@ -152,12 +156,12 @@ def _integral(bound: Decimal) -> bool:
 
 
 def _step(bound: Decimal) -> Decimal:
-    """The last of the digits that are kept of ``bound``."""
+    """One in the last of the 15 digits of ``bound``."""
     return Decimal(1).scaleb(bound.adjusted() - DIGITS + 1) if bound else SMALLEST_STEP
 
 
 def _exact(number: SchemaNumber) -> int | float | None:
-    """What is read and written again as ``number``; ``None`` where nothing is."""
+    """What llguidance reads and writes again as ``number``; ``None`` if nothing is."""
     given = Decimal(number)
     if not given.is_finite() or given.adjusted() > 308:
         return None
@@ -168,12 +172,14 @@ def _exact(number: SchemaNumber) -> int | float | None:
     double = float(given)
     kept = Decimal(repr(double)) == given and _read(repr(double)) == double
     if isinstance(number, Decimal) and double.is_integer():
-        kept = kept and Decimal(double) == given  # its digits are read as an integer, not as 1e25
+        kept = (
+            kept and Decimal(double) == given
+        )  # llguidance reads its digits as an integer, not as 1e25
     return double if kept else None
 
 
 def _read(literal: str) -> float:
-    """As Rust's serde_json reads a number: digits times a power of ten, each rounded."""
+    """A number as Rust's serde_json reads it: digits times a power of ten, each rounded."""
     mantissa, _, power = literal.lstrip("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     value, exponent = float(int(whole + fraction)), int(power or 0) - len(fraction)
@@ -185,32 +191,33 @@ def _read(literal: str) -> float:
 
 
 def _whole(bound: Decimal, rounding: str, step: int) -> Decimal:
+    """``bound`` rounded to an integer, and moved by ``step``."""
     if not bound.is_finite() or bound.adjusted() > 40:
         return bound
     return bound.quantize(Decimal(1), rounding, Context(prec=60)) + step
 
 
 def _next_double(low: Decimal | None) -> int | None:
-    """The first integer from ``low`` on that is a double."""
+    """The first integer from ``low`` on that is a double, or the maximum of int64."""
     if low is None:
         return None
     if low > INT64_MAX:
-        raise Unkeepable(f"integers from {_shown(low)} on have more than 64 bits")
+        raise UnsupportedSchema(f"integers from {_shown(low)} on have more than 64 bits")
     whole = max(int(low), INT64_MIN_KEPT)
     return whole if whole == INT64_MAX else _double_at(whole, 1)
 
 
 def _last_double(high: Decimal | None) -> int | None:
-    """The last integer up to ``high`` that is a double, or int64's own maximum."""
+    """The last integer up to ``high`` that is a double, or the maximum of int64."""
     if high is None:
         return None
     if high < INT64_MIN_KEPT:
-        raise Unkeepable(f"integers up to {_shown(high)} have more than 64 bits")
+        raise UnsupportedSchema(f"integers up to {_shown(high)} have more than 64 bits")
     return INT64_MAX if high >= INT64_MAX else _double_at(int(high), -1)
 
 
 def _double_at(whole: int, towards: int) -> int:
-    """``whole``, or the nearest double in that direction; there is one every 1024."""
+    """``whole``, or the nearest double in that direction; at most 1024 away."""
     while int(float(whole)) != whole:
         spacing = 1 << max(0, whole.bit_length() - 53)
         whole += towards * ((-towards * whole) % spacing or spacing)
@@ -218,6 +225,7 @@ def _double_at(whole: int, towards: int) -> int:
 
 
 def _inside(bound: Decimal, rounding: str) -> Decimal:
+    """``bound`` if it is exact, else rounded to 15 digits towards the inside of the range."""
     if abs(bound) <= MAX_BOUND and _exact(bound) is not None and abs(bound) >= SMALLEST_STEP:
         return bound
     kept = Context(prec=DIGITS, rounding=rounding).plus(bound)

@@ -1,4 +1,8 @@
-"""Whether two schemas can have an instance in common, as far as that can be told for certain."""
+"""Finds out whether two schemas exclude each other: no value is valid under both.
+
+For example, ``{"type": "string"}`` and ``{"const": 1}`` do, and so do two objects whose required
+property ``kind`` has different constants. ``oneOf`` is supported where all alternatives do.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,32 @@ from deployments.engine.grammar.schema_walk import SchemaDocument, SchemaPlace, 
 
 TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 MAX_COMPARISONS = 8_000
-"""Of one document: some tens of milliseconds."""
+"""Comparisons in a document: some tens of milliseconds. Beyond, schemas count as overlapping."""
 
-DEPTH = 12
+MAX_DEPTH = 12
+"""Levels of a schema that are compared."""
 
 
-class Overlap:
-    """Tells schemas of one document apart: by type, by constants, by a property that both need."""
+class SchemaOverlap:
+    """Compares schemas of one document: by type, by constants, by a required property.
+
+    It says "exclusive" only when that is certain.
+    """
 
     def __init__(self, document: SchemaDocument) -> None:
         self._document = document
         self._left = MAX_COMPARISONS
 
-    def all_apart(self, places: list[SchemaPlace]) -> bool:
-        """Whether no instance of one of them can be an instance of another."""
+    def all_exclusive(self, places: list[SchemaPlace]) -> bool:
+        """Whether no value is valid under two of these schemas."""
         return all(
-            self.apart(one, other, DEPTH)
+            self.exclusive(one, other, MAX_DEPTH)
             for index, one in enumerate(places)
             for other in places[index + 1 :]
         )
 
-    def apart(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
+    def exclusive(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
+        """Whether no value is valid under both, looking ``depth`` levels deep."""
         self._left -= 1
         if self._left < 0 or depth == 0:
             return False
@@ -44,44 +53,44 @@ class Overlap:
         )
 
     def _values_differ(self, one: SchemaPlace, other: SchemaPlace) -> bool:
-        mine, others = _constants(one), _constants(other)
-        return mine is not None and others is not None and mine.isdisjoint(others)
+        ours, theirs = _constants(one), _constants(other)
+        return ours is not None and theirs is not None and ours.isdisjoint(theirs)
 
     def _by_property(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
-        """A property that every instance of ``one`` has, and none of ``other`` has so."""
+        """By a property that ``one`` requires, and ``other`` excludes or gives another schema."""
         if _types(one) != {"object"} or _types(other) != {"object"}:
             return False
         needed = one.schema.get("required")
-        mine, others = _properties(one), _properties(other)
-        self._left -= len(mine) + len(others)
+        ours, theirs = _properties(one), _properties(other)
+        self._left -= len(ours) + len(theirs)
         for name in needed if isinstance(needed, list) else ():
             if not isinstance(name, str):
                 continue
-            if name in others:
-                if name in mine and self.apart(mine[name], others[name], depth - 1):
+            if name in theirs:
+                if name in ours and self.exclusive(ours[name], theirs[name], depth - 1):
                     return True
             elif _closed(other):
                 return True
         return False
 
     def _by_part(self, one: SchemaPlace, other: SchemaPlace, depth: int) -> bool:
-        """By what ``one`` has to be besides: what it refers to, all of these, one of those."""
+        """By the schemas that ``one`` refers to: ``$ref``, ``allOf``, ``anyOf`` and ``oneOf``."""
         if "$ref" in one.schema:
             target = self._document.target(one)
-            if target is not None and self.apart(target, other, depth - 1):
+            if target is not None and self.exclusive(target, other, depth - 1):
                 return True
         if not any(keyword in one.schema for keyword in ("allOf", "anyOf", "oneOf")):
             return False
         inside = list(parts(one))
         self._left -= len(inside)
-        both = [part for part in inside if part.at.startswith(f"{one.at}/allOf/")]
-        if any(self.apart(part, other, depth - 1) for part in both):
+        members = [part for part in inside if part.at.startswith(f"{one.at}/allOf/")]
+        if any(self.exclusive(part, other, depth - 1) for part in members):
             return True
         for keyword in ("anyOf", "oneOf"):
             given = one.schema.get(keyword)
             branches = [part for part in inside if part.at.startswith(f"{one.at}/{keyword}/")]
-            whole = isinstance(given, list) and len(branches) == len(given) > 0
-            if whole and all(self.apart(part, other, depth - 1) for part in branches):
+            complete = isinstance(given, list) and len(branches) == len(given) > 0
+            if complete and all(self.exclusive(part, other, depth - 1) for part in branches):
                 return True
         return False
 
@@ -100,6 +109,7 @@ def _types(place: SchemaPlace) -> frozenset[str]:
 
 
 def type_of(value: Any) -> str:
+    """The JSON type of a value; integers are numbers."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -122,7 +132,7 @@ def _constants(place: SchemaPlace) -> frozenset[Any] | None:
 
 
 def _comparable(value: Any) -> Any:
-    """Equal for what JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
+    """A key that is equal for values that JSON Schema calls equal: 1 and 1.0, but not true."""
     if isinstance(value, dict):
         return ("object", frozenset((key, _comparable(each)) for key, each in value.items()))
     if isinstance(value, list):
@@ -142,7 +152,7 @@ def _properties(place: SchemaPlace) -> dict[str, SchemaPlace]:
 
 
 def _closed(place: SchemaPlace) -> bool:
-    """Whether it has no properties but those that it names."""
+    """Whether it allows no properties but those that it names."""
     return place.schema.get("additionalProperties") is False and not place.schema.get(
         "patternProperties"
     )

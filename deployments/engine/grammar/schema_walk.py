@@ -1,7 +1,8 @@
-"""Where a JSON schema has schemas in it, and what its references name (JSON Schema 2020-12, 8.2).
+"""Walks a JSON schema: the schemas inside a schema, and the targets of ``$ref``.
 
-Only values in the places of schemas are schemas: a ``$ref`` in a ``const`` is data, and a property
-may be called ``$ref``.
+A ``$ref`` is resolved by JSON pointer, ``$anchor`` or ``$id`` within the document (JSON Schema
+2020-12, section 8.2). Only values under schema keywords are schemas: in ``{"const": {"$ref":
+"#"}}`` the ``$ref`` is data, and a property may be called ``$ref``.
 """
 
 from __future__ import annotations
@@ -11,35 +12,42 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, urljoin
 
-from deployments.engine.grammar.schema_numbers import Unkeepable
+from deployments.engine.grammar.schema_numbers import UnsupportedSchema
 
 Schema: TypeAlias = dict[str, Any]
 
-ONE = ("additionalItems", "additionalProperties", "items")
-SEVERAL = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
-NAMED = ("patternProperties", "properties")
-INDEX = re.compile(r"[0-9]{1,9}")
-SHOWN = 80
-"""Characters of a pointer in a message."""
+SCHEMA_KEYWORDS = ("additionalItems", "additionalProperties", "items")
+SCHEMA_LIST_KEYWORDS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
+SCHEMA_MAP_KEYWORDS = ("patternProperties", "properties")
+LIST_INDEX = re.compile(r"[0-9]{1,9}")
+MAX_POINTER_CHARACTERS = 80
+"""How much of a JSON pointer a message shows."""
 
 DEFINITIONS = ("$defs", "definitions")
 
 
 class SchemaPlace(NamedTuple):
-    """A schema, the JSON pointer to it, and the identified schema that it is a part of."""
+    """A schema, the JSON pointer ``at`` which it stands, and the resource that it belongs to."""
 
     schema: Schema
     at: str
-    resource: Resource
+    resource: SchemaResource
 
     @property
     def shown(self) -> str:
-        """The pointer, or the end of a long one."""
-        return self.at if len(self.at) <= SHOWN else f"...{self.at[-SHOWN:]}"
+        """The pointer for a message, or the end of a long one."""
+        return (
+            self.at
+            if len(self.at) <= MAX_POINTER_CHARACTERS
+            else f"...{self.at[-MAX_POINTER_CHARACTERS:]}"
+        )
 
 
-class Resource(NamedTuple):
-    """A schema with an ``$id`` of its own, or the whole document."""
+class SchemaResource(NamedTuple):
+    """The part of a document to which references without a URI refer.
+
+    It is the whole document, or a schema in it with an ``$id`` of its own.
+    """
 
     root: Schema
     uri: str
@@ -47,40 +55,40 @@ class Resource(NamedTuple):
 
 
 def parts(place: SchemaPlace, *, definitions: bool = False) -> Iterator[SchemaPlace]:
-    """The schemas directly inside one; its definitions too, which by themselves demand nothing."""
+    """The schemas directly inside a schema, with its ``definitions`` or without."""
     for path, value in _values(place.schema, definitions):
         if isinstance(value, dict):
             yield _placed(value, place.at + path, place.resource)
 
 
 def _values(schema: Schema, definitions: bool) -> Iterator[tuple[str, Any]]:
-    for keyword in ONE:
+    for keyword in SCHEMA_KEYWORDS:
         yield f"/{keyword}", schema.get(keyword)
-    for keyword in SEVERAL:
+    for keyword in SCHEMA_LIST_KEYWORDS:
         values = schema.get(keyword)
         for index, value in enumerate(values if isinstance(values, list) else ()):
             yield f"/{keyword}/{index}", value
-    for keyword in (*NAMED, *DEFINITIONS) if definitions else NAMED:
+    for keyword in (*SCHEMA_MAP_KEYWORDS, *DEFINITIONS) if definitions else SCHEMA_MAP_KEYWORDS:
         named = schema.get(keyword)
         for name, value in named.items() if isinstance(named, dict) else ():
             yield f"/{keyword}/{_escaped(name)}", value
 
 
-def _placed(schema: Schema, at: str, resource: Resource) -> SchemaPlace:
+def _placed(schema: Schema, at: str, resource: SchemaResource) -> SchemaPlace:
     given = schema.get("$id")
     if isinstance(given, str) and given and not given.startswith("#"):
-        resource = Resource(schema, _split(_joined(resource.uri, given))[0], at)
+        resource = SchemaResource(schema, _split(_joined(resource.uri, given))[0], at)
     return SchemaPlace(schema, at, resource)
 
 
 def _split(uri: str) -> tuple[str, str]:
-    """The part before the fragment, and the fragment. Nothing is asked of the rest of a URI."""
+    """A URI without its fragment, and the fragment. The rest of the URI is not checked."""
     before, _, fragment = uri.partition("#")
     return before, fragment
 
 
 def _joined(base: str, reference: str) -> str:
-    if reference.startswith("#"):  # urljoin knows no fragments of schemes such as urn
+    if reference.startswith("#"):  # urljoin drops the fragments of schemes such as urn
         return base + reference
     try:
         return urljoin(base, reference)
@@ -89,31 +97,33 @@ def _joined(base: str, reference: str) -> str:
 
 
 class SchemaDocument:
-    """A schema with everything in it that references may name."""
+    """A whole schema, in which references are resolved."""
 
     def __init__(self, root: Schema) -> None:
-        self.root = _placed(root, "#", Resource(root, "", "#"))
+        self.root = _placed(root, "#", SchemaResource(root, "", "#"))
         self._resources: dict[str, SchemaPlace] | None = None
         self._anchors: dict[tuple[str, str], SchemaPlace] = {}
 
     def target(self, place: SchemaPlace) -> SchemaPlace | None:
-        """What the ``$ref`` of ``place`` names; ``None`` for a document that is not this one.
+        """The target of the ``$ref`` at ``place``; ``None`` if it is in another document.
 
-        Raises :class:`Unkeepable` where nothing in this document is called so.
+        Raises :class:`UnsupportedSchema` if this document has no such target.
         """
         reference = place.schema["$ref"]
         if not isinstance(reference, str):
-            raise Unkeepable(f"{place.shown}: $ref must be a text")
+            raise UnsupportedSchema(f"{place.shown}: $ref must be a text")
         uri, fragment = _split(_joined(place.resource.uri, reference))
         resource = self._resource(uri, place.resource)
         if resource is None:
             return None
         found = self._inside(resource, unquote(fragment))
         if found is None:
-            raise Unkeepable(f"{place.shown}: nothing in the schema is called {reference[:100]}")
+            raise UnsupportedSchema(
+                f"{place.shown}: nothing in the schema is called {reference[:100]}"
+            )
         return found
 
-    def _resource(self, uri: str, around: Resource) -> SchemaPlace | None:
+    def _resource(self, uri: str, around: SchemaResource) -> SchemaPlace | None:
         if uri == around.uri:
             return SchemaPlace(around.root, around.at, around)
         return self._index().get(uri)
@@ -151,7 +161,7 @@ class SchemaDocument:
 
 
 def _old_anchor(schema: Schema) -> str | None:
-    """How drafts before 2019-09 wrote one."""
+    """An anchor as drafts before 2019-09 wrote it: ``{"$id": "#name"}``."""
     given = schema.get("$id")
     return given[1:] if isinstance(given, str) and given.startswith("#") else None
 
@@ -159,7 +169,7 @@ def _old_anchor(schema: Schema) -> str | None:
 def _member(value: Any, name: str) -> Any:
     if isinstance(value, dict):
         return value.get(name)
-    if isinstance(value, list) and INDEX.fullmatch(name) and int(name) < len(value):
+    if isinstance(value, list) and LIST_INDEX.fullmatch(name) and int(name) < len(value):
         return value[int(name)]
     return None
 

@@ -1,10 +1,10 @@
-"""Whether a grammar can be compiled at all, found out where it can do no harm.
+"""A grammar's trial: compiles it in a process with little time and memory, to see if it can be.
 
-    python grammar_trial.py < SOURCE
+    python trial.py < SOURCE
 
-Some small grammars take time and memory that grow exponentially, and the compiler cannot be
-stopped. So each is compiled first in a process that has little of either: this file, run by itself,
-which prints what the compiler objects to, and is ended by the system when it takes too much.
+Some small grammars take time and memory that grow exponentially with their size, and the compiler
+cannot be stopped. So each is first compiled in a process of its own: this file, run by itself. It
+prints the compiler's objection, and the system kills it when it takes too much.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ from pathlib import Path
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 CPU_S = 1
-"""Ten times what the largest grammars take whose cost does not grow exponentially."""
+"""Ten times what the largest grammars take that are not exponential."""
 
 MEMORY_BYTES = 128 * 2**20
-"""On top of what the process has before it compiles."""
+"""On top of the process's memory before it compiles."""
 
-PATIENCE_S = 30.0
-"""For a machine so busy that the process hardly runs."""
+TIMEOUT_S = 30.0
+"""Wall-clock time, for a machine so busy that the process hardly runs."""
 
 NICENESS = 5
-"""As arithmetic has (:mod:`deployments.models.thread_priority`): event loops go before both."""
+"""The same as for forwards (:mod:`deployments.models.thread_priority`): event loops go first."""
 
-NO_MEMORY = 3
-"""The process' exit code when the interpreter notices by itself."""
+OUT_OF_MEMORY = 3
+"""The exit code of the process when Python raises ``MemoryError``."""
 
 TOO_COMPLEX = "it is too complex: compiling it takes too long or too much memory"
 
 UNDECIDED = "a grammar could not be tried out in time"
 
-VERDICTS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV})
-"""How the process ends that has used up its time or its memory."""
+LIMIT_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV})
+"""The signals that end a process which has used up its time or its memory."""
 
-PART = "\0"
-"""Between a grammar and each of its alternatives alone, and between a number and an objection."""
+SEPARATOR = "\0"
+"""Separates a grammar from each of its alternatives alone, in the input, and the number of an
+alternative from the objection to it, in the output."""
 
-WALKS = 4
-STEPS = 100
-"""Bytes of a text that are tried out: some grammars compile, and grow with every character."""
+TEXTS = 4
+TEXT_BYTES = 100
+"""Random texts that are written under the grammar: some grammars compile, and then grow with every
+character."""
 
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
@@ -61,31 +63,31 @@ class GrammarTrial:
         self._ended = False
 
     def run(self) -> str:
-        """Why it cannot be compiled, in llguidance's own words; empty when it can.
+        """Why the grammar cannot be compiled, in llguidance's words; empty when it can.
 
-        Blocks, a tenth of a second for most. Raises ``TimeoutError`` when the machine is too busy
-        or too full to tell, or the trial was ended, and ``RuntimeError`` when the trial itself is
-        broken.
+        Blocks, for a tenth of a second with most grammars. Raises ``TimeoutError`` when the machine
+        has no time or memory for the process or :meth:`end` was called, and ``RuntimeError`` when
+        the process fails for another reason.
         """
         if self._ended:
             raise TimeoutError(UNDECIDED)
         try:
             started = self._start()
-        except OSError as error:  # no process or memory is left
+        except OSError as error:  # the system has no process or memory left
             raise TimeoutError(UNDECIDED) from error
         with started as process:
             self._process = process
-            if self._ended:  # meanwhile: either this or the one who ends it sees the other
+            if self._ended:  # by another thread, which may have seen no process yet
                 process.kill()
             try:
-                told, complaint = process.communicate(self._source.encode(), PATIENCE_S)
+                output, errors = process.communicate(self._source.encode(), TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise TimeoutError(UNDECIDED) from None
-        return _verdict(process.returncode, told.decode(), complaint.decode())
+        return _objection_of(process.returncode, output.decode(), errors.decode())
 
     def end(self) -> None:
-        """Kill its process, or let it have none. Thread-safe, returns at once."""
+        """Kill the process, or prevent its start. Thread-safe, returns at once."""
         self._ended = True
         if self._process is not None:
             self._process.kill()
@@ -101,23 +103,24 @@ class GrammarTrial:
         )
 
 
-def _verdict(code: int, told: str, complaint: str) -> str:
-    if -code in VERDICTS or code == NO_MEMORY:
+def _objection_of(code: int, output: str, errors: str) -> str:
+    """The objection that an exit code and the output of the process mean."""
+    if -code in LIMIT_SIGNALS or code == OUT_OF_MEMORY:
         return TOO_COMPLEX
-    if code < 0:  # by another's hand, such as the system's when its memory is short
+    if code < 0:  # killed from outside, for instance because the machine is out of memory
         raise TimeoutError(UNDECIDED)
     if code > 0:
-        raise RuntimeError(f"a grammar's trial failed: {complaint[-500:]}")
-    return told
+        raise RuntimeError(f"a grammar's trial failed: {errors[-500:]}")
+    return output
 
 
 def limits() -> LLParserLimits:
-    """Bounds of time and memory (1 to 2 kB a lexer state); no parts of the grammar in messages."""
+    """llguidance's bounds: a lexer state takes 1 to 2 kB. Messages quote no part of the grammar."""
     return LLParserLimits(max_lexer_states=20_000, max_grammar_size=100_000, verbose_errors=False)
 
 
 def _main() -> None:
-    whole, *alone = sys.stdin.buffer.read().decode().split(PART)
+    whole, *alone = sys.stdin.buffer.read().decode().split(SEPARATOR)
     tokenizer = LLTokenizer("byte")
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
@@ -127,37 +130,38 @@ def _main() -> None:
     try:
         objection = _objection(tokenizer, whole)
         if objection:
-            told = ((i, _objection(tokenizer, each)) for i, each in enumerate(alone))
-            objection = next((f"{i}{PART}{each}" for i, each in told if each), objection)
+            objections = ((i, _objection(tokenizer, each)) for i, each in enumerate(alone))
+            objection = next((f"{i}{SEPARATOR}{each}" for i, each in objections if each), objection)
     except MemoryError:
-        sys.exit(NO_MEMORY)
+        sys.exit(OUT_OF_MEMORY)
     sys.stdout.write(objection)
 
 
 def _objection(tokenizer: LLTokenizer, source: str) -> str:
-    """What llguidance has against a grammar when it compiles it, or begins a text."""
+    """llguidance's objection to compiling a grammar or to writing random texts under it."""
     matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
-    draw = random.Random(0)
-    for _ in range(WALKS):
+    chance = random.Random(0)
+    for _ in range(TEXTS):
         if matcher.is_error():
             break
         matcher.reset()
-        _walk(matcher, draw)
+        _write_text(matcher, chance)
     return (matcher.get_error() or "it is not valid") if matcher.is_error() else ""
 
 
-def _walk(matcher: LLMatcher, draw: random.Random) -> None:
-    for _ in range(STEPS):
+def _write_text(matcher: LLMatcher, chance: random.Random) -> None:
+    for _ in range(TEXT_BYTES):
         bits = matcher.compute_bitmask()
         allowed = [i for i in range(256) if bits[i >> 3] & (1 << (i & 7))]
         if matcher.is_error() or not allowed:
             return
-        matcher.consume_token(draw.choice(allowed))
+        matcher.consume_token(chance.choice(allowed))
         if matcher.is_stopped():
             return
 
 
 def _data_bytes() -> int:
+    """The data segment of this process, which ``RLIMIT_DATA`` bounds."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
     return int(pages) * resource.getpagesize()
 

@@ -1,1 +1,1 @@
-"""The engine that runs on OpenVINO GenAI, in a process of its own."""
+"""The OpenVINO model runner: OpenVINO GenAI's continuous batching, in a process of its own."""

@@ -1,4 +1,4 @@
-"""This side of the process that runs OpenVINO GenAI."""
+"""Starts the process that runs OpenVINO GenAI, and exchanges messages with it."""
 
 from __future__ import annotations
 
@@ -13,40 +13,50 @@ from typing import TypeVar
 
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.openvino.messages import (
-    EngineFailure,
     Launch,
-    Ready,
-    SequenceUpdate,
+    PipelineFailure,
+    PipelineReady,
     StepCommand,
+    StepResult,
 )
 
 Answer = TypeVar("Answer")
 
+_EXIT_WAIT_S = 10
+"""How long the process may take to end after its connection was closed."""
+
 
 class GenaiProcess:
-    """The engine's end of the process that holds the pipeline."""
+    """The process that holds the pipeline, as the runner uses it."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
+
+    @classmethod
+    def started(cls, launch: Launch) -> GenaiProcess:
+        """Start it and load the model. Raises ``EngineNotLoaded`` when that fails."""
         ours, theirs = socket.socketpair()
         search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.engine.openvino.process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": search_path},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._connection = Connection(ours.detach())
+        started = cls(process, Connection(ours.detach()))
         try:
-            self._ask(launch, Ready)
+            started._ask(launch, PipelineReady)
         except RuntimeError as error:
-            self.close()
+            started.close()
             raise EngineNotLoaded(f"OpenVINO cannot load {launch.model}: {error}") from error
+        return started
 
-    def turn(self, turn: StepCommand) -> SequenceUpdate:
+    def step(self, command: StepCommand) -> StepResult:
         """One step. Raises ``RuntimeError`` when the pipeline failed or the process is gone."""
-        return self._ask(turn, SequenceUpdate)
+        return self._ask(command, StepResult)
 
     def resident_bytes(self) -> int | None:
         """Memory of the process, where the system tells it in ``/proc``."""
@@ -56,8 +66,7 @@ class GenaiProcess:
         return None
 
     @property
-    def number(self) -> int:
-        """The process's id."""
+    def process_id(self) -> int:
         return self._process.pid
 
     @property
@@ -69,9 +78,10 @@ class GenaiProcess:
         self._process.kill()
 
     def close(self) -> None:
+        """Close the connection, upon which the process ends, and wait for that."""
         self._connection.close()
         try:
-            self._process.wait(10)
+            self._process.wait(_EXIT_WAIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -84,4 +94,4 @@ class GenaiProcess:
             raise RuntimeError("the decoding process is gone") from error
         if isinstance(answer, kind):
             return answer
-        raise RuntimeError(answer.reason if isinstance(answer, EngineFailure) else repr(answer))
+        raise RuntimeError(answer.reason if isinstance(answer, PipelineFailure) else repr(answer))

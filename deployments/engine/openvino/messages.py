@@ -1,4 +1,4 @@
-"""What the engine and its OpenVINO process tell each other, once a step."""
+"""The messages between the OpenVINO runner and its process: one exchange a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to load and with which bounds.
+    """First message: the model to load, and its bounds.
 
     ``properties`` go to the OpenVINO plugin. The KV cache has ``kv_blocks`` blocks of
     ``KV_BLOCK_TOKENS`` tokens; a step computes up to ``max_batched_tokens`` tokens.
@@ -23,46 +23,43 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """One sequence to start: ``settings`` are fields of ``openvino_genai.GenerationConfig``."""
+class PipelineReady:
+    """Answer to ``Launch``: the model is loaded."""
 
-    number: int
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A run to start: ``settings`` are fields of ``openvino_genai.GenerationConfig``."""
+
+    run_id: int
     prompt_ids: tuple[int, ...]
     settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class StepCommand:
-    """Start these, drop those, then step."""
+    """Start these runs, cancel the runs with these ids, then step once."""
 
     admissions: tuple[Admission, ...] = ()
-    drops: tuple[int, ...] = ()
+    cancels: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
-class SequenceUpdate:
-    """What a step gave, by a sequence's number.
+class StepResult:
+    """Answer to ``StepCommand``, by the ids of runs.
 
-    ``tokens`` are (id, log-probability) pairs. ``ousted`` sequences lost their place for want of
-    KV memory, ``refused`` ones were never accepted. ``kv_usage`` is a fraction.
+    ``tokens`` are (id, log-probability) pairs. ``evicted`` runs lost their KV cache blocks to
+    others, ``rejected`` ones failed, with the reason. ``kv_usage`` is a fraction.
     """
 
     tokens: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    ousted: list[int] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
+    evicted: list[int] = field(default_factory=list)
+    rejected: dict[int, str] = field(default_factory=dict)
     kv_usage: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class EngineFailure:
-    """The process cannot go on, and says why before it ends."""
+class PipelineFailure:
+    """Last message: the process cannot continue, and why."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The model is loaded."""
-
-
-KV_BLOCK_TOKENS = 32

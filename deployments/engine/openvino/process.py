@@ -1,8 +1,8 @@
-"""The process that runs OpenVINO GenAI's continuous batching, one step a message.
+"""The process that runs OpenVINO GenAI's continuous batching: a step for each message.
 
-It is a process because ``ContinuousBatchingPipeline.step`` keeps Python's global lock: a thread
-beside it, such as an event loop, would stand still for as long as each step takes. It ends when
-its connection does. Started by :mod:`deployments.engine.openvino.client` as
+It is a process because ``ContinuousBatchingPipeline.step`` keeps Python's global interpreter lock:
+an event loop in the same process would stand still for as long as each step takes. It ends when its
+connection is closed. Started by :mod:`deployments.engine.openvino.client` as
 ``python -m deployments.engine.openvino.process <file descriptor>``.
 """
 
@@ -16,17 +16,17 @@ import numpy as np
 
 from deployments.engine.openvino.messages import (
     Admission,
-    EngineFailure,
     Launch,
-    Ready,
-    SequenceUpdate,
+    PipelineFailure,
+    PipelineReady,
     StepCommand,
+    StepResult,
 )
 from deployments.models.thread_priority import give_way
 
 
 class GenaiPipeline:
-    """The pipeline and the handles of what runs in it. Single-threaded."""
+    """The pipeline, and the handles of the runs in it. Single-threaded."""
 
     def __init__(self, launch: Launch) -> None:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -46,69 +46,70 @@ class GenaiPipeline:
         )
         self._handles: dict[int, Any] = {}
 
-    def turn(self, turn: StepCommand) -> SequenceUpdate:
-        outcome = SequenceUpdate()
-        for number in turn.drops:
-            handle = self._handles.pop(number, None)
+    def step(self, command: StepCommand) -> StepResult:
+        result = StepResult()
+        for run_id in command.cancels:
+            handle = self._handles.pop(run_id, None)
             if handle is not None:
                 handle.cancel()
-        for admission in turn.admissions:
-            self._admit(admission, outcome)
+        for admission in command.admissions:
+            self._admit(admission, result)
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        for number in list(self._handles):
-            self._collect(number, outcome)
-        outcome.kv_usage = self._pipeline.get_metrics().cache_usage / 100
-        return outcome
+        for run_id in list(self._handles):
+            self._collect(run_id, result)
+        result.kv_usage = self._pipeline.get_metrics().cache_usage / 100
+        return result
 
-    def _admit(self, admission: Admission, outcome: SequenceUpdate) -> None:
+    def _admit(self, admission: Admission, result: StepResult) -> None:
         try:
             config = self._genai.GenerationConfig()
             for name, value in admission.settings.items():
                 setattr(config, name, value)
             ids = self._openvino.Tensor(np.array([admission.prompt_ids], dtype=np.int64))
-            handle = self._pipeline.add_request(admission.number, ids, config)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is this sequence's
-            outcome.refused[admission.number] = f"{type(error).__name__}: {error}"
+            handle = self._pipeline.add_request(admission.run_id, ids, config)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this run's
+            result.rejected[admission.run_id] = f"{type(error).__name__}: {error}"
         else:
-            self._handles[admission.number] = handle
+            self._handles[admission.run_id] = handle
 
-    def _collect(self, number: int, outcome: SequenceUpdate) -> None:
+    def _collect(self, run_id: int, result: StepResult) -> None:
         try:
-            self._read(number, outcome)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is this sequence's
-            self._handles.pop(number).cancel()
-            outcome.refused[number] = f"{type(error).__name__}: {error}"
+            self._read(run_id, result)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this run's
+            self._handles.pop(run_id).cancel()
+            result.rejected[run_id] = f"{type(error).__name__}: {error}"
 
-    def _read(self, number: int, outcome: SequenceUpdate) -> None:
-        handle = self._handles[number]
+    def _read(self, run_id: int, result: StepResult) -> None:
+        """Take the new tokens of a run, and its end."""
+        handle = self._handles[run_id]
         tokens: list[tuple[int, float]] = []
         while handle.can_read():
             for output in handle.read().values():
                 logprobs = output.generated_log_probs or [0.0] * len(output.generated_ids)
                 tokens.extend(zip(output.generated_ids, logprobs, strict=True))
         if tokens:
-            outcome.tokens[number] = tokens
+            result.tokens[run_id] = tokens
         status = handle.get_status()
         if status == self._genai.GenerationStatus.RUNNING:
             return
         if status == self._genai.GenerationStatus.IGNORED:
-            outcome.ousted.append(number)
-        del self._handles[number]
+            result.evicted.append(run_id)
+        del self._handles[run_id]
 
 
 def serve(connection: Connection) -> None:
-    """Load what the first message names, then answer each turn with its outcome."""
+    """Load what the first message names, then answer each command with the result of a step."""
     give_way()
     try:
         pipeline = GenaiPipeline(connection.recv())
-        connection.send(Ready())
+        connection.send(PipelineReady())
         while True:
-            connection.send(pipeline.turn(connection.recv()))
+            connection.send(pipeline.step(connection.recv()))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:  # noqa: BLE001  the edge of the process
-        connection.send(EngineFailure(f"{type(error).__name__}: {error}"))
+        connection.send(PipelineFailure(f"{type(error).__name__}: {error}"))
 
 
 if __name__ == "__main__":

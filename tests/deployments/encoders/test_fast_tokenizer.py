@@ -16,9 +16,9 @@ from deployments.encoders.spans import windows
 from deployments.encoders.tokenization import (
     Pairs,
     TokenizedText,
-    crowding,
     tokenize,
     tokenize_pairs,
+    too_long_sides,
 )
 from tests.deployments import tiny
 from tests.deployments.test_conversion import TEXTS
@@ -66,7 +66,7 @@ def test_pairs_have_the_same_tokens_and_the_same_side_is_cut(
     given = Pairs(tuple(ODD), tuple(reversed(ODD)), shortened, "the pair")
     made = [tokenize_pairs(each, given, LIMIT, truncate=truncate) for each in pair]
     assert made[0] == made[1]
-    assert crowding(ours, ODD, LIMIT) == crowding(theirs, ODD, LIMIT)
+    assert too_long_sides(ours, ODD, LIMIT) == too_long_sides(theirs, ODD, LIMIT)
 
 
 def test_windows_have_the_same_tokens_words_and_places(pair: tuple[Any, FastTokenizer]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from configs.engines import UNSUPPORTED
 from configs.weights import WheelSource, materialise
 from configs.weights.sources import SimpleConversion
-from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
+from deployments.engine.settings import EngineSettings
 
 CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
 

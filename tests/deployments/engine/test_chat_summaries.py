@@ -33,7 +33,7 @@ class Model:
 
 
 async def test_a_text_that_fails_fails_alone() -> None:
-    answer = await summarize(REQUEST, Model().generate, at_once=2)
+    answer = await summarize(REQUEST, Model().generate, max_running=2)
     problem = Problem("validation", "too long")
     expected = (Summary("one!", 7, 3), problem, Summary("three!", 7, 3))
     assert answer == SummaryResult(expected)
@@ -41,7 +41,7 @@ async def test_a_text_that_fails_fails_alone() -> None:
 
 async def test_each_text_is_decoded_greedily_within_the_bounds() -> None:
     model = Model()
-    await summarize(REQUEST, model.generate, at_once=2)
+    await summarize(REQUEST, model.generate, max_running=2)
     assert all(asked.sampling.greedy and asked.truncate for asked in model.asked)
     assert {(asked.max_new_tokens, asked.min_new_tokens) for asked in model.asked} == {(20, 5)}
 
@@ -49,6 +49,6 @@ async def test_each_text_is_decoded_greedily_within_the_bounds() -> None:
 async def test_one_request_takes_no_more_slots_than_it_may() -> None:
     model = Model()
     request = SummaryRequest("r", "m", tuple(map(str, range(20))), 20)
-    await summarize(request, model.generate, at_once=3)
+    await summarize(request, model.generate, max_running=3)
     assert len(model.asked) == 20
     assert model.most == 3

@@ -125,7 +125,7 @@ def test_a_chat_is_cut_at_the_end_of_its_last_message(
     byte_codec: TextCodec, text: str, room: int
 ) -> None:
     chat = (ChatMessage("user", "asking"), ChatMessage("user", text))
-    *before, last = byte_codec.shortened(chat, room)
+    *before, last = byte_codec.truncate(chat, room)
     assert before == [chat[0]]
     assert text.startswith(last.content)
     size = len(byte_codec.encode_chat([*before, last]))
@@ -151,21 +151,21 @@ def test_a_chat_is_trimmed_by_whole_turns_from_the_oldest(
     chat = (*head, *TURNS, LAST)
     wanted = (*head, *TURNS[len(TURNS) - 2 * kept :], LAST)
     room = len(byte_codec.encode_chat(wanted))
-    assert byte_codec.newest(chat, room) == wanted
+    assert byte_codec.trim_oldest(chat, room) == wanted
     if kept:
-        assert byte_codec.newest(chat, room - 1) == (*head, *TURNS[12 - 2 * kept :], LAST)
+        assert byte_codec.trim_oldest(chat, room - 1) == (*head, *TURNS[12 - 2 * kept :], LAST)
 
 
 def test_the_system_message_and_the_last_one_stay_even_where_they_do_not_fit(
     byte_codec: TextCodec,
 ) -> None:
-    assert byte_codec.newest((SYSTEM, *TURNS, LAST), 1) == (SYSTEM, LAST)
-    assert byte_codec.newest((SYSTEM,), 1) == (SYSTEM,)
+    assert byte_codec.trim_oldest((SYSTEM, *TURNS, LAST), 1) == (SYSTEM, LAST)
+    assert byte_codec.trim_oldest((SYSTEM,), 1) == (SYSTEM,)
 
 
 def test_a_trimmed_chat_still_fits_the_models_template(codec: TextCodec) -> None:
     chat = (SYSTEM, *TURNS * 50, LAST)
-    trimmed = codec.newest(chat, 200)
+    trimmed = codec.trim_oldest(chat, 200)
     size = len(codec.encode_chat(trimmed))
     assert trimmed[0] == SYSTEM
     assert trimmed[1].role == "user"

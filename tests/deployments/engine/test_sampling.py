@@ -15,7 +15,7 @@ LOGITS = torch.full((257,), -20.0)
 LOGITS[:4] = torch.tensor([4.0, 3.0, 2.0, -1.0])
 
 
-def choose(
+def sample(
     codec: TextCodec,
     generated: tuple[int, ...] = (),
     prompt: tuple[int, ...] = (200,),
@@ -32,73 +32,73 @@ def choose(
         on_failure=lambda problem: None,
         resume_ids=generated,
     )
-    return Sampler(sequence, codec).choose(LOGITS)
+    return Sampler(sequence, codec).sample(LOGITS)
 
 
-def chosen(codec: TextCodec, generated: tuple[int, ...] = (), **sampling: Any) -> int:
-    return choose(codec, generated, **sampling)[0]
+def sampled(codec: TextCodec, generated: tuple[int, ...] = (), **sampling: Any) -> int:
+    return sample(codec, generated, **sampling)[0]
 
 
 def test_greedy_takes_the_best(byte_codec: TextCodec) -> None:
-    assert chosen(byte_codec, temperature=0.0) == 0
-    assert chosen(byte_codec, top_k=1, temperature=2.0) == 0
+    assert sampled(byte_codec, temperature=0.0) == 0
+    assert sampled(byte_codec, top_k=1, temperature=2.0) == 0
 
 
 def test_repetition_penalty_divides_positive_logits_of_prompt_and_text(
     byte_codec: TextCodec,
 ) -> None:
-    assert chosen(byte_codec, (0,), temperature=0.0, repetition_penalty=1.3) == 0
-    assert chosen(byte_codec, (0,), temperature=0.0, repetition_penalty=1.4) == 1
-    assert chosen(byte_codec, prompt=(0,), temperature=0.0, repetition_penalty=1.4) == 1
-    assert chosen(byte_codec, (0, 0, 0), temperature=0.0, repetition_penalty=1.3) == 0
+    assert sampled(byte_codec, (0,), temperature=0.0, repetition_penalty=1.3) == 0
+    assert sampled(byte_codec, (0,), temperature=0.0, repetition_penalty=1.4) == 1
+    assert sampled(byte_codec, prompt=(0,), temperature=0.0, repetition_penalty=1.4) == 1
+    assert sampled(byte_codec, (0, 0, 0), temperature=0.0, repetition_penalty=1.3) == 0
 
 
 def test_frequency_penalty_counts_each_time(byte_codec: TextCodec) -> None:
-    assert chosen(byte_codec, (0,), temperature=0.0, frequency_penalty=0.6) == 0
-    assert chosen(byte_codec, (0, 0), temperature=0.0, frequency_penalty=0.6) == 1
-    assert chosen(byte_codec, (2,), temperature=0.0, frequency_penalty=-2.0) == 0
-    assert chosen(byte_codec, (2, 2), temperature=0.0, frequency_penalty=-2.0) == 2
+    assert sampled(byte_codec, (0,), temperature=0.0, frequency_penalty=0.6) == 0
+    assert sampled(byte_codec, (0, 0), temperature=0.0, frequency_penalty=0.6) == 1
+    assert sampled(byte_codec, (2,), temperature=0.0, frequency_penalty=-2.0) == 0
+    assert sampled(byte_codec, (2, 2), temperature=0.0, frequency_penalty=-2.0) == 2
 
 
 def test_presence_penalty_counts_once_and_not_the_prompt(byte_codec: TextCodec) -> None:
-    assert chosen(byte_codec, (0,), temperature=0.0, presence_penalty=1.5) == 1
-    assert chosen(byte_codec, (0, 0), temperature=0.0, presence_penalty=0.9) == 0
-    assert chosen(byte_codec, prompt=(0,), temperature=0.0, presence_penalty=2.0) == 0
+    assert sampled(byte_codec, (0,), temperature=0.0, presence_penalty=1.5) == 1
+    assert sampled(byte_codec, (0, 0), temperature=0.0, presence_penalty=0.9) == 0
+    assert sampled(byte_codec, prompt=(0,), temperature=0.0, presence_penalty=2.0) == 0
 
 
 def test_penalties_lower_negative_logits_too(byte_codec: TextCodec) -> None:
     bias = {0: -100.0, 1: -100.0, 2: -2.5}
-    assert chosen(byte_codec, temperature=0.0, logit_bias=bias) == 2
-    assert chosen(byte_codec, (2, 3), temperature=0.0, logit_bias=bias, presence_penalty=2.0) == 2
-    assert chosen(byte_codec, (3, 3), temperature=0.0, logit_bias={0: -4.5, 1: -3.5, 2: -2.5}) == 0
+    assert sampled(byte_codec, temperature=0.0, logit_bias=bias) == 2
+    assert sampled(byte_codec, (2, 3), temperature=0.0, logit_bias=bias, presence_penalty=2.0) == 2
+    assert sampled(byte_codec, (3, 3), temperature=0.0, logit_bias={0: -4.5, 1: -3.5, 2: -2.5}) == 0
 
 
 def test_bias_forces_and_bans(byte_codec: TextCodec) -> None:
-    assert chosen(byte_codec, temperature=0.0, logit_bias={150: 100.0}) == 150
-    assert chosen(byte_codec, temperature=0.0, logit_bias={0: -100.0}) == 1
+    assert sampled(byte_codec, temperature=0.0, logit_bias={150: 100.0}) == 150
+    assert sampled(byte_codec, temperature=0.0, logit_bias={0: -100.0}) == 1
 
 
-def drawn(codec: TextCodec, count: int = 300, **sampling: Any) -> set[int]:
-    return {chosen(codec, seed=seed, **sampling) for seed in range(count)}
+def sampled_tokens(codec: TextCodec, count: int = 300, **sampling: Any) -> set[int]:
+    return {sampled(codec, seed=seed, **sampling) for seed in range(count)}
 
 
 def test_top_k_and_top_p_cut_the_tail(byte_codec: TextCodec) -> None:
-    assert drawn(byte_codec, temperature=2.0, top_k=2) == {0, 1}
-    assert drawn(byte_codec, temperature=1.0, top_p=0.6) == {0}
-    assert drawn(byte_codec, temperature=1.0, top_p=0.85) == {0, 1}
-    assert drawn(byte_codec, temperature=2.0) == {0, 1, 2, 3}
+    assert sampled_tokens(byte_codec, temperature=2.0, top_k=2) == {0, 1}
+    assert sampled_tokens(byte_codec, temperature=1.0, top_p=0.6) == {0}
+    assert sampled_tokens(byte_codec, temperature=1.0, top_p=0.85) == {0, 1}
+    assert sampled_tokens(byte_codec, temperature=2.0) == {0, 1, 2, 3}
 
 
-def test_a_draw_depends_on_the_position(byte_codec: TextCodec) -> None:
-    at = [chosen(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
-    again = [chosen(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
+def test_a_sampled_token_depends_on_the_position(byte_codec: TextCodec) -> None:
+    at = [sampled(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
+    again = [sampled(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
     assert at == again
     assert len(set(at)) > 1
 
 
 def test_logprobs_are_the_models_own(byte_codec: TextCodec) -> None:
-    token, plain = choose(byte_codec, temperature=0.0, logprobs=True, top_logprobs=20)
-    _, bent = choose(
+    token, plain = sample(byte_codec, temperature=0.0, logprobs=True, top_logprobs=20)
+    _, bent = sample(
         byte_codec,
         (0,),
         temperature=0.3,
@@ -119,7 +119,7 @@ def test_logprobs_are_the_models_own(byte_codec: TextCodec) -> None:
 
 
 def test_no_logprobs_unless_asked_for(byte_codec: TextCodec) -> None:
-    assert choose(byte_codec, temperature=0.0)[1] is None
+    assert sample(byte_codec, temperature=0.0)[1] is None
 
 
 def test_no_end_before_the_minimum_whatever_speaks_for_it(byte_codec: TextCodec) -> None:
@@ -127,14 +127,14 @@ def test_no_end_before_the_minimum_whatever_speaks_for_it(byte_codec: TextCodec)
 
     def next_token(already: int, **sampling: Any) -> int:
         bias = towards_the_end
-        return choose(byte_codec, (5,) * already, least=2, logit_bias=bias, **sampling)[0]
+        return sample(byte_codec, (5,) * already, least=2, logit_bias=bias, **sampling)[0]
 
     assert [next_token(already, temperature=0.0) for already in range(3)] == [0, 0, 256]
     assert next_token(1, temperature=2.0, seed=3) != 256
 
 
 def test_alternatives_have_their_ids_and_marks(byte_codec: TextCodec) -> None:
-    _, logprob = choose(byte_codec, logprobs=True, top_logprobs=257)
+    _, logprob = sample(byte_codec, logprobs=True, top_logprobs=257)
     assert logprob is not None
     assert logprob.top_ids[:4] == (0, 1, 2, 3)
     assert [text for text, _, _ in logprob.top[:4]] == [byte_codec.token_text(i) for i in range(4)]

@@ -9,8 +9,9 @@ from collections.abc import Sequence as Listed
 import pytest
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.scheduler import QUANTUM, Scheduler
+from deployments.engine.scheduler import Scheduler
 from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import PREEMPTION_QUANTUM
 from deployments.seam.generation import Sampling
 
 
@@ -61,7 +62,7 @@ class Office:
         for _ in range(steps):
             self.schedule()
             for sequence in list(self.scheduler.running):
-                self.scheduler.serve(sequence)
+                self.scheduler.count(sequence, 1)
                 if sequence.append(5):
                     self.scheduler.remove(sequence)
         self.schedule()
@@ -141,9 +142,9 @@ def test_where_there_are_more_requests_than_slots_all_get_as_much(byte_codec: Te
     tokens = Counter[str]()
     for sequence in office.scheduler.sequences:
         tokens[sequence.request_id] += len(sequence.generated)
-    assert min(tokens.values()) > 2400 - 2 * QUANTUM
-    assert max(tokens.values()) < 2400 + 2 * QUANTUM
-    assert len(office.preempted) < 2 * 6000 * 4 / QUANTUM
+    assert min(tokens.values()) > 2400 - 2 * PREEMPTION_QUANTUM
+    assert max(tokens.values()) < 2400 + 2 * PREEMPTION_QUANTUM
+    assert len(office.preempted) < 2 * 6000 * 4 / PREEMPTION_QUANTUM
 
 
 def test_a_flood_of_newcomers_does_not_stop_the_others(byte_codec: TextCodec) -> None:
@@ -169,7 +170,7 @@ def test_a_request_that_comes_late_is_not_owed_what_it_did_not_ask_for(
         next(len(each.generated) for each in office.scheduler.sequences if each.request_id == name)
         for name in ("early", "late")
     )
-    assert abs((early - 1000) - late) <= 2 * QUANTUM
+    assert abs((early - 1000) - late) <= 2 * PREEMPTION_QUANTUM
 
 
 def test_memory_bounds_who_runs_together_and_a_newcomer_gets_some(byte_codec: TextCodec) -> None:
@@ -220,7 +221,7 @@ def test_one_at_a_time_the_requests_take_turns_and_so_do_their_sequences(
     for _ in range(12):
         sequence = office.scheduler.next()
         assert sequence is not None
-        office.scheduler.serve(sequence)
+        office.scheduler.count(sequence, 1)
         turns.append((sequence.request_id, sequence.choice))
     assert Counter(request for request, _ in turns) == {"heavy": 6, "small": 6}
     assert Counter(turns)["heavy", 0] == Counter(turns)["heavy", 2] == 2

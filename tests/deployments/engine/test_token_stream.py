@@ -1,4 +1,4 @@
-"""The way out: tokens go alone while it is quicker than the engine, and join as it is slower."""
+"""Tokens are sent one by one while sending is faster than decoding, and together when slower."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from deployments.engine.token_stream import LONGEST_S, StreamPacing, TokenBuffer
+from deployments.engine.token_stream import StreamPacing, TokenBuffer
+from deployments.engine.tuning import MAX_ITEM_S
 from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
 
 PATIENCE_S = 30.0
-SHARE = 3.0
+FACTOR = 3.0
 STREAMS = 64
 BROKEN = Problem("unavailable", "the model stopped")
 
@@ -53,10 +54,10 @@ class Loop:
         self.timers = [timer for timer in self.timers if timer.at > now]
         for timer in due:
             timer.call()
-        await turns()
+        await settle()
 
 
-async def turns() -> None:
+async def settle() -> None:
     """Let everything run that can."""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -67,9 +68,9 @@ async def loop() -> Loop:
     return Loop()
 
 
-def way_on(loop: Loop) -> StreamPacing:
+def pacing_on(loop: Loop) -> StreamPacing:
     clocked: Any = loop
-    return StreamPacing(clocked, SHARE)
+    return StreamPacing(clocked, FACTOR)
 
 
 def token(position: int) -> Token:
@@ -77,11 +78,11 @@ def token(position: int) -> Token:
 
 
 class Stream:
-    """A stream's reader: asks for more when the test says that it has sent what it had."""
+    """A stream's reader: asks for more when the test says that it has sent its last chunk."""
 
-    def __init__(self, way: StreamPacing) -> None:
-        self.buffer = way.new_buffer()
-        self.bursts: list[list[int]] = []
+    def __init__(self, pacing: StreamPacing) -> None:
+        self.buffer = pacing.new_buffer()
+        self.chunks: list[list[int]] = []
         self.position = 0
         self.asking: asyncio.Task[None] | None = None
 
@@ -95,137 +96,137 @@ class Stream:
 
     async def _take(self) -> None:
         tokens, _ = await self.buffer.take()
-        self.bursts.append([each.position for each in tokens])
+        self.chunks.append([each.position for each in tokens])
 
 
-async def opened(way: StreamPacing, count: int) -> list[Stream]:
+async def opened(pacing: StreamPacing, count: int) -> list[Stream]:
     """Streams whose first token has left, and which are back for more."""
-    streams = [Stream(way) for _ in range(count)]
+    streams = [Stream(pacing) for _ in range(count)]
     for stream in streams:
         stream.ask()
         stream.put()
-    await turns()
+    await settle()
     for stream in streams:
         stream.ask()
-    await turns()
+    await settle()
     return streams
 
 
-async def test_on_a_quick_way_every_token_goes_alone_and_at_once(loop: Loop) -> None:
-    (stream,) = await opened(way_on(loop), 1)
+async def test_where_sending_is_fast_each_token_is_sent_alone_and_at_once(loop: Loop) -> None:
+    (stream,) = await opened(pacing_on(loop), 1)
     for step in range(1, 6):
         await loop.to(step)
         stream.put()
-        await turns()
+        await settle()
         stream.ask()  # sent within no time
-        await turns()
-    assert stream.bursts == [[0], [1], [2], [3], [4], [5]]
+        await settle()
+    assert stream.chunks == [[0], [1], [2], [3], [4], [5]]
     assert loop.timers == []
 
 
-async def test_a_first_token_waits_for_nobody(loop: Loop) -> None:
-    way = way_on(loop)
-    (busy,) = await opened(way, 1)
+async def test_the_first_token_of_a_stream_is_not_delayed(loop: Loop) -> None:
+    pacing = pacing_on(loop)
+    (busy,) = await opened(pacing, 1)
     busy.put()
-    await turns()
+    await settle()
     await loop.to(0.004)
     busy.ask()
-    await turns()
+    await settle()
     busy.put()
-    await turns()
-    assert len(busy.bursts) == 2  # the way rests
-    late = Stream(way)
+    await settle()
+    assert len(busy.chunks) == 2  # it is not yet time to flush
+    late = Stream(pacing)
     late.ask()
     late.put()
-    await turns()
-    assert late.bursts == [[0]]
-    assert len(busy.bursts) == 2
+    await settle()
+    assert late.chunks == [[0]]
+    assert len(busy.chunks) == 2
 
 
-async def test_on_a_slow_way_tokens_join_for_as_long_as_it_rests(loop: Loop) -> None:
-    (stream,) = await opened(way_on(loop), 1)
+async def test_where_sending_is_slow_tokens_are_sent_together(loop: Loop) -> None:
+    (stream,) = await opened(pacing_on(loop), 1)
     stream.put()
-    await turns()
+    await settle()
     await loop.to(0.004)  # so long it took to send
     stream.ask()
-    await turns()
+    await settle()
     for step in (0.005, 0.008, 0.011):
         await loop.to(step)
         stream.put()
-        await turns()
-    assert stream.bursts == [[0], [1]]
+        await settle()
+    assert stream.chunks == [[0], [1]]
     await loop.to(0.012 + 1e-6)
-    assert stream.bursts == [[0], [1], [2, 3, 4]]
+    assert stream.chunks == [[0], [1], [2, 3, 4]]
 
 
-async def test_streams_that_wait_leave_together_each_with_its_own_tokens_in_order(
+async def test_streams_are_flushed_together_each_with_its_own_tokens_in_order(
     loop: Loop,
 ) -> None:
-    way = way_on(loop)
-    streams = await opened(way, STREAMS)
+    pacing = pacing_on(loop)
+    streams = await opened(pacing, STREAMS)
     for stream in streams:
         stream.put()
-    await turns()
+    await settle()
     for number, stream in enumerate(streams):  # one after another comes back
         await loop.to(0.0001 * (number + 1))
         stream.ask()
-        await turns()
+        await settle()
     for _ in range(3):
         for stream in streams:
             stream.put()
-    await turns()
-    assert all(len(stream.bursts) == 2 for stream in streams)
-    await loop.to(0.0064 * SHARE + 1e-6)
-    assert all(stream.bursts == [[0], [1], [2, 3, 4]] for stream in streams)
+    await settle()
+    assert all(len(stream.chunks) == 2 for stream in streams)
+    await loop.to(0.0064 * FACTOR + 1e-6)
+    assert all(stream.chunks == [[0], [1], [2, 3, 4]] for stream in streams)
 
 
-async def test_a_stream_whose_reader_is_slow_holds_up_nobody(loop: Loop) -> None:
-    slow, quick = await opened(way_on(loop), 2)
+async def test_a_slow_reader_delays_no_other_stream(loop: Loop) -> None:
+    slow, quick = await opened(pacing_on(loop), 2)
     for stream in (slow, quick):
         stream.put()
-    await turns()
+    await settle()
     quick.ask()
-    await turns()
+    await settle()
     await loop.to(100)
     for stream in (slow, quick):
         stream.put(2)
-    await turns()
-    assert quick.bursts[-1] == [2, 3]
-    slow.ask()  # after a hundred seconds: that was not the way's fault
-    await turns()
-    assert slow.bursts[-1] == [2, 3]
+    await settle()
+    assert quick.chunks[-1] == [2, 3]
+    slow.ask()  # after a hundred seconds: sending did not take that long
+    await settle()
+    assert slow.chunks[-1] == [2, 3]
 
 
-async def test_however_long_the_loop_was_kept_the_rest_has_an_end(loop: Loop) -> None:
-    (stream,) = await opened(way_on(loop), 1)
+async def test_a_busy_event_loop_delays_the_next_flush_by_a_bounded_time(loop: Loop) -> None:
+    (stream,) = await opened(pacing_on(loop), 1)
     stream.put()
-    await turns()
+    await settle()
     await loop.to(60)
     stream.ask()
     stream.put()
-    await turns()
-    assert stream.bursts == [[0], [1]]
-    await loop.to(60 + (SHARE - 1) * LONGEST_S + 1e-6)
-    assert stream.bursts == [[0], [1], [2]]
+    await settle()
+    assert stream.chunks == [[0], [1]]
+    await loop.to(60 + (FACTOR - 1) * MAX_ITEM_S + 1e-6)
+    assert stream.chunks == [[0], [1], [2]]
 
 
-async def test_a_stream_that_is_gone_is_not_waited_for(loop: Loop) -> None:
-    way = way_on(loop)
-    gone, there = await opened(way, 2)
+async def test_a_closed_stream_is_not_waited_for(loop: Loop) -> None:
+    pacing = pacing_on(loop)
+    gone, there = await opened(pacing, 2)
     assert gone.asking is not None
     gone.asking.cancel()
-    await turns()
+    await settle()
     for stream in (gone, there):
         stream.put()
-    await turns()
-    assert (gone.bursts, there.bursts) == ([[0]], [[0], [1]])
+    await settle()
+    assert (gone.chunks, there.chunks) == ([[0]], [[0], [1]])
 
 
-async def test_a_problem_comes_behind_the_tokens_before_it(loop: Loop) -> None:
-    buffer = way_on(loop).new_buffer()
+async def test_a_failure_comes_behind_the_tokens_before_it(loop: Loop) -> None:
+    buffer = pacing_on(loop).new_buffer()
     buffer.put(token(0))
     buffer.put(BROKEN)
-    await turns()
+    await settle()
     assert await buffer.take() == ((token(0),), BROKEN)
 
 
@@ -237,8 +238,8 @@ async def engine() -> AsyncIterator[ThreadPoolExecutor]:
 
 async def test_nothing_is_lost_or_out_of_order_between_threads(engine: ThreadPoolExecutor) -> None:
     """Four engines write sixteen streams each, as fast as they can."""
-    way, count = StreamPacing(asyncio.get_running_loop()), 500
-    outboxes = [way.new_buffer() for _ in range(STREAMS)]
+    pacing, count = StreamPacing(asyncio.get_running_loop()), 500
+    buffers = [pacing.new_buffer() for _ in range(STREAMS)]
 
     def decode(some: list[TokenBuffer]) -> None:
         for position in range(count):
@@ -252,18 +253,18 @@ async def test_nothing_is_lost_or_out_of_order_between_threads(engine: ThreadPoo
             positions += [each.position for each in tokens]
         return positions
 
-    reading = asyncio.gather(*(read(buffer) for buffer in outboxes))
+    reading = asyncio.gather(*(read(buffer) for buffer in buffers))
     for first in range(4):
-        engine.submit(decode, outboxes[first::4])
+        engine.submit(decode, buffers[first::4])
     async with asyncio.timeout(PATIENCE_S):
         assert await reading == [list(range(count))] * STREAMS
 
 
-def test_a_burst_travels_whole() -> None:
+def test_a_token_chunk_is_pickled_whole() -> None:
     logprob = TokenLogprob("b", -0.5, b"b", (("a", -1.0, b"a"),), (4,), frozenset({4}))
     tokens = (
         Token(1, 0, 5, "a"),
         Token(0, 3, 2**31, "é", "stop", logprob, special=True, stop_string="b"),
     )
-    for burst in (TokenChunk(3, tokens, "cuda:0"), TokenChunk(3, tokens[:1])):
-        assert pickle.loads(pickle.dumps(burst)) == burst
+    for chunk in (TokenChunk(3, tokens, "cuda:0"), TokenChunk(3, tokens[:1])):
+        assert pickle.loads(pickle.dumps(chunk)) == chunk

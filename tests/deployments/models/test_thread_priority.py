@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from deployments.embeddings import Embeddings
-from deployments.engine.factory import EngineSettings, open_engine
+from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
+from deployments.engine.settings import EngineSettings
 from deployments.models.thread_priority import NICENESS, give_way
 from deployments.seam.embeddings import EmbeddingRequest
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.engine.conftest import smollm2
 from tests.deployments.engine.reading import Reader
+from tests.deployments.families import started
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux gives a thread a priority of its own"
@@ -96,12 +98,14 @@ async def test_an_encoder_computes_after_the_event_loop(
     assert niceness_of(threading.get_native_id()) == USUAL
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.usefixtures("in_replica")
 async def test_openvino_needs_no_other_device_that_others_are_told_to_take(
     configured: Configured, encoder_folder: Path
 ) -> None:
     lanes = lane_threads()
-    Embeddings(configured(encoder_folder, {"device": "cuda"}, engine="openvino"))
+    config = configured(encoder_folder, {"device": "cuda"}, engine="openvino")
+    await started(Embeddings(config))
     assert {niceness_of(thread) for thread in lane_threads() - lanes} == {EXPECTED}
 
 
@@ -122,7 +126,7 @@ def test_torch_decodes_on_a_thread_that_gives_way() -> None:
     try:
         Reader(engine, "Hello", new=1).read()
         names = {each.native_id: each.name for each in threading.enumerate()}
-        decoding = [t for t in threads() - before if names.get(t) == "TorchEngine"]
+        decoding = [t for t in threads() - before if names.get(t) == "engine"]
         assert [niceness_of(thread) for thread in decoding] == [EXPECTED]
     finally:
         engine.close()

@@ -67,12 +67,12 @@ class DeployedGraph:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def deploy(self, limit_s: float, alive: Callable[[], None]) -> bool:
+    def deploy(self, limit_s: float, check: Callable[[], None]) -> bool:
         self._world.up.add("application")
         self._world.reach("deploy")
         return False
 
-    def wait(self, progress: Any, limit_s: float, alive: Callable[[], None]) -> str:
+    def wait(self, progress: Any, limit_s: float, check: Callable[[], None]) -> str:
         progress.show(ServeState((), None, None))
         self._world.reach("wait")
         return "http://127.0.0.1:1"

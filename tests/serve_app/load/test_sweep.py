@@ -19,7 +19,7 @@ from tests.serve_app.load.stub import Stub
 
 
 async def run(stub: Stub, *loads: Load, warm_up: int = 0) -> SweepResult:
-    return await sweep(stub.url, loads, warm_up=warm_up, api_key=None, shown=lambda *_: None)
+    return await sweep(stub.url, loads, warm_up=warm_up, api_key=None, report=lambda *_: None)
 
 
 async def test_levels_come_in_order_and_what_warms_up_counts_nowhere(stub: Stub) -> None:

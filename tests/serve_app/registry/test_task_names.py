@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.engines import HEADS, WRITING
+from configs.engines import GENERATION_TASKS, HEADS
 from configs.profile import load_profile
 from configs.rules import DEFAULTS
 from serve_app.ingress.routes.inference_router import hub_tasks_of
@@ -17,7 +17,7 @@ TASKS = {task.name: task for task in all_tasks()}
 def test_every_task_that_the_service_knows_of_is_some_familys() -> None:
     known = {
         *HEADS,
-        *WRITING,
+        *GENERATION_TASKS,
         *DEFAULTS.values(),
         *(task.model_task for task in hub_tasks_of(shipped_routers())),
     }

@@ -9,14 +9,9 @@ import pytest
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar import constraint
-from deployments.engine.grammar.constraint import (
-    COMPILED,
-    MOST_BYTES,
-    Constraint,
-    ConstraintError,
-    GrammarCompiler,
-)
+from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
 from deployments.engine.grammar.trial_queue import GrammarTrials
+from deployments.engine.tuning import CACHED_GRAMMARS, MAX_GRAMMAR_BYTES
 from deployments.seam.generation import Grammar
 
 PATIENCE_S = 30.0
@@ -157,7 +152,7 @@ def test_control_tokens_are_no_text(grammars: GrammarCompiler, codec: TextCodec)
         ),
         (Grammar("regex", "(("), "unclosed group"),
         (Grammar("regex", "(?=a)b"), "look-around"),
-        (Grammar("regex", "x" * (MOST_BYTES + 1)), str(MOST_BYTES)),
+        (Grammar("regex", "x" * (MAX_GRAMMAR_BYTES + 1)), str(MAX_GRAMMAR_BYTES)),
         (Grammar("json_schema", '{"items":' * 190 + "{}" + "}" * 190), "recursion"),
     ],
 )
@@ -203,7 +198,7 @@ async def test_a_trial_that_is_broken_is_no_verdict(monkeypatch: pytest.MonkeyPa
 
 def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
     grammars = GrammarCompiler(codec)
-    first, *others = (Grammar("regex", f"{number}") for number in range(COMPILED + 1))
+    first, *others = (Grammar("regex", f"{number}") for number in range(CACHED_GRAMMARS + 1))
     assert grammars.cached(first) is None
     compiled = grammars.compile(first)
     for other in others[:-1]:
@@ -218,14 +213,14 @@ def test_those_who_ask_for_the_same_at_once_share_one_compilation(
     codec: TextCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grammars = GrammarCompiler(codec)
-    begun, end, write = Semaphore(0), Event(), constraint.notation
+    begun, end, write = Semaphore(0), Event(), constraint.llguidance_source
 
-    def notation(grammar: Grammar) -> str:
+    def llguidance_source(grammar: Grammar) -> str:
         begun.release()
         assert end.wait(PATIENCE_S)
         return write(grammar)
 
-    monkeypatch.setattr(constraint, "notation", notation)
+    monkeypatch.setattr(constraint, "llguidance_source", llguidance_source)
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(grammars.compile, schema(**PERSON))
         assert begun.acquire(timeout=PATIENCE_S)

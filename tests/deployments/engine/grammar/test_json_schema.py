@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from deployments.engine.grammar.constraint import ConstraintError, notation
-from deployments.engine.grammar.json_schema import prepared
-from deployments.engine.grammar.schema_numbers import Unkeepable
+from deployments.engine.grammar.constraint import ConstraintError, llguidance_source
+from deployments.engine.grammar.json_schema import prepare_schema
+from deployments.engine.grammar.schema_numbers import UnsupportedSchema
 from deployments.engine.grammar.trial import limits
 from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.seam.generation import Grammar, TokenAlternative
@@ -36,7 +36,9 @@ A_OR_B = {
 
 def matcher(schema: Any) -> LLMatcher:
     source = schema if isinstance(schema, str) else json.dumps(schema)
-    made = LLMatcher(BYTES, notation(Grammar("json_schema", source)), limits=limits(), log_level=0)
+    made = LLMatcher(
+        BYTES, llguidance_source(Grammar("json_schema", source)), limits=limits(), log_level=0
+    )
     assert not made.is_error(), made.get_error()
     return made
 
@@ -304,7 +306,7 @@ def test_references_mean_the_same_alone_and_among_others(schema: Any, good: str,
         ),
     )
     for text, fits in ((f"<2{good}>", True), (f"<2{bad}>", False), ('<1"x">', True)):
-        state = LLMatcher(BYTES, notation(both), limits=limits(), log_level=0)
+        state = LLMatcher(BYTES, llguidance_source(both), limits=limits(), log_level=0)
         taken = all(state.consume_token(byte) for byte in text.encode()) and state.is_accepting()
         assert taken is fits
 
@@ -323,7 +325,7 @@ def test_alternatives_are_kept_to_in_free_text_too(text: str, fits: bool) -> Non
     schemas = ('{"type": "integer"}', '{"type": "boolean"}', '{"const": "</call>"}')
     parts = tuple(TokenAlternative(f"{i}" * (i > 1), each) for i, each in enumerate(schemas, 1))
     grammar = Grammar("alternatives", "", "<call>\n", "</call>", triggered=True, alternatives=parts)
-    state = LLMatcher(BYTES, notation(grammar), limits=limits(), log_level=0)
+    state = LLMatcher(BYTES, llguidance_source(grammar), limits=limits(), log_level=0)
     taken = all(state.consume_token(byte) for byte in text.encode()) and state.is_accepting()
     assert taken is fits
 
@@ -434,13 +436,13 @@ def test_preparing_the_largest_schema_is_bounded() -> None:
     branches = [{"$ref": f"#/$defs/d{i}"} for i in range(300)]
     chain = {f"d{i}": {"oneOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(300)}
     source = json.dumps({"oneOf": branches, "$defs": {**chain, "d300": {"type": "string"}}})
-    assert prepared(source).one_of_is_any_of is False
+    assert prepare_schema(source).one_of_is_any_of is False
     forwards = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i - 1}"}]} for i in range(1, 600)}
     backwards = dict(reversed([("d0", {"type": "null"}), *forwards.items()]))
     for defs in ({"d0": {"type": "null"}, **forwards}, backwards):
-        assert prepared(json.dumps({"$ref": "#/$defs/d599", "$defs": defs}))
-    with pytest.raises(Unkeepable, match="no JSON"):
-        prepared('{"items":' * 5_000)
+        assert prepare_schema(json.dumps({"$ref": "#/$defs/d599", "$defs": defs}))
+    with pytest.raises(UnsupportedSchema, match="no JSON"):
+        prepare_schema('{"items":' * 5_000)
 
 
 @pytest.mark.parametrize(
@@ -457,8 +459,8 @@ def test_preparing_the_largest_schema_is_bounded() -> None:
 )
 def test_numbers_of_a_million_digits_are_refused_and_not_computed_with(source: str) -> None:
     before = time.thread_time()
-    with pytest.raises(Unkeepable):
-        prepared(source)
+    with pytest.raises(UnsupportedSchema):
+        prepare_schema(source)
     assert time.thread_time() - before < 5  # one of them took 26 s
 
 
@@ -472,11 +474,11 @@ def test_numbers_of_a_million_digits_are_refused_and_not_computed_with(source: s
     ],
 )
 def test_what_is_no_schema_is_at_most_refused(schema: dict[str, Any]) -> None:
-    with suppress(Unkeepable):
-        assert prepared(json.dumps(schema)).schema == schema
+    with suppress(UnsupportedSchema):
+        assert prepare_schema(json.dumps(schema)).schema == schema
 
 
 def test_a_list_of_thousands_of_schemas_is_looked_through_a_few_times() -> None:
     before = time.thread_time()
-    prepared(json.dumps({"allOf": [{} for _ in range(10_000)]}))
+    prepare_schema(json.dumps({"allOf": [{} for _ in range(10_000)]}))
     assert time.thread_time() - before < 4  # with a look at all for each of them it took 9 s

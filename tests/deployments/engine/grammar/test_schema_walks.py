@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from deployments.engine.grammar.constraint import ConstraintError, notation
+from deployments.engine.grammar.constraint import ConstraintError, llguidance_source
 from deployments.engine.grammar.trial import limits
 from deployments.seam.generation import Grammar
 from tests.deployments.engine.grammar.schemas import Schemas, walk
@@ -25,7 +25,7 @@ def test_random_texts_under_random_schemas_are_valid(depth: int) -> None:
     for seed in range(SCHEMAS):
         schema = Schemas(1000 * depth + seed).whole(depth)
         try:
-            source = notation(Grammar("json_schema", json.dumps(schema)))
+            source = llguidance_source(Grammar("json_schema", json.dumps(schema)))
         except ConstraintError:
             continue
         matcher = LLMatcher(BYTES, source, limits=limits(), log_level=0)
@@ -67,7 +67,7 @@ def test_nonsense_is_taken_or_refused_and_breaks_nothing() -> None:
     for _ in range(1000):
         source = json.dumps({"a": 0, **{draw.choice(KEYWORDS): nonsense(draw, 4) for _ in "123"}})
         try:
-            notation(Grammar("json_schema", source))
+            llguidance_source(Grammar("json_schema", source))
             outcomes.add("taken")
         except ConstraintError as error:
             outcomes.add("refused")

@@ -13,12 +13,8 @@ import pytest
 
 from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.grammar.trial import GrammarTrial
-from deployments.engine.grammar.trial_queue import (
-    MAX_RUNNING_TRIALS,
-    MAX_WAITING_TRIALS,
-    GrammarTrials,
-    TooManyTrials,
-)
+from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
+from deployments.engine.tuning import MAX_RUNNING_TRIALS, MAX_WAITING_TRIALS
 from deployments.seam.generation import Grammar
 from tests.deployments.held_trials import PATIENCE_S, HeldTrials
 

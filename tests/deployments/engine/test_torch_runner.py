@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
-from deployments.engine.torch_engine import TorchEngine
+from deployments.engine.settings import EngineSettings
+from deployments.engine.torch_runner import open_torch_engine
 from deployments.seam.problems import Problem
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 
@@ -53,13 +54,17 @@ def saved(folder: Path, model: Any, tokenizer: Tokenizer) -> Path:
     return folder
 
 
+def opened(folder: Path, slots: int = 1, **settings: Any) -> Engine:
+    return open_torch_engine(folder, EngineSettings(slots=slots, device="cpu", **settings))
+
+
 @pytest.mark.parametrize("kind", ["llama", "sliding", "gpt2"])
 @pytest.mark.parametrize("chunk", [1, 5, 512])
 def test_it_says_what_generate_says_however_the_prompt_is_cut(
     tmp_path: Path, byte_tokenizer: Tokenizer, kind: str, chunk: int
 ) -> None:
     model = tiny(kind).eval()
-    engine = TorchEngine(saved(tmp_path, model, byte_tokenizer), device="cpu", prefill_chunk=chunk)
+    engine = opened(saved(tmp_path, model, byte_tokenizer), max_batched_tokens=chunk)
     reader = Reader(engine, PROMPT, new=20, temperature=0.0, repetition_penalty=1.2)
     reader.read()
     engine.close()
@@ -75,7 +80,7 @@ def test_it_says_what_generate_says_however_the_prompt_is_cut(
 
 def test_the_models_positions_bound_the_window(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
     folder = saved(tmp_path, tiny("gpt2"), byte_tokenizer)
-    wide, narrow = (TorchEngine(folder, device="cpu", window=size) for size in (None, 50))
+    wide, narrow = (opened(folder, window=size) for size in (None, 50))
     assert (wide.window, narrow.window) == (128, 50)
     reader = Reader(wide, PROMPT, new=128 - len(PROMPT), temperature=0.0, eos_ids=frozenset())
     reader.read()
@@ -88,8 +93,8 @@ def test_a_half_precision_model_is_loaded_as_asked(
     tmp_path: Path, byte_tokenizer: Tokenizer
 ) -> None:
     folder = saved(tmp_path, tiny("llama"), byte_tokenizer)
-    whole = TorchEngine(folder, device="cpu")
-    half = TorchEngine(folder, device="cpu", dtype="bfloat16")
+    whole = opened(folder)
+    half = opened(folder, dtype="bfloat16")
     assert whole.load().memory_bytes == pytest.approx(2 * (half.load().memory_bytes or 0), rel=0.01)
     for engine in (whole, half):
         Reader(engine, PROMPT, new=3, temperature=0.0).read()
@@ -122,12 +127,12 @@ def test_the_most_likely_tokens_are_reported_in_order(torch_engine: Engine) -> N
 
 def test_a_folder_without_weights_is_a_clear_error(gguf_folder: Path) -> None:
     with pytest.raises(EngineNotLoaded, match="cannot load"):
-        TorchEngine(gguf_folder, device="cpu")
+        opened(gguf_folder)
 
 
 def test_an_unknown_dtype_is_a_clear_error(torch_folder: Path) -> None:
     with pytest.raises(EngineNotLoaded, match="float31"):
-        TorchEngine(torch_folder, device="cpu", dtype="float31")
+        opened(torch_folder, dtype="float31")
 
 
 TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
@@ -144,17 +149,17 @@ def llama_folder(tmp_path: Path, byte_tokenizer: Tokenizer) -> Path:
 
 
 def test_the_kv_cache_bounds_the_window(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu", kv_cache_gb=kv_gb(40))
+    engine = opened(llama_folder, kv_cache_gb=kv_gb(40))
     assert engine.window == 40
     with pytest.raises(ValueError, match="40"):
         Reader(engine, PROMPT, new=40).start()
     engine.close()
     with pytest.raises(EngineNotLoaded, match="less than two tokens"):
-        TorchEngine(llama_folder, device="cpu", kv_cache_gb=kv_gb(1))
+        opened(llama_folder, kv_cache_gb=kv_gb(1))
 
 
 def test_without_a_bound_the_kv_cache_holds_the_models_whole_window(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu")
+    engine = opened(llama_folder)
     assert engine.window == 128
     assert (engine.load().slots, engine.load().kv_usage) == (1, 0.0)
     engine.close()
@@ -168,7 +173,7 @@ def texts(engine: Engine, requests: tuple[str, ...], new: int) -> list[Reader]:
 
 
 def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu", slots=3)
+    engine = opened(llama_folder, slots=3)
     active: list[int] = []
     readers = texts(engine, ("a", "a", "b", "c", "c"), 30)
     for each in readers:
@@ -184,10 +189,10 @@ def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) ->
 def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_happened(
     llama_folder: Path, limits: dict[str, Any]
 ) -> None:
-    alone = TorchEngine(llama_folder, device="cpu")
+    alone = opened(llama_folder)
     expected = [each.start().wait().ids for each in texts(alone, ("a",) * 6, 70)]
     alone.close()
-    engine = TorchEngine(llama_folder, device="cpu", **limits)
+    engine = opened(llama_folder, **limits)
     usage: list[float] = []
     readers = texts(engine, ("a", "a", "b", "b", "c", "d"), 70)
     readers[0].on_token = lambda token: usage.append(engine.load().kv_usage or 0.0)
@@ -199,7 +204,7 @@ def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_happened(
 
 
 def test_a_new_request_does_not_wait_for_a_long_text(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu", slots=1)
+    engine = opened(llama_folder, slots=1)
     begun, asked = threading.Event(), threading.Event()
 
     def hold(_: object) -> None:
@@ -223,7 +228,7 @@ def test_a_new_request_does_not_wait_for_a_long_text(llama_folder: Path) -> None
 
 
 def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu", slots=2)
+    engine = opened(llama_folder, slots=2)
     good, bad = Reader(engine, PROMPT, new=20), Reader(engine, [3, 5000], new=20, request="bad")
     for each in (good, bad):
         each.start()
@@ -234,7 +239,7 @@ def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
 
 
 def test_forwards_that_all_fail_are_the_engines_fault(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu", slots=8)
+    engine = opened(llama_folder, slots=8)
     readers = [Reader(engine, [3, 5000], new=20, choice=n).start() for n in range(6)]
     for each in readers:
         assert each.wait().problem is not None
@@ -246,7 +251,7 @@ def test_forwards_that_all_fail_are_the_engines_fault(llama_folder: Path) -> Non
 
 
 def test_a_closed_engine_still_tells_where_it_was(llama_folder: Path) -> None:
-    engine = TorchEngine(llama_folder, device="cpu")
+    engine = opened(llama_folder)
     engine.close()
     assert engine.device == "cpu"
     assert engine.load().running == 0

@@ -11,17 +11,22 @@ from typing import Any
 import pytest
 
 from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
-from deployments.engine.openvino.engine import OpenVinoEngine
-from deployments.engine.openvino.settings import SEGMENT
+from deployments.engine.openvino.runner import open_openvino_engine
+from deployments.engine.settings import EngineSettings
+from deployments.engine.tuning import SEED_SEGMENT_TOKENS
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 
 STORY = "Tell me a story about a dog."
 
 
+def opened(folder: Path, **settings: Any) -> Engine:
+    return open_openvino_engine(folder, EngineSettings(**settings))
+
+
 @pytest.fixture(scope="module")
-def small(gguf_folder: Path) -> Iterator[OpenVinoEngine]:
+def small(gguf_folder: Path) -> Iterator[Engine]:
     """A KV cache of 20 blocks, 640 tokens."""
-    engine = OpenVinoEngine(gguf_folder, slots=4, threads=2, kv_cache_gb=0.0275)
+    engine = opened(gguf_folder, slots=4, threads=2, kv_cache_gb=0.0275)
     yield engine
     engine.close()
 
@@ -34,14 +39,14 @@ def story(engine: Engine, *, repeat: int = 1, new: int, seed: int = 0, **options
 
 
 @pytest.fixture(scope="module")
-def steady(gguf_folder: Path) -> Iterator[OpenVinoEngine]:
+def steady(gguf_folder: Path) -> Iterator[Engine]:
     """Reads at most 128 tokens of prompts a step."""
-    engine = OpenVinoEngine(gguf_folder, slots=4, threads=2, max_batched_tokens=128)
+    engine = opened(gguf_folder, slots=4, threads=2, max_batched_tokens=128)
     yield engine
     engine.close()
 
 
-def test_a_short_prompt_does_not_wait_for_a_long_one_before_it(steady: OpenVinoEngine) -> None:
+def test_a_short_prompt_does_not_wait_for_a_long_one_before_it(steady: Engine) -> None:
     finished: list[str] = []
     long, short = story(steady, repeat=150, new=1), story(steady, new=1, seed=1)
     long.on_token = lambda _: finished.append("long")
@@ -53,7 +58,7 @@ def test_a_short_prompt_does_not_wait_for_a_long_one_before_it(steady: OpenVinoE
     assert finished == ["short", "long"]
 
 
-def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: OpenVinoEngine) -> None:
+def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: Engine) -> None:
     heavy = [
         story(steady, new=60, seed=number, choice=number, request=f"heavy {number // 5}").start()
         for number in range(10)
@@ -72,19 +77,19 @@ def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: OpenVinoEn
     assert min(left) >= 5
 
 
-@pytest.mark.parametrize("already", [3, SEGMENT - 1, SEGMENT, SEGMENT + 2])
-def test_a_sampled_text_goes_on_in_each_of_its_segments(
-    steady: OpenVinoEngine, already: int
-) -> None:
-    whole = story(steady, new=SEGMENT + 5)
+@pytest.mark.parametrize(
+    "already", [3, SEED_SEGMENT_TOKENS - 1, SEED_SEGMENT_TOKENS, SEED_SEGMENT_TOKENS + 2]
+)
+def test_a_sampled_text_goes_on_in_each_of_its_segments(steady: Engine, already: int) -> None:
+    whole = story(steady, new=SEED_SEGMENT_TOKENS + 5)
     whole.read()
-    rest = story(steady, new=SEGMENT + 5, resume_ids=tuple(whole.ids[:already]))
+    rest = story(steady, new=SEED_SEGMENT_TOKENS + 5, resume_ids=tuple(whole.ids[:already]))
     rest.read()
     assert rest.tokens == whole.tokens[already:]
 
 
 def test_a_sampled_text_that_cannot_be_repeated_goes_on_by_other_draws(
-    steady: OpenVinoEngine,
+    steady: Engine,
 ) -> None:
     other = story(steady, new=20, seed=5)
     other.read()
@@ -93,9 +98,7 @@ def test_a_sampled_text_that_cannot_be_repeated_goes_on_by_other_draws(
     assert [token.position for token in rest.tokens] == list(range(12, 20))
 
 
-def test_a_prompt_read_in_pieces_is_read_whole(
-    steady: OpenVinoEngine, openvino_engine: Engine
-) -> None:
+def test_a_prompt_read_in_pieces_is_read_whole(steady: Engine, openvino_engine: Engine) -> None:
     prompt = "Bob likes red. " + "The weather is fine. " * 100 + "The capital of France is"
     texts = [
         Reader(engine, engine.codec.encode(prompt), new=6, temperature=0.0).read()
@@ -105,7 +108,7 @@ def test_a_prompt_read_in_pieces_is_read_whole(
     assert "Paris" in texts[0]
 
 
-def test_a_cancelled_prompt_is_not_read_on(steady: OpenVinoEngine) -> None:
+def test_a_cancelled_prompt_is_not_read_on(steady: Engine) -> None:
     long = story(steady, repeat=150, new=1).start()
     steady.cancel(long.sequence)
     assert story(steady, new=2, seed=2).read()
@@ -113,13 +116,13 @@ def test_a_cancelled_prompt_is_not_read_on(steady: OpenVinoEngine) -> None:
     assert long.tokens == []
 
 
-def test_the_kv_cache_bounds_the_window(small: OpenVinoEngine) -> None:
+def test_the_kv_cache_bounds_the_window(small: Engine) -> None:
     assert small.window == 19 * 32
     with pytest.raises(ValueError, match="608"):
         story(small, new=608).start()
 
 
-def test_a_sequence_may_fill_the_window(small: OpenVinoEngine) -> None:
+def test_a_sequence_may_fill_the_window(small: Engine) -> None:
     reader = story(small, repeat=60, new=1)
     room = small.window - len(reader.sequence.prompt_ids)
     reader = story(small, repeat=60, new=room)
@@ -127,7 +130,7 @@ def test_a_sequence_may_fill_the_window(small: OpenVinoEngine) -> None:
     assert len(reader.tokens) == room
 
 
-def test_sequences_that_outgrow_the_cache_together_all_finish(small: OpenVinoEngine) -> None:
+def test_sequences_that_outgrow_the_cache_together_all_finish(small: Engine) -> None:
     readers = [story(small, repeat=25, new=80, seed=seed).start() for seed in range(4)]
     for reader in readers:
         reader.wait()
@@ -136,7 +139,7 @@ def test_sequences_that_outgrow_the_cache_together_all_finish(small: OpenVinoEng
         assert reader.text == small.codec.decode(reader.ids)
 
 
-def test_a_cancelled_giant_takes_nobody_with_it(small: OpenVinoEngine) -> None:
+def test_a_cancelled_giant_takes_nobody_with_it(small: Engine) -> None:
     crowded = threading.Event()
     giant = story(small, repeat=52, new=80)
     giant.on_token = lambda token: crowded.set() if token.position == 20 else None
@@ -154,9 +157,10 @@ def test_a_cancelled_giant_takes_nobody_with_it(small: OpenVinoEngine) -> None:
 
 
 def test_a_killed_process_fails_its_sequences_and_the_health_check(gguf_folder: Path) -> None:
-    engine = OpenVinoEngine(gguf_folder, slots=2, threads=2, kv_cache_gb=0.1)
+    engine = opened(gguf_folder, slots=2, threads=2, kv_cache_gb=0.1)
     reader = story(engine, new=1000).start()
     assert reader.began.wait(PATIENCE_S)
+    assert engine.process_id is not None
     os.kill(engine.process_id, signal.SIGKILL)
     reader.wait()
     assert reader.problem is not None
@@ -167,8 +171,9 @@ def test_a_killed_process_fails_its_sequences_and_the_health_check(gguf_folder: 
 
 
 def test_closing_ends_the_process(gguf_folder: Path) -> None:
-    engine = OpenVinoEngine(gguf_folder, slots=1, threads=2, kv_cache_gb=0.1)
+    engine = opened(gguf_folder, slots=1, threads=2, kv_cache_gb=0.1)
     process = engine.process_id
+    assert process is not None
     engine.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
@@ -180,12 +185,12 @@ def test_a_file_that_is_no_model_is_a_clear_error(gguf_folder: Path, tmp_path: P
     for file in gguf_folder.glob("*.json"):
         shutil.copy(file, tmp_path)
     with pytest.raises(EngineNotLoaded, match="neither one GGUF file nor"):
-        OpenVinoEngine(tmp_path)
+        opened(tmp_path)
     (tmp_path / "broken.gguf").write_bytes(b"GGUF and nothing else")
     with pytest.raises(EngineNotLoaded, match=r"cannot load .*broken\.gguf"):
-        OpenVinoEngine(tmp_path, threads=1)
+        opened(tmp_path, threads=1)
 
 
 def test_a_cache_too_small_for_anything_is_a_clear_error(gguf_folder: Path) -> None:
     with pytest.raises(EngineNotLoaded, match="KV cache"):
-        OpenVinoEngine(gguf_folder, kv_cache_gb=0.0001)
+        opened(gguf_folder, kv_cache_gb=0.0001)

@@ -1,4 +1,4 @@
-"""What OpenVINO GenAI is told: of the model, of the plugin, and of each sequence."""
+"""Configuration of OpenVINO GenAI: weights file, KV cache blocks, plugin, and each generation."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 from configs.processor import usable_cores
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
-from deployments.engine.openvino.messages import KV_BLOCK_TOKENS
 from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import SEED_SEGMENT_TOKENS
 from deployments.seam.generation import Sampling
 
-_KV_BYTES = 4
+KV_BLOCK_TOKENS = 32
+"""Tokens of a KV cache block: the library's own size on a CPU."""
 
-SEGMENT = 128
-"""Tokens of a sampled text that are drawn from one seed. The library cannot be given a random
-state, so a text that lost its place repeats the draws of its segment, and not all of them."""
+_KV_VALUE_BYTES = 4
+"""The KV cache is float32."""
 
-READ_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
-"""For a piece of a prompt that is read into the prefix cache."""
+PREFILL_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
+"""For a part of a prompt that is prefilled into the prefix cache."""
 
-
-_GOLDEN = 0x9E3779B1
-"""Spreads the seeds of segments."""
+_GOLDEN_RATIO = 0x9E3779B1
+"""2**32 divided by the golden ratio: multiples of it spread the seeds of segments."""
 
 
-def weights(folder: Path) -> Path:
+def weights_path(folder: Path) -> Path:
     """The one GGUF file of a folder, or the folder itself when it holds an OpenVINO IR."""
     found = sorted(folder.glob("*.gguf"))
     if len(found) == 1:
@@ -37,22 +36,24 @@ def weights(folder: Path) -> Path:
 
 
 def kv_blocks(files: ModelFolder, gigabytes: float) -> int:
+    """How many KV cache blocks fit into so many GiB. Raises ``EngineNotLoaded`` below two."""
     values = files.kv_values_per_token()
     if values is None:
         raise EngineNotLoaded(f"{files.path}/config.json does not tell the size of the KV cache")
-    blocks = int(gigabytes * 2**30) // (values * _KV_BYTES * KV_BLOCK_TOKENS)
+    blocks = int(gigabytes * 2**30) // (values * _KV_VALUE_BYTES * KV_BLOCK_TOKENS)
     if blocks < 2:
         raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than two blocks of tokens")
     return blocks
 
 
 def whole_blocks(tokens: int) -> int:
-    """The prefix cache keeps whole blocks; at least one."""
+    """``tokens`` rounded down to whole KV cache blocks, at least one: the prefix cache keeps no
+    others."""
     return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
 
 
-def properties(threads: int | None) -> dict[str, Any]:
-    """Exact arithmetic: with the plugin's defaults a text depends on what decodes beside it."""
+def plugin_properties(threads: int | None) -> dict[str, Any]:
+    """Float32 arithmetic: with the plugin's defaults a text depends on the rest of its batch."""
     count = threads or usable_cores()
     return {
         "KV_CACHE_PRECISION": "f32",
@@ -63,19 +64,18 @@ def properties(threads: int | None) -> dict[str, Any]:
     }
 
 
-def settings(sequence: Sequence, start: int) -> dict[str, Any]:
-    """Fields of ``GenerationConfig`` for a sequence whose first ``start`` new tokens are read.
+def generation_config(sequence: Sequence, start: int) -> dict[str, Any]:
+    """Fields of ``GenerationConfig`` for a run whose prompt ends with ``start`` generated tokens.
 
-    A sampled one ends with its segment. Its seed depends on where it starts.
+    A sampled run ends with its seed segment. Its seed depends on where it starts.
     """
     sampling: Sampling = sequence.sampling
     new_tokens = sequence.max_new_tokens - start
-    min_tokens_left = max(0, sequence.min_new_tokens - start)
     if not sampling.greedy:
-        new_tokens = min(new_tokens, SEGMENT - start % SEGMENT)
+        new_tokens = min(new_tokens, SEED_SEGMENT_TOKENS - start % SEED_SEGMENT_TOKENS)
     fields: dict[str, Any] = {
         "max_new_tokens": new_tokens,
-        "min_new_tokens": min(min_tokens_left, new_tokens),
+        "min_new_tokens": min(max(0, sequence.min_new_tokens - start), new_tokens),
         "stop_token_ids": set(sequence.eos_ids),
         "ignore_eos": not sequence.eos_ids,
         "repetition_penalty": sampling.repetition_penalty,
@@ -86,7 +86,7 @@ def settings(sequence: Sequence, start: int) -> dict[str, Any]:
         fields |= {
             "temperature": sampling.temperature,
             "top_p": sampling.nucleus,
-            "rng_seed": (sequence.seed + start * _GOLDEN) % 2**32,
+            "rng_seed": (sequence.seed + start * _GOLDEN_RATIO) % 2**32,
         }
         if sampling.top_k:
             fields["top_k"] = sampling.top_k

@@ -1,0 +1,78 @@
+"""The ``ModelRunner`` protocol: a loaded model and its KV cache, driven step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listed
+from typing import Protocol
+
+from deployments.engine.running import RunningBatch
+from deployments.engine.sequence import Sequence
+
+
+class ModelRunner(Protocol):
+    """A loaded model that advances the running sequences of an engine.
+
+    ``admit``, ``free``, ``step`` and ``close`` are called on the engine's thread, the others on
+    any. An exception from ``step`` ends the engine, unless it was raised inside
+    :meth:`RunningBatch.guard`.
+    """
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names devices."""
+        ...
+
+    @property
+    def process_id(self) -> int | None:
+        """The process of its own in which it computes, if it has one."""
+        ...
+
+    @property
+    def computes_in_thread(self) -> bool:
+        """Whether a step computes on this process's CPU, so that event loops must go first."""
+        ...
+
+    @property
+    def abortable(self) -> bool:
+        """Whether :meth:`abort` ends a step that does not return."""
+        ...
+
+    def fits(self, sequences: Listed[Sequence]) -> bool:
+        """Whether the KV cache can hold these sequences together, each with its next token."""
+        ...
+
+    def admit(self, sequence: Sequence) -> None:
+        """Prepare a sequence to run: a new one, or a preempted one that resumes behind what it has
+        generated. If this raises, only the sequence fails."""
+        ...
+
+    def free(self, sequence: Sequence) -> None:
+        """Forget a sequence that is finished or preempted, even if admitting it had failed."""
+        ...
+
+    def step(self, batch: RunningBatch) -> None:
+        """One prefill chunk or decode step, giving tokens to :meth:`RunningBatch.append`.
+
+        The batch may be empty, when its last sequence was just freed.
+        """
+        ...
+
+    def kv_usage(self, running: Listed[Sequence]) -> float | None:
+        """The used fraction of the KV cache, ``None`` where it has no fixed size."""
+        ...
+
+    def memory_bytes(self) -> int | None:
+        """The model's memory, ``None`` where it is unknown."""
+        ...
+
+    def failure(self) -> str | None:
+        """Why it cannot step any more, between two steps; ``None`` if it can."""
+        ...
+
+    def abort(self) -> None:
+        """End a step that does not return, if it is ``abortable``. Called from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; the last call on the engine's thread."""
+        ...

@@ -1,0 +1,36 @@
+"""The settings of an engine, of either kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.engine.tuning import DEFAULT_PREFILL_CHUNK
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Bounds of an engine.
+
+    ``slots`` sequences run together, as far as they fit ``kv_cache_gb`` GiB of KV cache, which
+    bounds the window too (``None``: the engine's own default). ``max_batched_tokens`` bounds the
+    tokens of one step, and with it how long a long prompt holds up the others. ``window`` bounds a
+    sequence's tokens and ``threads`` the CPU threads; ``None`` leaves them to the model and the
+    library. ``chat_template`` replaces the model's own. ``hang_after_s`` bounds one step.
+
+    Only torch knows ``device`` and ``dtype``, and ``options``, which are further keyword arguments
+    of ``from_pretrained`` and outrank ``dtype``. "auto" is the best device there is, and float32
+    on a CPU, bfloat16 where a GPU has it, else float16.
+    """
+
+    slots: int = 16
+    threads: int | None = None
+    kv_cache_gb: float | None = None
+    max_batched_tokens: int = DEFAULT_PREFILL_CHUNK
+    window: int | None = None
+    chat_template: str | None = None
+    hang_after_s: float = 120.0
+    device: str = "auto"
+    dtype: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)

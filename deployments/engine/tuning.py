@@ -1,0 +1,70 @@
+"""The engine's constants that were measured, in one place. Each names the bench that shows it.
+
+Benches run as ``python -m bench.NAME``. Constants that follow from a file format, a library or a
+protocol stay where they are used.
+"""
+
+# Scheduler: bench.fairness (how long a short request takes beside a heavy client).
+PREEMPTION_QUANTUM = 256
+"""Decoded tokens by which a running request must be ahead of a waiting one to lose its last slot to
+it. Smaller is fairer and costs more: a resumed sequence is prefilled again."""
+
+NEW_REQUEST_CREDIT = 16
+"""Decoded tokens that a new request may have before it counts as served as much as the others.
+Until then no other new request takes its slot."""
+
+MAX_CLAIMANTS = 8
+"""Waiting requests, of new and of old ones each, for which one step looks for a slot to preempt."""
+
+# Torch runner: bench.chat with a torch model.
+PREFILL_TOKENS_PER_UNIT = 32
+"""Prompt tokens that take about as long to prefill as one token takes to decode."""
+
+DEFAULT_PREFILL_CHUNK = 512
+"""Prompt tokens of one step: a longer chunk is faster, and holds up the others for longer."""
+
+# OpenVINO runner: bench.chat and bench.heavy.
+DEFAULT_KV_CACHE_GB = 1.0
+"""KV cache of an OpenVINO engine, in GiB, unless the profile says otherwise."""
+
+SEED_SEGMENT_TOKENS = 128
+"""Tokens that are sampled from one seed. A resumed sequence replays at most so many."""
+
+MAX_EVICTIONS = 8
+"""Evictions in a row, without a token between them, after which a sequence fails."""
+
+REMEMBERED_PROMPTS = 64
+"""Prompts that are remembered as being in the prefix cache."""
+
+# Token stream pacing: bench.streams (tokens a second to 64 clients).
+PACING_FACTOR = 3.0
+"""Wait three times the time we spend on an item before sending the next: the ingress, often on the
+same cores, needs about 1.5 times as long for it."""
+
+MAX_ITEM_S = 0.005
+"""Ignore measurements above this: the reader was slow or the event loop busy."""
+
+# Detokenizer: bench.streams counts its time on the engine's thread.
+DETOKENIZER_CONTEXT = 8
+"""Tokens before the next one that its text may depend on. Some decoders treat the first token of a
+text differently, such as by stripping its space."""
+
+MAX_HELD_TOKENS = 8
+"""Tokens held back while their text ends in U+FFFD, where the bytes of tokens are not known."""
+
+# Grammars: tests/deployments/engine/grammar holds the worst grammars known; no bench.
+MAX_GRAMMAR_BYTES = 32 * 1024
+"""Size of a grammar's source: a literal costs some milliseconds a step for each 10 KiB."""
+
+CACHED_GRAMMARS = 16
+"""Compiled grammars of a model that are kept: kilobytes each, some megabytes for the worst."""
+
+MAX_RUNNING_TRIALS = 2
+"""Trials of grammars at a time; each may take a second of one core."""
+
+MAX_WAITING_TRIALS = 16
+"""Different grammars that wait for a trial: if all are bad the last begins after about ten seconds
+on a free processor. A good one should not be held for longer."""
+
+REMEMBERED_TRIALS = 256
+"""Grammars whose trial is not repeated."""
