@@ -10,7 +10,8 @@ import pytest
 
 import configs
 from configs.errors import EXAMPLES, ConfigError
-from configs.profile import ModelSpec, Profile, load_profile, load_settings, profile_path
+from configs.profile import ModelSpec, Profile, load_settings
+from configs.profile_file import load_profile, profile_path
 
 Write = Callable[[Any], Path]
 SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))

@@ -31,7 +31,8 @@ from types import SimpleNamespace
 
 import ray.serve
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.seam.classification import ClassificationRequest
 from deployments.seam.embeddings import EmbeddingRequest

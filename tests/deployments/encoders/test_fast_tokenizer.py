@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.weights import materialise
 from deployments.encoders.fast_tokenizer import FastTokenizer
 from deployments.encoders.padding import Padding
