@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[Profile], list[str]]
 
 
 def profile_path(ref: str | Path) -> Path:
-    """The file of a profile; ``ref`` is a path to YAML, or a file beside this module by its name."""
+    """The file of a profile: ``ref`` is a path to YAML, or the name of one in this package."""
     path = Path(ref)
     if path.suffix in {".yaml", ".yml"}:
         return path
