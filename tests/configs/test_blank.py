@@ -1,4 +1,4 @@
-"""Texts without anything to read, by one rule for white space and for what nobody sees."""
+"""A text is blank if it has only white space and invisible characters."""
 
 from __future__ import annotations
 

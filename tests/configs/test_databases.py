@@ -1,4 +1,4 @@
-"""URLs of databases: which are taken, and that what is refused is not repeated."""
+"""Database URLs: which are accepted, and that an error does not repeat the URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a GPU a model takes at least, as its files tell without being read."""
+"""The memory of a model on a GPU, estimated from the headers of its files."""
 
 from __future__ import annotations
 

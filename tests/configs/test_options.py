@@ -1,4 +1,4 @@
-"""Options of a deployment: all of Serve's own, checked by Serve's own schema."""
+"""Options of a deployment: every option of Serve, checked by Serve's schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processor is, from what Linux says of it."""
+"""The processor's name and abilities, as read from ``/proc/cpuinfo``."""
 
 from __future__ import annotations
 

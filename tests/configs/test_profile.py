@@ -1,4 +1,4 @@
-"""Profiles: what a bad file is told, and what the shipped ones are."""
+"""Profiles: the messages about a bad file, and the contents of the shipped profiles."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_yaml_is_named_with_the_place(written: Write) -> None
 def test_a_key_that_is_there_twice_is_told_with_its_line(
     sound: dict[str, Any], written: Write
 ) -> None:
-    """YAML's readers take the last one and say nothing."""
+    """YAML readers silently use the last one."""
     path = written("name: mine\n" + written(sound).read_text())
     message = refusal(path)
     assert message.startswith(f"{path}: is not YAML: the key 'name' is there twice")
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_mapping_says_so(written: Write, content: str) -> None
 
 
 def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
-    """Put ``value`` at ``a.0.b``, or take the key away for ``...``."""
+    """Set ``a.0.b`` to ``value``, or remove the key for ``...``."""
     *steps, last = path.split(".")
     place: Any = profile
     for step in steps:

@@ -1,4 +1,4 @@
-"""Rules: a sound profile keeps them all, and each change breaks exactly the one it should."""
+"""Rules: a sound profile keeps all of them, and each change breaks exactly one."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_one_node_may_keep_conversations_in_a_file(sound: dict[str, Any]) -> Non
 def test_many_nodes_may_not_keep_conversations_in_a_file(
     sound: dict[str, Any], url: str | None
 ) -> None:
-    """Not even with one replica of the ingress: it may come back on another node."""
+    """Also with one replica of the ingress, which may restart on another node."""
     sound["nodes"] = "many"
     sound["settings"]["conversations_url"] = url
     assert broken(sound) == []  # no route that keeps any
@@ -297,7 +297,7 @@ def test_every_pinned_model_of_a_family_takes_room(sound: dict[str, Any]) -> Non
 
 
 def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
-    """Replicas share a GPU when their fractions add up to at most 1, which is all Ray looks at."""
+    """Ray puts replicas on one GPU as long as their fractions add up to at most 1."""
     draw = random.Random(7)
     verdicts = set()
     for _ in range(300):
@@ -315,7 +315,7 @@ def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("revision", [None, "main", "Master", "refs/pr/1"])
 def test_many_nodes_want_a_revision_that_stays(sound: dict[str, Any], revision: str | None) -> None:
-    """Each node pins what it finds first, so two could serve different weights."""
+    """Each node pins the revision that it fetches first, so nodes could serve different weights."""
     source = {"hub": "house/writer", **({"revision": revision} if revision else {})}
     model_with(source=source)(sound)
     assert broken(sound) == []

@@ -1,4 +1,4 @@
-"""Profiles as Serve's configuration: Serve takes it, and what is edited there is still checked."""
+"""Profiles as Serve's configuration: Serve accepts it, and edits in it are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: who outranks whom, and what a bad value is told."""
+"""Settings: the order of their sources, and the messages about bad values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Converted checkpoints load like any other and say what their origins say."""
+"""Converted checkpoints load as usual and give the outputs of their origins."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Fetch = Callable[[dict[str, Any]], Path]
 
 @pytest.fixture(scope="session")
 def weights() -> Fetch:
-    """Real weights, kept between runs."""
+    """Real weights, cached between runs."""
     cache = Path(os.environ.get("PRSM_HF_HF_CACHE_DIR", ROOT / "cache" / "huggingface"))
     return lambda source: materialise(TypeAdapter(WeightsSource).validate_python(source), cache)
 
@@ -134,7 +134,7 @@ def test_an_int8_cross_encoder_ranks_as_its_export(weights: Fetch) -> None:
 
 
 def linear_graph(file: Path, node_type: str, arrays: dict[str, Any], **attributes: Any) -> None:
-    """One linear layer, as exporters write it: an anonymous matrix, told by its node's path."""
+    """A linear layer as exporters write it: an unnamed matrix, identified by its node's path."""
     import onnx
 
     names = ["x", *arrays]

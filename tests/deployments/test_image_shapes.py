@@ -1,4 +1,4 @@
-"""Images of every shape and mode, to every kind of image model: an answer, or what is wrong."""
+"""Every kind of image model gives a result or a problem for images of every shape and mode."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MODES = [
 
 @pytest.fixture(scope="session", params=KINDS)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A kind of model, its folder, and how it is asked."""
+    """A kind of model, its folder, and a request to it."""
     made: tuple[Path, Any, str]
     folder, kind = tmp_path_factory.mktemp("shapes") / "model", request.param
     question = "what color is it?"

@@ -1,4 +1,4 @@
-"""Pairs of texts, tokenized together: what is cut, what is refused."""
+"""Tokenizing pairs of texts: which side is truncated, and which pairs are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engine runs an encoder; and that with OpenVINO there is no torch in the process."""
+"""The choice of an encoder's engine, and that a process with OpenVINO does not load torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizers without transformers read texts as transformers' own do, to the last token."""
+"""Our fast tokenizer gives exactly the tokens of transformers' tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports answer as torch does, and say why there is none where they could not."""
+"""Exports give the same outputs as torch, or the reason why there is no export."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_network_that_was_recorded_wrongly_is_refused(
     classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Forgetful(torch.nn.Module):
-        """Knows how long its example was, and nothing of other lengths."""
+        """Works only for the length of its first input, as a frozen trace would."""
 
         def __init__(self, module: Any) -> None:
             super().__init__()

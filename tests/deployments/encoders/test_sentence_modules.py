@@ -1,4 +1,4 @@
-"""What a sentence-transformers checkpoint says is done as that library does it, or refused."""
+"""Sentence-transformers checkpoints give that library's vectors, or are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OPTIONS = {"trust_remote_code": False, "dtype": torch.float32}
 
 
 def whole(folder: Path) -> Path:
-    """Every way to pool at once, with prompts that are not pooled and one for all texts."""
+    """All pooling modes at once, with a default prompt and prompts that are not pooled."""
     pooling = Pooling(SIZE, Pooling.POOLING_MODES, include_prompt=False)
     return tiny.sentences(
         folder, pooling, Normalize(), prompts=PROMPTS, default_prompt_name="query"
@@ -50,7 +50,7 @@ def whole(folder: Path) -> Path:
 
 
 def layered(folder: Path) -> Path:
-    """Modules behind pooling, also one behind ``Normalize``, and fewer dimensions as a rule."""
+    """Modules after pooling, one of them after ``Normalize``, and truncated dimensions."""
     torch.manual_seed(1)
     between = (Dense(SIZE, 32), Normalize(), LayerNorm(32), Dense(32, 24))
     return tiny.sentences(folder, Pooling(SIZE, "mean"), *between, truncate_dim=9)
@@ -75,7 +75,7 @@ def family(
     folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    """The family on one of the engines, by the name of the checkpoint."""
+    """The family on one engine, by the name of the checkpoint."""
 
     def made(name: str) -> Embeddings:
         if request.param == "openvino":

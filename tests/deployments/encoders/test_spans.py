@@ -1,4 +1,4 @@
-"""Entities out of labelled pieces of words."""
+"""Entities from the labels of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def entities(
     names: Sequence[str],
     aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
-    """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
+    """The entities of ``text``, from an array of (tokens, labels) for each window."""
     reading = TokenLabels(text, aggregation)
     for window, probabilities in seen:
         reading.add_window(window, probabilities, names)
@@ -36,7 +36,7 @@ def bert() -> Any:
 def tagged(
     bert: Any, text: str, *labels: str, aggregation: Aggregation = "first"
 ) -> tuple[Entity, ...]:
-    """The entities of ``text`` when its pieces have these labels; ``[CLS]`` and its like ``O``."""
+    """The entities of ``text`` if its tokens have these labels, and special tokens ``O``."""
     (read,) = windows(bert, [text], 16)
     seen = [(read[0], probabilities(len(read[0].words), *labels))]
     return entities(text, seen, NAMES, aggregation)

@@ -1,4 +1,4 @@
-"""Labels as hypotheses: by entailment, and by relevance."""
+"""Zero-shot labels, scored by entailment (NLI) and by relevance (rerankers)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoded files become what a viewer shows: upright, eight bits, no transparency, one frame."""
+"""Encoded files are decoded to upright pictures of eight bits, one frame, no transparency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.seam.problems import Problem
 
 @pytest.fixture(autouse=True)
 def _as_in_a_replica() -> None:
-    """Pillow warns of some damage and goes on."""
+    """Ignore warnings, as a replica does."""
     ignore_pillow_warnings()
 
 

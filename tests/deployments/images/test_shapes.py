@@ -1,4 +1,4 @@
-"""What the three shape models can do: on held-out drawings, read and answered by the families."""
+"""The accuracy of the three shape models on held-out drawings, through their families."""
 
 from __future__ import annotations
 
