@@ -41,7 +41,7 @@ class Drawing(NamedTuple):
 
 
 def drawing(dice: random.Random, shapes: int = 1) -> Drawing:
-    """A drawing of up to ``shapes`` shapes, none over another; ``dice`` makes the random choices."""
+    """A drawing of up to ``shapes`` shapes, none over another. ``dice`` makes random choices."""
     width, height = dice.choice(SIDES), dice.choice(SIDES)
     if not 0.7 <= width / height <= 1.5:
         height = width
