@@ -73,7 +73,7 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     assert not (first.folder / FACTS_FILE).exists()
 
 
-def test_a_record_tells_both_arithmetics_apart(
+def test_a_record_has_the_faster_engine_of_each_dtype(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
     exact = {"faster": "torch", "milliseconds": {"torch": {"1": 1.0}, "openvino": {"1": 2.0}}}
@@ -82,7 +82,7 @@ def test_a_record_tells_both_arithmetics_apart(
     assert (export.faster_in("auto"), export.faster_in("float32")) == ("openvino", "torch")
 
 
-def test_weights_that_take_several_folders_are_said_to_be_ready_once(
+def test_weights_in_several_folders_are_reported_ready_once(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
     given = {"folder": source.folder, "convert": "sentiment-head"}
@@ -134,7 +134,7 @@ def test_a_conversion_that_breaks_down_leaves_torch_and_is_tried_again(
     assert exported(source, "embedding", tmp_path / "cache", progress=silent).folder is not None
 
 
-def test_weights_that_are_not_there_are_no_matter_of_engines(tmp_path: Path) -> None:
+def test_missing_weights_are_an_error_of_the_weights_and_not_of_the_export(tmp_path: Path) -> None:
     missing = FolderSource(folder=tmp_path / "missing")
     with pytest.raises(FolderNotFoundError):
         exported(missing, "embedding", tmp_path / "cache", progress=silent)

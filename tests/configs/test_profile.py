@@ -222,7 +222,7 @@ def test_a_model_tells_which_engines_may_run_it(
     assert spec.engines == engines
 
 
-def test_only_what_replicas_will_ask_for_is_exported_ahead(sound: dict[str, Any]) -> None:
+def test_only_exports_that_replicas_will_need_are_made_ahead(sound: dict[str, Any]) -> None:
     def heads() -> list[str | None]:
         profile = Profile.model_validate(sound)
         return [profile.export_of(model) for model in profile.models]

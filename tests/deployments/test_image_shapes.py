@@ -99,7 +99,7 @@ async def answered(ask: Ask, *images: bytes) -> list[Any]:
         return list(await asyncio.gather(*map(ask, images)))
 
 
-async def test_a_shape_is_answered_or_refused_by_name_and_never_its_neighbours(ask: Ask) -> None:
+async def test_an_image_of_any_shape_gets_a_result_or_a_problem_of_its_own(ask: Ask) -> None:
     sizes = [*SIZES, *(size[::-1] for size in SIZES)]
     ordinary = noise(1)
     *answers, neighbour = await answered(

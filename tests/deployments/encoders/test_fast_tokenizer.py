@@ -91,7 +91,7 @@ def test_batches_are_padded_alike(pair: tuple[Any, FastTokenizer]) -> None:
         assert array.tolist() == wanted[name].tolist()
 
 
-def test_cutting_once_does_not_cut_the_next(pair: tuple[Any, FastTokenizer]) -> None:
+def test_truncating_one_call_does_not_truncate_the_next(pair: tuple[Any, FastTokenizer]) -> None:
     _, ours = pair
     (whole,) = ours([LONG])["input_ids"]
     ours([LONG], truncation=True, max_length=LIMIT)
