@@ -116,6 +116,7 @@ def _copy(origin: Path, folder: Path) -> None:
 
 
 def link_or_copy(file: Path, target: Path) -> None:
+    """Hard-link ``file`` to ``target``, or copy it where the file system has no hard links."""
     try:
         os.link(file.resolve(), target)
     except OSError:

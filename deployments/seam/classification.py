@@ -25,6 +25,8 @@ class ClassificationRequest:
 
 
 class LabelScore(NamedTuple):
+    """A label and its score."""
+
     label: str
     score: float
 
