@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import ray
@@ -24,9 +24,13 @@ from configs.engines import EngineName
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import PackageSource
-from deployments.batching.family import LaneFamily
+from deployments.batching.batch_runner import BatchedModel
+from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
+from deployments.batching.model_loader import BatchedModelLoader
+from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 
 REQUESTS, APART_S, FORWARD_S, ITEMS = 64, 0.010, 0.200, 32
 IDEAL_S = 1.0
@@ -43,30 +47,36 @@ def forward(batch: Sequence[int]) -> list[int]:
 class Sleeper:
     """The loaded model of the family below."""
 
+    engine: EngineName = "torch"
+
     def __init__(self, lane: Lane[int, int]) -> None:
         self.lane = lane
-        self.engine: EngineName = "torch"
-
-    def close(self) -> None:
-        self.lane.close()
 
 
-class Ours(LaneFamily[Sleeper]):
+class SleeperLoader(BatchedModelLoader[Sleeper]):
+    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
+        super().__init__(config, libraries=())
+        self._batcher = batcher
+
+    def load(self, spec: ModelSpec) -> Sleeper:
+        return Sleeper(self._batcher.lane(spec.name, BatchedModel(forward, size=lambda item: 8)))
+
+
+class Ours(Family[Sleeper]):
     """A family behind the lane, as every other."""
 
-    libraries = ()
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        self._batcher = Batcher(config, meter)
+        super().__init__(config, SleeperLoader(config, self._batcher), self._batcher, meter)
 
     async def ask(self, item: int) -> int:
         async def items() -> AsyncGenerator[Sequence[int], None]:
             yield [item]
 
-        async with self._residency.use(MODEL) as model:
-            (answer,) = await self._through(model.lane, items())
-        doubled: int = answer
-        return doubled
-
-    def _load(self, spec: ModelSpec) -> Sleeper:
-        return Sleeper(self._lane(spec.name, forward, lambda item: 8))
+        async with self._models.use(MODEL) as model:
+            (answer,) = await self._batcher.answers(model.lane, items())
+        return cast("int", answer)  # the model refuses nothing
 
 
 class Stock:

@@ -21,7 +21,7 @@ from configs.profile import ModelSpec, load_settings
 from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.models.memory import give_back, import_libraries, memory_use, own_weights
-from deployments.models.pretrained import load_options
+from deployments.models.pretrained import load_options, load_pretrained, load_tokenizer
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 VECTORS = "sentence-transformers/all-MiniLM-L6-v2"
@@ -56,13 +56,9 @@ def measured(name: str, quantization: str) -> dict[str, Any]:
 
 
 def _chat(config: FamilyConfig, spec: ModelSpec) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     folder, options = config.folder(spec), load_options(config, spec, "cpu")
-    model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **options)
-    model.eval()
-    own_weights(model)
-    return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    model = load_pretrained("AutoModelForCausalLM", folder, "cpu", options)
+    return model, load_tokenizer(folder, trust_remote_code=False)
 
 
 def _chat_answers(model: Any, tokenizer: Any) -> dict[str, Any]:

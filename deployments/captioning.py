@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.images.decode import Picture
-from deployments.images.family import (
-    ImageFamily,
-    ImageTask,
-    PreprocessedImage,
-    Tensors,
-    on_device,
-    opened_processor,
-)
+from deployments.images.image_models import ImageModel, ImageModels
+from deployments.images.image_task import ImageTask, PreprocessedImage, Tensors, on_device
 from deployments.images.preprocessing import refuse_elongated
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
+from deployments.models.pretrained import load_model, load_processor, load_tokenizer
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
 from deployments.seam.vision import VisualAnswer, VisualQuestionRequest, VisualQuestionResult
@@ -38,7 +37,7 @@ INSTRUCTION = "Describe this image in one sentence."
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 
-class Captioning(ImageFamily[CaptionResult]):
+class Captioning(Family[ImageModel[CaptionResult]]):
     """The deployment of the captioning family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -46,20 +45,27 @@ class Captioning(ImageFamily[CaptionResult]):
         "visual_question": "answers questions about images",
     }
 
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        batcher = Batcher(config, meter, "max_batch_pixels")
+        self._config = config
+        self._images = ImageModels(config, batcher, self._open_task)
+        super().__init__(config, self._images, batcher, meter)
+
     async def caption(self, request: CaptionRequest) -> CaptionResult | Problem:
         """What the model writes about the image."""
-        return await self._answered(request)
+        return await self._images.answer(self._models, request)
 
     async def answer_question(
         self, request: VisualQuestionRequest
     ) -> VisualQuestionResult | Problem:
-        """The one answer that the model writes; how sure it is of it, it does not say."""
-        written = await self._answered(request)
+        """The one answer that the model writes; it does not say how sure it is of it."""
+        written = await self._images.answer(self._models, request)
         if isinstance(written, Problem):
             return written
         return VisualQuestionResult((VisualAnswer(written.text, None),))
 
-    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
+    def _open_task(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
         """Raises ``ValueError`` when the model cannot do what its tasks say."""
         import transformers
 
@@ -74,42 +80,25 @@ class Captioning(ImageFamily[CaptionResult]):
             raise ValueError(f"{spec.name} reads no questions")
         if answers_only and "caption" in spec.tasks:
             raise ValueError(f"{spec.name} writes no captions")
-        if encoder_decoder:
-            return self._encoder_decoder(folder, spec)
-        auto_class = (
-            "AutoModelForVisualQuestionAnswering" if answers_only else "AutoModelForImageTextToText"
-        )
-        model, device = self._opened(auto_class, folder, spec)
-        processor = opened_processor("AutoProcessor", folder, spec)
-        preprocess = (
-            _chat(processor) if _has_template(processor) else _plain(processor, answers_only)
-        )
-        preprocess = refuse_elongated(preprocess, processor)
-        return self._writer(preprocess, model, _Writing(model, processor, device))
-
-    def _writer(
-        self, preprocess: Preprocess, model: Any, writing: _Writing
-    ) -> ImageTask[CaptionResult]:
+        auto_class = _auto_class(encoder_decoder, answers_only)
+        model, device = load_model(auto_class, folder, self._config, spec)
         longest = self._config.settings.decode_max_new_tokens
-        return ImageTask(_bounded(preprocess, model, longest), writing, by_steps=True)
+        if encoder_decoder:
+            processor = load_processor("AutoImageProcessor", folder, spec)
+            preprocess = _images_only(processor)
+            decoder = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
+        else:
+            processor = decoder = load_processor("AutoProcessor", folder, spec)
+            has_template = _has_template(processor)
+            preprocess = _chat(processor) if has_template else _plain(processor, answers_only)
+        preprocess = _bounded(refuse_elongated(preprocess, processor), model, longest)
+        return ImageTask(preprocess, _Writing(model, decoder, device), by_steps=True)
 
-    def _encoder_decoder(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
-        import transformers
 
-        model, device = self._opened("VisionEncoderDecoderModel", folder, spec)
-        images = opened_processor("AutoImageProcessor", folder, spec)
-        words = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
-        )
-
-        def preprocess(image: Picture, request: Any) -> Any:
-            if request.prompt is not None:
-                return Problem("validation", "the model takes no beginning of a caption", "prompt")
-            return images(images=image, return_tensors="pt")
-
-        return self._writer(
-            refuse_elongated(preprocess, images), model, _Writing(model, words, device)
-        )
+def _auto_class(encoder_decoder: bool, answers_only: bool) -> str:
+    if encoder_decoder:
+        return "VisionEncoderDecoderModel"
+    return "AutoModelForVisualQuestionAnswering" if answers_only else "AutoModelForImageTextToText"
 
 
 Preprocess: TypeAlias = Callable[[Picture, Any], Any]
@@ -120,8 +109,19 @@ def _has_template(processor: Any) -> bool:
     return getattr(processor, "chat_template", None) is not None
 
 
+def _images_only(processor: Any) -> Preprocess:
+    """For models that read no text."""
+
+    def preprocess(image: Picture, request: Any) -> Any:
+        if request.prompt is not None:
+            return Problem("validation", "the model takes no beginning of a caption", "prompt")
+        return processor(images=image, return_tensors="pt")
+
+    return preprocess
+
+
 def _chat(processor: Any) -> Preprocess:
-    """For models that are spoken to."""
+    """For models with a chat template."""
 
     def preprocess(image: Picture, request: Request) -> Any:
         content = [{"type": "image"}, {"type": "text", "text": _text_of(request) or INSTRUCTION}]

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from configs import engines
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import EncoderInfo, Network
-from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import (
     SCORE_FUNCTIONS,
+    Scores,
     entailment_columns,
     nli_pairs,
     probabilities_of_nli,
-    problem_of,
     ranked,
+    score_labels,
 )
-from deployments.models.errors import ModelUnavailable
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.errors import unavailable_as_problem
+from deployments.models.family import Family
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,
-    LabelScore,
     ScoreFunction,
     ZeroShotRequest,
 )
@@ -34,33 +36,11 @@ from deployments.seam.problems import Problem
 
 ZERO_SHOT = "zero_shot"
 
-
-@dataclass(frozen=True, slots=True)
-class ClassifierHead:
-    """What a classifier's outputs stand for; ``multi_label`` when a text may have several.
-
-    ``entailment`` is where an NLI model has entailment and contradiction.
-    """
-
-    names: tuple[str, ...]
-    multi_label: bool
-    entailment: tuple[int, int] | None
+Logits: TypeAlias = npt.NDArray[np.float64]
+"""One text's outputs, of shape (labels,)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logits:
-    """One text's outputs, float64 of shape (labels,)."""
-
-    head: ClassifierHead
-    values: npt.NDArray[np.float64]
-
-    def ranked(self, scores: ScoreFunction | None = None) -> tuple[LabelScore, ...]:
-        """Softmax over classes, or a sigmoid a class for models that are multi-label."""
-        chosen = scores or ("sigmoid" if self.head.multi_label else "softmax")
-        return ranked(self.head.names, SCORE_FUNCTIONS[chosen](self.values))
-
-
-class Classification(NetworkFamily[Logits]):
+class Classification(Family[TextEncoder[Logits]]):
     """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -68,60 +48,55 @@ class Classification(NetworkFamily[Logits]):
         "topic": "labels what texts are about, by labels of the model's own",
         ZERO_SHOT: "scores any labels against texts",
     }
-    head: ClassVar[engines.ModelHead] = "sequence"
 
-    async def classify(self, request: ClassificationRequest) -> ClassificationResult | Problem:
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        batcher = Batcher(config, meter)
+        encoders = TextEncoders(config, batcher, "sequence", _logits_of)
+        super().__init__(config, encoders, batcher, meter)
+
+    @unavailable_as_problem
+    async def classify(self, request: ClassificationRequest) -> ClassificationResult:
         """Every label of every text, best first."""
-        try:
-            async with self._residency.use(request.model) as encoder:
-                answers, tokens = await self._answers(
-                    encoder, request.texts, truncate=request.truncate
-                )
-        except ModelUnavailable as error:
-            return error.problem
-        ranked_items = tuple(
-            a if isinstance(a, Problem) else a.ranked(request.scores) for a in answers
+        async with self._models.use(request.model) as encoder:
+            answers, tokens = await encoder.answer(request.texts, truncate=request.truncate)
+        labels = encoder.info.labels
+        scores_of = SCORE_FUNCTIONS[request.scores or _default_scores(encoder.info)]
+        items = tuple(
+            logits if isinstance(logits, Problem) else ranked(labels, scores_of(logits))
+            for logits in answers
         )
-        return ClassificationResult(ranked_items, tokens)
+        return ClassificationResult(items, tokens)
 
+    @unavailable_as_problem
     async def zero_shot(self, request: ZeroShotRequest) -> ClassificationResult | Problem:
         """Every given label of every text, best first, by how far the text entails it."""
-        try:
-            async with self._residency.use(request.model) as encoder:
-                pairs = nli_pairs(request)
-                answers, tokens = await self._pair_answers(
-                    encoder, pairs, truncate=request.truncate
+        async with self._models.use(request.model) as encoder:
+            columns = entailment_columns(encoder.info.labels)
+            if columns is None:
+                return Problem("internal", "the model is not one of inference")
+            entails, contradicts = columns
+
+            def probabilities(answers: Sequence[Logits]) -> Scores:
+                logits = np.stack(answers)
+                return probabilities_of_nli(
+                    logits[:, entails], logits[:, contradicts], multi_label=request.multi_label
                 )
-        except ModelUnavailable as error:
-            return error.problem
-        width = len(request.labels)
-        rows = [answers[start : start + width] for start in range(0, len(answers), width)]
-        return ClassificationResult(tuple(_entailed(row, request) for row in rows), tokens)
 
-    def answering(self, network: Network, spec: ModelSpec) -> Answering[Logits]:
-        head = _head(network.info)
-        if ZERO_SHOT in spec.tasks and head.entailment is None:
-            raise ValueError(f"{spec.name} has no label for entailment: {list(head.names)}")
-
-        def run(batch: Sequence[TokenizedText]) -> list[Logits | Problem]:
-            return [Logits(head, row) for row in network(batch).astype(np.float64)]
-
-        return run
+            return await score_labels(encoder, nli_pairs(request), request, probabilities)
 
 
-def _head(info: EncoderInfo) -> ClassifierHead:
-    return ClassifierHead(info.labels, info.multi_label, entailment_columns(info.labels))
+def _logits_of(network: Network, spec: ModelSpec) -> RunBatch[Logits]:
+    labels = network.info.labels
+    if ZERO_SHOT in spec.tasks and entailment_columns(labels) is None:
+        raise ValueError(f"{spec.name} has no label for entailment: {list(labels)}")
+
+    def run(batch: Sequence[TokenizedText]) -> list[Logits | Problem]:
+        return list(network(batch).astype(np.float64))
+
+    return run
 
 
-def _entailed(
-    row: Sequence[Logits | Problem], request: ZeroShotRequest
-) -> tuple[LabelScore, ...] | Problem:
-    """The labels of one text from the logits of its pairs."""
-    scored = [answer for answer in row if isinstance(answer, Logits)]
-    columns = scored[0].head.entailment if scored else None
-    if (problem := problem_of(row)) is not None or columns is None:
-        return problem or Problem("internal", "the model is not one of inference")
-    logits = np.stack([answer.values for answer in scored])
-    entailed, contradicted = logits[:, columns[0]], logits[:, columns[1]]
-    probabilities = probabilities_of_nli(entailed, contradicted, multi_label=request.multi_label)
-    return ranked(request.labels, probabilities)
+def _default_scores(info: EncoderInfo) -> ScoreFunction:
+    """Softmax over the labels, or a sigmoid of each for models that are multi-label."""
+    return "sigmoid" if info.multi_label else "softmax"

@@ -9,12 +9,14 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from configs.engines import ModelHead
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import EncoderInfo, Network
-from deployments.encoders.network_family import Answering, NetworkFamily
+from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
+from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.errors import ModelUnavailable
+from deployments.models.errors import unavailable_as_problem
+from deployments.models.family import Family
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,
@@ -24,41 +26,37 @@ from deployments.seam.embeddings import (
 )
 from deployments.seam.problems import Problem
 
-SAME_DECIMALS = 6
-"""Of vectors' values: those of texts that a tokenizer reads alike differ by rounding only."""
+EQUAL_DECIMALS = 6
+"""Vectors that agree to so many decimals are of texts that the tokenizer reads alike."""
 
 
-class Embeddings(NetworkFamily[Vectors]):
+class Embeddings(Family[TextEncoder[Vectors]]):
     """The deployment of the embeddings family."""
 
     tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
-    head: ClassVar[ModelHead] = "embedding"
 
     def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        batcher = Batcher(config, meter)
+        super().__init__(
+            config, TextEncoders(config, batcher, "embedding", _vectors_of), batcher, meter
+        )
         self._clustering = asyncio.Lock()
-        self._encoder_info: dict[
-            str, EncoderInfo
-        ] = {}  # filled while the base loads what is pinned
-        super().__init__(config)
 
+    @unavailable_as_problem
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult | Problem:
         """Vectors of ``request.texts``, in order; zeros where a text has a problem of its own."""
-        try:
-            async with self._residency.use(request.model) as encoder:
-                info = self._encoder_info[request.model]
-                prompt = _prompt(info, request)
-                if isinstance(prompt, Problem):
-                    return prompt
-                answers, counts = await self._answers(
-                    encoder,
-                    [prompt.text + text for text in request.texts],
-                    truncate=request.truncate,
-                    batch_size=request.batch_size,
-                    unpooled=prompt.unpooled,
-                )
-        except ModelUnavailable as error:
-            return error.problem
-        return _embedded(answers, counts, request, info.dimensions)
+        async with self._models.use(request.model) as encoder:
+            prompt = _prompt(encoder.info, request)
+            if isinstance(prompt, Problem):
+                return prompt
+            answers, tokens = await encoder.answer(
+                [prompt.text + text for text in request.texts],
+                truncate=request.truncate,
+                max_batch_size=request.batch_size,
+                unpooled=prompt.unpooled,
+            )
+        return _result(answers, tokens, request, encoder.info.dimensions)
 
     async def cluster(self, request: ClusterRequest) -> ClusterResult | Problem:
         """k-means over the texts' vectors (scikit-learn's, with ``random_state`` 42).
@@ -70,19 +68,19 @@ class Embeddings(NetworkFamily[Vectors]):
             return embedded
         if embedded.problems:
             return ClusterResult((), embedded.vectors[:0], embedded.problems)
-        # Not on the tokenizing thread, which others wait for; one at a time, since each is long.
+        # Not in the preprocessing thread, which others wait for. One at a time, since each is long.
         async with self._clustering:
-            vectors = _alike(request.embedding.texts, embedded.vectors)
+            vectors = _one_for_equal_texts(request.embedding.texts, embedded.vectors)
             clustered = await asyncio.to_thread(_k_means, vectors, request.n_clusters)
         return replace(clustered, tokens=embedded.tokens)
 
-    def answering(self, network: Network, spec: ModelSpec) -> Answering[Vectors]:
-        self._encoder_info[spec.name] = network.info
-        return lambda batch: list(network(batch))
+
+def _vectors_of(network: Network, spec: ModelSpec) -> RunBatch[Vectors]:
+    return lambda batch: list(network(batch))
 
 
 class _Prompt(NamedTuple):
-    """What goes before each text, and how many tokens of that are not pooled."""
+    """The text before each text, and how many of its tokens are not pooled."""
 
     text: str = ""
     unpooled: int = 0
@@ -100,13 +98,13 @@ def _prompt(info: EncoderInfo, request: EmbeddingRequest) -> _Prompt | Problem:
     return _Prompt(info.prompts[name], info.prompt_tokens.get(name, 0))
 
 
-def _embedded(
+def _result(
     answers: Sequence[Vectors | Problem],
-    counts: tuple[int, ...],
+    tokens: tuple[int, ...],
     request: EmbeddingRequest,
-    usual: int | None,
+    default_dimensions: int | None,
 ) -> EmbeddingResult | Problem:
-    """The answer, with the ``usual`` dimensions where the request does not say how many."""
+    """All vectors in one array, cut to the dimensions of the request or of the model."""
     problems = {i: answer for i, answer in enumerate(answers) if isinstance(answer, Problem)}
     good = {i: answer for i, answer in enumerate(answers) if not isinstance(answer, Problem)}
     width = len(next(iter(good.values()))) if good else 0
@@ -116,8 +114,8 @@ def _embedded(
     if request.dimensions is not None and 0 < width < request.dimensions:
         message = f"the model's vectors have {width} dimensions"
         return Problem("validation", message, "dimensions")
-    vectors = vectors[:, : request.dimensions or usual]
-    return EmbeddingResult(_unit(vectors) if request.normalize else vectors, counts, problems)
+    vectors = vectors[:, : request.dimensions or default_dimensions]
+    return EmbeddingResult(_unit(vectors) if request.normalize else vectors, tokens, problems)
 
 
 def _unit(vectors: Vectors) -> Vectors:
@@ -126,7 +124,7 @@ def _unit(vectors: Vectors) -> Vectors:
     return unit
 
 
-def _alike(texts: Sequence[str], vectors: Vectors) -> Vectors:
+def _one_for_equal_texts(texts: Sequence[str], vectors: Vectors) -> Vectors:
     """One vector for equal texts: in different batches they may differ by rounding."""
     first: dict[str, int] = {}
     return vectors[[first.setdefault(text, i) for i, text in enumerate(texts)]]
@@ -136,7 +134,7 @@ def _k_means(vectors: Vectors, n_clusters: int) -> ClusterResult:
     """Labels from 0, each of them used, and one center a label."""
     from sklearn.cluster import KMeans
 
-    different = len(np.unique(vectors.round(SAME_DECIMALS), axis=0))
+    different = len(np.unique(vectors.round(EQUAL_DECIMALS), axis=0))
     fitted = KMeans(min(n_clusters, different), random_state=42, n_init=1).fit(vectors)
     used, labels = np.unique(fitted.labels_, return_inverse=True)
     centers = fitted.cluster_centers_[used].astype(np.float32)

@@ -3,99 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from configs.engines import ModelHead
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.batching.chunks import in_parts
-from deployments.encoders.family import Encoder
 from deployments.encoders.interface import Network, Outputs
-from deployments.encoders.network_family import Answering, NetworkFamily
 from deployments.encoders.spans import Probabilities, TokenLabels, Window, windows
+from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import problem_of
-from deployments.models.errors import ModelUnavailable
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.errors import unavailable_as_problem
+from deployments.models.family import Family
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 
 TOKENS = 4096
-"""Of windows whose answers are read in one go, so that others need not wait for long."""
+"""Tokens of windows whose labels are read in one go, so that other requests need not wait long."""
+
+WindowLabels: TypeAlias = Probabilities
+"""Probabilities of one window, float32 of shape (tokens, labels)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """One window's chances, float32 of shape (tokens, labels), and the labels' names."""
-
-    names: tuple[str, ...]
-    probabilities: Probabilities
-
-
-TaggedText: TypeAlias = tuple[TokenLabels, Window, Tagged | Problem]
-"""What the model says of one window, and the reading of the text that it is of."""
-
-
-class Entities(NetworkFamily[Tagged]):
+class Entities(Family[TextEncoder[WindowLabels]]):
     """The deployment of the entities family. No text is too long: it is read in windows.
 
     ``max_tokens`` of a model is the length of one window.
     """
 
     tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
-    head: ClassVar[ModelHead] = "token"
 
-    async def recognise(self, request: EntityRequest) -> EntityResult | Problem:
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        self._batcher = Batcher(config, meter)
+        encoders = TextEncoders(config, self._batcher, "token", _labels_of)
+        super().__init__(config, encoders, self._batcher, meter)
+
+    @unavailable_as_problem
+    async def recognise(self, request: EntityRequest) -> EntityResult:
         """The entities of every text, in order of appearance."""
-        try:
-            async with self._residency.use(request.model) as encoder:
-                return await self._recognised(encoder, request)
-        except ModelUnavailable as error:
-            return error.problem
-
-    async def _recognised(self, encoder: Encoder[Tagged], request: EntityRequest) -> EntityResult:
         read: list[list[Window]] = []
+        async with self._models.use(request.model) as encoder:
 
-        async def parts() -> AsyncGenerator[Sequence[TokenizedText], None]:
-            for texts in in_parts(request.texts, len):
-                part = await self._in_thread(windows, encoder.tokenizer, texts, encoder.max_tokens)
-                read.extend(part)
-                yield [window.tokens for of_text in part for window in of_text]
+            async def window_tokens() -> AsyncGenerator[Sequence[TokenizedText], None]:
+                split = partial(windows, encoder.tokenizer, max_tokens=encoder.max_tokens)
+                parts = (partial(split, part) for part in in_parts(request.texts, len))
+                async for part in self._batcher.preprocessed(parts):
+                    read.extend(part)
+                    yield [window.tokens for of_text in part for window in of_text]
 
-        answers = iter(await self._through(encoder.lane, parts()))
-        tagged = [list(islice(answers, len(of_text))) for of_text in read]
-        items = await self._entities(request, read, tagged)
-        return EntityResult(items, tuple(sum(len(w.tokens) for w in of_text) for of_text in read))
+            answers = await self._batcher.answers(encoder.lane, window_tokens())
+            remaining = iter(answers)
+            labelled = [list(islice(remaining, len(of_text))) for of_text in read]
+            items = await self._entities(request, encoder.info.labels, read, labelled)
+        tokens = tuple(sum(len(window.tokens) for window in of_text) for of_text in read)
+        return EntityResult(items, tokens)
 
     async def _entities(
-        self, request: EntityRequest, read: list[list[Window]], tagged: list[list[Tagged | Problem]]
+        self,
+        request: EntityRequest,
+        labels: tuple[str, ...],
+        read: list[list[Window]],
+        labelled: list[list[WindowLabels | Problem]],
     ) -> tuple[tuple[Entity, ...] | Problem, ...]:
         """The entities of each text, or why it has none."""
-        readings = [TokenLabels(text, request.aggregation) for text in request.texts]
+        texts = [TokenLabels(text, request.aggregation) for text in request.texts]
         seen = [
-            (reading, *of_window)
-            for reading, of_text, answers in zip(readings, read, tagged, strict=True)
+            (text, *of_window)
+            for text, of_text, answers in zip(texts, read, labelled, strict=True)
             for of_window in zip(of_text, answers, strict=True)
         ]
         for part in in_parts(seen, _tokens, TOKENS):
-            await self._in_thread(_see, part)
+            await self._batcher.in_thread(_add_windows, part, labels)
         found: list[tuple[Entity, ...]] = []
-        for of_texts in in_parts(readings, _characters):
-            found += await self._in_thread(_found, of_texts)
-        return tuple(problem_of(row) or own for row, own in zip(tagged, found, strict=True))
+        for of_texts in in_parts(texts, _characters):
+            found += await self._batcher.in_thread(_found, of_texts)
+        return tuple(problem_of(row) or own for row, own in zip(labelled, found, strict=True))
 
-    def answering(self, network: Network, spec: ModelSpec) -> Answering[Tagged]:
-        if not network.tokenizer.is_fast:
-            raise ValueError(f"{spec.name} has no fast tokenizer, which tells where words are")
-        names = network.info.labels
 
-        def run(batch: Sequence[TokenizedText]) -> list[Tagged | Problem]:
-            rows = zip(_probabilities(network(batch)), batch, strict=True)
-            return [Tagged(names, row[: len(text)]) for row, text in rows]
+LabelledWindow: TypeAlias = tuple[TokenLabels, Window, WindowLabels | Problem]
+"""The labels of a text, one of its windows, and what the model answers to the window."""
 
-        return run
+
+def _labels_of(network: Network, spec: ModelSpec) -> RunBatch[WindowLabels]:
+    if not network.tokenizer.is_fast:
+        raise ValueError(f"{spec.name} has no fast tokenizer, which tells where words are")
+
+    def run(batch: Sequence[TokenizedText]) -> list[WindowLabels | Problem]:
+        rows = zip(_probabilities(network(batch)), batch, strict=True)
+        return [row[: len(text)] for row, text in rows]
+
+    return run
 
 
 def _probabilities(logits: Outputs) -> Probabilities:
@@ -105,19 +109,19 @@ def _probabilities(logits: Outputs) -> Probabilities:
     return probabilities
 
 
-def _tokens(seen: TaggedText) -> int:
-    return len(seen[1].tokens)
+def _tokens(labelled: LabelledWindow) -> int:
+    return len(labelled[1].tokens)
 
 
-def _characters(reading: TokenLabels) -> int:
-    return len(reading.text)
+def _characters(labels: TokenLabels) -> int:
+    return len(labels.text)
 
 
-def _see(part: Sequence[TaggedText]) -> None:
-    for reading, window, answer in part:
+def _add_windows(part: Sequence[LabelledWindow], names: tuple[str, ...]) -> None:
+    for labels, window, answer in part:
         if not isinstance(answer, Problem):
-            reading.add_window(window, answer.probabilities, answer.names)
+            labels.add_window(window, answer, names)
 
 
-def _found(readings: Sequence[TokenLabels]) -> list[tuple[Entity, ...]]:
-    return [reading.entities() for reading in readings]
+def _found(texts: Sequence[TokenLabels]) -> list[tuple[Entity, ...]]:
+    return [labels.entities() for labels in texts]

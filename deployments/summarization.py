@@ -12,19 +12,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
+from configs.engines import EngineName
 from configs.profile import ModelSpec
-from deployments.batching.batch_runner import Paused
+from deployments.batching.batch_runner import BatchedModel, Paused
+from deployments.batching.batcher import Batcher
 from deployments.batching.chunks import in_parts
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.lane import Lane
-from deployments.encoders.family import Encoder, EncoderFamily
+from deployments.batching.model_loader import BatchedModelLoader
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
+from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.device import claim_device
-from deployments.models.errors import ModelUnavailable
-from deployments.models.memory import own_weights
-from deployments.models.pretrained import load_options
+from deployments.models.errors import unavailable_as_problem
+from deployments.models.family import Family
+from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
@@ -62,74 +64,24 @@ class Passage(TokenizedText):
 
 
 @dataclass(frozen=True, slots=True)
-class Seq2SeqInfo:
-    """What a model wants before a text (T5's "summarize: "), and the most tokens it may write."""
+class Summarizer:
+    """One loaded model.
 
+    A text may have ``max_tokens`` tokens with the ``prefix`` that the model wants before it (T5's
+    "summarize: "); a summary may have ``max_new_tokens``.
+    """
+
+    tokenizer: Any
+    max_tokens: int
     prefix: str
-    most: int
+    max_new_tokens: int
+    lane: Lane[Passage, Summary]
+    engine: EngineName = "torch"
 
-
-class Summarization(EncoderFamily[Summary]):
-    """The deployment of the summarization family."""
-
-    tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
-
-    def __init__(self, config: FamilyConfig) -> None:
-        self._facts: dict[str, Seq2SeqInfo] = {}  # filled while the base loads what is pinned
-        super().__init__(config)
-
-    async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
-        """A summary of every text; a text that is too long fails alone."""
-        try:
-            async with self._residency.use(request.model) as encoder:
-                most = self._facts[request.model].most
-                if request.max_new_tokens > most:
-                    message = f"the model writes up to {most} tokens, not {request.max_new_tokens}"
-                    return Problem("validation", message, "max_new_tokens")
-                parts = (
-                    partial(self._passages, encoder, replace(request, texts=texts))
-                    for texts in in_parts(request.texts, len)
-                )
-                answers, _ = await self._read_and_answered(encoder, parts)
-                return SummaryResult(tuple(answers))
-        except ModelUnavailable as error:
-            return error.problem
-
-    def _load(self, spec: ModelSpec) -> Encoder[Summary]:
-        tokenizer, model, device = self._opened(spec)
-        # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
-        for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
-            setattr(model.generation_config, name, None)
-        most = self._config.settings.decode_max_new_tokens
-        if (positions := _positions(model.config)) is not None:
-            most = min(most, positions)
-        self._facts[spec.name] = Seq2SeqInfo(_prefix(model.config), most)
-        run = partial(_summaries, model, tokenizer, device)
-        lane: Lane[TokenizedText, Summary] = self._lane(spec.name, run, len, _bounds, by_steps=True)
-        return Encoder(tokenizer, spec.max_tokens or token_limit(tokenizer, model), lane)
-
-    def _opened(self, spec: ModelSpec) -> tuple[Any, Any, str]:
-        """Tokenizer, model ready to write, and its device."""
-        import transformers
-
-        folder, device = self._config.folder(spec), claim_device(self._config)
-        options = load_options(self._config, spec, device)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
-        )
-        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
-        model = model.to(device).eval()
-        own_weights(model)
-        return tokenizer, model, device
-
-    def _passages(
-        self, encoder: Encoder[Summary], request: SummaryRequest
-    ) -> list[Passage | Problem]:
-        prefix = self._facts[request.model].prefix
-        texts = [prefix + text for text in request.texts]
-        tokenized = tokenize(
-            encoder.tokenizer, texts, encoder.max_tokens, truncate=request.truncate
-        )
+    def passages(self, request: SummaryRequest) -> list[Passage | Problem]:
+        """The texts of a request as the model reads them."""
+        texts = [self.prefix + text for text in request.texts]
+        tokenized = tokenize(self.tokenizer, texts, self.max_tokens, truncate=request.truncate)
         bounds = (request.max_new_tokens, request.min_new_tokens)
         return [
             each if isinstance(each, Problem) else Passage(each.features, *bounds)
@@ -137,8 +89,67 @@ class Summarization(EncoderFamily[Summary]):
         ]
 
 
+class Summarization(Family[Summarizer]):
+    """The deployment of the summarization family."""
+
+    tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
+
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        self._batcher = Batcher(config, meter)
+        super().__init__(config, SummarizerLoader(config, self._batcher), self._batcher, meter)
+
+    @unavailable_as_problem
+    async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
+        """A summary of every text; a text that is too long fails alone."""
+        async with self._models.use(request.model) as model:
+            bound = model.max_new_tokens
+            if request.max_new_tokens > bound:
+                message = f"the model writes up to {bound} tokens, not {request.max_new_tokens}"
+                return Problem("validation", message, "max_new_tokens")
+            parts = (
+                partial(model.passages, replace(request, texts=texts))
+                for texts in in_parts(request.texts, len)
+            )
+            passages = self._batcher.preprocessed(parts)
+            summaries = await self._batcher.answers(model.lane, passages)
+        return SummaryResult(tuple(summaries))
+
+
+class SummarizerLoader(BatchedModelLoader[Summarizer]):
+    """Loads sequence-to-sequence models."""
+
+    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
+        super().__init__(config)
+        self._batcher = batcher
+
+    def load(self, spec: ModelSpec) -> Summarizer:
+        folder = self._config.folder(spec)
+        tokenizer = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
+        model, device = load_model("AutoModelForSeq2SeqLM", folder, self._config, spec)
+        # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
+        for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
+            setattr(model.generation_config, name, None)
+        max_new_tokens = self._config.settings.decode_max_new_tokens
+        if (positions := _positions(model.config)) is not None:
+            max_new_tokens = min(max_new_tokens, positions)
+        run = partial(_summaries, model, tokenizer, device)
+        batched = BatchedModel(run, size=len, kind=_bounds, nbytes=_nbytes, by_steps=True)
+        return Summarizer(
+            tokenizer,
+            spec.max_tokens or token_limit(tokenizer, model),
+            _prefix(model.config),
+            max_new_tokens,
+            self._batcher.lane(spec.name, batched),
+        )
+
+
 def _bounds(passage: Passage) -> SummaryBounds:
     return passage.bounds
+
+
+def _nbytes(passage: Passage) -> int:
+    return passage.nbytes
 
 
 def _summaries(

@@ -15,19 +15,24 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.encoders.tokenization import configured_limit
 from deployments.encoders.zero_shot import SCORE_FUNCTIONS, ranked, sigmoid, softmax
 from deployments.images.boxes import detections
 from deployments.images.decode import Picture
-from deployments.images.family import (
-    ImageFamily,
+from deployments.images.image_models import ImageModel, ImageModels
+from deployments.images.image_task import (
+    ImageRequest,
     ImageTask,
     PreprocessedImage,
     Tensors,
     on_device,
-    opened_processor,
 )
 from deployments.images.preprocessing import refuse_elongated
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
+from deployments.models.pretrained import load_model, load_processor
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
@@ -47,7 +52,7 @@ SHOWN = 60
 """Characters of a label that an error repeats."""
 
 
-class Vision(ImageFamily[Answer]):
+class Vision(Family[ImageModel[Answer]]):
     """The deployment of the vision family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -58,35 +63,45 @@ class Vision(ImageFamily[Answer]):
     }
     one_task_a_model: ClassVar[bool] = True
 
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        batcher = Batcher(config, meter, "max_batch_pixels")
+        self._config = config
+        self._images = ImageModels(config, batcher, self._open_task)
+        super().__init__(config, self._images, batcher, meter)
+
     async def classify_image(
         self, request: ImageClassificationRequest
     ) -> ClassificationResult | Problem:
         """The ``top_k`` labels of the image, best first."""
-        answer: Any = await self._answered(request)
-        return answer  # type: ignore[no-any-return]
+        answer: ClassificationResult | Problem = await self._answer(request)
+        return answer
 
     async def answer_question(
         self, request: VisualQuestionRequest
     ) -> VisualQuestionResult | Problem:
         """The ``top_k`` answers, best first, each with its score."""
-        answer: Any = await self._answered(request)
-        return answer  # type: ignore[no-any-return]
+        answer: VisualQuestionResult | Problem = await self._answer(request)
+        return answer
 
     async def detect(self, request: DetectionRequest) -> DetectionResult | Problem:
         """What is in the image, best first, in pixels of the image as a viewer shows it."""
-        answer: Any = await self._answered(request)
-        return answer  # type: ignore[no-any-return]
+        answer: DetectionResult | Problem = await self._answer(request)
+        return answer
 
-    def load(self, folder: Path, spec: ModelSpec) -> ImageTask[Answer]:
+    async def _answer(self, request: ImageRequest) -> Any:
+        return await self._images.answer(self._models, request)
+
+    def _open_task(self, folder: Path, spec: ModelSpec) -> ImageTask[Answer]:
         """Raises ``ValueError`` for a model with no task of this family, or with several."""
-        able = [task for task in spec.tasks if task in READERS]
+        able = [task for task in spec.tasks if task in TASKS]
         if len(able) != 1:
-            raise ValueError(f"{spec.name}: expected one task of {', '.join(READERS)}")
-        auto_class, processor_class, reader = READERS[able[0]]
-        processor = opened_processor(processor_class, folder, spec)
-        model, device = self._opened(auto_class, folder, spec)
-        made = reader(model, processor, device)
-        return replace(made, preprocess=refuse_elongated(made.preprocess, processor))
+            raise ValueError(f"{spec.name}: expected one task of {', '.join(TASKS)}")
+        auto_class, processor_class, task_of = TASKS[able[0]]
+        processor = load_processor(processor_class, folder, spec)
+        model, device = load_model(auto_class, folder, self._config, spec)
+        task = task_of(model, processor, device)
+        return replace(task, preprocess=refuse_elongated(task.preprocess, processor))
 
 
 def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
@@ -224,7 +239,7 @@ def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     return ImageTask(preprocess, answer)
 
 
-READERS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] = {
+TASKS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] = {
     "image_classify": ("AutoModelForImageClassification", "AutoImageProcessor", classifier),
     "image_zero_shot": ("AutoModelForZeroShotImageClassification", "AutoProcessor", zero_shot),
     "visual_question": ("AutoModelForVisualQuestionAnswering", "AutoProcessor", answerer),

@@ -9,10 +9,13 @@ from collections.abc import Sequence as Listed
 from configs.profile import ModelSpec
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
+from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import Engine
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.generation import Generation
+from deployments.models.config import FamilyConfig
 
 STAMP_EVERY = 16
 """Every so many tokens, from the first on, a token's id is the time at which it was decoded."""
@@ -21,10 +24,10 @@ WRAP = 2**30
 BEHIND = 10
 
 
-class StubGeneration(Generation):
-    """Generation as it is served, but for what decodes."""
+class StubLoader(EngineLoader):
+    """Loads engines whose models are named for their decode step, as ``house/20ms``."""
 
-    def _load(self, spec: ModelSpec) -> Engine:
+    def load(self, spec: ModelSpec) -> Engine:
         said = re.search(r"(\d+)ms$", spec.name)
         if said is None:
             raise ValueError(f"{spec.name} does not say how long a step takes")
@@ -35,6 +38,13 @@ class StubGeneration(Generation):
         return engine
 
 
+class StubGeneration(Generation):
+    """Generation as it is served, but for what decodes."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, StubLoader(config))
+
+
 class StubRunner:
     """Decodes one token a step for every running sequence: the words of its vocabulary in turn.
 
@@ -42,10 +52,7 @@ class StubRunner:
     longer; up to ``BEHIND`` steps that came late are made up for.
     """
 
-    process_id = None
-    device = "cpu"
-    computes_in_thread = False
-    abortable = False
+    info = RunnerInfo("cpu")
 
     def __init__(self, codec: TextCodec, step_s: float) -> None:
         self._step_s = step_s

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from configs.engines import EngineName, ModelHead
 from deployments.encoders.interface import EncoderInfo, Outputs
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit
-from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_pretrained, load_tokenizer
 
 AUTO_CLASSES: dict[ModelHead, str] = {
     "sequence": "AutoModelForSequenceClassification",
@@ -78,12 +77,8 @@ def _load_embedding(folder: Path, device: str, options: dict[str, Any]) -> Torch
 def _load_classifier(
     auto_class: str, folder: Path, device: str, options: Mapping[str, Any]
 ) -> TorchNetwork:
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=options["trust_remote_code"]
-    )
-    model = getattr(transformers, auto_class).from_pretrained(folder, **options)
-    model = model.to(device).eval()
-    own_weights(model)
+    tokenizer = load_tokenizer(folder, trust_remote_code=options["trust_remote_code"])
+    model = load_pretrained(auto_class, folder, device, options)
     config = model.config
     info = EncoderInfo(
         token_limit(tokenizer, model),

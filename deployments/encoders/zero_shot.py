@@ -8,12 +8,19 @@ give a score for each pair, from which the probabilities of labels are computed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from deployments.encoders.text_encoders import TextEncoder
 from deployments.encoders.tokenization import Pairs
-from deployments.seam.classification import LabelScore, ScoreFunction, ZeroShotRequest
+from deployments.seam.classification import (
+    ClassificationResult,
+    LabelScore,
+    ScoreFunction,
+    ZeroShotRequest,
+)
 from deployments.seam.problems import Problem
 
 NLI_TEMPLATE = "This example is {}."
@@ -23,6 +30,28 @@ a sentence around it 9 of 10 and with half the margin."""
 
 SUBJECT = "the text and its label"
 Scores = npt.NDArray[np.float64]
+
+R = TypeVar("R")
+
+
+async def score_labels(
+    encoder: TextEncoder[R],
+    pairs: Pairs,
+    request: ZeroShotRequest,
+    probabilities: Callable[[Sequence[R]], Scores],
+) -> ClassificationResult:
+    """Every label of every text, best first.
+
+    ``pairs`` has each text with each label, text by text. ``probabilities`` makes those of the
+    labels from the answers to the pairs of one text.
+    """
+    answers, tokens = await encoder.answer_pairs(pairs, truncate=request.truncate)
+    items: list[tuple[LabelScore, ...] | Problem] = []
+    for start in range(0, len(answers), len(request.labels)):
+        of_text = answers[start : start + len(request.labels)]
+        good = [answer for answer in of_text if not isinstance(answer, Problem)]
+        items.append(problem_of(of_text) or ranked(request.labels, probabilities(good)))
+    return ClassificationResult(tuple(items), tokens)
 
 
 def nli_pairs(request: ZeroShotRequest) -> Pairs:

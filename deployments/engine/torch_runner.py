@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import DynamicCache
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_cache import KvCacheBudget
 from deployments.engine.model_folder import ModelFolder
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.engine.tuning import PREFILL_TOKENS_PER_UNIT
-from deployments.models.memory import own_weights
+from deployments.models.pretrained import load_pretrained
 
 _DEFAULT_WINDOW = 2048
 """For a model whose ``config.json`` names no maximum of positions."""
@@ -75,8 +76,6 @@ class TorchRunner:
     step, so that a cancel need not wait for a whole prompt.
     """
 
-    abortable = False
-
     def __init__(
         self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
     ) -> None:
@@ -85,21 +84,11 @@ class TorchRunner:
         self._budget = budget
         self._prefill_chunk = prefill_chunk
         self._device: torch.device = model.device
+        in_thread = self._device.type == "cpu"
+        self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
         self._bytes = _weight_bytes(model)
         self._running: dict[Sequence, _RunningSequence] = {}
         self._failed_forwards = 0
-
-    @property
-    def device(self) -> str:
-        return str(self._device)
-
-    @property
-    def process_id(self) -> None:
-        return None
-
-    @property
-    def computes_in_thread(self) -> bool:
-        return self._device.type == "cpu"
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
         return self._budget.usage(sequences) <= 1.0
@@ -185,12 +174,9 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **given)
-        model = model.eval().to(device)
+        return load_pretrained("AutoModelForCausalLM", folder, device, given)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
-    own_weights(model)
-    return model
 
 
 def _weight_bytes(model: torch.nn.Module) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -38,20 +38,29 @@ class Forward:
 
 
 class Meter:
-    """Records what happens in one replica. ``ledger`` is a handle; without one nothing is recorded.
+    """Records what happens in one replica.
 
-    ``gauges`` are read for each report.
+    ``ledger`` is a handle; without one nothing is recorded.
     """
 
-    def __init__(self, ledger: Any, gauges: Callable[[], Iterable[MetricSample]]) -> None:
+    def __init__(self, ledger: Any) -> None:
+        self._collectors: list[Callable[[], Iterable[MetricSample]]] = []
         self._reporter: Reporter | None = None
         if ledger is not None:
-            self._reporter = Reporter(_delivery(ledger), gauges, RayMetrics().record)
+            self._reporter = Reporter(_delivery(ledger), self._collected, RayMetrics().record)
+
+    def register(self, collector: Callable[[], Iterable[MetricSample]]) -> None:
+        """Have ``collector`` called for its gauges whenever a report is sent."""
+        self._collectors.append(collector)
 
     def start(self) -> None:
         """Begin to report, on the running event loop. Idempotent."""
         if self._reporter is not None:
             self._reporter.start()
+
+    def _collected(self) -> Iterator[MetricSample]:
+        for collector in self._collectors:
+            yield from collector()
 
     def model(self, event: ModelEvent, name: str) -> None:
         """A model was found, missed, loaded or unloaded."""

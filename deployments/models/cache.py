@@ -103,16 +103,26 @@ class ModelCache(Generic[M]):
         coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
         return (*here, *coming)
 
-    def load_pinned(self, leave_out: Collection[str] = ()) -> None:
-        """Load every pinned model. Blocks, and raises what loading raises: the replica fails.
+    async def load_pinned(self, leave_out: Collection[str] = ()) -> None:
+        """Load every pinned model. Raises what loading raises: the replica fails.
 
         Models in ``leave_out`` were unloaded by an order: they load when a request needs them.
         """
         self._pinned -= set(leave_out)
         for name, spec in self._specs.items():
-            if name in self._pinned:
-                self._downloads.now(spec)
-                self._loaded[name] = self._thread.load_now(spec)
+            if name in self._pinned and name not in self._loaded:
+                await self._loads.start(name, partial(self._load_pinned, spec))
+
+    async def _load_pinned(self, spec: ModelSpec) -> None:
+        """Load a model that has to be loaded, whatever the budget says."""
+        self._stages[spec.name] = "fetching"
+        try:
+            await self._downloads.now(spec)
+            async with self._changing:
+                self._stages[spec.name] = "loading"
+                self._loaded[spec.name] = await self._thread.load_now(spec)
+        finally:
+            del self._stages[spec.name]
 
     @asynccontextmanager
     async def use(self, name: str) -> AsyncIterator[M]:

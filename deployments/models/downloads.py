@@ -27,15 +27,18 @@ class Downloads:
         self._threads = ThreadPoolExecutor(max(1, models), thread_name_prefix="fetch")
         self._running = SharedTasks[int]()
 
-    def now(self, spec: ModelSpec) -> int:
-        """Download the model's files; the fewest bytes that its weights may take in memory.
-
-        Blocks, and raises whatever downloading raises.
-        """
-        folder = self._loader.fetch(spec)
-        return min_bytes(folder, spec, in_half=self._loader.computes_in_half(spec))
+    async def now(self, spec: ModelSpec) -> None:
+        """Download the model's files. Raises whatever downloading raises."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._min_bytes, spec)
 
     async def min_bytes(self, spec: ModelSpec) -> int:
-        """The same for an event loop. Raises :class:`ModelUnavailable`."""
-        work = partial(attempt, self._threads, spec, self.now)
+        """Download the model's files; the fewest bytes that its weights may take in memory.
+
+        Raises :class:`ModelUnavailable`.
+        """
+        work = partial(attempt, self._threads, spec, self._min_bytes)
         return await asyncio.shield(self._running.start(spec.name, work))
+
+    def _min_bytes(self, spec: ModelSpec) -> int:
+        folder = self._loader.fetch(spec)
+        return min_bytes(folder, spec, in_half=self._loader.computes_in_half(spec))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
 from deployments.seam.problems import Problem
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class ModelUnavailable(Exception):
-    """A model that could not be loaded; ``reason`` is fit for a client."""
+    """A model could not be loaded; ``reason`` is fit for a client."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -15,9 +22,27 @@ class ModelUnavailable(Exception):
 
 
 class Overloaded(ModelUnavailable):
-    """As much waits for a model as may; ``what`` says of what."""
+    """Too much waits for a model already; ``what`` names what waits."""
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(name, f"too many {what} wait for it")
         message = f"Too many {what} are waiting for the model {name}."
         self.problem = Problem("overloaded", message)
+
+
+def unavailable_as_problem(
+    method: Callable[P, Awaitable[T]],
+) -> Callable[P, Coroutine[Any, Any, T | Problem]]:
+    """``method``, which returns a :class:`Problem` where it would raise :class:`ModelUnavailable`.
+
+    Problems cross the handles of Serve; exceptions of ours do not.
+    """
+
+    @wraps(method)
+    async def answer(*args: P.args, **kwargs: P.kwargs) -> T | Problem:
+        try:
+            return await method(*args, **kwargs)
+        except ModelUnavailable as error:
+            return error.problem
+
+    return answer

@@ -32,14 +32,13 @@ class LoadThread(Generic[M]):
         self._record = record
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
-    def load_now(self, spec: ModelSpec) -> LoadedModel[M]:
-        """Load in the calling thread. Raises whatever loading raises."""
-        self._loader.prepare(spec)
-        return self._measured(spec)
+    async def load_now(self, spec: ModelSpec) -> LoadedModel[M]:
+        """Load in the thread. Raises whatever loading raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._load, spec)
 
     async def load(self, spec: ModelSpec) -> LoadedModel[M]:
         """Load in the thread. Raises :class:`ModelUnavailable`."""
-        return await attempt(self._thread, spec, self.load_now)
+        return await attempt(self._thread, spec, self._load)
 
     async def unload(self, loaded: LoadedModel[M]) -> int:
         """Unload a model that no request uses; by how many bytes memory fell."""
@@ -48,7 +47,8 @@ class LoadThread(Generic[M]):
         self._record("unload", loaded.spec.name)
         return freed
 
-    def _measured(self, spec: ModelSpec) -> LoadedModel[M]:
+    def _load(self, spec: ModelSpec) -> LoadedModel[M]:
+        self._loader.prepare(spec)
         give_back()
         before, started = memory_use(), time.monotonic()
         model = self._loader.load(spec)

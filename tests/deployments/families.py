@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -14,11 +15,38 @@ from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
 from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 
 MAX_TOKENS = 16
 WORDS = ("this", "example", "is", ".", ",", "@", *"abcdefghij", "sport", "tax", "cat")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PIECES = ("##s", "##ing")
+
+
+F = TypeVar("F", bound=Family[Any])
+
+
+async def started(family: F) -> F:
+    """``family`` as Serve starts it: its pinned models are loaded."""
+    await family.check_health()
+    return family
+
+
+def watch_batches(family: Family[Any], watch: Callable[[Sequence[Any]], None]) -> None:
+    """Have ``watch`` called with each batch of texts before a model of ``family`` runs it."""
+    loader: Any = family._loader
+    run_batch = loader._run_batch
+
+    def watched(network: Any, spec: ModelSpec) -> Any:
+        run = run_batch(network, spec)
+
+        def watched_run(batch: Sequence[Any]) -> Any:
+            watch(batch)
+            return run(batch)
+
+        return watched_run
+
+    loader._run_batch = watched
 
 
 def act_as_replica(monkeypatch: pytest.MonkeyPatch) -> None:

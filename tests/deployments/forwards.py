@@ -14,10 +14,10 @@ PATIENCE_S = 30.0
 class Forwards:
     """Answers an item with its double. Each forward is reported, then waits for :meth:`end`."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.batches: list[list[int]] = []
         self.thread: threading.Thread | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._started: asyncio.Queue[list[int]] = asyncio.Queue()
         self._permits = threading.Semaphore(0)
 

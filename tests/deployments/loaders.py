@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from deployments.metrics.report import MetricSample
+from deployments.models.loaded_model import LoadedModel
 
 M = TypeVar("M")
 
@@ -29,6 +31,9 @@ class InstantLoader(Generic[M]):
     def unload(self, model: M) -> None:
         """There is nothing to end."""
 
+    def check(self, model: M) -> None:
+        """Nothing can fail."""
+
     def is_dead(self, model: M) -> bool:
         return False
 
@@ -40,3 +45,6 @@ class InstantLoader(Generic[M]):
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.dtype not in ("auto", "float32")
+
+    def gauges(self, loaded: LoadedModel[M]) -> list[MetricSample]:
+        return []

@@ -11,10 +11,17 @@ import ray
 from fastapi import APIRouter
 
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
+from deployments.batching.model_loader import BatchedModelLoader
 from deployments.classification import Classification
-from deployments.encoders.family import Encoder, EncoderFamily
+from deployments.encoders.interface import EncoderInfo
+from deployments.encoders.text_encoders import TextEncoder, batched
 from deployments.encoders.tokenization import TokenizedText
+from deployments.metrics.meter import Meter
+from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 from deployments.seam.classification import ClassificationRequest, ClassificationResult
+from deployments.seam.problems import Problem
 from serve_app.ingress.routes.context import RequestServices
 
 TEXTS = 12
@@ -38,26 +45,43 @@ class Report:
     largest: int = 0
 
 
-class Letters(EncoderFamily[int]):
-    """Counts letters; needs neither weights nor torch."""
+class LetterLoader(BatchedModelLoader[TextEncoder[int]]):
+    """Its model counts letters, without weights or torch, and records its ``largest`` batch."""
 
-    _largest = 0
+    largest = 0
 
-    async def report(self, texts: int) -> Report:
-        self._largest = 0
-        async with self._residency.use(self._config.models[0].name) as encoder:
-            answers, _ = await self._answers(encoder, ["a"] * texts, truncate=False)
-        return Report(os.getpid(), share(), visible(), answers.count(1), self._largest)
+    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
+        super().__init__(config)
+        self._batcher = batcher
 
-    def _load(self, spec: ModelSpec) -> Encoder[int]:
+    def load(self, spec: ModelSpec) -> TextEncoder[int]:
         def tokenizer(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
             return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
 
-        def run(batch: Sequence[TokenizedText]) -> list[int]:
-            self._largest = max(self._largest, len(batch))
+        def run(batch: Sequence[TokenizedText]) -> list[int | Problem]:
+            self.largest = max(self.largest, len(batch))
             return [len(text) for text in batch]
 
-        return Encoder(tokenizer, 20, self._lane(spec.name, run, len))
+        lane = self._batcher.lane(spec.name, batched(run))
+        return TextEncoder(tokenizer, EncoderInfo(20), 20, self._batcher, lane)
+
+
+class Letters(Family[TextEncoder[int]]):
+    """The deployment that counts letters."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        meter = Meter(config.ledger)
+        batcher = Batcher(config, meter)
+        self._letters = LetterLoader(config, batcher)
+        super().__init__(config, self._letters, batcher, meter)
+        self._model = config.models[0].name
+
+    async def report(self, texts: int) -> Report:
+        self._letters.largest = 0
+        async with self._models.use(self._model) as encoder:
+            answers, _ = await encoder.answer(["a"] * texts, truncate=False)
+        largest = self._letters.largest
+        return Report(os.getpid(), share(), visible(), answers.count(1), largest)
 
 
 class Judge(Classification):

@@ -29,6 +29,7 @@ from deployments.seam.problems import Problem
 from deployments.seam.vision import VisualQuestionRequest, VisualQuestionResult
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.held_steps import HeldSteps
 from tests.deployments.pictures import noise
@@ -177,7 +178,7 @@ async def test_a_model_that_cannot_do_its_tasks_is_refused(
     configured: Configured, answerer: Path
 ) -> None:
     with pytest.raises(ValueError, match="writes no captions"):
-        Captioning(configured(answerer, tasks=("caption",)))
+        await started(Captioning(configured(answerer, tasks=("caption",))))
 
 
 async def test_no_caption_is_longer_than_the_settings_say_however_large_the_window(

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 import torch
 
-from configs.profile import ModelSpec
 from deployments.embeddings import Embeddings, _k_means
-from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText
+from deployments.models.config import FamilyConfig
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,
@@ -24,6 +24,7 @@ from deployments.seam.embeddings import (
 from deployments.seam.problems import Problem
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started, watch_batches
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
@@ -32,24 +33,17 @@ TOO_LONG = tiny.text(*range(40))
 
 
 class Counting(Embeddings):
-    """Notes how many texts each forward gets."""
+    """Records how many texts each forward gets."""
 
-    forwards: list[int]
-
-    def answering(self, network: Network, spec: ModelSpec) -> Any:
-        run = super().answering(network, spec)
-        self.forwards = []
-
-        def counted(batch: Sequence[TokenizedText]) -> Any:
-            self.forwards.append(len(batch))
-            return run(batch)
-
-        return counted
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config)
+        self.forwards: list[int] = []
+        watch_batches(self, lambda batch: self.forwards.append(len(batch)))
 
 
-@pytest.fixture
-def family(configured: Configured, encoder_folder: Path) -> Counting:
-    return Counting(configured(encoder_folder))
+@pytest_asyncio.fixture(loop_scope="session")
+async def family(configured: Configured, encoder_folder: Path) -> Counting:
+    return await started(Counting(configured(encoder_folder)))
 
 
 async def embedded(family: Embeddings, *texts: str, **fields: Any) -> EmbeddingResult:
@@ -68,15 +62,13 @@ class Poisoned(Embeddings):
 
     lost = False
 
-    def answering(self, network: Network, spec: ModelSpec) -> Any:
-        run = super().answering(network, spec)
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config)
+        watch_batches(self, self._fail_when_lost)
 
-        def fail_or_run(batch: Sequence[TokenizedText]) -> Any:
-            if self.lost:
-                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-            return run(batch)
-
-        return fail_or_run
+    def _fail_when_lost(self, batch: Sequence[TokenizedText]) -> None:
+        if self.lost:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 
 async def test_a_replica_whose_device_is_lost_is_not_healthy(
@@ -102,7 +94,7 @@ async def test_a_request_whose_tokens_do_not_fit_beside_what_waits_is_refused(
     refused = [answer for answer in answers if isinstance(answer, Problem)]
     assert 0 < len(refused) < 4
     assert {answer.kind for answer in refused} == {"overloaded"}
-    (model,) = (loaded.model for loaded in family._residency.loaded)
+    (model,) = (loaded.model for loaded in family._models.loaded)
     assert (model.lane.depth, model.lane._scheduler.nbytes) == (0, 0)
     assert len((await embedded(family, *texts)).vectors) == 30
 

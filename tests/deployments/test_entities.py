@@ -13,7 +13,7 @@ from transformers import BertForTokenClassification
 
 from deployments.batching.chunks import CHARACTERS
 from deployments.encoders.spans import Window, windows
-from deployments.entities import TOKENS, Entities, TaggedText, _see
+from deployments.entities import TOKENS, Entities, LabelledWindow, _add_windows
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 from tests.deployments.families import act_as_replica, bert_config, family_of, saved
@@ -94,7 +94,7 @@ async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
     await reads.started()
     single = asyncio.create_task(recognised(family, "a cat"))
     async with asyncio.timeout(PATIENCE_S):
-        while family._thread._work_queue.empty():
+        while family._batcher._thread._work_queue.empty():
             await asyncio.wait([single], timeout=0.001)
     reads.end(5)
     assert [len(found) for found in await single] == [1]
@@ -107,11 +107,11 @@ async def test_what_the_model_says_of_a_long_text_is_read_in_bounded_parts(
 ) -> None:
     parts: list[int] = []
 
-    def see(part: Sequence[TaggedText]) -> None:
+    def add(part: Sequence[LabelledWindow], names: tuple[str, ...]) -> None:
         parts.append(sum(len(window.tokens) for _, window, _ in part))
-        _see(part)
+        _add_windows(part, names)
 
-    monkeypatch.setattr("deployments.entities._see", see)
+    monkeypatch.setattr("deployments.entities._add_windows", add)
     text = "cat a " * 700
     (found,) = await recognised(family, text)
     assert len(found) == 700

@@ -29,6 +29,7 @@ from deployments.seam.generation import (
 )
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started
 from tests.deployments.held_trials import HeldTrials
 from tests.deployments.puppet_engine import PATIENCE_S, PuppetEngine
 
@@ -38,7 +39,7 @@ Stream = AsyncGenerator[TokenChunk | Problem, None]
 @pytest.fixture
 async def engine(byte_codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> PuppetEngine:
     made = PuppetEngine(byte_codec)
-    monkeypatch.setattr("deployments.generation.open_engine", lambda *_: made)
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", lambda *_: made)
     return made
 
 
@@ -241,16 +242,16 @@ async def engines(byte_codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> lis
         opened.append(PuppetEngine(byte_codec, loop=loop))
         return opened[-1]
 
-    monkeypatch.setattr("deployments.generation.open_engine", opening)
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", opening)
     return opened
 
 
 @pytest.fixture
-def mortal(
+async def mortal(
     engines: list[PuppetEngine], configured: Configured, classifier_folder: Path
 ) -> Generation:
     """A family whose engines end when the test says."""
-    return Generation(configured(classifier_folder))
+    return await started(Generation(configured(classifier_folder)))
 
 
 async def loaded(engines: list[PuppetEngine], count: int) -> PuppetEngine:
@@ -380,12 +381,12 @@ async def test_only_when_loading_again_did_not_help_is_the_replica_unhealthy(
     def broken(*_: Any) -> Any:
         raise EngineNotLoaded("no memory")
 
-    monkeypatch.setattr("deployments.generation.open_engine", broken)
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", broken)
     engines[0].die()
     for _ in range(MAX_ATTEMPTS - 1):
         await mortal.check_health()
         with suppress(ModelUnavailable):
-            await mortal._residency.load("tiny")
+            await mortal._models.load("tiny")
     with pytest.raises(ModelLost):
         await mortal.check_health()
 
@@ -423,7 +424,7 @@ async def test_a_model_that_cannot_be_loaded_is_unavailable(
     def broken(*_: Any) -> Any:
         raise EngineNotLoaded("transformers cannot load /secret/place")
 
-    monkeypatch.setattr("deployments.generation.open_engine", broken)
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", broken)
     problem = await problem_of(Generation(configured(classifier_folder, pinned=False)))
     assert problem.kind == "unavailable"
     assert "secret" not in problem.message
@@ -439,15 +440,18 @@ async def test_the_engine_gets_what_the_profile_says(
 ) -> None:
     opened: list[tuple[str, EngineSettings]] = []
 
+    loop = asyncio.get_running_loop()
+
     def opening(engine: str, folder: Path, settings: EngineSettings) -> PuppetEngine:
         opened.append((engine, settings))
-        return PuppetEngine(byte_codec)
+        return PuppetEngine(byte_codec, loop=loop)
 
-    monkeypatch.setattr("deployments.generation.open_engine", opening)
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", opening)
     given: dict[str, Any] = {"window": 40, "kv_cache_gb": 2, "dtype": "bfloat16"}
     config: Callable[..., Any] = configured
-    Generation(config(classifier_folder, engine=kind, slots=3, **given))
-    Generation(config(classifier_folder, {"max_concurrent_requests": 7}, engine=kind))
+    await started(Generation(config(classifier_folder, engine=kind, slots=3, **given)))
+    many = {"max_concurrent_requests": 7}
+    await started(Generation(config(classifier_folder, many, engine=kind)))
     (name, settings), (_, default) = opened
     assert (name, settings.slots, default.slots) == (kind, 3, 7)
     assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
@@ -478,18 +482,20 @@ async def test_a_whole_answer_tells_which_stop_string_ended_it(
 def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
     family: Generation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert family.live_limits().refused == ()
+    limits = family._limits
+    assert limits.live_limits().refused == ()
     family.reconfigure({"max_batch_size": 4})
     assert "no live limits: user_config is ignored" in caplog.text
-    assert family.live_limits().in_force == {}
-    assert family.live_limits().refused == ("user_config: text generation has no live limits",)
+    assert limits.live_limits().in_force == {}
+    assert limits.live_limits().refused == ("user_config: text generation has no live limits",)
 
 
 @pytest.fixture
 async def held(monkeypatch: pytest.MonkeyPatch) -> HeldTrials:
     """Where the grammars of :func:`family` are tried; to be asked for before it."""
     held = HeldTrials()
-    monkeypatch.setattr("deployments.generation.GrammarTrials", lambda: GrammarTrials(held.trial))
+    trials = "deployments.engine.prompt_reader.GrammarTrials"
+    monkeypatch.setattr(trials, lambda: GrammarTrials(held.trial))
     return held
 
 

@@ -25,6 +25,7 @@ from deployments.seam.generation import (
 )
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started
 
 PATIENCE_S = 120.0
 GREEDY = Sampling(temperature=0.0)
@@ -72,8 +73,8 @@ def opened(configured: Configured) -> Iterator[Any]:
     """Opens a family on a folder; its engines are closed in the end."""
     families: list[Generation] = []
 
-    def opening(folder: Path, **fields: Any) -> Generation:
-        families.append(Generation(configured(folder, **fields)))
+    async def opening(folder: Path, **fields: Any) -> Generation:
+        families.append(await started(Generation(configured(folder, **fields))))
         return families[-1]
 
     yield opening
@@ -82,7 +83,7 @@ def opened(configured: Configured) -> Iterator[Any]:
 
 
 def engine_of(family: Generation) -> Engine:
-    return family._residency.loaded[0].model
+    return family._models.loaded[0].model
 
 
 def weights_of(folder: Path) -> int:
@@ -98,7 +99,7 @@ async def generated(family: Generation, **fields: Any) -> GenerationResult:
 
 
 async def test_turns_are_joined_by_the_end_of_sequence(opened: Any, dialogue_folder: Path) -> None:
-    family = opened(dialogue_folder)
+    family = await opened(dialogue_folder)
     turns = (
         ChatMessage("user", "Hello."),
         ChatMessage("assistant", "Hi!"),
@@ -115,7 +116,7 @@ async def test_turns_are_joined_by_the_end_of_sequence(opened: Any, dialogue_fol
 
 
 async def test_a_stream_says_what_the_whole_answer_says(opened: Any, dialogue_folder: Path) -> None:
-    family = opened(dialogue_folder)
+    family = await opened(dialogue_folder)
     fields: dict[str, Any] = {"prompt": "Once", "max_new_tokens": 12, "choices": 2}
     whole = await generated(family, **fields, sampling=Sampling(seed=3))
     request = GenerationRequest("request", "tiny", **fields, sampling=Sampling(seed=3))
@@ -132,7 +133,7 @@ async def test_a_stream_says_what_the_whole_answer_says(opened: Any, dialogue_fo
 async def test_a_closed_stream_gives_its_slot_to_the_next(
     opened: Any, dialogue_folder: Path
 ) -> None:
-    family = opened(dialogue_folder)
+    family = await opened(dialogue_folder)
     banned = Sampling(logit_bias={END: -100.0})
     request = GenerationRequest("request", "tiny", prompt="Once", sampling=banned)
     stream = family.stream(request)
@@ -156,7 +157,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: native)
-    family = opened(llama_folder, dtype=dtype)
+    family = await opened(llama_folder, dtype=dtype)
     expected = weights_of(llama_folder) * share
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)
 
@@ -164,7 +165,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
 async def test_quantised_weights_are_smaller_and_still_generate(
     opened: Any, llama_folder: Path, quantization: str
 ) -> None:
-    whole, small = opened(llama_folder), opened(llama_folder, quantization=quantization)
+    whole, small = await opened(llama_folder), await opened(llama_folder, quantization=quantization)
     sizes = [engine_of(family).load().memory_bytes or 0 for family in (whole, small)]
     assert sizes[1] < 0.6 * sizes[0]
     ours, theirs = [
@@ -207,7 +208,7 @@ def foreign_folder(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
 async def test_a_models_own_code_runs_where_the_profile_trusts_it(
     opened: Any, foreign_folder: Path
 ) -> None:
-    family = opened(foreign_folder, trust_remote_code=True)
+    family = await opened(foreign_folder, trust_remote_code=True)
     answer = await generated(family, prompt="Once", max_new_tokens=2, sampling=GREEDY)
     assert answer.choices[0].tokens > 0
 

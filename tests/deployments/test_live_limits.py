@@ -10,7 +10,9 @@ import pytest
 import configs
 from configs.profile_file import load_profile
 from configs.rules import WITHOUT_LIMITS
-from deployments.batching.family import LaneFamily
+from configs.settings import Settings
+from deployments.batching.batcher import Batcher
+from deployments.models.config import FamilyConfig
 
 PROFILES = [load_profile(file) for file in Path(configs.__file__).parent.glob("*.yaml")]
 SHIPPED = {family.deployment for profile in PROFILES for family in profile.families}
@@ -19,5 +21,5 @@ SHIPPED = {family.deployment for profile in PROFILES for family in profile.famil
 @pytest.mark.parametrize("deployment", sorted(SHIPPED | WITHOUT_LIMITS))
 def test_only_families_that_form_batches_take_live_limits(deployment: str) -> None:
     module, _, name = deployment.partition(":")
-    family = getattr(import_module(module), name)
-    assert issubclass(family, LaneFamily) is (deployment not in WITHOUT_LIMITS)
+    family = getattr(import_module(module), name)(FamilyConfig("family", (), Settings()))
+    assert isinstance(family._limits, Batcher) is (deployment not in WITHOUT_LIMITS)

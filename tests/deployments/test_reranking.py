@@ -14,7 +14,14 @@ from deployments.encoders.tokenization import Pairs, tokenize_pairs
 from deployments.reranking import Reranking
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
-from tests.deployments.families import act_as_replica, bert_config, family_of, saved, tokenizer
+from tests.deployments.families import (
+    act_as_replica,
+    bert_config,
+    family_of,
+    saved,
+    started,
+    tokenizer,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -73,7 +80,7 @@ async def test_heavy_documents_are_read_a_few_at_a_time(
         parts.append(pairs)
         return tokenize_pairs(tokenizer, pairs, *given, **options)
 
-    monkeypatch.setattr("deployments.encoders.family.tokenize_pairs", read)
+    monkeypatch.setattr("deployments.encoders.text_encoders.tokenize_pairs", read)
     documents = ("a " * (CHARACTERS // 5), *DOCUMENTS) * 3
     answer = await family.rerank(RerankRequest("tiny", "sport", documents, truncate=True))
     assert isinstance(answer, RerankResult)
@@ -95,4 +102,4 @@ async def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> 
     model = BertForSequenceClassification(bert_config("glad", "sad"))
     folder = saved(model, tmp_path / "two")
     with pytest.raises(ValueError, match="2 outputs"):
-        Reranking(family_of(folder, "rerank"))
+        await started(Reranking(family_of(folder, "rerank")))

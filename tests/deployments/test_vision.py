@@ -24,13 +24,14 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.images.family import PreprocessedImage
+from deployments.images.image_task import PreprocessedImage
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
 from deployments.seam.vision import DetectionRequest, DetectionResult, ImageClassificationRequest
 from deployments.vision import Vision, as_numbers, detector
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.pictures import encoded, noise
 
@@ -270,10 +271,10 @@ async def test_images_wait_as_files_while_the_line_has_no_room_for_their_tensors
 ) -> None:
     tensors = 3 * SIDE * SIDE * 4
     bounds = {"max_waiting_bytes": 50_000, "batch_size": 1}
-    family = Vision(configured(classifier, bounds, tasks=("image_classify",)))
+    family = await started(Vision(configured(classifier, bounds, tasks=("image_classify",))))
     small = encoded(Image.new("RGB", (8, 8)))
     request = ImageClassificationRequest("tiny", small)
-    (model,) = (loaded.model for loaded in family._residency.loaded)
+    (model,) = (loaded.model for loaded in family._models.loaded)
     most = 0
     add = model.lane._scheduler.add
 
@@ -308,7 +309,7 @@ async def test_a_model_with_no_task_of_vision_or_several_is_refused(
     configured: Configured, classifier: Path, tasks: tuple[str, ...]
 ) -> None:
     with pytest.raises(ValueError, match="expected one task of image_classify"):
-        Vision(configured(classifier, tasks=tasks))
+        await started(Vision(configured(classifier, tasks=tasks)))
 
 
 async def test_a_model_that_loads_on_demand_fails_with_a_reason_and_is_tried_again(

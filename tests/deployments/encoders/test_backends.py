@@ -58,7 +58,7 @@ async def main(name):
     replica = getattr(import_module(module), deployment)(config)
     method, request = ASKED[name]
     answer = await getattr(replica, method)(request(models[0].name))
-    (holding,) = replica._residency.statuses()
+    (holding,) = replica._models.statuses()
     print(type(answer).__name__, holding.engine, holding.host_bytes > 2**20)
     print(sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules)))
 

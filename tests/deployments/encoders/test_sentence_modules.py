@@ -237,7 +237,7 @@ async def test_a_checkpoint_whose_default_prompt_is_not_among_its_prompts_is_not
     settings.write_text(json.dumps(known | {"default_prompt_name": "nothing"}))
     made = Embeddings(configured(folder, engine="torch", pinned=False))
     with pytest.raises(ModelUnavailable):
-        await made._residency.load("tiny")
+        await made._models.load("tiny")
 
 
 @pytest.mark.parametrize(("side", "expected"), [("left", [0, 0, 0, 1]), ("right", [0, 1, 0, 0])])

@@ -28,6 +28,7 @@ from tests.deployments.families import (
     bert_config,
     family_of,
     saved,
+    started,
     tokenizer,
 )
 
@@ -100,8 +101,8 @@ async def test_a_model_without_entailment_does_not_load_for_zero_shot(tmp_path: 
     model = BertForSequenceClassification(bert_config("glad", "sad", "mad"))
     folder = saved(model, tmp_path / "model")
     with pytest.raises(ValueError, match="no label for entailment"):
-        Classification(family_of(folder, "zero_shot"))
-    Classification(family_of(folder, "sentiment"))
+        await started(Classification(family_of(folder, "zero_shot")))
+    await started(Classification(family_of(folder, "sentiment")))
 
 
 async def test_a_reranker_scores_texts_with_the_label_as_query(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def gauges() -> Iterator[MetricSample]:
 
 def metered(watched: Watched) -> Meter:
     handle: Any = LocalHandle(watched)
-    return Meter(handle, gauges)
+    meter = Meter(handle)
+    meter.register(gauges)
+    return meter
 
 
 @pytest.mark.parametrize("failures", [0, 3])
@@ -86,7 +88,7 @@ async def test_an_idle_replica_still_reports_its_memory() -> None:
 
 
 async def test_without_a_ledger_nothing_is_recorded() -> None:
-    meter = Meter(None, gauges)
+    meter = Meter(None)
     meter.start()
     meter.forward("one", Forward((0.1,), fill=0.25, padding=0.0, seconds=0.2))
     assert len(asyncio.all_tasks()) == 1

@@ -85,7 +85,9 @@ class Storehouse(InstantLoader[str]):
         self._files_come[name].set()
 
     async def started(self, name: str) -> None:
+        """A load has begun that no earlier call has waited for."""
         await asyncio.wait_for(self._started[name].wait(), PATIENCE_S)
+        self._started[name].clear()
 
     def open(self, name: str) -> None:
         self._gates[name].set()
@@ -147,7 +149,7 @@ async def settled(cache: ModelCache[str]) -> None:
 
 async def test_what_is_pinned_is_there_before_the_first_request(store: Storehouse) -> None:
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     assert names_in(cache) == {"pin"}
     assert await used(cache, "pin") == "pin"
     assert store.loads == {"pin": 1}
@@ -156,7 +158,7 @@ async def test_what_is_pinned_is_there_before_the_first_request(store: Storehous
 async def test_a_pinned_model_that_cannot_be_loaded_fails_the_replica(store: Storehouse) -> None:
     store.broken = {"pin"}
     with pytest.raises(OSError, match="no such file"):
-        store.cache("pin").load_pinned()
+        await store.cache("pin").load_pinned()
 
 
 async def test_the_others_load_once_for_all_who_ask(store: Storehouse) -> None:
@@ -173,7 +175,7 @@ async def test_the_others_load_once_for_all_who_ask(store: Storehouse) -> None:
 async def test_a_load_holds_up_nobody_who_uses_another_model(store: Storehouse) -> None:
     store.shut = {"one"}
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     asking = asyncio.create_task(used(cache, "one"))
     await store.started("one")
     assert await used(cache, "pin") == "pin"
@@ -249,7 +251,7 @@ async def test_without_a_budget_nothing_goes(store: Storehouse) -> None:
 
 async def test_a_pinned_model_never_goes(store: Storehouse) -> None:
     cache = store.cache("pin", "one", "two", budget_gb=2)
-    cache.load_pinned()
+    await cache.load_pinned()
     for name in ("one", "two"):
         await used(cache, name)
     assert store.unloaded == ["one"]
@@ -303,7 +305,7 @@ async def test_a_model_that_just_failed_is_not_loaded_again_by_each_request(
 ) -> None:
     store.broken = {"one"}
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     for _ in range(100):
         with pytest.raises(ModelUnavailable, match="files are missing"):
             await used(cache, "one")
@@ -335,7 +337,7 @@ async def test_a_model_that_fits_beside_nothing_that_stays_is_refused_and_let_go
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin", "big", "one", budget_gb=3)
-    cache.load_pinned()
+    await cache.load_pinned()
     with pytest.raises(ModelUnavailable, match=r"leave 2\.00 GiB"):
         await used(cache, "big")
     assert store.held == SIZES_GB["pin"] * GIB
@@ -366,7 +368,7 @@ async def test_files_on_their_way_hold_up_no_request_load_or_unload_of_another_m
 ) -> None:
     store.files, store.far = tmp_path, {"one", "two"}
     cache = store.cache("pin", "one", "two", "three", "big")
-    cache.load_pinned()
+    await cache.load_pinned()
     waiting = [asyncio.create_task(used(cache, name)) for name in ("one", "two")]
     await stage(cache, "fetching")
     async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
@@ -443,7 +445,7 @@ async def test_what_loading_needs_is_made_ready_before_memory_is_measured(
 ) -> None:
     store.libraries = 5 * GIB
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     await used(cache, "one")
     assert [model.host_bytes for model in cache.loaded] == [GIB, GIB]
 
@@ -494,7 +496,7 @@ async def test_a_pinned_model_may_be_unloaded_by_order_and_comes_back_when_asked
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin", "one", budget_gb=1)
-    cache.load_pinned()
+    await cache.load_pinned()
     assert await cache.unload("pin", PATIENCE_S) == GIB
     assert await used(cache, "pin") == "pin"
     await used(cache, "one")
@@ -503,7 +505,7 @@ async def test_a_pinned_model_may_be_unloaded_by_order_and_comes_back_when_asked
 
 async def test_what_was_unloaded_by_order_is_not_pinned_again(store: Storehouse) -> None:
     cache = store.cache("pin", "one")
-    cache.load_pinned(["pin"])
+    await cache.load_pinned(["pin"])
     assert names_in(cache) == set()
     assert not cache.is_pinned("pin")
 
@@ -537,7 +539,7 @@ async def test_a_model_that_stays_in_use_is_not_unloaded_and_serves_on(
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin")
-    cache.load_pinned()
+    await cache.load_pinned()
     async with cache.use("pin"):
         with pytest.raises(StillInUseError):
             await cache.unload("pin", 0)
@@ -574,7 +576,7 @@ async def test_two_orders_to_unload_are_one(store: Storehouse) -> None:
 async def test_statuses_tell_what_is_there_and_what_is_coming(store: Storehouse) -> None:
     store.shut = {"one"}
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     loading = asyncio.create_task(used(cache, "one"))
     await store.started("one")
     held = {status.model: status for status in cache.statuses()}
@@ -619,7 +621,7 @@ async def test_nothing_refers_to_a_model_that_was_unloaded(store: Storehouse) ->
 
 async def test_hits_misses_loads_and_unloads_are_recorded(store: Storehouse) -> None:
     cache = store.cache("pin", "one", "two", budget_gb=2)
-    cache.load_pinned()
+    await cache.load_pinned()
     await used(cache, "pin")
     await used(cache, "one")
     await used(cache, "one")
@@ -659,7 +661,7 @@ async def test_files_count_half_where_the_model_computes_in_half_precision(
 
 async def test_a_dead_model_is_loaded_again_for_the_next_request(store: Storehouse) -> None:
     cache = store.cache("pin", "one", budget_gb=5)
-    cache.load_pinned()
+    await cache.load_pinned()
     await used(cache, "one")
     store.dead = {"one"}
     asking = [asyncio.create_task(used(cache, "one")) for _ in range(5)]
@@ -671,7 +673,8 @@ async def test_a_dead_model_is_loaded_again_for_the_next_request(store: Storehou
 
 async def test_a_dead_model_ends_before_it_is_loaded_again(store: Storehouse) -> None:
     cache = store.cache("pin")
-    cache.load_pinned()
+    await cache.load_pinned()
+    await store.started("pin")
     store.dead = store.shut = {"pin"}
     asking = asyncio.create_task(used(cache, "pin"))
     await store.started("pin")
@@ -683,7 +686,7 @@ async def test_a_dead_model_ends_before_it_is_loaded_again(store: Storehouse) ->
 
 async def test_a_request_on_a_model_that_dies_holds_up_nobody(store: Storehouse) -> None:
     cache = store.cache("pin")
-    cache.load_pinned()
+    await cache.load_pinned()
     async with cache.use("pin"):
         store.dead = {"pin"}
         assert await used(cache, "pin") == "pin"
@@ -695,7 +698,7 @@ async def test_what_is_kept_is_revived_without_a_request_and_the_rest_by_one(
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     await used(cache, "one")
     store.dead = {"pin", "one"}
     cache.reload_dead()
@@ -727,7 +730,7 @@ async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin", "one")
-    cache.load_pinned()
+    await cache.load_pinned()
     store.doomed = {"pin", "one"}
     for _ in range(MAX_ATTEMPTS - 1):
         await ignored(used(cache, "one"))
@@ -743,7 +746,7 @@ async def test_a_model_that_was_unloaded_by_order_after_its_death_stays_so(
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin")
-    cache.load_pinned()
+    await cache.load_pinned()
     store.dead = {"pin"}
     store.broken = {"pin"}
     cache.reload_dead()
@@ -759,7 +762,7 @@ async def test_a_model_that_dies_while_an_order_unloads_it_is_not_revived(
     store: Storehouse,
 ) -> None:
     cache = store.cache("pin")
-    cache.load_pinned()
+    await cache.load_pinned()
     async with cache.use("pin"):
         leaving = asyncio.create_task(cache.unload("pin", within_s=PATIENCE_S))
         await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.engine.conftest import smollm2
 from tests.deployments.engine.reading import Reader
+from tests.deployments.families import started
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux gives a thread a priority of its own"
@@ -97,12 +98,14 @@ async def test_an_encoder_computes_after_the_event_loop(
     assert niceness_of(threading.get_native_id()) == USUAL
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.usefixtures("in_replica")
 async def test_openvino_needs_no_other_device_that_others_are_told_to_take(
     configured: Configured, encoder_folder: Path
 ) -> None:
     lanes = lane_threads()
-    Embeddings(configured(encoder_folder, {"device": "cuda"}, engine="openvino"))
+    config = configured(encoder_folder, {"device": "cuda"}, engine="openvino")
+    await started(Embeddings(config))
     assert {niceness_of(thread) for thread in lane_threads() - lanes} == {EXPECTED}
 
 

@@ -22,8 +22,8 @@ import configs
 from configs.errors import ConfigError
 from configs.profile import Profile
 from configs.profile_file import load_profile
-from deployments.batching.family import LaneFamily
 from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 from serve_app.graph import GraphArgs, build
 from serve_app.ingress.routes import entities
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -186,7 +186,7 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "deployments.entities has no Entitis; did you mean Entities?",
         ),
         (
-            deployed("entities", "deployments.entities:Tagged"),
+            deployed("entities", "deployments.entities:Window"),
             "entities.deployment",
             "it is not made of a FamilyConfig; did you mean deployments.entities:Entities?",
         ),
@@ -196,9 +196,9 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "it is a Logger",
         ),
         (
-            deployed("entities", "deployments.batching.family:LaneFamily"),
+            deployed("entities", "deployments.batching.model_loader:BatchedModelLoader"),
             "entities.deployment",
-            "it is abstract and leaves out _load",
+            "it is abstract and leaves out load",
         ),
         (deployed("entities", f"{HERE}:OfTwo"), "entities.deployment", "not made of a FamilyConf"),
         (deployed("entities", f"{HERE}:Deployed"), "entities.deployment", "without @serve.deploy"),
@@ -274,7 +274,7 @@ def test_a_family_is_a_class_that_is_made_of_its_configuration(cls: type) -> Non
 
 @pytest.mark.parametrize(
     "found",
-    [OfTwo, OfNothing, OfAnother, FamilyConfig, LaneFamily, Deployed, APIRouter, Path, print, "a"],
+    [OfTwo, OfNothing, OfAnother, FamilyConfig, Family, Deployed, APIRouter, Path, print, "a"],
 )
 def test_nothing_else_is(found: Any) -> None:
     assert why_no_family(found)

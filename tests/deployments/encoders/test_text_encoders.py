@@ -6,25 +6,27 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
-from configs.engines import ModelHead
 from configs.profile import ModelSpec, UserConfig
-from deployments.batching import chunks as parts
-from deployments.batching.family import ADMITTED_TOGETHER
-from deployments.encoders.family import Encoder
+from deployments.batching import chunks
+from deployments.batching.batcher import MAX_ADMITTED, Batcher
+from deployments.batching.model_loader import BatchedModelLoader
 from deployments.encoders.interface import EncoderInfo
-from deployments.encoders.network_family import NetworkFamily
+from deployments.encoders.text_encoders import TextEncoder, batched
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
+from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured
+from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S, Forwards
 
 # Serve keeps one queue a class, on the event loop that first used it.
@@ -36,38 +38,51 @@ def letters(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
     return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
 
 
-class Doubled(NetworkFamily[int]):
-    """Answers a text with twice its length, and never one of thirteen letters."""
+class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
+    """Its model answers a text with twice its length, and never one of thirteen letters."""
 
-    head: ClassVar[ModelHead] = "sequence"
     forwards: Forwards
-    tokenizer: Any = staticmethod(letters)
 
-    async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
-        async with asyncio.timeout(PATIENCE_S), self._residency.use("tiny") as encoder:
-            answers, _ = await self._answers(encoder, texts, truncate=False, batch_size=batch_size)
-        return answers
+    def __init__(self, config: FamilyConfig, batcher: Batcher, tokenizer: Any) -> None:
+        super().__init__(config)
+        self._batcher = batcher
+        self._tokenizer = tokenizer
+        self._loop = asyncio.get_running_loop()
 
-    def _open(self, spec: ModelSpec) -> Any:
-        return SimpleNamespace(
-            engine="torch", tokenizer=self.tokenizer, info=EncoderInfo(max_tokens=20), at_once=1
-        )
-
-    def answering(self, network: Any, spec: ModelSpec) -> Any:
-        self.forwards = Forwards()
+    def load(self, spec: ModelSpec) -> TextEncoder[int]:
+        self.forwards = Forwards(self._loop)
 
         def run(batch: Sequence[TokenizedText]) -> Sequence[int | Problem]:
             if any(len(text) == 13 for text in batch):
                 raise ArithmeticError("thirteen")
             return self.forwards([len(text) for text in batch])
 
-        return run
+        lane = self._batcher.lane(spec.name, batched(run))
+        max_tokens = spec.max_tokens or 20
+        info = EncoderInfo(max_tokens)
+        return TextEncoder(self._tokenizer, info, max_tokens, self._batcher, lane)
 
-    def _first_batches(self, encoder: Encoder[int]) -> list[list[TokenizedText]]:
-        return []
+
+class Doubled(Family[TextEncoder[int]]):
+    """The deployment of such models."""
+
+    def __init__(self, config: FamilyConfig, tokenizer: Any = letters) -> None:
+        meter = Meter(None)
+        self.batcher = Batcher(config, meter)
+        self._doubles = DoubleLoader(config, self.batcher, tokenizer)
+        super().__init__(config, self._doubles, self.batcher, meter)
+
+    @property
+    def forwards(self) -> Forwards:
+        return self._doubles.forwards
+
+    async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
+        async with asyncio.timeout(PATIENCE_S), self._models.use("tiny") as encoder:
+            answers, _ = await encoder.answer(texts, truncate=False, max_batch_size=batch_size)
+        return answers
 
 
-LONG = "l" * parts.CHARACTERS
+LONG = "l" * chunks.CHARACTERS
 
 
 class Held(Doubled):
@@ -75,8 +90,7 @@ class Held(Doubled):
 
     def __init__(self, config: FamilyConfig) -> None:
         self.reads = Forwards()
-        self.tokenizer = self._read
-        super().__init__(config)
+        super().__init__(config, self._read)
 
     def _read(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
         self.reads([len(text) for text in texts])
@@ -85,7 +99,7 @@ class Held(Doubled):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def family(configured: Configured, classifier_folder: Path) -> Doubled:
-    return Doubled(configured(classifier_folder, {"batch_size": 4}))
+    return await started(Doubled(configured(classifier_folder, {"batch_size": 4})))
 
 
 async def test_answers_keep_the_order_of_texts_of_any_length(family: Doubled) -> None:
@@ -98,7 +112,7 @@ async def test_texts_of_several_requests_share_a_forward(family: Doubled) -> Non
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     others = [asyncio.create_task(family.ask(text)) for text in ("bb", "ccc", "dddd")]
-    encoder = family._residency.loaded[0].model
+    encoder = family._models.loaded[0].model
     async with asyncio.timeout(PATIENCE_S):
         while encoder.lane.depth < 3:
             await asyncio.wait(others, timeout=0.001)
@@ -182,7 +196,7 @@ async def limits(family: Doubled) -> LiveLimits:
     return report.limits
 
 
-@pytest.mark.parametrize(("lets_in", "together"), [(16, 16), (2**20, ADMITTED_TOGETHER)])
+@pytest.mark.parametrize(("lets_in", "together"), [(16, 16), (2**20, MAX_ADMITTED)])
 async def test_no_more_requests_are_handed_over_in_one_go_than_the_replica_lets_in(
     family: Doubled,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,7 +209,7 @@ async def test_no_more_requests_are_handed_over_in_one_go_than_the_replica_lets_
     context = SimpleNamespace(_deployment_config=options)
     monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
     await family.check_health()
-    admit: Any = family._admit
+    admit: Any = family.batcher._admit
     assert admit._get_max_batch_size() == together
     options.max_ongoing_requests = 4  # changed while it runs, by another deployment
     await family.check_health()
@@ -211,8 +225,8 @@ async def test_outside_serve_nothing_bounds_what_is_handed_over(
     def outside() -> None:
         raise RayServeException("no replica")
 
-    monkeypatch.setattr("deployments.batching.family.serve.get_replica_context", outside)
-    admit: Any = family._admit
+    monkeypatch.setattr("deployments.batching.batcher.serve.get_replica_context", outside)
+    admit: Any = family.batcher._admit
     before = admit._get_max_batch_size()
     await family.check_health()
     assert admit._get_max_batch_size() == before
@@ -221,7 +235,7 @@ async def test_outside_serve_nothing_bounds_what_is_handed_over(
 def refusals(family: Doubled) -> list[float]:
     return [
         amount
-        for sample in family._gauges()
+        for sample in family.batcher._gauges()
         if sample.signal == signals.LIMITS_REFUSED.name
         for amount in sample.amounts
     ]
@@ -230,13 +244,13 @@ def refusals(family: Doubled) -> list[float]:
 async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
     configured: Configured, classifier_folder: Path
 ) -> None:
-    family = Held(configured(classifier_folder))
+    family = await started(Held(configured(classifier_folder)))
     family.forwards.end(100)
     heavy = asyncio.create_task(family.ask(*[LONG] * 5))
     await family.reads.started()
     single = asyncio.create_task(family.ask("a"))
     async with asyncio.timeout(PATIENCE_S):
-        while family._thread._work_queue.empty():
+        while family.batcher._thread._work_queue.empty():
             await asyncio.wait([single], timeout=0.001)
     family.reads.end(2)
     assert await single == [2]
@@ -265,7 +279,7 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
     first = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
     gone = asyncio.create_task(family.ask("bb", "ccc"))
-    lane = family._residency.loaded[0].model.lane
+    lane = family._models.loaded[0].model.lane
     async with asyncio.timeout(PATIENCE_S):
         while lane.depth < 2:
             await asyncio.wait([gone], timeout=0.001)
@@ -281,7 +295,7 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
 async def test_a_forward_that_hangs_fails_the_health_check(
     configured: Configured, classifier_folder: Path
 ) -> None:
-    family = Doubled(configured(classifier_folder, {"stall_timeout_s": 1e-9}))
+    family = await started(Doubled(configured(classifier_folder, {"stall_timeout_s": 1e-9})))
     await family.check_health()
     asking = asyncio.create_task(family.ask("a"))
     await family.forwards.started()
@@ -295,7 +309,7 @@ async def test_a_forward_that_hangs_fails_the_health_check(
 async def test_the_profile_can_bound_the_length_of_texts(
     configured: Configured, classifier_folder: Path
 ) -> None:
-    family = Doubled(configured(classifier_folder, max_tokens=3))
+    family = await started(Doubled(configured(classifier_folder, max_tokens=3)))
     family.forwards.end(100)
     short, long = await family.ask("aaa", "aaaa")
     assert short == 6

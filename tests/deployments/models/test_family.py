@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from configs.profile import ModelSpec
+from configs.settings import Settings
 from configs.weights import FolderSource
+from deployments.generation import NoLiveLimits
 from deployments.metrics.meter import Meter
-from deployments.models.cache import ModelCache
-from deployments.models.lifecycle import Lifecycle
+from deployments.models.config import FamilyConfig
+from deployments.models.family import Family
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
@@ -41,7 +43,7 @@ class NamesLoader(InstantLoader[str]):
         return super().fetch(spec)
 
 
-class Names(Lifecycle[str]):
+class Names(Family[str]):
     """A family whose models are their names; those in ``broken`` do not load.
 
     Files of those that are ``far`` do not come before ``delivered``.
@@ -49,28 +51,37 @@ class Names(Lifecycle[str]):
 
     def __init__(self, broken: set[str], far: Collection[str] = ()) -> None:
         source = FolderSource.model_validate({"folder": "nowhere"})
-        specs = [
+        specs = tuple(
             ModelSpec(name=name, tasks=("embed",), source=source, pinned=name == "pin")
             for name in ("pin", "one", "two")
-        ]
+        )
         loader = NamesLoader(broken, far)
         self.delivered = loader.delivered
-        self._begin(ModelCache(specs, loader, Meter(None, list).model))
+        config = FamilyConfig("names", specs, Settings())
+        super().__init__(config, loader, NoLiveLimits("names"), Meter(None))
 
-    async def check_health(self) -> None:
-        self._settle()
-        assert self._settling is not None
-        await self._settling
+    async def settle(self) -> None:
+        """A health check, and what it began in the background."""
+        await self.check_health()
+        following = self._orders._following
+        assert following is not None
+        await following
 
     async def held(self) -> set[str]:
-        return {holding.model for holding in (await self.loaded_models(None)).models}
+        return {status.model for status in (await self.loaded_models(None)).models}
+
+
+async def with_pinned(family: Names) -> Names:
+    """``family`` with its pinned models, before it follows any order."""
+    await family._orders.load_pinned()
+    return family
 
 
 @pytest.fixture
 def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
     """One book of orders for every replica that starts."""
     made = OwnOrders()
-    monkeypatch.setattr("deployments.models.lifecycle.orders_here", lambda: made)
+    monkeypatch.setattr("deployments.models.order_follower.orders_here", lambda: made)
     return made
 
 
@@ -79,9 +90,9 @@ async def test_a_replica_that_starts_later_loads_what_was_ordered_behind_what_is
 ) -> None:
     orders.give("one", loaded=True)
     orders.give("gone/from/the/profile", loaded=True)
-    family = Names(set())
+    family = await with_pinned(Names(set()))
     assert await family.held() == {"pin"}
-    await family.check_health()
+    await family.settle()
     assert await family.held() == {"pin", "one"}
 
 
@@ -89,41 +100,41 @@ async def test_a_pinned_model_that_an_order_unloaded_stays_away_from_later_repli
     orders: OwnOrders,
 ) -> None:
     orders.give("pin", loaded=False)
-    family = Names(set())
-    await family.check_health()
+    family = await with_pinned(Names(set()))
+    await family.settle()
     assert await family.held() == set()
 
 
 async def test_a_replica_that_did_not_hear_an_order_follows_it_all_the_same(
     orders: OwnOrders,
 ) -> None:
-    family = Names(set())
+    family = await with_pinned(Names(set()))
     await family.load_model(ModelOrder("one", PATIENCE_S))
     orders.give("one", loaded=False)
-    await family.check_health()
+    await family.settle()
     assert await family.held() == {"pin"}
 
 
 @pytest.mark.usefixtures("orders")
 async def test_what_a_request_loaded_is_no_concern_of_orders() -> None:
-    family = Names(set())
-    async with family._residency.use("two"):
+    family = await with_pinned(Names(set()))
+    async with family._models.use("two"):
         pass
-    await family.check_health()
+    await family.settle()
     assert await family.held() == {"pin", "two"}
 
 
 async def test_what_was_ordered_and_does_not_load_harms_nothing_else(orders: OwnOrders) -> None:
     orders.give("one", loaded=True)
     orders.give("two", loaded=True)
-    family = Names({"one"})
-    await family.check_health()
+    family = await with_pinned(Names({"one"}))
+    await family.settle()
     assert await family.held() == {"pin", "two"}
 
 
 @pytest.mark.usefixtures("orders")
 async def test_orders_are_answered_with_what_came_of_them() -> None:
-    family = Names({"two"})
+    family = await with_pinned(Names({"two"}))
     loaded = await family.load_model(ModelOrder("one", PATIENCE_S))
     assert isinstance(loaded, ReplicaReport)
     assert {holding.model for holding in loaded.models} == {"pin", "one"}
@@ -136,8 +147,8 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
 
 @pytest.mark.usefixtures("orders")
 async def test_a_model_in_use_is_told_to_be_so_and_stays() -> None:
-    family = Names(set())
-    async with family._residency.use("pin"):
+    family = await with_pinned(Names(set()))
+    async with family._models.use("pin"):
         refused = await asyncio.wait_for(family.unload_model(ModelOrder("pin", 0)), PATIENCE_S)
     assert isinstance(refused, Problem)
     assert "still running" in refused.message
@@ -147,11 +158,11 @@ async def test_a_model_in_use_is_told_to_be_so_and_stays() -> None:
 async def test_an_order_whose_files_take_long_to_come_holds_up_no_other_order(
     orders: OwnOrders,
 ) -> None:
-    family = Names(set(), far={"one"})
+    family = await with_pinned(Names(set(), far={"one"}))
     orders.give("one", loaded=True)
     orders.give("two", loaded=True)
     orders.give("pin", loaded=False)
-    following = asyncio.create_task(family.check_health())
+    following = asyncio.create_task(family.settle())
     async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
         while await family.held() != {"one", "two"}:  # noqa: ASYNC110  the first is on its way
             await asyncio.sleep(0)

@@ -1,0 +1,220 @@
+"""The batcher of a replica: admits requests to its models' lanes, within limits that may change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar
+from weakref import WeakSet
+
+from pydantic import ValidationError
+from ray import serve
+from ray.serve.exceptions import RayServeException
+
+from configs.engines import EngineName
+from configs.errors import explain
+from configs.profile import UserConfig
+from deployments.batching.batch_runner import BatchedModel
+from deployments.batching.device_failures import DeviceFailures
+from deployments.batching.lane import Lane
+from deployments.batching.scheduler import BatchLimits, QueuedRequest
+from deployments.metrics import signals
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import MetricSample
+from deployments.models.config import FamilyConfig
+from deployments.models.device import pick_device
+from deployments.models.errors import Overloaded
+from deployments.models.thread_priority import give_way
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import LiveLimits
+
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
+
+MAX_ADMITTED = 1024
+"""Requests that ``@serve.batch`` admits in one go; the model's batches are formed by its lane."""
+
+VolumeLimit = Literal["max_batch_tokens", "max_batch_pixels"]
+
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(slots=True, eq=False)
+class Admission:
+    """Items of one request on their way into the queue of a lane; a future each once admitted."""
+
+    lane: Lane[Any, Any]
+    items: Sequence[Any]
+    request: QueuedRequest
+    futures: list[asyncio.Future[Any]] = field(default_factory=list)
+    is_cancelled: bool = False
+
+    def admit(self) -> bool:
+        """Queue the items, if they fit beside what waits; whether they did."""
+        if self.is_cancelled:
+            return True
+        if not self.lane.has_room_for(self.items):
+            return False
+        self.futures = self.lane.admit(self.items, self.request)
+        return True
+
+    def cancel(self) -> None:
+        """Nobody waits any more: items that are queued leave the queue, others never enter it."""
+        self.is_cancelled = True
+        for future in self.futures:
+            future.cancel()
+
+
+class Batcher:
+    """What the models of a replica that answer in batches share.
+
+    Requests are admitted by ``@serve.batch`` and queued in the lane of their model, which forms the
+    batches. ``volume_limit`` names the limit for the volume of a batch, in tokens or pixels. The
+    metrics of every batch go to ``meter``.
+    """
+
+    def __init__(
+        self, config: FamilyConfig, meter: Meter, volume_limit: VolumeLimit = "max_batch_tokens"
+    ) -> None:
+        self._config = config
+        self._meter = meter
+        self._volume_limit = volume_limit
+        self._limits = UserConfig(max_batch_size=config.settings.batch_size)
+        self._refused: tuple[str, ...] = ()
+        self._lanes: WeakSet[Lane[Any, Any]] = WeakSet()
+        self._device = DeviceFailures()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="preprocess")
+        meter.register(self._gauges)
+
+    def lane(
+        self, name: str, model: BatchedModel[I, R], engine: EngineName = "torch"
+    ) -> Lane[I, R]:
+        """The lane of the model ``name``, which ``engine`` runs."""
+        on_cpu = engine == "openvino" or pick_device(self._config) == "cpu"
+        settings = self._config.settings
+        lane = Lane(
+            name,
+            model,
+            self._batch_limits(),
+            self._device,
+            partial(self._meter.forward, name),
+            initialize=give_way if on_cpu else None,  # a GPU waits for the thread that feeds it
+            max_bytes=settings.max_waiting_bytes,
+            timeout_s=settings.request_timeout_s,
+        )
+        self._lanes.add(lane)
+        return lane
+
+    async def answers(
+        self,
+        lane: Lane[I, R],
+        parts: AsyncGenerator[Sequence[I | Problem], None],
+        max_batch_size: int | None = None,
+    ) -> list[R | Problem]:
+        """One answer an item, in order, to the items of one request, which come in ``parts``.
+
+        Each part is queued when it comes. At most ``max_batch_size`` items share a batch. A problem
+        among the items is its own answer. When the caller is cancelled, its items leave the queue.
+        Raises :class:`Overloaded` where they do not fit beside what waits.
+        """
+        request, admissions = QueuedRequest(max_batch_size), list[Admission]()
+        answers: list[asyncio.Future[R | Problem] | Problem] = []
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    items = [item for item in part if not isinstance(item, Problem)]
+                    admission = Admission(lane, items, request)
+                    admissions.append(admission)
+                    if items and not await self._admit(admission):
+                        raise Overloaded(lane.name, "items")
+                    futures = iter(admission.futures)
+                    answers += [
+                        each if isinstance(each, Problem) else next(futures) for each in part
+                    ]
+            return [each if isinstance(each, Problem) else await each for each in answers]
+        finally:
+            for admission in admissions:
+                admission.cancel()
+
+    async def preprocessed(self, parts: Iterable[Callable[[], T]]) -> AsyncGenerator[T, None]:
+        """The results of ``parts``, computed one by one while the model works on those before."""
+        for part in parts:
+            yield await self.in_thread(part)
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``function`` in the preprocessing thread, off the event loop and beside the model."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
+
+    def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Bound batches anew. A wrong ``user_config`` changes nothing; log and metrics say so.
+
+        It does not raise: Serve stops a replica that does, and a replica that answers within old
+        limits is worth more.
+        """
+        try:
+            self._limits = UserConfig.model_validate(user_config)
+        except ValidationError as error:
+            self._refused = tuple(explain(error, "user_config", UserConfig))
+            self._log_refused()
+            return
+        self._refused = ()
+        for lane in self._lanes:
+            lane.limits = self._batch_limits()
+        admit: Any = self._admit  # with the methods that Serve's decorator adds
+        admit.set_batch_wait_timeout_s(self._limits.batch_wait_timeout_s)
+
+    def live_limits(self) -> LiveLimits:
+        """The limits in force, without the limit of a volume that is not counted here."""
+        others = {"max_batch_tokens", "max_batch_pixels"} - {self._volume_limit}
+        in_force = self._limits.model_dump(exclude=others)
+        return LiveLimits(self._config.name, in_force, self._refused)
+
+    def check_health(self) -> None:
+        """Raises when the device is lost.
+
+        Also bounds what ``@serve.batch`` admits in one go by the requests that Serve lets into the
+        replica, which may have changed: Serve warns of batches that can never fill.
+        """
+        self._device.check()
+        max_requests = _max_ongoing_requests()
+        if max_requests is not None:
+            admit: Any = self._admit  # with the methods that Serve's decorator adds
+            admit.set_max_batch_size(min(MAX_ADMITTED, max_requests))
+
+    @serve.batch(max_batch_size=MAX_ADMITTED, batch_wait_timeout_s=0.0)
+    async def _admit(self, admissions: list[Admission]) -> list[bool]:
+        """Only queues: the batches of the model are formed later, when it becomes free."""
+        return [admission.admit() for admission in admissions]
+
+    def _batch_limits(self) -> BatchLimits:
+        limits = self._limits
+        return BatchLimits(
+            limits.max_batch_size,
+            getattr(limits, self._volume_limit),
+            limits.max_forward_ms / 1000,
+            limits.max_batches_waited,
+        )
+
+    def _log_refused(self) -> None:
+        problems = "; ".join(self._refused)
+        logger.error("%s keeps the limits that it has: %s", self._config.name, problems)
+
+    def _gauges(self) -> Iterator[MetricSample]:
+        yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
+
+
+def _max_ongoing_requests() -> int | None:
+    """How many requests Serve lets into this replica at a time; ``None`` outside Serve."""
+    try:
+        context: Any = serve.get_replica_context()
+    except RayServeException:
+        return None
+    return int(context._deployment_config.max_ongoing_requests)  # where @serve.batch reads it too

@@ -1,0 +1,156 @@
+"""Text encoders as the families use them: texts are tokenized in a thread, then batched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from configs.engines import EngineName, ModelHead
+from configs.profile import ModelSpec
+from deployments.batching.batch_runner import BatchedModel
+from deployments.batching.batcher import Batcher
+from deployments.batching.chunks import in_parts
+from deployments.batching.lane import Lane
+from deployments.batching.model_loader import BatchedModelLoader
+from deployments.encoders.backends import choose_backend, import_backend, open_network
+from deployments.encoders.interface import EncoderInfo, Network
+from deployments.encoders.tokenization import Pairs, TokenizedText, tokenize, tokenize_pairs
+from deployments.models.config import FamilyConfig
+from deployments.seam.problems import Problem
+
+R = TypeVar("R")
+
+WARM_UP_TEXTS, WARM_UP_TOKENS = 8, 32
+
+RunBatch: TypeAlias = Callable[[Sequence[TokenizedText]], Sequence[R | Problem]]
+"""One forward: an answer a text of the batch, in order."""
+
+Answers: TypeAlias = tuple[list[R | Problem], tuple[int, ...]]
+"""One answer or problem a text, in order, and the number of tokens of each text."""
+
+
+@dataclass(slots=True)
+class TextEncoder(Generic[R]):
+    """One loaded encoder. A text may have ``max_tokens`` tokens."""
+
+    tokenizer: Any
+    info: EncoderInfo
+    max_tokens: int
+    batcher: Batcher
+    lane: Lane[TokenizedText, R]
+    engine: EngineName = "torch"
+
+    async def answer(
+        self,
+        texts: Sequence[str],
+        *,
+        truncate: bool,
+        max_batch_size: int | None = None,
+        unpooled: int = 0,
+    ) -> Answers[R]:
+        """Answers to texts, of which at most ``max_batch_size`` share a forward.
+
+        The first ``unpooled`` tokens of each text are a prompt's, which are not pooled.
+        """
+        read = partial(
+            tokenize,
+            self.tokenizer,
+            max_tokens=self.max_tokens,
+            truncate=truncate,
+            unpooled=unpooled,
+        )
+        parts = (partial(read, part) for part in in_parts(texts, len))
+        return await self._answer(parts, max_batch_size)
+
+    async def answer_pairs(self, pairs: Pairs, *, truncate: bool) -> Answers[R]:
+        """Answers to pairs of texts that the model reads together."""
+        read = partial(
+            tokenize_pairs, self.tokenizer, max_tokens=self.max_tokens, truncate=truncate
+        )
+        sides = tuple(zip(pairs.firsts, pairs.seconds, strict=True))
+        parts = (partial(read, _only(pairs, part)) for part in in_parts(sides, _characters))
+        return await self._answer(parts)
+
+    async def _answer(
+        self,
+        parts: Iterable[Callable[[], Sequence[TokenizedText | Problem]]],
+        max_batch_size: int | None = None,
+    ) -> Answers[R]:
+        """While one of the ``parts`` is tokenized, the model is at work on those before."""
+        counts: list[int] = []
+
+        async def tokenized() -> AsyncGenerator[Sequence[TokenizedText | Problem], None]:
+            for part in parts:
+                texts = await self.batcher.in_thread(part)
+                counts.extend(0 if isinstance(text, Problem) else len(text) for text in texts)
+                yield texts
+
+        answers = await self.batcher.answers(self.lane, tokenized(), max_batch_size)
+        return answers, tuple(counts)
+
+
+class TextEncoders(BatchedModelLoader[TextEncoder[R]], Generic[R]):
+    """Loads encoders with one kind of ``head``, on the engine that is chosen for each.
+
+    ``run_batch`` makes the answers of a family from the outputs of a network. It raises
+    ``ValueError`` for a model that the family cannot use.
+    """
+
+    def __init__(
+        self,
+        config: FamilyConfig,
+        batcher: Batcher,
+        head: ModelHead,
+        run_batch: Callable[[Network, ModelSpec], RunBatch[R]],
+    ) -> None:
+        super().__init__(config)
+        self._batcher = batcher
+        self._head = head
+        self._run_batch = run_batch
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return choose_backend(self._config, spec, self._head).folder
+
+    def prepare(self, spec: ModelSpec) -> None:
+        import_backend(choose_backend(self._config, spec, self._head), self._head)
+
+    def load(self, spec: ModelSpec) -> TextEncoder[R]:
+        network = open_network(self._config, spec, self._head)
+        run = self._run_batch(network, spec)
+        max_tokens = spec.max_tokens or network.info.max_tokens
+        lane = self._batcher.lane(
+            spec.name, batched(run, concurrency=network.at_once), network.engine
+        )
+        lane.warm_up(_warm_up_batches(network.tokenizer, max_tokens))
+        return TextEncoder(
+            network.tokenizer, network.info, max_tokens, self._batcher, lane, network.engine
+        )
+
+
+def batched(run: RunBatch[R], concurrency: int = 1) -> BatchedModel[TokenizedText, R]:
+    """A model of texts, whose batches are bounded by their tokens."""
+    return BatchedModel(run, size=len, nbytes=_nbytes, concurrency=concurrency)
+
+
+def _warm_up_batches(tokenizer: Any, max_tokens: int) -> list[list[TokenizedText]]:
+    """The first forwards of a model are slow; later ones tell the lane how long one takes."""
+    texts = ["a", "a " * min(WARM_UP_TOKENS, max_tokens // 2)]
+    read = tokenize(tokenizer, texts, max_tokens, truncate=True)
+    sizes = zip(read, (1, WARM_UP_TEXTS), strict=True)
+    return [[text] * size for text, size in sizes if isinstance(text, TokenizedText)]
+
+
+def _nbytes(text: TokenizedText) -> int:
+    return text.nbytes
+
+
+def _characters(pair: tuple[str, str]) -> int:
+    return len(pair[0]) + len(pair[1])
+
+
+def _only(pairs: Pairs, chosen: Sequence[tuple[str, str]]) -> Pairs:
+    firsts, seconds = zip(*chosen, strict=True)
+    return replace(pairs, firsts=firsts, seconds=seconds)

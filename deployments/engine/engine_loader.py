@@ -1,0 +1,91 @@
+"""Loads the engines of text generation, as the profile of each model says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from configs.profile import ModelSpec
+from deployments.engine.factory import open_engine
+from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
+from deployments.engine.settings import EngineSettings
+from deployments.metrics import signals
+from deployments.metrics.report import MetricSample
+from deployments.models.config import FamilyConfig
+from deployments.models.device import claim_device, computes_in_half
+from deployments.models.loaded_model import LoadedModel
+from deployments.models.memory import import_libraries
+from deployments.models.pretrained import load_options
+
+
+class EngineLoader:
+    """How the models of text generation are loaded, checked and measured: each is an engine."""
+
+    def __init__(self, config: FamilyConfig) -> None:
+        self._config = config
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return self._config.folder(spec)
+
+    def prepare(self, spec: ModelSpec) -> None:
+        if "torch" in spec.engines:
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_runner")
+
+    def load(self, spec: ModelSpec) -> Engine:
+        """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""
+        settings = EngineSettings(
+            slots=spec.slots or self._config.settings.max_concurrent_requests,
+            threads=self._config.threads,
+            kv_cache_gb=spec.kv_cache_gb,
+            window=spec.window,
+            max_batched_tokens=spec.prefill_tokens,
+            hang_after_s=self._config.settings.stall_timeout_s,
+            chat_template=spec.template(),
+        )
+        (kind,) = spec.engines
+        if kind == "torch":
+            device = claim_device(self._config)
+            options = load_options(self._config, spec, device)
+            settings = replace(settings, device=device, options=options)
+        engine = open_engine(kind, self._config.folder(spec), settings)
+        if spec.tool_calls and not engine.codec.shows_tools:
+            engine.close()
+            raise EngineNotLoaded(f"the chat template of {spec.name} shows no tools to the model")
+        return engine
+
+    def unload(self, model: Engine) -> None:
+        model.close()
+
+    def check(self, model: Engine) -> None:
+        """Raises ``EngineHangs`` when a step does not return and cannot be ended."""
+        model.check()
+
+    def is_dead(self, model: Engine) -> bool:
+        """Whether the engine ended. One that hangs is not dead: it cannot be loaded again."""
+        try:
+            model.check()
+        except EngineHangs:
+            return False
+        except EngineStopped:
+            return True
+        return False
+
+    def process_id(self, model: Engine) -> int | None:
+        return model.process_id
+
+    def engine_name(self, spec: ModelSpec, model: Engine) -> str:
+        return spec.engines[0]
+
+    def computes_in_half(self, spec: ModelSpec) -> bool:
+        return computes_in_half(self._config, spec)
+
+    def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
+        """Its memory, its slots, the sequences that wait, and how full its KV cache is."""
+        name, load = loaded.spec.name, loaded.model.load()
+        yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.host_bytes)
+        yield signals.SLOTS.of(name, amount=load.slots)
+        yield signals.SLOTS_IN_USE.of(name, amount=load.running)
+        yield signals.WAITING.of(name, amount=load.waiting)
+        if load.kv_usage is not None:
+            yield signals.KV_USAGE.of(name, amount=load.kv_usage)

@@ -1,0 +1,65 @@
+"""Reads the prompts of requests for an engine: tokens, their bounds, and the compiled grammar."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
+from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
+from deployments.engine.interface import Engine
+from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
+from deployments.seam.generation import GenerationRequest, Grammar
+from deployments.seam.problems import Problem
+
+TOKENIZING_THREADS = 2
+
+COMPILING_THREADS = 2
+"""Threads for grammars that passed their trial, most of which compile in milliseconds."""
+
+
+class PromptReader:
+    """Tokenizes prompts and compiles grammars in threads of its own."""
+
+    def __init__(self) -> None:
+        self._tokenizing = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
+        self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
+        self._trials = GrammarTrials()
+
+    async def read(self, engine: Engine, request: GenerationRequest) -> PromptTokens | Problem:
+        """The prompt of a request, or why ``engine`` cannot answer it."""
+        loop = asyncio.get_running_loop()
+        ids = await loop.run_in_executor(self._tokenizing, encode_prompt, engine, request)
+        if isinstance(ids, Problem):
+            return ids
+        problem = unknown_token(request.sampling.logit_bias, engine, "logit_bias")
+        if problem is not None:
+            return problem
+        max_new_tokens = available_tokens(len(ids), engine.window, request)
+        if isinstance(max_new_tokens, Problem):
+            return max_new_tokens
+        prompt = tuple(ids)  # shared by all choices
+        if request.grammar is None:
+            return PromptTokens(prompt, max_new_tokens)
+        constraint = await self._constraint(engine.grammars, request.grammar)
+        if isinstance(constraint, Problem):
+            return constraint
+        return PromptTokens(prompt, max_new_tokens, constraint)
+
+    async def _constraint(
+        self, grammars: GrammarCompiler, grammar: Grammar
+    ) -> Constraint | Problem:
+        cached = grammars.cached(grammar)
+        if cached is not None:
+            return cached
+        loop = asyncio.get_running_loop()
+        try:
+            await self._trials.check(grammar)
+            return await loop.run_in_executor(self._compiling, grammars.compile, grammar)
+        except TooManyTrials as error:
+            return Problem("overloaded", str(error))
+        except TimeoutError as error:
+            return Problem("unavailable", str(error))
+        except ConstraintError as error:
+            field = "grammar" if error.part is None else f"grammar.{error.part}"
+            return Problem("validation", f"the text cannot be held to it: {error}", field)

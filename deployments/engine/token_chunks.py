@@ -1,0 +1,90 @@
+"""The tokens of one request as an engine decodes them, or where the engine stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass
+
+from deployments.engine.interface import STOPPED, Engine, EngineStopped
+from deployments.engine.prompts import PromptTokens
+from deployments.engine.sequence import Sequence
+from deployments.engine.token_stream import StreamPacing
+from deployments.metrics.meter import Meter
+from deployments.seam.generation import GenerationRequest, TokenChunk
+from deployments.seam.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The engine stopped. ``delivered`` is as in :class:`GenerationRequest`."""
+
+    delivered: tuple[tuple[int, ...] | None, ...]
+
+
+async def token_chunks(
+    engine: Engine,
+    request: GenerationRequest,
+    prompt: PromptTokens,
+    pacing: StreamPacing,
+    meter: Meter,
+) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
+    """Tokens of all choices as they are decoded, until each choice has finished.
+
+    Closing the generator cancels the choices that have not finished.
+    """
+    submitted = time.monotonic()
+
+    def admitted() -> None:
+        meter.admitted(request.model, time.monotonic() - submitted)
+
+    buffer = pacing.new_buffer()
+    delivered = request.delivered or ((),) * request.choices
+    sequences = [
+        Sequence(
+            prompt_ids=prompt.ids,
+            sampling=request.sampling,
+            max_new_tokens=prompt.max_new_tokens,
+            min_new_tokens=request.min_new_tokens,
+            codec=engine.codec,
+            stop=request.stop,
+            stop_after_tool_call=request.stop_after_tool_call,
+            choice=choice,
+            request_id=request.request_id,
+            resume_ids=already,
+            constraint=prompt.constraint.fresh() if prompt.constraint else None,
+            on_token=buffer.put,
+            on_failure=buffer.put,
+            on_admitted=admitted,
+        )
+        for choice, already in enumerate(delivered)
+        if already is not None
+    ]
+    try:
+        try:
+            for sequence in sequences:
+                engine.submit(sequence)
+        except EngineStopped:  # some may have begun, but no token of theirs was handed on
+            yield Interrupted(delivered)
+            return
+        open_choices = len(sequences)
+        while open_choices:
+            tokens, problem = await buffer.take()
+            if tokens:
+                open_choices -= sum(token.finish_reason is not None for token in tokens)
+                yield TokenChunk(len(prompt.ids), tokens, engine.device)
+            if problem is not None:
+                yield _interrupted(delivered, sequences) if problem == STOPPED else problem
+                return
+    finally:
+        for sequence in sequences:
+            engine.cancel(sequence)
+
+
+def _interrupted(
+    delivered: Listed[tuple[int, ...] | None], sequences: Iterable[Sequence]
+) -> Interrupted:
+    running = {each.choice: each for each in sequences if each.finish_reason is None}
+    going = (running.get(choice) for choice in range(len(delivered)))
+    return Interrupted(tuple(None if each is None else tuple(each.generated) for each in going))

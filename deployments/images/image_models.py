@@ -1,0 +1,166 @@
+"""Image models as the families use them: files are decoded in threads, then batched as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from configs.engines import EngineName
+from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
+from deployments.batching.lane import Lane
+from deployments.batching.model_loader import BatchedModelLoader
+from deployments.batching.preparation import SMALL, Preparation
+from deployments.images.decode import DAMAGED, decode_encoded
+from deployments.images.image_task import ImageRequest, ImageTask, PreprocessedImage
+from deployments.images.preprocessing import preprocessed
+from deployments.models.cache import ModelCache
+from deployments.models.config import FamilyConfig
+from deployments.models.errors import Overloaded, unavailable_as_problem
+from deployments.models.memory import trim
+from deployments.seam.image_files.encoded import (
+    DECODE_ERRORS,
+    EncodedImage,
+    ignore_pillow_warnings,
+)
+from deployments.seam.problems import Problem
+
+R = TypeVar("R")
+
+MAX_UNMEASURED = 4
+"""Images that are preprocessed together while it is not known how many bytes one takes."""
+
+
+@dataclass(slots=True)
+class ImageModel(Generic[R]):
+    """One loaded model, and how many images are being preprocessed for it.
+
+    ``image_bytes`` is what the tensors of the last image took: the next ones take about as much.
+    """
+
+    task: ImageTask[R]
+    lane: Lane[PreprocessedImage, R]
+    engine: EngineName = "torch"
+    preprocessing: int = 0
+    image_bytes: int = 0
+
+    def has_room(self, free_bytes: int) -> bool:
+        """Whether one more image may be preprocessed; one may where no other is."""
+        if not self.image_bytes:
+            return self.preprocessing < MAX_UNMEASURED
+        others = self.preprocessing or self.lane.depth
+        return not others or (self.preprocessing + 1) * self.image_bytes <= free_bytes
+
+
+class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
+    """Loads image models, and answers requests about images with them.
+
+    ``open_task`` loads the model in a folder and says how it is used.
+    """
+
+    def __init__(
+        self,
+        config: FamilyConfig,
+        batcher: Batcher,
+        open_task: Callable[[Path, ModelSpec], ImageTask[R]],
+    ) -> None:
+        super().__init__(config)
+        self._batcher = batcher
+        self._open_task = open_task
+        self._preparation = Preparation(
+            config.settings.image_threads, config.settings.max_image_pixels
+        )
+        self._encoded_bytes = 0
+        ignore_pillow_warnings()
+
+    def load(self, spec: ModelSpec) -> ImageModel[R]:
+        task = self._open_task(self._config.folder(spec), spec)
+        return ImageModel(task, self._batcher.lane(spec.name, task.batched()))
+
+    @unavailable_as_problem
+    async def answer(self, models: ModelCache[ImageModel[R]], request: ImageRequest) -> R | Problem:
+        """The answer to a request about one image."""
+        with self._counted(request):
+            async with models.use(request.model) as model:
+                (answer,) = await self._batcher.answers(model.lane, self._tensors(model, request))
+                return answer
+
+    @contextmanager
+    def _counted(self, request: ImageRequest) -> Iterator[None]:
+        """Count the bytes of the file while the block runs. Raises :class:`Overloaded`."""
+        size, limit = len(request.image), self._config.settings.max_waiting_bytes
+        if self._encoded_bytes and self._encoded_bytes + size > limit:
+            raise Overloaded(request.model, "images")
+        self._encoded_bytes += size
+        try:
+            yield
+        finally:
+            self._encoded_bytes -= size
+
+    async def _tensors(
+        self, model: ImageModel[R], request: ImageRequest
+    ) -> AsyncGenerator[Sequence[PreprocessedImage | Problem], None]:
+        """The image as its model reads it, once the lane has room for its tensors.
+
+        Until then the image waits as the file that came, a tenth of the size. A large image waits
+        apart, so that small ones are not kept out of the lane.
+        """
+        await model.lane.room.wait(model.has_room)
+        model.preprocessing += 1
+        try:
+            image = await self._preparation.run(0, _preprocess_if_small, model.task, request)
+            if isinstance(image, PreprocessedImage):
+                model.image_bytes = image.nbytes
+            if not isinstance(image, EncodedImage):
+                yield [image]  # returns once the image is in the lane
+        finally:
+            model.preprocessing -= 1
+            model.lane.room.recheck()
+        if isinstance(image, EncodedImage):
+            large = await self._preprocess_large(image, model.task, request)
+            size = 0 if isinstance(large, Problem) else large.nbytes
+            await model.lane.room.wait(lambda free: not model.lane.depth or size <= free)
+            yield [large]
+
+    async def _preprocess_large(
+        self, image: EncodedImage, task: ImageTask[R], request: ImageRequest
+    ) -> PreprocessedImage | Problem:
+        """Raises :class:`Overloaded`."""
+        waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
+        if waiting and waiting + image.pixels > limit:
+            raise Overloaded(request.model, "large images")
+        return await self._preparation.run(image.pixels, _preprocess_and_trim, image, task, request)
+
+
+def _preprocess_if_small(
+    task: ImageTask[Any], request: ImageRequest
+) -> EncodedImage | PreprocessedImage | Problem:
+    """A small image at once; of a large one only the headers are read."""
+    try:
+        image = EncodedImage(request.image)
+    except DECODE_ERRORS:
+        return DAMAGED
+    return image if image.pixels > SMALL else _preprocess(image, task, request)
+
+
+def _preprocess_and_trim(
+    image: EncodedImage, task: ImageTask[Any], request: ImageRequest
+) -> PreprocessedImage | Problem:
+    """Gives back the memory of a large image, which the thread would keep for its next one."""
+    try:
+        return _preprocess(image, task, request)
+    finally:
+        trim()
+
+
+def _preprocess(
+    image: EncodedImage, task: ImageTask[Any], request: ImageRequest
+) -> PreprocessedImage | Problem:
+    try:
+        picture = decode_encoded(image)
+    except DECODE_ERRORS:
+        return DAMAGED
+    return preprocessed(task.preprocess, picture, request)

@@ -1,0 +1,126 @@
+"""The base of every family's deployment: what Serve and operators ask of a replica."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import ray
+from ray import serve
+
+from deployments.metrics.meter import Meter
+from deployments.metrics.report import MetricSample
+from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.config import FamilyConfig
+from deployments.models.errors import unavailable_as_problem
+from deployments.models.loaded_model import LoadedModel
+from deployments.models.loader import ModelLoader
+from deployments.models.memory import cuda_memory
+from deployments.models.order_follower import OrderFollower
+from deployments.seam.problems import Problem
+from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, UnloadResult
+
+M = TypeVar("M")
+
+
+class FamilyLoader(ModelLoader[M], Protocol[M]):
+    """How the models of a family are loaded, checked and measured."""
+
+    def check(self, model: M) -> None:
+        """Raises when ``model`` cannot answer any more and only another replica can help."""
+        ...
+
+    def gauges(self, loaded: LoadedModel[M]) -> Iterable[MetricSample]:
+        """The metrics of a loaded model at this moment."""
+        ...
+
+
+class Reconfigurable(Protocol):
+    """The part of a family that Serve's ``user_config`` changes while the replica runs."""
+
+    def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Take new limits. Does not raise: Serve stops a replica that does."""
+        ...
+
+    def live_limits(self) -> LiveLimits:
+        """The limits in force, and what was wrong with the last ``user_config``."""
+        ...
+
+    def check_health(self) -> None:
+        """Raises when only another replica can help."""
+        ...
+
+
+class Family(Generic[M]):
+    """The base of every family's deployment. It only delegates to the parts that it is given.
+
+    The constructor loads nothing. Pinned models load at the first health check: Serve awaits it
+    before the replica counts as started, and treats a failure like one of the constructor.
+    """
+
+    def __init__(
+        self, config: FamilyConfig, loader: FamilyLoader[M], limits: Reconfigurable, meter: Meter
+    ) -> None:
+        self._loader = loader
+        self._limits = limits
+        self._meter = meter
+        self._models = ModelCache(config.models, loader, meter.model, config.settings.max_memory_gb)
+        self._orders = OrderFollower(self._models)
+        meter.register(self._gauges)
+
+    async def check_health(self) -> None:
+        """Raises when only another replica can help: a model hangs, or dies again and again."""
+        self._meter.start()
+        await self._orders.load_pinned()
+        self._limits.check_health()
+        for loaded in self._models.loaded:
+            if not self._loader.is_dead(loaded.model):
+                self._loader.check(loaded.model)
+        self._models.reload_dead()
+        self._orders.follow()
+
+    def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Take the ``user_config`` of the deployment, at the start and whenever it changes."""
+        self._limits.reconfigure(user_config)
+
+    @unavailable_as_problem
+    async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
+        """Load a model, which then stays until an order unloads it."""
+        try:
+            async with asyncio.timeout(order.within_s):
+                await self._models.load(order.model)
+        except TimeoutError:
+            return Problem("timeout", f"The model {order.model} is still loading.")
+        return await self.loaded_models(None)
+
+    async def unload_model(self, order: ModelOrder) -> UnloadResult | Problem:
+        """Unload a model once no request uses it. A model that was not loaded is unloaded.
+
+        Unloading does not disable the model: a later request loads it again.
+        """
+        started = time.monotonic()
+        try:
+            freed = await self._models.unload(order.model, order.within_s)
+        except StillInUseError:
+            message = f"Requests are still running on {order.model}; it was not unloaded."
+            return Problem("unavailable", message)
+        return UnloadResult(*_replica_and_node(), freed, time.monotonic() - started)
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        """The models of this replica, and the live limits that it keeps to."""
+        statuses = await asyncio.to_thread(self._models.statuses)
+        limits = self._limits.live_limits()
+        return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits)
+
+    def _gauges(self) -> Iterator[MetricSample]:
+        for loaded in self._models.loaded:
+            yield from self._loader.gauges(loaded)
+
+
+def _replica_and_node() -> tuple[str, str]:
+    if not ray.is_initialized():
+        return "here", "here"
+    node: str = ray.get_runtime_context().get_node_id()
+    return serve.get_replica_context().replica_tag, node

@@ -1,0 +1,72 @@
+"""Loads the models that the profile pins, and follows the orders of operators, in one replica."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from ray.exceptions import RayError
+
+from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.errors import ModelUnavailable
+from deployments.seam.orders import orders_here
+
+logger = logging.getLogger(__name__)
+
+
+class OrderFollower:
+    """Loads pinned models when a replica starts, then follows the orders that are written down.
+
+    A replica hears an order only while it runs, so every order is also written down
+    (:mod:`deployments.seam.orders`), and read when a replica starts and at each health check.
+    Ordered models load in the background: only their own requests wait for them.
+    """
+
+    def __init__(self, models: ModelCache[Any]) -> None:
+        self._models = models
+        self._orders = orders_here()
+        self._pinned: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def load_pinned(self) -> None:
+        """Load pinned models, except those that an order unloaded. Only the first call does work.
+
+        Raises what loading raises.
+        """
+        if self._pinned is None:
+            self._pinned = asyncio.get_running_loop().create_task(self._load_pinned())
+        await asyncio.shield(self._pinned)
+
+    def follow(self) -> None:
+        """Load and unload in the background what was ordered."""
+        if self._following is None or self._following.done():
+            self._following = asyncio.get_running_loop().create_task(self._follow_all())
+
+    async def _load_pinned(self) -> None:
+        orders = await asyncio.to_thread(self._read)
+        await self._models.load_pinned([name for name, loaded in orders.items() if not loaded])
+
+    async def _follow_all(self) -> None:
+        orders = await asyncio.to_thread(self._read)
+        # At the same time: a model whose files download for minutes must not delay the others.
+        await asyncio.gather(*(self._follow(name, loaded) for name, loaded in orders.items()))
+
+    async def _follow(self, name: str, loaded: bool) -> None:
+        try:
+            if loaded:
+                await self._models.load(name, even_if_failed=False)
+            elif self._models.is_pinned(name):
+                await self._models.unload(name, within_s=0)
+        except ModelUnavailable as error:
+            logger.warning("%s was loaded by order, but %s", name, error.reason)
+        except StillInUseError:
+            logger.info("%s is unloaded when no request uses it", name)
+
+    def _read(self) -> dict[str, bool]:
+        try:
+            orders = self._orders.all()
+        except RayError as error:
+            logger.warning("orders cannot be read: %s", error)
+            return {}
+        return {name: loaded for name, loaded in orders.items() if name in self._models.names}
