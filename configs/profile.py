@@ -117,7 +117,7 @@ class ModelSpec(Section):
         return self.chat_template if file is None else file.read_text(encoding="utf-8")
 
 
-class Family(Section):
+class FamilySpec(Section):
     """One model family: its deployment class, the routers that use it, and its models."""
 
     name: Annotated[str, Text(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -142,7 +142,7 @@ class Profile(Section):
     trusted_models: tuple[ModelName, ...] = ()
     ingress: DeploymentOptions = DeploymentOptions()
     ledger: DeploymentOptions = LEDGER_OPTIONS
-    families: Annotated[tuple[Family, ...], Field(min_length=1)]
+    families: Annotated[tuple[FamilySpec, ...], Field(min_length=1)]
 
     @property
     def models(self) -> list[ModelSpec]:
@@ -155,7 +155,7 @@ class Profile(Section):
             return None
         return model.head
 
-    def family_of(self, model: ModelSpec) -> Family:
+    def family_of(self, model: ModelSpec) -> FamilySpec:
         return next(family for family in self.families if model in family.models)
 
 

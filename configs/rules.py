@@ -11,7 +11,7 @@ from configs.databases import is_sqlite
 from configs.engines import GENERATION_TASKS
 from configs.gpu_memory import too_large
 from configs.options import Autoscaling, DeploymentOptions
-from configs.profile import Family, ModelSpec, Profile
+from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
 from configs.suggestions import closest, hint
 from configs.weights import FolderSource, HubSource, WeightsError, find_cached
@@ -184,7 +184,7 @@ def _trusted(profile: Profile) -> Iterator[str]:
             yield message.removesuffix("; ")
 
 
-def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
+def _models(key: str, family: FamilySpec, profile: Profile) -> Iterator[str]:
     for model in family.models:
         where = f"{key}.models.{model.name}"
         if model.trust_remote_code and model.name not in profile.trusted_models:
@@ -219,7 +219,7 @@ def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
     return None
 
 
-def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:
+def _sources(key: str, family: FamilySpec, profile: Profile, settings: Settings) -> Iterator[str]:
     """What is wrong with the sources of weights, as far as this machine can tell.
 
     With several nodes a folder is not checked, since it need not be on this machine.
