@@ -1,8 +1,8 @@
-"""The way of a stream, from a stub's engine thread to 64 clients: ``python -m bench.streams``.
+"""Token streaming from the engine's thread to 64 HTTP clients: ``python -m bench.streams``.
 
-The graph is the real one, front to engine, but for what decodes: a stub that makes one token a step
-for every stream. Counted is what arrives at the clients, in order, from the first request to the
-last byte. The clients run in this process, beside the graph on the same cores.
+The graph is the real one, except for the model: a stub decodes one token a step for every stream.
+The bench counts the tokens that arrive at the clients, from the first request to the last byte. The
+clients run in this process, beside the graph on the same cores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SLOW = "stub/20ms"
 
 
 def graph(environment: dict[str, str | None] | None = None, profile: Path = PROFILE) -> Server:
-    """The graph of stubs, as the launcher brings it up."""
+    """The graph of stubs, as the launcher starts it."""
     port = free_port()
     command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", profile, "--port", port]
     return Server(
@@ -42,59 +42,59 @@ def graph(environment: dict[str, str | None] | None = None, profile: Path = PROF
     )
 
 
-def asked(model: str, tokens: int) -> bytes:
+def request_bytes(model: str, tokens: int) -> bytes:
     body = {"prompt": "a red circle", "model_name": model, "max_new_tokens": tokens}
     return request(PATH, json.dumps(body).encode())
 
 
 def together(address: Address, model: str, streams: int, tokens: int) -> dict[str, Any]:
-    """So many streams at once: what they brought, and what reading it cost."""
+    """Tokens a second of so many streams at once, and the CPU time of the clients."""
 
     async def work() -> list[StreamSample]:
-        one = asked(model, tokens)
+        one = request_bytes(model, tokens)
         return await asyncio.gather(*(streamed(address, one) for _ in range(streams)))
 
-    brought, cpu_s = run(work)
-    short = [each.tokens for each in brought if each.tokens != tokens]
+    results, cpu_s = run(work)
+    short = [each.tokens for each in results if each.tokens != tokens]
     if short:
-        raise AssertionError(f"{tokens} tokens were asked for, {short} came")
-    seconds = max(each.ended for each in brought) - min(each.began for each in brought)
-    total, chunks = streams * tokens, sum(each.chunks for each in brought)
+        raise AssertionError(f"{tokens} tokens were requested, {short} came")
+    seconds = max(each.ended for each in results) - min(each.began for each in results)
+    total, chunks = streams * tokens, sum(each.chunks for each in results)
     return {
         "model": model,
         "streams": streams,
         "tokens_per_s": total / seconds,
         "seconds": seconds,
         "tokens_per_chunk": total / chunks,
-        "age_ms": spread([age for each in brought for age in each.ages_s]),
+        "age_ms": spread([age for each in results for age in each.ages_s]),
         "client_cpu_us_per_token": cpu_s / total * 1e6,
         "client_cores": cpu_s / seconds,
     }
 
 
 def alone(address: Address, requests: int) -> dict[str, Any]:
-    """One client after another: how old the first token is when it arrives, and the later ones."""
+    """One client after another: the age of the first and of later tokens on arrival."""
 
     async def work() -> list[StreamSample]:
-        one = asked(SLOW, 33)
+        one = request_bytes(SLOW, 33)
         return [await streamed(address, one) for _ in range(requests)]
 
-    brought, _ = run(work)
+    results, _ = run(work)
     return {
-        "first_ms": spread([each.ages_s[0] for each in brought]),
-        "later_ms": spread([age for each in brought for age in each.ages_s[1:]]),
-        "from_request_ms": spread([each.first - each.began for each in brought]),
-        "tokens_per_chunk": sum(e.tokens for e in brought) / sum(e.chunks for e in brought),
+        "first_ms": spread([each.ages_s[0] for each in results]),
+        "later_ms": spread([age for each in results for age in each.ages_s[1:]]),
+        "from_request_ms": spread([each.first - each.began for each in results]),
+        "tokens_per_chunk": sum(e.tokens for e in results) / sum(e.chunks for e in results),
     }
 
 
 def named(step_ms: int) -> str:
-    """The stub whose step takes so long."""
+    """The name of the stub model whose step takes so long."""
     return f"stub/{step_ms}ms"
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds: the middle, and what one of twenty passes."""
+    """The median and the 95th percentile, in milliseconds."""
     return {"p50": median(seconds) * 1e3, "p95": quantiles(seconds, n=20)[-1] * 1e3}
 
 
@@ -103,7 +103,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(tokens: int, rounds: int, file: Path | None) -> None:
-    """Tokens a second to 64 clients, and how late the first one is at one client."""
+    """Measure tokens a second to 64 clients, and the age of the first token at one client."""
     with graph().running() as server:
         address = Address("127.0.0.1", server.port)
         together(address, named(STEPS_MS[0]), STREAMS, 200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench.graph.client import Address, StreamSample, run, streamed
-from bench.streams import asked, graph
+from bench.streams import graph, request_bytes
 
 STREAMS = 64
 TOKENS = 300
@@ -13,7 +13,7 @@ TOKENS = 300
 
 def test_64_streams_come_whole_and_in_order_and_tokens_join_on_the_way() -> None:
     async def together(address: Address) -> list[StreamSample]:
-        one = asked("stub/1ms", TOKENS)
+        one = request_bytes("stub/1ms", TOKENS)
         return await asyncio.gather(*(streamed(address, one) for _ in range(STREAMS)))
 
     with graph().running() as server:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from deployments.engine.codec import TextCodec
@@ -126,7 +125,7 @@ class OpenVinoRunner:
             for token_id, logprob in tokens:
                 run = self._runs.get(run_id)
                 if run is not None:
-                    batch.guard(run.sequence, partial(self._take, batch, run, token_id, logprob))
+                    batch.guard(run.sequence, self._take, batch, run, token_id, logprob)
         for run_id, reason in result.rejected.items():
             self._reject(batch, run_id, reason)
         for run_id in result.evicted:
