@@ -19,9 +19,9 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, answer_each, object_or_list, texts_of
+from serve_app.ingress.routes.text_items import ItemError, call_for_each, object_or_list, texts_of
 from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
-from tests.toy.spelling import Spelled, SpellingRequest
+from tests.toy.spelling import SpellingRequest
 
 router = NativeRouter("spelling")
 
@@ -77,12 +77,14 @@ async def text2text_generation(
 async def _spelled(
     texts: Sequence[str], card: ModelCard, services: Services, field: str = "texts"
 ) -> list[str | Problem]:
-    async def ask(good: tuple[str, ...]) -> Sequence[str | Problem]:
-        request = SpellingRequest(card.name, good)
-        result: Spelled = await services.client.call(card.family, "spell", request)
-        return result.items
-
-    return await answer_each(texts, services.settings, ask, field)
+    return await call_for_each(
+        texts,
+        card,
+        services,
+        "spell",
+        lambda good: SpellingRequest(card.name, good),
+        field=field,
+    )
 
 
 def _with_spelling(text: str, spelled: str) -> dict[str, Any]:

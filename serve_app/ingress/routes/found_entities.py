@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deployments.seam.entities import Aggregation, Entity, EntityRequest, EntityResult
+from deployments.seam.entities import Aggregation, Entity, EntityRequest
 from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.routes.context import Services
-from serve_app.ingress.routes.text_items import FIELD, answer_each
+from serve_app.ingress.routes.text_items import FIELD, call_for_each
 
 ENTITIES = "entities"
 
@@ -26,10 +26,12 @@ async def find_entities(
 
     ``fields`` are the route's names for the fields of the model side, ``field`` for the texts.
     """
-
-    async def ask(good: tuple[str, ...]) -> Sequence[tuple[Entity, ...] | Problem]:
-        request = EntityRequest(card.name, good, aggregation)
-        result: EntityResult = await services.client.call(card.family, "recognise", request, fields)
-        return result.items
-
-    return await answer_each(texts, services.settings, ask, field)
+    return await call_for_each(
+        texts,
+        card,
+        services,
+        "recognise",
+        lambda good: EntityRequest(card.name, good, aggregation),
+        fields=fields,
+        field=field,
+    )

@@ -1,7 +1,7 @@
 """Images, asked of models: their labels, captions, answers and objects.
 
-``fields`` are the route's names for the fields of the model side, for errors. Images are checked
-encoded files.
+``image`` is a checked encoded file; ``fields`` are the route's names for the fields of the model
+side, for errors.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deployments.seam.captioning import CaptionRequest, CaptionResult
-from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
 from deployments.seam.vision import (
     Detection,
@@ -29,12 +29,18 @@ CAPTION, VISUAL_QUESTION, DETECT = "caption", "visual_question", "detect"
 
 
 async def label_image(
-    request: ImageClassificationRequest,
+    image: bytes,
     card: ModelCard,
     services: Services,
     fields: Mapping[str, str],
+    *,
+    top_k: int = 5,
+    labels: tuple[str, ...] = (),
+    template: str | None = None,
+    scores: ScoreFunction | None = None,
 ) -> tuple[LabelScore, ...]:
-    """The image's ``top_k`` labels, best first."""
+    """The image's ``top_k`` labels, best first: of ``labels``, or of the model's own."""
+    request = ImageClassificationRequest(card.name, image, top_k, labels, template, scores)
     result: ClassificationResult = await services.client.call(
         card.family, "classify_image", request, fields
     )
@@ -45,17 +51,30 @@ async def label_image(
 
 
 async def caption_image(
-    request: CaptionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
+    image: bytes,
+    card: ModelCard,
+    services: Services,
+    fields: Mapping[str, str],
+    *,
+    max_new_tokens: int | None = None,
 ) -> CaptionResult:
     """The image in words, decoded greedily."""
+    request = CaptionRequest(card.name, image, max_new_tokens=max_new_tokens)
     caption: CaptionResult = await services.client.call(card.family, "caption", request, fields)
     return caption
 
 
 async def answer_question(
-    request: VisualQuestionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
+    image: bytes,
+    question: str,
+    card: ModelCard,
+    services: Services,
+    fields: Mapping[str, str],
+    *,
+    top_k: int = 1,
 ) -> tuple[VisualAnswer, ...]:
     """Answers to a question about the image, best first."""
+    request = VisualQuestionRequest(card.name, image, question, top_k)
     result: VisualQuestionResult = await services.client.call(
         card.family, "answer_question", request, fields
     )
@@ -63,8 +82,9 @@ async def answer_question(
 
 
 async def find_objects(
-    request: DetectionRequest, card: ModelCard, services: Services, fields: Mapping[str, str]
+    image: bytes, threshold: float, card: ModelCard, services: Services, fields: Mapping[str, str]
 ) -> tuple[Detection, ...]:
-    """The objects in the image, best first."""
+    """The objects in the image whose score is at least ``threshold``, best first."""
+    request = DetectionRequest(card.name, image, threshold)
     result: DetectionResult = await services.client.call(card.family, "detect", request, fields)
     return result.items

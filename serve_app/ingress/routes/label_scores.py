@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from deployments.seam.classification import (
     ClassificationRequest,
-    ClassificationResult,
     LabelScore,
     ScoreFunction,
     ZeroShotRequest,
@@ -18,7 +17,7 @@ from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
-from serve_app.ingress.routes.text_items import FIELD, answer_each
+from serve_app.ingress.routes.text_items import FIELD, call_for_each
 from serve_app.ingress.validation.fields import Answer
 
 SENTIMENT, TOPIC, ZERO_SHOT = "sentiment", "topic", "zero_shot"
@@ -52,15 +51,15 @@ async def label_scores(
     field: str = FIELD,
 ) -> list[Ranking | Problem]:
     """Every text's scores of the labels that the model was trained on, or why it has none."""
-
-    async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
-        request = ClassificationRequest(card.name, good, truncate, scores)
-        result: ClassificationResult = await services.client.call(
-            card.family, "classify", request, NATIVE_FIELDS
-        )
-        return result.items
-
-    return await answer_each(texts, services.settings, ask, field)
+    return await call_for_each(
+        texts,
+        card,
+        services,
+        "classify",
+        lambda good: ClassificationRequest(card.name, good, truncate, scores),
+        fields=NATIVE_FIELDS,
+        field=field,
+    )
 
 
 async def zero_shot_scores(
@@ -83,21 +82,12 @@ async def zero_shot_scores(
         message = f"{len(texts)} texts with {len(labels)} labels are {pairs} pairs"
         raise ValidationFailed(f"{message}; the limit is {limit}.", field=field)
 
-    async def ask(good: tuple[str, ...]) -> Sequence[Ranking | Problem]:
-        request = ZeroShotRequest(
-            card.name,
-            good,
-            tuple(labels),
-            multi_label=multi_label,
-            template=template,
-            truncate=truncate,
-        )
-        result: ClassificationResult = await services.client.call(
-            card.family, "zero_shot", request, NATIVE_FIELDS
-        )
-        return result.items
+    def request_for(good: tuple[str, ...]) -> ZeroShotRequest:
+        return ZeroShotRequest(card.name, good, tuple(labels), multi_label, template, truncate)
 
-    return await answer_each(texts, services.settings, ask, field)
+    return await call_for_each(
+        texts, card, services, "zero_shot", request_for, fields=NATIVE_FIELDS, field=field
+    )
 
 
 def with_predictions(text: str, ranking: Ranking) -> dict[str, Any]:

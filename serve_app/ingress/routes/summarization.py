@@ -14,7 +14,13 @@ from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServ
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.summarization import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.summaries import MAX_TOKENS, MIN_TOKENS, SUMMARIZE, write_summaries
+from serve_app.ingress.routes.summaries import (
+    MAX_TOKENS,
+    MIN_TOKENS,
+    SUMMARIZE,
+    SummaryLimits,
+    write_summaries,
+)
 from serve_app.ingress.routes.text_items import ItemError, failed_item, only, texts_of
 from serve_app.ingress.validation.fields import (
     Answer,
@@ -84,16 +90,9 @@ async def summarize(body: SummarizeBody, services: RequestServices, context: Con
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
     card = services.catalog.resolve(SUMMARIZE, body.model_name)
     check_window(body.max_length, card, "max_length")
-    items = await write_summaries(
-        texts_of(body.texts),
-        card,
-        services,
-        context,
-        min_tokens=body.min_tokens,
-        max_tokens=body.max_length,
-        truncate=body.truncate,
-        fields=FIELDS,
-    )
+    limits = SummaryLimits(body.min_tokens, body.max_length, body.truncate)
+    texts = texts_of(body.texts)
+    items = await write_summaries(texts, limits, card, services, context, fields=FIELDS)
     done = [item for item in items if isinstance(item, Summary)]
     counts = usage(sum(item.prompt_tokens for item in done), sum(item.tokens for item in done))
     answer: dict[str, Any]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from configs.settings import Settings
 from deployments.seam.problems import Problem
+from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
-from serve_app.ingress.routes.context import TaskResult
+from serve_app.ingress.routes.context import Services, TaskResult
 from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.validation.limits import check_count, text_problem
 
@@ -29,23 +29,29 @@ def texts_of(given: str | list[str]) -> list[str]:
     return [given] if isinstance(given, str) else given
 
 
-async def answer_each(
+async def call_for_each(
     texts: Sequence[str],
-    settings: Settings,
-    ask: Callable[[tuple[str, ...]], Awaitable[Sequence[R | Problem]]],
+    card: ModelCard,
+    services: Services,
+    method: str,
+    request_for: Callable[[tuple[str, ...]], Any],
+    *,
+    fields: Mapping[str, str] | None = None,
     field: str = FIELD,
-) -> list[R | Problem]:
-    """A result or a problem for each text, in order.
+) -> list[Any]:
+    """The model's item or a :class:`Problem` for each text, in order.
 
-    ``ask`` gets the texts that pass the checks of the ingress; the others never reach the model.
-    ``field`` is the request's name for the texts.
+    ``request_for`` makes the request for the texts that pass the checks of the ingress; the others
+    never reach the model. ``fields`` are the route's names for the fields of the model side,
+    ``field`` is the one for the texts.
     """
-    check_count(len(texts), settings, field)
-    items: list[Any] = [text_problem(text, settings) for text in texts]
+    check_count(len(texts), services.settings, field)
+    items: list[Any] = [text_problem(text, services.settings) for text in texts]
     good = [index for index, problem in enumerate(items) if problem is None]
     if good:
-        answers = await ask(tuple(texts[i] for i in good))
-        for index, item in zip(good, answers, strict=True):
+        request = request_for(tuple(texts[i] for i in good))
+        result = await services.client.call(card.family, method, request, fields)
+        for index, item in zip(good, result.items, strict=True):
             items[index] = item
     return items
 

@@ -6,27 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from deployments.seam.captioning import CaptionRequest
 from deployments.seam.classification import LabelScore
-from deployments.seam.vision import (
-    Detection,
-    DetectionRequest,
-    ImageClassificationRequest,
-    VisualQuestionRequest,
-)
+from deployments.seam.vision import Detection
+from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.images import hub_tasks
-from serve_app.ingress.routes.image_models import (
-    CAPTION,
-    DETECT,
-    IMAGE_CLASSIFY,
-    VISUAL_QUESTION,
-    answer_question,
-    caption_image,
-    find_objects,
-    label_image,
-)
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.validation.fields import Answer, Body, ImageSent, ModelName, Text, example
 from serve_app.ingress.validation.limits import check_prompt
@@ -110,7 +95,7 @@ class DetectAnswer(Answer):
 
 @router.task(
     "/vision/classify",
-    IMAGE_CLASSIFY,
+    image_models.IMAGE_CLASSIFY,
     step="classify_image",
     answer=ImageClassifyAnswer,
     summary="What is in an image",
@@ -119,16 +104,15 @@ async def classify(
     body: ImageClassifyBody, services: RequestServices, context: Context
 ) -> TaskResult:
     """``{classifications: [{label, confidence}]}``, the ``top_k`` best first."""
-    card = services.catalog.resolve(IMAGE_CLASSIFY, body.model_name)
+    card = services.catalog.resolve(image_models.IMAGE_CLASSIFY, body.model_name)
     image = await services.images.received(body.image, services.settings)
-    request = ImageClassificationRequest(card.name, image, body.top_k)
-    labels = await label_image(request, card, services, NATIVE_FIELDS)
+    labels = await image_models.label_image(image, card, services, NATIVE_FIELDS, top_k=body.top_k)
     return TaskResult({"classifications": [_label(each) for each in labels]}, card.name)
 
 
 @router.task(
     "/vision/caption",
-    CAPTION,
+    image_models.CAPTION,
     step="caption",
     answer=CaptionAnswer,
     summary="An image in words",
@@ -136,15 +120,15 @@ async def classify(
 )
 async def caption(body: CaptionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{caption}``, decoded greedily."""
-    card = services.catalog.resolve(CAPTION, body.model_name)
+    card = services.catalog.resolve(image_models.CAPTION, body.model_name)
     image = await services.images.received(body.image, services.settings)
-    written = await caption_image(CaptionRequest(card.name, image), card, services, NATIVE_FIELDS)
+    written = await image_models.caption_image(image, card, services, NATIVE_FIELDS)
     return TaskResult({"caption": written.text, "usage": usage(0, written.tokens)}, card.name)
 
 
 @router.task(
     "/vision/question",
-    VISUAL_QUESTION,
+    image_models.VISUAL_QUESTION,
     step="question",
     answer=QuestionAnswer,
     summary="A question about an image",
@@ -152,17 +136,18 @@ async def caption(body: CaptionBody, services: RequestServices, context: Context
 async def question(body: QuestionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{answer, confidence}``; no ``confidence`` from a model that writes its answer."""
     check_prompt(body.question, services.settings, "question")
-    card = services.catalog.resolve(VISUAL_QUESTION, body.model_name)
+    card = services.catalog.resolve(image_models.VISUAL_QUESTION, body.model_name)
     image = await services.images.received(body.image, services.settings)
-    request = VisualQuestionRequest(card.name, image, body.question)
-    best, *_ = await answer_question(request, card, services, NATIVE_FIELDS)
+    best, *_ = await image_models.answer_question(
+        image, body.question, card, services, NATIVE_FIELDS
+    )
     confidence = {} if best.score is None else {"confidence": best.score}
     return TaskResult({"answer": best.answer, **confidence}, card.name)
 
 
 @router.task(
     "/vision/detect",
-    DETECT,
+    image_models.DETECT,
     step="detect",
     answer=DetectAnswer,
     summary="Where things are in an image",
@@ -173,10 +158,9 @@ async def detect(body: DetectBody, services: RequestServices, context: Context) 
     Boxes are in pixels of the image sent, as a viewer shows it: where its EXIF data says that it is
     turned, after it is turned. The origin is the upper left corner.
     """
-    card = services.catalog.resolve(DETECT, body.model_name)
+    card = services.catalog.resolve(image_models.DETECT, body.model_name)
     image = await services.images.received(body.image, services.settings)
-    request = DetectionRequest(card.name, image, body.threshold)
-    found = await find_objects(request, card, services, NATIVE_FIELDS)
+    found = await image_models.find_objects(image, body.threshold, card, services, NATIVE_FIELDS)
     return TaskResult({"detections": [_with_box(each) for each in found]}, card.name)
 
 

@@ -9,30 +9,14 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from configs.labels import ZeroShotLabels
-from deployments.seam.captioning import CaptionRequest
-from deployments.seam.classification import ScoreFunction
-from deployments.seam.vision import (
-    Detection,
-    DetectionRequest,
-    ImageClassificationRequest,
-    VisualQuestionRequest,
-)
+from deployments.seam.classification import LabelScore, ScoreFunction
+from deployments.seam.vision import Detection
 from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.classification import Template
 from serve_app.ingress.routes.huggingface.request_body import HubOptions
-from serve_app.ingress.routes.image_models import (
-    CAPTION,
-    DETECT,
-    IMAGE_CLASSIFY,
-    IMAGE_ZERO_SHOT,
-    VISUAL_QUESTION,
-    answer_question,
-    caption_image,
-    find_objects,
-    label_image,
-)
 from serve_app.ingress.validation.fields import Body, ImageSent, Text, TokenCount
 from serve_app.ingress.validation.limits import check_prompt
 
@@ -95,7 +79,7 @@ class ImageToTextBody(ImageBody):
     parameters: ImageToTextParameters = ImageToTextParameters()
 
     @property
-    def bound(self) -> int | None:
+    def max_new_tokens(self) -> int | None:
         nested = self.parameters.generation_parameters
         return self.parameters.max_new_tokens or (nested.max_new_tokens if nested else None)
 
@@ -125,82 +109,93 @@ class HubQuestionBody(Body):
         return {**body, "inputs": pair["image"], "question": pair["question"]}
 
 
-@hub_tasks.task("image-classification", IMAGE_CLASSIFY, from_file=ImageClassificationBody.of)
+@hub_tasks.task(
+    "image-classification", image_models.IMAGE_CLASSIFY, from_file=ImageClassificationBody.of
+)
 async def image_classification(
     body: ImageClassificationBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]``, the ``top_k`` best first."""
-    request = ImageClassificationRequest(
-        card.name,
+    labels = await image_models.label_image(
         await _image(body, services),
-        body.parameters.top_k or 5,
+        card,
+        services,
+        FIELDS,
+        top_k=body.parameters.top_k or 5,
         scores=body.parameters.function_to_apply,
     )
-    return context.bare_list(await _labels(request, card, services), card.name)
+    return context.bare_list([_label(each) for each in labels], card.name)
 
 
 @hub_tasks.task(
-    "zero-shot-image-classification", IMAGE_ZERO_SHOT, distinguishing={"candidate_labels"}
+    "zero-shot-image-classification",
+    image_models.IMAGE_ZERO_SHOT,
+    distinguishing={"candidate_labels"},
 )
 async def zero_shot_image_classification(
     body: ImageLabelsBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score}]`` of the labels given, best first."""
-    parameters = body.parameters
-    labels = tuple(parameters.candidate_labels)
-    image, template = await _image(body, services), parameters.hypothesis_template
-    request = ImageClassificationRequest(card.name, image, len(labels), labels, template)
-    return context.bare_list(await _labels(request, card, services), card.name)
+    given = tuple(body.parameters.candidate_labels)
+    labels = await image_models.label_image(
+        await _image(body, services),
+        card,
+        services,
+        FIELDS,
+        top_k=len(given),
+        labels=given,
+        template=body.parameters.hypothesis_template,
+    )
+    return context.bare_list([_label(each) for each in labels], card.name)
 
 
-@hub_tasks.task("object-detection", DETECT, from_file=DetectionBody.of)
+@hub_tasks.task("object-detection", image_models.DETECT, from_file=DetectionBody.of)
 async def object_detection(
     body: DetectionBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{label, score, box}]``, best first; boxes in whole pixels of the image."""
-    threshold = body.parameters.threshold
-    request = DetectionRequest(
-        card.name, await _image(body, services), 0.5 if threshold is None else threshold
-    )
-    found = await find_objects(request, card, services, FIELDS)
-    return context.bare_list([_found(each) for each in found], card.name)
+    threshold = 0.5 if body.parameters.threshold is None else body.parameters.threshold
+    image = await _image(body, services)
+    found = await image_models.find_objects(image, threshold, card, services, FIELDS)
+    return context.bare_list([_with_box(each) for each in found], card.name)
 
 
-@hub_tasks.task("image-to-text", CAPTION, from_file=ImageToTextBody.of)
+@hub_tasks.task("image-to-text", image_models.CAPTION, from_file=ImageToTextBody.of)
 async def image_to_text(
     body: ImageToTextBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{generated_text}]``, decoded greedily."""
-    request = CaptionRequest(card.name, await _image(body, services), max_new_tokens=body.bound)
-    caption = await caption_image(request, card, services, FIELDS)
+    image = await _image(body, services)
+    caption = await image_models.caption_image(
+        image, card, services, FIELDS, max_new_tokens=body.max_new_tokens
+    )
     return context.bare_list([{"generated_text": caption.text}], card.name)
 
 
-@hub_tasks.task("visual-question-answering", VISUAL_QUESTION, distinguishing={"question"})
+@hub_tasks.task(
+    "visual-question-answering", image_models.VISUAL_QUESTION, distinguishing={"question"}
+)
 async def visual_question_answering(
     body: HubQuestionBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
     """``[{answer, score}]``, best first; no score from a model that writes its answer."""
     check_prompt(body.question, services.settings, "question")
     image = await services.images.received(body.inputs, services.settings, "inputs")
-    top_k = body.parameters.top_k or 5
-    request = VisualQuestionRequest(card.name, image, body.question, top_k)
-    answers = await answer_question(request, card, services, FIELDS)
+    answers = await image_models.answer_question(
+        image, body.question, card, services, FIELDS, top_k=body.parameters.top_k or 5
+    )
     shown = [{"answer": each.answer, "score": each.score} for each in answers]
     return context.bare_list(shown, card.name)
-
-
-async def _labels(
-    request: ImageClassificationRequest, card: ModelCard, services: Services
-) -> list[dict[str, Any]]:
-    labels = await label_image(request, card, services, FIELDS)
-    return [{"label": each.label, "score": each.score} for each in labels]
 
 
 async def _image(body: ImageBody, services: Services) -> bytes:
     return await services.images.received(body.inputs, services.settings, "inputs")
 
 
-def _found(each: Detection) -> dict[str, Any]:
+def _label(each: LabelScore | Detection) -> dict[str, Any]:
+    return {"label": each.label, "score": each.score}
+
+
+def _with_box(each: Detection) -> dict[str, Any]:
     box = {name: round(getattr(each, name)) for name in ("xmin", "ymin", "xmax", "ymax")}
-    return {"label": each.label, "score": each.score, "box": box}
+    return {**_label(each), "box": box}

@@ -14,7 +14,13 @@ from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
-from serve_app.ingress.routes.summaries import MAX_TOKENS, MIN_TOKENS, SUMMARIZE, write_summaries
+from serve_app.ingress.routes.summaries import (
+    MAX_TOKENS,
+    MIN_TOKENS,
+    SUMMARIZE,
+    SummaryLimits,
+    write_summaries,
+)
 from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TokenCount
 from serve_app.ingress.validation.limits import check_window
@@ -84,16 +90,10 @@ async def summarization(
     """``[{summary_text}]``, one a text."""
     parameters = body.parameters
     check_window(parameters.max_tokens, card, MAX_FIELD)
+    limits = SummaryLimits(parameters.min_tokens, parameters.max_tokens, parameters.truncates)
+    texts, fields = texts_of(body.inputs), {"max_new_tokens": MAX_FIELD}
     items = await write_summaries(
-        texts_of(body.inputs),
-        card,
-        services,
-        context,
-        min_tokens=parameters.min_tokens,
-        max_tokens=parameters.max_tokens,
-        truncate=parameters.truncates,
-        fields={"max_new_tokens": MAX_FIELD},
-        field=FIELD,
+        texts, limits, card, services, context, fields=fields, field=FIELD
     )
     shown = input_answers(body.inputs, items, lambda _, summary: {"summary_text": summary.text})
     return context.bare_list(shown, card.name)
