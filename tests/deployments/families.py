@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import pytest
 import torch
 from transformers import BertConfig, BertTokenizer
 
@@ -47,12 +45,6 @@ def watch_batches(family: FamilyDeployment[Any], watch: Callable[[Sequence[Any]]
         return watched_run
 
     loader._run_batch = watched
-
-
-def act_as_replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``@serve.batch`` asks the replica around it how many requests it lets in."""
-    context = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=2**20))
-    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
 
 
 def family_of(folder: Path, *tasks: str, **fields: Any) -> FamilyConfig:

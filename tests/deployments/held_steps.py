@@ -44,6 +44,14 @@ class HeldSteps:
                     self._permits.release()
                 self._begun = await self._started.get()
 
+    async def cancel(self, asking: asyncio.Task[Any], step: int) -> None:
+        """Cancel ``asking`` while this step is held, then hold no more steps."""
+        await self.reach(step)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        self.let_go()
+
     def let_go(self) -> None:
         """Hold no more steps."""
         self._free = True

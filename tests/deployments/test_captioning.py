@@ -33,24 +33,16 @@ from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.held_steps import HeldSteps
 from tests.deployments.pictures import noise
+from tests.deployments.tiny import IMAGE_SIZES, SIDE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
-
-SIDE = 32
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "initializer_range": 0.5,
-}
 
 
 def blip(folder: Path, model_class: Any) -> Path:
     torch.manual_seed(0)
     words = tiny.tokenizer()
     text = {
-        **SIZES,
+        **IMAGE_SIZES,
         "vocab_size": len(words),
         "max_position_embeddings": 24,
         "encoder_hidden_size": 32,
@@ -59,7 +51,7 @@ def blip(folder: Path, model_class: Any) -> Path:
         "sep_token_id": 3,
         "pad_token_id": 1,
     }
-    image = {**SIZES, "image_size": SIDE, "patch_size": 8}
+    image = {**IMAGE_SIZES, "image_size": SIDE, "patch_size": 8}
     config: Any = BlipConfig(text_config=text, vision_config=image)
     model_class(config).eval().save_pretrained(folder)
     images: Any = BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
@@ -83,9 +75,9 @@ def encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ViT and BERT, with room for many tokens and no liking for the one that ends a text."""
     torch.manual_seed(0)
     words = tiny.tokenizer()
-    image = ViTConfig(**SIZES, image_size=SIDE, patch_size=8)
+    image = ViTConfig(**IMAGE_SIZES, image_size=SIDE, patch_size=8)
     text = BertConfig(
-        **SIZES,
+        **IMAGE_SIZES,
         vocab_size=len(words),
         max_position_embeddings=4000,
         is_decoder=True,
@@ -216,12 +208,7 @@ async def test_a_text_that_nobody_waits_for_any_more_ends_at_its_next_token(
     family = Captioning(configured(request.getfixturevalue(folder), tasks=tasks))
     ask: Any = family.answer_question if question else family.caption
     held = HeldSteps(monkeypatch, decoder)
-    asking = asyncio.create_task(ask(asked))
-    await held.reach(3)
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    held.let_go()
+    await held.cancel(asyncio.create_task(ask(asked)), step=3)
     async with asyncio.timeout(PATIENCE_S):
         await ask(asked)
         whole = held.taken - 3

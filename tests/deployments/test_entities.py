@@ -16,17 +16,12 @@ from deployments.encoders.spans import Window, windows
 from deployments.entities import TOKENS, Entities, LabelledWindow, _add_windows
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
-from tests.deployments.families import act_as_replica, bert_config, family_of, saved
+from tests.deployments.families import bert_config, family_of, saved
 from tests.deployments.forwards import PATIENCE_S, Forwards
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 TEXTS = ("a cat", "sport and tax is a cat", "e f g h i j " * 8)
-
-
-@pytest.fixture(autouse=True)
-def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    act_as_replica(monkeypatch)
 
 
 @pytest.fixture

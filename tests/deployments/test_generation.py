@@ -13,6 +13,7 @@ import pytest
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
+from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.engine.tuning import MAX_RUNNING_TRIALS, MAX_WAITING_TRIALS
 from deployments.generation import Generation
@@ -63,6 +64,17 @@ async def burst(stream: Stream) -> str:
     return "".join(token.text for token in item.tokens)
 
 
+async def begun(family: Generation, engine: PuppetEngine) -> tuple[Stream, Sequence, TokenChunk]:
+    """A stream, its sequence in the engine, and its first chunk: the token ``a``."""
+    stream = family.stream(request())
+    first = asyncio.create_task(following(stream))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "a")
+    chunk = await first
+    assert isinstance(chunk, TokenChunk)
+    return stream, sequence, chunk
+
+
 async def problem_of(family: Generation, **fields: Any) -> Problem:
     """The same problem, whole and streamed."""
     whole = await asyncio.wait_for(family.generate(request(**fields)), PATIENCE_S)
@@ -77,12 +89,7 @@ async def problem_of(family: Generation, **fields: Any) -> Problem:
 async def test_a_token_is_sent_as_soon_as_it_is_decoded(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    stream = family.stream(request())
-    first = asyncio.create_task(following(stream))
-    sequence = await engine.submitted()
-    engine.emit(sequence, "a")
-    item = await first
-    assert isinstance(item, TokenChunk)
+    stream, sequence, item = await begun(family, engine)
     assert [token.text for token in item.tokens] == ["a"]
     assert item.prompt_tokens == 4
     for letter in "bc":
@@ -94,11 +101,7 @@ async def test_a_token_is_sent_as_soon_as_it_is_decoded(
 async def test_tokens_that_wait_for_a_slow_reader_travel_together(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    stream = family.stream(request())
-    first = asyncio.create_task(burst(stream))
-    sequence = await engine.submitted()
-    engine.emit(sequence, "a")
-    assert await first == "a"
+    stream, sequence, _ = await begun(family, engine)
     engine.emit(sequence, "bcdef")
     assert await burst(stream) == "bcdef"
     engine.emit(sequence, "gh")

@@ -14,24 +14,12 @@ from deployments.encoders.tokenization import Pairs, tokenize_pairs
 from deployments.reranking import Reranking
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
-from tests.deployments.families import (
-    act_as_replica,
-    bert_config,
-    family_of,
-    saved,
-    started,
-    tokenizer,
-)
+from tests.deployments.families import bert_config, family_of, saved, started, tokenizer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 DOCUMENTS = ("a b c", "d", "e f g h", "tax")
 LONG = " ".join("abcdefghij" * 2)
-
-
-@pytest.fixture(autouse=True)
-def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    act_as_replica(monkeypatch)
 
 
 @pytest.fixture

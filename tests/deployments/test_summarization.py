@@ -19,11 +19,11 @@ from transformers import (
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from deployments.summarization import Summarization
-from tests.deployments.families import MAX_TOKENS, act_as_replica, family_of, saved, tokenizer
+from tests.deployments.families import MAX_TOKENS, family_of, saved, tokenizer
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.held_steps import HeldSteps
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 TEXTS = ("a b c", "sport and tax", "e f g h i j a b")
 LONG = " ".join("abcdefghij" * 2)
@@ -34,11 +34,6 @@ SIZES: dict[str, Any] = {
     "eos_token_id": 3,
     "bos_token_id": 2,
 }
-
-
-@pytest.fixture(autouse=True)
-def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    act_as_replica(monkeypatch)
 
 
 def t5(folder: Path, **config: Any) -> Path:
@@ -173,11 +168,7 @@ async def test_a_summary_that_nobody_waits_for_any_more_ends_at_its_next_token(
     family = Summarization(family_of(t5(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
     held = HeldSteps(monkeypatch, T5ForConditionalGeneration)
     long = asyncio.create_task(summarised(family, *TEXTS[:2], most=1000, least=1000))
-    await held.reach(5)
-    long.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await long
-    held.let_go()
+    await held.cancel(long, step=5)
     async with asyncio.timeout(PATIENCE_S):
         (short,) = await summarised(family, TEXTS[1], most=3, least=3)
     assert isinstance(short, Summary)

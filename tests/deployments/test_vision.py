@@ -34,17 +34,9 @@ from tests.deployments.conftest import Configured
 from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.pictures import encoded, noise
+from tests.deployments.tiny import IMAGE_SIZES, SIDE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
-
-SIDE = 32
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "initializer_range": 0.5,
-}
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +47,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vit(folder: Path, **more: Any) -> Path:
     torch.manual_seed(0)
     labels: dict[str, Any] = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
-    config: Any = ViTConfig(image_size=SIDE, patch_size=8, **SIZES, **labels, **more)
+    config: Any = ViTConfig(image_size=SIDE, patch_size=8, **IMAGE_SIZES, **labels, **more)
     model: Any = ViTForImageClassification(config)
     model.eval().save_pretrained(folder)
     processor: Any = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
@@ -72,9 +64,9 @@ def saved_clip(folder: Path) -> Path:
     torch.manual_seed(0)
     words = tiny.tokenizer()
     text: Any = CLIPTextConfig(
-        **SIZES, vocab_size=len(words), max_position_embeddings=16, eos_token_id=3
+        **IMAGE_SIZES, vocab_size=len(words), max_position_embeddings=16, eos_token_id=3
     )
-    image: Any = CLIPVisionConfig(**SIZES, image_size=SIDE, patch_size=8)
+    image: Any = CLIPVisionConfig(**IMAGE_SIZES, image_size=SIDE, patch_size=8)
     config: Any = CLIPConfig(text_config=text.to_dict(), vision_config=image.to_dict())
     model: Any = CLIPModel(config)
     model.eval().save_pretrained(folder)

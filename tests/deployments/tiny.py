@@ -30,6 +30,15 @@ SIZES: dict[str, Any] = {
     # Wide weights, so that different texts have clearly different answers.
     "initializer_range": 0.5,
 }
+SIDE = 32
+"""Width and height, in pixels, of the images that image models read."""
+IMAGE_SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "initializer_range": 0.5,
+}
 
 
 def text(*numbers: int) -> str:

@@ -25,6 +25,13 @@ def held(client: httpx.Client) -> dict[str, int]:
     return {each["model"]: each["host_bytes"] for each in usage["replicas"]}
 
 
+def measured(graph: Graph, deployment: str) -> psutil.Process:
+    """The replica of ``deployment``, where this session started its process."""
+    if graph.launcher is None:
+        pytest.skip("memory is measured on processes that this session started")
+    return graph.replica(deployment)
+
+
 def memory(replica: psutil.Process) -> int:
     return sum(p.memory_info().rss for p in (replica, *replica.children(recursive=True)))
 
@@ -32,9 +39,7 @@ def memory(replica: psutil.Process) -> int:
 def test_a_model_is_loaded_used_and_unloaded_and_its_memory_is_freed(
     client: httpx.Client, graph: Graph
 ) -> None:
-    if graph.launcher is None:
-        pytest.skip("memory is measured on processes that this session started")
-    replica = graph.replica("Generation")
+    replica = measured(graph, "Generation")
     # Load once before: the libraries that the first load imports stay in memory.
     assert client.post(MODEL).status_code == 200
     assert client.delete(MODEL).status_code == 200
@@ -69,9 +74,7 @@ def test_a_model_is_loaded_used_and_unloaded_and_its_memory_is_freed(
 def test_unloading_an_encoder_on_openvino_frees_its_memory(
     client: httpx.Client, graph: Graph
 ) -> None:
-    if graph.launcher is None:
-        pytest.skip("memory is measured on processes that this session started")
-    replica = graph.replica("Reranking")
+    replica = measured(graph, "Reranking")
     pairs = {"query": "bread", "documents": ["flour and water " * 60] * 32}
     assert client.post(f"{NATIVE}/rerank", json=pairs).status_code == 200
     whole, said = memory(replica), held(client)[RERANKER]

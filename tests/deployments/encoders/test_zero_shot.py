@@ -23,24 +23,12 @@ from deployments.encoders.zero_shot import (
 from deployments.reranking import Reranking
 from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
-from tests.deployments.families import (
-    act_as_replica,
-    bert_config,
-    family_of,
-    saved,
-    started,
-    tokenizer,
-)
+from tests.deployments.families import bert_config, family_of, saved, started, tokenizer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 TEXTS = ("a b c", "d", "e f g h")
 LABELS = ("sport", "tax")
-
-
-@pytest.fixture(autouse=True)
-def _replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    act_as_replica(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -89,12 +89,18 @@ async def test_values_of_one_signal_and_labels_travel_in_one_sample() -> None:
     )
 
 
-async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
-    post = Post()
-    post.away = True
+async def unconfirmed(post: Post) -> Reporter:
+    """A reporter of one sample, whose first report was not confirmed."""
     reporter = Reporter(post)
     reporter.record([HIT])
     assert not await reporter.flush()
+    return reporter
+
+
+async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
+    post = Post()
+    post.away = True
+    reporter = await unconfirmed(post)
     reporter.record([HIT])
     assert not await reporter.flush()
     post.away = False
@@ -106,9 +112,7 @@ async def test_what_the_ledger_missed_is_kept_and_delivered_later() -> None:
 async def test_a_report_that_was_not_confirmed_is_sent_again_under_its_number() -> None:
     post = Post()
     post.mute = True
-    reporter = Reporter(post)
-    reporter.record([HIT])
-    assert not await reporter.flush()
+    reporter = await unconfirmed(post)
     post.mute = False
     assert await reporter.flush()
     assert [report.number for report in post.taken] == [1, 1]

@@ -133,6 +133,16 @@ async def used(cache: ModelCache[str], name: str) -> str:
         return model
 
 
+async def loading_one(store: Storehouse) -> tuple[ModelCache[str], asyncio.Task[str]]:
+    """A cache with ``pin`` loaded, and a request for ``one``, which loads until it is opened."""
+    store.shut = {"one"}
+    cache = store.cache("pin", "one")
+    await cache.load_pinned()
+    asking = asyncio.create_task(used(cache, "one"))
+    await store.started("one")
+    return cache, asking
+
+
 async def stage(cache: ModelCache[str], wanted: str) -> None:
     """Let what was started get to where a model is in stage ``wanted``."""
     async with asyncio.timeout(PATIENCE_S):
@@ -173,11 +183,7 @@ async def test_the_others_load_once_for_all_who_ask(store: Storehouse) -> None:
 
 
 async def test_a_load_holds_up_nobody_who_uses_another_model(store: Storehouse) -> None:
-    store.shut = {"one"}
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
-    asking = asyncio.create_task(used(cache, "one"))
-    await store.started("one")
+    cache, asking = await loading_one(store)
     assert await used(cache, "pin") == "pin"
     assert not asking.done()
     store.open("one")
@@ -574,11 +580,7 @@ async def test_two_orders_to_unload_are_one(store: Storehouse) -> None:
 
 
 async def test_statuses_tell_what_is_there_and_what_is_coming(store: Storehouse) -> None:
-    store.shut = {"one"}
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
-    loading = asyncio.create_task(used(cache, "one"))
-    await store.started("one")
+    cache, loading = await loading_one(store)
     held = {status.model: status for status in cache.statuses()}
     assert (held["pin"].stage, held["pin"].host_bytes) == ("warm", GIB)
     assert (held["one"].stage, held["one"].host_bytes) == ("loading", 0)

@@ -45,13 +45,17 @@ def body(error: ServiceError, path: str) -> Any:
     return json.loads(bytes(ANSWERS.answer(error, path, "id-1").body))
 
 
+def body_with(status: int, error: ServiceError, path: str) -> Any:
+    """The body of an answer, which has this status."""
+    assert ANSWERS.answer(error, path, "id-1").status_code == status
+    return body(error, path)
+
+
 @pytest.mark.parametrize(("error", "status", "error_type", "code"), MADE)
 def test_the_native_envelope_is_whole(
     error: ServiceError, status: int, error_type: str, code: str
 ) -> None:
-    response = ANSWERS.answer(error, "/api/v1/huggingface/generate", "id-1")
-    assert response.status_code == status
-    found = json.loads(bytes(response.body))
+    found = body_with(status, error, "/api/v1/huggingface/generate")
     assert datetime.fromisoformat(found.pop("timestamp")).tzinfo
     assert found == {
         "success": False,
@@ -66,9 +70,7 @@ def test_the_native_envelope_is_whole(
 def test_the_openai_envelope_is_whole(
     error: ServiceError, status: int, error_type: str, code: str
 ) -> None:
-    response = ANSWERS.answer(error, "/v1/chat/completions", "id-1")
-    assert response.status_code == status
-    assert json.loads(bytes(response.body)) == {
+    assert body_with(status, error, "/v1/chat/completions") == {
         "error": {
             "message": error.message,
             "type": openai_type(status),

@@ -7,16 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve_app.ingress.pipeline.references import (
-    MAX_DOLLAR_SIGNS,
-    BrokenReference,
-    Reference,
-    ReferenceLimits,
-    ReferenceSyntaxError,
-    fill,
-    parse,
-    references_in,
-)
+from serve_app.ingress.pipeline import references
 
 SOURCES = {
     "input": {"n": 3, "on": True, "nothing": None, "word": "pay $5", "0": "zero"},
@@ -27,11 +18,11 @@ SOURCES = {
 
 
 def parsed(template: Any) -> Any:
-    return parse(template, ReferenceLimits(1000, 16))
+    return references.parse(template, references.ReferenceLimits(1000, 16))
 
 
 def put(template: Any) -> Any:
-    return fill(parsed(template), SOURCES, lambda value: None)
+    return references.fill(parsed(template), SOURCES, lambda value: None)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +71,7 @@ def test_values_within_a_text_are_texts(template: str, text: str) -> None:
 def test_what_was_put_in_is_not_read_for_references_again() -> None:
     sources = {"input": {"evil": "$secret.value ${secret.value}"}, "secret": {"value": "seen"}}
     template = parsed(["$input.evil", "<${input.evil}>"])
-    assert fill(template, sources, lambda value: None) == [
+    assert references.fill(template, sources, lambda value: None) == [
         "$secret.value ${secret.value}",
         "<$secret.value ${secret.value}>",
     ]
@@ -102,7 +93,7 @@ def test_what_was_put_in_is_not_read_for_references_again() -> None:
     ],
 )
 def test_a_lone_dollar_is_refused_with_the_way_to_write_it(template: str) -> None:
-    with pytest.raises(ReferenceSyntaxError, match=r"\$\$ for a dollar sign") as refused:
+    with pytest.raises(references.ReferenceSyntaxError, match=r"\$\$ for a dollar sign") as refused:
         parsed({"texts": [template]})
     assert len(str(refused.value)) < 200
 
@@ -122,38 +113,40 @@ def test_a_lone_dollar_is_refused_with_the_way_to_write_it(template: str) -> Non
     ],
 )
 def test_what_is_not_there_says_where_the_path_ends(template: str, why: str) -> None:
-    with pytest.raises(BrokenReference, match=why):
+    with pytest.raises(references.BrokenReference, match=why):
         put(template)
 
 
 def test_every_reference_is_found() -> None:
     template = parsed({"a": ["$x.y", "in ${z} and ${input.n}"], "b": "$$x", "c": 4})
-    assert list(references_in(template)) == [
-        Reference("x", ("y",)),
-        Reference("z", ()),
-        Reference("input", ("n",)),
+    assert list(references.references_in(template)) == [
+        references.Reference("x", ("y",)),
+        references.Reference("z", ()),
+        references.Reference("input", ("n",)),
     ]
 
 
 def test_everything_that_is_put_in_is_counted_first() -> None:
     taken: list[Any] = []
-    fill(parsed({"a": "$input.n", "b": "<${hits.results.0.text}>"}), SOURCES, taken.append)
+    references.fill(
+        parsed({"a": "$input.n", "b": "<${hits.results.0.text}>"}), SOURCES, taken.append
+    )
     assert taken == [3, "<", "a kitten", ">"]
 
 
 def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
     long = "x" * 1001
     assert parsed({"image": long}) == {"image": long}
-    with pytest.raises(ReferenceSyntaxError, match="1003 characters; the limit is 1000"):
+    with pytest.raises(references.ReferenceSyntaxError, match="1003 characters; the limit is 1000"):
         parsed({"image": long + "$$"})
 
 
 def test_so_many_dollar_signs_are_read_in_one_graph_and_no_more() -> None:
-    limits = ReferenceLimits(1000, 16)
-    texts = ["$$" * 500] * (MAX_DOLLAR_SIGNS // 1000)
-    assert parse(texts, limits) == ["$" * 500] * len(texts)
-    with pytest.raises(ReferenceSyntaxError, match="more than 10,000 dollar signs"):
-        parse("$input.n", limits)
+    limits = references.ReferenceLimits(1000, 16)
+    texts = ["$$" * 500] * (references.MAX_DOLLAR_SIGNS // 1000)
+    assert references.parse(texts, limits) == ["$" * 500] * len(texts)
+    with pytest.raises(references.ReferenceSyntaxError, match="more than 10,000 dollar signs"):
+        references.parse("$input.n", limits)
 
 
 def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> None:
@@ -162,8 +155,8 @@ def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> N
             raise AssertionError
 
     sources = {"vectors": np.zeros((3, 4)).view(Whole)}
-    with pytest.raises(BrokenReference, match="vectors is no single value"):
-        fill(parsed("<${vectors}>"), sources, lambda value: None)
+    with pytest.raises(references.BrokenReference, match="vectors is no single value"):
+        references.fill(parsed("<${vectors}>"), sources, lambda value: None)
 
 
 LONG = ["$input{}", "in ${{input{}}}", "in ${{input{}", "in $input{}"]
@@ -172,10 +165,10 @@ LONG = ["$input{}", "in ${{input{}}}", "in ${{input{}", "in $input{}"]
 @pytest.mark.parametrize("template", LONG)
 def test_a_reference_with_too_many_names_is_refused_before_it_is_taken_apart(template: str) -> None:
     deep = template.format(".b" * 50_000)
-    with pytest.raises(ReferenceSyntaxError, match="50001 names; the limit is 16"):
-        parse(deep, ReferenceLimits(200_000, 16))
+    with pytest.raises(references.ReferenceSyntaxError, match="50001 names; the limit is 16"):
+        references.parse(deep, references.ReferenceLimits(200_000, 16))
 
 
 def test_a_sentence_behind_a_dollar_sign_is_no_long_reference() -> None:
-    with pytest.raises(ReferenceSyntaxError, match="is no reference"):
-        parse("$5. " + "So. " * 50, ReferenceLimits(1000, 16))
+    with pytest.raises(references.ReferenceSyntaxError, match="is no reference"):
+        references.parse("$5. " + "So. " * 50, references.ReferenceLimits(1000, 16))

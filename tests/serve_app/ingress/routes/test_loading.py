@@ -208,10 +208,16 @@ async def test_the_list_of_models_tells_where_each_is_loaded() -> None:
     assert "logit_bias" in next(m for m in listed if m["name"] == FULL)["supported"]
 
 
-async def test_everybody_who_asks_at_the_same_time_shares_one_survey(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def _surveys_stay_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.ingress.routes.models.FRESH_S", 3600)
+
+
+surveys_stay_fresh = pytest.mark.usefixtures("_surveys_stay_fresh")
+
+
+@surveys_stay_fresh
+async def test_everybody_who_asks_at_the_same_time_shares_one_survey() -> None:
     replica = Replica("a")
     graph = House(replica)
     await graph.load()
@@ -229,8 +235,8 @@ async def test_everybody_who_asks_at_the_same_time_shares_one_survey(
     assert replica.surveyed == 1
 
 
-async def test_an_order_that_was_answered_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_app.ingress.routes.models.FRESH_S", 3600)
+@surveys_stay_fresh
+async def test_an_order_that_was_answered_is_seen_at_once() -> None:
     graph = House(Replica("a"))
     assert (await graph.loaded())["loaded_models"] == []
     await graph.load()
@@ -239,10 +245,8 @@ async def test_an_order_that_was_answered_is_seen_at_once(monkeypatch: pytest.Mo
     assert (await graph.loaded())["loaded_models"] == []
 
 
-async def test_a_survey_from_before_an_order_is_not_what_comes_after_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("serve_app.ingress.routes.models.FRESH_S", 3600)
+@surveys_stay_fresh
+async def test_a_survey_from_before_an_order_is_not_what_comes_after_it() -> None:
     replica = Replica("a")
     graph = House(replica)
     replica.surveys.clear()

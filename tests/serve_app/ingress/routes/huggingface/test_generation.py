@@ -53,25 +53,16 @@ async def test_what_is_not_said_is_as_tgi_says() -> None:
 
 
 async def test_what_is_said_is_what_reaches_the_model() -> None:
-    request = await reaching(
-        max_new_tokens=7,
-        temperature=0.5,
-        top_k=4,
-        top_p=0.9,
-        repetition_penalty=1.25,
-        frequency_penalty=0.5,
-        seed=11,
-        stop=["\n"],
-        truncate=2,
-    )
-    assert request.sampling == Sampling(
-        temperature=0.5,
-        top_p=0.9,
-        top_k=4,
-        repetition_penalty=1.25,
-        frequency_penalty=0.5,
-        seed=11,
-    )
+    sampling: dict[str, Any] = {
+        "temperature": 0.5,
+        "top_k": 4,
+        "top_p": 0.9,
+        "repetition_penalty": 1.25,
+        "frequency_penalty": 0.5,
+        "seed": 11,
+    }
+    request = await reaching(max_new_tokens=7, stop=["\n"], truncate=2, **sampling)
+    assert request.sampling == Sampling(**sampling)
     assert (request.max_new_tokens, request.stop, request.keep_last) == (7, ("\n",), 2)
 
 
