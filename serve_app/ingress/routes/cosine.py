@@ -1,4 +1,4 @@
-"""How alike two directions are: from -1 to 1, whatever rounding makes of it."""
+"""Cosine similarity of vectors, clipped to -1 to 1."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from serve_app.ingress.errors import ValidationFailed
 
 
 def cosines(vectors: Vectors, other: Vectors) -> Vectors:
-    """Of vectors of length 1 with ``other``; rounding would make 1.0000001 of a text and itself."""
+    """The cosines of ``vectors`` with ``other``, all of length 1. Rounding alone may exceed 1."""
     found: Vectors = np.clip(vectors @ other, -1.0, 1.0)
     return found
 
 
 def cosine(first: Any, second: Any) -> float:
-    """Of two vectors of any length, ``text1`` and ``text2`` of a request, which errors name."""
+    """The cosine of two vectors of any length. Errors name them ``text1`` and ``text2``."""
     if first.shape != second.shape:
         message = f"the vectors have {len(first)} and {len(second)} dimensions"
         raise ValidationFailed(f"text1 and text2: {message}.", field="text2")

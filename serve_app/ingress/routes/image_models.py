@@ -1,4 +1,4 @@
-"""Images, asked of models: their labels, captions, answers and objects.
+"""Calls of image models: labels, captions, answers and objects.
 
 ``image`` is a checked encoded file; ``fields`` are the route's names for the fields of the model
 side, for errors.
