@@ -11,6 +11,7 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import Engine
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.generation import Generation
@@ -51,10 +52,7 @@ class StubRunner:
     longer; up to ``BEHIND`` steps that came late are made up for.
     """
 
-    process_id = None
-    device = "cpu"
-    computes_in_thread = False
-    abortable = False
+    info = RunnerInfo("cpu")
 
     def __init__(self, codec: TextCodec, step_s: float) -> None:
         self._step_s = step_s

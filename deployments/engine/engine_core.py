@@ -58,11 +58,11 @@ class EngineCore:
 
     @property
     def process_id(self) -> int | None:
-        return self._runner.process_id
+        return self._runner.info.process_id
 
     @property
     def device(self) -> str:
-        return self._runner.device
+        return self._runner.info.device
 
     def submit(self, sequence: Sequence) -> None:
         prompt, new = len(sequence.prompt_ids), sequence.max_new_tokens
@@ -98,7 +98,7 @@ class EngineCore:
         if self._stopped is not None:
             raise EngineStopped(self._stopped)
         if self._hangs():
-            kind = EngineStopped if self._runner.abortable else EngineHangs
+            kind = EngineStopped if self._runner.info.abortable else EngineHangs
             raise kind(f"A decode step takes longer than {self._hang_after_s:.0f} s")
         failure = self._runner.failure()
         if failure is not None:
@@ -122,7 +122,7 @@ class EngineCore:
     def _run(self) -> None:
         reason = "The engine was closed"
         try:
-            if self._runner.computes_in_thread:
+            if self._runner.info.computes_in_thread:
                 give_way()
             while self._wait_for_work():
                 self._step_began = time.monotonic()

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Listed
+from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """Where a model runner computes, and what follows from it.
+
+    ``device`` is as torch names devices. ``process_id`` is the process of its own, if it has one.
+    With ``computes_in_thread`` a step computes on this process's CPU, so that event loops must go
+    first. With ``abortable`` :meth:`ModelRunner.abort` ends a step that does not return.
+    """
+
+    device: str
+    process_id: int | None = None
+    computes_in_thread: bool = False
+    abortable: bool = False
 
 
 class ModelRunner(Protocol):
@@ -18,23 +34,8 @@ class ModelRunner(Protocol):
     """
 
     @property
-    def device(self) -> str:
-        """Where it computes, as torch names devices."""
-        ...
-
-    @property
-    def process_id(self) -> int | None:
-        """The process of its own in which it computes, if it has one."""
-        ...
-
-    @property
-    def computes_in_thread(self) -> bool:
-        """Whether a step computes on this process's CPU, so that event loops must go first."""
-        ...
-
-    @property
-    def abortable(self) -> bool:
-        """Whether :meth:`abort` ends a step that does not return."""
+    def info(self) -> RunnerInfo:
+        """Where and how it computes; it does not change."""
         ...
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
@@ -70,7 +71,7 @@ class ModelRunner(Protocol):
         ...
 
     def abort(self) -> None:
-        """End a step that does not return, if it is ``abortable``. Called from another thread."""
+        """End a step that does not return, where that is possible. Called from another thread."""
         ...
 
     def close(self) -> None:

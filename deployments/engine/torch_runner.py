@@ -16,6 +16,7 @@ from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_cache import KvCacheBudget
 from deployments.engine.model_folder import ModelFolder
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
@@ -75,8 +76,6 @@ class TorchRunner:
     step, so that a cancel need not wait for a whole prompt.
     """
 
-    abortable = False
-
     def __init__(
         self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
     ) -> None:
@@ -85,21 +84,11 @@ class TorchRunner:
         self._budget = budget
         self._prefill_chunk = prefill_chunk
         self._device: torch.device = model.device
+        in_thread = self._device.type == "cpu"
+        self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
         self._bytes = _weight_bytes(model)
         self._running: dict[Sequence, _RunningSequence] = {}
         self._failed_forwards = 0
-
-    @property
-    def device(self) -> str:
-        return str(self._device)
-
-    @property
-    def process_id(self) -> None:
-        return None
-
-    @property
-    def computes_in_thread(self) -> bool:
-        return self._device.type == "cpu"
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
         return self._budget.usage(sequences) <= 1.0

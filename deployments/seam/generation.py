@@ -1,4 +1,4 @@
-"""Text generation across the seam: prompts and chats, sampling, tokens and whole texts."""
+"""The values of text generation: requests (prompt, chat, sampling, grammar), tokens and results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen. The defaults are those of "do nothing": plain sampling.
+    """Sampling parameters. The defaults sample from the model's own distribution.
 
     ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off. ``repetition_penalty`` counts
     prompt and generated tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the
     generated ones (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
-    logits. ``top_logprobs`` alternatives are reported when ``logprobs`` is on, from the model's own
-    distribution, before any of the above. With the same ``seed`` the same tokens are drawn.
+    logits. With ``logprobs`` the token's log-probability and those of the ``top_logprobs`` most
+    likely tokens are reported, from the model's own distribution, before any of the above. The same
+    ``seed`` gives the same tokens.
     """
 
     temperature: float = 1.0
@@ -35,18 +36,18 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Below this temperature only the likeliest token is drawn, and float32 overflows."""
+        """Whether the most likely token is always chosen. Lower temperatures overflow float32."""
         return self.temperature < 1e-3 or self.top_k == 1
 
     @property
     def nucleus(self) -> float:
-        """``top_p``, never so small that float32 loses it: one token always stays."""
+        """``top_p``, at least what float32 can tell from 0, so that one token always remains."""
         return max(self.top_p, 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model asks for; ``arguments`` is a JSON object as text."""
+    """A tool call of the model; ``arguments`` is a JSON object as text."""
 
     id: str
     name: str
@@ -55,9 +56,9 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn. ``tool_calls`` are an assistant's, ``tool_call_id`` says what a tool answers.
+    """One message. ``tool_calls`` are an assistant's; a tool's names its ``tool_call_id``.
 
-    ``name`` is who speaks, for the chat templates that show it.
+    ``name`` is the speaker, for the chat templates that show it.
     """
 
     role: str
@@ -68,7 +69,8 @@ class ChatMessage:
 
 
 class TokenAlternative(NamedTuple):
-    """Literal text, and behind it an instance of the JSON schema that ``source`` is, as JSON."""
+    """One alternative of a grammar: the literal ``before``, then an instance of the JSON schema
+    ``source``."""
 
     before: str
     source: str
@@ -76,13 +78,13 @@ class TokenAlternative(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What the new text has to be, from its first character to its last.
+    """Structured output: what the whole new text must match.
 
-    ``json`` is any JSON object and has no ``source``; ``json_schema`` is an instance of the schema
-    that ``source`` is, as JSON; ``alternatives`` any one of those; ``regex`` a match of the whole
-    expression. ``before`` and ``after`` are literal text around that. With ``triggered`` the text
-    is free and may be anything until it writes ``before``; what follows has to be the rest, and is
-    free again behind ``after``. A text that is cut off by its bounds is the beginning of one.
+    The kinds: ``json`` is any JSON object, without a ``source``; ``json_schema`` an instance of the
+    schema in ``source``; ``alternatives`` one of them; ``regex`` a match of the whole expression in
+    ``source``. ``before`` and ``after`` are literal text around it. With ``triggered`` the text is
+    free until it contains ``before``, must then match the rest, and is free again behind ``after``.
+    A text that ends by its length matches as far as it goes.
     """
 
     kind: Literal["json", "json_schema", "alternatives", "regex"]
@@ -94,7 +96,7 @@ class Grammar:
 
 
 class ToolCallMarkers(NamedTuple):
-    """What a model writes before and behind the JSON object of a call."""
+    """The text that a model writes before and behind the JSON object of a tool call."""
 
     opening: str
     closing: str
@@ -102,21 +104,22 @@ class ToolCallMarkers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One prompt or one chat, and the bounds of what may follow it.
+    """One prompt or chat, and how to continue it.
 
     Exactly one of ``prompt``, ``prompt_ids`` (tokens, taken as they are) and ``messages`` is given.
-    ``tools`` are shown to the chat template: each the JSON of one of OpenAI's tool objects.
-    ``grammar`` constrains what is decoded. ``max_new_tokens`` bounds the new tokens,
-    ``max_length`` prompt and new ones together; the smaller bound wins, and with neither the text
-    may fill the model's window. No end of sequence is chosen before there are ``min_new_tokens``
-    new ones; a stop string still ends the text, and with ``stop_after_tool_call`` so does the end
-    of the first call that has those marks. Of a prompt only the last ``keep_last`` tokens are read,
-    where that is given. With ``truncate`` the end of a chat's last message is cut off where
-    prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
-    are left out there, never its system message nor its last one.
+    ``tools`` are for the chat template, each the JSON of one of OpenAI's tool objects. ``grammar``
+    constrains the text. ``max_new_tokens`` bounds the new tokens, ``max_length`` prompt and new
+    ones together; the smaller bound counts, and without either the text may fill the window. Before
+    ``min_new_tokens`` new tokens no end of sequence is chosen, but a stop string ends the text, and
+    so does the first tool call with the markers ``stop_after_tool_call``. ``choices`` texts are
+    generated. Only the last ``keep_last`` tokens of a prompt are used, if that is given.
 
-    ``delivered`` is set when another replica began the answer: the tokens of each choice that the
-    client has already, which are not sent again, or ``None`` for a choice that is finished.
+    With ``truncate`` the end of a chat's last message is cut off where
+    prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
+    are left out instead, but neither its system message nor its last turn.
+
+    ``delivered`` is set when another replica began the answer: for each choice the tokens that the
+    client already has, which are not sent again, or ``None`` if the choice is finished.
     """
 
     request_id: str
@@ -141,9 +144,10 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Natural-log probability of the chosen token and of the most likely alternatives.
+    """Natural-log probability of a token and of the most likely tokens in its place.
 
-    ``top_ids`` are the alternatives' token ids, ``top_special`` those of them without a text.
+    ``top`` has their text, log-probability and bytes, ``top_ids`` their ids; ``top_special`` are
+    the ids among them that have no text.
     """
 
     text: str
@@ -157,10 +161,10 @@ class TokenLogprob:
 class Token(NamedTuple):
     """One decoded token of one choice.
 
-    ``text`` is what this token adds to the text and never splits a character: a token that
-    completes none, or that may begin a stop string, adds nothing yet. The last token of a choice
-    carries its ``finish_reason``, and the ``stop_string`` that ended the text, which is not part of
-    it. A ``special`` token is one of the model's own marks, such as its end of sequence.
+    ``text`` is what this token adds to the text. It never splits a character: a token that
+    completes no character, or that may begin a stop string, adds nothing yet. The last token of a
+    choice has its ``finish_reason``, and the ``stop_string`` that ended the text, which is not part
+    of it. A ``special`` token has no text, such as the end of sequence.
     """
 
     choice: int
@@ -175,10 +179,10 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TokenChunk:
-    """The tokens that were ready together; one item of a stream. Never empty.
+    """Tokens that are sent together: one item of a stream, never empty.
 
-    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ... Pickled by columns: a tenth of
-    the time that it takes token by token.
+    ``device`` is where the engine decodes: ``cpu``, ``cuda:0``, ... It is pickled by columns, which
+    takes a tenth of the time of pickling token by token.
     """
 
     prompt_tokens: int
@@ -196,7 +200,7 @@ def _token_chunk(prompt_tokens: int, device: str, *columns: tuple[Any, ...]) -> 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSequence:
-    """One text. ``special`` says of each of ``logprobs`` whether its token has no text."""
+    """One generated text. ``special`` tells for each of ``logprobs`` if its token has no text."""
 
     text: str
     finish_reason: FinishReason
@@ -208,7 +212,7 @@ class GeneratedSequence:
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """A whole answer: ``choices`` in order, each with its own count of tokens.
+    """The result of a request: its ``choices`` in order, each with its number of tokens.
 
     ``device`` is as in :class:`TokenChunk`.
     """

@@ -1,4 +1,4 @@
-"""A class of models whose every step is counted, and waits until the test lets it."""
+"""Counts every forward of a model class, and holds it until the test lets it go on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.deployments.forwards import PATIENCE_S
 
 
 class HeldSteps:
-    """Holds up each forward of ``model_class``: of a model that writes, that is each token."""
+    """Holds each forward of ``model_class``: for a model that decodes, that is each token."""
 
     def __init__(self, patch: pytest.MonkeyPatch, model_class: Any) -> None:
         self.taken = 0
@@ -29,13 +29,15 @@ class HeldSteps:
             self.taken += 1
             self._loop.call_soon_threadsafe(self._started.put_nowait, self.taken)
             if not self._free:
-                assert self._permits.acquire(timeout=PATIENCE_S), "nobody let the step go"
+                assert self._permits.acquire(timeout=PATIENCE_S), (
+                    "the test did not let the step go on"
+                )
             return forward(model, *given, **options)
 
         patch.setattr(model_class, "forward", held)
 
     async def reach(self, step: int) -> None:
-        """Let steps go until the one of this number has begun, and is held."""
+        """Let steps go on until the one with this number has begun, and is held."""
         async with asyncio.timeout(PATIENCE_S):
             while self._begun < step:
                 if self._begun:
@@ -43,6 +45,6 @@ class HeldSteps:
                 self._begun = await self._started.get()
 
     def let_go(self) -> None:
-        """Hold up nothing any more."""
+        """Hold no more steps."""
         self._free = True
         self._permits.release()

@@ -1,4 +1,4 @@
-"""Trials of grammars that take until the test says how they end."""
+"""Fake trials of grammars, which end when the test says how."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ PATIENCE_S = 30.0
 
 
 class HeldTrial(GrammarTrial):
+    """A trial without a process; :meth:`tell` ends it."""
+
     def __init__(self, source: str) -> None:
         super().__init__(source)
         self.source = source
@@ -21,7 +23,7 @@ class HeldTrial(GrammarTrial):
         self._objection: str | None = None
 
     def run(self) -> str:
-        assert self._over.wait(PATIENCE_S), "nobody ended the trial"
+        assert self._over.wait(PATIENCE_S), "the test did not end the trial"
         if self._objection is None:
             raise TimeoutError("ended")
         return self._objection
@@ -39,7 +41,7 @@ class HeldTrial(GrammarTrial):
 
 
 class HeldTrials:
-    """Makes trials, each when its turn has come, and hands them out in this order."""
+    """Makes the trials of a queue, and hands them out in the order in which they begin."""
 
     def __init__(self) -> None:
         self._begun: asyncio.Queue[HeldTrial] = asyncio.Queue()
@@ -50,10 +52,10 @@ class HeldTrials:
         return trial
 
     async def next(self) -> HeldTrial:
-        """The next trial whose turn has come, once it has."""
+        """The next trial that begins, once it does."""
         return await asyncio.wait_for(self._begun.get(), PATIENCE_S)
 
     @property
     def idle(self) -> bool:
-        """No trial has begun that nobody took."""
+        """Whether no trial has begun besides those that were handed out."""
         return self._begun.empty()

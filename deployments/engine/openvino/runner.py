@@ -16,6 +16,7 @@ from pathlib import Path
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.model_folder import ModelFolder
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.openvino.client import GenaiProcess
 from deployments.engine.openvino.genai_config import (
     KV_BLOCK_TOKENS,
@@ -81,11 +82,8 @@ class OpenVinoRunner:
     segment; the tokens that were delivered before are checked and dropped.
     """
 
-    device = "cpu"
-    computes_in_thread = False
-    abortable = True
-
     def __init__(self, process: GenaiProcess, codec: TextCodec, launch: Launch) -> None:
+        self.info = RunnerInfo("cpu", process.process_id, abortable=True)
         self._process = process
         self._codec = codec
         self._blocks = launch.kv_blocks
@@ -97,10 +95,6 @@ class OpenVinoRunner:
         self._cancels: list[int] = []
         self._last_run_id = 0
         self._kv_usage = 0.0
-
-    @property
-    def process_id(self) -> int:
-        return self._process.process_id
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
         """Counts whole blocks; sequences with the same prompt share its blocks."""

@@ -1,4 +1,4 @@
-"""A reader of one sequence that a test can wait for."""
+"""Submits one sequence to an engine and collects its tokens, for tests to wait for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ PATIENCE_S = 120.0
 
 
 class Reader:
-    """One sequence on an engine: its tokens, its problem, and events to wait for."""
+    """One sequence on an engine: its tokens, its failure, and events to wait for.
+
+    ``new`` and ``min_new`` are its maximum and minimum of new tokens.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,7 @@ class Reader:
         prompt: str | list[int],
         *,
         new: int = 16,
-        least: int = 0,
+        min_new: int = 0,
         on_token: Callable[[Token], None] | None = None,
         stop: tuple[str, ...] = (),
         eos_ids: frozenset[int] | None = None,
@@ -42,12 +45,12 @@ class Reader:
         self.on_token = on_token
         self.sequence = Sequence(
             codec=engine.codec,
+            on_token=self._deliver,
+            on_failure=self._fail,
             prompt_ids=prompt,
             sampling=Sampling(**sampling),
             max_new_tokens=new,
-            min_new_tokens=least,
-            on_token=self._deliver,
-            on_failure=self._fail,
+            min_new_tokens=min_new,
             stop=stop,
             eos_ids=eos_ids,
             choice=choice,

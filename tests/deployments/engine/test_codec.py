@@ -79,21 +79,19 @@ def test_a_template_that_shows_names_is_given_them(
     assert codec.decode(ids) == "Ada: Hi\n-: Yo\n"
 
 
-def test_a_template_that_refuses_is_a_value_error_with_its_reason(
-    tmp_path: Path, byte_tokenizer: Tokenizer
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ raise_exception('Roles must alternate user/assistant') }}", "Roles must alternate"),
+        ("{% for m in messages %}{{ m.content + 1 }}", "chat template"),
+    ],
+    ids=["refuses", "broken"],
+)
+def test_a_template_that_cannot_render_a_chat_is_a_value_error_with_its_reason(
+    tmp_path: Path, byte_tokenizer: Tokenizer, template: str, says: str
 ) -> None:
-    template = "{{ raise_exception('Roles must alternate user/assistant') }}"
     codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, chat_template=template))
-    with pytest.raises(ValueError, match="Roles must alternate"):
-        codec.encode_chat(CHAT)
-
-
-def test_a_template_that_is_broken_is_a_value_error(
-    tmp_path: Path, byte_tokenizer: Tokenizer
-) -> None:
-    template = "{% for m in messages %}{{ m.content + 1 }}"
-    codec = TextCodec.from_folder(folder_with(tmp_path, byte_tokenizer, chat_template=template))
-    with pytest.raises(ValueError, match="chat template"):
+    with pytest.raises(ValueError, match=says):
         codec.encode_chat(CHAT)
 
 

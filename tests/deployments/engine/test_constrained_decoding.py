@@ -67,17 +67,19 @@ def test_a_stop_string_still_ends_the_text(torch_engine: Engine) -> None:
 
 
 def test_an_end_outranks_a_minimum_that_the_grammar_has_no_room_for(torch_engine: Engine) -> None:
-    reader = Reader(torch_engine, "Hi", new=40, least=30, temperature=0.0, grammar=DIGITS)
+    reader = Reader(torch_engine, "Hi", new=40, min_new=30, temperature=0.0, grammar=DIGITS)
     assert len(reader.read()) == 8
     flexible = Reader(
-        torch_engine, "Hi", new=16, least=10, temperature=0.0, grammar=Grammar("regex", "a*")
+        torch_engine, "Hi", new=16, min_new=10, temperature=0.0, grammar=Grammar("regex", "a*")
     )
     flexible.read()
     assert len(flexible.tokens) > 10
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_it_goes_on_elsewhere_where_it_stood(torch_engine: Engine, temperature: float) -> None:
+def test_a_constrained_text_resumes_on_another_replica(
+    torch_engine: Engine, temperature: float
+) -> None:
     def reader(already: tuple[int, ...] = ()) -> Reader:
         return Reader(
             torch_engine,

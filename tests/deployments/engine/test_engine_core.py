@@ -12,6 +12,7 @@ import pytest
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import EngineStopped
+from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
@@ -21,10 +22,7 @@ from tests.deployments.engine.reading import PATIENCE_S, Reader
 class PuppetRunner:
     """Decodes "a" for every admitted sequence at each step that is allowed."""
 
-    process_id = None
-    device = "cpu"
-    computes_in_thread = False
-    abortable = False
+    info = RunnerInfo("cpu")
 
     def __init__(self, codec: TextCodec) -> None:
         self.allowed = threading.Semaphore(0)
@@ -91,17 +89,22 @@ def reader(engine: Puppet, new: int = 2) -> Reader:
     return Reader(engine, [1, 2, 3], new=new)
 
 
+def run(engine: Puppet, readers: list[Reader]) -> None:
+    """Submit all sequences in this order, and let the engine step until they are finished."""
+    for each in readers:
+        each.start()
+    engine.runner.allowed.release(1000)
+    for each in readers:
+        each.wait()
+
+
 def test_sequences_are_served_in_the_order_they_came(puppet: Puppet) -> None:
     ended: list[int] = []
     readers = [
         Reader(puppet, [1], new=1, choice=n, on_token=lambda token: ended.append(token.choice))
         for n in range(5)
     ]
-    for each in readers:
-        each.start()
-    puppet.runner.allowed.release(5)
-    for each in readers:
-        each.wait()
+    run(puppet, readers)
     assert ended == [0, 1, 2, 3, 4]
 
 
@@ -114,7 +117,7 @@ def test_an_idle_engine_takes_no_steps(puppet: Puppet) -> None:
     puppet.check()
 
 
-def test_a_failing_step_fails_everyone_and_the_health_check(puppet: Puppet) -> None:
+def test_a_failing_step_fails_every_sequence_and_the_health_check(puppet: Puppet) -> None:
     running, waiting = reader(puppet).start(), reader(puppet).start()
     puppet.runner.broken = True
     puppet.runner.allowed.release()
@@ -169,7 +172,7 @@ def test_a_step_that_takes_too_long_fails_the_health_check(byte_codec: TextCodec
     engine.close()
 
 
-def test_a_cancelled_sequence_leaves_at_the_next_step(byte_codec: TextCodec) -> None:
+def test_a_cancelled_sequence_is_freed_at_the_next_step(byte_codec: TextCodec) -> None:
     engine = Puppet(byte_codec, slots=2)
     gone, stays = reader(engine, new=50).start(), reader(engine, new=3).start()
     engine.runner.allowed.release(1)
@@ -191,16 +194,12 @@ def test_slots_are_never_exceeded(byte_codec: TextCodec) -> None:
         Reader(engine, [1], new=2, on_token=lambda token: most.append(len(engine.runner.admitted)))
         for _ in range(10)
     ]
-    for each in readers:
-        each.start()
-    engine.runner.allowed.release(1000)
-    for each in readers:
-        each.wait()
+    run(engine, readers)
     assert max(most) <= 3
     engine.close()
 
 
-def test_a_request_that_is_new_waits_for_no_heavy_one(byte_codec: TextCodec) -> None:
+def test_a_new_request_does_not_wait_for_heavy_ones(byte_codec: TextCodec) -> None:
     engine = Puppet(byte_codec, slots=4)
     heavy = [
         Reader(engine, [1], new=90, choice=n, request=request).start()
@@ -242,7 +241,7 @@ def test_slots_are_shared_by_requests_and_not_by_sequences(byte_codec: TextCodec
     engine.close()
 
 
-def test_a_sequence_is_told_once_that_it_has_a_slot(byte_codec: TextCodec) -> None:
+def test_on_admitted_is_called_once(byte_codec: TextCodec) -> None:
     engine = Puppet(byte_codec, slots=1)
     readers = [Reader(engine, [1], new=90, request=name) for name in ("one", "two")]
     admitted: list[str] = []
@@ -280,7 +279,7 @@ class Panic(BaseException):
 @pytest.mark.parametrize(
     "step", ["_on_admitted", "_text.push", "_text.flush", "_stops.push", "_on_token"]
 )
-def test_whatever_raises_on_the_way_of_one_token_is_that_sequences_own(
+def test_an_exception_in_one_sequence_fails_only_that_sequence(
     byte_codec: TextCodec, step: str, error: type[BaseException]
 ) -> None:
     engine = Puppet(byte_codec, slots=2)

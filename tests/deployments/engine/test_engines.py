@@ -123,7 +123,7 @@ def test_more_sequences_than_slots_all_finish(engine: Engine) -> None:
     assert engine.load().tokens - before == sum(len(reader.tokens) for reader in readers)
 
 
-def test_what_decodes_beside_it_does_not_change_a_greedy_text(engine: Engine) -> None:
+def test_the_rest_of_the_batch_does_not_change_a_greedy_text(engine: Engine) -> None:
     alone = Reader(engine, PARIS, temperature=0.0).read()
     others = [Reader(engine, STORY, new=12, temperature=1.0, seed=s).start() for s in range(3)]
     assert Reader(engine, PARIS, temperature=0.0).read() == alone
@@ -188,7 +188,7 @@ def test_characters_of_many_bytes_are_never_split(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_text_goes_on_elsewhere_as_if_nothing_had_happened(
+def test_a_text_resumes_on_another_replica_without_a_difference(
     engine: Engine, temperature: float
 ) -> None:
     whole = Reader(engine, STORY, new=10, temperature=temperature, seed=9, repetition_penalty=1.1)
@@ -206,7 +206,7 @@ def test_a_text_goes_on_elsewhere_as_if_nothing_had_happened(
     assert rest.tokens == whole.tokens[4:]
 
 
-def test_a_reader_that_raises_loses_only_its_own_sequence(engine: Engine) -> None:
+def test_a_callback_that_raises_fails_only_its_own_sequence(engine: Engine) -> None:
     def broken(token: Token) -> None:
         raise LookupError("this reader is broken")
 
@@ -232,10 +232,10 @@ def test_a_text_may_not_end_before_its_minimum(engine: Engine) -> None:
     plain = Reader(engine, PARIS, temperature=0.0)
     plain.read()
     words = len(plain.tokens) - 1  # the last one is its end
-    exact = Reader(engine, PARIS, least=words, temperature=0.0)
+    exact = Reader(engine, PARIS, min_new=words, temperature=0.0)
     exact.read()
     assert exact.ids == plain.ids
-    longer = Reader(engine, PARIS, new=words + 8, least=words + 4, temperature=0.0)
+    longer = Reader(engine, PARIS, new=words + 8, min_new=words + 4, temperature=0.0)
     longer.read()
     assert len(longer.tokens) > words + 4
     assert longer.ids[:words] == plain.ids[:words]
@@ -243,9 +243,9 @@ def test_a_text_may_not_end_before_its_minimum(engine: Engine) -> None:
 
 
 def test_what_was_decoded_elsewhere_counts_towards_the_minimum(engine: Engine) -> None:
-    whole = Reader(engine, PARIS, new=20, least=14, temperature=0.0)
+    whole = Reader(engine, PARIS, new=20, min_new=14, temperature=0.0)
     whole.read()
     already = tuple(whole.ids[:6])
-    rest = Reader(engine, PARIS, new=20, least=14, temperature=0.0, resume_ids=already)
+    rest = Reader(engine, PARIS, new=20, min_new=14, temperature=0.0, resume_ids=already)
     rest.read()
     assert rest.tokens == whole.tokens[6:]

@@ -19,7 +19,7 @@ def sample(
     codec: TextCodec,
     generated: tuple[int, ...] = (),
     prompt: tuple[int, ...] = (200,),
-    least: int = 0,
+    min_new: int = 0,
     **sampling: Any,
 ) -> tuple[int, TokenLogprob | None]:
     sequence = Sequence(
@@ -27,7 +27,7 @@ def sample(
         prompt_ids=prompt,
         sampling=Sampling(**sampling),
         max_new_tokens=1000,
-        min_new_tokens=least,
+        min_new_tokens=min_new,
         on_token=lambda token: None,
         on_failure=lambda problem: None,
         resume_ids=generated,
@@ -127,7 +127,7 @@ def test_no_end_before_the_minimum_whatever_speaks_for_it(byte_codec: TextCodec)
 
     def next_token(already: int, **sampling: Any) -> int:
         bias = towards_the_end
-        return sample(byte_codec, (5,) * already, least=2, logit_bias=bias, **sampling)[0]
+        return sample(byte_codec, (5,) * already, min_new=2, logit_bias=bias, **sampling)[0]
 
     assert [next_token(already, temperature=0.0) for already in range(3)] == [0, 0, 256]
     assert next_token(1, temperature=2.0, seed=3) != 256

@@ -15,7 +15,7 @@ from deployments.engine.tuning import PREEMPTION_QUANTUM
 from deployments.seam.generation import Sampling
 
 
-class Office:
+class SimulatedEngine:
     """A scheduler, and an engine that decodes a token of every running sequence a step."""
 
     def __init__(self, codec: TextCodec, slots: int, memory: int | None = None) -> None:
@@ -30,7 +30,7 @@ class Office:
     def size(self, sequence: Sequence) -> int:
         return len(sequence.prompt_ids) + len(sequence.generated) + 1
 
-    def ask(self, request: str, choices: int = 1, *, new: int = 10_000, prompt: int = 1) -> None:
+    def submit(self, request: str, choices: int = 1, *, new: int = 10_000, prompt: int = 1) -> None:
         for choice in range(choices):
             sequence = Sequence(
                 codec=self.codec,
@@ -52,7 +52,7 @@ class Office:
                 return
             self.preempted += preempted
             self.admit()
-        raise AssertionError("sequences take the slots from each other for ever")
+        raise AssertionError("sequences preempt each other for ever")
 
     def admit(self) -> None:
         while self.scheduler.admit() is not None:
@@ -74,182 +74,184 @@ class Office:
 
 
 def test_one_request_alone_has_every_slot(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4)
-    office.ask("heavy", 16)
-    office.step()
-    assert office.slots == {"heavy": 4}
-    assert office.preempted == []
+    engine = SimulatedEngine(byte_codec, slots=4)
+    engine.submit("heavy", 16)
+    engine.step()
+    assert engine.slots == {"heavy": 4}
+    assert engine.preempted == []
 
 
-def test_a_newcomer_has_a_slot_at_once_and_others_get_their_share(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4)
-    office.ask("heavy", 16)
-    office.step(50)
-    office.ask("new")
-    office.schedule()
-    assert office.slots == {"heavy": 3, "new": 1}
-    office.ask("other", 16)
-    office.schedule()
-    assert office.slots == {"heavy": 2, "new": 1, "other": 1}
+def test_a_new_request_is_admitted_at_once_and_slots_are_shared(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
+    engine.submit("heavy", 16)
+    engine.step(50)
+    engine.submit("new")
+    engine.schedule()
+    assert engine.slots == {"heavy": 3, "new": 1}
+    engine.submit("other", 16)
+    engine.schedule()
+    assert engine.slots == {"heavy": 2, "new": 1, "other": 1}
 
 
-def test_it_is_the_youngest_that_makes_room_and_it_goes_on_later(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=2)
-    office.ask("heavy", 3, new=40)
-    office.step(5)
-    office.ask("new", new=1)
-    office.schedule()
-    (gone,) = office.preempted
+def test_the_youngest_sequence_is_preempted_and_resumed_later(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=2)
+    engine.submit("heavy", 3, new=40)
+    engine.step(5)
+    engine.submit("new", new=1)
+    engine.schedule()
+    (gone,) = engine.preempted
     assert (gone.choice, len(gone.generated)) == (1, 5)
-    office.step()
-    assert gone in office.scheduler.running
-    office.step(5)
+    engine.step()
+    assert gone in engine.scheduler.running
+    engine.step(5)
     assert len(gone.generated) == 10
 
 
 @pytest.mark.parametrize("heavies", [4, 20])
 @pytest.mark.parametrize("choices", [1, 16])
-def test_however_many_are_at_work_a_newcomer_waits_for_nobody(
+def test_a_new_request_is_admitted_at_once_however_many_are_running(
     byte_codec: TextCodec, heavies: int, choices: int
 ) -> None:
-    office = Office(byte_codec, slots=4)
+    engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(heavies):
-        office.ask(f"heavy {number}", choices)
-    office.step(600)
+        engine.submit(f"heavy {number}", choices)
+    engine.step(600)
     for number in range(10):
-        office.ask(f"new {number}", new=1)
-        office.step()
-        assert f"new {number}" not in {each.request_id for each in office.scheduler.sequences}
+        engine.submit(f"new {number}", new=1)
+        engine.step()
+        assert f"new {number}" not in {each.request_id for each in engine.scheduler.sequences}
 
 
-def test_newcomers_that_come_together_wait_for_each_other_only(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4)
+def test_new_requests_wait_only_for_each_other(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(20):
-        office.ask(f"heavy {number}", 16)
-    office.step(600)
+        engine.submit(f"heavy {number}", 16)
+    engine.step(600)
     for number in range(12):
-        office.ask(f"new {number}", new=2)
-    office.step(6)
-    left = {each.request_id for each in office.scheduler.sequences}
+        engine.submit(f"new {number}", new=2)
+    engine.step(6)
+    left = {each.request_id for each in engine.scheduler.sequences}
     assert not any(name.startswith("new") for name in left)
 
 
-def test_where_there_are_more_requests_than_slots_all_get_as_much(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4)
+def test_more_requests_than_slots_are_served_equally(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(10):
-        office.ask(f"heavy {number}", number + 1)
-    office.step(6000)
+        engine.submit(f"heavy {number}", number + 1)
+    engine.step(6000)
     tokens = Counter[str]()
-    for sequence in office.scheduler.sequences:
+    for sequence in engine.scheduler.sequences:
         tokens[sequence.request_id] += len(sequence.generated)
     assert min(tokens.values()) > 2400 - 2 * PREEMPTION_QUANTUM
     assert max(tokens.values()) < 2400 + 2 * PREEMPTION_QUANTUM
-    assert len(office.preempted) < 2 * 6000 * 4 / PREEMPTION_QUANTUM
+    assert len(engine.preempted) < 2 * 6000 * 4 / PREEMPTION_QUANTUM
 
 
-def test_a_flood_of_newcomers_does_not_stop_the_others(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4)
-    office.ask("heavy", 4)
-    heavy = office.scheduler.sequences
+def test_a_flood_of_new_requests_does_not_starve_the_running_ones(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
+    engine.submit("heavy", 4)
+    heavy = engine.scheduler.sequences
     for number in range(400):
         for each in range(2):
-            office.ask(f"new {number} {each}", new=3)
-        office.step(2)
+            engine.submit(f"new {number} {each}", new=3)
+        engine.step(2)
     assert sum(len(each.generated) for each in heavy) > 400
 
 
-def test_a_request_that_comes_late_is_not_owed_what_it_did_not_ask_for(
+def test_a_late_request_is_not_compensated_for_the_time_before_it(
     byte_codec: TextCodec,
 ) -> None:
-    office = Office(byte_codec, slots=1)
-    office.ask("early")
-    office.step(1000)
-    office.ask("late")
-    office.step(2000)
+    engine = SimulatedEngine(byte_codec, slots=1)
+    engine.submit("early")
+    engine.step(1000)
+    engine.submit("late")
+    engine.step(2000)
     early, late = (
-        next(len(each.generated) for each in office.scheduler.sequences if each.request_id == name)
+        next(len(each.generated) for each in engine.scheduler.sequences if each.request_id == name)
         for name in ("early", "late")
     )
     assert abs((early - 1000) - late) <= 2 * PREEMPTION_QUANTUM
 
 
-def test_memory_bounds_who_runs_together_and_a_newcomer_gets_some(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4, memory=300)
+def test_the_kv_cache_bounds_what_runs_together_and_new_requests_get_a_part(
+    byte_codec: TextCodec,
+) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4, memory=300)
     for number in range(4):
-        office.ask(f"heavy {number}", 2, prompt=100)
-    office.step(60)
-    assert len(office.scheduler.running) == 2
+        engine.submit(f"heavy {number}", 2, prompt=100)
+    engine.step(60)
+    assert len(engine.scheduler.running) == 2
     for number in range(10):
-        office.ask(f"new {number}", new=1, prompt=60)
-        office.step(2)
-        assert office.fits(office.scheduler.running)
-    left = {each.request_id for each in office.scheduler.sequences}
+        engine.submit(f"new {number}", new=1, prompt=60)
+        engine.step(2)
+        assert engine.fits(engine.scheduler.running)
+    left = {each.request_id for each in engine.scheduler.sequences}
     assert left == {f"heavy {number}" for number in range(4)}
 
 
-def test_those_that_grow_out_of_the_memory_make_room_and_end_all_the_same(
+def test_sequences_that_outgrow_the_kv_cache_are_preempted_and_all_finish(
     byte_codec: TextCodec,
 ) -> None:
-    office = Office(byte_codec, slots=4, memory=100)
-    office.ask("heavy", 4, prompt=10, new=80)
+    engine = SimulatedEngine(byte_codec, slots=4, memory=100)
+    engine.submit("heavy", 4, prompt=10, new=80)
     together = []
     for _ in range(400):
-        office.step()
-        together.append(len(office.scheduler.running))
-        assert office.fits(office.scheduler.running)
-    assert office.scheduler.idle
+        engine.step()
+        together.append(len(engine.scheduler.running))
+        assert engine.fits(engine.scheduler.running)
+    assert engine.scheduler.idle
     assert max(together) == 4
-    assert office.preempted
+    assert engine.preempted
 
 
-def test_a_sequence_that_fits_nowhere_runs_alone(byte_codec: TextCodec) -> None:
-    office = Office(byte_codec, slots=4, memory=100)
-    office.ask("giant", prompt=500)
-    office.ask("small")
-    office.step(3)
-    assert office.slots in ({"giant": 1}, {"small": 1})
+def test_a_sequence_that_is_larger_than_the_kv_cache_runs_alone(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4, memory=100)
+    engine.submit("giant", prompt=500)
+    engine.submit("small")
+    engine.step(3)
+    assert engine.slots in ({"giant": 1}, {"small": 1})
 
 
-def test_one_at_a_time_the_requests_take_turns_and_so_do_their_sequences(
+def test_next_takes_the_requests_in_turn_and_their_sequences_too(
     byte_codec: TextCodec,
 ) -> None:
-    office = Office(byte_codec, slots=4)
-    office.ask("heavy", 3)
-    office.ask("small")
-    office.schedule()
+    engine = SimulatedEngine(byte_codec, slots=4)
+    engine.submit("heavy", 3)
+    engine.submit("small")
+    engine.schedule()
     turns = []
     for _ in range(12):
-        sequence = office.scheduler.next()
+        sequence = engine.scheduler.next()
         assert sequence is not None
-        office.scheduler.count(sequence, 1)
+        engine.scheduler.count(sequence, 1)
         turns.append((sequence.request_id, sequence.choice))
     assert Counter(request for request, _ in turns) == {"heavy": 6, "small": 6}
     assert Counter(turns)["heavy", 0] == Counter(turns)["heavy", 2] == 2
 
 
-def test_whatever_comes_and_goes_the_books_are_right(byte_codec: TextCodec) -> None:
+def test_random_arrivals_and_removals_leave_the_scheduler_consistent(byte_codec: TextCodec) -> None:
     chance = random.Random(3)
-    office = Office(byte_codec, slots=5, memory=400)
+    engine = SimulatedEngine(byte_codec, slots=5, memory=400)
     for number in range(1500):
         kind = chance.random()
         if kind < 0.25:
-            office.ask(
+            engine.submit(
                 f"{chance.randrange(40)}",
                 chance.randint(1, 6),
                 new=chance.randint(1, 90),
                 prompt=chance.choice([1, 9, 120, 390]),
             )
-        elif kind < 0.4 and office.scheduler.sequences:
-            office.scheduler.remove(chance.choice(office.scheduler.sequences))
+        elif kind < 0.4 and engine.scheduler.sequences:
+            engine.scheduler.remove(chance.choice(engine.scheduler.sequences))
         else:
-            office.step()
-            assert len(office.scheduler.running) <= 5
-            assert len(office.scheduler.running) == 1 or office.fits(office.scheduler.running)
-            assert bool(office.scheduler.running) == bool(office.scheduler.sequences)
-        assert len({id(each) for each in office.scheduler.sequences}) == len(
-            office.scheduler.sequences
+            engine.step()
+            assert len(engine.scheduler.running) <= 5
+            assert len(engine.scheduler.running) == 1 or engine.fits(engine.scheduler.running)
+            assert bool(engine.scheduler.running) == bool(engine.scheduler.sequences)
+        assert len({id(each) for each in engine.scheduler.sequences}) == len(
+            engine.scheduler.sequences
         ), number
-    office.step(40_000)
-    assert office.scheduler.idle
-    assert office.scheduler.next() is None
-    assert office.scheduler._requests == {}
+    engine.step(40_000)
+    assert engine.scheduler.idle
+    assert engine.scheduler.next() is None
+    assert engine.scheduler._requests == {}

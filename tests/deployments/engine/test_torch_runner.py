@@ -186,7 +186,7 @@ def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) ->
 
 
 @pytest.mark.parametrize("limits", [{"slots": 2}, {"slots": 8, "kv_cache_gb": kv_gb(90)}])
-def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_happened(
+def test_a_preempted_text_resumes_without_a_difference(
     llama_folder: Path, limits: dict[str, Any]
 ) -> None:
     alone = opened(llama_folder)

@@ -156,7 +156,7 @@ def test_control_tokens_are_no_text(grammars: GrammarCompiler, codec: TextCodec)
         (Grammar("json_schema", '{"items":' * 190 + "{}" + "}" * 190), "recursion"),
     ],
 )
-async def test_what_cannot_be_kept_to_says_why(grammar: Grammar, says: str) -> None:
+async def test_a_grammar_that_cannot_be_followed_says_why(grammar: Grammar, says: str) -> None:
     with pytest.raises(ConstraintError, match=says) as caught:
         await GrammarTrials().check(grammar)
     assert len(str(caught.value)) <= 200
@@ -187,7 +187,7 @@ async def test_a_grammar_that_takes_too_much_is_refused(grammar: Grammar) -> Non
         await GrammarTrials().check(grammar)
 
 
-async def test_a_trial_that_is_broken_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_trial_whose_process_fails_has_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = GrammarTrials()
     with monkeypatch.context() as broken:
         broken.setattr("deployments.engine.grammar.trial.sys.executable", "/bin/false")
@@ -196,7 +196,7 @@ async def test_a_trial_that_is_broken_is_no_verdict(monkeypatch: pytest.MonkeyPa
     await trials.check(schema(**PERSON))
 
 
-def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
+def test_recently_compiled_grammars_are_cached(codec: TextCodec) -> None:
     grammars = GrammarCompiler(codec)
     first, *others = (Grammar("regex", f"{number}") for number in range(CACHED_GRAMMARS + 1))
     assert grammars.cached(first) is None
@@ -209,7 +209,7 @@ def test_what_was_compiled_lately_is_at_hand(codec: TextCodec) -> None:
     assert grammars.cached(others[0]) is None
 
 
-def test_those_who_ask_for_the_same_at_once_share_one_compilation(
+def test_concurrent_calls_for_the_same_grammar_compile_it_once(
     codec: TextCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grammars = GrammarCompiler(codec)

@@ -1,4 +1,4 @@
-"""Who waits for a grammar's trial, who shares one, and what ends when they leave."""
+"""The queue of grammar trials: which wait, which are shared, and what a cancelled request ends."""
 
 from __future__ import annotations
 
@@ -33,78 +33,82 @@ def some(count: int, first: int = 0) -> list[Grammar]:
     return [Grammar("regex", f"{number}") for number in range(first, first + count)]
 
 
-def asking(trials: GrammarTrials, *grammars: Grammar) -> list[Task[None]]:
-    """One asker each; they begin to ask in this order, before whoever asks after the next await."""
+def start_checks(trials: GrammarTrials, *grammars: Grammar) -> list[Task[None]]:
+    """A request for each grammar, queued in this order before the next await."""
     return [asyncio.create_task(trials.check(grammar)) for grammar in grammars]
 
 
-async def leave(*askers: Task[None]) -> None:
-    for asker in askers:
-        asker.cancel()
+async def cancel(*requests: Task[None]) -> None:
+    for request in requests:
+        request.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asker
+            await request
 
 
-async def admitted(*askers: Task[None]) -> None:
-    await asyncio.wait_for(asyncio.gather(*askers), PATIENCE_S)
+async def passed(*requests: Task[None]) -> None:
+    await asyncio.wait_for(asyncio.gather(*requests), PATIENCE_S)
 
 
 async def test_a_grammar_is_tried_out_once(trials: GrammarTrials, held: HeldTrials) -> None:
     good, bad = some(2)
-    askers = asking(trials, good, bad)
+    requests = start_checks(trials, good, bad)
     (await held.next()).tell()
     (await held.next()).tell("error: no such thing")
     with pytest.raises(ConstraintError, match=r"^no such thing$"):
-        await admitted(*askers)
+        await passed(*requests)
     await trials.check(good)
     with pytest.raises(ConstraintError, match=r"^no such thing$"):
         await trials.check(bad)
     assert held.idle
 
 
-async def test_those_who_ask_for_the_same_share_a_trial(
+async def test_requests_with_the_same_grammar_share_a_trial(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
     (grammar,) = some(1)
-    askers = asking(trials, *[grammar] * 5)
+    requests = start_checks(trials, *[grammar] * 5)
     (await held.next()).tell()
-    await admitted(*askers)
+    await passed(*requests)
     assert held.idle
 
 
-async def test_what_is_known_waits_for_no_other(trials: GrammarTrials, held: HeldTrials) -> None:
+async def test_a_grammar_whose_result_is_known_does_not_wait(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
     known, *others = some(1 + MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS)
-    first = asking(trials, known)
+    first = start_checks(trials, known)
     (await held.next()).tell()
-    await admitted(*first)
-    waiting = asking(trials, *others)
+    await passed(*first)
+    waiting = start_checks(trials, *others)
     running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
     await asyncio.wait_for(trials.check(known), PATIENCE_S)
     assert not any(trial.ended.is_set() for trial in running)
-    await leave(*waiting)
+    await cancel(*waiting)
 
 
-async def test_no_more_than_a_few_run_and_wait(trials: GrammarTrials, held: HeldTrials) -> None:
+async def test_running_and_waiting_trials_are_bounded(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
     *taken, late = some(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS + 1)
-    askers = asking(trials, *taken)
-    (too_late,) = asking(trials, late)
+    requests = start_checks(trials, *taken)
+    (too_late,) = start_checks(trials, late)
     with pytest.raises(TooManyTrials, match="too many"):
         await too_late
-    (sharing,) = asking(trials, taken[-1])
+    (sharing,) = start_checks(trials, taken[-1])
     for _ in taken[:-MAX_RUNNING_TRIALS]:
         (await held.next()).tell()
     last = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
     assert held.idle
-    (again,) = asking(trials, late)
+    (again,) = start_checks(trials, late)
     for trial in last:
         trial.tell()
     (await held.next()).tell()
-    await admitted(*askers, sharing, again)
+    await passed(*requests, sharing, again)
 
 
-async def test_at_most_two_run_at_a_time(trials: GrammarTrials, held: HeldTrials) -> None:
+async def test_at_most_two_trials_run_at_a_time(trials: GrammarTrials, held: HeldTrials) -> None:
     grammars = some(MAX_RUNNING_TRIALS + 1)
-    askers = asking(trials, *grammars)
+    requests = start_checks(trials, *grammars)
     running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
     assert held.idle
     running[0].tell()
@@ -112,90 +116,92 @@ async def test_at_most_two_run_at_a_time(trials: GrammarTrials, held: HeldTrials
     assert following.is_of(grammars[-1])
     for trial in (running[1], following):
         trial.tell()
-    await admitted(*askers)
+    await passed(*requests)
 
 
-async def test_a_trial_whose_asker_left_while_it_waited_never_begins(
+async def test_a_trial_whose_request_was_cancelled_while_waiting_never_begins(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
     *grammars, left, last = some(MAX_RUNNING_TRIALS + 2)
-    askers = asking(trials, *grammars, left, last)
+    requests = start_checks(trials, *grammars, left, last)
     running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
-    await leave(askers.pop(-2))
+    await cancel(requests.pop(-2))
     running[0].tell()
     following = await held.next()
     assert following.is_of(last)
     for trial in (*running, following):
         trial.tell()
-    await admitted(*askers)
+    await passed(*requests)
     assert held.idle
 
 
-async def test_whoever_leaves_the_queue_makes_room_in_it(
+async def test_a_cancelled_request_frees_its_place_in_the_queue(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
     grammars = some(MAX_RUNNING_TRIALS + MAX_WAITING_TRIALS)
-    askers = asking(trials, *grammars)
+    requests = start_checks(trials, *grammars)
     running = [await held.next() for _ in range(MAX_RUNNING_TRIALS)]
-    await leave(*askers[MAX_RUNNING_TRIALS:])
-    new = asking(trials, *some(MAX_WAITING_TRIALS, first=100))
+    await cancel(*requests[MAX_RUNNING_TRIALS:])
+    new = start_checks(trials, *some(MAX_WAITING_TRIALS, first=100))
     for trial in running:
         trial.tell()
     for _ in new:
         (await held.next()).tell()
-    await admitted(*askers[:MAX_RUNNING_TRIALS], *new)
+    await passed(*requests[:MAX_RUNNING_TRIALS], *new)
 
 
-async def test_a_running_trial_ends_when_the_last_of_its_askers_leaves(
+async def test_a_running_trial_is_ended_when_its_last_request_is_cancelled(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
     (grammar,) = some(1)
-    first, second, third = asking(trials, *[grammar] * 3)
+    first, second, third = start_checks(trials, *[grammar] * 3)
     running = await held.next()
-    await leave(first, third)
+    await cancel(first, third)
     assert not running.ended.is_set()
-    await leave(second)
+    await cancel(second)
     await asyncio.wait_for(running.ended.wait(), PATIENCE_S)
 
 
-async def test_those_who_stay_get_their_answer(trials: GrammarTrials, held: HeldTrials) -> None:
-    (grammar,) = some(1)
-    first, second = asking(trials, *[grammar] * 2)
-    running = await held.next()
-    await leave(first)
-    running.tell()
-    await admitted(second)
-
-
-async def test_a_trial_that_was_ended_is_no_verdict(
+async def test_the_remaining_requests_get_the_result(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
-    """It is tried again for whoever asks next, even before its process is gone."""
     (grammar,) = some(1)
-    (asker,) = asking(trials, grammar)
+    first, second = start_checks(trials, *[grammar] * 2)
+    running = await held.next()
+    await cancel(first)
+    running.tell()
+    await passed(second)
+
+
+async def test_a_trial_that_was_ended_has_no_result(
+    trials: GrammarTrials, held: HeldTrials
+) -> None:
+    """The next request starts another trial, even before the process of the first is gone."""
+    (grammar,) = some(1)
+    (request,) = start_checks(trials, grammar)
     await held.next()
-    await leave(asker)
-    (again,) = asking(trials, grammar)
+    await cancel(request)
+    (again,) = start_checks(trials, grammar)
     (await held.next()).tell()
-    await admitted(again)
+    await passed(again)
 
 
-async def test_trials_that_end_early_leave_their_turn_to_others(
+async def test_a_trial_that_is_ended_early_lets_the_next_one_run(
     trials: GrammarTrials, held: HeldTrials
 ) -> None:
     *left, last = some(MAX_RUNNING_TRIALS + 1)
-    *leaving, staying = asking(trials, *left, last)
+    *leaving, staying = start_checks(trials, *left, last)
     for _ in left:
         await held.next()
-    await leave(*leaving)
+    await cancel(*leaving)
     following = await held.next()
     assert following.is_of(last)
     following.tell()
-    await admitted(staying)
+    await passed(staying)
 
 
 class Endless(GrammarTrial):
-    """Its process does not end by itself."""
+    """A trial whose process does not end by itself."""
 
     def __init__(self) -> None:
         super().__init__("")

@@ -80,7 +80,7 @@ def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: Engine) ->
 @pytest.mark.parametrize(
     "already", [3, SEED_SEGMENT_TOKENS - 1, SEED_SEGMENT_TOKENS, SEED_SEGMENT_TOKENS + 2]
 )
-def test_a_sampled_text_goes_on_in_each_of_its_segments(steady: Engine, already: int) -> None:
+def test_a_sampled_text_is_replayed_from_its_segment(steady: Engine, already: int) -> None:
     whole = story(steady, new=SEED_SEGMENT_TOKENS + 5)
     whole.read()
     rest = story(steady, new=SEED_SEGMENT_TOKENS + 5, resume_ids=tuple(whole.ids[:already]))
@@ -88,7 +88,7 @@ def test_a_sampled_text_goes_on_in_each_of_its_segments(steady: Engine, already:
     assert rest.tokens == whole.tokens[already:]
 
 
-def test_a_sampled_text_that_cannot_be_repeated_goes_on_by_other_draws(
+def test_a_replay_that_differs_continues_from_another_seed(
     steady: Engine,
 ) -> None:
     other = story(steady, new=20, seed=5)
@@ -139,7 +139,7 @@ def test_sequences_that_outgrow_the_cache_together_all_finish(small: Engine) -> 
         assert reader.text == small.codec.decode(reader.ids)
 
 
-def test_a_cancelled_giant_takes_nobody_with_it(small: Engine) -> None:
+def test_cancelling_a_large_sequence_does_not_fail_the_others(small: Engine) -> None:
     crowded = threading.Event()
     giant = story(small, repeat=52, new=80)
     giant.on_token = lambda token: crowded.set() if token.position == 20 else None
