@@ -29,14 +29,10 @@ def key(sample: MetricSample) -> tuple[str, ...]:
 def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart() -> None:
     clock = Clock()
     account = RequestRecord("graph", fixed=True, clock=clock)
-    steps = {
-        "caption": ("caption", "see"),
-        "chat": ("chat", "write"),
-        "sum": ("summarize", "write"),
-    }
-    contexts = {step: copy_context() for step in steps}  # as asyncio gives each task one
-    for step, found in steps.items():
-        contexts[step].run(account.found, *found)
+    models = {"caption": "see", "chat": "write", "summarize": "write"}
+    contexts = {task: copy_context() for task in models}  # as asyncio gives each step one
+    for task, model in models.items():
+        contexts[task].run(account.found, task, model)
     caption = contexts["caption"].run(account.use, "see")
     clock.now = 2.0
     account.answered(caption, TokenCounts(0, 4))
