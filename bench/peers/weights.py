@@ -1,4 +1,4 @@
-"""The embedded profile's weights, which every side reads."""
+"""Finds the embedded profile's weights, which every side of a comparison reads."""
 
 from __future__ import annotations
 

@@ -1,71 +1,60 @@
-"""How long a forward takes, learned from those that have run."""
+"""Predicts how long a forward takes, from the forwards that have run."""
 
 from __future__ import annotations
 
 import math
 
-REMEMBERED = 0.97
-"""The weight that a forward keeps when the next one has run: some thirty of them count."""
-
-STEADY = 0.1
-"""Sizes that differ by less than this, relative to their mean, say nothing about the slope."""
-
-TRUSTED = 5
-"""Forwards after which what is expected is worth something."""
-
-SURPRISE = 4.0
-"""A forward then counts as at most this many times what was expected of it: a machine that stood
-still for a moment has not become slower, and one that has is believed within a few forwards."""
+from deployments.batching.tuning import MAX_SURPRISE, REMEMBERED_FORWARDS
 
 
 class ForwardTimeModel:
-    """Seconds of a forward as ``fixed + slope * volume``: a line through what was measured.
+    """Expected seconds of a forward: a fixed time, and a time that grows with the ``volume``.
 
-    ``volume`` is what the model computes on, padding included: rows times the longest, in tokens or
-    pixels. The line is the least-squares one, with weights that fade (recursive least squares with
-    forgetting, as in Ljung, *System Identification*, 11.2), and how far forwards were off it fades
-    alike. As long as all forwards had much the
-    same volume, all of their time counts as fixed: until it is known better, company is free.
+    ``volume`` is what the model computes on, padding included: rows times the longest of them, in
+    tokens or pixels. The line is the least-squares fit to the forwards that have run, by
+    exponentially weighted means, variance and covariance. As long as all forwards had the same
+    volume, all of their time counts as fixed: until it is measured, a larger batch is expected
+    to take no longer.
     """
 
     def __init__(self) -> None:
-        self._weight = 0.0
-        self._volume = 0.0
+        self._count = 0
+        self._volume = 0.0  # means, of which the newest forward counts most
         self._seconds = 0.0
-        self._spread = 0.0
-        self._together = 0.0
-        self._slope: float | None = None
+        self._variance = 0.0  # of the volume
+        self._covariance = 0.0  # of volume and seconds
         self._error = 0.0
+        self._slope: float | None = None
 
     def learn(self, volume: float, seconds: float) -> None:
         """A forward over ``volume`` took ``seconds``."""
-        if self._weight > TRUSTED and (expected := self.seconds(volume)) > 0:
-            seconds = min(seconds, SURPRISE * expected)
-            self._error += (1 - REMEMBERED) * (abs(seconds / expected - 1) - self._error)
-        kept = self._weight * REMEMBERED
-        self._weight = kept + 1
+        weight = 1 / min(self._count + 1, REMEMBERED_FORWARDS)
+        expected = self.seconds(volume)
+        if self._count >= REMEMBERED_FORWARDS and expected > 0:
+            seconds = min(seconds, MAX_SURPRISE * expected)
+            self._error += weight * (abs(seconds / expected - 1) - self._error)
+        self._count += 1
         off_volume, off_seconds = volume - self._volume, seconds - self._seconds
-        self._volume += off_volume / self._weight
-        self._seconds += off_seconds / self._weight
-        share = kept / self._weight
-        self._spread = REMEMBERED * self._spread + share * off_volume**2
-        self._together = REMEMBERED * self._together + share * off_volume * off_seconds
-        if self._spread > self._weight * (STEADY * self._volume) ** 2:
-            self._slope = self._together / self._spread
-        if self._slope is not None:
+        self._volume += weight * off_volume
+        self._seconds += weight * off_seconds
+        self._variance = (1 - weight) * (self._variance + weight * off_volume**2)
+        self._covariance = (1 - weight) * (self._covariance + weight * off_volume * off_seconds)
+        if self._variance > 0:
+            self._slope = self._covariance / self._variance
+        if self._slope is not None:  # neither part of the time is below zero
             self._slope = min(max(self._slope, 0.0), self._seconds / self._volume)
 
     def seconds(self, volume: float) -> float:
-        """What a forward over ``volume`` is expected to take; zero before the first."""
+        """What a forward over ``volume`` is expected to take; 0 before the first."""
         return self._fixed + (self._slope or 0.0) * volume
 
     def upper_bound(self, volume: float) -> float:
-        """What one seldom takes longer than: what is expected, and what that is usually off by."""
+        """What a forward seldom exceeds: the expected time, and by how much that is usually off."""
         return self.seconds(volume) * (1 + self._error)
 
     @property
     def fixed_volume(self) -> float | None:
-        """The volume that could be computed in the time that any forward takes, once known."""
+        """The volume that could be computed in the fixed time; ``None`` until it is measured."""
         if self._slope is None:
             return None
         return self._fixed / self._slope if self._slope else math.inf

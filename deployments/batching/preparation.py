@@ -1,4 +1,4 @@
-"""Work that comes before a model, in a few threads: large pieces never keep small ones waiting."""
+"""Runs the preprocessing of images in a few threads, so that large ones never delay small ones."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from deployments.batching.tuning import DUE_S_PER_PIXEL, SMALL_PIXELS
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
-SMALL = 4_000_000
-"""Pixels up to which a piece is small: decoding and scaling so many takes some 0.1 s."""
-
-SECONDS_PER_PIXEL = 50e-9
-PATIENCE = 4.0
-"""A piece is due after this many times the time that it takes."""
-
 
 @dataclass(slots=True, order=True)
-class Piece:
-    """One piece of work that waits. The one that is due first begins first."""
+class PreparationTask:
+    """Work that waits for a thread. The one that is due first starts first."""
 
     due: float
     number: int
@@ -34,10 +29,12 @@ class Piece:
 
 
 class Preparation:
-    """``threads`` at work. The first that is due begins, and a small piece is due almost at once.
+    """A queue of preprocessing work for ``threads``, sorted by when each is due.
 
-    Large ones leave one thread free, and together have at most ``max_pixels``, or are alone: each
-    takes up to 20 bytes a pixel of memory while it is at work.
+    Work over few pixels is due almost at once, work over many only after a multiple of the time
+    that it takes. Large work, of more than ``SMALL_PIXELS``, leaves one thread free, and what runs
+    of it has at most ``max_pixels`` together, or is alone: it takes up to 20 bytes of memory a
+    pixel.
     """
 
     def __init__(
@@ -48,70 +45,71 @@ class Preparation:
         self._max_large = max(1, threads - 1)
         self._max_pixels = max_pixels
         self._clock = clock
-        self._small: list[Piece] = []
-        self._large: list[Piece] = []
-        self._running: list[int] = []  # the pixels of each large piece that runs
+        self._small: list[PreparationTask] = []
+        self._large: list[PreparationTask] = []
+        self._running_large: list[int] = []  # the pixels of each
         self._numbers = 0
 
     @property
     def waiting_pixels(self) -> int:
-        """Of the large pieces that have not begun."""
-        return sum(piece.pixels for piece in self._large if not piece.result.done())
+        """The pixels of large work that has not started."""
+        return sum(task.pixels for task in self._large if not task.result.done())
 
-    async def run(self, pixels: int, work: Callable[P, T], *given: P.args, **more: P.kwargs) -> T:
-        """``work`` over so many pixels, in a thread. Cancelling this drops it if it waits."""
+    async def run(self, pixels: int, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Run ``work`` over so many pixels in a thread. If this is cancelled before it starts, it
+        is dropped."""
         self._numbers += 1
-        due = self._clock() + PATIENCE * SECONDS_PER_PIXEL * pixels
+        due = self._clock() + DUE_S_PER_PIXEL * pixels
         result = asyncio.get_running_loop().create_future()
-        piece = Piece(due, self._numbers, pixels, partial(work, *given, **more), result)
-        result.add_done_callback(partial(_let_go, piece))
-        heapq.heappush(self._small if pixels <= SMALL else self._large, piece)
-        self._begin()
+        task = PreparationTask(due, self._numbers, pixels, partial(work, *args, **options), result)
+        result.add_done_callback(partial(_forget_work, task))
+        heapq.heappush(self._small if pixels <= SMALL_PIXELS else self._large, task)
+        self._start()
         answer: T = await result
         return answer
 
-    def _begin(self) -> None:
-        while self._free and (piece := self._next()) is not None:
+    def _start(self) -> None:
+        while self._free and (task := self._next()) is not None:
             self._free -= 1
-            if piece.pixels > SMALL:
-                self._running.append(piece.pixels)
+            if task.pixels > SMALL_PIXELS:
+                self._running_large.append(task.pixels)
             loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._threads, piece.work)
-            running.add_done_callback(partial(self._ended, piece))
+            running = loop.run_in_executor(self._threads, task.work)
+            running.add_done_callback(partial(self._ended, task))
 
-    def _next(self) -> Piece | None:
-        """Take out the piece that is due first, of those that may begin."""
-        for waiting in (self._small, self._large):
-            while waiting and waiting[0].result.done():  # whoever asked is gone
-                heapq.heappop(waiting)
-        able = [waiting for waiting in (self._small, self._large) if waiting]
+    def _next(self) -> PreparationTask | None:
+        """Take out the task that is due first, of those that may start."""
+        for queue in (self._small, self._large):
+            while queue and queue[0].result.done():  # nobody waits for it any more
+                heapq.heappop(queue)
+        startable = [queue for queue in (self._small, self._large) if queue]
         if self._large and not self._has_room_for(self._large[0]):
-            able.remove(self._large)
-        return heapq.heappop(min(able, key=lambda waiting: waiting[0])) if able else None
+            startable.remove(self._large)
+        return heapq.heappop(min(startable, key=lambda queue: queue[0])) if startable else None
 
-    def _has_room_for(self, piece: Piece) -> bool:
-        if not self._running:
+    def _has_room_for(self, task: PreparationTask) -> bool:
+        if not self._running_large:
             return True
-        together = sum(self._running) + piece.pixels
-        return len(self._running) < self._max_large and together <= self._max_pixels
+        together = sum(self._running_large) + task.pixels
+        return len(self._running_large) < self._max_large and together <= self._max_pixels
 
-    def _ended(self, piece: Piece, done: asyncio.Future[Any]) -> None:
+    def _ended(self, task: PreparationTask, done: asyncio.Future[Any]) -> None:
         self._free += 1
-        if piece.pixels > SMALL:
-            self._running.remove(piece.pixels)
-        if piece.result.done():
-            done.exception()  # nobody is left to be told
+        if task.pixels > SMALL_PIXELS:
+            self._running_large.remove(task.pixels)
+        if task.result.done():
+            done.exception()  # marks it as seen: nobody waits for it any more
         elif (error := done.exception()) is not None:
-            piece.result.set_exception(error)
+            task.result.set_exception(error)
         else:
-            piece.result.set_result(done.result())
-        self._begin()
+            task.result.set_result(done.result())
+        self._start()
 
 
-def _let_go(piece: Piece, _: asyncio.Future[Any]) -> None:
-    """One whose asker is gone may stay in line for a while: without the image that it is about."""
-    piece.work = _nothing
+def _forget_work(task: PreparationTask, _: asyncio.Future[Any]) -> None:
+    """Let the image go: a task that nobody waits for may stay in the queue for a while."""
+    task.work = _nothing
 
 
 def _nothing() -> None:
-    """What is left of a piece that nobody waits for."""
+    """The work of a task that was cancelled."""

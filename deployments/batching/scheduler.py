@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from deployments.batching.forward_time import ForwardTimeModel
-from deployments.batching.tuning import FREE_PADDING, MAX_TIME_FACTOR, UNMEASURED_PADDING
+from deployments.batching.tuning import MAX_TIME_FACTOR, UNMEASURED_PADDING
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -140,9 +140,7 @@ class Batch(Generic[I, R]):
         """
         volume = (len(self.items) + 1) * max(self._longest, item.size)
         padding, fixed = volume - self._unpadded - item.size, self._forward_time.fixed_volume
-        if fixed is None:
-            return padding <= UNMEASURED_PADDING * volume
-        return padding <= max(2 * fixed, FREE_PADDING * volume)
+        return padding <= (UNMEASURED_PADDING * volume if fixed is None else 2 * fixed)
 
 
 class BatchScheduler(Generic[I, R]):

@@ -1,13 +1,37 @@
-"""The constants of batching that were fitted by measurement, on two cores."""
+"""The constants of batching that were fitted by measurement, on two cores.
+
+Each says what it bounds, and the command that shows what another value does.
+"""
 
 from __future__ import annotations
 
-FREE_PADDING = 1 / 8
-"""Part of a batch that may be padding even where a second forward would cost nothing extra."""
+MAX_TIME_FACTOR = 2.0
+"""If the first item alone exceeds the time limit, its batch may take up to twice that item's time.
+
+With 1, a model whose forwards always exceed the limit answers one item at a time
+(``python -m bench.schedules``)."""
 
 UNMEASURED_PADDING = 1 / 3
-"""The same while the fixed time of a forward is not known."""
+"""Part of a batch that may be padding while the fixed time of a forward is not measured. With 1 all
+batches hold everything and are alike, so that it never is (``python -m bench.schedules``)."""
 
-MAX_TIME_FACTOR = 2.0
-"""If the first item alone exceeds the time limit, its batch may take up to so many times its
-time."""
+REMEMBERED_FORWARDS = 32
+"""Forwards that count in the forward time model, and after which it is trusted enough to compare
+another with (``python -m bench.schedules``; 10 and 100 do as well)."""
+
+MAX_SURPRISE = 4.0
+"""A measurement is clipped at four times the expected time: a pause of the machine must not look
+like a slow model (``python -m bench.schedules``)."""
+
+PART_ITEMS = 64
+PART_CHARACTERS = 16_384
+"""Texts, and their characters together, that are tokenized in one go: 10 to 40 ms, by script. Other
+requests wait for so long (``python -m bench.fairness``)."""
+
+SMALL_PIXELS = 4_000_000
+"""Images up to this size are small: decoding and scaling them takes up to about 0.1 s
+(``python -m bench.fairness``)."""
+
+DUE_S_PER_PIXEL = 200e-9
+"""An image is due after so many seconds a pixel, four times what preprocessing it takes
+(``python -m bench.fairness``)."""

@@ -13,7 +13,8 @@ from configs.profile import ModelSpec
 from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
-from deployments.batching.preparation import SMALL, Preparation
+from deployments.batching.preparation import Preparation
+from deployments.batching.tuning import SMALL_PIXELS
 from deployments.images.decode import DAMAGED, decode_encoded
 from deployments.images.image_task import ImageRequest, ImageTask, PreprocessedImage
 from deployments.images.preprocessing import preprocessed
@@ -143,7 +144,7 @@ def _preprocess_if_small(
         image = EncodedImage(request.image)
     except DECODE_ERRORS:
         return DAMAGED
-    return image if image.pixels > SMALL else _preprocess(image, task, request)
+    return image if image.pixels > SMALL_PIXELS else _preprocess(image, task, request)
 
 
 def _preprocess_and_trim(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import BertForTokenClassification
 
-from deployments.batching.chunks import CHARACTERS
+from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.spans import Window, windows
 from deployments.entities import TOKENS, Entities, LabelledWindow, _add_windows
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
@@ -89,7 +89,7 @@ async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
         return windows(tokenizer, texts, max_tokens)
 
     monkeypatch.setattr("deployments.entities.windows", read)
-    long = "cat" + " " * CHARACTERS
+    long = "cat" + " " * PART_CHARACTERS
     heavy = asyncio.create_task(recognised(family, *[long] * 4))
     await reads.started()
     single = asyncio.create_task(recognised(family, "a cat"))

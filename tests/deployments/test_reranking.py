@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from deployments.batching.chunks import CHARACTERS
+from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.tokenization import Pairs, tokenize_pairs
 from deployments.reranking import Reranking
 from deployments.seam.problems import Problem
@@ -81,7 +81,7 @@ async def test_heavy_documents_are_read_a_few_at_a_time(
         return tokenize_pairs(tokenizer, pairs, *given, **options)
 
     monkeypatch.setattr("deployments.encoders.text_encoders.tokenize_pairs", read)
-    documents = ("a " * (CHARACTERS // 5), *DOCUMENTS) * 3
+    documents = ("a " * (PART_CHARACTERS // 5), *DOCUMENTS) * 3
     answer = await family.rerank(RerankRequest("tiny", "sport", documents, truncate=True))
     assert isinstance(answer, RerankResult)
     assert all(isinstance(score, float) for score in answer.items)

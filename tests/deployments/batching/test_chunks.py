@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.batching import chunks as parts
 from deployments.batching.chunks import in_parts
+from deployments.batching.tuning import PART_CHARACTERS
 
 
 def sizes(texts: list[str]) -> list[list[int]]:
@@ -11,7 +11,7 @@ def sizes(texts: list[str]) -> list[list[int]]:
 
 
 def test_a_part_is_bounded_by_what_it_weighs() -> None:
-    half = "x" * (parts.CHARACTERS // 2)
+    half = "x" * (PART_CHARACTERS // 2)
     assert sizes([half] * 5) == [[len(half)] * 2, [len(half)] * 2, [len(half)]]
 
 
@@ -20,7 +20,7 @@ def test_a_part_is_bounded_by_its_number() -> None:
 
 
 def test_a_text_that_is_too_heavy_is_a_part_by_itself() -> None:
-    heavy = "x" * (parts.CHARACTERS + 1)
+    heavy = "x" * (PART_CHARACTERS + 1)
     assert sizes(["a", heavy, "b", "c"]) == [[1], [len(heavy)], [1, 1]]
 
 

@@ -328,7 +328,7 @@ async def test_a_warm_up_runs_what_it_is_given_and_learns_from_it() -> None:
         time.now += 0.010 + 0.001 * len(batch) * max(batch)
         return list(batch)
 
-    lane = lane_of(forward, BatchLimits(max_seconds=0.1), clock=time)
+    lane = lane_of(forward, BatchLimits(max_seconds=0.101), clock=time)
     lane.warm_up([[1], [10] * 4])
     sizes: list[int] = []
     lane._observe = lambda each: sizes.append(len(each.waits_s))

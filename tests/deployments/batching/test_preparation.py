@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from deployments.batching.preparation import SMALL, Preparation
+from deployments.batching.preparation import Preparation
+from deployments.batching.tuning import SMALL_PIXELS
 from tests.deployments.forwards import PATIENCE_S
 
-LARGE = 10 * SMALL
+LARGE = 10 * SMALL_PIXELS
 
 
 class Clock:
@@ -69,10 +70,8 @@ async def test_a_small_image_does_not_wait_for_large_ones(gate: Gate) -> None:
     ]
     assert {await gate.started(), await gate.started()} == {"large 0", "large 1"}
     for i in range(5):
-        assert (
-            await within(asyncio.ensure_future(preparation.run(SMALL, gate.quick, f"small {i}")))
-            == f"small {i}"
-        )
+        small = asyncio.ensure_future(preparation.run(SMALL_PIXELS, gate.quick, f"small {i}"))
+        assert await within(small) == f"small {i}"
     assert preparation.waiting_pixels == 18 * LARGE
     for i in range(20):
         gate.end(f"large {i}")
@@ -96,9 +95,9 @@ async def test_large_images_together_have_no_more_pixels_than_one_may(gate: Gate
 async def test_the_largest_that_is_allowed_runs_alone(gate: Gate) -> None:
     preparation = Preparation(4, 2 * LARGE)
     huge = asyncio.ensure_future(preparation.run(3 * LARGE, gate.work, "huge"))
-    other = asyncio.ensure_future(preparation.run(SMALL + 1, gate.work, "other"))
+    other = asyncio.ensure_future(preparation.run(SMALL_PIXELS + 1, gate.work, "other"))
     assert await gate.started() == "huge"
-    assert preparation.waiting_pixels == SMALL + 1
+    assert preparation.waiting_pixels == SMALL_PIXELS + 1
     gate.end("huge")
     assert await gate.started() == "other"
     gate.end("other")

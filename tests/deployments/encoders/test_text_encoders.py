@@ -13,9 +13,9 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
-from deployments.batching import chunks
 from deployments.batching.batcher import MAX_ADMITTED, Batcher
 from deployments.batching.model_loader import BatchedModelLoader
+from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.text_encoders import TextEncoder, batched
 from deployments.encoders.tokenization import TokenizedText
@@ -82,7 +82,7 @@ class Doubled(Family[TextEncoder[int]]):
         return answers
 
 
-LONG = "l" * chunks.CHARACTERS
+LONG = "l" * PART_CHARACTERS
 
 
 class Held(Doubled):
