@@ -1,4 +1,4 @@
-"""Conversations: chats whose history is conversations here, by the caller's key and a user's id."""
+"""Routes of conversations: chats whose history is stored by the caller's key and a user's id."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def say_in_conversation(
 ) -> Response:
     """An unknown user begins a conversation. Messages of one user are answered one by one.
 
-    A turn is conversations when its answer is whole, and nothing of it otherwise.
+    A turn is kept when its answer is whole, and nothing of it otherwise.
     """
     named = services.catalog.resolve(CHAT, body.model_name)
     check_prompt(body.message, services.settings, "message")

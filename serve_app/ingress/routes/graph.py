@@ -47,7 +47,7 @@ class StepBody(Body):
 
 
 class GraphBody(Body):
-    """Steps, what they may refer to as ``$input``, and the steps whose answers are requests."""
+    """Steps, what they may refer to as ``$input``, and the steps whose answers are wanted."""
 
     model_config = example(
         input={"letter": "Dear Anna, the bridge in Berlin was a joy to cross."},
