@@ -155,8 +155,8 @@ def _pipeline(
     ]
     ids = frozenset(each.id for each in requests)
     unavailable = partial(_unavailable, services)
-    limits = ReferenceLimits(settings.max_prompt_bytes)
-    builder = StepBuilder(ids, body.input, settings.max_graph_depth, budget, unavailable, limits)
+    limits = ReferenceLimits(settings.max_prompt_bytes, settings.max_graph_depth)
+    builder = StepBuilder(ids, body.input, budget, unavailable, limits)
     return build_pipeline(requests, body.outputs, tasks, builder)
 
 
@@ -178,8 +178,8 @@ def _report(step: PipelineStep, outcome: StepOutcome) -> dict[str, Any]:
         "task": step.task.name,
         "status": outcome.status,
         **({"model": outcome.result.model} if outcome.result else {}),
-        "started_at": None if outcome.began is None else round(outcome.began, 6),
-        "execution_time": round(outcome.took, 6),
+        "started_at": None if outcome.started_at is None else round(outcome.started_at, 6),
+        "execution_time": round(outcome.seconds, 6),
         **(item_error(outcome.error) if outcome.error else {}),
         **({"cause": outcome.cause} if outcome.cause else {}),
     }
