@@ -19,7 +19,7 @@ from serve_app.ingress.pipeline.steps import PipelineStep
 logger = logging.getLogger(__name__)
 
 
-class StepResult(Protocol):
+class StepAnswer(Protocol):
     """A task's answer, and the model that gave it."""
 
     @property
@@ -39,7 +39,7 @@ class StepOutcome:
     status: Literal["ok", "failed", "skipped"]
     started_at: float | None = None
     seconds: float = 0.0
-    result: StepResult | None = None
+    result: StepAnswer | None = None
     error: ServiceError | None = None
     cause: str | None = None
 
@@ -53,7 +53,7 @@ class PipelineRun:
     def __init__(
         self,
         pipeline: Pipeline,
-        perform: Callable[[Any, BaseModel], Awaitable[StepResult]],
+        perform: Callable[[Any, BaseModel], Awaitable[StepAnswer]],
         budget: DataBudget,
         concurrency: int,
     ) -> None:
@@ -110,7 +110,7 @@ class PipelineRun:
         self._answers[step.id] = result.body
         return StepOutcome("ok", *self._times(step), result=result)
 
-    async def _result(self, step: PipelineStep) -> StepResult:
+    async def _result(self, step: PipelineStep) -> StepAnswer:
         body = step.make_body(self._answers, self._budget)
         try:
             result = await self._perform(step.task, body)
