@@ -23,7 +23,8 @@ import numpy.typing as npt
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from configs.engines import ModelHead
 from configs.processor import native_bfloat16
-from configs.profile import ModelSpec, load_profile, load_settings
+from configs.profile import ModelSpec, load_settings
+from configs.profile_file import load_profile
 from deployments.encoders.backends import open_network
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText, tokenize

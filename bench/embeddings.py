@@ -32,7 +32,7 @@ from bench.peers.inprocess import library
 from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
 from configs.processor import native_bfloat16
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from serve_app.load.figures import LoadFigures
 from serve_app.load.load import Load
 

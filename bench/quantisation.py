@@ -18,7 +18,8 @@ import sys
 import time
 from typing import Any
 
-from configs.profile import ModelSpec, load_profile, load_settings
+from configs.profile import ModelSpec, load_settings
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.models.memory import give_back, import_libraries, memory_use, own_weights
 from deployments.models.pretrained import load_options, load_pretrained, load_tokenizer

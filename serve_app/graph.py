@@ -9,7 +9,8 @@ from ray import serve
 from ray.serve import Application
 
 from configs.import_paths import imported
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
 from deployments.models.config import FamilyConfig

@@ -16,7 +16,7 @@ from bench.peers.environment import python_of
 from bench.peers.running import Server, free_port
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
 from configs.processor import usable_cores
-from configs.profile import profile_path
+from configs.profile_file import profile_path
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.weights import materialise
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct"

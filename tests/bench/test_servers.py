@@ -15,7 +15,7 @@ from bench.load_sides import IncompleteError, http_side, interruptible, noting_f
 from bench.pairs import alternated
 from bench.peers.running import Server, ServerFailed, free_port
 from bench.peers.servers import trimmed
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from serve_app.load.figures import LoadFigures, RequestSample, figures
 from serve_app.load.load import Load
 
