@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,7 +14,7 @@ from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable
+from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -26,10 +25,6 @@ from deployments.seam.replicas import ModelStatus, Stage
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
-
-
-class StillInUseError(Exception):
-    """A model was not unloaded: requests on it did not end in the time that was allowed."""
 
 
 class ModelCache(Generic[M]):
@@ -94,12 +89,7 @@ class ModelCache(Generic[M]):
         another process takes milliseconds.
         """
         loaded, stages = self._loaded.copy(), self._stages.copy()
-        here = (
-            ModelStatus(
-                name, stages.get(name, "warm"), m.host_bytes, m.gpu_bytes, m.seconds, m.engine
-            )
-            for name, m in loaded.items()
-        )
+        here = (model.status(stages.get(name, "warm")) for name, model in loaded.items())
         coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
         return (*here, *coming)
 
@@ -133,15 +123,11 @@ class ModelCache(Generic[M]):
         """
         self._record("hit" if name in self._loaded else "miss", name)
         loaded = await self._get(name)
-        loaded.users += 1
-        loaded.idle.clear()
         try:
-            yield loaded.model
+            with loaded.in_use():
+                yield loaded.model
         finally:
-            loaded.users -= 1
-            loaded.last_used = time.monotonic()
             if loaded.users == 0:
-                loaded.idle.set()
                 self._evict_in_background()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
@@ -234,7 +220,6 @@ class ModelCache(Generic[M]):
                 self._stages[spec.name] = "loading"
                 loaded = await self._load_within_budget(spec, min_bytes)
                 self._backoff.forget(spec.name)
-                loaded.last_used = time.monotonic()
                 self._loaded[spec.name] = loaded
                 await self._evict(keep=spec.name)
         except ModelUnavailable as error:

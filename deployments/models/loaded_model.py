@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.models.memory import MemoryUse, process_bytes
+from deployments.seam.replicas import ModelStatus, Stage
 
 M = TypeVar("M")
 
@@ -28,8 +32,21 @@ class LoadedModel(Generic[M]):
     process: int | None = None
     engine: str = ""
     users: int = 0
-    last_used: float = 0.0
+    last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """One more request uses the model while the block runs."""
+        self.users += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.users -= 1
+            self.last_used = time.monotonic()
+            if self.users == 0:
+                self.idle.set()
 
     @property
     def host_bytes(self) -> int:
@@ -43,6 +60,12 @@ class LoadedModel(Generic[M]):
     @property
     def gpu_bytes(self) -> int:
         return self.memory.gpu
+
+    def status(self, stage: Stage) -> ModelStatus:
+        """What operators are told of it."""
+        return ModelStatus(
+            self.spec.name, stage, self.host_bytes, self.gpu_bytes, self.seconds, self.engine
+        )
 
     def total_bytes(self) -> int:
         """Bytes on the host and on the GPU."""
