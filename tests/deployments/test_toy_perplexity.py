@@ -12,7 +12,8 @@ import yaml
 from fastapi import FastAPI
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from configs.profile import Profile, load_profile, load_settings
+from configs.profile import Profile, load_settings
+from configs.profile_file import load_profile
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 from serve_app.ingress.app import create_app, routers_of
