@@ -94,12 +94,7 @@ class ModelCache(Generic[M]):
         another process takes milliseconds.
         """
         loaded, stages = self._loaded.copy(), self._stages.copy()
-        here = (
-            ModelStatus(
-                name, stages.get(name, "warm"), m.host_bytes, m.gpu_bytes, m.seconds, m.engine
-            )
-            for name, m in loaded.items()
-        )
+        here = (model.status(stages.get(name, "warm")) for name, model in loaded.items())
         coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
         return (*here, *coming)
 
@@ -133,15 +128,11 @@ class ModelCache(Generic[M]):
         """
         self._record("hit" if name in self._loaded else "miss", name)
         loaded = await self._get(name)
-        loaded.users += 1
-        loaded.idle.clear()
         try:
-            yield loaded.model
+            with loaded.in_use():
+                yield loaded.model
         finally:
-            loaded.users -= 1
-            loaded.last_used = time.monotonic()
-            if loaded.users == 0:
-                loaded.idle.set()
+            if not loaded.users:
                 self._evict_in_background()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
@@ -258,8 +249,7 @@ class ModelCache(Generic[M]):
     async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
         pinned = [m for m in self.loaded if m.spec.name in self._pinned - {spec.name}]
-        if self._budget.is_bounded:
-            await asyncio.to_thread(self._budget.check_fit, spec, needed, pinned)
+        await self._budget.check_fit(spec, needed, pinned)
 
     async def _unload_when_idle(self, name: str, within_s: float) -> int:
         if (load := self._loads.get(name)) is not None:
@@ -273,8 +263,7 @@ class ModelCache(Generic[M]):
         self._stages[name] = "leaving"
         try:
             async with asyncio.timeout(within_s):
-                if loaded.users:
-                    await loaded.idle.wait()
+                await loaded.idle.wait()
         except TimeoutError:
             raise StillInUseError from None
         else:
@@ -300,7 +289,7 @@ class ModelCache(Generic[M]):
 
     async def _evict(self, needed: int = 0, keep: str | None = None) -> None:
         """Evict until ``needed`` more bytes fit, or no model is left that may be evicted."""
-        while await self._is_over_budget(needed):
+        while await self._budget.is_exceeded(self.loaded, needed):
             # Computed anew each time: a request may have come while another model was unloaded.
             staying = {*self._pinned, *self._unloads.names, keep}
             oldest = least_recently_used(self.loaded, staying)
@@ -308,7 +297,3 @@ class ModelCache(Generic[M]):
                 return
             logger.info("evicting %s", oldest.spec.name)
             await self._thread.unload(self._loaded.pop(oldest.spec.name))
-
-    async def _is_over_budget(self, more: int) -> bool:
-        budget = self._budget
-        return budget.is_bounded and await asyncio.to_thread(budget.is_exceeded, self.loaded, more)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.models.memory import MemoryUse, process_bytes
+from deployments.seam.replicas import ModelStatus, Stage
 
 M = TypeVar("M")
 
@@ -18,7 +22,7 @@ class LoadedModel(Generic[M]):
 
     ``memory`` is what loading added to this process, in ``seconds``. ``process`` is the id of a
     process that runs only this model, ``engine`` the name of what runs it. ``users`` requests use
-    it now; ``idle`` is set when the last of them ends.
+    it now; ``idle`` is set while none does.
     """
 
     spec: ModelSpec
@@ -30,6 +34,27 @@ class LoadedModel(Generic[M]):
     users: int = 0
     last_used: float = 0.0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Count one more request that uses the model while the block runs."""
+        self.users += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.users -= 1
+            self.last_used = time.monotonic()
+            if not self.users:
+                self.idle.set()
+
+    def status(self, stage: Stage) -> ModelStatus:
+        """What a replica reports of it."""
+        host, gpu = self.host_bytes, self.gpu_bytes
+        return ModelStatus(self.spec.name, stage, host, gpu, self.seconds, self.engine)
 
     @property
     def host_bytes(self) -> int:
