@@ -1,11 +1,12 @@
 # ruff: noqa: T201 - a command that prints a table
 """OpenVINO against torch for every encoder of the embedded profile: ``python -m bench.arithmetic``.
 
-Both run in this process, on every core, in turn: the forward alone, tokens in and arrays out. Texts
-come one by one, in batches of 32 short ones, and in batches of 32 of mixed lengths that are sorted
-by length first. Where the processor multiplies bfloat16 there is a second row with that on both
-sides. How far OpenVINO's answers are from torch's in float32 is told beside: by the least cosine of
-vectors, by the greatest difference of scores (softmax over labels, or the logit of a reranker).
+Measured is the forward alone, tokens in and arrays out, in texts a second. Both run in turn in this
+process, on every core. The ratio is OpenVINO / torch: above 1 OpenVINO is faster. Texts come one by
+one, in batches of 32 short ones, and in batches of 32 of mixed lengths, sorted by length. Where the
+processor multiplies bfloat16, a second row has that on both sides. The last column compares
+OpenVINO's answers with torch's in float32: the least cosine of vectors, or the greatest difference
+of scores (softmax over labels, or the logit of a reranker).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import numpy.typing as npt
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from configs.engines import ModelHead
 from configs.processor import native_bfloat16
-from configs.profile import ModelSpec, load_profile, load_settings
+from configs.profile import ModelSpec, load_settings
+from configs.profile_file import load_profile
 from deployments.encoders.backends import open_network
 from deployments.encoders.interface import Network
 from deployments.encoders.tokenization import TokenizedText, tokenize
@@ -48,7 +50,7 @@ def texts(count: int, lengths: Sequence[int]) -> list[str]:
 
 
 def batches(network: Network, given: Sequence[str], size: int) -> Work:
-    """The texts as the lane would hand them over: sorted by length, ``size`` together."""
+    """The texts as the lane batches them: sorted by length, ``size`` in a batch."""
     read = tokenize(network.tokenizer, given, network.info.max_tokens, truncate=True)
     good = sorted((text for text in read if isinstance(text, TokenizedText)), key=len)
     return [good[start : start + size] for start in range(0, len(good), size)]
@@ -84,7 +86,7 @@ def compared(
 
 
 def agreement(ours: Network, theirs: Network, head: ModelHead) -> str:
-    """How far apart the two are on texts of mixed lengths."""
+    """How far the answers of the two differ on texts of mixed lengths."""
     one, other = answers(ours), answers(theirs)
     if head == "embedding":
         lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
@@ -95,7 +97,7 @@ def agreement(ours: Network, theirs: Network, head: ModelHead) -> str:
 
 
 def answers(network: Network) -> npt.NDArray[np.float64]:
-    """Of every text, or of every token of every text."""
+    """The outputs of every text, or of every token of every text."""
     rows: list[npt.NDArray[np.float32]] = []
     for batch in batches(network, *WORKS["mixed, sorted"]):
         outputs = network(batch)

@@ -1,17 +1,17 @@
 # ruff: noqa: T201 - a command that prints a table
-"""What the client of `prsm-serve bench` can do by itself, against a server that answers at once.
+"""Measures the client of `prsm-serve bench` itself, against a stub server that answers at once.
 
     python -m bench.ceiling
 
-The server shares the machine, so these are lower bounds. A figure that comes near one of them says
-more about the client than about the server that it was measured on.
+The stub shares the machine, so these rates are lower bounds of what the client can do. Where a
+server's figure comes near one of them, the client was the bottleneck, not the server.
 """
 
 from __future__ import annotations
 
 import sys
 
-from bench.load_sides import ask
+from bench.load_sides import run_loads
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, free_port
 from serve_app.load.load import Load
@@ -32,7 +32,7 @@ def main() -> None:
     with Server("stub", "none", quiet, port, "/health").running() as server:
         for name, load in LOADS.items():
             tell(name)
-            (got,) = ask(server, load)
+            (got,) = run_loads(server, load)
             cost = got.client_cpu / got.requests_per_s * 1000
             rates = (f"{got.requests_per_s:.0f}", f"{got.units_per_s:.0f} {got.unit}/s")
             rows.append([name, *rates, f"{cost:.2f}", f"{got.client_cpu:.0%}"])

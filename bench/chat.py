@@ -1,12 +1,13 @@
 # ruff: noqa: T201 - a command that prints tables
-"""Chat over HTTP: this service against other servers, and against libraries without one.
+"""Chat over HTTP, tokens a second: this service against other servers and in-process libraries.
 
     python -m bench.chat [--rounds 3] [--peers transformers engine]
 
-16 clients with prompts of mixed lengths and 48 new tokens. Starts this service with only text
-generation, and beside it one peer at a time; asks both in turn, and prints medians and ratios.
-Every side reads the weights of one GGUF file: as they are (Q4_1), or converted to float32. Takes
-both cores and about nine minutes: a peer whose turn comes later than that is left out, and said so.
+16 clients send prompts of mixed lengths for 48 new tokens. This service runs with text generation
+only, beside one peer at a time; both are measured in turn. The ratio is ours / theirs: above 1 this
+service is faster. Every side has the weights of one GGUF file, as they are (Q4_1) or converted to
+float32. It takes both cores and about nine minutes; peers that would begin later are left out, with
+a note.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.load_sides import ask, http_side, interruptible, library_side, noted
+from bench.load_sides import http_side, interruptible, library_side, noting_failures, run_loads
 from bench.neighbours import watched
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from bench.peers.inprocess import Library, library
@@ -40,11 +41,11 @@ OURS = {CHAT: "Q4_1", CHAT_FLOAT32: "float32"}
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer, which of our models it is compared with, and what is aimed at.
+    """A peer, the model of ours that it is compared with, and the ratio that we aim at.
 
-    ``waves`` is how often every client asks in one measurement. One is enough for those that take
-    their requests in batches or one by one; where requests join running ones it takes more.
-    ``most_rounds`` keeps what is slow within the time of the whole.
+    ``waves`` is the number of requests that each client sends in one measurement. One is enough for
+    peers with static batches or one request at a time; continuous batching takes more.
+    ``max_rounds`` bounds the time of a slow comparison.
     """
 
     start: Callable[[], AbstractContextManager[Server | Library]]
@@ -52,7 +53,7 @@ class Peer:
     model: str = CHAT
     aim: str = ""
     waves: int = 1
-    most_rounds: int = 9
+    max_rounds: int = 9
 
 
 PEERS = {
@@ -61,47 +62,53 @@ PEERS = {
     "generate": Peer(lambda: library("model.generate"), "float32"),
     "llama_cpp": Peer(lambda: llama_cpp().running(), "Q4_1"),
     "plain": Peer(lambda: plain_serve("chat").running(), "float32"),
-    # Our torch engine decodes one text at a time: a minute for what the others do in ten seconds.
-    "float32": Peer(lambda: transformers_serve().running(), "float32", CHAT_FLOAT32, most_rounds=1),
+    # One round, since float32 takes a minute for what the others do in ten seconds.
+    "float32": Peer(lambda: transformers_serve().running(), "float32", CHAT_FLOAT32, max_rounds=1),
 }
 
 
-class Heard(list[LoadFigures]):
-    """All figures of one side."""
+class CollectedFigures(list[LoadFigures]):
+    """The figures of all rounds of one side."""
 
-    def middle(self, figure: Callable[[LoadFigures], float]) -> str:
-        """The median of one figure over the rounds; empty for a library, which is not asked."""
+    def median_of(self, figure: Callable[[LoadFigures], float]) -> str:
+        """The median of one figure over the rounds; a dash for a library, which has no figures."""
         values = [value for each in self if not math.isnan(value := figure(each))]
         return f"{median(values):.0f}" if values else "–"
 
 
 def compared(service: Server, peer: Peer, rounds: int, seed: int) -> list[str]:
-    """The row of one peer. ``seed`` begins texts that the service has not been asked before: those
-    it has, it finds in its prefix cache."""
+    """The row of one peer. Each peer gets a ``seed`` of its own, so that the service does not find
+    earlier prompts in its prefix cache."""
     load = replace(LOAD, requests=peer.waves * LOAD.clients, seed=seed)
     asked, arithmetic = replace(load, model=peer.model), OURS[peer.model]
     with peer.start() as started:
         tell(f"{service.name} ({arithmetic}) against {started.name} ({peer.arithmetic})")
-        heard = (Heard(), Heard())
-        ask(service, asked.warm_up(WARM_UP))
-        mine = http_side(service, asked, tokens_per_s, arithmetic=arithmetic, heard=heard[0])
-        theirs = side_of(started, load, peer.arithmetic, heard[1])
-        pair = alternated(mine, theirs, rounds=min(rounds, peer.most_rounds), said=tell)
-    return row(pair, heard, peer.aim)
+        collected = (CollectedFigures(), CollectedFigures())
+        run_loads(service, asked.warm_up(WARM_UP))
+        mine = http_side(
+            service, asked, tokens_per_s, arithmetic=arithmetic, collected=collected[0]
+        )
+        theirs = side_of(started, load, peer.arithmetic, collected[1])
+        pair = alternated(mine, theirs, rounds=min(rounds, peer.max_rounds), said=tell)
+    return row(pair, collected, peer.aim)
 
 
-def side_of(peer: Server | Library, load: Load, arithmetic: str, heard: Heard) -> Side:
+def side_of(
+    peer: Server | Library, load: Load, arithmetic: str, collected: CollectedFigures
+) -> Side:
     """The peer as a side, warmed up."""
     if isinstance(peer, Server):
-        ask(peer, load.warm_up(WARM_UP))
-        return http_side(peer, load, tokens_per_s, arithmetic=arithmetic, heard=heard)
+        run_loads(peer, load.warm_up(WARM_UP))
+        return http_side(peer, load, tokens_per_s, arithmetic=arithmetic, collected=collected)
     peer.rate(load.warm_up(WARM_UP))
     return library_side(peer, load, arithmetic)
 
 
-def row(pair: Pair, heard: tuple[Heard, Heard], aim: str) -> list[str]:
-    first = [each.middle(lambda figures: figures.first.p50 * 1000) for each in heard]
-    length = [each.middle(lambda figures: figures.units / figures.succeeded) for each in heard]
+def row(pair: Pair, collected: tuple[CollectedFigures, CollectedFigures], aim: str) -> list[str]:
+    first = [each.median_of(lambda figures: figures.first.p50 * 1000) for each in collected]
+    length = [
+        each.median_of(lambda figures: figures.units / figures.succeeded) for each in collected
+    ]
     return [
         *(pair.theirs.name, pair.ours.arithmetic, pair.theirs.arithmetic),
         *(f"{each.median:.1f}" for each in (pair.ours, pair.theirs)),
@@ -128,9 +135,11 @@ def main() -> None:
         service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
         for number, name in enumerate(given.peers):
             if time.monotonic() - began > BEGIN_LIMIT_S:
-                notes.append(f"Not measured: {name}: it was late; alone it is --peers {name}")
+                notes.append(
+                    f"Not measured: {name}, for lack of time; measure it alone with --peers {name}"
+                )
                 continue
-            with noted(notes):
+            with noting_failures(notes):
                 rows.append(compared(service, PEERS[name], given.rounds, number * SEEDS_APART))
     print(f"{machine()}. {neighbours}\n")
     titles = ["peer", "ours in", "peer in", "ours, tokens/s", "peer, tokens/s", "ratio", "spread",

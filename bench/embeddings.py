@@ -3,10 +3,10 @@
 
     python -m bench.embeddings [--rounds 3] [--dtype auto]
 
-Starts this service with only its embeddings, and beside it one peer at a time; asks both in turn,
-and prints the medians and the ratios. Then a single query beside a bulk load. Takes about six
-minutes and both cores. ``--dtype auto`` is how the service comes: in bfloat16 where the processor
-multiplies that.
+Starts this service with its embeddings only, beside one peer at a time, and measures both in turn.
+The ratio is ours / theirs: above 1 is better for rates, below 1 for milliseconds. Then a single
+query beside a bulk load shows how much each slows the other. It takes about six minutes and both
+cores. ``--dtype auto`` is the service's default: bfloat16 where the processor multiplies it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.load_sides import Figure, ask, http_side, interruptible, library_side, noted
+from bench.load_sides import (
+    Figure,
+    http_side,
+    interruptible,
+    library_side,
+    noting_failures,
+    run_loads,
+)
 from bench.neighbours import watched
 from bench.pairs import Pair, alternated, machine, table, tell
 from bench.peers.inprocess import library
 from bench.peers.running import Server, end_on_sigterm
 from bench.peers.servers import infinity, ours, plain_serve
 from configs.processor import native_bfloat16
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from serve_app.load.figures import LoadFigures
 from serve_app.load.load import Load
 
@@ -42,7 +49,7 @@ QUERY = replace(ONE, pause_s=QUERY_PAUSE_S)
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the comparison, and what is aimed at, as words."""
+    """One line of the comparison; ``aim`` is the ratio that we aim at, as text."""
 
     what: str
     unit: str
@@ -72,13 +79,13 @@ LINES = (
 
 
 def compare(service: Server, rounds: int, rows: list[list[str]], notes: list[str]) -> None:
-    """Add a row for each line and peer, and a note for what could not be measured."""
+    """Add a row for each line and peer, and a note for each peer that could not be measured."""
     for peer, lines in ((infinity, LINES), (lambda: plain_serve("embeddings"), LINES[:3])):
-        with noted(notes), peer().running() as server:
+        with noting_failures(notes), peer().running() as server:
             for line in lines:
                 pair = against(service, server, line, rounds)
                 rows.append(row(line, pair, line.aim if server.name == "infinity" else ""))
-    with noted(notes), library("sentence-transformers") as in_process:
+    with noting_failures(notes), library("sentence-transformers") as in_process:
         line = LINES[-1]
         tell(f"{line.what}: {service.name} against {in_process.name}")
         ours_side = http_side(service, line.load, line.figure)
@@ -90,7 +97,7 @@ def compare(service: Server, rounds: int, rows: list[list[str]], notes: list[str
 def against(service: Server, peer: Server, line: Line, rounds: int) -> Pair:
     tell(f"{line.what}: {service.name} against {peer.name}")
     for server in (service, peer):
-        ask(server, replace(line.load.warm_up(line.load.clients), seconds=2))
+        run_loads(server, replace(line.load.warm_up(line.load.clients), seconds=2))
     sides = [http_side(server, line.load, line.figure) for server in (service, peer)]
     return alternated(sides[0], sides[1], rounds=rounds, said=tell)
 
@@ -103,7 +110,7 @@ def row(line: Line, pair: Pair, aim: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Beside:
+class QueryBesideBulk:
     """A single query and a bulk load, each alone and both together, in one round."""
 
     query_alone: LoadFigures
@@ -112,20 +119,20 @@ class Beside:
     bulk_beside: LoadFigures
 
 
-def beside(service: Server, seed: int) -> Beside:
-    """``QUERY`` and lists of 512, alone for a while each and then at the same time."""
+def query_beside_bulk(service: Server, seed: int) -> QueryBesideBulk:
+    """Run ``QUERY`` and lists of 512 texts alone, and then at the same time."""
     bulk = replace(BULK, requests=2, seed=seed)
     query = replace(QUERY, seed=seed)
-    (query_alone,) = ask(service, query)
-    (bulk_alone,) = ask(service, bulk)
-    # Queries for as long as the bulk lasts, never after it: they would be alone again.
+    (query_alone,) = run_loads(service, query)
+    (bulk_alone,) = run_loads(service, bulk)
+    # Queries must not go on after the bulk has ended, since they would be alone again.
     lasting = replace(query, seconds=0.9 * bulk_alone.seconds)
-    bulk_beside, query_beside = ask(service, bulk, lasting)
-    return Beside(query_alone, query_beside, bulk_alone, bulk_beside)
+    bulk_beside, query_beside = run_loads(service, bulk, lasting)
+    return QueryBesideBulk(query_alone, query_beside, bulk_alone, bulk_beside)
 
 
-def fairness(rounds: list[Beside]) -> list[str]:
-    """The row of what a query and a bulk load cost each other: medians of the rounds."""
+def fairness(rounds: list[QueryBesideBulk]) -> list[str]:
+    """The row of how much a query and a bulk load slow each other: medians of the rounds."""
     alone = median(each.query_alone.latency.p99 for each in rounds) * 1000
     together = median(each.query_beside.latency.p99 for each in rounds) * 1000
     slower = median(each.bulk_alone.units_per_s for each in rounds)
@@ -137,7 +144,7 @@ def fairness(rounds: list[Beside]) -> list[str]:
 
 
 def forward_limit_ms() -> float:
-    """What one forward may take, as the profile says."""
+    """The profile's bound on the time of one forward, in milliseconds."""
     family = next(each for each in load_profile("embedded").families if each.name == "embeddings")
     assert family.options.user_config is not None
     return family.options.user_config.max_forward_ms
@@ -153,7 +160,7 @@ def main() -> None:
     arithmetic = "bfloat16" if dtype == "auto" and native_bfloat16() else "float32"
     end_on_sigterm()
     rows: list[list[str]] = []
-    together: list[Beside] = []
+    together: list[QueryBesideBulk] = []
     notes: list[str] = []
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
@@ -161,7 +168,7 @@ def main() -> None:
         service = stack.enter_context(server.running())
         compare(service, rounds, rows, notes)
         tell("a single query beside lists of 512")
-        together += (beside(service, seed) for seed in range(rounds))
+        together += (query_beside_bulk(service, seed) for seed in range(rounds))
     print(f"{machine()}. {neighbours}\n")
     titles = ["load", "figure", "peer", "ours in", "peer in", "ours", "peer", "ratio", "spread",
               "aim"]  # fmt: skip

@@ -1,8 +1,9 @@
-"""What the heaviest legal requests of others cost a small one: ``python -m bench.fairness``.
+"""How much the heaviest valid requests slow small ones: ``python -m bench.fairness``.
 
-Twenty clients ask for as much as the service allows, one request after another; beside them one
-client asks for a chat of one token, and one for the sentiment of one text. Their waiting times
-alone and beside the twenty are printed with their ratio.
+Twenty clients send the largest requests that the service accepts, one after another. Beside them
+one client asks for a chat of one token and another for the sentiment of one text. Printed are the
+latencies of the small requests, alone and beside the twenty, with their ratio: 1 is perfect
+fairness.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ PAUSE_S = 0.25
 LIMIT_S = 320.0
 
 
-async def waits(session: aiohttp.ClientSession, request: Request, seconds: float) -> list[float]:
-    """How long each of a client's requests took, asked with pauses for so many seconds.
+async def latencies(
+    session: aiohttp.ClientSession, request: Request, seconds: float
+) -> list[float]:
+    """The latency of each request of one client that pauses between them, for some seconds.
 
-    Raises where one is not answered with 200.
+    Raises when an answer is not a 200.
     """
     until, taken = time.monotonic() + seconds, []
     while time.monotonic() < until:
@@ -49,44 +52,46 @@ async def waits(session: aiohttp.ClientSession, request: Request, seconds: float
     return taken
 
 
-async def load(
-    session: aiohttp.ClientSession, path: str, body: bytes, told: dict[str, int]
+async def heavy_client(
+    session: aiohttp.ClientSession, path: str, body: bytes, answers: dict[str, int]
 ) -> None:
-    """One heavy client: asks again as soon as it is answered in any way, until cancelled."""
+    """One heavy client: sends its next request after any answer, until it is cancelled."""
     headers = {"Content-Type": "application/json"}
     while True:
         async with session.post(path, data=body, headers=headers) as answer:
             await answer.read()
             key = f"{path} {answer.status}"
-            told[key] = told.get(key, 0) + 1
+            answers[key] = answers.get(key, 0) + 1
             if answer.status != 200:
                 await asyncio.sleep(PAUSE_S)
 
 
-async def small(session: aiohttp.ClientSession, seconds: float) -> dict[str, list[float]]:
-    """The waits of both small clients, side by side."""
-    taken = await asyncio.gather(*(waits(session, each, seconds) for each in SMALL.values()))
+async def small_clients(session: aiohttp.ClientSession, seconds: float) -> dict[str, list[float]]:
+    """The latencies of both small clients, which run at the same time."""
+    taken = await asyncio.gather(*(latencies(session, each, seconds) for each in SMALL.values()))
     return dict(zip(SMALL, taken, strict=True))
 
 
 async def measure(
     url: str, clients: int, seconds: float, *, writing_only: bool
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
-    """Waits alone, waits beside the heavy clients, and how those were answered."""
+    """Latencies alone, latencies beside heavy clients, and the heavy answers by status."""
     kinds = [each for each in heavy_requests() if not writing_only or each.path.endswith(WRITING)]
     bodies = [(each.path, json.dumps(each.body).encode()) for each in kinds]
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    told: dict[str, int] = {}
+    answers: dict[str, int] = {}
     async with aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session:
-        await small(session, 2)
-        alone = await small(session, seconds / 2)
+        await small_clients(session, 2)
+        alone = await small_clients(session, seconds / 2)
         tell(f"beside {clients} heavy clients now")
         heavy = [bodies[number % len(bodies)] for number in range(clients)]
-        tasks = [asyncio.create_task(load(session, path, body, told)) for path, body in heavy]
-        await asyncio.sleep(3)  # until their requests have come in
+        tasks = [
+            asyncio.create_task(heavy_client(session, path, body, answers)) for path, body in heavy
+        ]
+        await asyncio.sleep(3)  # until their requests have arrived
         try:
-            return alone, await small(session, seconds), told
+            return alone, await small_clients(session, seconds), answers
         finally:
             for task in tasks:
                 task.cancel()
@@ -119,22 +124,22 @@ def _shown(seconds: float) -> str:
 def main(
     url: str | None, clients: int, seconds: float, writing_only: bool, file: Path | None
 ) -> None:
-    """Seconds that small requests take alone, and beside clients that ask for all they may."""
+    """Latencies of small requests, alone and beside clients with the largest requests."""
     end_on_sigterm()
     port = free_port()
     command: list[str | Path] = [Path(sys.executable).with_name("prsm-serve"), "up"]
     command += ["--port", str(port)]
     ours = Server("the embedded graph", "as it comes", command, port, "/health/readiness")
     with nullcontext() if url else ours.running():
-        alone, beside, told = asyncio.run(
+        alone, beside, answers = asyncio.run(
             measure(url or ours.url, clients, seconds, writing_only=writing_only)
         )
     click.echo(f"{machine()}; {clients} heavy clients, {seconds:g} s\n")
     heads = ["seconds", "alone, median", "median", "p95", "longest", "requests", "median / alone"]
     click.echo(table(heads, rows(alone, beside)))
-    click.echo("\nThe heavy requests that ended: " + json.dumps(told, sort_keys=True))
+    click.echo("\nThe heavy requests that ended: " + json.dumps(answers, sort_keys=True))
     if file is not None:
-        file.write_text(json.dumps({"alone": alone, "beside": beside, "heavy": told}) + "\n")
+        file.write_text(json.dumps({"alone": alone, "beside": beside, "heavy": answers}) + "\n")
 
 
 if __name__ == "__main__":

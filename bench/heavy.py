@@ -1,4 +1,4 @@
-"""The heaviest requests that the embedded profile takes, one a kind."""
+"""The largest valid requests for the embedded profile, one of each kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = 2048
 
 
 WRITING = ("/completions", "/generate", "/summarize")
-"""Ends of the paths of those that the generation family answers."""
+"""Ends of the paths of requests to the generation family."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
 
 
 def heavy_requests(seed: int = 0) -> Sequence[Request]:
-    """As many as there are kinds; each keeps its family at work for as long as it may."""
+    """One request of each kind; each keeps its family busy for as long as is allowed."""
     mixed = texts_of("mixed", seed)
     short = texts_of("short", seed)
     texts = [mixed() for _ in range(TEXTS)]
@@ -52,7 +52,7 @@ def heavy_requests(seed: int = 0) -> Sequence[Request]:
 
 
 def _image(side: int) -> str:
-    """A legal image of nearly as many pixels as are taken, as base64."""
+    """An image of nearly as many pixels as are allowed, as base64."""
     content = io.BytesIO()
     Image.linear_gradient("L").resize((side, side)).save(content, "PNG")
     return base64.b64encode(content.getvalue()).decode()

@@ -1,4 +1,7 @@
-"""One client program for every server: a load run once, or as a side of a comparison."""
+"""Runs loads against servers and libraries: once, or as one side of a comparison.
+
+All servers are measured with the client of `prsm-serve bench`, so its cost is the same for all.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ Figure = Callable[[LoadFigures], float]
 
 
 class IncompleteError(RuntimeError):
-    """A server did not answer everything, so its figures compare with nothing."""
+    """A server failed some requests, so its figures cannot be compared."""
 
 
 @contextlib.contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
-    """Go on without a peer that cannot be set up, started or measured, and note why."""
+def noting_failures(notes: list[str]) -> Iterator[None]:
+    """Go on when a peer cannot be set up, started or measured, and add the reason to ``notes``."""
     try:
         yield
     except (IncompleteError, ServerFailed, subprocess.SubprocessError) as error:
@@ -37,7 +40,7 @@ def noted(notes: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(notes: list[str]) -> Iterator[None]:
-    """Ctrl-C leaves the block, so that what was measured before it is still told."""
+    """Let Ctrl-C end the block only, so that the results before it are still printed."""
     try:
         yield
     except KeyboardInterrupt:
@@ -45,20 +48,20 @@ def interruptible(notes: list[str]) -> Iterator[None]:
         tell(notes[-1])
 
 
-def ask(server: Server, *loads: Load) -> list[LoadFigures]:
+def run_loads(server: Server, *loads: Load) -> list[LoadFigures]:
     """Run ``loads`` at the same time against a running server.
 
     Raises ``IncompleteError`` when a request fails.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(_ask(server, loads))
+        figures = runner.run(_run_loads(server, loads))
     for each in figures:
         if each.errors:
             raise IncompleteError(f"{server.name}: {each.errors}: {each.details}")
     return figures
 
 
-async def _ask(server: Server, loads: Sequence[Load]) -> list[LoadFigures]:
+async def _run_loads(server: Server, loads: Sequence[Load]) -> list[LoadFigures]:
     named = [replace(load, model=load.model or server.model) for load in loads]
     streaming = [replace(load, stream=load.stream and server.streams) for load in named]
     async with LoadClient.open(server.url) as bench:
@@ -71,25 +74,25 @@ def http_side(
     figure: Figure,
     *,
     arithmetic: str | None = None,
-    heard: list[LoadFigures] | None = None,
+    collected: list[LoadFigures] | None = None,
 ) -> Side:
-    """A server as a side: every round asks with other texts, the same ones on both sides.
+    """A server as a side: each round has its own texts, the same ones on both sides.
 
-    ``heard`` gets all figures of every round, of which ``figure`` picks the one to compare.
+    ``figure`` picks the figure to compare; ``collected`` gets all figures of every round.
     """
     seeds = count(load.seed)
 
     def measure() -> float:
-        (figures,) = ask(server, replace(load, seed=next(seeds)))
-        if heard is not None:
-            heard.append(figures)
+        (figures,) = run_loads(server, replace(load, seed=next(seeds)))
+        if collected is not None:
+            collected.append(figures)
         return figure(figures)
 
     return Side(server.name, arithmetic or server.arithmetic, measure)
 
 
 def library_side(library: Library, load: Load, arithmetic: str) -> Side:
-    """A library as a side, with the texts that a server gets; its figure is units a second."""
+    """A library as a side, with the texts that servers get; its figure is units a second."""
     seeds = count(load.seed)
 
     def measure() -> float:

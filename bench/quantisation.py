@@ -1,11 +1,12 @@
 # ruff: noqa: T201 - a command that prints a table
-"""What quantisation saves and what it costs, on this machine's CPU.
+"""Memory and quality of quantised models against float32, on this machine's CPU.
 
     python -m bench.quantisation
 
 Loads the embedded profile's torch chat model and its embedding model in float32, int8 and nf4, each
-in a process of its own, and prints memory beside sanity: perplexity of a fixed text and agreement
-of greedy tokens with float32 for the one, the least cosine to float32's vectors for the other.
+in a process of its own. Printed are memory, as a ratio to float32's (lower is better), and quality:
+for the chat model perplexity of a fixed text and the share of greedy tokens equal to float32's, for
+the embedding model the least cosine to float32's vectors.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import sys
 import time
 from typing import Any
 
-from configs.profile import ModelSpec, load_profile, load_settings
+from configs.profile import ModelSpec, load_settings
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.models.memory import give_back, import_libraries, memory_use, own_weights
 from deployments.models.pretrained import load_options, load_pretrained, load_tokenizer
@@ -37,7 +39,7 @@ NEW_TOKENS = 12
 
 
 def measured(name: str, quantization: str) -> dict[str, Any]:
-    """Bytes that loading took, seconds, and what the model answers; in a fresh process."""
+    """Memory and time of loading, and the model's answers. Call it in a fresh process."""
     import_libraries("transformers.modeling_utils", "sentence_transformers", "bitsandbytes")
     profile = load_profile("embedded")
     settings = load_settings(profile)

@@ -1,8 +1,9 @@
-"""The way of a stream, from a stub's engine thread to 64 clients: ``python -m bench.streams``.
+"""Streamed tokens a second through the whole graph to 64 clients: ``python -m bench.streams``.
 
-The graph is the real one, front to engine, but for what decodes: a stub that makes one token a step
-for every stream. Counted is what arrives at the clients, in order, from the first request to the
-last byte. The clients run in this process, beside the graph on the same cores.
+The graph is the real one, except that a stub decodes: it makes one token a step for every stream.
+Measured are the tokens that arrive at the clients, in order, from the first request to the last
+byte, against the tokens that the stub offers at most. A token's age is the time from the engine's
+thread to the client. The clients run in this process, on the same cores as the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import click
 
-from bench.graph.client import Address, StreamSample, request, run, streamed
+from bench.graph.client import Address, StreamSample, read_stream, request, run
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, free_port
 
@@ -29,7 +30,7 @@ SLOW = "stub/20ms"
 
 
 def graph(environment: dict[str, str | None] | None = None, profile: Path = PROFILE) -> Server:
-    """The graph of stubs, as the launcher brings it up."""
+    """The graph of stubs, started with the launcher."""
     port = free_port()
     command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", profile, "--port", port]
     return Server(
@@ -42,59 +43,59 @@ def graph(environment: dict[str, str | None] | None = None, profile: Path = PROF
     )
 
 
-def asked(model: str, tokens: int) -> bytes:
+def generation_request(model: str, tokens: int) -> bytes:
     body = {"prompt": "a red circle", "model_name": model, "max_new_tokens": tokens}
     return request(PATH, json.dumps(body).encode())
 
 
 def together(address: Address, model: str, streams: int, tokens: int) -> dict[str, Any]:
-    """So many streams at once: what they brought, and what reading it cost."""
+    """Rates and token ages of so many streams at once, and the clients' processor time."""
 
     async def work() -> list[StreamSample]:
-        one = asked(model, tokens)
-        return await asyncio.gather(*(streamed(address, one) for _ in range(streams)))
+        one = generation_request(model, tokens)
+        return await asyncio.gather(*(read_stream(address, one) for _ in range(streams)))
 
-    brought, cpu_s = run(work)
-    short = [each.tokens for each in brought if each.tokens != tokens]
+    samples, cpu_s = run(work)
+    short = [each.tokens for each in samples if each.tokens != tokens]
     if short:
-        raise AssertionError(f"{tokens} tokens were asked for, {short} came")
-    seconds = max(each.ended for each in brought) - min(each.began for each in brought)
-    total, chunks = streams * tokens, sum(each.chunks for each in brought)
+        raise AssertionError(f"{tokens} tokens were requested, {short} came")
+    seconds = max(each.ended for each in samples) - min(each.began for each in samples)
+    total, chunks = streams * tokens, sum(each.chunks for each in samples)
     return {
         "model": model,
         "streams": streams,
         "tokens_per_s": total / seconds,
         "seconds": seconds,
         "tokens_per_chunk": total / chunks,
-        "age_ms": spread([age for each in brought for age in each.ages_s]),
+        "age_ms": percentiles([age for each in samples for age in each.ages_s]),
         "client_cpu_us_per_token": cpu_s / total * 1e6,
         "client_cores": cpu_s / seconds,
     }
 
 
 def alone(address: Address, requests: int) -> dict[str, Any]:
-    """One client after another: how old the first token is when it arrives, and the later ones."""
+    """The ages of the first and of later tokens, with one client at a time."""
 
     async def work() -> list[StreamSample]:
-        one = asked(SLOW, 33)
-        return [await streamed(address, one) for _ in range(requests)]
+        one = generation_request(SLOW, 33)
+        return [await read_stream(address, one) for _ in range(requests)]
 
-    brought, _ = run(work)
+    samples, _ = run(work)
     return {
-        "first_ms": spread([each.ages_s[0] for each in brought]),
-        "later_ms": spread([age for each in brought for age in each.ages_s[1:]]),
-        "from_request_ms": spread([each.first - each.began for each in brought]),
-        "tokens_per_chunk": sum(e.tokens for e in brought) / sum(e.chunks for e in brought),
+        "first_ms": percentiles([each.ages_s[0] for each in samples]),
+        "later_ms": percentiles([age for each in samples for age in each.ages_s[1:]]),
+        "from_request_ms": percentiles([each.first - each.began for each in samples]),
+        "tokens_per_chunk": sum(e.tokens for e in samples) / sum(e.chunks for e in samples),
     }
 
 
-def named(step_ms: int) -> str:
-    """The stub whose step takes so long."""
+def model_of(step_ms: int) -> str:
+    """The name of the stub whose decode step takes so long."""
     return f"stub/{step_ms}ms"
 
 
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds: the middle, and what one of twenty passes."""
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile, in milliseconds."""
     return {"p50": median(seconds) * 1e3, "p95": quantiles(seconds, n=20)[-1] * 1e3}
 
 
@@ -103,16 +104,16 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(tokens: int, rounds: int, file: Path | None) -> None:
-    """Tokens a second to 64 clients, and how late the first one is at one client."""
+    """Tokens a second to 64 clients, and the age of the first token at one client."""
     with graph().running() as server:
         address = Address("127.0.0.1", server.port)
-        together(address, named(STEPS_MS[0]), STREAMS, 200)
+        together(address, model_of(STEPS_MS[0]), STREAMS, 200)
         one = alone(address, 20)
         tell(f"first token: {one}")
         many = []
         for number in range(rounds):
             for step_ms in STEPS_MS:
-                many.append(together(address, named(step_ms), STREAMS, tokens))
+                many.append(together(address, model_of(step_ms), STREAMS, tokens))
                 tell(f"round {number + 1}: {many[-1]}")
     click.echo(f"{machine()}\n")
     rows = [
@@ -129,10 +130,10 @@ def main(tokens: int, rounds: int, file: Path | None) -> None:
     titles = ["step", "tokens/s", "seconds", "tokens a chunk", "age, ms p50 / p95", "client, cores"]
     click.echo(table([f"{STREAMS} streams; {titles[0]}", *titles[1:]], rows))
     for step_ms in STEPS_MS:
-        speeds = [row["tokens_per_s"] for row in many if row["model"] == named(step_ms)]
+        speeds = [row["tokens_per_s"] for row in many if row["model"] == model_of(step_ms)]
         offered = STREAMS * 1000 / step_ms
         click.echo(
-            f"\n{named(step_ms)} offers {offered:,.0f} tokens/s at the most;"
+            f"\n{model_of(step_ms)} offers {offered:,.0f} tokens/s at the most;"
             f" {median(speeds):,.0f} arrived, the median of {rounds}"
         )
     click.echo(

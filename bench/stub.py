@@ -1,9 +1,9 @@
-"""A server that answers at once, to find what the client by itself can do.
+"""A stub server that answers at once: `bench.ceiling` measures the load client with it.
 
     uvicorn bench.stub:app --port 8190
 
-It speaks as much of OpenAI's protocol as the client reads: vectors of 384 dimensions, and streams
-of as many tokens as were asked for. Plain ASGI, answers made beforehand.
+It implements as much of OpenAI's protocol as the client reads: vectors of 384 dimensions, and
+streams of as many tokens as requested. It is plain ASGI with answers made beforehand.
 """
 
 from __future__ import annotations

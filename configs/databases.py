@@ -48,6 +48,7 @@ def database_url(given: str) -> URL:
 
 
 def sqlite_url(path: Path) -> URL:
+    """The URL of the SQLite file at ``path``."""
     from sqlalchemy.engine import URL
 
     return URL.create(SQLITE, database=str(path))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.profile import Family, ModelSpec, Profile
+from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
 from configs.weights import WeightsError, find_cached
 
@@ -26,7 +26,7 @@ MAX_HEADER = 100_000_000
 """Bytes of the header of a safetensors file; the library refuses longer ones."""
 
 
-def too_large(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:
+def too_large(key: str, family: FamilySpec, profile: Profile, settings: Settings) -> Iterator[str]:
     """Every way in which the models of ``family`` exceed its fraction of a GPU's memory.
 
     Replicas that share a GPU then fit it together. A model lives on one GPU, so a replica with

@@ -28,6 +28,7 @@ def processor_name(cpuinfo: Path = CPUINFO) -> str:
 
 
 def native_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether the processor has bfloat16 arithmetic; false outside of Linux."""
     flags = _values(cpuinfo, "flags") or _values(cpuinfo, "Features")
     return bool(flags) and not BFLOAT16.isdisjoint(flags[0].split())
 

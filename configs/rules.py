@@ -1,4 +1,4 @@
-"""Rules that a profile must keep and that no single field can state."""
+"""The rules of a profile that concern more than one field."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from configs.databases import is_sqlite
 from configs.engines import GENERATION_TASKS
 from configs.gpu_memory import too_large
 from configs.options import Autoscaling, DeploymentOptions
-from configs.profile import Family, ModelSpec, Profile
+from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
 from configs.suggestions import closest, hint
 from configs.weights import FolderSource, HubSource, WeightsError, find_cached
 
 RESERVED = ("Ingress", "Ledger")
-"""Names of deployments that every graph has."""
+"""The names of the deployments that every graph has."""
 
-MOVING = frozenset({"main", "master", "head", "latest"})
-"""Revisions that are another commit tomorrow."""
+MUTABLE_REVISIONS = frozenset({"main", "master", "head", "latest"})
+"""Names of revisions that do not always mean the same commit."""
 
-GENERATION = re.compile(r"{%[-+]?\s*(end)?generation\s*[-+]?%}")
-"""A tag of transformers' own, in chat templates, that plain Jinja does not know."""
+GENERATION_TAG = re.compile(r"{%[-+]?\s*(end)?generation\s*[-+]?%}")
+"""The ``generation`` tag of transformers' chat templates, which Jinja itself does not have."""
 
-DEFAULTS = {
+DEFAULT_MODELS = {
     "default_text_model": "generate",
     "default_generation_model": "generate",
     "default_embedding_model": "embed",
     "default_classification_model": "sentiment",
 }
-"""The task that each setting's model has to do."""
+"""The task that the model of each setting must have."""
 
 CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
-"""The router whose routes keep something: the history of conversations."""
+"""The router of conversations, which needs a database."""
 
 GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
-"""Bounds of models with a task of writing; the others would take no notice of them."""
+"""Keys that only models for text generation use."""
 
 WITHOUT_LIMITS = frozenset({"deployments.generation:Generation"})
-"""The deployments of families that form no batches: there is nothing to change while they run."""
+"""The deployments of families that form no batches, and so have no ``user_config``."""
 
 
 def broken_rules(profile: Profile, settings: Settings) -> list[str]:
-    """Every rule that ``profile`` breaks, each as ``key: what was expected``."""
+    """A message for each rule that ``profile`` breaks, as ``key: what was expected``."""
     problems = [*_names(profile), *_defaults(profile, settings)]
     if "hf_token" in profile.settings:
         problems.append("settings.hf_token: expected in the environment, not in a file")
@@ -83,7 +83,7 @@ def _names(profile: Profile) -> Iterator[str]:
 
 
 def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
-    for key, task in DEFAULTS.items():
+    for key, task in DEFAULT_MODELS.items():
         wanted = getattr(settings, key)
         able = [model for model in profile.models if task in model.tasks]
         names = {name for model in able for name in (model.name, *model.aliases)}
@@ -139,7 +139,7 @@ def _scales(key: str, scaling: Autoscaling, max_ongoing_requests: int) -> Iterat
 
 
 def _single(ledger: DeploymentOptions) -> Iterator[str]:
-    """Two ledgers would each know a part."""
+    """There must be exactly one ledger, since several would each have a part of the metrics."""
     if ledger.num_replicas not in (None, 1):
         yield "ledger.num_replicas: expected 1"
         return
@@ -154,7 +154,10 @@ def _single(ledger: DeploymentOptions) -> Iterator[str]:
 
 
 def _without_limits(profile: Profile) -> Iterator[str]:
-    """Serve would not start what has no method for it, and Generation would only log it."""
+    """Deployments that form no batches must not have a ``user_config``.
+
+    Serve does not start a deployment that has no method for it; Generation would only log it.
+    """
     fixed = {"ingress": profile.ingress, "ledger": profile.ledger}
     fixed |= {
         f"families.{family.name}.options": family.options
@@ -167,7 +170,7 @@ def _without_limits(profile: Profile) -> Iterator[str]:
 
 
 def _on_no_gpu(profile: Profile) -> Iterator[str]:
-    """What no model is in computes on no GPU, and would only keep others from it."""
+    """Ingress and ledger must not reserve a GPU."""
     for key, options in (("ingress", profile.ingress), ("ledger", profile.ledger)):
         if options.ray_actor_options.num_gpus:
             yield f"{key}.ray_actor_options.num_gpus: expected 0, since it has no models"
@@ -177,11 +180,11 @@ def _trusted(profile: Profile) -> Iterator[str]:
     names = {model.name for model in profile.models}
     for name in profile.trusted_models:
         if name not in names:
-            told = f"trusted_models: expected names of models, got {name}; {hint(name, names)}"
-            yield told.removesuffix("; ")
+            message = f"trusted_models: expected names of models, got {name}; {hint(name, names)}"
+            yield message.removesuffix("; ")
 
 
-def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
+def _models(key: str, family: FamilySpec, profile: Profile) -> Iterator[str]:
     for model in family.models:
         where = f"{key}.models.{model.name}"
         if model.trust_remote_code and model.name not in profile.trusted_models:
@@ -201,13 +204,13 @@ def _models(key: str, family: Family, profile: Profile) -> Iterator[str]:
 
 
 def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
-    """What is wrong with a chat template; a file on several nodes need not be here."""
+    """What is wrong with a chat template, whose file may be missing here if it is ``elsewhere``."""
     file = model.template_file
     if file is not None and not file.is_file():
         expected = "expected a file that is there, relative to the profile's folder"
         return None if elsewhere else f"{expected} (got {file})"
     try:
-        text = GENERATION.sub("", model.template() or "")
+        text = GENERATION_TAG.sub("", model.template() or "")
         Environment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
     except (OSError, UnicodeDecodeError) as error:
         return f"expected a text file that can be read ({error})"
@@ -216,10 +219,10 @@ def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
     return None
 
 
-def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> Iterator[str]:
-    """What is wrong with where weights come from, as far as this machine can tell.
+def _sources(key: str, family: FamilySpec, profile: Profile, settings: Settings) -> Iterator[str]:
+    """What is wrong with the sources of weights, as far as this machine can tell.
 
-    On several nodes a folder has to be on all of them: that it is not here says nothing.
+    With several nodes a folder is not checked, since it need not be on this machine.
     """
     for model in family.models:
         where, source = f"{key}.models.{model.name}.source", model.source
@@ -234,13 +237,13 @@ def _sources(key: str, family: Family, profile: Profile, settings: Settings) -> 
 
 
 def _pinned(where: str, source: HubSource) -> Iterator[str]:
-    """Every node pins the revision that it finds first: two may find different ones."""
+    """With several nodes a revision must be a commit, or nodes might fetch different weights."""
     if source.revision is None:
         yield (
             f"{where}.revision: expected a commit, since each node would pin the one that it "
             "finds first (nodes: many)"
         )
-    elif source.revision.lower() in MOVING or source.revision.startswith("refs/"):
+    elif source.revision.lower() in MUTABLE_REVISIONS or source.revision.startswith("refs/"):
         yield (
             f"{where}.revision: expected a commit, since {source.revision} may be another one "
             "for each node (nodes: many)"
@@ -248,14 +251,14 @@ def _pinned(where: str, source: HubSource) -> Iterator[str]:
 
 
 def _of_generators(model: ModelSpec) -> Iterator[str]:
-    """What only text generators have."""
+    """Other models must not have the keys of text generators."""
     if GENERATION_TASKS.isdisjoint(model.tasks):
         given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
         yield from (f"{name}: expected none (only text generators have it)" for name in given)
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:
-    """What does not go with a profile that insists on OpenVINO."""
+    """What is wrong with a model for which the profile demands OpenVINO."""
     if model.engine != "openvino" or not GENERATION_TASKS.isdisjoint(model.tasks):
         return
     if model.head is None:

@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from configs.errors import ConfigError, explain
-from configs.profile import Check, DeploymentOptions, Profile, load_profile, load_settings
+from configs.profile import DeploymentOptions, Profile, load_settings
+from configs.profile_file import Check, load_profile
 from configs.rules import broken_rules
 from configs.yaml_files import read_yaml
 

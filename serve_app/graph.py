@@ -1,6 +1,6 @@
-"""The graph: the only place that binds deployments together."""
+"""Builds the Ray Serve application. No other module binds deployments together."""
 
-# No postponed annotations here: Serve reads the type of ``build``'s argument to make it one.
+# No postponed annotations here: Serve reads the type of the argument of ``build`` at run time.
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from ray import serve
 from ray.serve import Application
 
 from configs.import_paths import imported
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
 from deployments.models.config import FamilyConfig
@@ -31,10 +32,10 @@ class GraphArgs(BaseModel):
 
 
 def build(args: GraphArgs) -> Application:
-    """The application of a profile: one deployment a family, the ledger, and the ingress.
+    """The application of a profile: a deployment for each family, the ledger, and the ingress.
 
-    Settings are read here, once, so that every replica on every node has the same. Options that
-    ``serve_config.yaml`` gives a deployment take the place of the profile's.
+    Settings are read here, once, so that all replicas on all nodes have the same. A deployment's
+    options in ``serve_config.yaml`` replace those of the profile.
     """
     profile = load_profile(args.profile, broken_code)
     settings = load_settings(profile).located()

@@ -1,4 +1,4 @@
-"""How the tests are shared out when they run in two processes."""
+"""Distributes tests over two processes, and keeps logs of starts in a temporary directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STARTS_RAY = ("tests/e2e/", "tests/deployments/test_scheduling.py")
 
 @pytest.fixture(scope="session", autouse=True)
 def logs_of_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What starts log is kept beside the tests' own files, and not in the user's directory."""
+    """Logs of starts are kept beside the tests' own files and not in the user's directory."""
     directory = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DIRECTORY, str(directory))
@@ -24,9 +24,9 @@ def logs_of_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Keeps a folder's tests in one process, and all that starts Ray in one.
+    """Runs the tests of a folder in one process, and all tests that start Ray in one.
 
-    The plugin's own groups, by marks, rewrite the names of tests, which pytest 9.2 does not heed.
+    The plugin's own groups, by marks, rewrite test names, which pytest 9.2 ignores.
     """
 
     def _split_scope(self, nodeid: str) -> str:

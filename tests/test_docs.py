@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import BaseRoute, Route
 
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.settings import unknown_variables
 from deployments.metrics import signals
 from serve_app.cli import main

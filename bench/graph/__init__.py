@@ -1,1 +1,1 @@
-"""A graph of stubs behind the real ingress: what is measured on it is the way, not a model."""
+"""A graph of stub models behind the real ingress: it measures everything but the models."""

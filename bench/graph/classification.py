@@ -1,4 +1,4 @@
-"""A family that answers at once."""
+"""A stub of the classification family that answers at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deployments.seam.classification import ClassificationRequest, Classificatio
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 
 
-class AtOnce:
+class InstantClassification:
     """The deployment: the same labels for every text."""
 
     def __init__(self, config: FamilyConfig) -> None:

@@ -1,6 +1,7 @@
-"""A client that costs little: it counts events and checks their order, and parses nothing else.
+"""A cheap HTTP client for the graph of stubs: it counts events and checks their order.
 
-Sockets of asyncio over uvloop, one HTTP/1.1 request a connection or many in a row on one.
+It parses nothing else. It uses asyncio sockets over uvloop, with one HTTP/1.1 request for each
+connection, or many in a row on one.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ EVENT = re.compile(rb'"sequence_index":(\d+),.*?"token_id":(\d+)')
 
 
 class BadStreamError(RuntimeError):
-    """A stream that is not what it has to be: out of order, cut off, refused."""
+    """A stream or answer that is out of order, cut off or refused."""
 
 
 @dataclass
 class StreamSample:
-    """What one stream brought. Times are seconds of ``time.monotonic``."""
+    """The measurements of one stream. Times are seconds of ``time.monotonic``."""
 
     began: float
     first: float = 0.0
@@ -44,7 +45,7 @@ class Address:
 
 
 def run(work: Callable[[], Awaitable[T]]) -> tuple[T, float]:
-    """What ``work`` came to, and the processor's seconds that it took in this process."""
+    """The result of ``work``, and the processor time in seconds that it took in this process."""
 
     async def whole() -> T:
         return await work()
@@ -60,7 +61,7 @@ def request(path: str, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def streamed(address: Address, asked: bytes) -> StreamSample:
+async def read_stream(address: Address, asked: bytes) -> StreamSample:
     """Read one native stream to its end. Raises :class:`BadStreamError`."""
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=2**20)
     try:
@@ -78,11 +79,11 @@ async def streamed(address: Address, asked: bytes) -> StreamSample:
     return result
 
 
-async def answered(address: Address, asked: bytes, until: float) -> int:
-    """Ask the same again and again on one connection; how many were answered 200 before the end.
+async def count_answers(address: Address, asked: bytes, until: float) -> int:
+    """Send the same request on one connection until the time ``until``; returns how many got a 200.
 
-    A connection that is closed between two answers, as a load balancer does when it takes a new
-    configuration, is opened again. Raises :class:`BadStreamError` for an answer that is cut off.
+    A connection that is closed between two answers, as load balancers do when they are configured
+    anew, is opened again. Raises :class:`BadStreamError` for an answer that is cut off.
     """
     count = 0
     while time.monotonic() < until:
@@ -104,7 +105,7 @@ async def answered(address: Address, asked: bytes, until: float) -> int:
 
 
 def _events(result: StreamSample, text: bytes) -> bytes:
-    """Count what is whole; the rest comes again with what follows."""
+    """Count whole events; returns the rest, which is read again with the next chunk."""
     whole, gap, rest = text.rpartition(b"\n\n")
     if not gap:
         return text

@@ -1,4 +1,4 @@
-"""The real generation family over an engine whose decode step takes a set time."""
+"""The real generation family with a stub engine whose decode step takes a fixed time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from deployments.generation import Generation
 from deployments.models.config import FamilyConfig
 
 STAMP_EVERY = 16
-"""Every so many tokens, from the first on, a token's id is the time at which it was decoded."""
+"""Every 16th token, beginning with the first, has the time of its decoding as its id."""
 
 WRAP = 2**30
-BEHIND = 10
+MAX_STEPS_BEHIND = 10
 
 
 class StubLoader(EngineLoader):
@@ -49,7 +49,7 @@ class StubRunner:
     """Decodes one token a step for every running sequence: the words of its vocabulary in turn.
 
     Steps begin ``step_s`` apart, or one right after the other where delivering the tokens takes
-    longer; up to ``BEHIND`` steps that came late are made up for.
+    longer; up to ``MAX_STEPS_BEHIND`` late steps are caught up.
     """
 
     info = RunnerInfo("cpu")
@@ -68,7 +68,9 @@ class StubRunner:
 
     def step(self, batch: RunningBatch) -> None:
         time.sleep(max(0.0, self._due_s - time.monotonic()))
-        self._due_s = max(self._due_s, time.monotonic() - BEHIND * self._step_s) + self._step_s
+        self._due_s = (
+            max(self._due_s, time.monotonic() - MAX_STEPS_BEHIND * self._step_s) + self._step_s
+        )
         for sequence in batch.sequences:
             if not sequence.cancelled:
                 batch.append(sequence, self._next(sequence))
@@ -91,7 +93,7 @@ class StubRunner:
 
 
 def stamp() -> int:
-    """Microseconds of the machine's one monotonic clock, above every vocabulary, below 2**31."""
+    """Microseconds of the machine's monotonic clock, above every token id and below 2**31."""
     return WRAP + time.monotonic_ns() // 1000 % WRAP
 
 

@@ -1,4 +1,4 @@
-"""What we compare with: other servers and libraries, on the same weights, on this machine.
+"""Peers to compare with: other servers and libraries, on the same weights and machine.
 
-`python -m bench.peers` sets up the environments that they need.
+`python -m bench.peers` sets up their environments.
 """

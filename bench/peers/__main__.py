@@ -1,4 +1,4 @@
-"""`python -m bench.peers`: set up the environment of every peer that needs one."""
+"""`python -m bench.peers`: sets up the virtual environment of every peer that needs one."""
 
 from bench.pairs import tell
 from bench.peers.environment import names, python_of

@@ -1,4 +1,4 @@
-"""Environments of peers that cannot live in ours, below a folder that git ignores."""
+"""Makes virtual environments for peers that cannot be installed in ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.pairs import tell
 
 HERE = Path(__file__).parent
 SETUP_LIMIT_S = 1800
-# What compiles does so for this processor, with one job: others use this machine too.
+# Compile for this processor, with one job, since others use this machine too.
 BUILD = {
     "CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF",
     "CMAKE_BUILD_PARALLEL_LEVEL": "1",
@@ -21,17 +21,17 @@ BUILD = {
 
 
 def folder() -> Path:
-    """Where the environments are: `PRSM_BENCH_PEERS`, else `cache/peers`."""
+    """The folder of the environments: `PRSM_BENCH_PEERS`, else `cache/peers`."""
     return Path(os.environ.get("PRSM_BENCH_PEERS", HERE.parents[1] / "cache" / "peers")).resolve()
 
 
 def names() -> list[str]:
-    """The peers with an environment of their own: one file of pinned requirements each."""
+    """The peers with an environment of their own; each has a file of pinned requirements."""
     return sorted(path.stem for path in HERE.glob("*.txt"))
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of a peer's environment, made now unless it is there as pinned.
+    """The interpreter of a peer's environment, which is made first unless it is up to date.
 
     Wheels in the folder `wheels` beside the environments are taken instead of compiling. Raises
     ``CalledProcessError`` when something cannot be installed.

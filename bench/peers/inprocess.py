@@ -1,7 +1,7 @@
-"""Libraries without a server around them, each in a process of its own.
+"""Runs libraries without a server, each in a process of its own.
 
-What they do with the same texts bounds what a server around them can do. The process is kept
-between measurements; it takes a load a line on its standard input and answers what that took.
+Their speed on the same texts is the most that a server around them can reach. The process lives
+across measurements; it reads a load as a line of JSON and answers with units and seconds.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from serve_app.load.load import Load
 from serve_app.load.request_kinds import request_body
 from serve_app.load.texts import texts_of
 
-PATIENCE_S = 120.0
+ANSWER_LIMIT_S = 120.0
 Work = Callable[[list[Any], Load], int]
-"""Does what the bodies ask for, and says how many units came of it."""
+"""Executes requests, given by their bodies, and returns the units of all answers."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def generate() -> Work:
 
 
 def engine() -> Work:
-    """Our OpenVINO engine without Serve or HTTP: each client asks again when it has its text."""
+    """Our OpenVINO engine without Serve and HTTP; each client sends its next request when done."""
     from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
     from deployments.engine.settings import EngineSettings
@@ -149,7 +149,7 @@ def engine() -> Work:
                 on_failure=fail,
             )
         )
-        if not over.wait(PATIENCE_S) or problems:
+        if not over.wait(ANSWER_LIMIT_S) or problems:
             raise RuntimeError(f"the engine failed: {problems}")
         return len(tokens)
 
@@ -168,7 +168,7 @@ LIBRARIES: dict[str, Callable[[], Work]] = {
 
 
 def main(name: str, answers: TextIO) -> None:
-    """Load, say so with a line, and answer loads until the input ends."""
+    """Load the library, write a line, and run loads until the input ends."""
     work = LIBRARIES[name]()
     answers.write("loaded\n")
     answers.flush()
@@ -183,8 +183,8 @@ def main(name: str, answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    # What libraries print must not come between the answers.
+    # Libraries print to standard output; that goes to standard error, apart from the answers.
     with os.fdopen(os.dup(1), "w") as kept:
         os.dup2(2, 1)
         main(sys.argv[1], kept)
-        os._exit(0)  # threads of libraries need not be waited for
+        os._exit(0)  # do not wait for threads of libraries

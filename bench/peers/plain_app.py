@@ -1,10 +1,10 @@
-"""The app that Ray's documentation leads to: `@serve.batch` around a pipeline.
+"""The peer built as in Ray's documentation: `@serve.batch` around a transformers pipeline.
 
     python -m bench.peers.plain_app embeddings|chat FOLDER PORT
 
-As in "Dynamic Request Batching" and the text generation tutorial of Ray Serve's documentation, with
-batches of 32 and as many requests at a time, which stock settings (5) would keep from filling.
-Answers in OpenAI's shapes, whole, so that the same client can ask.
+It follows "Dynamic Request Batching" and the text generation tutorial of Ray Serve's documentation,
+with batches of 32. A replica takes 64 requests at a time; with Serve's default of 5 batches would
+stay small. Answers have OpenAI's shapes, so that the same client measures it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 
 
 class Vectors:
-    """Vectors of sentence-transformers; a pipeline has none that pools."""
+    """Vectors of sentence-transformers, since transformers has no pipeline that pools."""
 
     def __init__(self, folder: str) -> None:
         from sentence_transformers import SentenceTransformer

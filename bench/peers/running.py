@@ -1,4 +1,4 @@
-"""A server that is started for a comparison, and ended with all that it started."""
+"""Starts a server for a comparison, and ends it with all processes that it started."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class ServerFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Server:
-    """How to start a server, and what it computes in.
+    """How to start a server, and the arithmetic that it computes in.
 
-    ``ready`` is the path that answers 200 when it can be asked. ``model`` is the name that it
-    wants in requests. ``environment`` is set beside ours; ``None`` takes a variable away.
+    ``ready`` is a path that answers 200 once the server is ready. ``model`` is the model's name in
+    requests. ``environment`` is added to ours; ``None`` removes a variable.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Its root."""
+        """The URL of its root."""
         return f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
@@ -99,12 +99,12 @@ class Server:
 
 
 def end_on_sigterm() -> None:
-    """Take SIGTERM as Ctrl-C, so that what was started is ended."""
+    """Handle SIGTERM like Ctrl-C, so that servers are ended."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end, and end whatever of its descendants is left after that."""
+    """Ask a process to end, and kill those of its descendants that are left after that."""
     with contextlib.suppress(psutil.NoSuchProcess):
         descendants = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
@@ -119,9 +119,10 @@ def end(process: subprocess.Popen[Any]) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on, nor gets by chance before we do.
+    """A port of the loopback interface on which nothing listens.
 
-    One of those that the system hands out could be given to a connection while a server starts.
+    It is outside the range that the system hands out, from which a connection could take the port
+    before the server listens.
     """
     for port in random.sample(FREE_PORTS, PORT_TRIES):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

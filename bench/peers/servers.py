@@ -1,4 +1,4 @@
-"""The servers that are compared, each set as its own documentation says for this machine.
+"""Command lines of the compared servers, each configured as its own documentation recommends.
 
 All have both cores, the same weights, and batches as large as ours.
 """
@@ -16,7 +16,7 @@ from bench.peers.environment import python_of
 from bench.peers.running import Server, free_port
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
 from configs.processor import usable_cores
-from configs.profile import profile_path
+from configs.profile_file import profile_path
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
 
@@ -28,10 +28,10 @@ def ours(
     forwards: int | None = None,
     dtype: str = "float32",
 ) -> Server:
-    """This service with only ``families``, through its own launcher. ``place`` is for its files.
+    """This service with only ``families``, started by its own launcher, with files in ``place``.
 
-    Encoders run as many ``forwards`` at a time; by default as many as the profile says. ``dtype``
-    is every model's; the profile's own, ``auto``, is not the same on every processor.
+    ``forwards`` is how many forwards an encoder runs at a time, by default the profile's number.
+    ``dtype`` is that of every model; ``auto``, as in the profile, depends on the processor.
     """
     port = free_port()
     profile = place / "profile.yaml"
@@ -62,7 +62,7 @@ def ours(
 def trimmed(
     families: Sequence[str], forwards: int | None = None, dtype: str = "float32"
 ) -> dict[str, object]:
-    """The embedded profile with only ``families``, and no defaults of the others."""
+    """The embedded profile with only ``families``, and without default models of others."""
     content = yaml.safe_load(profile_path("embedded").read_text(encoding="utf-8"))
     content["families"] = [each for each in content["families"] if each["name"] in families]
     models = [model for each in content["families"] for model in each["models"]]
@@ -80,7 +80,7 @@ def trimmed(
 
 
 def infinity() -> Server:
-    """infinity-emb on torch, in the environment of its own."""
+    """infinity-emb on torch, in its own environment."""
     port = free_port()
     command: list[str | Path] = [
         python_of("infinity").with_name("infinity_emb"),
@@ -103,7 +103,7 @@ def infinity() -> Server:
 def transformers_serve() -> Server:
     """`transformers serve --continuous-batching` of our own environment, in float32.
 
-    Its cache gets a size: left alone it takes 60 % of the machine's memory.
+    Its KV cache gets a size, since by default it takes 60 % of the machine's memory.
     """
     port, weights = free_port(), folder_of(CHAT_FLOAT32)
     command: list[str | Path] = [
@@ -123,7 +123,7 @@ def transformers_serve() -> Server:
 
 
 def llama_cpp() -> Server:
-    """llama.cpp's Python server, which answers one request after the other, on our GGUF."""
+    """llama.cpp's Python server, which handles one request at a time, on our GGUF file."""
     port = free_port()
     weights = next(folder_of(CHAT).glob("*.gguf"))
     threads = str(usable_cores())
@@ -137,7 +137,7 @@ def llama_cpp() -> Server:
 
 
 def plain_serve(what: str) -> Server:
-    """`@serve.batch` around a pipeline, under Serve's stock settings; the app is `plain_app.py`."""
+    """The app of `plain_app.py` (`@serve.batch` around a pipeline) under Serve's defaults."""
     port = free_port()
     weights = folder_of(VECTORS if what == "embeddings" else CHAT_FLOAT32)
     command: list[str | Path] = [

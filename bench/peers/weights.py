@@ -1,10 +1,11 @@
-"""The embedded profile's weights, which every side reads."""
+"""Finds the embedded profile's weights, which every side of a comparison reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.weights import materialise
 
 CHAT = "HuggingFaceTB/SmolLM2-135M-Instruct"

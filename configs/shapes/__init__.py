@@ -1,6 +1,6 @@
-"""Three tiny vision models that know coloured shapes and nothing else, and how they were made.
+"""Three tiny vision models of the embedded profile, which only know coloured shapes.
 
-No package carries a model for captions, questions about images or detection, so these stand in for
-one in the embedded profile: real checkpoints of real architectures, trained on drawings. Each is a
-folder beside this file. ``python -m tests.shapes.training`` makes them anew.
+No package has a model for captions, visual questions or object detection. These are checkpoints of
+usual architectures, trained on drawings, in a folder each. ``python -m tests.shapes.training``
+trains them again.
 """

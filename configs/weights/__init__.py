@@ -1,8 +1,8 @@
-"""Where weights come from, and how they become a folder that a model loads.
+"""Fetches the weights that a profile names, converts them, and caches the finished folders.
 
-``materialise`` is all that a caller needs, and ``exported`` for encoders on OpenVINO. Nothing here
-imports torch, transformers or huggingface_hub before there is something to fetch; conversions run
-in a process of their own.
+Callers need ``materialise``, and ``exported`` for encoders on OpenVINO. Nothing here imports torch,
+transformers or huggingface_hub before there is something to fetch. Conversions run in a process of
+their own.
 """
 
 from configs.weights.cache import RECORD_FILE

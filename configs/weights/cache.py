@@ -1,7 +1,7 @@
-"""Finished folders of weights: each is made once, and is either whole or not there.
+"""The cache of finished folders of weights, each of which is complete or does not exist.
 
-Work happens in ``partial/``, on the same file system as ``models/``; one rename publishes it. A
-lock per key lets one process work while others wait for its result.
+A folder is made in ``partial/``, on the same file system as ``models/``, and published by a rename.
+Each key has a lock, so that one process makes a folder while others wait for it.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 RECORD_FILE = "prsm-weights.json"
-"""In every finished folder: source, revision or hash, and what converted it."""
+"""A file in every finished folder: its source, its revision or hash, and its conversion."""
 
 WeightsRecord = dict[str, Any]
 
 
 def key_for(name: str, identity: WeightsRecord) -> str:
-    """A readable folder name that differs whenever ``identity`` does."""
+    """A readable folder name that is unique to ``identity``."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80]
     return f"{readable}-{digest}"
 
 
 def read_record(folder: Path) -> WeightsRecord | None:
-    """The record of a finished folder, ``None`` for any other folder."""
+    """The record of a finished folder; ``None`` for any other folder."""
     try:
-        facts: WeightsRecord = json.loads((folder / RECORD_FILE).read_text())
+        record: WeightsRecord = json.loads((folder / RECORD_FILE).read_text())
     except FileNotFoundError:
         return None
-    return facts
+    return record
 
 
 class WeightsCache:
-    """The finished folders below one cache directory."""
+    """The finished folders in one cache directory."""
 
     def __init__(self, cache_dir: Path) -> None:
         self.root = cache_dir.expanduser().resolve()
@@ -49,18 +49,18 @@ class WeightsCache:
         self._locks = self.root / "locks"
 
     def find(self, key: str) -> Path | None:
-        """The finished folder, or ``None``. Takes no lock: a folder that is there is whole."""
+        """The finished folder, or ``None``. Takes no lock: a folder that exists is complete."""
         folder = self._models / key
         return folder if (folder / RECORD_FILE).is_file() else None
 
     def make(
         self, key: str, fill: Callable[[Path], WeightsRecord], waiting: Callable[[], None]
     ) -> Path:
-        """Return the finished folder for ``key``, letting ``fill`` write it if there is none.
+        """The finished folder for ``key``; ``fill`` makes it if it does not exist.
 
-        ``fill`` gets an empty folder and returns what the record shall say. If it raises, or the
-        process dies, nothing is published. ``waiting`` is called once when another process is
-        already at work on this key.
+        ``fill`` gets an empty folder to write into and returns its record. If it raises, or the
+        process dies, nothing is published. ``waiting`` is called once if another process is making
+        the folder.
         """
         for folder in (self._models, self._partial, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class WeightsCache:
 
     def _fill(self, key: str, fill: Callable[[Path], WeightsRecord]) -> Path:
         self._sweep(key)
-        # A conversion whose parent was killed may still be writing, so the name is never reused.
+        # A conversion whose parent was killed may still write, so a name is never used again.
         work = self._partial / f"{key}.{uuid.uuid4().hex[:8]}"
         work.mkdir()
         try:
@@ -93,7 +93,7 @@ class WeightsCache:
         return self._models / key
 
     def _sweep(self, held: str) -> None:
-        """Remove what died half way: all leftovers whose key nobody is working on."""
+        """Remove unfinished folders of dead processes. The caller holds the lock of ``held``."""
         for leftover in self._partial.iterdir():
             key = leftover.name.rpartition(".")[0]
             if key == held:
@@ -108,7 +108,7 @@ class WeightsCache:
 
 
 def _share(folder: Path) -> None:
-    """Make files as readable as the folder: safetensors are written for their owner alone."""
+    """Make files as readable as the folder; safetensors are written for their owner only."""
     readable = folder.stat().st_mode & 0o444
     for file in folder.rglob("*"):
         if file.is_file():

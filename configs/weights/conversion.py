@@ -1,7 +1,6 @@
-"""Runs one recipe of ``deployments.conversion`` in a process of its own.
+"""Runs a recipe of ``deployments.conversion`` in a process of its own.
 
-Conversions load torch and whole models; a process gives that memory back when it ends and keeps
-the caller free of torch.
+Conversions import torch and load whole models, whose memory is freed when the process ends.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> None:
-    """Let ``recipe`` read ``origin`` and write ``folder``.
+    """Run ``recipe``, which reads ``origin`` and writes ``folder``.
 
     Raises:
-        ConversionFailedError: with the last lines that the recipe said.
+        ConversionFailedError: with the last lines that the recipe wrote to stderr.
     """
     command = [sys.executable, "-P", "-m", "deployments.conversion"]
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))

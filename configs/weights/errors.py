@@ -1,18 +1,18 @@
-"""What can go wrong between a source and a folder of weights. Every message says what to do."""
+"""Errors of fetching and converting weights. Every message says what to do."""
 
 from __future__ import annotations
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had. ``str`` of it is complete and printable."""
+    """Weights cannot be delivered. ``str(error)`` is a complete message to print."""
 
 
 class FolderNotFoundError(WeightsError):
-    """A local folder that a source names is not there."""
+    """The local folder of a source does not exist."""
 
 
 class HubUnavailableError(WeightsError):
-    """The model hub cannot be reached, or does not give this repository or revision."""
+    """The model hub cannot be reached, or refuses the repository or revision."""
 
 
 class WheelUnavailableError(WeightsError):
@@ -20,7 +20,7 @@ class WheelUnavailableError(WeightsError):
 
 
 class WheelHashError(WheelUnavailableError):
-    """The wheel that was found is not the one whose hash is pinned."""
+    """The hash of the wheel differs from the pinned one."""
 
 
 class UnsafeWheelError(WeightsError):
@@ -32,8 +32,8 @@ class PathNotInSourceError(WeightsError):
 
 
 class NoSafeWeightsError(WeightsError):
-    """There are no safetensors, and nothing that may be converted to them."""
+    """There are neither safetensors nor weights that may be converted to them."""
 
 
 class ConversionFailedError(WeightsError):
-    """A conversion ended without a model; the end of what it said is in the message."""
+    """A conversion failed; the end of its output is in the message."""

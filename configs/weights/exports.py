@@ -1,4 +1,4 @@
-"""Encoders as OpenVINO takes them, and how they fare there beside torch."""
+"""The result of exporting an encoder to OpenVINO, with the times of OpenVINO and torch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from configs.engines import EngineName
 from configs.weights.cache import WeightsRecord, read_record
 
 FACTS_FILE = "export.json"
-"""What the conversion found out; it becomes the part ``export`` of the folder's record."""
+"""What the conversion writes for the record of the folder, where it becomes the key ``export``."""
 
 Milliseconds = Mapping[str, float]
-"""Of one forward, by how many texts are in it."""
+"""The time of one forward, by its number of texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An encoder's ``folder`` for OpenVINO, or why there is none.
+    """The ``folder`` of an OpenVINO export, or in ``refusal`` the reason why there is none.
 
-    ``faster`` is the engine that took less time on this processor, where both were measured;
-    ``faster_in_float32`` where float32 is not what the processor is fastest at.
+    ``faster`` is the faster engine on this processor; ``faster_in_float32`` is set where that was
+    measured in bfloat16.
     """
 
     folder: Path | None
@@ -38,17 +38,17 @@ class Export:
         facts: dict[str, Any] = record["export"]
         if (refusal := facts.get("refusal")) is not None:
             return cls(None, str(refusal))
-        exact = facts.get("float32", {}).get("faster")
-        return cls(folder, None, facts["faster"], facts["milliseconds"], exact)
+        in_float32 = facts.get("float32", {}).get("faster")
+        return cls(folder, None, facts["faster"], facts["milliseconds"], in_float32)
 
     def faster_in(self, dtype: str) -> EngineName:
-        """The faster engine in the ``dtype`` of a profile, ``auto`` or ``float32``."""
-        exact = self.faster_in_float32 if dtype == "float32" else None
-        return exact or self.faster
+        """The faster engine for the ``dtype`` of a profile, ``auto`` or ``float32``."""
+        in_float32 = self.faster_in_float32 if dtype == "float32" else None
+        return in_float32 or self.faster
 
 
-def absorbed(folder: Path) -> WeightsRecord:
-    """What the conversion wrote for the record, which takes its place."""
+def take_facts(folder: Path) -> WeightsRecord:
+    """Read and remove the conversion's ``FACTS_FILE``."""
     file = folder / FACTS_FILE
     facts: WeightsRecord = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()

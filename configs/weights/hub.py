@@ -1,4 +1,4 @@
-"""Weights from the model hub, safetensors only, and the files that go with them."""
+"""Fetches a repository from the model hub: safetensors, configurations, tokenizer files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, PathNotInSourceError
 from configs.weights.sources import HubSource
 
-# Python files are inert until a profile trusts the model with remote code.
+# Python files are never run unless a profile trusts the model's code.
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "*.md", "LICENSE*")
 _WEIGHTS = ("*.safetensors",)
 _TO_CONVERT = ("*.onnx", "*.gguf")
@@ -17,11 +17,11 @@ _OTHER_EXPORTS = ("onnx/*", "openvino/*", "original/*", "consolidated*", "coreml
 
 
 def fetch(source: HubSource, folder: Path, hub_cache: Path, token: str | None) -> str:
-    """Write the repository's files into ``folder``; return the revision (a commit) they are of.
+    """Write the repository's files into ``folder`` and return their revision, a commit.
 
     Raises:
-        HubUnavailableError: not reachable, no such repository or revision, or no access to it.
-        NoSafeWeightsError: no safetensors, and no ``.bin`` that may be converted.
+        HubUnavailableError: the hub, repository or revision cannot be accessed.
+        NoSafeWeightsError: there are no safetensors, and no ``.bin`` that may be converted.
         PathNotInSourceError: the repository has no ``source.path``.
     """
     snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token)
@@ -48,7 +48,7 @@ def _snapshot(
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
-    # Most of the hub's errors are OSErrors; these four are not.
+    # Most errors of the hub are OSErrors; these are not.
     others = (
         hub.HFValidationError,
         hub.HTTPError,  # type: ignore[attr-defined]
@@ -92,7 +92,7 @@ def _explained(source: HubSource, error: Exception) -> HubUnavailableError:
 
 
 def _without_weights(snapshot: Path) -> list[str]:
-    """Folders with a configuration but no safetensors, as prefixes of names in the repository."""
+    """Folders with a configuration but no safetensors, as prefixes of file names."""
     homes = {config.parent for config in snapshot.rglob("config.json")} | {snapshot}
     bare = (home for home in homes if not any(home.glob("*.safetensors")))
     return ["" if home == snapshot else f"{home.relative_to(snapshot)}/" for home in bare]
@@ -106,7 +106,7 @@ def _chosen(source: HubSource, snapshot: Path) -> Path:
 
 
 def _copy(origin: Path, folder: Path) -> None:
-    """Hard links to the hub cache's files where possible, so that weights take their space once."""
+    """Hard-link the hub cache's files where possible, so that weights are on disk only once."""
     files = [origin] if origin.is_file() else [f for f in origin.rglob("*") if f.is_file()]
     base = origin.parent if origin.is_file() else origin
     for file in files:
@@ -116,6 +116,7 @@ def _copy(origin: Path, folder: Path) -> None:
 
 
 def link_or_copy(file: Path, target: Path) -> None:
+    """Hard-link ``file`` to ``target``, or copy it where the file system has no hard links."""
     try:
         os.link(file.resolve(), target)
     except OSError:

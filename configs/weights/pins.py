@@ -1,4 +1,4 @@
-"""Revisions that were resolved at a first fetch, so that a later fetch gets the same weights."""
+"""Pins of revisions: a later fetch of a repository gets the commit that the first fetch got."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Pins:
-    """One small file a repository below ``folder``, holding the commit."""
+    """Pinned commits, in a file for each repository in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -19,7 +19,7 @@ class Pins:
             return None
 
     def keep(self, hub: str, revision: str) -> None:
-        """Record ``revision`` unless one is recorded already: the first one stays."""
+        """Pin ``revision``, unless the repository has a pin already."""
         if self.find(hub) is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a person waiting for weights gets to see."""
+"""Reports the progress of fetching and converting weights, and shows it on a console."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightsStep:
-    """One thing that happened to one source.
+    """A source has reached a stage, or more bytes of its download.
 
-    ``done`` and ``total`` are bytes and are set while a download reports them; both stay ``None``
-    at the start of a stage.
+    At the start of a stage ``done`` and ``total`` are ``None``; else they are bytes, and ``total``
+    may be unknown.
     """
 
     name: str
@@ -30,7 +30,7 @@ WeightsProgress = Callable[[WeightsStep], None]
 
 
 class Console:
-    """Shows steps on stderr: one line a stage, and on a terminal a bar while bytes come in."""
+    """Shows progress on stderr: a line for each stage, and on a terminal a bar for a download."""
 
     def __init__(self) -> None:
         self._tty = sys.stderr.isatty()

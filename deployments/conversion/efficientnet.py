@@ -12,6 +12,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from deployments.conversion.errors import ConversionError
+from deployments.conversion.files import only_file
 
 if TYPE_CHECKING:
     import torch
@@ -91,15 +92,11 @@ def _config() -> Any:
 def _read(origin: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    files = sorted(origin.rglob("*.pth"))
-    if len(files) != 1:
-        raise ConversionError(f"expected one .pth file in {origin}, found {len(files)}")
+    file = only_file(origin, ".pth")
     try:
-        tensors: dict[str, torch.Tensor] = torch.load(
-            files[0], map_location="cpu", weights_only=True
-        )
+        tensors: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise ConversionError(f"{files[0].name} holds more than weights: {error}") from error
+        raise ConversionError(f"{file.name} holds more than weights: {error}") from error
     return tensors
 
 

@@ -5,12 +5,12 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.weights.hub import link_or_copy
 from deployments.conversion.errors import ConversionError
+from deployments.conversion.files import only_file
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -24,14 +24,14 @@ def write_tokenizer(origin: Path, folder: Path) -> None:
     """
     from transformers import AutoConfig
 
-    file = _only_file(origin)
+    file = only_file(origin, ".gguf")
     tokenizer = _tokenizer(file)
     config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
     config.update(_ends(tokenizer))
     config.save_pretrained(folder)
     _generation(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder, save_jinja_files=False)
-    _link_or_copy(file, folder / file.name)
+    link_or_copy(file, folder / file.name)
 
 
 def write_checkpoint(origin: Path, folder: Path) -> None:
@@ -39,7 +39,7 @@ def write_checkpoint(origin: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    file = _only_file(origin)
+    file = only_file(origin, ".gguf")
     tokenizer = _tokenizer(file)
     # Without dequantize the weights would stay in GGUF blocks, which cannot be saved.
     model = AutoModelForCausalLM.from_pretrained(
@@ -52,14 +52,6 @@ def write_checkpoint(origin: Path, folder: Path) -> None:
     model.generation_config = _generation(tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder, save_jinja_files=False)
-
-
-def _only_file(origin: Path) -> Path:
-    files = sorted(origin.glob("*.gguf"))
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files) or "none"
-        raise ConversionError(f"expected one .gguf file in {origin}, found: {names}")
-    return files[0]
 
 
 def _tokenizer(file: Path) -> PreTrainedTokenizerFast:
@@ -102,10 +94,3 @@ def _generation(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
     from transformers import GenerationConfig
 
     return GenerationConfig(**_ends(tokenizer))  # type: ignore[no-untyped-call]
-
-
-def _link_or_copy(file: Path, target: Path) -> None:
-    try:
-        os.link(file, target)
-    except OSError:
-        shutil.copyfile(file, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.conversion.errors import ConversionError
+from deployments.conversion.files import only_file
 from deployments.conversion.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def load(origin: Path, architecture: str, config: dict[str, Any]) -> PreTrainedM
     if model_class is None:
         raise ConversionError(f"transformers has no {architecture}")
     weights = {
-        k: torch.tensor(array.copy()) for k, array in OnnxGraph(_file(origin)).weights().items()
+        k: torch.tensor(array.copy())
+        for k, array in OnnxGraph(only_file(origin, ".onnx")).weights().items()
     }
     pooled = any("pooler." in name for name in weights)
     bare = {"add_pooling_layer": False} if architecture == "BertModel" and not pooled else {}
@@ -49,14 +51,6 @@ def load(origin: Path, architecture: str, config: dict[str, Any]) -> PreTrainedM
     _fill(model, weights)
     model.train(False)
     return model
-
-
-def _file(origin: Path) -> Path:
-    files = sorted(origin.rglob("*.onnx"))
-    if len(files) != 1:
-        names = ", ".join(str(file.relative_to(origin)) for file in files) or "none"
-        raise ConversionError(f"expected one .onnx file in {origin}, found: {names}")
-    return files[0]
 
 
 def _config(origin: Path, model_class: Any, extra: dict[str, Any]) -> Any:

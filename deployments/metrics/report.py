@@ -54,8 +54,7 @@ class MetricReport:
     gauges: tuple[MetricSample, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Exposition:
+class Exposition(NamedTuple):
     """Every metric as text, in the format that the scraper accepts."""
 
     body: bytes

@@ -1,7 +1,6 @@
-"""Every metric of the service: its name, kind and labels.
+"""The table of all metrics: name, kind, help text and labels.
 
-The same table makes the ledger's Prometheus instruments and each replica's instruments for Ray's
-dashboard.
+The ledger makes Prometheus metrics of it, and each replica the metrics for Ray's dashboard.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from deployments.metrics.report import MetricSample
 PREFIX = "prsm_huggingface_"
 UNKNOWN = "unknown"
 SEVERAL = "several"
-"""The model of a request that more than one answered."""
+"""The value of ``model_name`` for a request that several models answered."""
 
 MetricKind: TypeAlias = Literal["counter", "histogram", "sum", "mean"]
-"""``sum`` and ``mean`` are gauges, by how the replicas' values become the cluster's."""
+"""``sum`` and ``mean`` are gauges, named for how the values of replicas are combined."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -27,7 +26,7 @@ FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One metric. ``name`` is without prefix, and without the ``_total`` of counters."""
+    """One metric. ``name`` has no prefix, and not the ``_total`` of a counter."""
 
     name: str
     kind: MetricKind
@@ -36,7 +35,7 @@ class Signal:
     buckets: tuple[float, ...] = SECONDS
 
     def of(self, *values: str, amount: float = 1.0) -> MetricSample:
-        """A sample of this signal; ``values`` are those of its labels, in order."""
+        """A sample of this signal; ``values`` are the values of its labels, in order."""
         return MetricSample(self.name, values, (amount,))
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.seam.tokens import TokenCounts
+from deployments.seam.vision import ImageRequest
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionRequest:
-    """One image to describe. ``image`` is an encoded file whose header was checked.
+class CaptionRequest(ImageRequest):
+    """One image to describe. ``prompt`` begins the caption, for models that continue a text."""
 
-    ``prompt`` is the beginning of the caption, for models that continue a text.
-    """
-
-    model: str
-    image: bytes
     prompt: str | None = None
     max_new_tokens: int | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from deployments.seam.problems import Problem
 from deployments.seam.tokens import CountsPromptTokens
@@ -24,8 +24,9 @@ class ClassificationRequest:
     scores: ScoreFunction | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LabelScore:
+class LabelScore(NamedTuple):
+    """A label and its score."""
+
     label: str
     score: float
 

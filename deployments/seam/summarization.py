@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from deployments.seam.problems import Problem
 from deployments.seam.tokens import TokenCounts
@@ -20,8 +21,7 @@ class SummaryRequest:
     truncate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """``prompt_tokens`` were read for ``text``, which has ``tokens`` tokens."""
 
     text: str

@@ -8,8 +8,16 @@ from deployments.seam.classification import ScoreFunction
 
 
 @dataclass(frozen=True, slots=True)
-class ImageClassificationRequest:
-    """One image to label. ``image`` is an encoded file (JPEG, PNG, ...) whose header was checked.
+class ImageRequest:
+    """A request about one ``image``: an encoded file (JPEG, PNG, ...) whose header was checked."""
+
+    model: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageClassificationRequest(ImageRequest):
+    """One image to label.
 
     With ``labels`` the model scores those (zero-shot), each in the place of ``{}`` in ``template``.
     Without them it scores its own labels, and ``scores`` is the function that turns logits into
@@ -17,8 +25,6 @@ class ImageClassificationRequest:
     :class:`~deployments.seam.classification.ClassificationResult` of one item.
     """
 
-    model: str
-    image: bytes
     top_k: int = 5
     labels: tuple[str, ...] = ()
     template: str | None = None
@@ -26,11 +32,9 @@ class ImageClassificationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class VisualQuestionRequest:
+class VisualQuestionRequest(ImageRequest):
     """A question about one image, which gets up to ``top_k`` answers."""
 
-    model: str
-    image: bytes
     question: str
     top_k: int = 1
 
@@ -51,11 +55,9 @@ class VisualQuestionResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectionRequest:
+class DetectionRequest(ImageRequest):
     """One image to search for objects that score at least ``threshold``."""
 
-    model: str
-    image: bytes
     threshold: float = 0.5
 
 

@@ -1,1 +1,1 @@
-"""The ingress: the FastAPI application in front of the families, and what a request passes."""
+"""The ingress: the FastAPI application in front of the families, and all that a request passes."""

@@ -1,4 +1,4 @@
-"""The ingress: one FastAPI application over the families, and its Ray Serve deployment."""
+"""The FastAPI application in front of all families, and its Ray Serve deployment."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ def create_app(
     metering: Metering | None = None,
     host: str | None = None,
 ) -> FastAPI:
-    """The application: routers, middleware and handlers. Needs no Ray by itself.
+    """The application with its routers, middleware and error handlers. It needs no Ray.
 
-    Without ``metering`` a local one is made. ``host`` is the address that it is served at.
+    ``routers`` are those of the families. Without ``metering`` a local one is made. ``host`` is the
+    address at which Serve listens, if known. ``under_serve``: Serve's own entry is outside.
     """
     settings = services.settings
     app = FastAPI(
@@ -60,10 +61,10 @@ def create_app(
         version=version("prsm-serve"),
         summary="Every Hugging Face model family behind one API.",
         responses=RESPONSES,
-        docs_url=None,  # the pages of FastAPI load scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from a CDN
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
-        redirect_slashes=False,  # a redirect would be made of the client's Host
+        redirect_slashes=False,  # a redirect would repeat the client's Host header
         lifespan=_lifespan,
     )
     routers = all_routers(routers)
@@ -81,7 +82,7 @@ def create_app(
     app.state.policy = policy_for(
         settings, host, Refusals(app, app.state.metering, purposes).note, answers
     )
-    # Added last runs first: the front, then accounts, then the edge, then HEAD.
+    # The last one added runs first: front, metering, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)
     app.add_middleware(UnhandledErrors, answers=answers)
     app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
@@ -92,7 +93,7 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # What is there now stays. The garbage collector would go through all of it, 0.2 s on the event
+    # All objects of now stay. Otherwise the garbage collector goes through them, 0.2 s on the event
     # loop, whenever a body of many lists and objects is parsed.
     gc.collect()
     gc.freeze()
@@ -101,24 +102,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class Ingress:
-    """The ingress deployment. Holds a handle to every family and state of its own to none."""
+    """The ingress deployment: the application, with a handle to every family and to the ledger."""
 
     def __init__(
         self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
     ) -> None:
         catalog = Catalog(profile, settings)
-        calls = DeploymentClient(
+        client = DeploymentClient(
             {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
         )
-        remote = RemoteLedger(calls)
+        remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
-        self._services = Services(catalog, calls, settings, ServeReadiness(), orders_here())
+        self._services = Services(catalog, client, settings, ServeReadiness(), orders_here())
         self._profile = profile
         self._host = checked_host(settings)
         self._app: FastAPI | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Called by Serve in the replica, after the constructor."""
+        """Serve calls this in the replica, after the constructor."""
         self._app = create_app(
             self._services,
             routers_of(self._profile),
@@ -129,7 +130,7 @@ class Ingress:
         return self._app
 
     def front_of(self, entry: ASGIApp) -> Front:
-        """The front around Serve's entry of this replica."""
+        """The front that goes around Serve's entry of this replica."""
         assert self._app is not None
         return Front(entry, self._app.state.policy)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from configs.engines import ToolCalls
-from configs.profile import Family, ModelSpec, Profile
+from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
 from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 
@@ -141,7 +141,7 @@ class Catalog:
         return next((card for card in able if card.pinned), able[0])
 
 
-def _card(family: Family, model: ModelSpec) -> ModelCard:
+def _card(family: FamilySpec, model: ModelSpec) -> ModelCard:
     return ModelCard(
         name=model.name,
         aliases=model.aliases,

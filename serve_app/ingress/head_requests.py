@@ -1,4 +1,4 @@
-"""HEAD: every route that answers GET answers it, without a body (RFC 9110, 9.3.2)."""
+"""Middleware for HEAD: every GET route answers it too, without a body (RFC 9110, 9.3.2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """ASGI middleware: routes see a GET, and the client gets the headers of its answer."""
+    """ASGI middleware: the route handles a GET, and the client gets only the headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

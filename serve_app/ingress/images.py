@@ -1,4 +1,4 @@
-"""Images as clients send them: their bytes, checked by their header and not decoded here."""
+"""Checks images that clients send, by their header. The pixels are decoded by the models' side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, Vali
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
 SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
 PATH = re.compile(r"~?/|\.{1,2}[\\/]|\\|[a-z]:[\\/]|[^\n]+\.[a-z0-9]{2,5}$", re.IGNORECASE)
-LONGEST_PATH = 4096
+MAX_PATH_LENGTH = 4096
 JPEG_AS_BASE64 = "/9j/"
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
@@ -40,36 +40,36 @@ KNOWN = (
     (re.compile(rb"P[1-7]\s"), "PNM"),
     (re.compile(rb"%!PS"), "EPS"),
 )
-"""Signatures of images that are not read here, so that a client is told what to do about it."""
+"""Signatures of formats that are not supported, so that the error can name them."""
 
 QUOTED = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b"\n"), (b"%0D", b"\r"))
-"""What is percent-encoded in a ``data:`` URI's base64, and what it stands for."""
+"""Characters that clients percent-encode in the base64 of a ``data:`` URI."""
 
 MAX_QUOTED = 1000
-"""Of other percent-encoded characters, which nobody has a reason to send."""
+"""Other percent-encoded characters in one image. No client has a reason to send any."""
 
 
-IN_A_THREAD = 8 * 1024
-"""Bytes from which on an image is checked off the event loop: fewer take less than a thread."""
+THREAD_BYTES = 8 * 1024
+"""Larger images are checked in a thread, which would cost more than the check of a smaller one."""
 
 
 class ImageIntake:
-    """Checks images as they come in. At most ``threads`` large ones are checked at a time."""
+    """Checks images, at most ``threads`` large ones at a time."""
 
     def __init__(self, threads: int = 2) -> None:
         ignore_pillow_warnings()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image-check")
 
     async def received(self, sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
-        """As the function :func:`received`, without keeping the event loop."""
-        if len(sent) < IN_A_THREAD:
+        """Like the function :func:`received`, without blocking the event loop."""
+        if len(sent) < THREAD_BYTES:
             return received(sent, settings, field)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, received, sent, settings, field)
 
 
 def received(sent: str | bytes, settings: Settings, field: str = "image") -> bytes:
-    """The checked bytes of an image, which came as a file or as text."""
+    """The checked bytes of an image that was sent as a file or as text."""
     if isinstance(sent, str):
         return decoded(sent, settings, field)
     return checked(sent, settings, field)
@@ -78,13 +78,13 @@ def received(sent: str | bytes, settings: Settings, field: str = "image") -> byt
 def decoded(text: str, settings: Settings, field: str = "image") -> bytes:
     """The checked bytes of an image sent as a ``data:`` URI (RFC 2397) or as bare base64.
 
-    Both alphabets of RFC 4648 are read, with or without padding and white space. Raises
-    :class:`ValidationFailed` for a URL, a path, and for what is no base64, and as :func:`checked`
-    does.
+    Both alphabets of RFC 4648 are accepted, with or without padding and white space. Raises
+    :class:`ValidationFailed` for a URL, a path, or what is not base64, and what :func:`checked`
+    raises.
     """
     text = text.strip()
     if text and _is_path(text):
-        try:  # "/" is a letter of base64, too
+        try:  # it may be base64 all the same, which has "/" too
             return checked(_bytes(text, field), settings, field)
         except ValidationFailed:
             raise _is_a_path(field) from None
@@ -92,11 +92,11 @@ def decoded(text: str, settings: Settings, field: str = "image") -> bytes:
 
 
 def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
-    """``raw``, whose header says that it is an image that a family may decode.
+    """``raw``, after a check that its header is that of an image that can be decoded.
 
     Raises :class:`ValidationFailed` when it is empty or no image, :class:`UnsupportedMediaType`
-    for an image of another format, :class:`PayloadTooLarge` for more pixels, or longer sides, than
-    the settings allow. What is behind the header is not looked at: a file cut short passes.
+    for another image format, :class:`PayloadTooLarge` for more pixels or longer sides than the
+    settings allow. Only the header is checked: a truncated file passes.
     """
     if not raw:
         raise ValidationFailed(f"{field} is empty.", field=field)
@@ -118,7 +118,7 @@ def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
 
 
 def _bytes(text: str, field: str) -> bytes:
-    """What is written in base64."""
+    """The bytes that ``text`` has in base64."""
     payload = _payload(text, field).translate(URL_SAFE, WHITE_SPACE)
     payload += b"=" * (-len(payload) % 4)
     try:
@@ -128,7 +128,7 @@ def _bytes(text: str, field: str) -> bytes:
 
 
 def _payload(text: str, field: str) -> bytes:
-    """The base64 in ``text``, as bytes that may still have white space in them."""
+    """The base64 in ``text``, perhaps with white space."""
     if uri := DATA_URI.match(text):
         if not uri["type"].lower().rstrip().endswith(";base64"):
             raise ValidationFailed(f"{field} is a data: URI without ;base64.", field=field)
@@ -144,8 +144,8 @@ def _payload(text: str, field: str) -> bytes:
 
 
 def _is_path(text: str) -> bool:
-    """Whether ``text`` could be the name of a file; what is base64 of an image may be, too."""
-    if len(text) > LONGEST_PATH or text.startswith(JPEG_AS_BASE64):
+    """Whether ``text`` looks like a file's path. Base64 of an image may look so, too."""
+    if len(text) > MAX_PATH_LENGTH or text.startswith(JPEG_AS_BASE64):
         return False
     drive = text[1:2] == ":"
     return PATH.match(text) is not None and (drive or SCHEME.match(text) is None)
@@ -164,7 +164,7 @@ def _ascii(text: str, field: str, *, quoted: bool = False) -> bytes:
     raw = text.encode("ascii")
     if not quoted or b"%" not in raw:
         return raw
-    for code, sign in QUOTED:  # unquoting by the standard library is a loop over them in Python
+    for code, sign in QUOTED:  # the standard library would loop over them in Python
         raw = raw.replace(code, sign).replace(code.lower(), sign)
     if raw.count(b"%") > MAX_QUOTED:
         raise ValidationFailed(f"{field} is not base64.", field=field)

@@ -1,4 +1,4 @@
-"""``X-Request-ID``: the client's when it sends a usable one, else one that the front makes."""
+"""The request id: the client's ``X-Request-ID`` if it is usable, else one that the front makes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from starlette.types import Scope
 
 HEADER = "x-request-id"
 USABLE = re.compile(rb"[\x21-\x7e]{1,128}")
-"""Printable, no spaces, bounded: safe in a header, in a log line and in an SSE event."""
+"""Printable, without spaces, bounded: safe in headers, log lines and server-sent events."""
 
 
 def request_id_of(scope: Scope) -> str:
-    """The request's id, which the front put there before anything else ran."""
+    """The request's id, which the front has put into the scope."""
     return str(scope["state"]["request_id"])

@@ -1,6 +1,6 @@
-"""Token events as server-sent events: framing, heartbeat, and an end that always comes.
+"""Streamed answers as server-sent events, with heartbeats, and an error event if a stream breaks.
 
-Framing follows the HTML standard's "server-sent events" section.
+The format is that of the HTML standard, section "server-sent events".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = b": heartbeat\n\n"
 SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
-"""U+0085, U+2028 and U+2029 in UTF-8. JSON may hold them raw, but many clients end a line there."""
+"""U+0085, U+2028 and U+2029 in UTF-8. JSON may have them, but many clients end a line there."""
 
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:
@@ -34,12 +34,12 @@ def message(data: Mapping[str, Any]) -> bytes:
 
 
 def one_line(data: Any) -> bytes:
-    """``data`` as JSON that is one line by every reader's rule, Python's ``splitlines`` included.
+    """``data`` as JSON that every reader takes for one line, Python's ``splitlines`` included.
 
-    The separators that are control characters are escaped by orjson itself.
+    orjson itself escapes the separators that are control characters.
     """
     made = orjson.dumps(data)
-    if made.isascii():  # true of most tokens, and far cheaper than the search
+    if made.isascii():  # most tokens are, and this is far cheaper than the search
         return made
     return SEPARATORS.sub(_escaped, made)
 
@@ -49,24 +49,23 @@ def _escaped(separator: re.Match[bytes]) -> bytes:
 
 
 class FailureChunk(bytes):
-    """The chunk that ends a stream that broke: on the way out it says so to whoever watches."""
+    """Last chunk of a failed stream. It carries the error's type, which metering counts."""
 
     error_type: str
 
     @classmethod
-    def of(cls, chunk: bytes, error: ServiceError) -> FailureChunk:
-        words = cls(chunk)
-        words.error_type = error.error_type
-        return words
+    def of(cls, content: bytes, error: ServiceError) -> FailureChunk:
+        chunk = cls(content)
+        chunk.error_type = error.error_type
+        return chunk
 
 
 class EventStream(StreamingResponse):
-    """A streamed answer that closes its source as soon as nobody reads it any more.
+    """A streamed answer that closes its source when the client leaves.
 
-    Whenever no chunk came for ``heartbeat_s`` seconds a comment line goes out, for proxies and
-    clients close connections on which nothing moves. ``stop`` ends what feeds ``chunks``, however
-    little of it was read: a generator that a client left before its first chunk never started, and
-    has no ``finally`` to run.
+    After ``heartbeat_s`` seconds without a chunk a comment line is sent, since proxies and clients
+    close idle connections. ``stop`` ends the source of ``chunks`` in any case: a generator that was
+    never started, because the client left before, runs no ``finally``.
     """
 
     media_type = "text/event-stream"
@@ -77,7 +76,7 @@ class EventStream(StreamingResponse):
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         self._source = chunks
         self._heartbeat_s = heartbeat_s
-        self._moved = 0.0
+        self._sent_at = 0.0
         self._stop = stop
         super().__init__(chunks, headers=headers)
 
@@ -92,25 +91,25 @@ class EventStream(StreamingResponse):
         start = {"type": "http.response.start", "status": self.status_code}
         async with aclosing(self._source):
             await send({**start, "headers": self.raw_headers})
-            self._moved = loop.time()
-            heart = loop.create_task(self._beat(send, loop))
+            self._sent_at = loop.time()
+            heartbeat = loop.create_task(self._beat(send, loop))
             try:
                 async for chunk in self._source:
-                    self._moved = loop.time()
+                    self._sent_at = loop.time()
                     await send(_body(chunk))
             finally:
-                heart.cancel()
+                heartbeat.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _beat(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
-        """Beside the chunks, and not around each of them: a task a chunk costs more than it."""
-        with suppress(OSError):  # the client is gone, and the chunks' own sending finds that out
+        """One timer for the stream: a ``wait_for`` around each chunk would create a task each."""
+        with suppress(OSError):  # the client is gone, as sending the next chunk finds out
             while True:
-                still_s = loop.time() - self._moved
-                if still_s < self._heartbeat_s:
-                    await asyncio.sleep(self._heartbeat_s - still_s)
+                idle_s = loop.time() - self._sent_at
+                if idle_s < self._heartbeat_s:
+                    await asyncio.sleep(self._heartbeat_s - idle_s)
                 else:
-                    self._moved = loop.time()
+                    self._sent_at = loop.time()
                     await send(_body(HEARTBEAT))
 
 
@@ -118,13 +117,13 @@ def _body(chunk: bytes) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": True}
 
 
-class Source(Protocol):
-    """What feeds a stream. ``close`` may be called at any time, and more than once."""
+class StreamSource(Protocol):
+    """The source of a stream. ``close`` may be called at any time, and more than once."""
 
     def close(self) -> None: ...
 
 
-S = TypeVar("S", bound=Source)
+S = TypeVar("S", bound=StreamSource)
 
 
 async def begin_stream(
@@ -133,12 +132,12 @@ async def begin_stream(
     failed: Callable[[ServiceError], bytes],
     heartbeat_s: float,
 ) -> EventStream:
-    """A stream of ``chunks`` of what ``opening`` comes to, begun once there is something to send.
+    """Start an answer with the ``chunks`` of the source that ``opening`` returns.
 
-    A failure of ``opening`` is raised, so that it has a status of its own. When it takes longer
-    than ``heartbeat_s`` the stream begins with a heartbeat, because proxies and clients give up on
-    a silent server; from then on a failure is the stream's last event, made by ``failed``. If the
-    client leaves meanwhile, ``opening`` is cancelled, and what it came to is closed.
+    A failure of ``opening`` is raised, so that it has its own status. If ``opening`` takes longer
+    than ``heartbeat_s``, the answer starts with a heartbeat, because proxies and clients give up on
+    a silent server. From then on a failure is the last event, which ``failed`` makes. If the client
+    leaves meanwhile, ``opening`` is cancelled and its source closed.
     """
     task = asyncio.ensure_future(opening)
 
@@ -148,11 +147,13 @@ async def begin_stream(
 
     try:
         await asyncio.wait({task}, timeout=heartbeat_s)
-        source = ending(chunks(task.result()) if task.done() else _late(task, chunks), failed)
+        source = with_failure_event(
+            chunks(task.result()) if task.done() else _late(task, chunks), failed
+        )
     except BaseException:
         stop()
         raise
-    return EventStream(source, heartbeat_s, stop)
+    return EventStream(with_failure_event(source, failed), heartbeat_s, stop)
 
 
 async def _late(
@@ -165,22 +166,22 @@ async def _late(
 
 
 def _close(task: asyncio.Task[S]) -> None:
-    """Also marks a failure that nobody is left to see as seen, or asyncio would log it."""
+    """Close the source. Reading the exception keeps asyncio from logging it as never retrieved."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
 
-async def ending(
+async def with_failure_event(
     chunks: AsyncGenerator[bytes, None], failed: Callable[[ServiceError], bytes]
 ) -> AsyncGenerator[bytes, None]:
-    """``chunks``, and when what makes them breaks, the one event that says so."""
+    """``chunks``, and an error event at the end if their source fails."""
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
     except ServiceError as error:
         yield FailureChunk.of(failed(error), error)
-    except Exception:  # a stream that has begun is beyond the reach of every handler
+    except Exception:  # no exception handler can answer once a stream has begun
         logger.exception("a stream broke")
-        unforeseen = InternalError()
-        yield FailureChunk.of(failed(unforeseen), unforeseen)
+        internal = InternalError()
+        yield FailureChunk.of(failed(internal), internal)

@@ -77,7 +77,7 @@ def load_plan(
 
 
 def _from_profile(reference: str) -> tuple[dict[str, Any], "Profile"]:
-    from configs.profile import load_profile
+    from configs.profile_file import load_profile
     from configs.serve_schema import serve_config
     from serve_app.registry.checks import broken_code
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from serve_app.load.texts import BadTextsError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+PIPE_WIDTH = 240
 
 
 def bench(
@@ -26,9 +28,10 @@ def bench(
     warm_up: int,
     api_key: str | None,
     json_file: Path | None,
-    console: Console,
 ) -> int:
     """Measure, show, and return the exit code: 0 only when every request was answered."""
+    # A file or a pipe has no width; lines there are long, so that grep finds whole messages.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     with _progress(loads, console) as report:
         try:
             measuring = sweep(url, loads, warm_up=warm_up, api_key=api_key, report=report)

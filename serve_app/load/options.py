@@ -78,7 +78,6 @@ def bench(
     Without --requests and --seconds each number of clients sends 64 requests. Ctrl-C shows what was
     measured so far. The exit code is 0 only when every request was answered.
     """
-    from serve_app.launcher.progress import terminal
     from serve_app.load.command import bench as measure
     from serve_app.load.load import MAX_REQUESTS, MAX_SECONDS, Load
 
@@ -97,7 +96,6 @@ def bench(
         warm_up=warm_up,
         api_key=api_key,
         json_file=json_file,
-        console=terminal(),
     )
     sys.exit(code)
 

@@ -18,7 +18,7 @@ from ray import serve
 from configs.errors import explain
 from configs.import_paths import ImportPathError, imported
 from configs.options import DeploymentOptions
-from configs.profile import Family, Profile
+from configs.profile import FamilySpec, Profile
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
 from serve_app.ingress.app import Ingress
@@ -52,7 +52,7 @@ def deployment(cls: type, name: str, options: DeploymentOptions) -> serve.Deploy
     return made
 
 
-def _routers(key: str, family: Family, found: dict[str, APIRouter]) -> Iterator[str]:
+def _routers(key: str, family: FamilySpec, found: dict[str, APIRouter]) -> Iterator[str]:
     """Puts the family's routers into ``found``."""
     for path in family.routers:
         try:
@@ -66,7 +66,7 @@ def _routers(key: str, family: Family, found: dict[str, APIRouter]) -> Iterator[
             yield f"{key}.routers: expected fastapi's APIRouter at {path}, but {what_is(router)}"
 
 
-def _family(key: str, family: Family, routers: list[APIRouter]) -> Iterator[str]:
+def _family(key: str, family: FamilySpec, routers: list[APIRouter]) -> Iterator[str]:
     path, options = family.deployment, family.options
     try:
         cls = imported(path)
@@ -87,7 +87,7 @@ def _instead(path: str) -> str:
     return f"; did you mean {' or '.join(there)}?" if there else ""
 
 
-def _tasks(key: str, family: Family, cls: type, routers: list[APIRouter]) -> Iterator[str]:
+def _tasks(key: str, family: FamilySpec, cls: type, routers: list[APIRouter]) -> Iterator[str]:
     served = tasks_of_family(cls, routers)
     if served is None:
         return

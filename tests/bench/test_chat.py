@@ -1,8 +1,8 @@
-"""The table of chat: medians of what was measured, and nothing where nothing was."""
+"""The table of `bench.chat`: medians of measurements, and dashes where there are none."""
 
 from __future__ import annotations
 
-from bench.chat import Heard, row
+from bench.chat import CollectedFigures, row
 from bench.pairs import Figures as Side
 from bench.pairs import Pair
 from serve_app.load.figures import LoadFigures, RequestSample, figures
@@ -15,20 +15,22 @@ def round_of(first_s: float, tokens: int) -> LoadFigures:
 
 def test_a_row_has_both_sides_medians_and_the_median_of_ratios() -> None:
     pair = Pair(Side("ours", "Q4_1", (100, 90, 120)), Side("theirs", "float32", (50, 30, 40)))
-    mine = Heard([round_of(0.1, 48), round_of(0.3, 46), round_of(0.2, 47)])
-    theirs = Heard([round_of(1.0, 48)] * 3)
+    mine = CollectedFigures([round_of(0.1, 48), round_of(0.3, 46), round_of(0.2, 47)])
+    theirs = CollectedFigures([round_of(1.0, 48)] * 3)
     assert row(pair, (mine, theirs), "≥ 2") == [
         *("theirs", "Q4_1", "float32", "100.0", "40.0", "**3.00**", "2.00–3.00", "≥ 2"),
         *("200 / 1000", "47 / 48"),
     ]
 
 
-def test_a_library_is_not_asked_and_has_no_first_token() -> None:
+def test_a_library_has_no_figures_and_no_first_token() -> None:
     pair = Pair(Side("ours", "Q4_1", (1,)), Side("library", "Q4_1", (2,)))
-    assert row(pair, (Heard([round_of(0.1, 9)]), Heard()), "")[-2:] == ["100 / –", "9 / –"]
+    collected = (CollectedFigures([round_of(0.1, 9)]), CollectedFigures())
+    assert row(pair, collected, "")[-2:] == ["100 / –", "9 / –"]
 
 
 def test_a_server_that_does_not_stream_has_no_first_token() -> None:
     whole = figures([RequestSample(0.0, 1.0, units=9)], clients=1, unit="tokens")
     pair = Pair(Side("ours", "Q4_1", (1,)), Side("plain", "float32", (2,)))
-    assert row(pair, (Heard([round_of(0.1, 9)]), Heard([whole])), "")[-2:] == ["100 / –", "9 / 9"]
+    collected = (CollectedFigures([round_of(0.1, 9)]), CollectedFigures([whole]))
+    assert row(pair, collected, "")[-2:] == ["100 / –", "9 / 9"]

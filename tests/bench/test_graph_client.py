@@ -1,4 +1,4 @@
-"""The bench's own client: it notices what is wrong with a stream, however it is cut."""
+"""The bench's HTTP client notices faults of a stream, wherever its chunks are cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from itertools import cycle
 
 import pytest
 
-from bench.graph.client import Address, BadStreamError, StreamSample, answered, request, streamed
+from bench.graph.client import (
+    Address,
+    BadStreamError,
+    StreamSample,
+    count_answers,
+    read_stream,
+    request,
+)
 from bench.graph.generation import STAMP_EVERY, WRAP, age_s, stamp
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -44,15 +51,15 @@ async def answering(*answers: bytes) -> AsyncIterator[Address]:
 
 async def read(body: bytes, size: int = 4096) -> StreamSample:
     async with answering(HEAD + chunked(body, size)) as address:
-        return await streamed(address, request("/", b"{}"))
+        return await read_stream(address, request("/", b"{}"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096])
 async def test_every_token_is_counted_wherever_the_chunks_are_cut(size: int) -> None:
     count = 2 * STAMP_EVERY + 1
     body = b"".join(event(index, stamp()) for index in range(count)) + RESULT
-    brought = await read(body, size)
-    assert (brought.tokens, len(brought.ages_s)) == (count, 3)
+    sample = await read(body, size)
+    assert (sample.tokens, len(sample.ages_s)) == (count, 3)
 
 
 @pytest.mark.parametrize(
@@ -74,20 +81,20 @@ async def test_a_stream_that_is_not_whole_and_in_order_is_refused(body: bytes) -
 async def test_another_status_is_refused() -> None:
     async with answering(b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n") as address:
         with pytest.raises(BadStreamError, match="503"):
-            await streamed(address, request("/", b"{}"))
+            await read_stream(address, request("/", b"{}"))
 
 
 async def test_a_connection_that_is_closed_between_two_answers_is_opened_again() -> None:
     good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
     async with answering(good, good, b"HTTP/1.1 503 Enough\r\n\r\n") as address:
         with pytest.raises(BadStreamError, match="503"):
-            await answered(address, request("/", b"{}"), time.monotonic() + 30)
+            await count_answers(address, request("/", b"{}"), time.monotonic() + 30)
 
 
-async def test_an_answer_that_is_cut_off_is_told() -> None:
+async def test_an_answer_that_is_cut_off_is_an_error() -> None:
     async with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}") as address:
         with pytest.raises(BadStreamError, match="cut off"):
-            await answered(address, request("/", b"{}"), time.monotonic() + 30)
+            await count_answers(address, request("/", b"{}"), time.monotonic() + 30)
 
 
 @pytest.mark.parametrize("later_us", [0, 250_000, WRAP - 1])

@@ -1,4 +1,4 @@
-"""How quiet it was: shares of all cores."""
+"""The shares of all cores that other processes took during a measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs: what is measured when, and what is made of it."""
+"""Alternated pairs: the order of measurements, and the ratio of their medians."""
 
 from __future__ import annotations
 

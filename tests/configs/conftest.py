@@ -1,4 +1,4 @@
-"""What tests of the configuration share: a clean environment and a profile to break."""
+"""Shared by the tests of the configuration: a clean environment, a valid profile, a source."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from configs.settings import PREFIX
+from configs.weights import WeightsStep
 
 Change: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -21,9 +22,22 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+def silent(_: WeightsStep) -> None:
+    """Progress that is not shown."""
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    """A folder with weights."""
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    (folder / "model.safetensors").write_text("weights")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks like a model's; nothing here reads what is in the file."""
+    """A folder with an empty weights file, which no test here reads."""
     folder = tmp_path_factory.mktemp("weights")
     (folder / "model.safetensors").touch()
     return folder
@@ -31,7 +45,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sound(weights: Path) -> dict[str, Any]:
-    """A profile that keeps every rule, as YAML would give it; new for each test."""
+    """A profile that keeps every rule, as loaded from YAML; new for each test."""
     writer = {"name": "house/writer", "aliases": ["writer"], "tasks": ["generate"], "pinned": True}
     reader = {"name": "house/reader", "tasks": ["embed"], "pinned": True}
     for model in (writer, reader):

@@ -1,4 +1,4 @@
-"""Texts without anything to read, by one rule for white space and for what nobody sees."""
+"""A text is blank if it has only white space and invisible characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from configs.labels import ZeroShotLabels
 INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
 
-def test_white_space_control_and_format_characters_are_blank_and_nothing_that_is_seen() -> None:
+def test_white_space_control_and_format_characters_are_blank_and_no_visible_ones() -> None:
     seen = {"L", "N", "P", "S", "M"}
     ignorable = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\ufe00\ufe0f\uffa0"
     for code in range(sys.maxunicode + 1):
@@ -30,18 +30,18 @@ def test_white_space_control_and_format_characters_are_blank_and_nothing_that_is
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\u200d \ufeff\n", "\x00\x07", "\u2060" * 9])
-def test_nothing_to_read_is_blank(text: str) -> None:
+def test_a_text_without_visible_characters_is_blank(text: str) -> None:
     assert is_blank(text)
 
 
 @pytest.mark.parametrize(
     "text", ["a", " a ", "\u200ba", "é", "e\u0301", "日", "🙂", "👩\u200d💻", "\u0301", "."]
 )
-def test_anything_to_read_is_not(text: str) -> None:
+def test_a_text_with_a_visible_character_is_not_blank(text: str) -> None:
     assert not is_blank(text)
 
 
 @pytest.mark.parametrize("label", [" ", "\u200b", "\u2060\n"])
-def test_a_label_that_nobody_sees_is_none(label: str) -> None:
+def test_a_blank_label_is_refused(label: str) -> None:
     with pytest.raises(ValidationError, match="label"):
         TypeAdapter(ZeroShotLabels).validate_python(["sports", label])

@@ -1,4 +1,4 @@
-"""URLs of databases: which are taken, and that what is refused is not repeated."""
+"""Database URLs: which are accepted, and that an error does not repeat the URL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from configs.settings import resolve
         ("postgresql+asyncpg://ada@db/talk", "postgresql+asyncpg", "talk"),
     ],
 )
-def test_a_url_leads_to_its_async_driver(given: str, driver: str, database: str) -> None:
+def test_a_url_gets_its_async_driver(given: str, driver: str, database: str) -> None:
     url = database_url(given)
     assert (url.drivername, url.database) == (driver, database)
     assert is_sqlite(url) == given.startswith("sqlite")

@@ -1,4 +1,4 @@
-"""Exports for OpenVINO are made once for each processor, and so is finding out that none can be."""
+"""Exports to OpenVINO are made once for each processor, and so are refusals."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from configs.weights import (
     is_exported,
 )
 from configs.weights.exports import FACTS_FILE
+from tests.configs.conftest import silent
 
 FACTS = {
     "processor": "a",
@@ -27,20 +28,13 @@ FACTS = {
 }
 
 
-def quiet(_: WeightsStep) -> None:
-    """Shows nothing."""
-
-
 @pytest.fixture
-def source(tmp_path: Path) -> FolderSource:
-    folder = tmp_path / "origin"
-    folder.mkdir()
-    (folder / "model.safetensors").write_text("weights")
-    return FolderSource(folder=folder)
+def source(origin: Path) -> FolderSource:
+    return FolderSource(folder=origin)
 
 
 class Recipe:
-    """Stands in for the conversion; ``done`` has the options of each."""
+    """Replaces the conversion; ``done`` has the options of each call."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts
@@ -66,8 +60,8 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
 ) -> None:
     cache = tmp_path / "cache"
     assert not is_exported(source, "embedding", cache)
-    first = exported(source, "embedding", cache, progress=quiet)
-    assert first == exported(source, "embedding", cache, progress=quiet)
+    first = exported(source, "embedding", cache, progress=silent)
+    assert first == exported(source, "embedding", cache, progress=silent)
     assert recipe.done == [{"head": "embedding"}]
     assert is_exported(source, "embedding", cache)
     assert first.folder is not None
@@ -79,16 +73,16 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     assert not (first.folder / FACTS_FILE).exists()
 
 
-def test_a_record_tells_both_arithmetics_apart(
+def test_a_record_has_the_faster_engine_of_each_dtype(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
     exact = {"faster": "torch", "milliseconds": {"torch": {"1": 1.0}, "openvino": {"1": 2.0}}}
     recipe.facts = {**FACTS, "float32": exact, "bfloat16_difference": 0.01}
-    export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    export = exported(source, "embedding", tmp_path / "cache", progress=silent)
     assert (export.faster_in("auto"), export.faster_in("float32")) == ("openvino", "torch")
 
 
-def test_weights_that_take_several_folders_are_said_to_be_ready_once(
+def test_weights_in_several_folders_are_reported_ready_once(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
     given = {"folder": source.folder, "convert": "sentiment-head"}
@@ -104,27 +98,27 @@ def test_weights_that_take_several_folders_are_said_to_be_ready_once(
 def test_each_head_and_each_processor_has_an_export_of_its_own(
     source: FolderSource, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exported(source, "embedding", tmp_path / "cache", progress=quiet)
-    exported(source, "token", tmp_path / "cache", progress=quiet)
+    exported(source, "embedding", tmp_path / "cache", progress=silent)
+    exported(source, "token", tmp_path / "cache", progress=silent)
     monkeypatch.setattr("configs.weights.delivery.processor_name", lambda: "another")
     assert not is_exported(source, "embedding", tmp_path / "cache")
-    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    exported(source, "embedding", tmp_path / "cache", progress=silent)
     assert len(recipe.done) == 3
 
 
 def test_other_weights_are_exported_anew(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
-    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    exported(source, "embedding", tmp_path / "cache", progress=silent)
     (source.folder / "model.safetensors").write_text("other weights")
-    exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    exported(source, "embedding", tmp_path / "cache", progress=silent)
     assert len(recipe.done) == 2
 
 
 def test_a_refusal_is_remembered(source: FolderSource, recipe: Recipe, tmp_path: Path) -> None:
     recipe.facts = {"processor": "a", "refusal": "no such layer"}
     for _ in range(2):
-        export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+        export = exported(source, "embedding", tmp_path / "cache", progress=silent)
         assert (export.folder, export.refusal, export.faster) == (None, "no such layer", "torch")
     assert len(recipe.done) == 1
     assert is_exported(source, "embedding", tmp_path / "cache")
@@ -134,14 +128,14 @@ def test_a_conversion_that_breaks_down_leaves_torch_and_is_tried_again(
     source: FolderSource, recipe: Recipe, tmp_path: Path
 ) -> None:
     recipe.fails = True
-    export = exported(source, "embedding", tmp_path / "cache", progress=quiet)
+    export = exported(source, "embedding", tmp_path / "cache", progress=silent)
     assert (export.folder, export.faster) == (None, "torch")
     recipe.fails = False
-    assert exported(source, "embedding", tmp_path / "cache", progress=quiet).folder is not None
+    assert exported(source, "embedding", tmp_path / "cache", progress=silent).folder is not None
 
 
-def test_weights_that_are_not_there_are_no_matter_of_engines(tmp_path: Path) -> None:
+def test_missing_weights_are_an_error_of_the_weights_and_not_of_the_export(tmp_path: Path) -> None:
     missing = FolderSource(folder=tmp_path / "missing")
     with pytest.raises(FolderNotFoundError):
-        exported(missing, "embedding", tmp_path / "cache", progress=quiet)
+        exported(missing, "embedding", tmp_path / "cache", progress=silent)
     assert not is_exported(missing, "embedding", tmp_path / "cache")

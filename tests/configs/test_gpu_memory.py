@@ -1,4 +1,4 @@
-"""How much of a GPU a model takes at least, as its files tell without being read."""
+"""The memory of a model on a GPU, estimated from the headers of its files."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def spec(folder: Path, **fields: Any) -> ModelSpec:
         ({"quantization": "int8"}, {"use_quantization": True}, 1),
     ],
 )
-def test_weights_take_their_numbers_in_the_dtype_that_computes(
+def test_weights_are_counted_in_the_dtype_of_the_computation(
     folder: Path, fields: dict[str, Any], settings: dict[str, Any], width: float
 ) -> None:
     found = weights_gb(spec(folder, **fields), Settings(**settings))
     assert found == pytest.approx(NUMBERS * width / GIB)
 
 
-def test_what_is_not_here_is_not_known(tmp_path: Path) -> None:
+def test_weights_that_are_not_cached_have_no_known_size(tmp_path: Path) -> None:
     hub = spec(tmp_path, source={"hub": "house/writer"})
     assert weights_gb(hub, Settings(hf_cache_dir=tmp_path)) is None
     assert weights_gb(spec(tmp_path / "nosuch"), Settings()) is None

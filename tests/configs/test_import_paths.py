@@ -53,9 +53,7 @@ def test_a_path_leads_to_the_object_it_names() -> None:
         (".:a", "cannot be imported"),
     ],
 )
-def test_a_path_that_leads_nowhere_says_where_it_ends_and_what_was_meant(
-    path: str, told: str
-) -> None:
+def test_a_wrong_path_is_told_where_it_ends_with_a_suggestion(path: str, told: str) -> None:
     message = refusal(path)
     assert told in message
     assert "\n" not in message

@@ -1,4 +1,4 @@
-"""Labels that come from settings and requests."""
+"""Zero-shot labels of settings and requests."""
 
 from __future__ import annotations
 

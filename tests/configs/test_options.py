@@ -1,4 +1,4 @@
-"""Options of a deployment: all of Serve's own, checked by Serve's own schema."""
+"""Options of a deployment: every option of Serve, checked by Serve's schema."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def test_our_own_fields_are_serves() -> None:
         ({"name": "Mine"}, "options.name: the name is the family's"),
     ],
 )
-def test_what_serve_does_not_take_is_told_by_key(options: dict[str, Any], told: str) -> None:
+def test_options_that_serve_refuses_are_named_by_key(options: dict[str, Any], told: str) -> None:
     (problem,) = refusals(**options)
     assert problem.startswith(told)
     assert "\n" not in problem
 
 
-def test_a_fixed_number_and_scaling_exclude_each_other_in_words() -> None:
+def test_a_fixed_number_beside_scaling_is_refused_with_an_explanation() -> None:
     (problem,) = refusals(num_replicas=2, autoscaling_config={"max_replicas": 3})
     assert problem.startswith("options.num_replicas: expected one of num_replicas and autoscaling")
 

@@ -1,4 +1,4 @@
-"""What the processor is, from what Linux says of it."""
+"""The processor's name and abilities, as read from ``/proc/cpuinfo``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_bfloat16_is_native_where_the_processor_multiplies_it(
     assert native_bfloat16(file) is native
 
 
-def test_a_processor_has_a_name_and_the_numbers_of_its_kind(tmp_path: Path) -> None:
+def test_a_processor_has_a_name_with_family_and_model_numbers(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text(MILAN * 2)
     assert processor_name(file) == "AMD EPYC (25/1)"

@@ -1,4 +1,4 @@
-"""Profiles: what a bad file is told, and what the shipped ones are."""
+"""Profiles: the messages about a bad file, and the contents of the shipped profiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import configs
 from configs.errors import EXAMPLES, ConfigError
-from configs.profile import ModelSpec, Profile, load_profile, load_settings, profile_path
+from configs.profile import ModelSpec, Profile, load_settings
+from configs.profile_file import load_profile, profile_path
 
 Write = Callable[[Any], Path]
 SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
@@ -68,7 +69,7 @@ def test_a_file_that_is_not_yaml_is_named_with_the_place(written: Write) -> None
 def test_a_key_that_is_there_twice_is_told_with_its_line(
     sound: dict[str, Any], written: Write
 ) -> None:
-    """YAML's readers take the last one and say nothing."""
+    """YAML readers silently use the last one."""
     path = written("name: mine\n" + written(sound).read_text())
     message = refusal(path)
     assert message.startswith(f"{path}: is not YAML: the key 'name' is there twice")
@@ -102,7 +103,7 @@ def test_a_file_that_is_no_mapping_says_so(written: Write, content: str) -> None
 
 
 def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
-    """Put ``value`` at ``a.0.b``, or take the key away for ``...``."""
+    """Set ``a.0.b`` to ``value``, or remove the key for ``...``."""
     *steps, last = path.split(".")
     place: Any = profile
     for step in steps:
@@ -221,7 +222,7 @@ def test_a_model_tells_which_engines_may_run_it(
     assert spec.engines == engines
 
 
-def test_only_what_replicas_will_ask_for_is_exported_ahead(sound: dict[str, Any]) -> None:
+def test_only_exports_that_replicas_will_need_are_made_ahead(sound: dict[str, Any]) -> None:
     def heads() -> list[str | None]:
         profile = Profile.model_validate(sound)
         return [profile.export_of(model) for model in profile.models]

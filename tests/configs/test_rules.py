@@ -1,4 +1,4 @@
-"""Rules: a sound profile keeps them all, and each change breaks exactly the one it should."""
+"""Rules: a sound profile keeps all of them, and each change breaks exactly one."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_one_node_may_keep_conversations_in_a_file(sound: dict[str, Any]) -> Non
 def test_many_nodes_may_not_keep_conversations_in_a_file(
     sound: dict[str, Any], url: str | None
 ) -> None:
-    """Not even with one replica of the ingress: it may come back on another node."""
+    """Also with one replica of the ingress, which may restart on another node."""
     sound["nodes"] = "many"
     sound["settings"]["conversations_url"] = url
     assert broken(sound) == []  # no route that keeps any
@@ -248,7 +248,7 @@ def test_remote_code_of_a_trusted_model_may_run(sound: dict[str, Any]) -> None:
     assert broken(sound) == []
 
 
-def test_what_sits_on_the_edge_of_a_limit_is_within_it(sound: dict[str, Any]) -> None:
+def test_a_value_equal_to_a_limit_is_allowed(sound: dict[str, Any]) -> None:
     family(sound)["options"] = {
         "autoscaling_config": {"min_replicas": 2, "max_replicas": 2, "target_ongoing_requests": 4},
         "max_ongoing_requests": 5,
@@ -264,7 +264,7 @@ def test_what_sits_on_the_edge_of_a_limit_is_within_it(sound: dict[str, Any]) ->
     assert broken(sound) == []
 
 
-def test_models_on_demand_take_no_room_before_they_are_asked_for(sound: dict[str, Any]) -> None:
+def test_models_on_demand_do_not_count_with_the_pinned_ones(sound: dict[str, Any]) -> None:
     spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 11.5}
     family(sound, 1)["models"].append(spare)
     assert broken(sound) == []
@@ -296,8 +296,8 @@ def test_every_pinned_model_of_a_family_takes_room(sound: dict[str, Any]) -> Non
     assert "0.5 of 24 GB is 12.0 GB" in problem
 
 
-def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
-    """Replicas share a GPU when their fractions add up to at most 1, which is all Ray looks at."""
+def test_replicas_that_share_a_gpu_fit_its_memory(sound: dict[str, Any]) -> None:
+    """Ray puts replicas on one GPU as long as their fractions add up to at most 1."""
     draw = random.Random(7)
     verdicts = set()
     for _ in range(300):
@@ -314,8 +314,10 @@ def test_whatever_shares_a_gpu_fits_its_memory(sound: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("revision", [None, "main", "Master", "refs/pr/1"])
-def test_many_nodes_want_a_revision_that_stays(sound: dict[str, Any], revision: str | None) -> None:
-    """Each node pins what it finds first, so two could serve different weights."""
+def test_many_nodes_need_a_revision_that_is_a_commit(
+    sound: dict[str, Any], revision: str | None
+) -> None:
+    """Each node pins the revision that it fetches first, so nodes could serve different weights."""
     source = {"hub": "house/writer", **({"revision": revision} if revision else {})}
     model_with(source=source)(sound)
     assert broken(sound) == []

@@ -1,4 +1,4 @@
-"""Profiles as Serve's configuration: Serve takes it, and what is edited there is still checked."""
+"""Profiles as Serve's configuration: Serve accepts it, and edits in it are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ray.serve.schema import ServeDeploySchema
 
 import configs
 from configs.errors import ConfigError
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.serve_schema import INGRESS, LEDGER, profile_of_config, serve_config
 
 ROOT = Path(configs.__file__).parents[1]

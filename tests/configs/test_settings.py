@@ -1,4 +1,4 @@
-"""Settings: who outranks whom, and what a bad value is told."""
+"""Settings: the order of their sources, and the messages about bad values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def refusal(values: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_what_nobody_sets_is_the_documented_default() -> None:
+def test_a_setting_that_is_not_set_has_its_documented_default() -> None:
     settings = resolve({}, "a.yaml")
     assert (settings.max_length, settings.temperature, settings.top_p) == (512, 0.8, 0.9)
     assert (settings.top_k, settings.repetition_penalty, settings.batch_size) == (50, 1.1, 8)
@@ -34,17 +34,17 @@ def test_what_nobody_sets_is_the_documented_default() -> None:
     assert settings.cors_origins == ()
 
 
-def test_the_profile_outranks_the_default() -> None:
+def test_the_profile_takes_precedence_over_the_default() -> None:
     assert resolve({"top_k": 7}, "a.yaml").top_k == 7
 
 
-def test_the_environment_outranks_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_takes_precedence_over_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRSM_HF_TOP_K", "9")
     settings = resolve({"top_k": 7, "batch_size": 3}, "a.yaml")
     assert (settings.top_k, settings.batch_size) == (9, 3)
 
 
-def test_an_environment_that_repeats_the_default_still_outranks_the_profile(
+def test_a_variable_with_the_default_value_still_takes_precedence_over_the_profile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PRSM_HF_TEMPERATURE", "0.8")

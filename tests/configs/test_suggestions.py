@@ -1,4 +1,4 @@
-"""The word that was meant."""
+"""Suggestions of the word that was probably meant."""
 
 from __future__ import annotations
 

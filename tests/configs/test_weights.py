@@ -1,4 +1,4 @@
-"""Sources become finished folders: once, whole, and only what was asked for."""
+"""Each source becomes a finished folder: once, complete, and with the files it names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from configs.weights import (
     PathNotInSourceError,
     UnsafeWheelError,
     WeightsSource,
-    WeightsStep,
     WheelHashError,
     WheelSource,
     WheelUnavailableError,
@@ -37,12 +36,13 @@ from configs.weights import (
     is_cached,
     materialise,
 )
+from tests.configs.conftest import silent
 
 COMMIT = "1" * 40
 NEWER = "2" * 40
 ROOT = Path(__file__).resolve().parents[2]
 
-# Runs materialise with a recipe that writes half a model, says so, and goes on when told to.
+# Runs materialise with a recipe that writes half a model, and then waits for a line of input.
 WORKER = """
 import sys
 from pathlib import Path
@@ -64,21 +64,9 @@ def parse(data: Any) -> Any:
     return TypeAdapter(WeightsSource).validate_python(data)
 
 
-def quiet(_: WeightsStep) -> None:
-    """Shows nothing."""
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> Path:
-    folder = tmp_path / "origin"
-    folder.mkdir()
-    (folder / "model.safetensors").write_text("weights")
-    return folder
-
-
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stands in for every recipe; the list grows by one name a conversion."""
+    """Replaces every recipe; the list has the name of each conversion that ran."""
     done: list[str] = []
 
     def run(name: str, _: Path, folder: Path, __: dict[str, Any]) -> None:
@@ -91,7 +79,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where pip looks for wheels."""
+    """The only folder in which pip looks for wheels."""
     folder = tmp_path / "links"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -121,7 +109,7 @@ def tiny(sha256: str, path: str = "tiny/model", **more: Any) -> WheelSource:
 
 
 class FakeHub:
-    """Answers ``snapshot_download`` out of a dictionary, the way the real one lays files out."""
+    """Replaces ``snapshot_download``: it writes the files of a dictionary in the hub's layout."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self.files = files
@@ -247,7 +235,7 @@ def test_a_folder_of_a_package_is_used_where_the_package_lies(
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)
     source = PackageSource(package="carrier.weights", path="tiny")
-    assert materialise(source, tmp_path / "cache", progress=quiet) == inner
+    assert materialise(source, tmp_path / "cache", progress=silent) == inner
     assert is_cached(source, tmp_path / "cache")
 
 
@@ -267,7 +255,7 @@ def test_a_folder_of_a_wheel_comes_out_whole_and_recorded(links: Path, tmp_path:
             "tiny/models": "x",
         },
     )
-    folder = materialise(tiny(sha256), tmp_path / "cache", progress=quiet)
+    folder = materialise(tiny(sha256), tmp_path / "cache", progress=silent)
     files = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
     assert files == {"model.safetensors", "1_Pooling/config.json", RECORD_FILE}
     record = json.loads((folder / RECORD_FILE).read_text())
@@ -277,34 +265,34 @@ def test_a_folder_of_a_wheel_comes_out_whole_and_recorded(links: Path, tmp_path:
 
 def test_one_file_of_a_wheel_comes_alone(links: Path, tmp_path: Path) -> None:
     sha256 = build_wheel(links, {"tiny/chat.gguf": "w", "tiny/other.gguf": "x"})
-    folder = materialise(tiny(sha256, "tiny/chat.gguf"), tmp_path / "cache", progress=quiet)
+    folder = materialise(tiny(sha256, "tiny/chat.gguf"), tmp_path / "cache", progress=silent)
     assert {file.name for file in folder.iterdir()} == {"chat.gguf", RECORD_FILE}
 
 
 def test_a_finished_folder_needs_no_wheel_any_more(links: Path, tmp_path: Path) -> None:
     sha256 = build_wheel(links, {"tiny/model/model.safetensors": "w"})
-    first = materialise(tiny(sha256), tmp_path / "cache", progress=quiet)
+    first = materialise(tiny(sha256), tmp_path / "cache", progress=silent)
     next(links.glob("*.whl")).unlink()
-    assert materialise(tiny(sha256), tmp_path / "cache", progress=quiet) == first
+    assert materialise(tiny(sha256), tmp_path / "cache", progress=silent) == first
 
 
 def test_another_wheel_than_the_pinned_one_is_refused(links: Path, tmp_path: Path) -> None:
     found = build_wheel(links, {"tiny/model/model.safetensors": "w"})
     with pytest.raises(WheelHashError, match=found):
-        materialise(tiny("0" * 64), tmp_path / "cache", progress=quiet)
+        materialise(tiny("0" * 64), tmp_path / "cache", progress=silent)
     assert not list((tmp_path / "cache" / "models").iterdir())
 
 
 @pytest.mark.usefixtures("links")
-def test_a_wheel_that_is_nowhere_says_what_to_do(tmp_path: Path) -> None:
+def test_a_wheel_that_cannot_be_found_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WheelUnavailableError, match="PIP_FIND_LINKS"):
-        materialise(tiny("0" * 64), tmp_path / "cache", progress=quiet)
+        materialise(tiny("0" * 64), tmp_path / "cache", progress=silent)
 
 
 def test_a_path_that_the_wheel_lacks_is_named(links: Path, tmp_path: Path) -> None:
     sha256 = build_wheel(links, {"tiny/model/model.safetensors": "w"})
     with pytest.raises(PathNotInSourceError, match="tiny/weights"):
-        materialise(tiny(sha256, "tiny/weights"), tmp_path / "cache", progress=quiet)
+        materialise(tiny(sha256, "tiny/weights"), tmp_path / "cache", progress=silent)
 
 
 @pytest.mark.parametrize("entry", ["tiny/model/../../../evil", "tiny/model/..\\evil"])
@@ -313,7 +301,7 @@ def test_an_entry_that_leaves_its_folder_is_refused(
 ) -> None:
     sha256 = build_wheel(links, {"tiny/model/model.safetensors": "w", entry: "evil"})
     with pytest.raises(UnsafeWheelError):
-        materialise(tiny(sha256), tmp_path / "cache", progress=quiet)
+        materialise(tiny(sha256), tmp_path / "cache", progress=silent)
     assert not list(tmp_path.rglob("*evil*"))
     assert not list((tmp_path / "cache" / "models").iterdir())
 
@@ -323,41 +311,43 @@ def test_an_entry_that_leaves_its_folder_is_refused(
 
 def test_the_hub_gives_safetensors_without_other_exports(hub: FakeHub, tmp_path: Path) -> None:
     hub.files["pytorch_model.bin"] = "pickle"
-    folder = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet)
+    folder = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
     assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors", RECORD_FILE}
     assert json.loads((folder / RECORD_FILE).read_text())["revision"] == COMMIT
 
 
 def test_what_was_fetched_is_used_offline(hub: FakeHub, tmp_path: Path) -> None:
-    first = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet)
+    first = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
     hub.reachable = False
-    assert materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet) == first
+    assert materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent) == first
 
 
 def test_the_revision_found_first_is_fetched_again(hub: FakeHub, tmp_path: Path) -> None:
-    materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet)
+    materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
     hub.head = NEWER
     again = HubSource(hub="org/model", allow_bin=True)
-    folder = materialise(again, tmp_path / "cache", progress=quiet)
+    folder = materialise(again, tmp_path / "cache", progress=silent)
     assert json.loads((folder / RECORD_FILE).read_text())["revision"] == COMMIT
 
 
 def test_a_pinned_revision_is_asked_for(hub: FakeHub, tmp_path: Path) -> None:
-    materialise(HubSource(hub="org/model", revision=NEWER), tmp_path / "cache", progress=quiet)
+    materialise(HubSource(hub="org/model", revision=NEWER), tmp_path / "cache", progress=silent)
     assert hub.asked == [NEWER]
 
 
-def test_no_hub_says_what_to_do_and_leaves_nothing(hub: FakeHub, tmp_path: Path) -> None:
+def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_do(
+    hub: FakeHub, tmp_path: Path
+) -> None:
     hub.reachable = False
     with pytest.raises(HubUnavailableError, match="check the network"):
-        materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=quiet)
+        materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
     assert not list((tmp_path / "cache" / "models").iterdir())
     assert not list((tmp_path / "cache" / "partial").iterdir())
 
 
-def test_the_token_is_kept_nowhere(hub: FakeHub, tmp_path: Path) -> None:
+def test_the_token_is_not_stored(hub: FakeHub, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    materialise(HubSource(hub="org/model"), cache, token="hf_secret", progress=quiet)
+    materialise(HubSource(hub="org/model"), cache, token="hf_secret", progress=silent)
     assert hub.tokens == {"hf_secret"}
     assert not any("hf_secret" in f.read_text() for f in cache.rglob("*") if f.is_file())
 
@@ -365,7 +355,7 @@ def test_the_token_is_kept_nowhere(hub: FakeHub, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hub")
 def test_one_file_of_a_repository_comes_alone(tmp_path: Path) -> None:
     source = HubSource(hub="org/model", path="onnx/model.onnx")
-    folder = materialise(source, tmp_path / "cache", progress=quiet)
+    folder = materialise(source, tmp_path / "cache", progress=silent)
     assert {file.name for file in folder.iterdir()} == {"model.onnx", RECORD_FILE}
 
 
@@ -374,10 +364,10 @@ def test_a_bin_is_refused_unless_the_profile_allows_it(
 ) -> None:
     hub.files = {"config.json": "{}", "pytorch_model.bin": "pickle"}
     with pytest.raises(NoSafeWeightsError, match="allow_bin: true"):
-        materialise(HubSource(hub="org/old"), tmp_path / "cache", progress=quiet)
+        materialise(HubSource(hub="org/old"), tmp_path / "cache", progress=silent)
     assert recipe == []
     allowed = HubSource(hub="org/old", allow_bin=True)
-    folder = materialise(allowed, tmp_path / "cache", progress=quiet)
+    folder = materialise(allowed, tmp_path / "cache", progress=silent)
     assert recipe == ["pickle-safetensors"]
     assert (folder / "model.safetensors").is_file()
 
@@ -386,26 +376,26 @@ def test_a_bin_is_refused_unless_the_profile_allows_it(
 
 
 def test_a_local_folder_is_used_where_it_lies(origin: Path, tmp_path: Path) -> None:
-    folder = materialise(FolderSource(folder=origin), tmp_path / "cache", progress=quiet)
+    folder = materialise(FolderSource(folder=origin), tmp_path / "cache", progress=silent)
     assert folder == origin
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FolderNotFoundError, match="nowhere"):
-        materialise(FolderSource(folder=tmp_path / "nowhere"), tmp_path, progress=quiet)
+        materialise(FolderSource(folder=tmp_path / "nowhere"), tmp_path, progress=silent)
     with pytest.raises(NoSafeWeightsError):
-        materialise(FolderSource(folder=tmp_path), tmp_path, progress=quiet)
+        materialise(FolderSource(folder=tmp_path), tmp_path, progress=silent)
 
 
 def test_a_changed_folder_is_converted_anew(
     origin: Path, tmp_path: Path, recipe: list[str]
 ) -> None:
     source = FolderSource.model_validate({"folder": origin, "convert": "sentiment-head"})
-    first = materialise(source, tmp_path / "cache", progress=quiet)
-    assert materialise(source, tmp_path / "cache", progress=quiet) == first
+    first = materialise(source, tmp_path / "cache", progress=silent)
+    assert materialise(source, tmp_path / "cache", progress=silent) == first
     (origin / "model.safetensors").write_text("other weights")
-    assert materialise(source, tmp_path / "cache", progress=quiet) != first
+    assert materialise(source, tmp_path / "cache", progress=silent) != first
     assert len(recipe) == 2
 
 
@@ -413,19 +403,19 @@ def test_a_changed_recipe_converts_anew(
     origin: Path, tmp_path: Path, recipe: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = FolderSource.model_validate({"folder": origin, "convert": "sentiment-head"})
-    first = materialise(source, tmp_path / "cache", progress=quiet)
+    first = materialise(source, tmp_path / "cache", progress=silent)
     monkeypatch.setitem(sys.modules["configs.weights.sources"].RECIPE_VERSIONS, "sentiment-head", 9)
-    assert materialise(source, tmp_path / "cache", progress=quiet) != first
+    assert materialise(source, tmp_path / "cache", progress=silent) != first
     assert len(recipe) == 2
 
 
-# Once, and whole
+# Each folder once, and complete
 
 
 def test_a_recipe_that_fails_leaves_nothing_and_says_why(origin: Path, tmp_path: Path) -> None:
     source = FolderSource.model_validate({"folder": origin, "convert": "gguf-tokenizer"})
     with pytest.raises(ConversionFailedError, match=r"expected one \.gguf file"):
-        materialise(source, tmp_path / "cache", progress=quiet)
+        materialise(source, tmp_path / "cache", progress=silent)
     assert not list((tmp_path / "cache" / "models").iterdir())
     assert not list((tmp_path / "cache" / "partial").iterdir())
 
@@ -442,7 +432,7 @@ def test_a_conversion_killed_half_way_is_not_used(
         process.kill()
     assert list((tmp_path / "cache" / "partial").iterdir())
     source = FolderSource.model_validate({"folder": origin, "convert": "sentiment-head"})
-    folder = materialise(source, tmp_path / "cache", progress=quiet)
+    folder = materialise(source, tmp_path / "cache", progress=silent)
     assert recipe == ["sentiment-head"]
     assert {file.name for file in folder.iterdir()} == {"model.safetensors", RECORD_FILE}
     assert not list((tmp_path / "cache" / "partial").iterdir())
@@ -452,7 +442,7 @@ def test_two_processes_at_once_convert_once(
     tmp_path: Path, worker: Callable[[], subprocess.Popen[str]]
 ) -> None:
     with worker() as first, worker() as second:
-        # Whichever comes second waits; the other one is told to go on only then.
+        # The second process waits for the first, which goes on only then.
         assert first.stdout is not None
         assert second.stdout is not None
         said = {first: first.stdout.readline().strip(), second: second.stdout.readline().strip()}

@@ -1,4 +1,4 @@
-"""Converted checkpoints load like any other and say what their origins say."""
+"""Converted checkpoints load as usual and give the outputs of their origins."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Fetch = Callable[[dict[str, Any]], Path]
 
 @pytest.fixture(scope="session")
 def weights() -> Fetch:
-    """Real weights, kept between runs."""
+    """Real weights, cached between runs."""
     cache = Path(os.environ.get("PRSM_HF_HF_CACHE_DIR", ROOT / "cache" / "huggingface"))
     return lambda source: materialise(TypeAdapter(WeightsSource).validate_python(source), cache)
 
@@ -134,7 +134,7 @@ def test_an_int8_cross_encoder_ranks_as_its_export(weights: Fetch) -> None:
 
 
 def linear_graph(file: Path, node_type: str, arrays: dict[str, Any], **attributes: Any) -> None:
-    """One linear layer, as exporters write it: an anonymous matrix, told by its node's path."""
+    """A linear layer as exporters write it: an unnamed matrix, identified by its node's path."""
     import onnx
 
     names = ["x", *arrays]
@@ -146,7 +146,7 @@ def linear_graph(file: Path, node_type: str, arrays: dict[str, Any], **attribute
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], tensors)), file)
 
 
-def test_a_float_matrix_is_named_by_its_node_and_turned(tmp_path: Path) -> None:
+def test_a_float_matrix_is_named_by_its_node_and_transposed(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     linear_graph(tmp_path / "m.onnx", "MatMul", {"onnx::MatMul_7": matrix})
     weights = OnnxGraph(tmp_path / "m.onnx").weights()
@@ -170,7 +170,7 @@ def test_four_bit_blocks_are_scaled_around_their_zero(tmp_path: Path, with_zeros
     np.testing.assert_allclose(weights["encoder.dense.weight"], expected.reshape(2, 32))
 
 
-def test_weights_that_do_not_fit_are_never_made_up(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     matrix = np.zeros((2, 3), np.float32)
     linear_graph(tmp_path / "m.onnx", "MatMul", {"onnx::MatMul_7": matrix})
     small = {"hidden_size": 4, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 5}
@@ -286,7 +286,7 @@ def test_sentiment_of_sentences_it_must_get_right(
     assert label(text) == expected
 
 
-def test_sentiment_holds_on_sentences_it_never_saw(label: Callable[[str], str]) -> None:
+def test_sentiment_is_right_on_held_out_sentences(label: Callable[[str], str]) -> None:
     seen = {sentence.lower().rstrip(".!") for sentence in sentiment.training_set()[0]}
     assert not seen & {text.lower().rstrip(".!") for text, _ in REQUIRED + HELD_OUT}
     right = sum(label(text) == expected for text, expected in HELD_OUT)

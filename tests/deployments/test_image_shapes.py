@@ -1,4 +1,4 @@
-"""Images of every shape and mode, to every kind of image model: an answer, or what is wrong."""
+"""Every kind of image model gives a result or a problem for images of every shape and mode."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MODES = [
 
 @pytest.fixture(scope="session", params=KINDS)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A kind of model, its folder, and how it is asked."""
+    """A kind of model, its folder, and a request to it."""
     made: tuple[Path, Any, str]
     folder, kind = tmp_path_factory.mktemp("shapes") / "model", request.param
     question = "what color is it?"
@@ -99,7 +99,7 @@ async def answered(ask: Ask, *images: bytes) -> list[Any]:
         return list(await asyncio.gather(*map(ask, images)))
 
 
-async def test_a_shape_is_answered_or_refused_by_name_and_never_its_neighbours(ask: Ask) -> None:
+async def test_an_image_of_any_shape_gets_a_result_or_a_problem_of_its_own(ask: Ask) -> None:
     sizes = [*SIZES, *(size[::-1] for size in SIZES)]
     ordinary = noise(1)
     *answers, neighbour = await answered(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.rules import WITHOUT_LIMITS
 from configs.settings import Settings
 from deployments.batching.batcher import Batcher

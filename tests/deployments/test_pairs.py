@@ -1,4 +1,4 @@
-"""Pairs of texts, tokenized together: what is cut, what is refused."""
+"""Tokenizing pairs of texts: which side is truncated, and which pairs are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_pair_that_is_too_long_is_a_problem_of_its_own(bert: Any) -> None:
 
 
 @pytest.mark.parametrize("truncate", [False, True])
-def test_what_fits_exactly_stays_whole(bert: Any, truncate: bool) -> None:
+def test_a_pair_of_exactly_the_limit_is_not_truncated(bert: Any, truncate: bool) -> None:
     exact = " ".join("abcdefghij"[: MAX_TOKENS - 4])
     exact += " cat" * (MAX_TOKENS - 4 - len(exact.split()))
     (made,) = tokenize_pairs(bert, pairs(("a", exact)), MAX_TOKENS, truncate=truncate)

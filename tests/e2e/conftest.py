@@ -19,7 +19,7 @@ from openai import OpenAI
 from bench.peers.running import free_port
 from configs.processor import native_bfloat16
 
-# What bfloat16 adds to how far two answers to one text may be apart: it rounds differently in
+# Two answers to one text may differ by this much more in bfloat16, which rounds differently in
 # batches of another shape.
 VECTOR_ROUNDING = 2e-3 if native_bfloat16() else 0.0
 LOGIT_ROUNDING = 5e-2 if native_bfloat16() else 0.0
@@ -31,13 +31,13 @@ BODY_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Graph:
-    """A running graph. ``launcher`` is the process that was started for it, if this session did."""
+    """A running graph. ``launcher`` is its process, None where this session did not start it."""
 
     url: str
     launcher: psutil.Process | None
 
     def replica(self, deployment: str) -> psutil.Process:
-        """The process of a deployment's one replica."""
+        """The process of a deployment's only replica."""
         assert self.launcher is not None
         name = f"ServeReplica:prsm:{deployment}"
         family = self.launcher.children(recursive=True)
@@ -46,9 +46,9 @@ class Graph:
 
 @pytest.fixture(scope="session")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
-    """The embedded graph, up for as long as the session lasts."""
+    """The embedded graph, which runs until the session ends."""
     if running := os.environ.get("PRSM_TEST_URL"):
-        yield Graph(running, None)  # a graph that is up already: quicker while developing
+        yield Graph(running, None)  # a graph that runs already: quicker while developing
         return
     port = free_port()
     log = tmp_path_factory.mktemp("graph") / "up.log"
@@ -57,7 +57,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
         "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
-        "PRSM_HF_CONVERSATION_LEASE_S": "6",  # what a killed replica held is free that much later
+        "PRSM_HF_CONVERSATION_LEASE_S": "6",  # so much later the lease of a killed replica ends
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -81,12 +81,12 @@ def base_url(graph: Graph) -> str:
     return graph.url
 
 
-def wait_until(true: Callable[[], bool], limit_s: float = START_TIMEOUT_S) -> None:
-    """Ask until it is true; that nothing answers is not yet."""
+def wait_until(condition: Callable[[], bool], limit_s: float = START_TIMEOUT_S) -> None:
+    """Poll until the condition holds; an unanswered request counts as not yet."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
-            if true():
+            if condition():
                 return
         except httpx.TransportError:
             pass

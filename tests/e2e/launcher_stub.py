@@ -1,4 +1,4 @@
-"""A graph without models: what the launcher is tested with."""
+"""A graph without models, for tests of the launcher."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ api = FastAPI()
 
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
 class Shout:
-    """The model."""
+    """Stands for a model."""
 
     async def __call__(self, text: str) -> str:
         return text.upper()
@@ -24,7 +24,7 @@ class Shout:
 @serve.deployment(ray_actor_options={"num_cpus": 0.1})
 @serve.ingress(api)
 class Ingress:
-    """The front."""
+    """The ingress."""
 
     def __init__(self, shout: DeploymentHandle[Any]) -> None:
         self._shout = shout
@@ -35,7 +35,7 @@ class Ingress:
 
     @api.get("/ticks")
     async def ticks(self, seconds: int) -> StreamingResponse:
-        """A number a second."""
+        """Stream a number each second."""
 
         async def counted() -> AsyncIterator[bytes]:
             for number in range(seconds):
@@ -51,13 +51,13 @@ class Ingress:
 
 @serve.deployment
 class Broken:
-    """Never comes up."""
+    """A deployment whose replicas fail."""
 
     def __init__(self) -> None:
         raise RuntimeError("no weights here")
 
 
 def build(args: dict[str, Any]) -> Application:
-    """The graph; with `broken` one that fails."""
+    """The graph; with `broken` it is one that fails."""
     broken, ingress, shout = (cast("Deployment", each) for each in (Broken, Ingress, Shout))
     return broken.bind() if args.get("broken") else ingress.bind(shout.bind())

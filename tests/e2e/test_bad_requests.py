@@ -1,4 +1,4 @@
-"""Ten kinds of bad request on every route: the documented error, the field named, no harm done."""
+"""Ten kinds of bad requests on every route get the documented error, which names the field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NATIVE = "/api/v1/huggingface"
 
 @dataclass(frozen=True)
 class Route:
-    """A route, a body that it answers, and how each of its fields can be wrong."""
+    """A route, a valid body, and how each of its fields can be wrong."""
 
     path: str
     good: dict[str, Any]
@@ -82,7 +82,7 @@ def route(request: pytest.FixtureRequest) -> Route:
 
 
 def refused(response: httpx.Response, route: Route, status: int, error_type: str) -> str:
-    """Check the whole envelope of a refusal; the names of the fields at fault, as one text."""
+    """Check the whole error envelope; returns the names of the wrong fields as one text."""
     assert response.status_code == status, response.text
     assert response.headers["x-request-id"]
     body = response.json()
@@ -132,7 +132,7 @@ def test_a_text_that_is_too_long_is_named(client: httpx.Client, route: Route) ->
     assert route.text in refused(response, route, 400, "validation_error")
 
 
-def test_an_unknown_model_is_404_and_lists_what_there_is(
+def test_an_unknown_model_is_404_and_lists_the_available_ones(
     client: httpx.Client, route: Route
 ) -> None:
     response = client.post(route.path, json=changed(route, **{route.model: "no/such-model"}))
@@ -143,7 +143,7 @@ def test_an_unknown_model_is_404_and_lists_what_there_is(
     assert "Available:" in response.text
 
 
-def test_what_is_not_json_is_refused(client: httpx.Client, route: Route) -> None:
+def test_a_body_that_is_not_json_is_refused(client: httpx.Client, route: Route) -> None:
     headers = {"content-type": "application/json"}
     response = client.post(route.path, content=b'{"prompt": ', headers=headers)
     refused(response, route, 400, "validation_error")
@@ -201,20 +201,20 @@ def test_deep_nesting_is_refused(client: httpx.Client, route: Route) -> None:
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"", b"7"])
-def test_a_body_that_is_no_object_is_refused(
+def test_a_body_that_is_not_an_object_is_refused(
     client: httpx.Client, route: Route, body: bytes
 ) -> None:
     response = client.post(route.path, content=body, headers={"content-type": "application/json"})
     refused(response, route, 400, "validation_error")
 
 
-def test_a_route_that_is_not_there_is_404(client: httpx.Client) -> None:
+def test_an_unknown_route_is_404(client: httpx.Client) -> None:
     body = client.get("/api/v1/huggingface/nothing").json()
     assert body["error_type"] == "not_found_error"
     assert client.get("/v1/nothing").json()["error"]["type"] == "invalid_request_error"
 
 
-def test_the_request_id_is_echoed_or_made(client: httpx.Client) -> None:
+def test_the_request_id_is_echoed_or_generated(client: httpx.Client) -> None:
     given = client.get("/health/liveness", headers={"x-request-id": "abc-123"})
     assert given.headers["x-request-id"] == "abc-123"
     made = client.get("/health/liveness").headers["x-request-id"]

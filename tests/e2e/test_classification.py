@@ -25,7 +25,7 @@ def test_sentiment_of_one_text(client: httpx.Client, text: str, sentiment: str) 
     assert {"model", "request_id", "execution_time"} <= set(body)
 
 
-def test_a_list_is_a_bare_list_with_the_rest_in_headers(client: httpx.Client) -> None:
+def test_a_list_gets_a_bare_list_with_model_and_time_in_headers(client: httpx.Client) -> None:
     response = client.post(CLASSIFY, json={"texts": ["awful", "wonderful"]})
     assert [item["sentiment"] for item in response.json()] == ["NEGATIVE", "POSITIVE"]
     assert response.headers["x-model"] == "prsm-serve/sentiment-bge-small-en"

@@ -1,4 +1,4 @@
-"""Conversations on the running graph: kept across replicas, in order, each key's its own."""
+"""Conversations on the running graph: kept across replicas, in order, separate for each key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONVERSATIONS = f"{NATIVE}/conversations"
 
 @pytest.fixture
 def talk(base_url: str) -> Any:
-    """A client with a key of its own, and so with no conversations yet."""
+    """A client with its own key, and so without conversations."""
     headers = {"authorization": f"Bearer {secrets.token_hex(8)}"}
     with httpx.Client(base_url=base_url, timeout=120, headers=headers) as client:
         yield client
@@ -66,8 +66,8 @@ def test_a_streamed_answer_is_kept_as_it_was_streamed(talk: httpx.Client) -> Non
     assert history(talk) == [{"user": "Say hello.", "assistant": result["response"]}]
 
 
-def test_messages_at_once_are_all_kept_one_after_the_other(talk: httpx.Client) -> None:
-    """Each prompt holds the turns before it, so the counts of tokens show the order."""
+def test_concurrent_messages_are_all_kept_one_after_the_other(talk: httpx.Client) -> None:
+    """Each prompt contains the turns before it, so the token counts show the order."""
     messages = [f"Say the number {number}." for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda message: say(talk, message), messages))
@@ -100,7 +100,7 @@ def test_the_history_outlives_the_replica_of_the_ingress(talk: httpx.Client, gra
     assert second["usage"]["prompt_tokens"] > first["usage"]["total_tokens"]
 
 
-def test_what_a_killed_replica_was_answering_is_not_kept_and_in_nobodys_way(
+def test_an_answer_of_a_killed_replica_is_not_kept_and_blocks_no_later_message(
     talk: httpx.Client, graph: Graph
 ) -> None:
     if graph.launcher is None:
@@ -114,7 +114,7 @@ def test_what_a_killed_replica_was_answering_is_not_kept_and_in_nobodys_way(
     assert history(talk) == [{"user": "Hello", "assistant": answer["response"]}]
 
 
-def test_users_are_listed_in_pages_and_for_their_key_alone(talk: httpx.Client) -> None:
+def test_users_are_listed_in_pages_and_only_those_of_the_key(talk: httpx.Client) -> None:
     for name in ("c", "a%2Fb", "b"):
         say(talk, "Hi", name)
     first = talk.get(CONVERSATIONS, params={"limit": 2}).json()

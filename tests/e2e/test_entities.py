@@ -1,4 +1,4 @@
-"""Entities over HTTP: personal data, at its place in the text."""
+"""Entities over HTTP: personal data with its offsets in the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_names_and_places_are_found_where_they_are(client: httpx.Client) -> None
         assert 0.5 < entity["confidence"] <= 1
 
 
-def test_offsets_count_characters_whatever_they_are(client: httpx.Client) -> None:
+def test_offsets_count_characters_of_every_script(client: httpx.Client) -> None:
     text = "😀😀 你好 — José García moved to São Paulo last May."
     answer = client.post(ENTITIES, json={"texts": text}).json()
     expected = [("GIVEN_NAME", "José"), ("SURNAME", "García"), ("CITY", "São Paulo")]

@@ -1,4 +1,4 @@
-"""What only the real entry shows: headers that Serve reads, bodies in front of it, ids."""
+"""The front around Serve's real HTTP entry: headers that Serve reads, bodies, request ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIXTY_MB = 60_000_000
 
 @pytest.fixture
 def wire(base_url: str) -> Iterator[socket.socket]:
-    """A connection on which anything can be sent."""
+    """A TCP connection, to send any bytes."""
     address = urlsplit(base_url)
     with socket.create_connection((address.hostname, address.port), timeout=60) as opened:
         yield opened
@@ -52,7 +52,7 @@ def received(wire: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("name", DECODED_BY_SERVE)
-def test_no_byte_of_a_header_makes_a_plain_error(wire: socket.socket, name: str) -> None:
+def test_no_byte_of_a_header_causes_a_plain_text_error(wire: socket.socket, name: str) -> None:
     wire.sendall(f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n{name}: ".encode())
     wire.sendall(b"caf\xe9\r\n\r\n")
     status, headers, body = answer(wire)
@@ -63,12 +63,12 @@ def test_no_byte_of_a_header_makes_a_plain_error(wire: socket.socket, name: str)
     assert not used or f'"param":"{name}"' in body
 
 
-def test_a_client_sets_no_deadline_of_serves(client: httpx.Client) -> None:
+def test_a_client_cannot_set_serves_deadline(client: httpx.Client) -> None:
     headers = {"x-request-timeout-seconds": "0.001"}
     assert client.post(f"{NATIVE}/generate", json=SHORT, headers=headers).status_code == 200
 
 
-def test_a_client_that_leaves_frees_its_slot_whatever_it_said_before(client: httpx.Client) -> None:
+def test_a_client_that_leaves_frees_its_slot_whatever_its_headers_say(client: httpx.Client) -> None:
     asked = {"prompt": "Write a very long story.", "model_name": TORCH, "max_new_tokens": 8000}
     headers = {"X-Request-Disconnect-Disabled": "?1"}
     body = {**asked, "temperature": 2, "top_k": 0}
@@ -113,7 +113,7 @@ def test_a_body_over_the_limit_is_a_413_wherever_it_is_sent(
     assert client.get("/v1/models").status_code == 200
 
 
-def test_a_body_that_does_not_arrive_is_given_up(wire: socket.socket) -> None:
+def test_a_body_that_does_not_arrive_gets_a_408(wire: socket.socket) -> None:
     head = f"POST {NATIVE}/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
     wire.sendall(head.encode() + b"{")
     wire.settimeout(BODY_TIMEOUT_S + 60)
@@ -122,7 +122,7 @@ def test_a_body_that_does_not_arrive_is_given_up(wire: socket.socket) -> None:
     assert '"error_type":"timeout"' in body
 
 
-def test_a_page_elsewhere_cannot_use_a_service_of_this_machine(client: httpx.Client) -> None:
+def test_a_page_of_another_site_cannot_use_a_service_of_this_machine(client: httpx.Client) -> None:
     rebound = client.get("/v1/models", headers={"host": "evil.example"})
     assert rebound.status_code == 403
     assert rebound.json()["error"]["code"] == "insufficient_permissions"
@@ -137,8 +137,8 @@ def test_a_page_elsewhere_cannot_use_a_service_of_this_machine(client: httpx.Cli
     assert local.status_code == 200
 
 
-def test_haproxy_reaches_the_ingress_itself(graph: Graph) -> None:
-    """And not by the proxy of Serve's that it falls back to while no replica says that it is up."""
+def test_haproxy_forwards_to_the_ingress_and_not_to_serves_proxy(graph: Graph) -> None:
+    """Serve's own proxy is only the fallback, for the time when no replica is up."""
     if graph.launcher is None:
         pytest.skip("of a graph that this session started")
     processes = graph.launcher.children(recursive=True)
@@ -154,6 +154,6 @@ def test_haproxy_reaches_the_ingress_itself(graph: Graph) -> None:
     wait_until(is_up, 60)
 
 
-def test_load_balancers_find_their_answers_untouched(client: httpx.Client) -> None:
+def test_serves_own_health_route_answers_load_balancers(client: httpx.Client) -> None:
     response = client.get("/-/healthz", headers={"host": "replica", "x-request-id": "a b"})
     assert (response.status_code, response.text) == (200, "success")

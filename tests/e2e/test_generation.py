@@ -1,4 +1,4 @@
-"""Prompts over HTTP: whole, streamed, seeded, stopped and cancelled."""
+"""Text generation over HTTP: whole, streamed, seeded, stopped and cancelled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def generate(client: httpx.Client, **fields: Any) -> dict[str, Any]:
 
 
 def events(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Server-sent events as a browser would read them; comments are skipped."""
+    """Parse server-sent events as a browser does; comments are skipped."""
     name = ""
     for line in response.iter_lines():
         if line.startswith("event: "):
@@ -62,7 +62,7 @@ def test_a_prompt_is_continued(client: httpx.Client, model: str) -> None:
     assert body["execution_time"] > 0
 
 
-def test_length_and_stop_are_told_apart(client: httpx.Client) -> None:
+def test_the_finish_reason_tells_length_from_stop(client: httpx.Client) -> None:
     cut = generate(client, prompt="Count: one, two,", max_new_tokens=3, do_sample=False)
     assert cut["finish_reason"] == "length"
     assert cut["usage"]["completion_tokens"] == 3
@@ -84,7 +84,7 @@ def test_max_length_counts_the_prompt(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", ENGINES)
-def test_the_same_seed_gives_the_same_text_and_another_another(
+def test_the_same_seed_gives_the_same_text_and_another_seed_another_text(
     client: httpx.Client, model: str
 ) -> None:
     asked = {"prompt": "Once upon a time", "model_name": model, "max_new_tokens": 24}
@@ -110,7 +110,7 @@ def test_temperature_zero_is_greedy(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", ENGINES)
-def test_a_stream_is_tokens_in_order_and_one_result(client: httpx.Client, model: str) -> None:
+def test_a_stream_has_tokens_in_order_and_one_result(client: httpx.Client, model: str) -> None:
     asked = {"prompt": "The sky is", "model_name": model, "max_new_tokens": 12, "temperature": 0}
     *tokens, (last_name, last) = streamed(client, **asked)
     assert {name for name, _ in tokens} == {"token"}
@@ -165,9 +165,9 @@ def test_several_sequences_cannot_be_streamed(client: httpx.Client) -> None:
 
 
 def leave(client: httpx.Client, model: str) -> None:
-    """Start a text that would take minutes, read its beginning, and go away."""
+    """Start a generation that would take minutes, read its beginning, and disconnect."""
     asked = {"prompt": "Write a very long story.", "model_name": model, "max_new_tokens": 8000}
-    # The end-of-text token would end the story early; a penalty for repeating keeps it going.
+    # The end-of-text token could end the story early; a repetition penalty prevents that.
     with client.stream(
         "POST", f"{NATIVE}/generate/stream", json={**asked, "temperature": 2, "top_k": 0}
     ) as response:

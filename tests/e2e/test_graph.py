@@ -1,4 +1,4 @@
-"""Graph requests over HTTP: several models in one request, and what becomes of the bad ones."""
+"""Graph requests over HTTP: several models in one request, failed steps and refused graphs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_one_text_goes_to_four_models_at_the_same_time(client: httpx.Client) -> 
     assert 10 <= outputs["short"]["usage"]["completion_tokens"] <= 40
     steps = {each["id"]: each for each in answer["steps"]}
     assert [each["status"] for each in answer["steps"]] == ["ok"] * 4
-    # The summary takes longest by far: each of the others began before it was done.
+    # The summary takes longest by far; each of the others began before it had ended.
     done = steps["short"]["started_at"] + steps["short"]["execution_time"]
     assert all(each["started_at"] < done for each in answer["steps"])
 
@@ -86,7 +86,7 @@ def test_a_question_is_answered_from_what_a_search_found(client: httpx.Client) -
     assert "2.1 million" in answer["outputs"]["answer"]["generated_text"]
 
 
-def test_an_image_becomes_a_caption_and_the_caption_a_mood(client: httpx.Client) -> None:
+def test_an_image_is_captioned_and_the_caption_classified(client: httpx.Client) -> None:
     image = Image.new("RGB", (128, 128), "white")
     ImageDraw.Draw(image).ellipse((20, 20, 90, 90), fill=(230, 20, 20))
     file = BytesIO()
@@ -107,7 +107,7 @@ def test_an_image_becomes_a_caption_and_the_caption_a_mood(client: httpx.Client)
     assert outputs["things"]["detections"]
 
 
-def test_vectors_of_one_step_are_the_other_steps_numbers(client: httpx.Client) -> None:
+def test_vectors_of_one_step_are_input_of_another_step(client: httpx.Client) -> None:
     answer = run(
         client,
         step("v", "embeddings", texts=["a cat", "a kitten", "the stock market"]),
@@ -137,7 +137,7 @@ def test_every_text_task_can_be_a_step(client: httpx.Client) -> None:
     assert outputs["rerank"]["results"][0]["index"] == 1
 
 
-def test_a_failed_step_takes_its_dependents_and_leaves_the_rest(client: httpx.Client) -> None:
+def test_a_failed_step_fails_its_dependents_and_no_other_step(client: httpx.Client) -> None:
     answer = run(
         client,
         step("split", "cluster", texts=["a", "b"], n_clusters=3),
@@ -173,7 +173,7 @@ def test_a_graph_that_cannot_work_is_refused(
 
 
 def test_a_client_that_leaves_stops_its_steps(base_url: str, client: httpx.Client) -> None:
-    """The torch engine has one slot: were it still taken, the next text would come in minutes."""
+    """The torch engine has one slot: if it were still busy, the next text would take minutes."""
     short = {"prompt": "Hi", "model_name": TORCH, "max_new_tokens": 2}
     client.post(f"{NATIVE}/generate", json=short).raise_for_status()  # loaded by now
     long = {**short, "max_new_tokens": 8000, "temperature": 2, "top_k": 0}

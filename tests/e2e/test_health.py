@@ -1,4 +1,4 @@
-"""Health, the model list, the documentation: what operators and clients look at first."""
+"""Health, the model list and the documentation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BARE = {
     "/models/{model_id}/pipeline/{task}",
     f"{NATIVE}/generate/stream",
 }
-"""Routes whose answer is for people, a stream, or of a shape that depends on the model."""
+"""Routes whose answer is for people, is a stream, or has a shape that depends on the model."""
 
 PLACES = {
     "model_id": "SmolLM2-135M-Instruct",
@@ -57,13 +57,13 @@ PLACES = {
     "task": "text-generation",
     "user_id": "a-reader-of-the-documentation",
 }
-"""What stands for the parameters of a path."""
+"""Values for the parameters of paths."""
 
 MODELS = {
     "/models/{model_id}/v1/embeddings": "all-MiniLM-L6-v2",
     "/models/{model_id}/v1/rerank": "ms-marco-MiniLM-L12-v2",
 }
-"""Models of the routes below a model that generate no text."""
+"""Models for routes below a model that generate no text."""
 
 
 def example_of(operation: dict[str, Any], schemas: dict[str, Any]) -> Any:
@@ -96,7 +96,7 @@ def test_every_route_is_documented_with_an_example(client: httpx.Client) -> None
     assert client.get("/docs").status_code == 200
 
 
-def test_the_root_leads_on(client: httpx.Client) -> None:
+def test_the_root_names_the_documentation(client: httpx.Client) -> None:
     assert client.get("/").json()["docs"] == "/docs"
 
 

@@ -40,7 +40,7 @@ def text(at: Open) -> Iterator[InferenceClient]:
         yield client
 
 
-def test_a_text_goes_on_greedily(text: InferenceClient, at: Open) -> None:
+def test_a_text_is_continued_greedily(text: InferenceClient, at: Open) -> None:
     answer = text.text_generation(PROMPT, max_new_tokens=6)
     assert answer.startswith(" Paris")
     assert at("SmolLM2-135M-Instruct").text_generation(PROMPT, max_new_tokens=6) == answer
@@ -58,7 +58,7 @@ def test_details_account_for_every_token(text: InferenceClient) -> None:
     assert details.prefill == []
 
 
-def test_a_stop_string_ends_the_text_and_is_its_end(text: InferenceClient) -> None:
+def test_a_stop_string_ends_the_text_and_is_part_of_it(text: InferenceClient) -> None:
     answer = text.text_generation(PROMPT, max_new_tokens=40, stop=["."], details=True)
     assert answer.details is not None
     assert answer.details.finish_reason == "stop_sequence"
@@ -153,7 +153,9 @@ def test_what_an_engine_cannot_do_is_named_with_a_model_that_can(
     ],
     ids=lambda parameter: next(iter(parameter)),
 )
-def test_what_cannot_be_honoured_is_named(text: InferenceClient, parameter: Any) -> None:
+def test_a_parameter_that_cannot_be_honoured_is_named(
+    text: InferenceClient, parameter: Any
+) -> None:
     with pytest.raises(errors.ValidationError, match=f"parameters.{next(iter(parameter))}"):
         text.text_generation(PROMPT, **parameter)
 
@@ -205,7 +207,7 @@ def test_texts_are_classified(at: Open) -> None:
     assert logit.score > 1
 
 
-def test_labels_of_ones_own(at: Open) -> None:
+def test_zero_shot_classification(at: Open) -> None:
     text = "Beat the eggs and add the flour, then bake."
     labels = ["sports", "cooking", "politics"]
     client = at("ms-marco-MiniLM-L12-v2")
@@ -221,7 +223,7 @@ def test_labels_of_ones_own(at: Open) -> None:
     assert phrased[0].score != scored[0].score
 
 
-def test_what_is_named_in_a_text(at: Open) -> None:
+def test_entities_are_found(at: Open) -> None:
     text = "José García moved to São Paulo last May."
     found = at("rampart").token_classification(text)
     assert [(each.entity_group, each.word) for each in found] == [
@@ -269,7 +271,7 @@ def drawn() -> bytes:
     return file.getvalue()
 
 
-def test_things_in_an_image_are_found(at: Open, drawn: bytes) -> None:
+def test_objects_in_an_image_are_detected(at: Open, drawn: bytes) -> None:
     client = at("prsm-serve/shapes-detection")
     found = client.object_detection(drawn)
     assert [each.score for each in found] == sorted((e.score for e in found), reverse=True)
@@ -281,7 +283,7 @@ def test_things_in_an_image_are_found(at: Open, drawn: bytes) -> None:
     assert len(client.object_detection(drawn, threshold=0.0)) >= len(found)
 
 
-def test_an_image_is_put_into_words(at: Open, drawn: bytes) -> None:
+def test_an_image_is_captioned(at: Open, drawn: bytes) -> None:
     assert "blue" in at("prsm-serve/shapes-captions").image_to_text(drawn).generated_text
 
 
@@ -292,7 +294,7 @@ def test_questions_about_an_image_are_answered(at: Open, drawn: bytes) -> None:
     assert first.score > second.score
 
 
-def test_an_unknown_model_is_404_and_what_there_is_is_said(at: Open) -> None:
+def test_an_unknown_model_is_404_and_lists_the_available_ones(at: Open) -> None:
     for call in (
         lambda: at("no/such").text_generation(PROMPT),
         lambda: at("no/such").feature_extraction("a cat"),

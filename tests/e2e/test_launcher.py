@@ -1,4 +1,4 @@
-"""Real starts of a graph without models: what is up answers, and nothing stays behind."""
+"""Real starts of a graph without models: it answers while it runs and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT_S = 300.0
 
 
 class Launcher:
-    """`prsm-serve up` as a process of its own, with its output in a file."""
+    """A process of `prsm-serve up`, with its output in a file."""
 
     def __init__(self, directory: Path, port: int, **arguments: object) -> None:
         application = {"name": "stub", "import_path": "launcher_stub:build", "args": arguments}
@@ -42,7 +42,7 @@ class Launcher:
             )
 
     def wait_until_ready(self) -> runs.RunRecord:
-        """Wait for what a user waits for; returns the start's record."""
+        """Wait until the output says that the graph is ready; returns the start's record."""
         wait_for(lambda: "Ctrl-C to stop" in self.output() or self.process.poll() is not None)
         assert self.process.poll() is None, self.output()
         (run,) = (r for r in live_runs() if r.launcher_pid == self.process.pid)
@@ -60,7 +60,7 @@ class Launcher:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
-    """Start launchers; whatever a failing test leaves is ended."""
+    """Starts launchers; those that a failing test leaves are ended."""
     started: list[Launcher] = []
 
     def start_one(port: int, **arguments: object) -> Launcher:
@@ -94,7 +94,7 @@ def test_starts_in_a_row_answer_and_leave_no_process_port_or_file_even_after_a_k
 
     killed = start(port)
     run = answering(killed)
-    # Ray's head as well, or it would notice and clean up after the launcher by itself.
+    # Kill Ray's head as well: it would notice that the launcher has ended, and clean up.
     head = next(p for p in processes.marked(run.id) if p.ppid() == killed.process.pid)
     killed.stop(signal.SIGKILL)
     head.kill()
@@ -120,7 +120,7 @@ def test_a_start_that_is_stopped_before_its_graph_is_up_ends_with_0_too(
     assert_nothing_is_left(run, port)
 
 
-def test_a_deployment_that_fails_ends_the_start_with_its_own_words(
+def test_a_deployment_that_fails_ends_the_start_with_its_own_message(
     start: Callable[..., Launcher], port: int
 ) -> None:
     before = {run.id for run in live_runs()}
@@ -145,12 +145,12 @@ def answering(launcher: Launcher) -> runs.RunRecord:
 
 
 def shout(url: str) -> str:
-    """Ask through the front and the model."""
+    """Send a request through the front and the model."""
     return str(httpx.get(f"{url}/shout", params={"text": "hello"}, timeout=120).json())
 
 
 def live_runs() -> list[runs.RunRecord]:
-    """Starts of this machine that are up."""
+    """The running starts of this machine."""
     return runs.live(runs.base_directory())
 
 
@@ -159,19 +159,19 @@ def assert_nothing_is_left(run: runs.RunRecord, port: int) -> None:
     assert [process.name() for process in processes.marked(run.id)] == []
     block = range(run.first_port, run.first_port + ports.BLOCK_SIZE)
     own = [port, run.dashboard_port, *block]
-    # Not `is_free`: the kernel may hold a closed connection's port for a minute more.
+    # `is_free` would not do: the kernel may hold the port of a closed connection for a minute.
     assert [each for each in own if listens(each)] == []
     assert not run.path.exists()
 
 
 def listens(port: int) -> bool:
-    """Whether anybody accepts connections on a port of this machine."""
+    """Whether a process accepts connections on a port of this machine."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll until `condition`, and fail when it does not come."""
+    """Poll until `condition` holds, and fail after the time limit."""
     limit = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < limit, "waited in vain"

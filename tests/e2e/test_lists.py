@@ -1,6 +1,6 @@
-"""Lists of 64 with three bad ones: 61 answers and three errors in place, or a 400 naming the three.
+"""Lists of 64 texts, three of them bad: 61 answers and three errors, or a 400 that names the three.
 
-The bad ones are spread out, and refused for three reasons, by the ingress and by the model.
+The bad texts have different faults; the ingress finds two of them and the model the third.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def test_documents(client: httpx.Client) -> None:
         ("search", "candidate_texts", {"query_text": "bread"}),
     ],
 )
-def test_vectors_name_the_three(
+def test_vectors_name_all_three_bad_texts(
     client: httpx.Client, route: str, field: str, options: dict[str, Any]
 ) -> None:
-    """All at once, though the model finds one of them and the ingress the others."""
+    """All three at once, although the model finds one of them and the ingress the others."""
     response = client.post(f"{NATIVE}/{route}", json={field: texts(), **options})
     assert response.status_code == 400, response.text
     named = response.json()["details"]["field_errors"]
@@ -115,7 +115,7 @@ def test_vectors_name_the_three(
         ("rerank", "documents", {"query": "bread"}),
     ],
 )
-def test_the_first_item_that_is_no_text_is_named_wherever_it_stands(
+def test_the_first_item_that_is_no_text_is_named(
     client: httpx.Client, route: str, field: str, options: dict[str, Any]
 ) -> None:
     items: list[Any] = [f"text {i}" for i in range(64)]

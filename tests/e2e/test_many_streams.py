@@ -1,23 +1,23 @@
-"""Many streams at once through a real graph, from an engine that is quicker than the way."""
+"""Many streams at once through a real graph, from an engine faster than the path to clients."""
 
 from __future__ import annotations
 
 import asyncio
 
-from bench.graph.client import Address, StreamSample, run, streamed
-from bench.streams import asked, graph
+from bench.graph.client import Address, StreamSample, read_stream, run
+from bench.streams import generation_request, graph
 
 STREAMS = 64
 TOKENS = 300
 
 
-def test_64_streams_come_whole_and_in_order_and_tokens_join_on_the_way() -> None:
+def test_64_streams_arrive_whole_and_in_order_with_several_tokens_in_a_chunk() -> None:
     async def together(address: Address) -> list[StreamSample]:
-        one = asked("stub/1ms", TOKENS)
-        return await asyncio.gather(*(streamed(address, one) for _ in range(STREAMS)))
+        one = generation_request("stub/1ms", TOKENS)
+        return await asyncio.gather(*(read_stream(address, one) for _ in range(STREAMS)))
 
     with graph().running() as server:
         address = Address("127.0.0.1", server.port)
-        brought, _ = run(lambda: together(address))
-    assert [each.tokens for each in brought] == [TOKENS] * STREAMS  # the client checks their order
-    assert sum(each.chunks for each in brought) < STREAMS * TOKENS
+        samples, _ = run(lambda: together(address))
+    assert [each.tokens for each in samples] == [TOKENS] * STREAMS  # the client checks their order
+    assert sum(each.chunks for each in samples) < STREAMS * TOKENS

@@ -1,4 +1,4 @@
-"""The one scrape address: what was asked of the graph, counted once, whoever dies meanwhile."""
+"""The scrape address counts each request of the graph once, also when replicas are killed."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ SCRIPT = Counter(
         ("unknown", "generate", "error"): 5,
     }
 )
-"""What :func:`hundred` asks, by model, task and status."""
+"""The requests of :func:`hundred` by model, task and status."""
 
 
 def hundred(client: httpx.Client, openai_client: OpenAI) -> Iterable[Callable[[], None]]:
-    """A mix of a hundred requests: whole and streamed, good and bad, some left by their client."""
+    """Send a hundred requests: whole and streamed, valid and bad, some cancelled by the client."""
 
     def posted(path: str, body: object, status: int = 200) -> Callable[[], None]:
         def post() -> None:
@@ -86,7 +86,7 @@ def hundred(client: httpx.Client, openai_client: OpenAI) -> Iterable[Callable[[]
 
 
 def scraped(client: httpx.Client) -> Figures:
-    """The figures; while the ledger restarts the scraper is told when to come again."""
+    """Scrape the metrics; while the ledger restarts the answer says when to try again."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         response = client.get("/metrics")
@@ -103,7 +103,7 @@ def counts(found: Figures) -> Counter[tuple[str, ...]]:
 
 
 def until(client: httpx.Client, true: Callable[[Figures], bool]) -> Figures:
-    """The first figures for which ``true`` holds; replicas report four times a second."""
+    """The first metrics for which ``true`` holds; replicas report four times a second."""
     deadline = time.monotonic() + PATIENCE_S
     while not true(found := scraped(client)):
         assert time.monotonic() < deadline, counts(found)
@@ -112,7 +112,7 @@ def until(client: httpx.Client, true: Callable[[Figures], bool]) -> Figures:
 
 
 def settled(client: httpx.Client) -> Figures:
-    """The figures once every replica has reported what it saw before."""
+    """The metrics once every replica has reported all earlier requests."""
     before = scraped(client)
     time.sleep(QUIET_S)  # nothing tells that nothing will come
     while (after := scraped(client)) and counts(after) != counts(before):
@@ -121,7 +121,7 @@ def settled(client: httpx.Client) -> Figures:
     return after
 
 
-def test_a_hundred_requests_are_exactly_a_hundred(
+def test_a_hundred_requests_are_counted_as_exactly_a_hundred(
     client: httpx.Client, openai_client: OpenAI
 ) -> None:
     before = settled(client)
@@ -166,7 +166,7 @@ def test_a_hundred_requests_are_exactly_a_hundred(
     assert risen("tokens_out_total", TEXTS, "chat") <= 40
 
 
-def test_the_model_side_tells_of_its_batches_slots_and_memory(client: httpx.Client) -> None:
+def test_replicas_of_models_report_batches_slots_and_memory(client: httpx.Client) -> None:
     before = scraped(client)
     response = client.post(f"{NATIVE}/classify", json={"texts": ["a", "b", "c"]})
     assert response.status_code == 200
@@ -190,7 +190,7 @@ def replaced(graph: Graph, deployment: str) -> None:
     graph.replica(deployment).kill()
 
 
-def test_what_was_counted_outlives_an_ingress_replica(client: httpx.Client, graph: Graph) -> None:
+def test_counts_survive_a_killed_ingress_replica(client: httpx.Client, graph: Graph) -> None:
     assert client.post(f"{NATIVE}/classify", json={"texts": "good"}).status_code == 200
     before = settled(client)
     replaced(graph, "Ingress")
@@ -201,7 +201,7 @@ def test_what_was_counted_outlives_an_ingress_replica(client: httpx.Client, grap
     assert after[created] == before[created]
 
 
-def test_what_was_counted_outlives_a_model_replica(client: httpx.Client, graph: Graph) -> None:
+def test_counts_survive_a_killed_model_replica(client: httpx.Client, graph: Graph) -> None:
     assert client.post(f"{NATIVE}/classify", json={"texts": "good"}).status_code == 200
     before = settled(client)
     replaced(graph, "Classification")
@@ -212,7 +212,7 @@ def test_what_was_counted_outlives_a_model_replica(client: httpx.Client, graph: 
     assert counts(after) == counts(before)
 
 
-def test_a_new_ledger_begins_anew_and_gets_what_happened_while_there_was_none(
+def test_a_restarted_ledger_counts_from_zero_and_gets_what_happened_during_the_restart(
     client: httpx.Client, graph: Graph
 ) -> None:
     assert client.post(f"{NATIVE}/classify", json={"texts": "good"}).status_code == 200

@@ -1,4 +1,4 @@
-"""Models come and go by order, on the running graph, and their memory with them."""
+"""Loading and unloading of models on the running graph frees their memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WEIGHTS = 135_000_000 * (2 if native_bfloat16() else 4)
 
 
 def held(client: httpx.Client) -> dict[str, int]:
-    """Bytes of every model in memory, on replicas that answer."""
+    """Bytes of every loaded model."""
     usage = client.get(f"{NATIVE}/models/loaded").json()["memory_usage"]
     return {each["model"]: each["host_bytes"] for each in usage["replicas"]}
 
@@ -29,13 +29,13 @@ def memory(replica: psutil.Process) -> int:
     return sum(p.memory_info().rss for p in (replica, *replica.children(recursive=True)))
 
 
-def test_a_model_loads_by_order_is_used_and_gives_its_memory_back(
+def test_a_model_is_loaded_used_and_unloaded_and_its_memory_is_freed(
     client: httpx.Client, graph: Graph
 ) -> None:
     if graph.launcher is None:
         pytest.skip("memory is measured on processes that this session started")
     replica = graph.replica("Generation")
-    # Once before: what the first one imports stays, and is no model's memory.
+    # Load once before: the libraries that the first load imports stay in memory.
     assert client.post(MODEL).status_code == 200
     assert client.delete(MODEL).status_code == 200
     before = memory(replica)
@@ -66,7 +66,9 @@ def test_a_model_loads_by_order_is_used_and_gives_its_memory_back(
     assert memory(replica) - before < 0.1 * (after - before)
 
 
-def test_an_encoder_on_openvino_gives_its_memory_back(client: httpx.Client, graph: Graph) -> None:
+def test_unloading_an_encoder_on_openvino_frees_its_memory(
+    client: httpx.Client, graph: Graph
+) -> None:
     if graph.launcher is None:
         pytest.skip("memory is measured on processes that this session started")
     replica = graph.replica("Reranking")
@@ -78,7 +80,7 @@ def test_an_encoder_on_openvino_gives_its_memory_back(client: httpx.Client, grap
     assert client.post(f"{NATIVE}/models/{RERANKER}").status_code == 200
 
 
-def test_unloading_what_is_not_loaded_succeeds_and_unknown_names_do_not(
+def test_unloading_a_model_that_is_not_loaded_succeeds_but_unknown_names_fail(
     client: httpx.Client,
 ) -> None:
     assert client.delete(MODEL).status_code == 200

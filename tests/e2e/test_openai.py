@@ -1,4 +1,4 @@
-"""OpenAI's surface, judged by OpenAI's own client."""
+"""The OpenAI-compatible API, tested with OpenAI's own client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_models_are_listed_and_found(openai_client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("model", [CHAT, TORCH])
-def test_the_capital_of_france(openai_client: OpenAI, model: str) -> None:
+def test_a_chat_is_answered(openai_client: OpenAI, model: str) -> None:
     answer = openai_client.chat.completions.create(
         model=model, messages=FRANCE, temperature=0, max_tokens=32
     )
@@ -45,7 +45,7 @@ def test_the_capital_of_france(openai_client: OpenAI, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", [CHAT, TORCH])
-def test_a_stream_brings_the_same_text_in_pieces(openai_client: OpenAI, model: str) -> None:
+def test_a_stream_has_the_same_text_in_pieces(openai_client: OpenAI, model: str) -> None:
     whole = openai_client.chat.completions.create(
         model=model, messages=FRANCE, temperature=0, max_tokens=32
     )
@@ -113,7 +113,7 @@ def test_several_choices_stop_strings_and_seeds(openai_client: OpenAI) -> None:
     assert not any("." in text for text in first)
 
 
-def test_streamed_choices_keep_apart(openai_client: OpenAI) -> None:
+def test_streamed_choices_are_not_mixed(openai_client: OpenAI) -> None:
     texts = {0: "", 1: ""}
     ended = []
     for chunk in openai_client.chat.completions.create(
@@ -155,7 +155,9 @@ def test_logprobs_come_from_the_engine_that_has_them(openai_client: OpenAI) -> N
         assert sum(math.exp(top.logprob) for top in item.top_logprobs) <= 1.0001
 
 
-def test_what_an_engine_cannot_do_is_refused_with_a_model_that_can(openai_client: OpenAI) -> None:
+def test_a_field_that_an_engine_cannot_honour_is_refused_with_a_model_that_can(
+    openai_client: OpenAI,
+) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         openai_client.chat.completions.create(
             model=CHAT, messages=FRANCE, logprobs=True, top_logprobs=3

@@ -1,6 +1,6 @@
-"""Answers of a given form, and calls of tools, judged by OpenAI's own client.
+"""Structured answers and tool calls, tested with OpenAI's own client.
 
-Texts are short: the torch engine of the embedded profile decodes one at a time.
+Texts are short, because the torch engine of the embedded profile is slow.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Person(BaseModel):
     born: int
 
 
-def test_a_schema_is_kept_to_and_parsed(openai_client: OpenAI) -> None:
+def test_an_answer_follows_its_schema_and_is_parsed(openai_client: OpenAI) -> None:
     answer = openai_client.chat.completions.parse(
         model=TORCH, messages=ADA, temperature=0, max_tokens=40, response_format=Person
     )
@@ -115,7 +115,7 @@ def test_any_json_object(openai_client: OpenAI) -> None:
         {"type": "integer", "multipleOf": 999_983},  # minutes to compile, and gigabytes
     ],
 )
-def test_a_schema_that_cannot_be_kept_to_is_named(
+def test_a_schema_that_is_not_supported_is_named(
     openai_client: OpenAI, schema: dict[str, Any]
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -130,7 +130,7 @@ def test_a_schema_that_cannot_be_kept_to_is_named(
     assert caught.value.param == "response_format"
 
 
-def test_a_call_that_is_required_is_made_and_its_result_is_taken(openai_client: OpenAI) -> None:
+def test_a_required_tool_call_is_made_and_its_result_is_used(openai_client: OpenAI) -> None:
     answer = openai_client.chat.completions.create(
         model=TORCH,
         messages=PARIS,
@@ -158,7 +158,7 @@ def test_a_call_that_is_required_is_made_and_its_result_is_taken(openai_client: 
     assert "sunny" in (told.choices[0].message.content or "")
 
 
-def test_a_streamed_call_is_put_together_by_the_client(openai_client: OpenAI) -> None:
+def test_a_streamed_tool_call_is_assembled_by_the_client(openai_client: OpenAI) -> None:
     with openai_client.chat.completions.stream(
         model=TORCH,
         messages=PARIS,
@@ -176,7 +176,7 @@ def test_a_streamed_call_is_put_together_by_the_client(openai_client: OpenAI) ->
     assert "Paris" in arguments["city"]
 
 
-def test_text_may_be_written_where_a_call_is_not_required(openai_client: OpenAI) -> None:
+def test_text_may_be_written_where_no_tool_call_is_required(openai_client: OpenAI) -> None:
     answer = openai_client.chat.completions.create(
         model=TORCH, messages=PARIS, tools=[WEATHER], temperature=0, max_tokens=8
     )
@@ -207,7 +207,7 @@ def test_prompts_of_token_ids(openai_client: OpenAI) -> None:
     assert caught.value.param == "prompt"
 
 
-def test_the_clients_own_objects_are_taken_back_as_they_came(openai_client: OpenAI) -> None:
+def test_objects_that_the_client_returned_are_accepted_as_input(openai_client: OpenAI) -> None:
     first = openai_client.chat.completions.create(
         model=CHAT, messages=[{"role": "user", "content": "Hi"}], max_tokens=4
     )

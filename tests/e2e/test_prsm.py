@@ -1,4 +1,4 @@
-"""PRSM's node against the running graph: what its generic backend sends, and what it reads.
+"""The requests of PRSM's node against the running graph, and the fields that it reads.
 
 The bodies are that backend's, field by field, sent with a plain HTTP client.
 """
@@ -31,7 +31,7 @@ KEYS = [{}, {"authorization": "Bearer sk-prsm"}, {"x-api-key": "sk-prsm"}]
 
 @pytest.fixture(params=KEYS, ids=["no key", "bearer", "x-api-key"])
 def node(request: pytest.FixtureRequest, base_url: str) -> Iterator[httpx.Client]:
-    """PRSM's client: a key or none, and its own id of every request."""
+    """PRSM's client: with a key or without, and with its own request id."""
     headers = {**request.param, "x-request-id": "prsm-42"}
     with httpx.Client(base_url=base_url, timeout=120, headers=headers) as client:
         yield client
@@ -88,7 +88,7 @@ def test_its_query_is_answered(node: httpx.Client) -> None:
     assert again["query_id"] != answer["query_id"]
 
 
-def test_its_stream_has_one_event_a_token_and_one_end(node: httpx.Client) -> None:
+def test_its_stream_has_one_event_for_each_token_and_one_at_the_end(node: httpx.Client) -> None:
     body = {"prompt": "Once upon a time", "max_new_tokens": 12, "temperature": 0.7}
     with node.stream("POST", f"{NATIVE}/generate/stream", json=body) as response:
         assert response.headers["content-type"].startswith("text/event-stream")

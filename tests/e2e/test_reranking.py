@@ -1,4 +1,4 @@
-"""Reranking over HTTP, natively and in the shape of Jina's and Cohere's clients."""
+"""Reranking over HTTP, in the native shape and in that of Jina's and Cohere's clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rerank(client: httpx.Client, path: str = RERANK, **body: Any) -> dict[str, A
     return answer
 
 
-def test_the_document_that_answers_is_first(client: httpx.Client) -> None:
+def test_the_document_that_answers_the_query_is_first(client: httpx.Client) -> None:
     answer = rerank(client)
     results = answer["results"]
     assert {"model", "request_id", "execution_time"} <= set(answer)
@@ -64,7 +64,7 @@ def test_documents_that_cannot_be_scored_follow_the_others(client: httpx.Client)
     assert "512" in results[62]["error"]["message"]
 
 
-def test_documents_are_cut_only_when_asked(client: httpx.Client) -> None:
+def test_documents_are_truncated_only_on_request(client: httpx.Client) -> None:
     documents = [f"{DOCUMENTS[1]} {'word ' * 2000}", DOCUMENTS[2]]
     refused, cut = (
         rerank(client, documents=documents, truncate=flag)["results"] for flag in (False, True)
@@ -83,7 +83,7 @@ def test_a_query_that_leaves_no_room_is_named(client: httpx.Client, truncate: bo
     assert "query" in response.json()["details"]["field_errors"]
 
 
-def test_neighbours_do_not_change_a_score(client: httpx.Client) -> None:
+def test_other_texts_of_the_batch_do_not_change_a_score(client: httpx.Client) -> None:
     scores = {r["index"]: r["score"] for r in rerank(client, raw_scores=True)["results"]}
     for index, document in enumerate(DOCUMENTS):
         (alone,) = rerank(client, documents=[document], raw_scores=True)["results"]

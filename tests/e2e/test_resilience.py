@@ -1,4 +1,4 @@
-"""What a client sees when a replica is killed."""
+"""Requests go on when a replica is killed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.e2e.test_generation import events, generate
 from tests.e2e.test_models import MODEL, TWIN, held
 
 NATIVE = "/api/v1/huggingface"
-PATIENCE_S = 240
+RELOAD_LIMIT_S = 240
 
 
-def test_a_stream_goes_on_when_its_replica_is_killed_and_what_was_loaded_by_order_comes_back(
+def test_a_stream_continues_when_its_replica_is_killed_and_loaded_models_come_back(
     client: httpx.Client, graph: Graph
 ) -> None:
     if graph.launcher is None:
@@ -33,7 +33,7 @@ def test_a_stream_goes_on_when_its_replica_is_killed_and_what_was_loaded_by_orde
     assert [token["sequence_index"] for token in tokens] == list(range(len(tokens)))
     assert len(tokens) == whole["usage"]["completion_tokens"]
     assert "".join(token["text_delta"] for token in tokens).strip() == whole["generated_text"]
-    wait_until(lambda: TWIN in held(client), PATIENCE_S)
+    wait_until(lambda: TWIN in held(client), RELOAD_LIMIT_S)
     assert client.delete(MODEL).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Summaries over HTTP; the embedded profile has its chat model write them."""
+"""Summaries over HTTP; in the embedded profile the chat model writes them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_a_summary_is_shorter_and_about_the_text(client: httpx.Client) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_greedy_is_the_same_again(client: httpx.Client) -> None:
+def test_the_same_request_gets_the_same_summary(client: httpx.Client) -> None:
     first, again = (summarize(client, max_length=30)["summary"] for _ in range(2))
     assert first == again
 
 
-def test_the_bounds_are_kept_to_the_token(client: httpx.Client) -> None:
+def test_summaries_keep_to_their_bounds_in_tokens(client: httpx.Client) -> None:
     natural = summarize(client, min_length=0)["usage"]["completion_tokens"]
     longer = summarize(client, min_length=natural + 10, max_length=natural + 10)
     assert longer["usage"]["completion_tokens"] == natural + 10

@@ -1,4 +1,4 @@
-"""A family of its own, brought up as a real graph from nothing but its profile."""
+"""The example family runs as a real graph, started from its profile alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert code == 0, log.read_text()
 
 
-def test_its_route_and_its_task_answer_over_http(url: str) -> None:
+def test_its_route_and_its_graph_step_answer_over_http(url: str) -> None:
     steps = [
         {"id": "once", "task": "spell", "inputs": {"texts": "stressed"}},
         {"id": "twice", "task": "spell", "inputs": {"texts": "$once.spelled"}},

@@ -44,7 +44,7 @@ def test_normalising_can_be_switched_off(client: httpx.Client) -> None:
     assert [value / length for value in raw] == pytest.approx(unit, abs=1e-5)
 
 
-def test_neighbours_do_not_change_a_vector(client: httpx.Client) -> None:
+def test_other_texts_of_the_batch_do_not_change_a_vector(client: httpx.Client) -> None:
     texts = ["a cat", "a much longer text about nothing in particular " * 10, "dog"]
     together = post(client, "embeddings", texts=texts, batch_size=2)["embeddings"]
     for text, vector in zip(texts, together, strict=True):
@@ -85,7 +85,7 @@ def test_search_ranks_candidates(client: httpx.Client) -> None:
     assert all(result["text"] == candidates[result["index"]] for result in results)
 
 
-def test_clusters_put_like_with_like(client: httpx.Client) -> None:
+def test_similar_texts_share_a_cluster(client: httpx.Client) -> None:
     texts = ["cat", "stocks", "kitten", "bonds", "feline", "shares"]
     answer = post(client, "cluster", texts=texts, n_clusters=2)
     groups = [sorted(item["index"] for item in group) for group in answer["clusters"].values()]
@@ -109,7 +109,7 @@ def test_bad_texts_in_a_list_are_all_named(client: httpx.Client) -> None:
     assert "256" in errors["texts.2"]
 
 
-def test_long_texts_are_cut_only_when_asked(client: httpx.Client) -> None:
+def test_long_texts_are_truncated_only_on_request(client: httpx.Client) -> None:
     text = "word " * 400
     vector = post(client, "embeddings", texts=text, truncate=True)["embeddings"]
     assert len(vector) == 384

@@ -1,4 +1,4 @@
-"""Images over HTTP against the running graph: real photographs, drawings, and what is no image."""
+"""Images over HTTP on the running graph: photographs, drawings, and files that are no image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def red_circle() -> Image.Image:
-    """A red circle on white, off the middle, in a size that no model here was trained on."""
+    """A red circle on white, off centre, in a size that no model here was trained on."""
     image = Image.new("RGB", (320, 240), "white")
     ImageDraw.Draw(image).ellipse(BOX, fill="red")
     return image
@@ -52,7 +52,7 @@ def test_a_photograph_is_classified(client: httpx.Client, name: str, label: str)
 
 
 @pytest.mark.parametrize("form", ["file", "data", "base64"])
-def test_a_drawing_is_described_and_asked_about_in_every_form(
+def test_a_drawing_is_captioned_and_questioned_in_every_form_of_upload(
     client: httpx.Client, form: str
 ) -> None:
     raw = encoded(red_circle())
@@ -71,7 +71,9 @@ def test_a_drawing_is_described_and_asked_about_in_every_form(
     assert ask("question", question="What shape is it?")["answer"] == "circle"
 
 
-def test_what_a_viewer_shows_is_what_is_seen(client: httpx.Client) -> None:
+def test_orientation_transparency_and_frames_are_read_as_a_viewer_shows_them(
+    client: httpx.Client,
+) -> None:
     drawing, exif = red_circle(), Image.Exif()
     exif[0x0112] = 6
     clear = Image.new("RGBA", drawing.size, (0, 0, 0, 0))
@@ -88,7 +90,9 @@ def test_what_a_viewer_shows_is_what_is_seen(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("route", ["classify", "caption", "question", "detect"])
-def test_what_is_no_image_is_refused_with_the_right_code(client: httpx.Client, route: str) -> None:
+def test_a_file_that_is_no_image_is_refused_with_the_right_code(
+    client: httpx.Client, route: str
+) -> None:
     fields = {"question": "What is it?"} if route == "question" else {}
     whole = encoded(red_circle(), "JPEG")
     for raw, status in ((whole[: len(whole) // 2], 400), (b"a text", 400), (b"%PDF-1.7", 415)):

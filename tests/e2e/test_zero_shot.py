@@ -1,4 +1,4 @@
-"""Labels of one's own, and topics, over HTTP."""
+"""Zero-shot classification and topics over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def post(client: httpx.Client, route: str, **body: Any) -> Any:
 
 @pytest.mark.parametrize("route", ["classify", "topics"])
 @pytest.mark.parametrize(("text", "label"), TEXTS.items())
-def test_the_label_that_fits_is_on_top(
+def test_the_label_that_fits_is_first(
     client: httpx.Client, route: str, text: str, label: str
 ) -> None:
     answer = post(client, route, texts=text, labels=LABELS)
@@ -40,7 +40,7 @@ def test_the_label_that_fits_is_on_top(
     assert scores[0] > 0.5
 
 
-def test_several_labels_are_scored_each_by_itself(client: httpx.Client) -> None:
+def test_multi_label_scores_each_label_by_itself(client: httpx.Client) -> None:
     text = next(iter(TEXTS))
     alone = post(client, "classify", texts=text, labels=["sports"], multi_label=True)
     among = post(client, "classify", texts=text, labels=LABELS, multi_label=True)
@@ -64,7 +64,7 @@ def test_bad_texts_fail_alone(client: httpx.Client) -> None:
     assert [item["text"] for item in good] == [t for i, t in enumerate(texts) if i not in bad]
 
 
-def test_a_long_text_is_cut_only_when_asked(client: httpx.Client) -> None:
+def test_a_long_text_is_truncated_only_on_request(client: httpx.Client) -> None:
     text = f"{next(iter(TEXTS))} " * 60
     body = {"texts": text, "labels": LABELS}
     response = client.post(f"{NATIVE}/classify", json=body)
@@ -88,7 +88,7 @@ def test_a_long_text_is_cut_only_when_asked(client: httpx.Client) -> None:
         ("texts", {"texts": ["a"] * 200, "labels": [str(i) for i in range(64)]}),
     ],
 )
-def test_what_is_out_of_bounds_is_named(
+def test_values_out_of_bounds_are_named(
     client: httpx.Client, field: str, more: dict[str, Any]
 ) -> None:
     response = client.post(f"{NATIVE}/classify", json={"texts": "a", **more})
@@ -97,7 +97,7 @@ def test_what_is_out_of_bounds_is_named(
     assert all(name.partition(".")[0] == field for name in errors)
 
 
-def test_a_model_of_sentiment_does_not_take_labels(client: httpx.Client) -> None:
+def test_a_sentiment_model_takes_no_labels(client: httpx.Client) -> None:
     model = "prsm-serve/sentiment-bge-small-en"
     response = client.post(
         f"{NATIVE}/classify", json={"texts": "a", "labels": ["a"], "model_name": model}

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.settings import Settings
 from serve_app.ingress.app import routers_of
 from serve_app.ingress.catalog import Catalog

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import Message
 
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.settings import Settings
 from deployments.seam.problems import Problem
 from serve_app.ingress.app import create_app, routers_of

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 
 from configs.import_paths import imported
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog

@@ -1,10 +1,9 @@
-"""Drawings of coloured shapes on plain grounds, and what is true of them."""
+"""Draws coloured shapes on a plain backbackground, and tells their colour, kind and box."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from PIL import Image, ImageDraw
 
@@ -19,17 +18,16 @@ COLOURS = {
     "orange": ((240, 255), (125, 165), (0, 40)),
     "purple": ((115, 160), (0, 50), (120, 180)),
 }
-"""What each name may look like: a range for red, green and blue."""
+"""The ranges of red, green and blue for each colour name."""
 
 KINDS = ("circle", "square", "triangle")
 SIDES = (96, 128, 160, 192)
 CONTRAST = 150
-"""The least difference of a shape from the ground, summed over red, green and blue."""
+"""The smallest difference between shape and backbackground, summed over red, green and blue."""
 ATTEMPTS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """``box`` is (xmin, ymin, xmax, ymax) in pixels of its drawing."""
 
     colour: str
@@ -37,20 +35,19 @@ class Shape:
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(NamedTuple):
     image: Image.Image
     shapes: tuple[Shape, ...]
 
 
 def drawing(dice: random.Random, shapes: int = 1) -> Drawing:
-    """A drawing of up to ``shapes`` shapes, none over another; the same dice draw the same."""
+    """A drawing of up to ``shapes`` shapes, none over another. ``dice`` makes random choices."""
     width, height = dice.choice(SIDES), dice.choice(SIDES)
     if not 0.7 <= width / height <= 1.5:
         height = width
     fills = {name: _shade(dice, name) for name in dice.sample(list(COLOURS), shapes)}
-    ground = _ground(dice, list(fills.values()))
-    image = Image.new("RGB", (width, height), ground)
+    background = _background(dice, list(fills.values()))
+    image = Image.new("RGB", (width, height), background)
     largest = 0.75 if shapes == 1 else 0.5
     placed: list[Shape] = []
     for name, fill in fills.items():
@@ -80,13 +77,13 @@ def _shade(dice: random.Random, name: str) -> Colour:
     return red, green, blue
 
 
-def _ground(dice: random.Random, fills: list[Colour]) -> Colour:
-    """White, black or nearly so, at times grey; no shape is lost in it."""
+def _background(dice: random.Random, fills: list[Colour]) -> Colour:
+    """A backbackground of white, black, nearly so, or grey, with enough contrast to every shape."""
     for _ in range(ATTEMPTS):
         levels = (0, 255, 255, dice.randint(0, 40), dice.randint(215, 255), dice.randint(41, 214))
-        ground = (dice.choice(levels),) * 3
-        if all(_difference(ground, fill) > CONTRAST for fill in fills):
-            return ground
+        background = (dice.choice(levels),) * 3
+        if all(_difference(background, fill) > CONTRAST for fill in fills):
+            return background
     return 255, 255, 255
 
 

@@ -1,4 +1,4 @@
-"""Makes the three models: ``python -m tests.shapes.training FOLDER [captions|...]``.
+"""Trains the three shape models: ``python -m tests.shapes.training FOLDER [captions|...]``.
 
 Captions and questions take three to four minutes each on a free core, detection more than ten.
 Everything random comes from fixed seeds.

@@ -15,4 +15,5 @@ EXIF_ITEM = re.compile(rb"(infe[\x02\x03]\x00\x00.(?:..|....)\x00\x00)Exif", re.
 
 
 def strip(raw: bytes) -> StrippedImage:
+    """``raw`` with its EXIF item renamed."""
     return StrippedImage(EXIF_ITEM.sub(rb"\1none", raw))

@@ -1,4 +1,4 @@
-"""Conversations: their history in a database, and one message of each at a time."""
+"""Conversations: histories in a database, in which one message at a time is answered."""
 
 from serve_app.ingress.conversations.conversations import Conversations
 from serve_app.ingress.conversations.history import Conversation, Turn

@@ -1,4 +1,4 @@
-"""Conversations of this service's callers, as routes use them."""
+"""Conversations as routes use them: read, list, delete, and lease to answer the next message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.ingress.conversations.database import Database
 from serve_app.ingress.conversations.history import Conversation, HistoryBounds
 from serve_app.ingress.conversations.lease import Lease
 from serve_app.ingress.conversations.message_queues import MessageQueues, QueueFull
-from serve_app.ingress.conversations.store import Store
+from serve_app.ingress.conversations.store import ConversationStore
 from serve_app.ingress.errors import ServiceError, TooManyRequests
 
 logger = logging.getLogger(__name__)
@@ -25,10 +25,10 @@ RETRY_AFTER_S = 5
 
 
 class Conversations:
-    """Histories in a database that every replica of the ingress shares.
+    """Histories in a database that all replicas of the ingress share.
 
-    Nothing is opened before it is used. Answers to one conversation follow each other, whichever
-    replicas they are asked of: each needs the conversation's lease.
+    The database is opened at its first use. Messages of one conversation are answered one after
+    another, on whichever replicas they arrive: each needs the conversation's lease.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class Conversations:
         self._lease_s = settings.conversation_lease_s
         self._wait_s = settings.conversation_wait_s
         self._longest_s = settings.request_timeout_s + self._lease_s
-        self._store = Store(self._database, HistoryBounds.of(settings), self._lease_s)
+        self._store = ConversationStore(self._database, HistoryBounds.of(settings), self._lease_s)
         self._queues = MessageQueues()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_sweep = 0.0
@@ -45,18 +45,18 @@ class Conversations:
         return await self._store.read(caller, user_id)
 
     async def exists(self, caller: str, user_id: str) -> bool:
-        """Whether there is a conversation, be it without a turn."""
+        """Whether there is a conversation, even one without a turn."""
         return await self._store.exists(caller, user_id)
 
     async def users(self, caller: str, limit: int, after: str = "") -> list[str]:
         return await self._store.users(caller, limit, after)
 
     async def delete(self, caller: str, user_id: str) -> None:
-        """Forget a conversation at once. An answer that is being written will not be stored."""
+        """Delete a conversation at once. An answer that is being generated will not be stored."""
         await self._store.delete(caller, user_id)
 
     async def lease(self, caller: str, user_id: str) -> Lease:
-        """The conversation, when nobody else answers in it; to be dropped in any case.
+        """Lease the conversation, as soon as no other request has it. The lease must be released.
 
         Raises :class:`TooManyRequests` after ``conversation_wait_s``, or at once when many wait.
         """
@@ -81,19 +81,20 @@ class Conversations:
             lease_s=self._lease_s,
             longest_s=self._longest_s,
             spawn=self._spawn,
-            left=lambda: self._queues.leave(key),
+            leave_queue=lambda: self._queues.leave(key),
         )
 
     async def close(self) -> None:
-        """Finish what is being written, and close every connection."""
+        """Wait for the writes under way, and close every connection."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._database.close()
 
     async def _acquired(self, caller: str, user_id: str, until: float) -> str:
-        """The name under which the lease is held. Raises ``TimeoutError``, after one try at least.
+        """Acquire the lease and return its holder's name. Raises ``TimeoutError``.
 
-        Other replicas cannot be waited for, only asked about; within one the queue wakes the next.
+        There is at least one attempt. Leases of other replicas can only be polled; within one
+        replica the queue wakes the next request.
         """
         loop = asyncio.get_running_loop()
         holder = secrets.token_hex(16)
@@ -106,15 +107,15 @@ class Conversations:
         return holder
 
     async def _acquire(self, caller: str, user_id: str, holder: str) -> bool:
-        """One try. Whoever stops waiting in the middle of it may have got the lease."""
+        """One attempt. If it is cancelled meanwhile, a lease that it acquired is released."""
         task = self._spawn(self._store.acquire(caller, user_id, holder))
         try:
             return bool(await asyncio.shield(task))
         except asyncio.CancelledError:
-            self._spawn(self._given_back(task, caller, user_id, holder))
+            self._spawn(self._release_if_acquired(task, caller, user_id, holder))
             raise
 
-    async def _given_back(
+    async def _release_if_acquired(
         self, acquiring: asyncio.Task[Any], caller: str, user_id: str, holder: str
     ) -> None:
         if await acquiring:
@@ -127,14 +128,14 @@ class Conversations:
             self._spawn(self._store.sweep())
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that comes to its end although whoever asked for it may have left."""
+        """A task that is finished even if the request that started it is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        """Failures were logged where they happened; whoever waits for the task gets them too."""
+        """Log a failure that nobody may be waiting for any more."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             level = logging.DEBUG if isinstance(error, ServiceError) else logging.ERROR

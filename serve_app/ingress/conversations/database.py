@@ -1,4 +1,4 @@
-"""The database of conversations: an engine made at its first use, and its tables."""
+"""The conversations' database: opens the engine at first use, and makes the tables."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from serve_app.ingress.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 4
-WAIT_S = 10
-"""How long to wait for a connection, for a lock of SQLite's, and for PostgreSQL's answer."""
+TIMEOUT_S = 10
+"""How long to wait for a connection, for a lock of SQLite, and for an answer of PostgreSQL."""
 SCHEMA_LOCK = 0x70_72_73_6D
-"""PostgreSQL's advisory lock under which replicas that start together make the tables."""
+"""PostgreSQL's advisory lock, so that replicas that start together make the tables once."""
 
 
 class Database:
@@ -41,8 +41,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction. Raises :class:`Unavailable` when the database cannot be used.
 
-        On SQLite it takes the lock of writers with its first change, so a transaction that changes
-        something has to begin with that.
+        On SQLite the first change takes the writers' lock, so a transaction with changes must start
+        with one.
         """
         try:
             engine = self._engine or await self._opened()
@@ -72,38 +72,38 @@ class Database:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    """Its errors, which are logged, hide what people said."""
-    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "pool_timeout": WAIT_S}
-    connecting: dict[str, Any] = {"timeout": WAIT_S}
+    """An engine whose errors, which are logged, do not contain what people wrote."""
+    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "pool_timeout": TIMEOUT_S}
+    connecting: dict[str, Any] = {"timeout": TIMEOUT_S}
     if is_sqlite(url):
         _private(Path(url.database or ""))
     else:
         pool["pool_pre_ping"] = True
-        connecting["command_timeout"] = WAIT_S
+        connecting["command_timeout"] = TIMEOUT_S
     engine = create_async_engine(url, hide_parameters=True, connect_args=connecting, **pool)
     if is_sqlite(url):
-        event.listen(engine.sync_engine, "connect", _as_several_processes_need)
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
 
 
 def _private(file: Path) -> None:
-    """What people say is nobody else's to read; SQLite's other files get the rights of this one."""
+    """Make the file readable for its owner only. SQLite gives its other files the same rights."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
 
 
 def _one_process_at_a_time(url: URL) -> AbstractAsyncContextManager[object]:
-    """For replicas that start together on a new file of SQLite.
+    """A lock for replicas that start together on a new SQLite file.
 
-    Of several that turn its journal to WAL at once, SQLite fails all but one without waiting:
+    When several switch its journal to WAL at once, SQLite fails all but one without waiting:
     https://www.sqlite.org/c3ref/busy_handler.html (the handler is not always invoked).
     """
     if not is_sqlite(url):
         return nullcontext()
-    return AsyncFileLock(f"{url.database}.lock", timeout=WAIT_S, mode=0o600)
+    return AsyncFileLock(f"{url.database}.lock", timeout=TIMEOUT_S, mode=0o600)
 
 
-def _as_several_processes_need(connection: Any, _: Any) -> None:
+def _set_pragmas(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -111,7 +111,7 @@ def _as_several_processes_need(connection: Any, _: Any) -> None:
 
 
 async def _prepare(engine: AsyncEngine) -> None:
-    """Make what is missing of the tables, one process at a time, and check their version."""
+    """Make missing tables, one process at a time, and check their version."""
     postgresql = engine.dialect.name == "postgresql"
     lock = f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})" if postgresql else "BEGIN IMMEDIATE"
     async with engine.begin() as connection:
@@ -128,7 +128,7 @@ async def _prepare(engine: AsyncEngine) -> None:
 
 
 class IncompatibleSchema(SQLAlchemyError):
-    """Another version of this service made the tables, and this one does not know theirs."""
+    """The tables are of another version, which this version of the service does not know."""
 
     def __init__(self, found: int) -> None:
         super().__init__(

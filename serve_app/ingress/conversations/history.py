@@ -1,4 +1,4 @@
-"""What a conversation remembers: turns, how many of them, and how a model is shown them."""
+"""A conversation's history: its turns, their limits, and the chat that a model is given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What is kept of one: the ``model`` it was begun with, if one was named, and its turns."""
+    """The stored turns, and the ``model`` that the conversation was started with, if named."""
 
     turns: tuple[Turn, ...] = ()
     model: str | None = None
@@ -42,7 +42,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class HistoryBounds:
-    """How much of a conversation is kept: turns, their bytes together, their age in seconds."""
+    """How much is kept: the number of turns, their bytes together, their age in seconds."""
 
     turns: int
     size: int
@@ -57,7 +57,7 @@ class HistoryBounds:
         )
 
     def surplus(self, newest_first: Sequence[tuple[int, int]]) -> Iterable[int]:
-        """The ids of turns that are too many, of ``(id, bytes)``. The newest one always stays."""
+        """The ids of turns over the bounds, from pairs ``(id, bytes)``. The newest always stays."""
         total = 0
         for place, (_, size) in enumerate(newest_first):
             total += size

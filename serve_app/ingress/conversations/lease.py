@@ -1,4 +1,4 @@
-"""The right to answer the next message of one conversation."""
+"""A lease of a conversation: the right of one request to answer its next message."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from serve_app.ingress.conversations.history import Conversation, Turn
-from serve_app.ingress.conversations.store import LeaseLost, Store
+from serve_app.ingress.conversations.store import ConversationStore, LeaseLost
 from serve_app.ingress.errors import Unavailable
 
 RENEWALS = 3
-"""How often a lease is renewed within its time: two may fail before it is lost."""
+"""How often a lease is renewed within its time. Two renewals may fail before it is lost."""
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
 class Lease:
-    """A conversation that is this request's alone, until a turn is stored or it is dropped.
+    """A conversation for one request alone, until a turn is stored or the lease is released.
 
     While it is held a task renews it, for at most ``longest_s`` seconds; no transaction is open.
-    ``spawn`` starts what has to come to its end although nobody may be waiting for it any more, and
-    ``left`` is called when the next request may have its turn.
+    ``spawn`` starts a write that must finish even if the request is cancelled. ``leave_queue`` is
+    called when the next request of this replica may have the lease.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: ConversationStore,
         key: tuple[str, str],
         holder: str,
         *,
         lease_s: float,
         longest_s: float,
         spawn: Spawn,
-        left: Callable[[], None],
+        leave_queue: Callable[[], None],
     ) -> None:
         self._store = store
         self._key = key
         self._holder = holder
         self._every_s = lease_s / RENEWALS
         self._spawn = spawn
-        self._left = left
+        self._leave_queue = leave_queue
         self._held = True
         self._lost = False
         self._renewing = asyncio.create_task(self._renew(longest_s))
@@ -50,37 +50,37 @@ class Lease:
         return await self._store.read(*self._key)
 
     def check(self) -> None:
-        """Raises :class:`LeaseLost` once the lease is known to be somebody else's."""
+        """Raises :class:`LeaseLost` once the lease is known to be lost."""
         if self._lost or not self._held:
             raise LeaseLost
 
     async def add(self, turn: Turn, begun: Conversation | None = None) -> None:
         """Store the turn and end the lease. Raises :class:`LeaseLost`, and stores nothing then.
 
-        With ``begun`` the turn is the first of a conversation that takes the earlier one's place.
+        With ``begun`` the turn is the first of a conversation that replaces the earlier one.
         """
         self.check()
         await self._end(self._store.add(*self._key, self._holder, turn, begun))
 
     async def begin(self, model: str | None) -> None:
-        """Begin the conversation anew, without a turn, and end the lease. Raises as ``add``."""
+        """Start the conversation anew, without a turn, and end the lease. Raises as :meth:`add`."""
         self.check()
         await self._end(self._store.begin(*self._key, self._holder, model))
 
     def release(self) -> None:
-        """End the lease and store nothing; a no-op once it has ended. Waits for nothing."""
+        """End the lease without storing a turn. Does nothing once it has ended. Does not wait."""
         if self._held:
             self._finish(self._store.release(*self._key, self._holder))
 
     async def _end(self, writing: Coroutine[Any, Any, None]) -> None:
-        """What is written is written whole, also when whoever asked for it leaves meanwhile."""
+        """Finish the write even if the request is cancelled meanwhile."""
         await asyncio.shield(self._finish(writing))
 
     def _finish(self, writing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._held = False
         self._renewing.cancel()
         task = self._spawn(writing)
-        task.add_done_callback(lambda _: self._left())
+        task.add_done_callback(lambda _: self._leave_queue())
         return task
 
     async def _renew(self, longest_s: float) -> None:

@@ -1,12 +1,12 @@
-"""Who in this process waits for which conversation: first come, first served, and not too many."""
+"""Queues of messages that wait for their conversation in this process, first in, first out."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
 
-MOST = 16
-"""Messages of one conversation that one replica lets wait."""
+MAX_WAITING = 16
+"""Messages of one conversation that may wait in one replica."""
 
 
 class QueueFull(Exception):
@@ -14,17 +14,17 @@ class QueueFull(Exception):
 
 
 class MessageQueues:
-    """One queue a key, there only while somebody is in it."""
+    """One queue for each key, kept only while a message is in it."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._max_waiting = max_waiting
         self._locks: dict[Hashable, asyncio.Lock] = {}
         self._inside: dict[Hashable, int] = {}
 
     async def enter(self, key: Hashable) -> None:
-        """Wait for one's turn, which lasts until :meth:`leave`. Raises :class:`QueueFull`."""
+        """Wait to be first, until :meth:`leave`. Raises :class:`QueueFull`."""
         inside = self._inside.get(key, 0)
-        if inside > self._most:
+        if inside > self._max_waiting:
             raise QueueFull
         self._inside[key] = inside + 1
         try:

@@ -1,4 +1,4 @@
-"""What is read and written of conversations, each operation one short transaction."""
+"""Reads and writes conversations in the database, each operation in one short transaction."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from serve_app.ingress.conversations.history import Conversation, HistoryBounds,
 from serve_app.ingress.conversations.tables import conversations, leases, now, turns
 from serve_app.ingress.errors import Unavailable
 
-SWEPT = 50
-"""The most that one sweep deletes of a kind."""
+MAX_SWEPT = 50
+"""Rows of each table that one sweep deletes."""
 
 
 class LeaseLost(Unavailable):
-    """Somebody else has the conversation now, or it was deleted: nothing was written."""
+    """Another request has the conversation now, or it was deleted. Nothing was written."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -27,8 +27,8 @@ class LeaseLost(Unavailable):
         )
 
 
-class Store:
-    """Conversations by caller and user. ``holder`` is who answers a message of one right now."""
+class ConversationStore:
+    """Conversations by caller and user. ``holder`` names the request that has the lease."""
 
     def __init__(self, database: Database, bounds: HistoryBounds, lease_s: float) -> None:
         self._database = database
@@ -36,11 +36,11 @@ class Store:
         self._lease_s = lease_s
 
     async def read(self, caller: str, user_id: str) -> Conversation:
-        """What is kept of a conversation, oldest turn first; nothing of an unknown one."""
+        """A conversation, oldest turn first; an empty one if it is unknown."""
         of_this = _is(conversations, caller, user_id)
         recent = conversations.c.updated > self._expiry
         model = select(conversations.c.model).where(of_this, recent)
-        said = (
+        stored = (
             select(turns.c.user_text, turns.c.assistant_text)
             .join(conversations, turns.c.conversation == conversations.c.id)
             .where(of_this, turns.c.created > self._expiry)
@@ -48,7 +48,7 @@ class Store:
         )
         async with self._database.transaction() as connection:
             named = await connection.scalar(model)
-            rows = await connection.execute(said)
+            rows = await connection.execute(stored)
             return Conversation(tuple(Turn(*row) for row in rows), named)
 
     async def exists(self, caller: str, user_id: str) -> bool:
@@ -71,7 +71,7 @@ class Store:
             return list(await connection.scalars(query))
 
     async def delete(self, caller: str, user_id: str) -> None:
-        """Forget a conversation; an answer that is being written is not stored either."""
+        """Delete a conversation and its lease, so that no answer to it is stored."""
         async with self._database.transaction() as connection:
             await connection.execute(delete(leases).where(_is(leases, caller, user_id)))
             await _forget(connection, caller, user_id)
@@ -90,7 +90,7 @@ class Store:
             return bool(await connection.scalar(taken) == holder)
 
     async def renew(self, caller: str, user_id: str, holder: str) -> bool:
-        """Whether the lease is still the holder's, and is for as long again."""
+        """Extend the lease; whether the holder still has it."""
         held = _held(caller, user_id, holder)
         later = update(leases).where(held).values(expires=now() + self._lease_s)
         async with self._database.transaction() as connection:
@@ -101,25 +101,25 @@ class Store:
             await connection.execute(delete(leases).where(_held(caller, user_id, holder)))
 
     async def begin(self, caller: str, user_id: str, holder: str, model: str | None) -> None:
-        """Begin a conversation anew, without a turn, and give the lease back.
+        """Start a conversation anew, without a turn, and release the lease.
 
         Raises :class:`LeaseLost`.
         """
         async with self._database.transaction() as connection:
-            await _give_back(connection, caller, user_id, holder)
+            await _release_lease(connection, caller, user_id, holder)
             await _forget(connection, caller, user_id)
             await _conversation(connection, caller, user_id, model)
 
     async def add(
         self, caller: str, user_id: str, holder: str, turn: Turn, begun: Conversation | None = None
     ) -> None:
-        """Store a turn, drop the oldest that are too many, and give the lease back.
+        """Store a turn, drop the oldest that are too many, and release the lease.
 
-        With ``begun`` the turn is the first of a conversation that takes the earlier one's place.
+        With ``begun`` the turn is the first of a conversation that replaces the earlier one.
         Raises :class:`LeaseLost`.
         """
         async with self._database.transaction() as connection:
-            await _give_back(connection, caller, user_id, holder)
+            await _release_lease(connection, caller, user_id, holder)
             old = None if begun else conversations.c.updated <= self._expiry
             await _forget(connection, caller, user_id, old)
             model = begun.model if begun else None
@@ -140,14 +140,14 @@ class Store:
         old = (
             select(conversations.c.id)
             .where(conversations.c.updated <= self._expiry)
-            .limit(SWEPT)
+            .limit(MAX_SWEPT)
             .with_for_update(skip_locked=True)
         )
         key = tuple_(leases.c.caller, leases.c.user_id)
         left = (
             select(leases.c.caller, leases.c.user_id)
             .where(leases.c.expires < now() - self._lease_s)
-            .limit(SWEPT)
+            .limit(MAX_SWEPT)
             .with_for_update(skip_locked=True)
         )
         async with self._database.transaction() as connection:
@@ -176,8 +176,10 @@ def _held(caller: str, user_id: str, holder: str) -> ColumnElement[bool]:
     return and_(_is(leases, caller, user_id), leases.c.holder == holder)
 
 
-async def _give_back(connection: AsyncConnection, caller: str, user_id: str, holder: str) -> None:
-    """First in its transaction: whoever waits for the lease sees all of it or nothing."""
+async def _release_lease(
+    connection: AsyncConnection, caller: str, user_id: str, holder: str
+) -> None:
+    """Release the lease, as the transaction's first change. Raises :class:`LeaseLost`."""
     given = await connection.execute(delete(leases).where(_held(caller, user_id, holder)))
     if given.rowcount != 1:
         raise LeaseLost
@@ -197,7 +199,7 @@ async def _forget(
 async def _conversation(
     connection: AsyncConnection, caller: str, user_id: str, model: str | None
 ) -> int:
-    """The id of a conversation, which is made where it is new."""
+    """The id of a conversation, which is inserted if it is new."""
     new = _insert(connection, conversations).values(
         caller=caller, user_id=user_id, model=model, updated=now()
     )

@@ -24,11 +24,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 VERSION = 1
-"""Of these tables, as the database itself records it; a later one says how it migrates."""
+"""Version of these tables, which the database stores. A later version must say how it migrates."""
 
 
 class now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function it is
-    """Seconds since 1970 by the database's clock, the one clock that all replicas share."""
+    """Seconds since 1970 by the database's clock, which all replicas share."""
 
     type = Float()
     inherit_cache = True
@@ -45,7 +45,7 @@ def _postgresql_now(element: Any, compiler: Any, **_: Any) -> str:
 
 
 class MessageText(TypeDecorator[str]):
-    """Text of people and models. PostgreSQL's cannot hold NUL: U+FFFD takes its place."""
+    """Text of a message. PostgreSQL cannot store NUL, which is replaced by U+FFFD."""
 
     impl = Text
     cache_ok = True
@@ -56,7 +56,7 @@ class MessageText(TypeDecorator[str]):
 
 Number = BigInteger().with_variant(Integer, "sqlite")
 UserId = String(256).with_variant(VARCHAR(256, collation="C"), "postgresql")
-"""Ordered by code points on both databases, so that a page goes on where the last one ended."""
+"""Ordered by code points on both databases, so that a page continues where the last one ended."""
 
 metadata = MetaData()
 
@@ -78,7 +78,8 @@ conversations = Table(
     UniqueConstraint("caller", "user_id"),
     Index("conversations_updated", "updated"),
 )
-"""One row a caller's user. ``model`` answers where a message names none; ``None``: the default."""
+"""One row for each user of a caller. ``model`` answers messages that name no model; ``None`` is the
+default model."""
 
 turns = Table(
     "conversation_turns",
@@ -104,4 +105,4 @@ leases = Table(
     Column("expires", Float, nullable=False),
     Index("conversation_leases_expires", "expires"),
 )
-"""Who answers a message of a conversation right now, and until when that is believed."""
+"""The request that is answering a message of a conversation, and when its lease expires."""

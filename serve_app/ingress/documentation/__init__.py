@@ -1,1 +1,1 @@
-"""The OpenAPI document, and the two pages that show it: they need no other server."""
+"""The OpenAPI document, and the two pages that show it without loading from other servers."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with short names, events of streams, and validation's bounds."""
+"""Completes FastAPI's OpenAPI document: short names, events of streams, bounds from settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.ingress.documentation.rules import READABLE
 DEFINITIONS = "#/$defs/"
 COMPONENTS = "#/components/schemas/"
 EXAMPLES = frozenset({"example", "examples", "default", "const", "enum"})
-"""Keywords whose values are no schemas."""
+"""Keywords whose values are not schemas."""
 INT64 = 2**63
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 TEXTS = frozenset({"texts", "input", "inputs", "candidate_texts", "documents", "sentences"})
@@ -32,11 +32,11 @@ PROMPTS = frozenset(
         "source_sentence",
     }
 )
-"""Fields of bodies that hold texts: lists of them, or one."""
+"""``TEXTS`` are fields that take a list of texts, ``PROMPTS`` those that take one."""
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the route's function, behind its surface where that tells it from another's."""
+    """The name of the route's function, with a prefix where two APIs have the same."""
     name = route.name.removesuffix("_route")
     path = route.path_format
     if path.startswith("/v1/"):
@@ -52,9 +52,9 @@ def event_stream(
     unnamed: Sequence[type[BaseModel]] = (),
     done: bool = False,
 ) -> dict[int | str, dict[str, Any]]:
-    """The description of a streamed answer. ``events`` has the data of each event by its name.
+    """OpenAPI's description of a streamed answer. ``events`` are models by event name.
 
-    ``unnamed`` events are data alone; with ``done`` a last one is the text ``[DONE]``.
+    ``unnamed`` events have data only. With ``done`` the last event is the text ``[DONE]``.
     """
     named = [_event(name, model) for name, model in (events or {}).items()]
     named += [_event("", model) for model in unnamed]
@@ -86,7 +86,7 @@ def _item(name: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(app: FastAPI, settings: Settings) -> None:
-    """Let ``app`` answer for its document with the completed one, which is made once."""
+    """Make ``app.openapi()`` return the completed document, which is made once."""
     made = app.openapi
     document: dict[str, Any] = {}
 
@@ -101,9 +101,9 @@ def complete(app: FastAPI, settings: Settings) -> None:
 def completed(
     document: dict[str, Any], settings: Settings, tasks: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """``document`` with what FastAPI leaves out of it. Changes and returns it.
+    """Change and return ``document``, with what FastAPI leaves out.
 
-    ``tasks`` are those that a step of a graph may name.
+    ``tasks`` are those that a graph's step may name.
     """
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     document.setdefault("servers", [{"url": "/"}])
@@ -117,7 +117,7 @@ def completed(
 
 
 def _hoist(part: Any, schemas: dict[str, Any]) -> None:
-    """Move definitions that lie within ``part`` to the components, where references find them."""
+    """Move the definitions within ``part`` to the document's components."""
     if isinstance(part, list):
         for each in part:
             _hoist(each, schemas)
@@ -142,7 +142,7 @@ def _refer(part: dict[str, Any]) -> None:
 
 
 def _bounded(part: dict[str, Any], settings: Settings) -> None:
-    """Make one schema as strict as what it describes."""
+    """Make one schema as strict as the validation that it describes."""
     if part.get("type") == "integer":
         for name in BOUNDS:
             if isinstance(part.get(name), float):  # FastAPI makes a float of each
@@ -155,7 +155,7 @@ def _bounded(part: dict[str, Any], settings: Settings) -> None:
 
 
 def _sized(name: str, field: dict[str, Any], settings: Settings) -> None:
-    """Bound a field of a body by the settings, which no type can know."""
+    """Add the bounds of the settings to a field of a body."""
     for branch in (field, *field.get("anyOf", ()), *field.get("oneOf", ())):
         if branch.get("type") == "array" and name in TEXTS:
             branch.setdefault("maxItems", settings.max_texts)
@@ -165,14 +165,14 @@ def _sized(name: str, field: dict[str, Any], settings: Settings) -> None:
 
 
 def _without_empty_answer(part: dict[str, Any]) -> None:
-    """FastAPI adds an answer in JSON, of any shape, to what a route that only streams answers."""
+    """Delete the JSON answer of any shape that FastAPI adds to routes that only stream."""
     content = part.get("content")
     if isinstance(content, dict) and content.get("application/json") == {"schema": {}}:
         del content["application/json"]
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object within ``value``, itself among them; not what is only an example."""
+    """Every object within ``value``, itself included, but not those within examples."""
     pending: list[Any] = [value]
     while pending:
         each = pending.pop()

@@ -1,4 +1,4 @@
-"""``/docs`` and ``/redoc``, with every script and style from this package: no CDN, no fonts."""
+"""The pages ``/docs`` and ``/redoc``. Their scripts and styles come from this package."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ POLICY = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What a page may load: nothing from elsewhere, whatever a script of it would like to."""
+"""Content-Security-Policy: a page may load nothing from other servers."""
 
 
 class Asset(NamedTuple):
-    """A file of this package, kept compressed as it is sent; its name has its version."""
+    """A file of this package, stored compressed as it is sent. Its name has its version."""
 
     name: str
     media_type: str
@@ -43,37 +43,39 @@ BY_NAME = {asset.name: asset for asset in (SWAGGER, SWAGGER_STYLE, REDOC)}
 
 @router.get("/docs")
 async def swagger_ui(request: Request) -> Response:
-    """The document with Swagger UI, which can also send requests."""
+    """The OpenAPI document in Swagger UI, which can also send requests."""
     root = _root(request)
-    page = get_swagger_ui_html(
-        openapi_url=root + OPENAPI,
-        title=f"{request.app.title} - Swagger UI",
-        swagger_js_url=f"{root}{ASSETS}/{SWAGGER.name}",
-        swagger_css_url=f"{root}{ASSETS}/{SWAGGER_STYLE.name}",
-        swagger_favicon_url=NO_ICON,
+    return _protected(
+        get_swagger_ui_html(
+            openapi_url=root + OPENAPI,
+            title=f"{request.app.title} - Swagger UI",
+            swagger_js_url=f"{root}{ASSETS}/{SWAGGER.name}",
+            swagger_css_url=f"{root}{ASSETS}/{SWAGGER_STYLE.name}",
+            swagger_favicon_url=NO_ICON,
+        )
     )
-    page.headers["Content-Security-Policy"] = POLICY
-    return page
 
 
 @router.get("/redoc")
 async def redoc(request: Request) -> Response:
-    """The document with Redoc, to read."""
+    """The OpenAPI document in Redoc, to read."""
     root = _root(request)
-    page = get_redoc_html(
-        openapi_url=root + OPENAPI,
-        title=f"{request.app.title} - ReDoc",
-        redoc_js_url=f"{root}{ASSETS}/{REDOC.name}",
-        redoc_favicon_url=NO_ICON,
-        with_google_fonts=False,
+    title = f"{request.app.title} - ReDoc"
+    script = f"{root}{ASSETS}/{REDOC.name}"
+    return _protected(
+        get_redoc_html(
+            openapi_url=root + OPENAPI,
+            title=title,
+            redoc_js_url=script,
+            redoc_favicon_url=NO_ICON,
+            with_google_fonts=False,
+        )
     )
-    page.headers["Content-Security-Policy"] = POLICY
-    return page
 
 
 @router.get(f"{ASSETS}/{{name}}")
 async def asset(name: str, request: Request) -> Response:
-    """A script or style of the pages. Its name changes with its content, so it may be kept."""
+    """A script or style of the pages. Its name changes with its content, so it may be cached."""
     found = BY_NAME.get(name)
     if found is None:
         raise NotFound("There is no such file.")
@@ -90,6 +92,11 @@ async def asset(name: str, request: Request) -> Response:
     return Response(content, headers=headers, media_type=found.media_type)
 
 
+def _protected(page: Response) -> Response:
+    page.headers["Content-Security-Policy"] = POLICY
+    return page
+
+
 def _root(request: Request) -> str:
-    """The prefix that the application is served at, if any."""
+    """The path prefix at which the application is served, if any."""
     return str(request.scope.get("root_path", "")).rstrip("/")

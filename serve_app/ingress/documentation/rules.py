@@ -1,7 +1,7 @@
-"""Rules between the fields of a body, in JSON Schema: what validators say in Python.
+"""Rules between the fields of a body as JSON Schema, for checks that validators make in Python.
 
-They are written with ``not`` alone, which validators read like any keyword. ``if`` and ``anyOf``
-would say the same, but the pages that show the document make alternative bodies of those.
+They use ``not`` only. ``if`` and ``anyOf`` could say the same, but the pages that show the document
+would present those as alternative bodies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OBJECT: Schema = {"type": "object"}
 INTEGER: Schema = {"type": "integer"}
 ITEMS: Schema = {"type": "array", "minItems": 1}
 READABLE: Schema = {"pattern": r"\S"}
-"""Of a text in which something has to be read."""
+"""Of a text that must not be blank."""
 
 
 def when(
@@ -26,32 +26,32 @@ def when(
     needs: Mapping[str, Schema] | None = None,
     allows: Mapping[str, Schema] | None = None,
 ) -> Schema:
-    """Where all of ``given`` are there and match, ``needs`` have to be there and match as well.
+    """If all of ``given`` are present and match, ``needs`` must be present and match too.
 
-    ``allows`` have to match only where they are there.
+    ``allows`` must match only if they are present.
     """
     needed, allowed = dict(needs or {}), dict(allows or {})
     return _unless(_matching(needed, allowed), _matching(given))
 
 
 def never(given: Mapping[str, Schema], unless: Mapping[str, Schema] | None = None) -> Schema:
-    """All of ``given`` are not there together, but where one of ``unless`` is there and matches."""
+    """``given`` must not all be present and match, unless one of ``unless`` is and does."""
     others = {name: {"not": schema} for name, schema in (unless or {}).items()}
     return {"not": _matching(given, others)}
 
 
 def unless_given(name: str, **fields: Schema) -> Schema:
-    """Where ``name`` is left out, ``fields`` have to match what its default asks of them."""
+    """If ``name`` is left out, ``fields`` must match what its default requires."""
     return _unless({"properties": fields}, {"not": {"required": [name]}})
 
 
 def all_readable(name: str) -> Schema:
-    """Every item of the list ``name`` has something to read: one that has not fails them all."""
+    """No item of the list ``name`` may be blank; one that is fails the whole request."""
     return {"properties": {name: {"items": {**READABLE, "properties": {"text": READABLE}}}}}
 
 
 def _unless(wanted: Schema, given: Schema) -> Schema:
-    """``wanted`` matches, unless ``given`` does not."""
+    """``wanted`` must match if ``given`` does."""
     return {"not": {"allOf": [given, {"not": wanted}]}}
 
 

@@ -1,4 +1,4 @@
-"""How the OpenAPI document says where a key goes."""
+"""Adds to the OpenAPI document how a request carries its API key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANY_OF: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 
 
 def with_security(app: FastAPI, *, needs_key: bool) -> None:
-    """Add the schemes to the document of ``app``, whatever else makes it."""
+    """Make ``app.openapi()`` return its document with the security schemes."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def with_security(app: FastAPI, *, needs_key: bool) -> None:
 
 
 def add_security(document: dict[str, Any], *, needs_key: bool) -> None:
-    """Both schemes for every operation; none has to be met where no key is needed. Idempotent."""
+    """Add both schemes, and which operations need one of them. Idempotent."""
     document.setdefault("components", {})["securitySchemes"] = SCHEMES
     document["security"] = ANY_OF if needs_key else [{}, *ANY_OF]
     for path, operations in document.get("paths", {}).items():

@@ -1,1 +1,1 @@
-"""The front: what happens to every request before anything else sees it."""
+"""The front: checks ids, headers, hosts, keys and bodies before Serve and the application."""

@@ -1,4 +1,4 @@
-"""Who may ask for what: by the path of a request, and by where a browser says it comes from."""
+"""Access rules: the scope that a path needs, and the hosts and origins that are allowed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from serve_app.ingress.front.keys import ADMIN, INFERENCE
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(:[0-9]{0,5})?")
 ORIGIN = re.compile(rf"[a-z][a-z0-9+.\-]*://{HOST.pattern}")
-READS = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN = re.compile(
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN_PATHS = re.compile(
     r"/|/docs|/redoc|/openapi\.json|/docs/assets/[^/]+|/health|/health/(live|readi)ness"
 )
 NAMES = re.compile(r"/(models|conversations)/")
-"""Below these a path is a name of the client's or of a model's, however it ends."""
+"""The rest of such a path is the name of a model or a user, however it ends."""
 MODELS = "/api/v1/huggingface/models/"
 METRICS = "/metrics"
 
@@ -24,23 +24,23 @@ METRICS = "/metrics"
 def scope_of(method: str, path: str) -> str | None:
     """The scope that a request needs; ``None`` where it needs no key.
 
-    Open are health and documentation, and a browser's question before a request of another origin,
-    which carries no key. Where the application has a prefix, these paths are other ones: more needs
-    a key then, not less.
+    Health and documentation need none, nor does a browser's preflight request (OPTIONS), which
+    carries no key. If the application is served below a prefix, these paths do not match, so that
+    more requests need a key and never fewer.
     """
-    if method == "OPTIONS" or (method in READS and OPEN.fullmatch(path)):
+    if method == "OPTIONS" or (method in READ_METHODS and OPEN_PATHS.fullmatch(path)):
         return None
-    if method in READS:
+    if method in READ_METHODS:
         return ADMIN if path.endswith(METRICS) and not NAMES.search(path) else INFERENCE
     before, models, _ = path.partition(MODELS)
     return ADMIN if models and not NAMES.search(f"{before}/") else INFERENCE
 
 
 class AllowedHosts:
-    """Refuses what a page elsewhere makes a browser send to a service of this machine.
+    """Refuses requests that a foreign web page makes a browser send to a service on this machine.
 
-    A name of the page's own that resolves to this machine (DNS rebinding) is in ``Host``. A form or
-    script that needs no answer comes with its ``Origin``.
+    With DNS rebinding the page's own host name resolves to this machine, and is in ``Host``. A form
+    or script that needs no answer has the page's address in ``Origin``.
     """
 
     def __init__(self, names: Iterable[str], origins: Iterable[str]) -> None:
@@ -48,20 +48,20 @@ class AllowedHosts:
         self._origins = frozenset(origins)
 
     def check(self, method: str, host: bytes, origin: bytes) -> None:
-        """Raises :class:`AuthorizationError`. Without a ``Host`` it is no browser."""
-        if host and _name(HOST, host) not in self._names:
+        """Raises :class:`AuthorizationError`. A request without ``Host`` is not a browser's."""
+        if host and _host_name(HOST, host) not in self._names:
             raise AuthorizationError(
                 "The Host header names none of this service's hosts (setting allowed_hosts)."
             )
-        if not origin or method in READS or self._takes(origin):
+        if not origin or method in READ_METHODS or self._allows(origin):
             return
         raise AuthorizationError("The Origin header names a site that may not call this service.")
 
-    def _takes(self, origin: bytes) -> bool:
+    def _allows(self, origin: bytes) -> bool:
         known = "*" in self._origins or origin.decode("latin-1") in self._origins
-        return known or _name(ORIGIN, origin) in self._names
+        return known or _host_name(ORIGIN, origin) in self._names
 
 
-def _name(form: re.Pattern[str], value: bytes) -> str | None:
+def _host_name(form: re.Pattern[str], value: bytes) -> str | None:
     found = form.fullmatch(value.decode("latin-1").lower())
     return found["name"].rstrip(".") if found else None

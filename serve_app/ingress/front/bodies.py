@@ -1,7 +1,7 @@
-"""Bodies, read whole before the application is asked: bounded each, in sum, and in time.
+"""Reads request bodies whole before the application is called, within limits of size and time.
 
-A request whose body is still on its way holds no place in Serve's queue. One over the limit is read
-a little further and thrown away, so that an honest client reads the answer to it.
+A request whose body is still arriving takes no place in Serve's queue. A body over the limit is
+read a little further and discarded, so that a client that is still sending reads the answer.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from serve_app.ingress.errors import (
 )
 from serve_app.ingress.front.headers import RequestHeaders
 
-DRAIN_S = 10.0
-DRAIN = 4
+DRAIN_TIMEOUT_S = 10.0
+DRAIN_FACTOR = 4
 """Up to four times the limit is read and discarded, so that a client that is still sending gets the
-refusal and not a reset."""
+413 and not a connection reset."""
 
 
-class Bodies:
-    """The bodies that one replica holds."""
+class BodyReader:
+    """Reads the bodies of one replica's requests, and bounds the memory of all together."""
 
     def __init__(self, settings: Settings) -> None:
         self._limit = settings.max_body_bytes
@@ -39,7 +39,7 @@ class Bodies:
     def check(self, head: RequestHeaders) -> None:
         """Refuse by the headers alone. Raises :class:`ServiceError`.
 
-        No content coding is taken, for what is small as it arrives may be anything when inflated.
+        Compressed bodies are refused, since a small one may inflate to any size.
         """
         if head.declared is not None and head.declared > self._limit:
             raise self._too_large()
@@ -71,20 +71,20 @@ class Bodies:
             ) from None
 
     def release(self, body: ReceivedBody) -> None:
-        """The request is over, and what was held of its body is free."""
+        """Free the memory of a body whose request is over."""
         self._inflight -= body.held
         body.held = 0
 
     async def drain(self, body: ReceivedBody, head: RequestHeaders) -> bool:
-        """Discard the rest of a refused body; whether its end was reached, within bounds."""
-        bound = DRAIN * self._limit
+        """Discard the rest of a refused body, within bounds; whether its end was reached."""
+        bound = DRAIN_FACTOR * self._limit
         waits = head.seen.get(b"expect", b"").lower() == b"100-continue" and not body.read
         if body.at_end or not (head.has_body or body.read):
             return True
         if waits or (head.declared or 0) > bound:
             return False
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 while not body.at_end and body.read <= bound:
                     if await body.next() is None:
                         return False
@@ -106,7 +106,7 @@ class Bodies:
 
 
 class ReceivedBody:
-    """One body as it arrives: how much has been read of it, and how much is held."""
+    """A body as it arrives: ``read`` bytes so far, of which ``held`` count as memory in use."""
 
     __slots__ = ("_receive", "at_end", "held", "read")
 
@@ -117,7 +117,7 @@ class ReceivedBody:
         self.at_end = False
 
     async def next(self) -> bytes | None:
-        """The next piece; ``None`` when the client has left."""
+        """The next chunk; ``None`` when the client has left."""
         message = await self._receive()
         if message["type"] != "http.request":
             return None
@@ -128,5 +128,5 @@ class ReceivedBody:
 
 
 def _is_identity(encoding: str) -> bool:
-    """Whether no coding but ``identity`` is named (RFC 9110, 8.4)."""
+    """Whether the header names no coding but ``identity`` (RFC 9110, 8.4)."""
     return not {each.strip().lower() for each in encoding.split(",")} - {"", "identity"}

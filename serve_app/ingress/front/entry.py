@@ -1,7 +1,7 @@
-"""The front outside Serve's HTTP entry.
+"""Puts the front outside Serve's own HTTP entry, in replicas and in Serve's proxies.
 
-Serve calls :func:`middlewares` where ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names it: in
-every replica that answers HTTP itself, before the replica is ready, and in every proxy of Serve's.
+Serve calls :func:`middlewares` if ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names it: in every
+replica that answers HTTP itself, before the replica is ready, and in every proxy.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from serve_app.ingress.front.front import Front, path_of
 from serve_app.ingress.front.headers import SESSION_ID, read
 from serve_app.ingress.routes.dialects import error_answers
 
-SERVES_OWN = frozenset({"/-/healthz", "/-/routes"})
-"""Load balancers ask every replica for these."""
+SERVE_PATHS = frozenset({"/-/healthz", "/-/routes"})
+"""Serve answers these itself, for load balancers."""
 SEND_TIMEOUT_S = 60.0
-"""In proxies, as settings have it by default."""
+"""In proxies: the default of the setting."""
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve puts around its entry in this process."""
+    """The middleware that Serve puts around its entry in this process."""
     try:
         serve.get_replica_context()
     except RayServeException:
@@ -44,18 +44,19 @@ class Fronted(Protocol):
 
 
 class ReplicaFront:
-    """In a replica: the front that its ingress asks for, once Serve tells which that is.
+    """In a replica: the front that the replica's ingress asks for.
 
-    Until then, and around another application's ingress, everything passes.
+    Requests pass unchanged while Serve does not know the ingress yet, and when it is another
+    application's.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._inside: ASGIApp | None = None
 
-    # A coroutine function: uvicorn takes anything else for an application of ASGI 2.
+    # It must be a coroutine function: uvicorn takes anything else for an ASGI 2 application.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app if _is_serves_own(scope) else self._inside or self._found()
+        app = self._app if _is_serve_path(scope) else self._inside or self._found()
         await app(scope, receive, send)
 
     def _found(self) -> ASGIApp:
@@ -67,9 +68,9 @@ class ReplicaFront:
 
 
 class ProxyFront:
-    """In a proxy of Serve's, which knows no settings: headers, ids, errors, slow readers.
+    """In a proxy of Serve, which has no settings: checks headers, ids, errors and slow readers.
 
-    The rest is done in the replica, by the front around the application.
+    The front around the application checks the rest in the replica.
     """
 
     def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
@@ -77,7 +78,7 @@ class ProxyFront:
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_serves_own(scope):
+        if scope["type"] != "http" or _is_serve_path(scope):
             await self._app(scope, receive, send)
             return
         head = read(scope["headers"])
@@ -108,5 +109,5 @@ class ProxyFront:
             exchange.close()
 
 
-def _is_serves_own(scope: Scope) -> bool:
-    return scope["type"] == "http" and path_of(scope) in SERVES_OWN
+def _is_serve_path(scope: Scope) -> bool:
+    return scope["type"] == "http" and path_of(scope) in SERVE_PATHS

@@ -1,4 +1,4 @@
-"""One request and its answer on their way through the front."""
+"""One request and its answer as they pass the front: ids, plain errors of Serve, slow readers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
 logger = logging.getLogger(__name__)
 
 Refused: TypeAlias = Callable[[Scope, str], None]
-"""Told of a request that was refused, and why, before the answer goes."""
+"""Called with a refused request and the reason, before the answer is sent."""
 
-LOOKS = 4
-"""How often it is looked, within the time that a client has, whether it takes its answer."""
+CHECKS = 4
+"""How often within ``send_timeout_s`` it is checked whether the client reads its answer."""
 
 
 class FrontExchange:
-    """What the application receives and sends.
+    """The ``receive`` and ``send`` that the application is given.
 
-    It receives the body that was read, then what comes from the server. Every answer gets the
-    request's id, unless ``echo`` is off; plain answers of Serve's get the envelope. A client that
-    does not take what was sent within ``send_timeout_s`` is to the application one that left: a
-    server's ``send`` waits while its buffer is full. An answer with nothing to send is not cut.
+    It receives the body that was read, then messages of the server. Every answer gets the request's
+    id, unless ``echo`` is off, and Serve's plain-text errors get the error envelope. A server's
+    ``send`` waits while its buffer is full: if that takes longer than ``send_timeout_s``, the
+    client counts as gone. An answer that has nothing to send is not cut off.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class FrontExchange:
         self.body = ReceivedBody(receive)
         self.content: bytes | None = None
         self.keyless = False
-        """It needs no key where others do: no route that it may ask for reads its body, and those
-        who have no key take no memory for one."""
+        """The path needs no key where others do. Its route reads no body, so none is kept in
+        memory for clients without a key."""
         self.started = False
         self.cut = False
         self._refused = refused
@@ -67,7 +67,7 @@ class FrontExchange:
         self._timer: asyncio.TimerHandle | None = None
 
     async def receive(self) -> Message:
-        """For the application."""
+        """The application's ``receive``."""
         if self.content is not None:
             body, self.content = self.content, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -82,19 +82,19 @@ class FrontExchange:
             self._listener = None
 
     async def send(self, message: Message) -> None:
-        """To the client."""
+        """The application's ``send``."""
         if message["type"] == "http.response.start":
             if is_plain_error(message):
                 self._plain = ServeAnswer(message)
                 return
             self.started = True
-            self._watch()
+            self._schedule_check()
             if self._echo:
                 message = with_id(message, self.head.request_id)
         elif self._plain is not None:
             await self._translate(self._plain, message)
             return
-        # A stream's heartbeat sends beside its chunks: the one that has waited longest counts.
+        # A stream sends heartbeats and chunks from two tasks: the one that waits longest counts.
         if self._sending_since is None:
             self._sending_since = self._loop.time()
         try:
@@ -120,13 +120,13 @@ class FrontExchange:
         await response(self._scope, self._receive, self.send)
         self._plain = plain
 
-    def _watch(self) -> None:
-        self._timer = self._loop.call_later(self._send_timeout_s / LOOKS, self._look)
+    def _schedule_check(self) -> None:
+        self._timer = self._loop.call_later(self._send_timeout_s / CHECKS, self._check_reader)
 
-    def _look(self) -> None:
+    def _check_reader(self) -> None:
         since = self._sending_since
         if since is None or self._loop.time() - since < self._send_timeout_s:
-            self._watch()
+            self._schedule_check()
             return
         logger.warning(
             "request %s: the client took nothing of its answer for %g s",
@@ -134,7 +134,7 @@ class FrontExchange:
             self._send_timeout_s,
         )
         self.cut = True
-        # Serve waits for either the application or the client's leaving, and ends the other.
+        # Serve waits for the application or for the client to leave, and cancels the other.
         waiting = self._listener or self._task
         if waiting is not None:
             waiting.cancel()

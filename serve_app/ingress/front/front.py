@@ -1,4 +1,4 @@
-"""The front: what happens to every request before anything else sees it, Serve's entry included."""
+"""The front: middleware that checks every request before Serve's entry and the application."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.ingress.caller import key_in
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
-from serve_app.ingress.front.bodies import Bodies
+from serve_app.ingress.front.bodies import BodyReader
 from serve_app.ingress.front.exchange import FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.keys import KeyFile
@@ -23,8 +23,8 @@ from serve_app.ingress.request_id import HEADER
 
 logger = logging.getLogger(__name__)
 
-PASSED = "front"
-"""In a request's ``state``: it came through a front already."""
+STATE_KEY = "front"
+"""In the ``state`` of a request that has passed a front already."""
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authenticate", "allow")
 """Headers of answers that scripts of another origin may read."""
@@ -32,7 +32,7 @@ EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authentica
 
 @dataclass(frozen=True, slots=True)
 class FrontPolicy:
-    """What a front holds requests to."""
+    """The rules of a front. ``refused`` is called with refused requests, to count them."""
 
     settings: Settings
     keys: KeyFile | None
@@ -44,7 +44,7 @@ class FrontPolicy:
 def policy_for(
     settings: Settings, host: str | None, refused: Refused | None, answers: ErrorAnswers
 ) -> FrontPolicy:
-    """The policy that settings ask for; ``host`` is where the service listens, as far as known.
+    """The policy of the settings. ``host`` is where the service listens, if known.
 
     Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
     """
@@ -56,21 +56,21 @@ def policy_for(
 
 
 class Front:
-    """ASGI middleware. Ids, headers, hosts, keys, bodies, and clients that do not read.
+    """ASGI middleware: checks ids, headers, hosts, keys and bodies, and cuts off slow readers.
 
-    Under Serve it stands outside Serve's own entry, see :mod:`serve_app.ingress.front.entry`, and
-    once more around the application, where it lets pass what came through the first. ``echo`` is
-    off where somebody outside puts the id on answers.
+    Under Serve there is one outside Serve's own entry (:mod:`serve_app.ingress.front.entry`), and
+    one around the application, which passes requests that came through the first. ``echo`` is off
+    where something outside puts the request's id on answers.
     """
 
     def __init__(self, app: ASGIApp, policy: FrontPolicy, *, echo: bool = True) -> None:
         self._app = app
         self._policy = policy
         self._echo = echo
-        self._bodies = Bodies(policy.settings)
-        self._inside: ASGIApp = self._answered
+        self._bodies = BodyReader(policy.settings)
+        self._checked_app: ASGIApp = self._answered
         if policy.settings.cors_origins:
-            self._inside = CORSMiddleware(
+            self._checked_app = CORSMiddleware(
                 self._answered,
                 allow_origins=list(policy.settings.cors_origins),
                 allow_methods=["*"],
@@ -79,7 +79,7 @@ class Front:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or PASSED in scope.get("state", ()):
+        if scope["type"] != "http" or STATE_KEY in scope.get("state", ()):
             await self._app(scope, receive, send)
             return
         head = read(scope["headers"])
@@ -94,9 +94,9 @@ class Front:
             send_timeout_s=self._policy.settings.send_timeout_s,
             echo=self._echo,
         )
-        scope.setdefault("state", {}).update({"request_id": head.request_id, PASSED: exchange})
+        scope.setdefault("state", {}).update({"request_id": head.request_id, STATE_KEY: exchange})
         try:
-            await self._inside(scope, exchange.receive, exchange.send)
+            await self._checked_app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             if not exchange.cut:
                 raise
@@ -105,16 +105,16 @@ class Front:
             self._bodies.release(exchange.body)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange: FrontExchange = scope["state"][PASSED]
+        exchange: FrontExchange = scope["state"][STATE_KEY]
         try:
             await self._guarded(scope, receive, send)
-        except Exception:  # whatever Serve's entry or the front itself raises
+        except Exception:  # whatever Serve's entry or this front raises
             logger.exception("request %s failed", exchange.head.request_id)
             if not exchange.started:
                 await self._answer(InternalError(), scope, exchange, send)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange: FrontExchange = scope["state"][PASSED]
+        exchange: FrontExchange = scope["state"][STATE_KEY]
         head = exchange.head
         try:
             await self._admit(scope, exchange)
@@ -168,7 +168,7 @@ def _presented(head: RequestHeaders) -> str | None:
 
 
 def path_of(scope: Scope) -> str:
-    """The path below where the server is mounted."""
+    """The path without the prefix at which the server is mounted."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) if root else path

@@ -1,8 +1,8 @@
-"""The headers of a request, read once: what the front decides by, and what Serve may see of them.
+"""Reads a request's headers once, for the front's checks, and drops those that Serve must not see.
 
-Serve obeys some headers of any client: they set a deadline, keep an answer going although the
-client left, or choose a model to route to. They are dropped here. Serve decodes others as UTF-8 and
-fails at bytes that are none, so those are checked.
+Serve obeys some headers of any client: they set a deadline, continue an answer after the client
+left, or choose a model to route to. They are dropped. Serve decodes others as UTF-8 and fails at
+invalid bytes, so these are checked.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ Raw = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class RequestHeaders:
-    """What a request's headers say. ``unusable`` is the name of a header that must be refused."""
+    """A request's headers. ``unusable`` is the name of a header that must be refused."""
 
     headers: list[Raw]
-    """The request's headers as they go on: one id, no session, none that Serve must not see."""
+    """All that are passed on: with one id, without the session and what Serve must not see."""
     seen: dict[bytes, bytes]
-    """By name; the first where a client sent several."""
+    """Those that the front decides by; the first one if a client sent several."""
     request_id: str
     session: bytes
     unusable: str
@@ -65,7 +65,7 @@ class RequestHeaders:
 
     @property
     def declared(self) -> int | None:
-        """The body's length, where the client says it."""
+        """The body's length, if the client declares it."""
         length = self.seen.get(b"content-length", b"")
         return int(length) if length.isdigit() else None
 
@@ -83,7 +83,7 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
     session = b""
     for header in raw:
         name, value = header
-        if b"_" in name:  # Serve takes either for these two
+        if b"_" in name:  # Serve accepts both spellings of two headers
             name = _dashed(name)
         if name not in SPECIAL:
             kept.append(header)
@@ -111,7 +111,7 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
 
 
 def with_id(start: Message, request_id: str) -> Message:
-    """The beginning of an answer with this id, and no other."""
+    """The start message of an answer, with this id and no other."""
     headers = [each for each in start.get("headers", ()) if each[0] != REQUEST_ID]
     headers.append((REQUEST_ID, request_id.encode()))
     return {**start, "headers": headers}

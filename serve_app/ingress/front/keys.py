@@ -1,8 +1,8 @@
-"""API keys: a file of hashes, read again when it changes, and what each key may do.
+"""API keys: a file of their hashes and scopes, which is read again when it changes.
 
-A line is ``name:sha256[:scopes]``, the hash of the key in hexadecimal, the scopes with commas
-between them; empty lines and those that begin with ``#`` say nothing. A key has the scope
-``inference`` unless its line names others.
+A line is ``name:sha256[:scopes]``, with the key's hash in hexadecimal and commas between scopes.
+Empty lines and lines that begin with ``#`` are ignored. A key has the scope ``inference`` unless
+its line names others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 INFERENCE, ADMIN = "inference", "admin"
 SCOPES = frozenset({INFERENCE, ADMIN})
 MAX_FILE_BYTES = 1024 * 1024
-FRESH_S = 1.0
+MAX_AGE_S = 1.0
 LINE = re.compile(r"(?P<name>[A-Za-z0-9][\w.\-]{0,63}):(?P<hash>[0-9A-Fa-f]{64})(:(?P<scopes>.*))?")
 EXPECTED = "expected name:sha256[:scopes], the hash in 64 hexadecimal digits"
 MAX_PROBLEMS = 10
@@ -32,7 +32,7 @@ MAX_PROBLEMS = 10
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One line of the file. Of the key itself only its hash is known."""
+    """One line of the file. ``digest`` is the hash of the key, which itself is not known."""
 
     name: str
     digest: str
@@ -43,32 +43,32 @@ UNKNOWN = ApiKey("", "0" * 64, frozenset())
 
 
 class KeyFile:
-    """The keys of a file, which is looked at again at most once a second.
+    """The keys of a file, which is checked for changes at most once a second.
 
-    The request that finds the second over waits for the look, in a thread; all others go by what is
-    known. A file that has become unreadable or wrong is logged, and the keys that were known stay.
+    The request that is due to check waits for it, in a thread; others use the keys that are known.
+    If the file has become unreadable or wrong, that is logged and the known keys stay.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`ConfigError`, with every line at fault."""
         self._path = path
-        self._stamp = _stamp(path)  # before reading: what changes meanwhile is read again
+        self._stamp = _stamp(path)  # before reading, so that a change meanwhile is read again
         self._keys = read_keys(path)
-        self._looked = time.monotonic()
-        self._looking = False
+        self._checked_at = time.monotonic()
+        self._checking = False
 
     async def named(self, presented: str | None, scope: str) -> ApiKey:
         """The key that was presented, which has ``scope``.
 
         Raises :class:`AuthenticationError` or :class:`AuthorizationError`.
         """
-        if time.monotonic() - self._looked >= FRESH_S and not self._looking:
-            await self._look()
+        if time.monotonic() - self._checked_at >= MAX_AGE_S and not self._checking:
+            await self._check()
         if presented is None:
             raise AuthenticationError(
                 "An API key is needed, as Authorization: Bearer KEY or as X-API-Key: KEY."
             )
-        # Looking it up by its hash tells nothing by its time: no client can choose a hash's digits.
+        # The time of this lookup tells a client nothing: it cannot choose the digits of a hash.
         digest = hashlib.sha256(presented.encode("latin-1")).hexdigest()
         key = self._keys.get(digest, UNKNOWN)
         if not hmac.compare_digest(key.digest, digest):
@@ -77,19 +77,19 @@ class KeyFile:
             raise AuthorizationError(f"The API key {key.name} has not the scope {scope}.")
         return key
 
-    async def _look(self) -> None:
-        self._looking = True
+    async def _check(self) -> None:
+        self._checking = True
         try:
             await asyncio.to_thread(self._refresh)
         finally:
-            self._looking = False
-            self._looked = time.monotonic()
+            self._checking = False
+            self._checked_at = time.monotonic()
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)
         if stamp == self._stamp:
             return
-        self._stamp = stamp  # of a wrong file, too: it is logged once, not every second
+        self._stamp = stamp  # also of a wrong file, which is logged once and not every second
         try:
             self._keys = read_keys(self._path)
         except ConfigError as error:
@@ -151,7 +151,7 @@ def _text(path: Path) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when the file does, also where a link is turned to another file."""
+    """Changes when the file does, or when a link leads to another file."""
     try:
         found = path.stat()
     except OSError:

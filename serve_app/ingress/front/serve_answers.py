@@ -1,4 +1,4 @@
-"""Answers of Serve's own, which are plain text, in the words of this service."""
+"""Translates the plain-text errors that Serve itself answers into this service's errors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from serve_app.ingress.errors import (
     Unavailable,
 )
 
-SERVES = frozenset({404, 408, 429, 500, 503})
-"""The statuses of Serve's entry; an error of the application is JSON."""
-ALLOWED = b"access-control-"
+SERVE_STATUSES = frozenset({404, 408, 429, 500, 503})
+"""Statuses of Serve's own errors. Those of the application are JSON."""
+CORS = b"access-control-"
 
 
 def is_plain_error(start: Message) -> bool:
-    """Whether an answer begins that Serve makes where the application was not asked."""
-    if start["status"] not in SERVES:
+    """Whether this starts an error that Serve answers without the application."""
+    if start["status"] not in SERVE_STATUSES:
         return False
     found = {bytes(name).lower(): bytes(value) for name, value in start.get("headers", ())}
     return found.get(b"content-type", b"text/plain").startswith(b"text/plain")
 
 
 class ServeAnswer:
-    """The beginning of such an answer, until its text is there."""
+    """The start of such an answer, kept until its text arrives."""
 
     __slots__ = ("_retry_after", "_status", "kept", "translated")
 
@@ -35,11 +35,11 @@ class ServeAnswer:
         headers = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
         self._status = start["status"]
         self._retry_after = dict(headers).get(b"retry-after", b"")
-        self.kept = [each for each in headers if each[0].startswith(ALLOWED) or each[0] == b"vary"]
+        self.kept = [each for each in headers if each[0].startswith(CORS) or each[0] == b"vary"]
         self.translated = False
 
     def error(self, text: bytes) -> ServiceError:
-        """What it says, without the text, which may name internals."""
+        """The error, without the text of Serve, which may name internals."""
         wait_s = max(1, int(self._retry_after)) if self._retry_after.isdigit() else None
         match self._status:
             case 404:

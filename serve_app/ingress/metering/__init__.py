@@ -1,1 +1,1 @@
-"""One account a request for inference: what it asked of which models, and how it ended."""
+"""Metering: one record for each inference request, of the models it used and how it ended."""

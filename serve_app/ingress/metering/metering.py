@@ -1,4 +1,4 @@
-"""The metering: where accounts go when they are closed, and where the ledger is read."""
+"""Sends closed request records to the ledger, and reads the cluster's metrics from it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from serve_app.ingress.errors import ServiceError, Unavailable
 
 T = TypeVar("T")
 
-PATIENCE_S = 3.0
+READ_TIMEOUT_S = 3.0
 """How long a scrape waits for the ledger; Prometheus gives up after ten seconds by default."""
 
 
 class LedgerPort(Protocol):
-    """What the ingress wants of a ledger, near or far."""
+    """A ledger, in this process or in another one."""
 
     async def add(self, report: MetricReport) -> None: ...
 
@@ -37,39 +37,39 @@ class LedgerPort(Protocol):
 
 
 class RemoteLedger:
-    """The ledger's deployment."""
+    """The ledger in its own deployment."""
 
-    def __init__(self, calls: DeploymentClient) -> None:
-        self._calls = calls
+    def __init__(self, client: DeploymentClient) -> None:
+        self._client = client
 
     async def add(self, report: MetricReport) -> None:
         """Raises :class:`NotDelivered` when the ledger may not have got it."""
         try:
-            await self._calls.call(LEDGER, "add", report)
+            await self._client.call(LEDGER, "add", report)
         except ServiceError as error:
             raise NotDelivered from error
 
     async def exposition(self, accept: str) -> Exposition:
-        exposition: Exposition = await self._calls.call(LEDGER, "exposition", accept)
+        exposition: Exposition = await self._client.call(LEDGER, "exposition", accept)
         return exposition
 
     async def performance(self) -> Performance | None:
-        performance: Performance | None = await self._calls.call(LEDGER, "performance", None)
+        performance: Performance | None = await self._client.call(LEDGER, "performance", None)
         return performance
 
 
 class Metering:
-    """Closed accounts go to the ledger through ``reporter``; figures come from the ledger.
+    """Records requests through ``reporter``, and reads metrics from ``ledger``.
 
-    What this replica noted is always among the figures. Those of others are delivered within a
-    quarter of a second.
+    What this replica recorded is always among the metrics that are read. Other replicas deliver
+    theirs within a quarter of a second.
     """
 
     def __init__(self, ledger: LedgerPort, reporter: Reporter) -> None:
         self._ledger = ledger
         self._reporter = reporter
 
-    def note(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
+    def record(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
         self._reporter.record(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:
@@ -80,23 +80,23 @@ class Metering:
         """Raises :class:`Unavailable` while the ledger is away."""
         return await self._read(self._ledger.performance)
 
-    async def _read(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(READ_TIMEOUT_S):
                 if await self._reporter.flush():
-                    return await ask()
+                    return await read()
         except (TimeoutError, ServiceError):
             pass
         raise Unavailable("The ledger of metrics is restarting.", 2)
 
 
 def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
-    """Books of this process alone, for an application outside Serve."""
+    """Metering with a ledger in this process, for an application outside Serve."""
     ledger = Ledger(ledger_config(catalog, tasks))
     return Metering(ledger, Reporter(ledger.add))
 
 
 def ledger_config(catalog: Catalog, tasks: Iterable[str]) -> LedgerConfig:
-    """The values of labels that a graph can have: ``tasks`` of its routes, and of its models."""
+    """The values that labels of metrics can have: models, and ``tasks`` of routes and models."""
     of_models = frozenset(task for card in catalog.cards for task in card.tasks)
     return LedgerConfig(frozenset(card.name for card in catalog.cards), of_models.union(tasks))

@@ -1,4 +1,4 @@
-"""The account of one request for inference."""
+"""The record of one inference request: which models did what for it, how long, and how it ended."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ METHOD_TASKS = {
     "zero_shot": ("zero_shot",),
     "rerank": ("rerank",),
 }
-"""What a method of a family is for, where one request uses one model for several tasks."""
+"""The tasks of a family's methods. They tell which task a call is for when one request uses one
+model for several."""
 
 
 @dataclass(slots=True)
 class ModelUse:
-    """What one request had of one model for one task. Times are of the account's clock."""
+    """The calls of one request to one model for one task. Times are of the record's clock."""
 
     began: float
     ended: float | None = None
@@ -34,7 +35,7 @@ class ModelUse:
 
 
 class StreamedModelUse:
-    """A stream's part in its account: told of every chunk, and complete at its last token."""
+    """A stream's calls: given every chunk, and complete at the last token."""
 
     def __init__(self, use: ModelUse, clock: Callable[[], float], model: str, choices: int) -> None:
         self.model = model
@@ -59,16 +60,15 @@ class StreamedModelUse:
 
     @property
     def per_token_s(self) -> float | None:
-        """Seconds a token of one choice, behind those that came first."""
+        """Seconds for each token of one choice, without those of the first chunk."""
         later = (self._tokens - self._in_first) / self._choices
         return (self.last - self.first) / later if later > 0 else None
 
 
 class RequestRecord:
-    """What happens to one request, as the catalog and the calls see it.
+    """Collects what happens to one request.
 
-    ``task`` is what its route is for, until a model is found; ``fixed`` keeps it whatever is
-    found. A request is answered as a whole or is an error, see :meth:`close`.
+    ``task`` is that of the route, until a model is found; with ``fixed`` it stays.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class RequestRecord:
         self._streams: list[StreamedModelUse] = []
 
     def asked_for(self, task: str) -> None:
-        """A model for ``task`` was looked up, whether there was one or not."""
+        """A model for ``task`` is looked up; there may be none."""
         if not (self._fixed or self._tasks):
             self._task = task
 
     def found(self, task: str, model: str) -> None:
-        """``model`` is the one that is to do ``task``."""
+        """``model`` will do ``task``."""
         self.asked_for(task)
         tasks = self._tasks.pop(model, [])
         self._tasks[model] = [*(each for each in tasks if each != task), task]
 
     def use(self, model: str, method: str) -> ModelUse:
-        """Its model is called now. Several calls for one task are one use."""
+        """``model`` is called now. Several calls for one task are one use."""
         return self._uses.setdefault((model, self._task_of(model, method)), ModelUse(self.clock()))
 
     def answered(self, use: ModelUse, tokens: TokenCounts) -> None:
@@ -105,7 +105,7 @@ class RequestRecord:
         use.tokens_out += tokens.completion
 
     def streamed(self, use: ModelUse, model: str, choices: int) -> StreamedModelUse:
-        """The first tokens of a stream are here."""
+        """The first chunk of a stream has arrived."""
         stream = StreamedModelUse(use, self.clock, model, choices)
         self._streams.append(stream)
         return stream
@@ -113,7 +113,7 @@ class RequestRecord:
     def close(
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
     ) -> tuple[list[MetricSample], FinishedRequest]:
-        """How it ended, for the ledger. ``reason`` is the error's type where one was answered."""
+        """What the ledger gets. ``reason`` is the answer's ``error_type``, if it was an error."""
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
         if answered:
@@ -124,7 +124,7 @@ class RequestRecord:
 
     @property
     def model(self) -> str:
-        """The one model that was called, or the last one found where none was."""
+        """The model that was called, or the last one found if none was called."""
         called = {model for model, _ in self._uses}
         if len(called) > 1:
             return signals.SEVERAL

@@ -1,4 +1,4 @@
-"""Requests for inference that were refused before the application was asked, for the ledger."""
+"""Counts inference requests that the front refused before the application saw them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve_app.ingress.metering.record import RequestRecord
 
 
 class Refusals:
-    """Counts each as a request that failed, and as rejected for its reason."""
+    """Records each as a failed request, and as rejected for its reason."""
 
     def __init__(self, app: FastAPI, metering: Metering, purposes: Purposes) -> None:
         self._app = app
@@ -24,5 +24,5 @@ class Refusals:
         counted_already = record_of(scope) is not None
         if purpose is None or counted_already or not is_routed(scope, self._app):
             return
-        account = RequestRecord(purpose.task, fixed=purpose.fixed)
-        self._metering.note(*account.close(success=False, reason=reason))
+        record = RequestRecord(purpose.task, fixed=purpose.fixed)
+        self._metering.record(*record.close(success=False, reason=reason))

@@ -1,4 +1,4 @@
-"""How much may flow between the steps of one graph: bytes, values and references."""
+"""Bounds how much data flows between the steps of one graph, in bytes and in values."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ import numpy as np
 
 from serve_app.ingress.errors import PayloadTooLarge
 
-SMALL = 8
-"""Bytes that a number counts, and a place in a list or an object."""
+ITEM_BYTES = 8
+"""What a number counts, and an item's place in a list or an object."""
 
 MAX_VALUES = 100_000
-"""Numbers, texts, lists and objects that references may stand for: each is looked at on the event
-loop, where the bytes of a few long texts cost nothing."""
+"""Numbers, texts, lists and objects that references may stand for. The event loop looks at each of
+them, while the bytes of a few long texts cost it nothing."""
 
 
 class DataBudget:
-    """Counts what is taken, each time that it is taken: a value used twice counts twice.
+    """Counts data each time that it is used: a value that two steps refer to counts twice.
 
-    So a graph whose every step doubles what it was given ends early instead of filling memory.
+    So a graph in which every step doubles its input ends early instead of filling the memory.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._left = most
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._bytes_left = max_bytes
         self._values_left = MAX_VALUES
 
-    def take(self, value: Any) -> None:
-        """Count a step's answer. Raises :class:`PayloadTooLarge` when that is more than is left."""
-        taken = weight(value, self._left)
-        if taken > self._left:
-            raise PayloadTooLarge(f"more than {self.most} bytes would flow between the steps")
-        self._left -= taken
+    def charge(self, value: Any) -> None:
+        """Count the bytes of a step's answer. Raises :class:`PayloadTooLarge`."""
+        size = byte_size(value, self._bytes_left)
+        if size > self._bytes_left:
+            raise PayloadTooLarge(f"more than {self.max_bytes} bytes would flow between the steps")
+        self._bytes_left -= size
 
-    def use(self, value: Any) -> None:
-        """Count what a reference stands for; its values are bounded besides its bytes."""
-        self._values_left -= count(value, self._values_left)
+    def charge_reference(self, value: Any) -> None:
+        """Count the values and the bytes that a reference stands for."""
+        self._values_left -= value_count(value, self._values_left)
         if self._values_left < 0:
             raise PayloadTooLarge(f"references would stand for more than {MAX_VALUES:,} values")
-        self.take(value)
+        self.charge(value)
 
 
-def count(value: Any, enough: int) -> int:
-    """The values in ``value``, lists and objects included. Stops once there are over ``enough``."""
+def value_count(value: Any, limit: int) -> int:
+    """The values in ``value``, lists and objects included. Stops once there are over ``limit``."""
     total, rest = 0, [value]
-    while rest and total <= enough:
+    while rest and total <= limit:
         item = rest.pop()
         total += item.size if isinstance(item, np.ndarray) else 1
         if isinstance(item, list | tuple | dict):
@@ -53,22 +53,22 @@ def count(value: Any, enough: int) -> int:
     return total
 
 
-def weight(value: Any, enough: int) -> int:
-    """Roughly the bytes of ``value``. Stops counting once there are more than ``enough``."""
+def byte_size(value: Any, limit: int) -> int:
+    """Roughly the bytes of ``value``. Stops counting once there are more than ``limit``."""
     total, rest = 0, [value]
-    while rest and total <= enough:
+    while rest and total <= limit:
         item = rest.pop()
         if isinstance(item, str):
             total += len(item) if item.isascii() else len(item.encode(errors="surrogatepass"))
         elif isinstance(item, np.ndarray):
-            total += SMALL * item.size
+            total += ITEM_BYTES * item.size
         elif isinstance(item, list | tuple):
-            total += SMALL * len(item)
+            total += ITEM_BYTES * len(item)
             rest.extend(item)
         elif isinstance(item, dict):
-            total += SMALL * len(item)
+            total += ITEM_BYTES * len(item)
             rest.extend(item)
             rest.extend(item.values())
         else:
-            total += SMALL
+            total += ITEM_BYTES
     return total

@@ -1,4 +1,4 @@
-"""Runs a plan: every step as soon as what it needs is there, and as many together as may be."""
+"""Runs a pipeline: each step starts as soon as the steps that it refers to are done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -15,65 +15,76 @@ from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.pipeline import Pipeline
 from serve_app.ingress.pipeline.references import INPUT
 from serve_app.ingress.pipeline.steps import PipelineStep
-from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import NativeTask
 
 logger = logging.getLogger(__name__)
 
 
+class StepAnswer(Protocol):
+    """A task's answer, and the model that gave it."""
+
+    @property
+    def body(self) -> Any: ...
+
+    @property
+    def model(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """How a step ended. Times are in seconds; ``began`` counts from the start of the graph.
+    """How a step ended. ``started_at`` and ``seconds`` count from the start of the graph and step.
 
-    ``skipped`` is a step that never ran, because the step ``cause`` failed.
+    A ``skipped`` step never ran, because the step ``cause`` failed.
     """
 
     status: Literal["ok", "failed", "skipped"]
-    began: float | None = None
-    took: float = 0.0
-    result: TaskResult | None = None
+    started_at: float | None = None
+    seconds: float = 0.0
+    result: StepAnswer | None = None
     error: ServiceError | None = None
     cause: str | None = None
 
 
 class PipelineRun:
-    """One graph on its way. ``perform`` asks a task's model for the answer to a body."""
+    """One run of a pipeline, at most ``concurrency`` steps at a time.
+
+    ``perform`` runs a step's task with the body that was made for it.
+    """
 
     def __init__(
         self,
-        plan: Pipeline,
-        perform: Callable[[NativeTask, BaseModel], Awaitable[TaskResult]],
+        pipeline: Pipeline,
+        perform: Callable[[Any, BaseModel], Awaitable[StepAnswer]],
         budget: DataBudget,
         concurrency: int,
     ) -> None:
-        self._plan = plan
+        self._pipeline = pipeline
         self._perform = perform
         self._budget = budget
-        self._places = asyncio.Semaphore(concurrency)
-        self._done = {step.id: asyncio.Event() for step in plan.steps}
+        self._slots = asyncio.Semaphore(concurrency)
+        self._done = {step.id: asyncio.Event() for step in pipeline.steps}
         self._outcomes: dict[str, StepOutcome] = {}
-        self._answers: dict[str, Any] = {INPUT: plan.given}
+        self._answers: dict[str, Any] = {INPUT: pipeline.input}
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
-        self._began: dict[str, float] = {}
+        self._started: dict[str, float] = {}
 
     async def outcomes(self, timeout_s: float) -> dict[str, StepOutcome]:
-        """How every step ended; those that had not when time was up have failed by that.
+        """The outcome of every step. Steps still running after ``timeout_s`` count as failed.
 
-        Cancelling this cancels the steps, and with them what their models do.
+        Cancelling this cancels the steps and their calls to models.
         """
         try:
             async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
-                for step in self._plan.steps:
-                    group.create_task(self._ended(step))
+                for step in self._pipeline.steps:
+                    group.create_task(self._run_step(step))
         except TimeoutError:
             late = DeadlineExceeded(f"the graph took longer than its {timeout_s:g} s")
-            for step in self._plan.steps:
+            for step in self._pipeline.steps:
                 if step.id not in self._outcomes:
-                    self._outcomes[step.id] = self._failed(step, late)
+                    self._outcomes[step.id] = self._failure(step, late)
         return self._outcomes
 
-    async def _ended(self, step: PipelineStep) -> None:
+    async def _run_step(self, step: PipelineStep) -> None:
         for need in step.needs:
             await self._done[need].wait()
         self._outcomes[step.id] = self._skipped(step) or await self._outcome(step)
@@ -87,31 +98,31 @@ class PipelineRun:
         return None
 
     async def _outcome(self, step: PipelineStep) -> StepOutcome:
-        async with self._places:
-            self._began[step.id] = self._clock()
+        async with self._slots:
+            self._started[step.id] = self._clock()
             try:
-                result = await self._answer(step)
+                result = await self._result(step)
             except ServiceError as error:
-                return self._failed(step, error)
-            except Exception:  # a step's own edge: what nobody foresaw leaves the others alone
+                return self._failure(step, error)
+            except Exception:  # an unforeseen failure must not end the other steps
                 logger.exception("step %s (%s) failed", step.id, step.task.name)
-                return self._failed(step, InternalError())
+                return self._failure(step, InternalError())
         self._answers[step.id] = result.body
         return StepOutcome("ok", *self._times(step), result=result)
 
-    async def _answer(self, step: PipelineStep) -> TaskResult:
-        body = step.filled(self._answers, self._budget)
+    async def _result(self, step: PipelineStep) -> StepAnswer:
+        body = step.make_body(self._answers, self._budget)
         try:
             result = await self._perform(step.task, body)
         except ServiceError as error:
             error.field = f"inputs.{error.field}" if error.field else None
             raise
-        self._budget.take(result.body)
+        self._budget.charge(result.body)
         return result
 
-    def _failed(self, step: PipelineStep, error: ServiceError) -> StepOutcome:
+    def _failure(self, step: PipelineStep, error: ServiceError) -> StepOutcome:
         return StepOutcome("failed", *self._times(step), error=error)
 
     def _times(self, step: PipelineStep) -> tuple[float | None, float]:
-        began = self._began.get(step.id)
-        return (None, 0.0) if began is None else (began - self._start, self._clock() - began)
+        started = self._started.get(step.id)
+        return (None, 0.0) if started is None else (started - self._start, self._clock() - started)

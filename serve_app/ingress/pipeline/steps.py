@@ -1,10 +1,10 @@
-"""One step of a graph: what it takes, what it waits for, and what is wrong with it."""
+"""One step of a graph: checked before the graph runs, and given its inputs when it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,21 +16,30 @@ from serve_app.ingress.pipeline.references import (
     Reference,
     ReferenceLimits,
     ReferenceSyntaxError,
-    filled,
-    parsed,
-    references,
+    fill,
+    parse,
+    references_in,
 )
-from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.field_errors import field_errors
 
 MODEL = "model_name"
-Faults = dict[str, str]
-"""What is wrong, by the name of the field."""
+Faults: TypeAlias = dict[str, str]
+"""What is wrong with a step, by the name of the field."""
+
+
+class StepTask(Protocol):
+    """What a step does. ``body`` is the model of its inputs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def body(self) -> type[BaseModel]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StepRequest:
-    """A step as the request has it."""
+    """A step as the client wrote it."""
 
     id: str
     task: str
@@ -40,22 +49,25 @@ class StepRequest:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
-    """A step that can run. ``inputs`` holds references; ``needs`` is the steps that they name.
+    """A checked step. ``inputs`` are templates; ``needs`` are the ids of steps they refer to.
 
-    ``body`` is there already when nothing has to come from another step.
+    ``body`` is set when the inputs need no other step, so that it was made during the check.
     """
 
     id: str
-    task: NativeTask
+    task: StepTask
     inputs: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     body: BaseModel | None = None
 
-    def filled(self, sources: Mapping[str, Any], budget: DataBudget) -> BaseModel:
-        """What the task takes. Raises :class:`ServiceError` that names the input at fault."""
+    def make_body(self, sources: Mapping[str, Any], budget: DataBudget) -> BaseModel:
+        """The body for the task, from the answers of other steps in ``sources``.
+
+        Raises :class:`ServiceError` that names the input at fault.
+        """
         if self.body is not None:
             return self.body
-        values = {name: _value(name, self.inputs[name], sources, budget) for name in self.inputs}
+        values = {name: _filled(name, self.inputs[name], sources, budget) for name in self.inputs}
         try:
             return self.task.body.model_validate(values)
         except ValidationError as error:
@@ -64,65 +76,66 @@ class PipelineStep:
 
 @dataclass(slots=True)
 class StepBuilder:
-    """What steps are drawn up from: the graph's ids, its input and its limits.
+    """Makes checked steps of a client's.
 
-    ``depth`` is how many names a reference may have. ``barred`` says why a task cannot be done by
-    the named model, or by any when none is named.
+    ``ids`` are those of all steps of the graph, ``input`` is the request's own input. ``barred``
+    says why the named model cannot do a task, or why none can when no model is named; ``None`` if
+    all is well.
     """
 
     ids: frozenset[str]
-    given: Mapping[str, Any]
-    depth: int
+    input: Mapping[str, Any]
     budget: DataBudget
-    barred: Callable[[NativeTask, str | None], str | None]
-    reading: ReferenceLimits
-    _unpaid: DataBudget = field(init=False)
+    barred: Callable[[Any, str | None], str | None]
+    limits: ReferenceLimits
+    _trial_budget: DataBudget = field(init=False)
+    """Bounds the inputs that are filled in only to be checked: ``budget`` pays when a step runs."""
 
     def __post_init__(self) -> None:
-        self._unpaid = DataBudget(self.budget.most)  # of steps that pay when they run, all together
+        self._trial_budget = DataBudget(self.budget.max_bytes)
 
-    def step(self, wanted: StepRequest, task: NativeTask) -> tuple[PipelineStep, Faults]:
-        """A step, and what is wrong with what is known of it before anything runs."""
-        inputs, faults = self._inputs(wanted.inputs)
-        faults |= self._model(wanted, task, inputs)
-        if wanted.model_name is not None:
-            inputs[MODEL] = wanted.model_name
+    def build(self, request: StepRequest, task: StepTask) -> tuple[PipelineStep, Faults]:
+        """A step, and all that can be found wrong with it before anything runs."""
+        inputs, faults = self._parse_inputs(request.inputs)
+        faults |= self._model_faults(request, task, inputs)
+        if request.model_name is not None:
+            inputs[MODEL] = request.model_name
         sources = {name: _sources(template) - {INPUT} for name, template in inputs.items()}
         needs = frozenset[str]().union(*sources.values())
-        step = PipelineStep(wanted.id, task, inputs, tuple(sorted(needs)))
+        step = PipelineStep(request.id, task, inputs, tuple(sorted(needs)))
         if faults:
             return step, faults
-        return self._checked(step, [name for name, needed in sources.items() if needed])
+        return self._check_inputs(step, [name for name, needed in sources.items() if needed])
 
-    def _inputs(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Faults]:
+    def _parse_inputs(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Faults]:
         inputs: dict[str, Any] = {}
         faults: Faults = {}
         for name, value in given.items():
             try:
-                inputs[name] = parsed(value, self.reading)
+                inputs[name] = parse(value, self.limits)
             except ReferenceSyntaxError as error:
                 faults[f"inputs.{name}"] = str(error)
                 continue
-            dangling = map(self._dangling, references(inputs[name]))
-            if problem := next(filter(None, dangling), None):
+            problems = map(self._reference_problem, references_in(inputs[name]))
+            if problem := next(filter(None, problems), None):
                 faults[f"inputs.{name}"] = problem
         return inputs, faults
 
-    def _dangling(self, reference: Reference) -> str | None:
-        if len(reference.path) >= self.depth:
-            return f"a reference has {len(reference.path) + 1} names; the limit is {self.depth}"
+    def _reference_problem(self, reference: Reference) -> str | None:
         if reference.source != INPUT:
             known = reference.source in self.ids
             return None if known else f"there is no step {reference.source!r}"
         try:
-            reference.value({INPUT: self.given})
+            reference.value({INPUT: self.input})
         except BrokenReference as error:
             return error.message
         return None
 
-    def _model(self, wanted: StepRequest, task: NativeTask, inputs: Mapping[str, Any]) -> Faults:
-        """A model is known before anything runs: nothing that a step comes to can choose it."""
-        name, field = wanted.model_name, MODEL
+    def _model_faults(
+        self, request: StepRequest, task: StepTask, inputs: Mapping[str, Any]
+    ) -> Faults:
+        """The model must be known before anything runs, so no step's answer can choose it."""
+        name, field = request.model_name, MODEL
         if MODEL in inputs:
             field = f"inputs.{MODEL}"
             if name is not None:
@@ -133,31 +146,34 @@ class StepBuilder:
         problem = self.barred(task, name)
         return {field if name is not None else "task": problem} if problem else {}
 
-    def _checked(self, step: PipelineStep, waiting: list[str]) -> tuple[PipelineStep, Faults]:
-        """``step`` with its body where nothing is ``waiting`` for another step."""
+    def _check_inputs(self, step: PipelineStep, waiting: list[str]) -> tuple[PipelineStep, Faults]:
+        """Validate all inputs but those ``waiting`` for other steps; with none, set the body."""
         values: dict[str, Any] = dict.fromkeys(waiting)
-        budget = self._unpaid if waiting else self.budget
+        budget = self._trial_budget if waiting else self.budget
         try:
             for name in step.inputs.keys() - waiting:
-                values[name] = _value(name, step.inputs[name], {INPUT: self.given}, budget)
+                values[name] = _filled(name, step.inputs[name], {INPUT: self.input}, budget)
             body = step.task.body.model_validate(values)
         except ValidationError as error:
-            return step, _faults(each for each in error.errors() if _is_known(each, waiting))
+            return step, _faults(each for each in error.errors() if _is_certain(each, waiting))
         except ServiceError as error:
             return step, {error.field or "inputs": error.message}
         return (step if waiting else replace(step, body=body)), {}
 
 
-def _value(name: str, template: Any, sources: Mapping[str, Any], budget: DataBudget) -> Any:
+def _filled(name: str, template: Any, sources: Mapping[str, Any], budget: DataBudget) -> Any:
     try:
-        return filled(template, sources, budget.use)
+        return fill(template, sources, budget.charge_reference)
     except ServiceError as error:
         error.field = f"inputs.{name}"
         raise
 
 
-def _is_known(error: Any, waiting: list[str]) -> bool:
-    """Whether it is about what is there already, or about a field that the task does not have."""
+def _is_certain(error: Any, waiting: list[str]) -> bool:
+    """Whether the error will stay whatever the inputs come to that are ``waiting``.
+
+    It does when it is about an input that is there, or about a field that the task does not have.
+    """
     place = error["loc"]
     if not place:
         return not waiting
@@ -169,4 +185,4 @@ def _faults(errors: Iterable[Any]) -> Faults:
 
 
 def _sources(template: Any) -> set[str]:
-    return {reference.source for reference in references(template)}
+    return {reference.source for reference in references_in(template)}

@@ -153,9 +153,9 @@ def _planned(
     wanted = [StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
     ids = frozenset(each.id for each in wanted)
     barred = partial(_barred, services)
-    reading = ReferenceLimits(settings.max_prompt_bytes)
-    drawing = StepBuilder(ids, body.input, settings.max_graph_depth, budget, barred, reading)
-    return build_pipeline(wanted, body.outputs, tasks, drawing)
+    limits = ReferenceLimits(settings.max_prompt_bytes, settings.max_graph_depth)
+    builder = StepBuilder(ids, body.input, budget, barred, limits)
+    return build_pipeline(wanted, body.outputs, tasks, builder)
 
 
 def _barred(services: Services, task: NativeTask, model: str | None) -> str | None:
@@ -175,8 +175,8 @@ def _report(step: PipelineStep, outcome: StepOutcome) -> dict[str, Any]:
         "task": step.task.name,
         "status": outcome.status,
         **({"model": outcome.result.model} if outcome.result else {}),
-        "started_at": None if outcome.began is None else round(outcome.began, 6),
-        "execution_time": round(outcome.took, 6),
+        "started_at": None if outcome.started_at is None else round(outcome.started_at, 6),
+        "execution_time": round(outcome.seconds, 6),
         **(item_error(outcome.error) if outcome.error else {}),
         **({"cause": outcome.cause} if outcome.cause else {}),
     }

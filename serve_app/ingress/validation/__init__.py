@@ -1,1 +1,1 @@
-"""Request bodies: parsed within bounds, validated, and their errors named by field."""
+"""Validation of request bodies: parsing within bounds, field types, errors named by field."""

@@ -1,8 +1,8 @@
-"""JSON that a client wrote, parsed only if it holds few enough values.
+"""Parses a client's JSON, but only if it has few enough values.
 
-Parsing holds Python's global lock from the first byte to the last, so a thread would not keep it
-from stalling the event loop: 10 MiB of ``[],[],`` make 3.5 million objects in 0.8 s. The number of
-values is therefore bounded before anything is parsed. A long text costs next to nothing.
+The parser holds Python's global lock to the end, so even in a thread it would stall the event loop:
+10 MiB of ``[],[],`` make 3.5 million objects in 0.8 s. So the values are counted before anything is
+parsed. A long text costs next to nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 from pydantic_core import from_json
 
 MAX_VALUES = 100_000
-"""Items, keys, lists and objects of one document: far more than 2,048 texts have, and parsed and
-validated within some ten milliseconds."""
+"""Items, keys, lists and objects of one document. It is far more than 2,048 texts have, and takes
+about ten milliseconds to parse and validate."""
 
 MAX_NUMBERS = 500_000
-"""Items of the documents that hold vectors or token ids. Numbers cost less than anything else."""
+"""Items of documents with vectors or token ids. Numbers cost less than other values."""
 
 ITEMS = b","
 PARTS = b"[{:"
-"""Of what begins an item, another one but the first; and a list, an object, a key's value."""
+"""A comma precedes each item but the first. The others start a list, an object or a value."""
 
 NOT_SIGNS = bytes(set(range(256)) - set(ITEMS + PARTS + b'"'))
 
@@ -41,7 +41,7 @@ def parse(text: bytes | str, max_items: int = MAX_VALUES, *, allow_inf_nan: bool
     Raises :class:`TooManyValues`, and ``ValueError`` for what is no JSON.
     """
     encoded = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    # The signs within texts are counted first as if they were JSON's: most documents pass by that.
+    # At first the signs within texts are counted too: most documents are small even so.
     if not _is_small(encoded, max_items):
         signs = _outside_texts(encoded, max_items)
         if signs is None or not _is_small(signs, max_items):
@@ -58,7 +58,7 @@ def _count(text: bytes, signs: bytes) -> int:
 
 
 def _outside_texts(text: bytes, max_items: int) -> bytes | None:
-    """The signs of a JSON document; ``None`` where it has more texts than a small one can have."""
+    """The signs outside texts; ``None`` for more texts than an allowed document can have."""
     signs = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_SIGNS)
     max_texts = max_items + 2 * MAX_VALUES
     return None if signs.count(b'"') > 2 * max_texts else b"".join(signs.split(b'"')[::2])

@@ -1,4 +1,4 @@
-"""What is wrong with a request's fields: pydantic's errors by field, in this service's words."""
+"""Turns pydantic's validation errors into one message for each field of the request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from serve_app.ingress.errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH
 
 UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
-"""What pydantic adds to an error's place for the branch of a union: no field of the request."""
+"""Parts of an error's location that name a branch of a union and no field of the request."""
 
 OTHER_TYPE = frozenset({"literal_error", "missing"})
-"""Errors of an object's ``type`` that make it another object than the one that was read."""
+"""Errors of a field ``type`` that mean that the object is of another type than was tried."""
 
 WORDS = {
     "extra_forbidden": "this field is not known here",
@@ -36,14 +36,14 @@ WORDS = {
     "union_tag_not_found": "this is none of what is expected here",
     "union_tag_invalid": "this is none of what is expected here",
 }
-"""Of errors that have nothing more to say."""
+"""Messages without figures, by pydantic's error type."""
 
 
 def field_errors(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What is wrong by field, of pydantic's errors within a part of the request.
+    """A message for each field at fault, from pydantic's errors within a part of the request.
 
-    An object whose ``type`` is not the one expected is named by that alone: its other fields are
-    those of its own type.
+    Of an object with an unexpected ``type`` only that field is named, since its other fields belong
+    to its own type.
     """
     items = list(items)
     others = {item["loc"][:-1] for item in items if _is_of_another_type(item)}
@@ -66,9 +66,9 @@ def _is_within(place: tuple[str | int, ...], objects: set[tuple[str | int, ...]]
 
 
 def _field_path(item: Mapping[str, Any]) -> str:
-    """``("body", "texts", "list[str]", 3)`` is ``texts.3``: union branches are not fields.
+    """``("body", "texts", "list[str]", 3)`` becomes ``texts.3``: union branches are not fields.
 
-    The first part says where in the request; of a body that is no JSON the next is a position.
+    The first part is the part of the request. For a body that is no JSON the next is a position.
     """
     parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
     unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
@@ -78,7 +78,7 @@ def _field_path(item: Mapping[str, Any]) -> str:
 
 def _message(item: Mapping[str, Any]) -> str:
     kind = item["type"]
-    if kind == "value_error":  # raised by a check of ours
+    if kind == "value_error":  # raised by a validator of this service
         return str(item["msg"]).removeprefix("Value error, ")
     if kind in BOUNDS and "ctx" in item:
         return BOUNDS[kind](item["ctx"])
@@ -94,7 +94,7 @@ def _figure(number: float) -> str:
 
 
 def _expected(ctx: Mapping[str, Any]) -> str:
-    """pydantic joins the literals as Python writes them."""
+    """The literals, which pydantic writes as Python does."""
     words = str(ctx["expected"])
     return f"expected {LITERALS.get(words, words)}"
 
@@ -114,4 +114,4 @@ BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "too_short": lambda c: _items("least", c["min_length"], "item"),
     "too_long": lambda c: _items("most", c["max_length"], "item"),
 }
-"""Of errors with figures or words of the type that was expected."""
+"""Messages with the expected figures or words, by pydantic's error type."""

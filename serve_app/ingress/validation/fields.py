@@ -1,4 +1,4 @@
-"""Types of request fields and their ranges, the same on every surface."""
+"""Types of request fields with their ranges, shared by the bodies of all APIs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ from serve_app.ingress.validation.model_rules import as_left_out, names_of, null
 
 
 class Body(BaseModel):
-    """A request body, or an object within one: strict types, and an unknown field is an error.
+    """A request body, or an object within one. Types are strict, and unknown fields are refused.
 
-    ``null`` for a field that may be left out is the same as leaving it out. Errors do not grow with
-    the request: of a list or an object the first bad item is named, of unknown fields the first
-    few. ``max_values`` is how many values a request with this body may hold in its lists
-    and objects.
+    ``null`` for an optional field means that it is left out. An error names the first bad item of a
+    list or an object, and the first few unknown fields, so that it does not grow with the request.
+    ``max_values`` bounds the values in the lists and objects of a request with this body.
     """
 
     model_config = ConfigDict(
@@ -69,7 +68,7 @@ class Body(BaseModel):
 
 
 class Answer(BaseModel):
-    """What every native object answer carries, for the documentation. Time is in seconds."""
+    """Fields of every native answer that is an object, for the documentation. Time in seconds."""
 
     model: str
     request_id: str
@@ -77,13 +76,13 @@ class Answer(BaseModel):
 
 
 def _branch(given: Any) -> str:
-    """Which of text and list was meant, so that the other one's errors are not reported."""
+    """Whether a text or a list was meant, so that errors of the other one are not reported."""
     return LIST.tag if isinstance(given, list) else TEXT.tag
 
 
 TEXT, LIST = Tag("str"), Tag("list[]")
 TEXT_OR_LIST = Discriminator(_branch)
-"""Of a union of a text and a list, tagged so, only the branch that was meant names its errors."""
+"""For a union of a text and a list with these tags: only the meant branch reports errors."""
 
 
 def _text_or_object(given: Any) -> str:
@@ -92,7 +91,7 @@ def _text_or_object(given: Any) -> str:
 
 OBJECT = Tag("object[]")
 TEXT_OR_OBJECT = Discriminator(_text_or_object)
-"""The same of a union of a text and an object."""
+"""The same for a union of a text and an object."""
 
 TextOrObject: TypeAlias = Annotated[
     Annotated[str, TEXT] | Annotated[dict[str, Any], OBJECT], TEXT_OR_OBJECT
@@ -100,7 +99,7 @@ TextOrObject: TypeAlias = Annotated[
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Readable: TypeAlias = Annotated[Text, Field(json_schema_extra=READABLE)]
-"""A text that is checked to have something in it to read."""
+"""A text that is checked not to be blank."""
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Stops: TypeAlias = Annotated[
@@ -123,14 +122,14 @@ ImageSent: TypeAlias = Annotated[
         }
     ),
 ]
-"""Text from JSON, a file's bytes from a form; ``ImageIntake`` makes checked bytes of both."""
+"""Text from JSON, or a file's bytes from a form. ``ImageIntake`` turns both into checked bytes."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 TopK: TypeAlias = Annotated[
     int, Field(ge=-1, le=2**31 - 1), AfterValidator(lambda given: max(given, 0))
 ]
-"""0 and -1 are off."""
+"""0 and -1 mean off."""
 
 RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 """Logits are divided by it: smaller values overflow float32."""
@@ -153,5 +152,5 @@ def example(*rules: Schema, **fields: Any) -> ConfigDict:
 
 
 def ruled(*rules: Schema) -> Schema:
-    """What ``rules`` add to a JSON schema."""
+    """The part of a JSON schema that holds ``rules``."""
     return {"allOf": list(rules)} if rules else {}

@@ -1,50 +1,68 @@
-"""JSON bodies, parsed strictly: bounded in depth and in values, errors with a position."""
+"""JSON bodies: parsed within bounds, and refused with the place of the fault."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Receive, Scope
 
 from serve_app.ingress.errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH, invalid_fields
 from serve_app.ingress.validation.bounded_json import MAX_VALUES, TooManyValues, parse
 from serve_app.ingress.validation.fields import Body
 
-UNKNOWN = "this query parameter is not known here"
+UNKNOWN_PARAMETER = "this query parameter is not known here"
+NOT_FINITE = "expected a finite number"
 JSON_TYPE = re.compile(r"application/(?:[\w.\-]+\+)?json", re.IGNORECASE)
+UNPARSED = object()
 
 
 class JsonRequest(Request):
-    """A request whose JSON is parsed only if it holds at most ``max_values`` values.
+    """A request whose JSON is parsed once, and only if it has at most ``max_values`` values."""
 
-    NaN and infinity are let through here, so that the validation of the field that holds one names
-    it; nothing that this service takes allows them.
-    """
-
-    def __init__(self, scope: Scope, receive: Receive, max_values: int = MAX_VALUES) -> None:
-        super().__init__(scope, receive)
+    def __init__(self, request: Request, max_values: int = MAX_VALUES) -> None:
+        super().__init__(request.scope, request.receive)
         self._max_values = max_values
+        self._value: Any = UNPARSED
 
     async def json(self) -> Any:
+        """The body's value.
+
+        Raises ``HTTPException`` for too many values, :class:`ValidationFailed` for a number that is
+        NaN or infinite, and ``JSONDecodeError`` for what is no JSON.
+        """
+        if self._value is UNPARSED:
+            body = await self.body()
+            try:
+                self._value = self._parsed(body)
+            except TooManyValues as error:
+                raise HTTPException(400, f"The JSON body has {error}.") from None
+            except ValueError as error:
+                raise json.JSONDecodeError(str(error), "", 0) from None
+        return self._value
+
+    def _parsed(self, body: bytes) -> Any:
         try:
-            return parse(await self.body(), self._max_values, allow_inf_nan=True)
-        except TooManyValues as error:
-            raise HTTPException(400, f"The JSON body has {error}.") from None
-        except ValueError as error:
-            raise json.JSONDecodeError(str(error), "", 0) from None
+            return parse(body, self._max_values)
+        except TooManyValues:
+            raise
+        except ValueError:
+            value = parse(body, self._max_values, allow_inf_nan=True)
+            place = next(_not_finite(value), ("body",))
+            raise invalid_fields({".".join(place)[:MAX_NAME_LENGTH]: NOT_FINITE}) from None
 
 
 class JsonRoute(APIRoute):
-    """A route that takes ``application/json`` and nothing else as its body.
+    """A route whose body, if it takes one, is ``application/json`` and nothing else.
 
-    A query parameter beside that is refused: its field belongs in the body.
+    Query parameters are refused where there is a body: their fields belong into it.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -52,30 +70,47 @@ class JsonRoute(APIRoute):
         takes_body = self.body_field is not None
         max_values = _max_values(self)
 
-        async def strict(request: Request) -> Response:
+        async def handle_json(request: Request) -> Response:
             if takes_body:
                 await no_query(request)
-                await _require_json(request)
-            return await handle(JsonRequest(request.scope, request.receive, max_values))
+                _require_json(request)
+            json_request = JsonRequest(request, max_values)
+            if takes_body:
+                with suppress(json.JSONDecodeError):  # FastAPI parses again, and answers that
+                    await json_request.json()
+            return await handle(json_request)
 
-        return strict
+        return handle_json
 
 
 async def no_query(request: Request) -> None:
-    """Refuse every query parameter, by name: it would be ignored. Also a dependency of routes."""
+    """Refuse query parameters, which would be ignored. Also a dependency of routes."""
     if request.scope["query_string"]:
         names = list(request.query_params)[:MAX_FIELD_ERRORS]
         if names:
-            raise invalid_fields({name[:MAX_NAME_LENGTH]: UNKNOWN for name in names})
+            raise invalid_fields({name[:MAX_NAME_LENGTH]: UNKNOWN_PARAMETER for name in names})
+
+
+def _not_finite(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The places of numbers that are NaN or infinite. JSON is nested at most 200 levels deep."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place or ("body",)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _not_finite(item, (*place, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, (*place, str(index)))
 
 
 def _max_values(route: APIRoute) -> int:
-    """The bound that the body's model sets, which one with vectors or token ids does."""
+    """The bound of the body's model, which is higher where it has vectors or token ids."""
     model = route.body_field.field_info.annotation if route.body_field else None
     return model.max_values if isinstance(model, type) and issubclass(model, Body) else MAX_VALUES
 
 
-async def _require_json(request: Request) -> None:
+def _require_json(request: Request) -> None:
+    """Refuse other media types, and give a request without one JSON's, as FastAPI expects."""
     given = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if not JSON_TYPE.fullmatch(given):
         raise HTTPException(415, f"The body must be application/json, not {given[:100]!r}.")

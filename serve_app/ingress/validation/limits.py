@@ -1,4 +1,4 @@
-"""Limits of one request that depend on settings, so that no type can hold them."""
+"""Checks of a request's fields that depend on settings or on the model, not on the type alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_count(count: int, settings: Settings, field: str) -> None:
 
 
 def text_problem(text: str, settings: Settings) -> Problem | None:
-    """Why one text of a list cannot be read, if so; its neighbours are not concerned."""
+    """Why one text of a list is refused, if it is. The other texts are answered."""
     size = len(text.encode())
     if size > settings.max_prompt_bytes:
         limit = settings.max_prompt_bytes
@@ -44,7 +44,7 @@ def text_problem(text: str, settings: Settings) -> Problem | None:
 
 
 def check_readable(text: str, field: str) -> None:
-    """Refuse a text in which there is nothing to read."""
+    """Refuse a blank text."""
     if is_blank(text):
         raise ValidationFailed(f"{field} {_blank(text)}.", field=field)
 

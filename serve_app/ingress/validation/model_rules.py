@@ -1,7 +1,7 @@
-"""What every request body's validation has in common: few errors, and null as left out.
+"""Rules of all request bodies: validation stops early, and null means that a field is left out.
 
-pydantic by itself makes an error of every bad item and of every unknown field: 1.5 million of them
-stop the event loop for seconds and take gigabytes.
+pydantic by itself makes an error for every bad item and every unknown field: 1.5 million of them
+stall the event loop for seconds and take gigabytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from serve_app.ingress.errors import MAX_FIELD_ERRORS
 
 CONTAINERS = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 NO_SCHEMAS = frozenset({"default", "metadata"})
-"""Parts of a core schema that hold anything."""
+"""Keys of a core schema whose values are no schemas."""
 
 OUTER = frozenset({"title", "description", "default", "examples"})
-"""What a JSON schema says of a field rather than of its value."""
+"""Keywords of a JSON schema that describe the field and not its value."""
 
 
 def stop_at_first(part: Any) -> None:
-    """Change a core schema of pydantic so that each list and object reports one bad item."""
+    """Change a core schema of pydantic so that a list or an object reports one bad item only."""
     if isinstance(part, list | tuple):
         for each in part:
             stop_at_first(each)
@@ -46,7 +46,7 @@ def names_of(fields: Mapping[str, FieldInfo], *, required: bool = True) -> froze
 def as_left_out(
     given: Mapping[str, Any], known: frozenset[str], optional: frozenset[str]
 ) -> dict[str, Any]:
-    """``given`` without the optional fields that are null, and with few of the unknown ones."""
+    """``given`` without optional fields that are null, and with only the first few unknown ones."""
     unknown = islice((name for name in given if name not in known), MAX_FIELD_ERRORS)
     kept = {
         name: value

@@ -1,4 +1,4 @@
-"""JSON schemas as the client wrote them, to the last digit of their numbers."""
+"""JSON schemas of a request with their numbers exactly as the client wrote them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from serve_app.ingress.errors import ValidationFailed
 
 MAX_CHARACTERS = 64 * 1024
-"""Schemas above this are passed on as they were parsed: the model side refuses far smaller ones."""
+"""Longer schemas are passed on as parsed, since the models' side refuses far shorter ones."""
 
 MAX_BODY = 2**20
-"""Bytes that are parsed a second time; prompts, tools and schemas have far less."""
+"""Bytes of a body that is parsed a second time. Prompts, tools and schemas have far fewer."""
 
 _FRACTIONS = re.compile(r"[0-9][.eE]|Infinity")
 
@@ -20,8 +20,8 @@ _FRACTIONS = re.compile(r"[0-9][.eE]|Infinity")
 class SchemaText:
     """The schemas of one JSON body.
 
-    The body's own parser makes doubles of its numbers, and a schema may ask for one that no double
-    holds. So a schema with such numbers is taken from the body once more.
+    The request's parser turns numbers with fractions into doubles, which may change their last
+    digits. So a schema with such numbers is read from the body a second time.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -29,7 +29,7 @@ class SchemaText:
         self._exact: Any = None
 
     def of(self, schema: dict[str, Any], *places: tuple[str | int, ...]) -> str:
-        """``schema`` as JSON. It stands in the body at the first of ``places`` that there is."""
+        """``schema`` as JSON. It is in the body at the first of ``places`` that exists."""
         # Not by orjson, which takes no integers of more than 64 bits.
         text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
         if len(text) > MAX_CHARACTERS or not _FRACTIONS.search(text):
@@ -53,7 +53,7 @@ class SchemaText:
 
 
 class _Number(str):
-    """A number as it is written."""
+    """A number as the client wrote it."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Exports of tiny models, each made once, in this process."""
+"""OpenVINO exports of tiny models, each made once and in this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Exported: TypeAlias = Callable[[Path, ModelHead], tuple[Path, dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The export of a checkpoint, and what the conversion found out."""
+    """The export of a checkpoint, and the facts that the conversion recorded."""
     made: dict[tuple[Path, ModelHead], tuple[Path, dict[str, Any]]] = {}
 
     def export(origin: Path, head: ModelHead) -> tuple[Path, dict[str, Any]]:

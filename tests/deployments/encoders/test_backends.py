@@ -1,4 +1,4 @@
-"""Which engine runs an encoder; and that with OpenVINO there is no torch in the process."""
+"""The choice of an encoder's engine, and that a process with OpenVINO does not load torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from types import SimpleNamespace
 
 import ray.serve
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.seam.classification import ClassificationRequest
 from deployments.seam.embeddings import EmbeddingRequest
@@ -110,7 +111,7 @@ def test_the_faster_engine_runs_a_model_and_torch_what_openvino_refuses(
         {"tasks": ("summarize",)},
     ],
 )
-def test_what_only_torch_can_do_is_never_exported(fields: dict[str, Any]) -> None:
+def test_models_that_only_torch_can_run_are_never_exported(fields: dict[str, Any]) -> None:
     assert choose_backend(config(FASTER), spec(**fields), "embedding").engine == "torch"
 
 
@@ -121,11 +122,11 @@ def test_the_faster_engine_is_that_of_the_dtype() -> None:
     assert choose_backend(config(FASTER), spec(dtype="float32"), "embedding").engine == "openvino"
 
 
-def test_a_profile_that_insists_gets_openvino_though_it_is_slower() -> None:
+def test_a_profile_that_demands_openvino_gets_it_though_it_is_slower() -> None:
     assert choose_backend(config(SLOWER), spec(engine="openvino"), "embedding").engine == "openvino"
 
 
-def test_a_profile_that_insists_is_told_why_it_cannot_be() -> None:
+def test_a_profile_that_demands_openvino_is_told_why_it_cannot_run() -> None:
     with pytest.raises(NotExportedError, match="tiny: it answers differently"):
         choose_backend(config(REFUSED), spec(engine="openvino"), "embedding")
 

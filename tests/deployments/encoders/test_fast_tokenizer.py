@@ -1,4 +1,4 @@
-"""Tokenizers without transformers read texts as transformers' own do, to the last token."""
+"""Our fast tokenizer gives exactly the tokens of transformers' tokenizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from configs.profile import load_profile, load_settings
+from configs.profile import load_settings
+from configs.profile_file import load_profile
 from configs.weights import materialise
 from deployments.encoders.fast_tokenizer import FastTokenizer
 from deployments.encoders.padding import Padding
@@ -90,7 +91,7 @@ def test_batches_are_padded_alike(pair: tuple[Any, FastTokenizer]) -> None:
         assert array.tolist() == wanted[name].tolist()
 
 
-def test_cutting_once_does_not_cut_the_next(pair: tuple[Any, FastTokenizer]) -> None:
+def test_truncating_one_call_does_not_truncate_the_next(pair: tuple[Any, FastTokenizer]) -> None:
     _, ours = pair
     (whole,) = ours([LONG])["input_ids"]
     ours([LONG], truncation=True, max_length=LIMIT)

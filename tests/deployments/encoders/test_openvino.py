@@ -1,4 +1,4 @@
-"""Exports answer as torch does, and say why there is none where they could not."""
+"""Exports give the same outputs as torch, or the reason why there is no export."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_both_engines_are_measured_and_the_faster_one_is_named(
     assert facts["processor"]
 
 
-def test_where_bfloat16_is_native_both_arithmetics_are_measured(
+def test_where_bfloat16_is_native_both_dtypes_are_timed(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_export, "native_bfloat16", lambda: True)
@@ -120,11 +120,11 @@ def test_where_bfloat16_is_native_both_arithmetics_are_measured(
     assert 0 <= facts["bfloat16_difference"] < 0.5
 
 
-def test_a_network_that_was_recorded_wrongly_is_refused(
+def test_a_network_that_was_traced_wrongly_is_refused(
     classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Forgetful(torch.nn.Module):
-        """Knows how long its example was, and nothing of other lengths."""
+        """Works only for the length of its first input, as a frozen trace would."""
 
         def __init__(self, module: Any) -> None:
             super().__init__()

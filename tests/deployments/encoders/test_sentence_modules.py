@@ -1,4 +1,4 @@
-"""What a sentence-transformers checkpoint says is done as that library does it, or refused."""
+"""Sentence-transformers checkpoints give that library's vectors, or are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OPTIONS = {"trust_remote_code": False, "dtype": torch.float32}
 
 
 def whole(folder: Path) -> Path:
-    """Every way to pool at once, with prompts that are not pooled and one for all texts."""
+    """All pooling modes at once, with a default prompt and prompts that are not pooled."""
     pooling = Pooling(SIZE, Pooling.POOLING_MODES, include_prompt=False)
     return tiny.sentences(
         folder, pooling, Normalize(), prompts=PROMPTS, default_prompt_name="query"
@@ -50,7 +50,7 @@ def whole(folder: Path) -> Path:
 
 
 def layered(folder: Path) -> Path:
-    """Modules behind pooling, also one behind ``Normalize``, and fewer dimensions as a rule."""
+    """Modules after pooling, one of them after ``Normalize``, and truncated dimensions."""
     torch.manual_seed(1)
     between = (Dense(SIZE, 32), Normalize(), LayerNorm(32), Dense(32, 24))
     return tiny.sentences(folder, Pooling(SIZE, "mean"), *between, truncate_dim=9)
@@ -75,7 +75,7 @@ def family(
     folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    """The family on one of the engines, by the name of the checkpoint."""
+    """The family on one engine, by the name of the checkpoint."""
 
     def made(name: str) -> Embeddings:
         if request.param == "openvino":
@@ -118,7 +118,7 @@ async def test_requests_with_prompts_of_different_lengths_share_a_forward(
         assert answer.vectors == pytest.approx(expected, abs=1e-5)
 
 
-async def test_modules_behind_pooling_and_the_usual_dimensions_are_those_of_the_checkpoint(
+async def test_modules_after_pooling_and_truncated_dimensions_give_the_librarys_vectors(
     family: Any, folders: dict[str, Path]
 ) -> None:
     made = family("layered")
@@ -153,7 +153,7 @@ async def test_the_default_prompt_is_also_that_of_clusters(
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("mode", Pooling.POOLING_MODES)
-async def test_every_way_to_pool_is_the_librarys_own(
+async def test_every_pooling_mode_gives_the_librarys_vectors(
     configured: Configured, tmp_path: Path, mode: Any, side: str
 ) -> None:
     pooling = Pooling(SIZE, mode, include_prompt=False)
@@ -214,7 +214,7 @@ REFUSED = [(convolved, "CNN"), (routed, "Router"), (static, "StaticEmbedding")]
 
 
 @pytest.mark.parametrize(("make", "name"), REFUSED)
-async def test_what_cannot_be_had_is_refused_by_name(
+async def test_an_unsupported_checkpoint_is_refused_with_the_reason(
     configured: Configured, tmp_path: Path, make: Any, name: str
 ) -> None:
     folder = make(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Entities out of labelled pieces of words."""
+"""Entities from the labels of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def entities(
     names: Sequence[str],
     aggregation: Aggregation = "first",
 ) -> tuple[Entity, ...]:
-    """The entities of ``text``; chances are of shape (tokens, labels), one array a window."""
+    """The entities of ``text``, from an array of (tokens, labels) for each window."""
     reading = TokenLabels(text, aggregation)
     for window, probabilities in seen:
         reading.add_window(window, probabilities, names)
@@ -36,7 +36,7 @@ def bert() -> Any:
 def tagged(
     bert: Any, text: str, *labels: str, aggregation: Aggregation = "first"
 ) -> tuple[Entity, ...]:
-    """The entities of ``text`` when its pieces have these labels; ``[CLS]`` and its like ``O``."""
+    """The entities of ``text`` if its tokens have these labels, and special tokens ``O``."""
     (read,) = windows(bert, [text], 16)
     seen = [(read[0], probabilities(len(read[0].words), *labels))]
     return entities(text, seen, NAMES, aggregation)
@@ -53,14 +53,14 @@ def spans(text: str, found: tuple[Entity, ...]) -> list[tuple[str, str]]:
     return [(entity.label, text[entity.start : entity.end]) for entity in found]
 
 
-def test_what_is_inside_goes_on_with_what_began(bert: Any) -> None:
+def test_a_word_inside_continues_the_entity_that_began(bert: Any) -> None:
     text = "a b c d"
     found = tagged(bert, text, "B-CITY", "I-CITY", "O", "B-CITY")
     assert spans(text, found) == [("CITY", "a b"), ("CITY", "d")]
     assert found[0].score == pytest.approx(0.9)
 
 
-def test_a_beginning_begins_anew(bert: Any) -> None:
+def test_a_word_with_b_begins_a_new_entity(bert: Any) -> None:
     assert spans("a b", tagged(bert, "a b", "B-CITY", "B-CITY")) == [("CITY", "a"), ("CITY", "b")]
 
 
@@ -69,17 +69,17 @@ def test_another_label_ends_an_entity(bert: Any) -> None:
     assert spans("a b c", found) == [("CITY", "a"), ("MAIL", "b"), ("NAME", "c")]
 
 
-def test_labels_without_beginnings_join_their_neighbours(bert: Any) -> None:
+def test_labels_without_prefixes_join_adjacent_words(bert: Any) -> None:
     assert spans("a b c", tagged(bert, "a b c", "NAME", "NAME", "O")) == [("NAME", "a b")]
 
 
-def test_a_word_has_the_label_of_its_first_piece(bert: Any) -> None:
+def test_a_word_has_the_label_of_its_first_token(bert: Any) -> None:
     text = "cats sporting"
     found = tagged(bert, text, "B-CITY", "O", "O", "B-CITY")
     assert spans(text, found) == [("CITY", "cats")]
 
 
-def test_pieces_may_be_entities_by_themselves(bert: Any) -> None:
+def test_tokens_may_be_entities_by_themselves(bert: Any) -> None:
     text = "cats sporting"  # cat ##s sport ##ing
     labels = ("B-CITY", "I-CITY", "O", "B-CITY")
     simple = tagged(bert, text, *labels, aggregation="simple")
@@ -91,7 +91,7 @@ def test_pieces_may_be_entities_by_themselves(bert: Any) -> None:
 @pytest.mark.parametrize(
     ("aggregation", "label"), [("first", "CITY"), ("max", "MAIL"), ("average", "NAME")]
 )
-def test_the_pieces_of_a_word_agree_on_a_label(
+def test_the_tokens_of_a_word_get_one_label(
     bert: Any, aggregation: Aggregation, label: str
 ) -> None:
     text = "cats"

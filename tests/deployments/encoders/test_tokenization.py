@@ -45,7 +45,7 @@ def test_truncating_keeps_the_start_and_the_end_token(tokenizer: Any) -> None:
     assert made == cut
 
 
-def test_a_text_of_exactly_the_limit_is_taken_whole(tokenizer: Any) -> None:
+def test_a_text_of_exactly_the_limit_is_not_truncated(tokenizer: Any) -> None:
     exact = tiny.text(1, 2, 3, 4)
     whole, cut = (tokenize(tokenizer, [exact], MAX_TOKENS, truncate=flag) for flag in (False, True))
     assert lengths(whole) == [MAX_TOKENS]

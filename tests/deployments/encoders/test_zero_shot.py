@@ -1,4 +1,4 @@
-"""Labels as hypotheses: by entailment, and by relevance."""
+"""Zero-shot labels, scored by entailment (NLI) and by relevance (rerankers)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def asked(family: Classification | Reranking, **fields: object) -> Classif
     return answer
 
 
-async def test_entailment_is_shared_out_over_the_labels(nli_folder: Path) -> None:
+async def test_probabilities_are_a_softmax_of_entailment_over_the_labels(nli_folder: Path) -> None:
     answer = await asked(Classification(family_of(nli_folder, "zero_shot")))
     for text, item in zip(TEXTS, answer.items, strict=True):
         assert not isinstance(item, Problem)
@@ -76,7 +76,7 @@ async def test_entailment_is_shared_out_over_the_labels(nli_folder: Path) -> Non
         assert item[0].score >= item[1].score
 
 
-async def test_with_several_labels_each_is_weighed_against_contradiction(
+async def test_multi_label_probabilities_are_entailment_against_contradiction(
     nli_folder: Path,
 ) -> None:
     answer = await asked(Classification(family_of(nli_folder, "zero_shot")), multi_label=True)
@@ -105,7 +105,7 @@ async def test_a_model_without_entailment_does_not_load_for_zero_shot(tmp_path: 
     await started(Classification(family_of(folder, "sentiment")))
 
 
-async def test_a_reranker_stands_in_with_the_label_as_its_query(tmp_path: Path) -> None:
+async def test_a_reranker_scores_texts_with_the_label_as_query(tmp_path: Path) -> None:
     model = BertForSequenceClassification(bert_config("relevance"))
     folder = saved(model, tmp_path / "model")
     answer = await asked(Reranking(family_of(folder, "zero_shot")))
@@ -124,13 +124,13 @@ async def test_entailment_is_found_by_name() -> None:
     assert entailment_columns(["entailment"]) is None
 
 
-async def test_a_template_is_text_and_no_format() -> None:
+async def test_a_template_is_not_a_format_string() -> None:
     request = ZeroShotRequest("tiny", ("x",), ("a{0}",), template="about {}: {0.__class__}")
     assert nli_pairs(request).seconds == ("about a{0}: {0.__class__}",)
     assert query_pairs(ZeroShotRequest("tiny", ("x", "y"), ("a", "b"))).firsts == tuple("abab")
 
 
-async def test_extreme_scores_give_chances_and_no_overflow() -> None:
+async def test_extreme_scores_give_probabilities_and_no_overflow() -> None:
     far = np.array([-2000.0, 0.0, 2000.0])
     assert sigmoid(far).tolist() == [0.0, 0.5, 1.0]
     assert softmax(far).tolist() == [0.0, 0.0, 1.0]

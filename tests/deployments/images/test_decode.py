@@ -1,4 +1,4 @@
-"""Encoded files become what a viewer shows: upright, eight bits, no transparency, one frame."""
+"""Encoded files are decoded to upright pictures of eight bits, one frame, no transparency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.seam.problems import Problem
 
 @pytest.fixture(autouse=True)
 def _as_in_a_replica() -> None:
-    """Pillow warns of some damage and goes on."""
+    """Ignore warnings, as a replica does."""
     ignore_pillow_warnings()
 
 
@@ -70,7 +70,7 @@ def test_the_orientation_in_the_exif_data_is_applied(
     assert pixel(raw, *blue_at) == BLUE
 
 
-def test_exif_data_that_makes_no_sense_leaves_the_image_as_it_lies() -> None:
+def test_an_image_with_invalid_exif_data_is_not_turned() -> None:
     raw = encoded(halves(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff", quality=100)
     assert decoded(raw).size == (6, 4)
 
@@ -81,7 +81,7 @@ def test_a_palette_is_looked_up() -> None:
     assert pixel(encoded(image, "GIF"), 5) == BLUE
 
 
-def test_transparency_lies_over_white() -> None:
+def test_transparent_pixels_are_shown_on_white() -> None:
     assert pixel(encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 0)))) == WHITE
     assert pixel(encoded(Image.new("RGBA", (2, 2), (*RED, 255)))) == RED
     faint = pixel(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 128))))
@@ -100,7 +100,7 @@ def test_grey_of_sixteen_bits_keeps_its_brightness(value: int, level: int) -> No
     assert pixel(encoded(Image.fromarray(values), "TIFF")) == (level,) * 3
 
 
-def test_numbers_beyond_any_convention_use_their_own_range() -> None:
+def test_values_beyond_the_usual_range_are_scaled_by_their_own() -> None:
     values = np.array([[-100, 0], [50, 100]], np.int32)
     raw = encoded(Image.fromarray(values), "TIFF")
     assert (pixel(raw), pixel(raw, 1), pixel(raw, 1, 1)) == ((0,) * 3, (128,) * 3, (255,) * 3)
@@ -144,7 +144,7 @@ def test_grey_black_and_white_and_print_become_rgb() -> None:
     assert pixel(printed) == pytest.approx(RED, abs=4)
 
 
-def test_of_an_animation_the_first_frame_is_seen() -> None:
+def test_the_first_frame_of_an_animation_is_decoded() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
     for kind in ("GIF", "WEBP", "PNG"):
         more: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}

@@ -1,4 +1,4 @@
-"""What the three shape models can do: on held-out drawings, read and answered by the families."""
+"""The accuracy of the three shape models on held-out drawings, through their families."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_each_model_is_small_and_safe() -> None:
         assert not list((FOLDERS / name).glob("*.bin"))
 
 
-async def test_the_same_dice_draw_the_same() -> None:
+async def test_drawings_depend_only_on_the_seed() -> None:
     one, other = (drawing(random.Random(5), 2) for _ in range(2))
     assert one.shapes == other.shapes
     assert one.image.tobytes() == other.image.tobytes()
@@ -132,7 +132,7 @@ async def test_a_picture_four_times_as_large_gets_boxes_four_times_as_large(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_a_newcomer_draws_is_understood(
+async def test_a_drawing_made_by_other_means_is_understood(
     captions: Captioning, questions: Vision, kind: str
 ) -> None:
     image = encoded(drawn(kind, (50, 40, 130, 120), (200, 160), RED))

@@ -208,7 +208,9 @@ async def test_a_stream_that_breaks_says_so_once_and_shows_no_internals(error: E
     def failed(shown: ServiceError) -> bytes:
         return f"{shown.error_type} {shown.message}".encode()
 
-    chunks = [chunk async for chunk in streams.ending(broken_after(b"one", error), failed)]
+    chunks = [
+        chunk async for chunk in streams.with_failure_event(broken_after(b"one", error), failed)
+    ]
     assert chunks[0] == b"one"
     assert len(chunks) == 2
     assert b"secret" not in chunks[1]

@@ -30,7 +30,7 @@ def test_the_users_own_token_is_used_when_there_is_one(tmp_path: Path, home: Pat
 
 
 @pytest.mark.parametrize("name", [MODE, TOKEN, TOKEN_PATH])
-def test_what_the_user_decided_about_tokens_stands(tmp_path: Path, name: str) -> None:
+def test_a_users_own_settings_about_tokens_win(tmp_path: Path, name: str) -> None:
     assert token_environment({name: "anything"}, tmp_path) == {}
 
 

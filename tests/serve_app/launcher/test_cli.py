@@ -1,4 +1,4 @@
-"""The commands, without starting anything: nothing here may reach Ray or the network."""
+"""The commands and their refusals; nothing here starts Ray or uses the network."""
 
 import json
 import socket
@@ -52,7 +52,7 @@ def test_profile_and_config_exclude_each_other(foreign: Path) -> None:
         ("applications: [{}]\nhttp_options: {port: web}", "http_options.port: expected a number"),
     ],
 )
-def test_a_config_that_is_none_is_refused_with_file_and_key(
+def test_a_broken_config_is_refused_with_file_and_key(
     tmp_path: Path, content: str, complaint: str
 ) -> None:
     path = tmp_path / "broken.yaml"
@@ -63,7 +63,9 @@ def test_a_config_that_is_none_is_refused_with_file_and_key(
     assert complaint in result.stderr
 
 
-def test_what_everybody_could_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_listening_everywhere_without_keys_is_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
     result = _run("up", "--host", "0.0.0.0")
     assert result.exit_code == 2
     assert "0.0.0.0 without API keys" in result.stderr
@@ -119,7 +121,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2_before_anything_starts(foreig
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     assert _run("up", "--port", port).exit_code == 2
 
 
@@ -168,7 +170,7 @@ def test_models_of_another_graph_are_not_known(foreign: Path) -> None:
         ),
     ],
 )
-def test_a_key_that_serve_would_drop_is_refused_with_the_one_that_was_meant(
+def test_a_key_that_serve_would_ignore_is_refused_with_the_closest_one(
     tmp_path: Path, changed: dict[str, object], told: str
 ) -> None:
     path = tmp_path / "serve.yaml"
@@ -220,7 +222,7 @@ def test_a_misspelt_variable_is_refused() -> None:
         (("--profile", "gpu", "--host", "::"), ("::", 8000)),
     ],
 )
-def test_the_printed_config_listens_where_it_is_told_to(
+def test_the_printed_config_has_the_given_host_and_port(
     options: tuple[str, ...], front: tuple[str, int]
 ) -> None:
     result = _run("config", *options)
@@ -238,7 +240,7 @@ def test_a_config_may_be_printed_again_with_another_address(foreign: Path) -> No
 
 
 @ray_import
-def test_the_tasks_are_listed_by_every_name() -> None:
+def test_tasks_are_listed_with_all_their_names() -> None:
     shown = _run("tasks").stdout
     assert "visual-question-answering" in shown
     assert "deployments.summarization:Summarization" in shown

@@ -1,4 +1,4 @@
-"""What deploying beside others asks of the dashboard, seen in the cluster it leaves behind."""
+"""Deploying and removing the graph on a cluster that has other applications too."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from serve_app.launcher.ray_head import StartError
 
 
 class Cluster(Dashboard):
-    """A cluster as its dashboard shows it: a config replaces what earlier ones deployed."""
+    """A cluster seen through its dashboard: each config replaces all earlier applications."""
 
     def __init__(self, *names: str) -> None:
         super().__init__("http://cluster:8265", None)
@@ -41,7 +41,7 @@ def _alive() -> None:
 
 
 class Busy(Cluster):
-    """A cluster whose dashboard fails to answer every other question."""
+    """A cluster whose dashboard answers only every other request."""
 
     def __init__(self, *names: str) -> None:
         super().__init__(*names)
@@ -61,7 +61,7 @@ class Busy(Cluster):
             raise NoAnswerError("no answer from Ray's dashboard: timed out")
 
 
-def test_a_dashboard_that_is_slow_to_answer_is_asked_again() -> None:
+def test_a_slow_dashboard_is_asked_again() -> None:
     cluster = Busy("theirs")
     application = DeployedGraph(cluster, _plan("ours"))
     application.deploy(60, _alive)
@@ -79,7 +79,7 @@ def test_a_dashboard_that_never_answers_is_asked_until_time_is_up() -> None:
         DeployedGraph(Silent(), _plan("ours")).deploy(0.3, _alive)
 
 
-def test_a_start_that_lost_its_head_asks_a_silent_dashboard_no_longer() -> None:
+def test_a_start_whose_ray_head_has_ended_stops_asking_the_dashboard() -> None:
     def gone() -> None:
         raise StartError("Ray's raylet ended unexpectedly")
 
@@ -87,7 +87,7 @@ def test_a_start_that_lost_its_head_asks_a_silent_dashboard_no_longer() -> None:
         DeployedGraph(Busy(), _plan("ours")).deploy(60, gone)
 
 
-def test_alone_it_takes_serve_down_with_it() -> None:
+def test_the_only_application_takes_serve_down_when_it_is_removed() -> None:
     cluster = Cluster()
     application = DeployedGraph(cluster, _plan("ours"))
     assert application.deploy(60, _alive) is False
@@ -96,7 +96,7 @@ def test_alone_it_takes_serve_down_with_it() -> None:
     assert not cluster.runs
 
 
-def test_others_stay_when_it_comes_and_when_it_goes() -> None:
+def test_applications_of_others_stay_when_ours_is_deployed_and_removed() -> None:
     cluster = Cluster("theirs")
     application = DeployedGraph(cluster, _plan("ours"))
     assert application.deploy(60, _alive) is True
@@ -105,7 +105,7 @@ def test_others_stay_when_it_comes_and_when_it_goes() -> None:
     assert set(cluster.deployed) == {"theirs"}
 
 
-def test_one_that_came_later_stays_when_the_first_goes() -> None:
+def test_an_application_that_was_deployed_later_stays_when_the_first_is_removed() -> None:
     cluster = Cluster()
     first, second = (DeployedGraph(cluster, _plan(name)) for name in ("first", "second"))
     first.deploy(60, _alive)

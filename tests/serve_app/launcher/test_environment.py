@@ -24,13 +24,13 @@ def test_the_fast_path_is_on_and_usage_statistics_are_off() -> None:
     assert int(environment["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"]) == 64 * 1024 * 1024
 
 
-def test_what_the_user_set_wins_and_the_rest_of_it_is_kept() -> None:
+def test_variables_that_the_user_set_win_and_all_others_are_kept() -> None:
     given = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_HAPROXY_NBTHREAD": "7", "HOME": "/x"}
     environment = _environment(given)
     assert {name: environment[name] for name in given} == given
 
 
-def test_the_marker_and_the_cluster_are_this_starts_own_even_inside_another_start() -> None:
+def test_a_start_inside_another_start_has_its_own_marker_and_cluster() -> None:
     environment = _environment({MARKER: "outer", "RAY_ADDRESS": "10.0.0.1:6379"})
     assert environment[MARKER] == "abc123"
     assert "RAY_ADDRESS" not in environment
@@ -74,7 +74,7 @@ def test_a_reloaded_haproxy_outlives_the_longest_request() -> None:
     assert int(patient["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 1800
 
 
-def test_load_balancers_of_other_nodes_get_time_to_notice_that_a_replica_goes() -> None:
+def test_load_balancers_of_other_nodes_get_time_to_notice_that_a_replica_stops() -> None:
     name = "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"
     assert _environment()[name] == "1"
     assert _environment(workload=Workload(many_nodes=True))[name] == "30"

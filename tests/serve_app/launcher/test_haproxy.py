@@ -1,4 +1,4 @@
-"""The HAProxy of a start: the packaged one, and a client that leaves is seen to leave."""
+"""HAProxy as a start runs it: its options, its own answers, and clients that leave."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: house\r\nContent-Length: 5\r\n\r\n"
 
 @pytest.fixture
 def behind() -> Iterator[socket.socket]:
-    """What HAProxy forwards to."""
+    """The server that HAProxy forwards to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE_S)
         yield server
@@ -72,13 +72,13 @@ def front(
             process.wait(PATIENCE_S)
 
 
-def test_it_is_the_packaged_one(tmp_path: Path) -> None:
+def test_the_binary_is_the_packaged_one(tmp_path: Path) -> None:
     binary = haproxy_environment(tmp_path)[BINARY]
     shown = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stdout
     assert "HAProxy version" in shown
 
 
-def test_a_client_is_seen_to_leave_though_its_body_came_late(
+def test_a_client_that_leaves_is_noticed_although_its_body_came_late(
     front: tuple[str, int], behind: socket.socket
 ) -> None:
     with socket.create_connection(front, PATIENCE_S) as client:
@@ -95,7 +95,7 @@ def test_a_client_is_seen_to_leave_though_its_body_came_late(
         assert served.recv(4096) == b""  # the client is gone, and so is the connection behind
 
 
-def test_half_a_request_is_ended_in_time(front: tuple[str, int]) -> None:
+def test_half_a_request_ends_at_the_time_limit(front: tuple[str, int]) -> None:
     assert received(front, b"POST /v1/chat/comp").startswith(b"HTTP/1.1 408")
 
 
@@ -132,7 +132,7 @@ def test_a_configuration_that_was_extended_is_not_extended_again(
     assert config.read_text() == once
 
 
-def test_its_own_figures_are_on_loopback_only_and_the_front_where_it_was(
+def test_statistics_are_on_loopback_only_and_the_front_listens_as_configured(
     tmp_path: Path, front: tuple[str, int]
 ) -> None:
     assert received(front, b"") == b""  # it is up, so the configuration is what it will be
@@ -147,7 +147,7 @@ def test_its_own_figures_are_on_loopback_only_and_the_front_where_it_was(
 
 
 def received(front: tuple[str, int], sent: bytes) -> bytes:
-    """All that comes back for what is sent, until the connection is closed."""
+    """Send bytes; returns everything that is received until the connection closes."""
     with socket.create_connection(front, PATIENCE_S) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(4096), b""))

@@ -31,7 +31,7 @@ def test_a_port_in_use_is_one_line_that_names_port_host_and_holder() -> None:
     assert "\n" not in message
 
 
-def test_a_host_that_is_not_this_machine_is_said_to_be_the_trouble() -> None:
+def test_a_host_of_another_machine_is_named_in_the_error() -> None:
     # 203.0.113.0/24 is reserved for documentation; 203.0.113.9 is nobody's address.
     with pytest.raises(ports.PortError, match="cannot listen on 203\\.0\\.113\\.9 port"):
         ports.require_free("203.0.113.9", 18123)

@@ -19,7 +19,7 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_run_is_live_while_its_launcher_holds_it_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_is_live_while_its_launcher_locks_it_and_leaves_nothing(tmp_path: Path) -> None:
     own = runs.create(tmp_path)
     own.update(dashboard_port=8265)
     assert [run.dashboard_port for run in runs.live(tmp_path)] == [8265]
@@ -29,7 +29,7 @@ def test_a_run_is_live_while_its_launcher_holds_it_and_leaves_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_directory_is_this_users_alone(tmp_path: Path) -> None:
+def test_only_this_user_can_read_a_run_directory(tmp_path: Path) -> None:
     own = runs.create(tmp_path)
     assert stat.S_IMODE(own.run.path.stat().st_mode) == 0o700
     own.remove()
@@ -51,7 +51,7 @@ def test_a_directory_without_a_readable_record_is_still_a_dead_run(tmp_path: Pat
     assert [run.id for run in runs.dead(tmp_path)] == [run_id]
 
 
-def test_links_and_files_with_such_a_name_are_no_runs(tmp_path: Path) -> None:
+def test_links_and_files_named_like_runs_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "prsm-link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "prsm-0.lock").write_text("")

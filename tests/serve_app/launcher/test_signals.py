@@ -7,7 +7,7 @@ from serve_app.launcher.signals import STOPPING, StopSignals
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_the_first_signal_signals_and_the_second_only_hurries(number: int) -> None:
+def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
     with StopSignals() as signals:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""How far a start is, seen from outside."""
+"""The stage of a start as `prsm-serve status` shows it."""
 
 from pathlib import Path
 from typing import Any
@@ -56,5 +56,7 @@ def state(status: str, **deployments: str) -> dict[str, Any]:
         (state("UNHEALTHY", a="UNHEALTHY", b="HEALTHY"), False, "failed"),
     ],
 )
-def test_from_then_on_serve_tells(details: dict[str, Any], is_starting: bool, stage: str) -> None:
+def test_once_ray_runs_the_stage_is_that_of_serves_state(
+    details: dict[str, Any], is_starting: bool, stage: str
+) -> None:
     assert serve_stage(parse_state(details), is_starting) == stage

@@ -34,7 +34,9 @@ def test_a_running_application_of_healthy_deployments_is_healthy() -> None:
     assert (state.host, state.port) == ("127.0.0.1", 8000)
 
 
-def test_status_names_the_address_that_it_speaks_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_names_the_addresses_of_front_and_dashboard(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_status(parse_state(_details()), "http://127.0.0.1:8265", "running")
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "HTTP on http://127.0.0.1:8000, dashboard on http://127.0.0.1:8265"
@@ -50,7 +52,7 @@ def test_scaled_to_zero_is_healthy() -> None:
     assert parse_state(_details(states=(), wanted=0)).is_healthy
 
 
-def test_nothing_is_not_healthy() -> None:
+def test_a_cluster_without_applications_is_not_healthy() -> None:
     assert not parse_state({"applications": {}}).is_healthy
 
 
@@ -60,7 +62,7 @@ def test_a_deployment_that_comes_up_makes_the_whole_unhealthy_but_not_failed() -
     assert state.applications[0].failure is None
 
 
-def test_a_failure_is_told_in_the_deployments_own_words() -> None:
+def test_a_failure_has_the_deployments_own_message() -> None:
     state = parse_state(_details("DEPLOY_FAILED", "DEPLOY_FAILED", "no such file: weights"))
     assert state.applications[0].failure == "M DEPLOY_FAILED: no such file: weights"
 
@@ -102,7 +104,7 @@ def test_the_table_shows_messages_with_brackets_as_they_are() -> None:
     assert "args [/x] failed" in output.getvalue()
 
 
-def test_a_deployment_that_comes_up_without_a_word_of_serves_says_what_its_replicas_do() -> None:
+def test_a_deployment_without_a_message_shows_the_states_of_its_replicas() -> None:
     details = _details("DEPLOYING", "UPDATING", "", ("STARTING", "STARTING", "RUNNING"), 3)
     (deployment,) = parse_state(details).applications[0].deployments
     assert (deployment.message, deployment.running) == ("2 starting", 1)

@@ -82,7 +82,7 @@ def status(port: int, *options: str) -> Result:
     return CliRunner(env={"COLUMNS": "240"}).invoke(main, arguments)
 
 
-def test_it_shows_stage_deployments_and_the_limits_in_force_with_what_was_refused(
+def test_status_shows_stage_deployments_and_limits_in_force_and_refused(
     port: int,
 ) -> None:
     result = status(port, "--api-key", KEY)
@@ -97,7 +97,7 @@ def test_it_shows_stage_deployments_and_the_limits_in_force_with_what_was_refuse
     assert "user_config.max_batch_size: no" in second
 
 
-def test_its_json_has_the_same(port: int) -> None:
+def test_its_json_has_the_same_content(port: int) -> None:
     told = json.loads(status(port, "--json", "--api-key", KEY).stdout)
     assert told["stage"] == "deploying: 0 of 1 deployments are healthy"
     assert told["healthy"] is False
@@ -108,7 +108,7 @@ def test_its_json_has_the_same(port: int) -> None:
     ]
 
 
-def test_a_graph_that_wants_a_key_is_said_to(port: int) -> None:
+def test_status_says_that_a_graph_wants_a_key(port: int) -> None:
     result = status(port)
     assert "live limits: not known, the graph wants a key: --api-key or PRSM_API_KEY" in (
         result.stdout
@@ -132,7 +132,7 @@ def test_why_limits_are_not_known_is_one_line(answer: tuple[int, Any], told: str
         assert "\n" not in str(caught.value)
 
 
-def test_a_graph_that_is_gone_is_said_to_be() -> None:
+def test_status_says_that_a_graph_does_not_answer() -> None:
     with answering(lambda path, key: (200, {})) as port:
         pass
     with pytest.raises(LimitsUnknownError, match="does not answer"):

@@ -30,7 +30,7 @@ def test_of_several_starts_the_one_with_the_port_is_asked_with_its_token(tmp_pat
         own.remove()
 
 
-def test_of_several_starts_none_is_guessed(tmp_path: Path) -> None:
+def test_of_several_starts_none_is_chosen_without_a_port(tmp_path: Path) -> None:
     started = [start(tmp_path, 8000, 8270), start(tmp_path, 8001, 8271)]
     with pytest.raises(TargetError, match=r"--port: .*port 8001.*8271.*port 8000.*8270"):
         status_target(None, {}, tmp_path)
@@ -56,7 +56,7 @@ def test_starts_that_joined_one_cluster_have_one_dashboard(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("port", [None, 8000])
-def test_a_start_whose_ray_does_not_run_yet_is_said_to_be_starting(
+def test_a_start_whose_ray_does_not_run_yet_is_reported_as_starting(
     tmp_path: Path, port: int | None
 ) -> None:
     own = runs.create(tmp_path)

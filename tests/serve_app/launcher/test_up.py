@@ -1,4 +1,4 @@
-"""What the exit code of a start says, at every moment at which a signal may come."""
+"""The exit code of a start, when a signal or a failure comes at any of its stages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOMENTS = ("prepare", "check", "pull", "start", "deploy", "wait", "announce", "w
 
 
 class World:
-    """Stands for Ray and Serve: something happens at one moment, and what came up is noted."""
+    """Stands for Ray and Serve: calls ``happens`` at one moment, and knows what is up."""
 
     def __init__(self, moment: str, happens: Callable[[], Any]) -> None:
         self._moment = moment
@@ -39,7 +39,7 @@ class World:
 
 
 class Head:
-    """The process that holds Ray."""
+    """Stands for the process that runs Ray's head."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -54,7 +54,7 @@ class Head:
         return {"dashboard": "127.0.0.1:1"}
 
     def require_alive(self) -> None:
-        """It lives."""
+        """It is alive."""
 
     def release(self) -> list[Any]:
         self._world.up.discard("head")
@@ -62,7 +62,7 @@ class Head:
 
 
 class DeployedGraph:
-    """What is deployed."""
+    """Stands for the deployed graph."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -83,7 +83,7 @@ class DeployedGraph:
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
-    """Bring a start up in which something happens at a moment; returns its exit code.
+    """Run a start in which something happens at one moment; returns its exit code.
 
     Whatever the code: nothing that came up is left, and no run directory.
     """
@@ -128,7 +128,9 @@ def test_a_start_that_fails_says_so(start: Callable[..., int], moment: str) -> N
     assert start(moment, fail) == EXIT_FAILED == 1
 
 
-def test_a_config_that_serve_refuses_was_refused(start: Callable[..., int]) -> None:
+def test_a_config_that_serve_refuses_ends_with_the_exit_code_of_refusals(
+    start: Callable[..., int],
+) -> None:
     def refuse() -> None:
         raise InvalidConfigError("applications.0: expected a name")
 

@@ -11,12 +11,12 @@ from serve_app.launcher.weights import is_complete, pull
 
 
 def _convert(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> None:
-    """Stands in for every conversion."""
+    """Replaces every conversion."""
     (folder / "model.safetensors").write_text("weights")
     (folder / FACTS_FILE).write_text(json.dumps({"processor": "a", "refusal": "no such layer"}))
 
 
-def test_a_pull_says_of_each_model_once_that_its_weights_are_ready(
+def test_a_pull_reports_each_model_as_ready_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(conversion, "run", _convert)

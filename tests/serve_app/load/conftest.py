@@ -27,7 +27,7 @@ async def stub() -> AsyncIterator[Stub]:
         ]
         config = uvicorn.Config(Starlette(routes=routes), log_level="critical", lifespan="off")
         server = uvicorn.Server(config)
-        # Its own handlers of signals would take Ctrl-C from pytest.
+        # uvicorn's own signal handlers would take Ctrl-C from pytest.
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         yield stub

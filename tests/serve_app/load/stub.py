@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's protocol, well and badly."""
+"""A stub server with OpenAI's protocol, which can also answer wrongly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 @dataclass
 class Stub:
-    """What the server was asked, and how it misbehaves. A closed ``gate`` holds answers back."""
+    """Requests that it received, and how it misbehaves. A closed ``gate`` holds answers back."""
 
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -29,8 +29,8 @@ class Stub:
     most_open: int = 0
     arrivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
-    async def asked(self, times: int) -> None:
-        """Wait until so many more requests came."""
+    async def received(self, times: int) -> None:
+        """Wait until so many more requests have arrived."""
         for _ in range(times):
             await self.arrivals.acquire()
 

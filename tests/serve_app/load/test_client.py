@@ -1,4 +1,4 @@
-"""The clients against a real server: what they send, count, and call an error."""
+"""The load clients against a stub server: what they send and count, and their errors."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ async def run(stub: Stub, load: Load, samples: list[RequestSample] | None = None
         return await bench.run(load, samples)
 
 
-async def test_every_request_is_counted_and_asks_something_else(stub: Stub) -> None:
+async def test_every_request_is_counted_and_has_another_text(stub: Stub) -> None:
     got = await run(stub, Load("embeddings", clients=4, requests=30, per_request=3))
     assert (got.succeeded, got.failed, got.units, got.unit) == (30, 0, 90, "texts")
     assert got.prompt_tokens == 30 * 9
     assert len({str(body["input"]) for body in stub.bodies}) == 30
 
 
-async def test_so_many_clients_ask_at_the_same_time(stub: Stub) -> None:
+async def test_all_clients_send_requests_at_the_same_time(stub: Stub) -> None:
     stub.gate.clear()
     running = asyncio.create_task(run(stub, Load("embeddings", clients=5, requests=20)))
-    await stub.asked(5)
+    await stub.received(5)
     stub.gate.set()
     await running
     assert stub.most_open == 5
@@ -55,7 +55,7 @@ async def test_without_usage_events_with_text_are_the_tokens(stub: Stub) -> None
     assert got.units == 3 * 7
 
 
-async def test_answers_in_one_piece_have_no_first_token(stub: Stub) -> None:
+async def test_answers_that_are_not_streamed_have_no_first_token(stub: Stub) -> None:
     samples: list[RequestSample] = []
     got = await run(stub, Load("chat", requests=3, new_tokens=5, stream=False), samples)
     assert got.units == 3 * 5
@@ -68,7 +68,7 @@ async def test_documents_are_ranked(stub: Stub) -> None:
     assert (got.units, got.unit) == (24, "documents")
 
 
-async def test_errors_are_counted_by_kind_and_told(stub: Stub) -> None:
+async def test_errors_are_counted_by_kind_with_a_detail(stub: Stub) -> None:
     stub.fails = {2: 503, 3: 429, 5: 503}
     got = await run(stub, Load("embeddings", clients=1, requests=6))
     assert got.succeeded == 3

@@ -1,4 +1,4 @@
-"""The arithmetic of figures."""
+"""How rates, latencies and percentiles are computed from samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_rates_are_over_the_time_from_the_first_beginning_to_the_last_end() -> N
     assert (got.latency.p50, got.latency.p99) == (1.0, 3.5)
 
 
-def test_what_failed_counts_in_no_rate_and_no_latency() -> None:
+def test_failed_requests_count_in_no_rate_and_no_latency() -> None:
     samples = [
         RequestSample(0.0, 1.0, units=4),
         RequestSample(0.0, 2.0, error="HTTP 503", detail="busy"),
@@ -36,7 +36,7 @@ def test_what_failed_counts_in_no_rate_and_no_latency() -> None:
     assert got.details == {"HTTP 503": "busy"}
 
 
-def test_the_pace_is_of_the_tokens_after_the_first() -> None:
+def test_the_time_per_token_is_of_the_tokens_after_the_first() -> None:
     sample = RequestSample(0.0, 3.0, units=11, first_s=1.0, last_s=3.0)
     got = figures(
         [sample, RequestSample(0.0, 1.0, units=1, first_s=1.0, last_s=1.0)], clients=1, unit="t"
@@ -45,7 +45,7 @@ def test_the_pace_is_of_the_tokens_after_the_first() -> None:
     assert got.per_token.p99 == 0.2
 
 
-def test_nothing_measured_is_no_figure() -> None:
+def test_without_samples_rates_are_zero_and_latencies_nan() -> None:
     got = figures([], clients=1, unit="texts")
     assert (got.requests_per_s, got.units_per_s, got.client_cpu) == (0.0, 0.0, 0.0)
     assert math.isnan(got.latency.p50)

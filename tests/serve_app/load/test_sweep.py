@@ -1,4 +1,4 @@
-"""A sweep and what it shows: levels, the model, the first failure, and Ctrl-C."""
+"""A sweep and its output: loads in order, the model, the first failure, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def run(stub: Stub, *loads: Load, warm_up: int = 0) -> SweepResult:
     return await sweep(stub.url, loads, warm_up=warm_up, api_key=None, report=lambda *_: None)
 
 
-async def test_levels_come_in_order_and_what_warms_up_counts_nowhere(stub: Stub) -> None:
+async def test_loads_run_in_order_and_the_warm_up_is_not_counted(stub: Stub) -> None:
     loads = [Load("embeddings", clients=clients, requests=10) for clients in (1, 4)]
     outcome = await run(stub, *loads, warm_up=3)
     assert [row.clients for row in outcome.figures] == [1, 4]
@@ -52,7 +52,7 @@ async def test_a_server_that_refuses_the_first_request_is_not_measured(stub: Stu
 async def test_an_interrupted_sweep_keeps_what_it_measured(stub: Stub) -> None:
     loads = [Load("embeddings", clients=2, requests=count) for count in (4, 1000, 7)]
     running = asyncio.create_task(run(stub, *loads))
-    await stub.asked(20)
+    await stub.received(20)
     running.cancel()
     outcome = await running
     assert outcome.interrupted
@@ -70,7 +70,7 @@ async def test_the_row_that_was_cut_short_says_so(stub: Stub) -> None:
         for clients, count in ((2, 4), (4, 1000))
     ]
     running = asyncio.create_task(run(stub, *loads))
-    await stub.asked(20)
+    await stub.received(20)
     running.cancel()
     clients = figures_table((await running).figures).columns[0]
     assert list(clients.cells) == ["2", "4 (cut short)"]
@@ -126,7 +126,7 @@ def test_numbers_of_clients_are_bounded(clients: str) -> None:
     assert "--clients" in result.output
 
 
-def test_a_server_that_is_not_there_is_said_so() -> None:
+def test_a_server_that_does_not_answer_is_an_error() -> None:
     result = CliRunner().invoke(main, ["bench", "http://127.0.0.1:9"])
     assert result.exit_code == 1
     assert "the first request failed" in result.output

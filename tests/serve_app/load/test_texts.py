@@ -1,4 +1,4 @@
-"""Texts: as long as they are said to be, and the same for the same seed."""
+"""Texts have the lengths that their kind says, and are the same for the same seed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def test_mixed_texts_are_mostly_short_and_sometimes_long() -> None:
     assert 20 < lengths[1000] < 30  # the middle on a logarithmic scale is 25
 
 
-def test_a_seed_makes_the_same_texts_again() -> None:
+def test_the_same_seed_makes_the_same_texts() -> None:
     first, again, other = (texts_of("mixed", seed) for seed in (1, 1, 2))
     made = [first() for _ in range(20)]
     assert made == [again() for _ in range(20)]
     assert made != [other() for _ in range(20)]
 
 
-def test_a_file_has_a_text_a_line(tmp_path: Path) -> None:
+def test_a_file_has_one_text_on_each_line(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("one text\n\n  another \n", encoding="utf-8")
     texts = texts_of(str(path), seed=1)

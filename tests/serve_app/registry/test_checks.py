@@ -20,7 +20,8 @@ from ray import serve
 
 import configs
 from configs.errors import ConfigError
-from configs.profile import Profile, load_profile
+from configs.profile import Profile
+from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
 from deployments.models.family import Family
 from serve_app.graph import GraphArgs, build

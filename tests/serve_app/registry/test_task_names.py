@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from configs.engines import GENERATION_TASKS, HEADS
-from configs.profile import load_profile
-from configs.rules import DEFAULTS
+from configs.profile_file import load_profile
+from configs.rules import DEFAULT_MODELS
 from serve_app.ingress.routes.inference_router import hub_tasks_of
 from serve_app.registry.families import shipped_families
 from serve_app.registry.task_names import all_tasks, shipped_routers
@@ -18,7 +18,7 @@ def test_every_task_that_the_service_knows_of_is_some_familys() -> None:
     known = {
         *HEADS,
         *GENERATION_TASKS,
-        *DEFAULTS.values(),
+        *DEFAULT_MODELS.values(),
         *(task.model_task for task in hub_tasks_of(shipped_routers())),
     }
     known |= {task for model in load_profile("embedded").models for task in model.tasks}

@@ -1,4 +1,4 @@
-"""Files are reduced to their picture, by walks that take no longer than their bounds allow."""
+"""Files are stripped of metadata, in a time that is bounded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def gif_with(blocks: bytes) -> bytes:
 
 
 def tiff_with(count: int, length: int, **options: Any) -> bytes:
-    """A TIFF of ``count`` more tags, which all have the same ``length`` bytes of data."""
+    """A TIFF with ``count`` further tags, which share ``length`` bytes of data."""
     raw = encoded("TIFF", **options)
     (start,) = struct.unpack_from("<L", raw, 4)
     (entries,) = struct.unpack_from("<H", raw, start)
@@ -162,7 +162,7 @@ def test_a_small_picture_in_run_length_code_is_read() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("turned", [1, 3, 6, 9])
-def test_of_the_exif_data_the_orientation_counts(kind: str, turned: int) -> None:
+def test_the_orientation_in_exif_data_is_applied(kind: str, turned: int) -> None:
     made = Image.Exif()
     made[0x0112] = turned
     decoded = decode(encoded(kind, exif=made))
@@ -171,17 +171,17 @@ def test_of_the_exif_data_the_orientation_counts(kind: str, turned: int) -> None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_exif_data_of_very_many_entries_is_not_gone_through(
+def test_exif_data_of_very_many_entries_is_not_parsed(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow takes half a second for 60,000, and warns of each that is damaged."""
     entries = 5_000 if kind == "JPEG" else 60_000
     raw, plain = encoded(kind, exif=exif(None, entries)), encoded(kind)
 
-    def gone_through(*_: Any) -> None:
+    def parsed(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", gone_through)
+    monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", parsed)
     assert EncodedImage(raw).size == SIZE
     assert same_picture(raw, plain)
 

@@ -364,7 +364,7 @@ async def test_replicas_that_start_together_make_the_tables_once(
 async def test_a_file_is_set_up_by_one_process_at_a_time_and_no_wait_is_endless(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "WAIT_S", 0.1)
+    monkeypatch.setattr(database, "TIMEOUT_S", 0.1)
     conversations = Conversations(Settings(hf_cache_dir=tmp_path))
     with FileLock(tmp_path / "conversations.sqlite3.lock"):
         with pytest.raises(Unavailable):

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from configs.profile import load_profile
+from configs.profile_file import load_profile
 from configs.settings import Settings
 from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from configs.settings import Settings
 from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front import bodies
-from serve_app.ingress.front.bodies import DRAIN
+from serve_app.ingress.front.bodies import DRAIN_FACTOR
 from serve_app.ingress.front.front import Front
 from serve_app.ingress.routes.dialects import error_answers
 from tests.serve_app.ingress.front.fronting import Wire, asked, fronted
@@ -73,7 +73,9 @@ async def test_a_body_in_pieces_up_to_the_limit_is_read(application: Front) -> N
     assert (await sent(application, pieces(10, 10))).json() == LIMIT
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, DRAIN * LIMIT, DRAIN * LIMIT + 1, 50 * LIMIT])
+@pytest.mark.parametrize(
+    "size", [LIMIT + 1, DRAIN_FACTOR * LIMIT, DRAIN_FACTOR * LIMIT + 1, 50 * LIMIT]
+)
 async def test_a_declared_body_over_the_limit_is_413(application: Front, size: int) -> None:
     response = await sent(application, b"x" * size)
     assert response.status_code == 413
@@ -117,7 +119,7 @@ async def test_an_honest_client_may_finish_sending_and_a_flood_is_cut(
         return taken
 
     assert await sending(30) == 300
-    assert await sending(10_000) <= (DRAIN + 1) * LIMIT
+    assert await sending(10_000) <= (DRAIN_FACTOR + 1) * LIMIT
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "deflate, gzip"])
@@ -263,7 +265,7 @@ def test_one_body_must_fit_into_the_bound_for_all() -> None:
         Settings(max_body_bytes=2, max_inflight_body_bytes=1)
 
 
-@pytest.mark.parametrize("size", [DRAIN * LIMIT + 1, 600 * LIMIT])
+@pytest.mark.parametrize("size", [DRAIN_FACTOR * LIMIT + 1, 600 * LIMIT])
 async def test_what_is_too_large_to_be_read_on_is_refused_at_once_and_the_end(size: int) -> None:
     wire = Wire(fronted(max_body_bytes=LIMIT), headers=[(b"content-length", b"%d" % size)])
     await wire.done
@@ -293,7 +295,7 @@ async def test_a_refusal_by_the_headers_waits_for_a_body_that_comes() -> None:
 async def test_one_that_does_not_come_is_not_waited_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bodies, "DRAIN_S", 0.01)
+    monkeypatch.setattr(bodies, "DRAIN_TIMEOUT_S", 0.01)
     wire = Wire(fronted(), headers=[(b"content-length", b"2"), (b"x-request-id", b"a b")])
     await wire.done
     assert wire.status == 400

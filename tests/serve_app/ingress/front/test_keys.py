@@ -224,7 +224,7 @@ def test_a_key_is_not_repeated_in_a_complaint(tmp_path: Path) -> None:
 async def test_a_changed_file_counts_from_the_next_look_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
     front = fronted(api_keys_file=keys_in(tmp_path, "ada=sk-ada"))
     assert (await by(front, "sk-ada", "/v1/models")).status_code == 200
     keys_in(tmp_path, "bob=sk-bobby")
@@ -232,10 +232,10 @@ async def test_a_changed_file_counts_from_the_next_look_on(
     assert (await by(front, "sk-bobby", "/v1/models")).status_code == 200
 
 
-async def test_within_a_second_the_file_is_not_looked_at_again(
+async def test_within_a_second_the_file_is_not_checked_at_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "FRESH_S", 3600.0)
+    monkeypatch.setattr(keys, "MAX_AGE_S", 3600.0)
     front = fronted(api_keys_file=keys_in(tmp_path, "ada=sk-ada"))
     keys_in(tmp_path, "bob=sk-bobby")
     assert (await by(front, "sk-ada", "/v1/models")).status_code == 200
@@ -244,7 +244,7 @@ async def test_within_a_second_the_file_is_not_looked_at_again(
 async def test_a_link_that_turns_to_another_file_is_a_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
     for folder in ("old", "new"):
         (tmp_path / folder).mkdir()
     old, new = keys_in(tmp_path / "old", "ada=sk-ada"), keys_in(tmp_path / "new", "ada=sk-neu")
@@ -264,7 +264,7 @@ async def test_a_file_that_becomes_wrong_leaves_the_keys_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
     content: bytes | None,
 ) -> None:
-    monkeypatch.setattr(keys, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
     file = keys_in(tmp_path, "ada=sk-ada")
     front = fronted(api_keys_file=file)
     if content is None:

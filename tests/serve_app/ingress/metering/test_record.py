@@ -1,4 +1,4 @@
-"""One account: which model, which task, how long and how many tokens."""
+"""One record: which model, which task, how long and how many tokens."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Clock:
         return self.now
 
 
-def closed(account: RequestRecord) -> tuple[dict[tuple[str, ...], float], FinishedRequest]:
-    samples, finished = account.close(success=True)
+def closed(record: RequestRecord) -> tuple[dict[tuple[str, ...], float], FinishedRequest]:
+    samples, finished = record.close(success=True)
     return {key(sample): sum(sample.amounts) for sample in samples}, finished
 
 
@@ -26,19 +26,19 @@ def key(sample: MetricSample) -> tuple[str, ...]:
 
 def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart() -> None:
     clock = Clock()
-    account = RequestRecord("graph", fixed=True, clock=clock)
-    account.found("caption", "see")
-    account.found("chat", "write")
-    account.found("summarize", "write")
-    caption = account.use("see", "caption")
+    record = RequestRecord("graph", fixed=True, clock=clock)
+    record.found("caption", "see")
+    record.found("chat", "write")
+    record.found("summarize", "write")
+    caption = record.use("see", "caption")
     clock.now = 2.0
-    account.answered(caption, TokenCounts(0, 4))
-    summary, chat = account.use("write", "summarize"), account.use("write", "generate")
+    record.answered(caption, TokenCounts(0, 4))
+    summary, chat = record.use("write", "summarize"), record.use("write", "generate")
     clock.now = 5.0
-    account.answered(summary, TokenCounts(10, 3))
+    record.answered(summary, TokenCounts(10, 3))
     clock.now = 6.0
-    account.answered(chat, TokenCounts(5, 2))
-    samples, finished = closed(account)
+    record.answered(chat, TokenCounts(5, 2))
+    samples, finished = closed(record)
     assert finished == FinishedRequest("several", "graph", True, 6.0)
     assert samples["requests", "several", "graph", "success"] == 1
     assert samples["inference_duration_seconds", "see", "caption"] == 2.0
@@ -48,24 +48,24 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
 
 
 def test_a_model_that_was_looked_up_and_not_called_is_not_the_requests() -> None:
-    account = RequestRecord("chat")
-    account.found("chat", "default")
-    account.found("chat", "earlier")
-    assert account.model == "earlier"
-    account.use("default", "generate")
-    assert account.model == "default"
+    record = RequestRecord("chat")
+    record.found("chat", "default")
+    record.found("chat", "earlier")
+    assert record.model == "earlier"
+    record.use("default", "generate")
+    assert record.model == "default"
 
 
 def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answer() -> None:
     clock = Clock()
-    account = RequestRecord("generate", clock=clock)
-    account.found("generate", "one")
-    first, second = account.use("one", "generate"), account.use("one", "generate")
+    record = RequestRecord("generate", clock=clock)
+    record.found("generate", "one")
+    first, second = record.use("one", "generate"), record.use("one", "generate")
     clock.now = 1.0
-    account.answered(second, TokenCounts(2, 3))
+    record.answered(second, TokenCounts(2, 3))
     clock.now = 4.0
-    account.answered(first, TokenCounts(2, 5))
-    samples, finished = closed(account)
+    record.answered(first, TokenCounts(2, 5))
+    samples, finished = closed(record)
     assert finished == FinishedRequest("one", "generate", True, 4.0)
     assert samples["inference_duration_seconds", "one", "generate"] == 4.0
     assert samples["tokens_in", "one", "generate"] == 4
@@ -74,16 +74,16 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
 
 def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> None:
     clock = Clock()
-    account = RequestRecord("generate", clock=clock)
-    account.found("generate", "one")
+    record = RequestRecord("generate", clock=clock)
+    record.found("generate", "one")
     clock.now = 1.0
-    use = account.use("one", "stream")
+    use = record.use("one", "stream")
     clock.now = 3.0
-    stream = account.streamed(use, "one", choices=1)
+    stream = record.streamed(use, "one", choices=1)
     stream.add(burst("a"))
     clock.now = 7.0
     stream.add(burst("b", "c", "d", "e", at=1, finish="stop"))
-    samples, finished = closed(account)
+    samples, finished = closed(record)
     assert samples["time_to_first_token_seconds", "one"] == 3.0
     assert samples["time_per_output_token_seconds", "one"] == 1.0
     assert samples["inference_duration_seconds", "one", "generate"] == 6.0
@@ -92,19 +92,19 @@ def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> N
 
 
 def test_a_stream_of_one_token_has_no_time_a_token() -> None:
-    account = RequestRecord("generate")
-    account.found("generate", "one")
-    stream = account.streamed(account.use("one", "stream"), "one", choices=1)
+    record = RequestRecord("generate")
+    record.found("generate", "one")
+    stream = record.streamed(record.use("one", "stream"), "one", choices=1)
     stream.add(burst("a", finish="stop"))
-    samples, _ = closed(account)
+    samples, _ = closed(record)
     assert ("time_to_first_token_seconds", "one") in samples
     assert ("time_per_output_token_seconds", "one") not in samples
 
 
 def test_a_request_that_no_model_answered_has_no_time() -> None:
-    account = RequestRecord("generate")
-    account.found("generate", "one")
-    account.use("one", "generate")
-    samples, finished = closed(account)
+    record = RequestRecord("generate")
+    record.found("generate", "one")
+    record.use("one", "generate")
+    samples, finished = closed(record)
     assert finished.seconds is None
     assert not [name for name in samples if name[0] == "inference_duration_seconds"]

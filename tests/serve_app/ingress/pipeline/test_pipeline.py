@@ -11,8 +11,6 @@ from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ReferenceLimits
 from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
-from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body, Texts
 
 
@@ -22,14 +20,15 @@ class ReadBody(Body):
     model_name: str | None = None
 
 
-async def never(body: Any, served: Any, asking: Any) -> TaskResult:
-    raise AssertionError
+class ReadTask:
+    name = "read"
+    body = ReadBody
 
 
-TASKS = {"read": NativeTask("read", ReadBody, never, ("read",))}
+TASKS = {"read": ReadTask()}
 
 
-def barred(task: NativeTask, model: str | None) -> str | None:
+def barred(task: Any, model: str | None) -> str | None:
     return None if model in (None, "house/reader") else f"no {model!r}"
 
 
@@ -38,11 +37,12 @@ def plan(
     given: dict[str, Any] | None = None,
     outputs: list[str] | None = None,
     depth: int = 16,
-    most: int = 10**6,
+    max_bytes: int = 10**6,
 ) -> Pipeline:
     ids = frozenset(step.id for step in steps)
-    drawing = StepBuilder(ids, given or {}, depth, DataBudget(most), barred, ReferenceLimits(1000))
-    return build_pipeline(steps, outputs, TASKS, drawing)
+    limits = ReferenceLimits(1000, depth)
+    builder = StepBuilder(ids, given or {}, DataBudget(max_bytes), barred, limits)
+    return build_pipeline(steps, outputs, TASKS, builder)
 
 
 def read(name: str, texts: Any, **more: Any) -> StepRequest:
@@ -144,7 +144,7 @@ def test_a_reference_may_have_only_so_many_names() -> None:
 
 def test_an_input_that_is_used_too_often_is_refused_before_anything_runs() -> None:
     given = {"text": "x" * 1000}
-    found = faults(read("a", ["$input.text"] * 20), given=given, most=10_000)
+    found = faults(read("a", ["$input.text"] * 20), given=given, max_bytes=10_000)
     assert "10000 bytes" in found["steps.0.inputs.texts"]
 
 
@@ -162,5 +162,5 @@ def test_what_steps_that_wait_take_of_the_input_is_bounded_together() -> None:
     first = read("first", "x")
     waiting = [read(f"s{i}", "$input.long", careful="$first.x") for i in range(3)]
     given = {"long": "x" * 400}
-    plan(first, *waiting, given=given, most=1300)
-    assert set(faults(first, *waiting, given=given, most=1000)) == {"steps.3.inputs.texts"}
+    plan(first, *waiting, given=given, max_bytes=1300)
+    assert set(faults(first, *waiting, given=given, max_bytes=1000)) == {"steps.3.inputs.texts"}

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from serve_app.ingress.pipeline.references import (
-    MAX_SIGNS,
+    MAX_DOLLAR_SIGNS,
     BrokenReference,
     Reference,
     ReferenceLimits,
     ReferenceSyntaxError,
-    filled,
-    references,
+    fill,
+    parse,
+    references_in,
 )
-from serve_app.ingress.pipeline.references import parsed as parsed_within
 
 SOURCES = {
     "input": {"n": 3, "on": True, "nothing": None, "word": "pay $5", "0": "zero"},
@@ -27,11 +27,11 @@ SOURCES = {
 
 
 def parsed(template: Any) -> Any:
-    return parsed_within(template, ReferenceLimits(1000))
+    return parse(template, ReferenceLimits(1000, 16))
 
 
 def put(template: Any) -> Any:
-    return filled(parsed(template), SOURCES, lambda value: None)
+    return fill(parsed(template), SOURCES, lambda value: None)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_values_within_a_text_are_texts(template: str, text: str) -> None:
 def test_what_was_put_in_is_not_read_for_references_again() -> None:
     sources = {"input": {"evil": "$secret.value ${secret.value}"}, "secret": {"value": "seen"}}
     template = parsed(["$input.evil", "<${input.evil}>"])
-    assert filled(template, sources, lambda value: None) == [
+    assert fill(template, sources, lambda value: None) == [
         "$secret.value ${secret.value}",
         "<$secret.value ${secret.value}>",
     ]
@@ -128,7 +128,7 @@ def test_what_is_not_there_says_where_the_path_ends(template: str, why: str) -> 
 
 def test_every_reference_is_found() -> None:
     template = parsed({"a": ["$x.y", "in ${z} and ${input.n}"], "b": "$$x", "c": 4})
-    assert list(references(template)) == [
+    assert list(references_in(template)) == [
         Reference("x", ("y",)),
         Reference("z", ()),
         Reference("input", ("n",)),
@@ -137,7 +137,7 @@ def test_every_reference_is_found() -> None:
 
 def test_everything_that_is_put_in_is_counted_first() -> None:
     taken: list[Any] = []
-    filled(parsed({"a": "$input.n", "b": "<${hits.results.0.text}>"}), SOURCES, taken.append)
+    fill(parsed({"a": "$input.n", "b": "<${hits.results.0.text}>"}), SOURCES, taken.append)
     assert taken == [3, "<", "a kitten", ">"]
 
 
@@ -149,11 +149,11 @@ def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
 
 
 def test_so_many_dollar_signs_are_read_in_one_graph_and_no_more() -> None:
-    reading = ReferenceLimits(1000)
-    texts = ["$$" * 500] * (MAX_SIGNS // 1000)
-    assert parsed_within(texts, reading) == ["$" * 500] * len(texts)
+    limits = ReferenceLimits(1000, 16)
+    texts = ["$$" * 500] * (MAX_DOLLAR_SIGNS // 1000)
+    assert parse(texts, limits) == ["$" * 500] * len(texts)
     with pytest.raises(ReferenceSyntaxError, match="more than 10,000 dollar signs"):
-        parsed_within("$input.n", reading)
+        parse("$input.n", limits)
 
 
 def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> None:
@@ -163,4 +163,19 @@ def test_a_list_is_no_part_of_a_text_and_an_array_is_not_copied_to_see_it() -> N
 
     sources = {"vectors": np.zeros((3, 4)).view(Whole)}
     with pytest.raises(BrokenReference, match="vectors is no single value"):
-        filled(parsed("<${vectors}>"), sources, lambda value: None)
+        fill(parsed("<${vectors}>"), sources, lambda value: None)
+
+
+LONG = ["$input{}", "in ${{input{}}}", "in ${{input{}", "in $input{}"]
+
+
+@pytest.mark.parametrize("template", LONG)
+def test_a_reference_with_too_many_names_is_refused_before_it_is_taken_apart(template: str) -> None:
+    deep = template.format(".b" * 50_000)
+    with pytest.raises(ReferenceSyntaxError, match="50001 names; the limit is 16"):
+        parse(deep, ReferenceLimits(200_000, 16))
+
+
+def test_a_sentence_behind_a_dollar_sign_is_no_long_reference() -> None:
+    with pytest.raises(ReferenceSyntaxError, match="is no reference"):
+        parse("$5. " + "So. " * 50, ReferenceLimits(1000, 16))

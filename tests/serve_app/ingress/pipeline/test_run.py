@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
@@ -15,12 +16,8 @@ from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ReferenceLimits
 from serve_app.ingress.pipeline.run import PipelineRun, StepOutcome
 from serve_app.ingress.pipeline.steps import StepBuilder, StepRequest
-from serve_app.ingress.routes.context import TaskResult
-from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import Body
 from tests.serve_app.local_handle import happens
-
-Perform: TypeAlias = Callable[[NativeTask, BaseModel], Awaitable[TaskResult]]
 
 
 class SayBody(Body):
@@ -50,7 +47,7 @@ class Models:
         for name in names:
             self.event(self.may_end, name)
 
-    async def perform(self, task: NativeTask, body: BaseModel) -> TaskResult:
+    async def perform(self, task: Any, body: BaseModel) -> Spoken:
         assert isinstance(body, SayBody)
         self.heard[body.say] = body.after
         self.working += 1
@@ -67,28 +64,39 @@ class Models:
             raise
         finally:
             self.working -= 1
-        return TaskResult(self.answers.get(body.say, {"said": body.say}), "house/voice")
+        return Spoken(self.answers.get(body.say, {"said": body.say}), "house/voice")
 
 
-async def unused(body: Any, served: Any, asking: Any) -> TaskResult:
-    raise AssertionError
+@dataclass
+class Spoken:
+    body: Any
+    model: str
+
+
+Perform: TypeAlias = Callable[[Any, BaseModel], Awaitable[Spoken]]
+
+
+class SayTask:
+    name = "say"
+    body = SayBody
 
 
 def graph_of(*wanted: StepRequest, budget: DataBudget) -> Pipeline:
     ids = frozenset(step.id for step in wanted)
-    drawing = StepBuilder(ids, {}, 16, budget, lambda task, model: None, ReferenceLimits(1000))
-    return build_pipeline(wanted, None, {"say": NativeTask("say", SayBody, unused, ())}, drawing)
+    limits = ReferenceLimits(1000, 16)
+    builder = StepBuilder(ids, {}, budget, lambda task, model: None, limits)
+    return build_pipeline(wanted, None, {"say": SayTask()}, builder)
 
 
 def run(
     models: Models,
     *steps: tuple[str, Any],
-    most: int = 10**6,
+    max_bytes: int = 10**6,
     together: int = 8,
     perform: Perform | None = None,
 ) -> PipelineRun:
     """A graph of steps by name, each with what it takes ``after`` another."""
-    budget = DataBudget(most)
+    budget = DataBudget(max_bytes)
     wanted = [StepRequest(name, "say", {"say": name, "after": after}) for name, after in steps]
     return PipelineRun(
         graph_of(*wanted, budget=budget), perform or models.perform, budget, together
@@ -213,7 +221,7 @@ async def test_when_time_is_up_the_rest_has_failed_and_its_models_stop() -> None
         assert error is not None
         assert error.error_type == "timeout"
     assert models.stopped == ["forever"]
-    assert outcomes["after"].began is None
+    assert outcomes["after"].started_at is None
 
 
 async def test_whoever_asked_and_left_stops_every_step() -> None:
@@ -235,11 +243,11 @@ async def test_answers_that_grow_with_every_step_end_at_the_limit() -> None:
     doubling = [("s0", "x" * 100)]
     doubling += [(f"s{i + 1}", f"${{s{i}.said}}${{s{i}.said}}") for i in range(20)]
 
-    async def echo(task: NativeTask, body: BaseModel) -> TaskResult:
+    async def echo(task: Any, body: BaseModel) -> Spoken:
         assert isinstance(body, SayBody)
-        return TaskResult({"said": body.after}, "house/echo")
+        return Spoken({"said": body.after}, "house/echo")
 
-    outcomes = await run(models, *doubling, most=10_000, perform=echo).outcomes(60)
+    outcomes = await run(models, *doubling, max_bytes=10_000, perform=echo).outcomes(60)
     failed = [name for name, outcome in outcomes.items() if outcome.status == "failed"]
     assert len(failed) == 1
     error = outcomes[failed[0]].error
@@ -251,7 +259,7 @@ async def test_answers_that_grow_with_every_step_end_at_the_limit() -> None:
 async def test_an_answer_that_is_too_large_fails_its_step() -> None:
     models = Models()
     models.answers["a"] = {"said": "x" * 2000}
-    outcomes = await run(models, ("a", None), ("b", None), most=1000).outcomes(60)
+    outcomes = await run(models, ("a", None), ("b", None), max_bytes=1000).outcomes(60)
     assert statuses(outcomes) == {"a": "failed", "b": "ok"}
 
 
@@ -259,6 +267,6 @@ async def test_times_count_from_the_start_of_the_graph() -> None:
     models = Models()
     outcomes = await run(models, ("a", None), ("b", "$a.said")).outcomes(60)
     a, b = outcomes["a"], outcomes["b"]
-    assert a.began is not None
-    assert b.began is not None
-    assert 0 <= a.began <= a.began + a.took <= b.began
+    assert a.started_at is not None
+    assert b.started_at is not None
+    assert 0 <= a.started_at <= a.started_at + a.seconds <= b.started_at

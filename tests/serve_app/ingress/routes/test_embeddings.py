@@ -103,6 +103,13 @@ async def test_two_vectors_need_no_model() -> None:
     assert response.json()["similarity"] == -1.0
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e308, 5e-324])
+async def test_vectors_of_any_length_have_an_angle(size: float) -> None:
+    body = {"text1": [size, 0.0], "text2": [-size, size]}
+    found = (await posted("/similarity", None, body)).json()["similarity"]
+    assert found == pytest.approx(-(0.5**0.5))
+
+
 @pytest.mark.parametrize(
     ("vectors", "field"),
     [(([1.0], [1.0, 2.0]), "text2"), (([0.0], [1.0]), "text1"), (([1.0], [0.0]), "text2")],

@@ -13,7 +13,8 @@ from serve_app.ingress.front.front import Front
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.validation.fields import Body, Temperature
 from serve_app.ingress.validation.json_body import JsonRoute
-from tests.serve_app.ingress.front.fronting import fronted
+from tests.serve_app import house
+from tests.serve_app.ingress.front.fronting import NATIVE, fronted
 
 
 class Weather(Body):
@@ -123,3 +124,20 @@ async def test_types_are_strict_and_unknown_fields_are_refused(
     response = await sent(application, content, "application/json")
     assert response.status_code == 400
     assert list(response.json()["details"]["field_errors"]) == [field]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(
+    ("route", "body", "field"),
+    [
+        ("query", '{"prompt": "Why?", "user_id": "u", "context": {"a": [0, %s]}}', "context.a.1"),
+        ("graph", '{"input": {"x": {"y": %s}}, "steps": [{"id": "a", "task": "b"}]}', "input.x.y"),
+        ("generate", '{"prompt": "Hi", "unknown": %s}', "unknown"),
+    ],
+)
+async def test_a_number_that_is_none_is_refused_where_a_field_takes_any_value(
+    route: str, body: str, field: str, number: str
+) -> None:
+    response = await house.post_text(house.app(), f"{NATIVE}/{route}", body % number)
+    assert response.status_code == 400
+    assert response.json()["details"]["field_errors"] == {field: "expected a finite number"}
