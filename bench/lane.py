@@ -30,7 +30,7 @@ from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 
 REQUESTS, APART_S, FORWARD_S, ITEMS = 64, 0.010, 0.200, 32
 IDEAL_S = 1.0
@@ -54,21 +54,18 @@ class Sleeper:
 
 
 class SleeperLoader(BatchedModelLoader[Sleeper]):
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config, libraries=())
-        self._batcher = batcher
-
     def load(self, spec: ModelSpec) -> Sleeper:
         return Sleeper(self._batcher.lane(spec.name, BatchedModel(forward, size=lambda item: 8)))
 
 
-class Ours(Family[Sleeper]):
+class Ours(FamilyDeployment[Sleeper]):
     """A family behind the lane, as every other."""
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
         self._batcher = Batcher(config, meter)
-        super().__init__(config, SleeperLoader(config, self._batcher), self._batcher, meter)
+        loader = SleeperLoader(config, self._batcher, libraries=())
+        super().__init__(config, loader, self._batcher, meter)
 
     async def ask(self, item: int) -> int:
         async def items() -> AsyncGenerator[Sequence[int], None]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from configs.profile import ModelSpec
@@ -22,7 +21,7 @@ from deployments.images.image_task import ImageTask, PreprocessedImage, Tensors,
 from deployments.images.preprocessing import refuse_elongated
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_processor, load_tokenizer
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
@@ -37,7 +36,7 @@ INSTRUCTION = "Describe this image in one sentence."
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
 
-class Captioning(Family[ImageModel[CaptionResult]]):
+class Captioning(FamilyDeployment[ImageModel[CaptionResult]]):
     """The deployment of the captioning family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -48,8 +47,7 @@ class Captioning(Family[ImageModel[CaptionResult]]):
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
         batcher = Batcher(config, meter, "max_batch_pixels")
-        self._config = config
-        self._images = ImageModels(config, batcher, self._open_task)
+        self._images = ImageModels(config, batcher, _open_task)
         super().__init__(config, self._images, batcher, meter)
 
     async def caption(self, request: CaptionRequest) -> CaptionResult | Problem:
@@ -65,34 +63,36 @@ class Captioning(Family[ImageModel[CaptionResult]]):
             return written
         return VisualQuestionResult((VisualAnswer(written.text, None),))
 
-    def _open_task(self, folder: Path, spec: ModelSpec) -> ImageTask[CaptionResult]:
-        """Raises ``ValueError`` when the model cannot do what its tasks say."""
-        import transformers
 
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
-        )
-        encoder_decoder = config.model_type == "vision-encoder-decoder"
-        answers_only = any(
-            name.endswith("ForQuestionAnswering") for name in config.architectures or ()
-        )
-        if encoder_decoder and "visual_question" in spec.tasks:
-            raise ValueError(f"{spec.name} reads no questions")
-        if answers_only and "caption" in spec.tasks:
-            raise ValueError(f"{spec.name} writes no captions")
-        auto_class = _auto_class(encoder_decoder, answers_only)
-        model, device = load_model(auto_class, folder, self._config, spec)
-        longest = self._config.settings.decode_max_new_tokens
-        if encoder_decoder:
-            processor = load_processor("AutoImageProcessor", folder, spec)
-            preprocess = _images_only(processor)
-            decoder = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
-        else:
-            processor = decoder = load_processor("AutoProcessor", folder, spec)
-            has_template = _has_template(processor)
-            preprocess = _chat(processor) if has_template else _plain(processor, answers_only)
-        preprocess = _bounded(refuse_elongated(preprocess, processor), model, longest)
-        return ImageTask(preprocess, _Writing(model, decoder, device), by_steps=True)
+def _open_task(config: FamilyConfig, spec: ModelSpec) -> ImageTask[CaptionResult]:
+    """Raises ``ValueError`` when the model cannot do what its tasks say."""
+    import transformers
+
+    folder = config.folder(spec)
+    model_config = transformers.AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
+    )
+    encoder_decoder = model_config.model_type == "vision-encoder-decoder"
+    answers_only = any(
+        name.endswith("ForQuestionAnswering") for name in model_config.architectures or ()
+    )
+    if encoder_decoder and "visual_question" in spec.tasks:
+        raise ValueError(f"{spec.name} reads no questions")
+    if answers_only and "caption" in spec.tasks:
+        raise ValueError(f"{spec.name} writes no captions")
+    auto_class = _auto_class(encoder_decoder, answers_only)
+    model, device = load_model(auto_class, folder, config, spec)
+    if encoder_decoder:
+        processor = load_processor("AutoImageProcessor", folder, spec)
+        tokenizer = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
+        preprocess = _images_only(processor)
+    else:
+        processor = tokenizer = load_processor("AutoProcessor", folder, spec)
+        has_template = _has_template(processor)
+        preprocess = _chat(processor) if has_template else _plain(processor, answers_only)
+    longest = config.settings.decode_max_new_tokens
+    preprocess = _bounded(refuse_elongated(preprocess, processor), model, longest)
+    return ImageTask(preprocess, _GreedyWriter(model, tokenizer, device), by_steps=True)
 
 
 def _auto_class(encoder_decoder: bool, answers_only: bool) -> str:
@@ -193,15 +193,15 @@ def _window(config: Any) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Writing:
-    """Decodes images of like shape together, greedily; ``words`` turns tokens into text."""
+class _GreedyWriter:
+    """Writes the texts of a batch by greedy decoding. ``tokenizer`` may be a processor."""
 
     model: Any
-    words: Any
+    tokenizer: Any
     device: str
 
     def __call__(
-        self, tensors: Tensors, seen: Sequence[PreprocessedImage], steps: DecodeSteps
+        self, tensors: Tensors, images: Sequence[PreprocessedImage], steps: DecodeSteps
     ) -> list[CaptionResult | Problem]:
         from deployments.batching.greedy_decoding import stopping
 
@@ -213,15 +213,16 @@ class _Writing:
             max_length=None,
             min_length=None,
             min_new_tokens=None,
-            max_new_tokens=seen[0].kind,
+            max_new_tokens=images[0].kind,
         )
         ids = self.model.generate(
             **inputs, generation_config=config, stopping_criteria=stopping(steps)
         )
-        given = 0 if _has_template(self.words) is False else inputs["input_ids"].shape[1]
-        return [self._caption(row[given:], config) for row in ids.tolist()]
+        # The prompt of a chat is not part of its answer; the beginning of a caption is.
+        prompt_tokens = inputs["input_ids"].shape[1] if _has_template(self.tokenizer) else 0
+        return [self._caption(row[prompt_tokens:], config) for row in ids.tolist()]
 
     def _caption(self, row: list[int], config: Any) -> CaptionResult:
-        text = self.words.decode(row, skip_special_tokens=True).strip()
-        silent = {config.pad_token_id, config.bos_token_id, config.decoder_start_token_id}
-        return CaptionResult(text, sum(token not in silent for token in row))
+        text = self.tokenizer.decode(row, skip_special_tokens=True).strip()
+        special = {config.pad_token_id, config.bos_token_id, config.decoder_start_token_id}
+        return CaptionResult(text, sum(token not in special for token in row))

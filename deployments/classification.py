@@ -25,7 +25,7 @@ from deployments.encoders.zero_shot import (
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,
@@ -40,7 +40,7 @@ Logits: TypeAlias = npt.NDArray[np.float64]
 """One text's outputs, of shape (labels,)."""
 
 
-class Classification(Family[TextEncoder[Logits]]):
+class Classification(FamilyDeployment[TextEncoder[Logits]]):
     """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
 
     tasks: ClassVar[dict[str, str]] = {

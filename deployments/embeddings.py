@@ -16,7 +16,7 @@ from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncode
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,
@@ -30,7 +30,7 @@ EQUAL_DECIMALS = 6
 """Vectors that agree to so many decimals are of texts that the tokenizer reads alike."""
 
 
-class Embeddings(Family[TextEncoder[Vectors]]):
+class Embeddings(FamilyDeployment[TextEncoder[Vectors]]):
     """The deployment of the embeddings family."""
 
     tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}

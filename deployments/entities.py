@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from functools import partial
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
@@ -20,7 +19,7 @@ from deployments.encoders.zero_shot import problem_of
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 
@@ -31,7 +30,7 @@ WindowLabels: TypeAlias = Probabilities
 """Probabilities of one window, float32 of shape (tokens, labels)."""
 
 
-class Entities(Family[TextEncoder[WindowLabels]]):
+class Entities(FamilyDeployment[TextEncoder[WindowLabels]]):
     """The deployment of the entities family. No text is too long: it is read in windows.
 
     ``max_tokens`` of a model is the length of one window.
@@ -41,54 +40,62 @@ class Entities(Family[TextEncoder[WindowLabels]]):
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
-        self._batcher = Batcher(config, meter)
-        encoders = TextEncoders(config, self._batcher, "token", _labels_of)
-        super().__init__(config, encoders, self._batcher, meter)
+        batcher = Batcher(config, meter)
+        encoders = TextEncoders(config, batcher, "token", _labels_of)
+        super().__init__(config, encoders, batcher, meter)
 
     @unavailable_as_problem
     async def recognise(self, request: EntityRequest) -> EntityResult:
         """The entities of every text, in order of appearance."""
-        read: list[list[Window]] = []
         async with self._models.use(request.model) as encoder:
-
-            async def window_tokens() -> AsyncGenerator[Sequence[TokenizedText], None]:
-                split = partial(windows, encoder.tokenizer, max_tokens=encoder.max_tokens)
-                parts = (partial(split, part) for part in in_parts(request.texts, len))
-                async for part in self._batcher.preprocessed(parts):
-                    read.extend(part)
-                    yield [window.tokens for of_text in part for window in of_text]
-
-            answers = await self._batcher.answers(encoder.lane, window_tokens())
-            remaining = iter(answers)
-            labelled = [list(islice(remaining, len(of_text))) for of_text in read]
-            items = await self._entities(request, encoder.info.labels, read, labelled)
+            read, labelled = await _label_windows(encoder, request.texts)
+            items = await _find_entities(encoder, request, read, labelled)
         tokens = tuple(sum(len(window.tokens) for window in of_text) for of_text in read)
         return EntityResult(items, tokens)
-
-    async def _entities(
-        self,
-        request: EntityRequest,
-        labels: tuple[str, ...],
-        read: list[list[Window]],
-        labelled: list[list[WindowLabels | Problem]],
-    ) -> tuple[tuple[Entity, ...] | Problem, ...]:
-        """The entities of each text, or why it has none."""
-        texts = [TokenLabels(text, request.aggregation) for text in request.texts]
-        seen = [
-            (text, *of_window)
-            for text, of_text, answers in zip(texts, read, labelled, strict=True)
-            for of_window in zip(of_text, answers, strict=True)
-        ]
-        for part in in_parts(seen, _tokens, TOKENS):
-            await self._batcher.in_thread(_add_windows, part, labels)
-        found: list[tuple[Entity, ...]] = []
-        for of_texts in in_parts(texts, _characters):
-            found += await self._batcher.in_thread(_found, of_texts)
-        return tuple(problem_of(row) or own for row, own in zip(labelled, found, strict=True))
 
 
 LabelledWindow: TypeAlias = tuple[TokenLabels, Window, WindowLabels | Problem]
 """The labels of a text, one of its windows, and what the model answers to the window."""
+
+
+async def _label_windows(
+    encoder: TextEncoder[WindowLabels], texts: Sequence[str]
+) -> tuple[list[list[Window]], list[list[WindowLabels | Problem]]]:
+    """The windows of each text, and what the model answers to each window."""
+    read: list[list[Window]] = []
+
+    async def window_tokens() -> AsyncGenerator[Sequence[TokenizedText], None]:
+        for some in in_parts(texts, len):
+            part = await encoder.batcher.in_thread(
+                windows, encoder.tokenizer, some, encoder.max_tokens
+            )
+            read.extend(part)
+            yield [window.tokens for of_text in part for window in of_text]
+
+    answers = await encoder.batcher.answers(encoder.lane, window_tokens())
+    remaining = iter(answers)
+    return read, [list(islice(remaining, len(of_text))) for of_text in read]
+
+
+async def _find_entities(
+    encoder: TextEncoder[WindowLabels],
+    request: EntityRequest,
+    read: list[list[Window]],
+    labelled: list[list[WindowLabels | Problem]],
+) -> tuple[tuple[Entity, ...] | Problem, ...]:
+    """The entities of each text, or why it has none."""
+    texts = [TokenLabels(text, request.aggregation) for text in request.texts]
+    labelled_windows = [
+        (text, *of_window)
+        for text, of_text, answers in zip(texts, read, labelled, strict=True)
+        for of_window in zip(of_text, answers, strict=True)
+    ]
+    for part in in_parts(labelled_windows, _tokens, TOKENS):
+        await encoder.batcher.in_thread(_add_windows, part, encoder.info.labels)
+    found: list[tuple[Entity, ...]] = []
+    for some in in_parts(texts, _characters):
+        found += await encoder.batcher.in_thread(_found, some)
+    return tuple(problem_of(row) or own for row, own in zip(labelled, found, strict=True))
 
 
 def _labels_of(network: Network, spec: ModelSpec) -> RunBatch[WindowLabels]:

@@ -18,7 +18,7 @@ from deployments.engine.token_stream import StreamPacing
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import ModelUnavailable
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,
@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 2
 """Attempts at a request whose engine stops. The request itself may be what stops it."""
 
 
-class Generation(Family[Engine]):
+class Generation(FamilyDeployment[Engine]):
     """The deployment of the generation family. Each model decodes in its engine's own thread."""
 
     tasks: ClassVar[dict[str, str]] = {

@@ -22,13 +22,13 @@ from deployments.encoders.zero_shot import (
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
 
 
-class Reranking(Family[TextEncoder[float]]):
+class Reranking(FamilyDeployment[TextEncoder[float]]):
     """The deployment of the reranking family; it can also stand in for an NLI model."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -38,9 +38,9 @@ class Reranking(Family[TextEncoder[float]]):
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
-        self._batcher = Batcher(config, meter)
-        encoders = TextEncoders(config, self._batcher, "sequence", _scores_of)
-        super().__init__(config, encoders, self._batcher, meter)
+        batcher = Batcher(config, meter)
+        encoders = TextEncoders(config, batcher, "sequence", _scores_of)
+        super().__init__(config, encoders, batcher, meter)
 
     @unavailable_as_problem
     async def rerank(self, request: RerankRequest) -> RerankResult | Problem:
@@ -48,7 +48,7 @@ class Reranking(Family[TextEncoder[float]]):
         queries = (request.query,) * len(request.documents)
         pairs = Pairs(queries, request.documents, "second", "the query and the document")
         async with self._models.use(request.model) as encoder:
-            problem = await self._batcher.in_thread(_query_problem, encoder, request.query)
+            problem = await encoder.batcher.in_thread(_query_problem, encoder, request.query)
             if problem is not None:
                 return problem
             scores, tokens = await encoder.answer_pairs(pairs, truncate=request.truncate)

@@ -25,7 +25,7 @@ from deployments.encoders.tokenization import TokenizedText, token_limit, tokeni
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
@@ -89,7 +89,7 @@ class Summarizer:
         ]
 
 
-class Summarization(Family[Summarizer]):
+class Summarization(FamilyDeployment[Summarizer]):
     """The deployment of the summarization family."""
 
     tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
@@ -118,10 +118,6 @@ class Summarization(Family[Summarizer]):
 
 class SummarizerLoader(BatchedModelLoader[Summarizer]):
     """Loads sequence-to-sequence models."""
-
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config)
-        self._batcher = batcher
 
     def load(self, spec: ModelSpec) -> Summarizer:
         folder = self._config.folder(spec)

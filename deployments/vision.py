@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
@@ -31,7 +30,7 @@ from deployments.images.image_task import (
 from deployments.images.preprocessing import refuse_elongated
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_processor
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
@@ -52,7 +51,7 @@ SHOWN = 60
 """Characters of a label that an error repeats."""
 
 
-class Vision(Family[ImageModel[Answer]]):
+class Vision(FamilyDeployment[ImageModel[Answer]]):
     """The deployment of the vision family."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -66,8 +65,7 @@ class Vision(Family[ImageModel[Answer]]):
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
         batcher = Batcher(config, meter, "max_batch_pixels")
-        self._config = config
-        self._images = ImageModels(config, batcher, self._open_task)
+        self._images = ImageModels(config, batcher, _open_task)
         super().__init__(config, self._images, batcher, meter)
 
     async def classify_image(
@@ -92,16 +90,18 @@ class Vision(Family[ImageModel[Answer]]):
     async def _answer(self, request: ImageRequest) -> Any:
         return await self._images.answer(self._models, request)
 
-    def _open_task(self, folder: Path, spec: ModelSpec) -> ImageTask[Answer]:
-        """Raises ``ValueError`` for a model with no task of this family, or with several."""
-        able = [task for task in spec.tasks if task in TASKS]
-        if len(able) != 1:
-            raise ValueError(f"{spec.name}: expected one task of {', '.join(TASKS)}")
-        auto_class, processor_class, task_of = TASKS[able[0]]
-        processor = load_processor(processor_class, folder, spec)
-        model, device = load_model(auto_class, folder, self._config, spec)
-        task = task_of(model, processor, device)
-        return replace(task, preprocess=refuse_elongated(task.preprocess, processor))
+
+def _open_task(config: FamilyConfig, spec: ModelSpec) -> ImageTask[Answer]:
+    """Raises ``ValueError`` for a model with no task of this family, or with several."""
+    able = [task for task in spec.tasks if task in TASKS]
+    if len(able) != 1:
+        raise ValueError(f"{spec.name}: expected one task of {', '.join(TASKS)}")
+    auto_class, processor_class, task_of = TASKS[able[0]]
+    folder = config.folder(spec)
+    processor = load_processor(processor_class, folder, spec)
+    model, device = load_model(auto_class, folder, config, spec)
+    task = task_of(model, processor, device)
+    return replace(task, preprocess=refuse_elongated(task.preprocess, processor))
 
 
 def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:

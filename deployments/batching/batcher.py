@@ -47,7 +47,7 @@ P = ParamSpec("P")
 
 
 @dataclass(slots=True, eq=False)
-class Admission:
+class RequestItems:
     """Items of one request on their way into the queue of a lane; a future each once admitted."""
 
     lane: Lane[Any, Any]
@@ -124,24 +124,24 @@ class Batcher:
         among the items is its own answer. When the caller is cancelled, its items leave the queue.
         Raises :class:`Overloaded` where they do not fit beside what waits.
         """
-        request, admissions = QueuedRequest(max_batch_size), list[Admission]()
+        request, admitted = QueuedRequest(max_batch_size), list[RequestItems]()
         answers: list[asyncio.Future[R | Problem] | Problem] = []
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    items = [item for item in part if not isinstance(item, Problem)]
-                    admission = Admission(lane, items, request)
-                    admissions.append(admission)
-                    if items and not await self._admit(admission):
+                    good = [item for item in part if not isinstance(item, Problem)]
+                    items = RequestItems(lane, good, request)
+                    admitted.append(items)
+                    if good and not await self._admit(items):
                         raise Overloaded(lane.name, "items")
-                    futures = iter(admission.futures)
+                    futures = iter(items.futures)
                     answers += [
                         each if isinstance(each, Problem) else next(futures) for each in part
                     ]
             return [each if isinstance(each, Problem) else await each for each in answers]
         finally:
-            for admission in admissions:
-                admission.cancel()
+            for items in admitted:
+                items.cancel()
 
     async def preprocessed(self, parts: Iterable[Callable[[], T]]) -> AsyncGenerator[T, None]:
         """The results of ``parts``, computed one by one while the model works on those before."""
@@ -190,9 +190,9 @@ class Batcher:
             admit.set_max_batch_size(min(MAX_ADMITTED, max_requests))
 
     @serve.batch(max_batch_size=MAX_ADMITTED, batch_wait_timeout_s=0.0)
-    async def _admit(self, admissions: list[Admission]) -> list[bool]:
+    async def _admit(self, batch: list[RequestItems]) -> list[bool]:
         """Only queues: the batches of the model are formed later, when it becomes free."""
-        return [admission.admit() for admission in admissions]
+        return [items.admit() for items in batch]
 
     def _batch_limits(self) -> BatchLimits:
         limits = self._limits

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from configs.engines import EngineName
 from configs.profile import ModelSpec
+from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.metrics import signals
 from deployments.metrics.report import MetricSample
@@ -37,9 +38,13 @@ class BatchedModelLoader(ABC, Generic[M]):
     """
 
     def __init__(
-        self, config: FamilyConfig, libraries: tuple[str, ...] = ("transformers.modeling_utils",)
+        self,
+        config: FamilyConfig,
+        batcher: Batcher,
+        libraries: tuple[str, ...] = ("transformers.modeling_utils",),
     ) -> None:
         self._config = config
+        self._batcher = batcher
         self._libraries = libraries
 
     @abstractmethod

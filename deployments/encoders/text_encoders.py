@@ -106,8 +106,7 @@ class TextEncoders(BatchedModelLoader[TextEncoder[R]], Generic[R]):
         head: ModelHead,
         run_batch: Callable[[Network, ModelSpec], RunBatch[R]],
     ) -> None:
-        super().__init__(config)
-        self._batcher = batcher
+        super().__init__(config, batcher)
         self._head = head
         self._run_batch = run_batch
 

@@ -6,10 +6,13 @@
 - Model runners: ``torch_runner`` wherever torch runs, ``openvino`` on CPUs in a process of its own.
 - ``sequence``: one text being decoded; it uses the ``detokenizer``, stop strings (``stopping``) and
   a ``grammar`` constraint (structured output). ``sampling``: the sampler of the torch runner.
-- ``codec``: tokenizer and chat template. ``prompts``: a request's prompt as token ids.
-- ``token_stream``: the way of tokens from the engine's thread to the event loop.
+- ``codec``: tokenizer and chat template. ``prompt_reader``, ``prompts``: a request's prompt as
+  token ids, and its grammar.
+- ``token_chunks``: the tokens of one request; ``token_stream`` paces them on their way from the
+  engine's thread to the event loop.
 - ``tuning``: the constants that were measured.
 
-Open an engine with :func:`deployments.engine.factory.open_engine`. Importing this package imports
+Open an engine with :func:`deployments.engine.factory.open_engine`; ``engine_loader`` does so for a
+model of the profile. Importing this package imports
 none of them.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from functools import partial
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import GrammarCompiler
@@ -163,7 +162,7 @@ class EngineCore:
                 sequence = self._scheduler.admit()
             if sequence is None:
                 return
-            self._batch.guard(sequence, partial(self._start_sequence, sequence))
+            self._batch.guard(sequence, self._start_sequence, sequence)
 
     def _start_sequence(self, sequence: Sequence) -> None:
         sequence.admitted()

@@ -9,13 +9,9 @@ from deployments.engine.grammar.constraint import Constraint, ConstraintError, G
 from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
 from deployments.engine.interface import Engine
 from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
+from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
 from deployments.seam.generation import GenerationRequest, Grammar
 from deployments.seam.problems import Problem
-
-TOKENIZING_THREADS = 2
-
-COMPILING_THREADS = 2
-"""Threads for grammars that passed their trial, most of which compile in milliseconds."""
 
 
 class PromptReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import TypeVarTuple
 
 from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.scheduler import Scheduler
@@ -13,6 +14,8 @@ from deployments.seam.generation import TokenLogprob
 from deployments.seam.problems import Problem
 
 logger = logging.getLogger(__name__)
+
+Arguments = TypeVarTuple("Arguments")
 
 
 class RunningBatch:
@@ -47,7 +50,7 @@ class RunningBatch:
         """Deliver a decoded token; frees the slot if that finished the sequence."""
         self.tokens += 1
         self.count(sequence, 1)
-        self.guard(sequence, lambda: sequence.append(token_id, logprob))
+        self.guard(sequence, sequence.append, token_id, logprob)
         if sequence.finished:
             self.drop(sequence)
 
@@ -61,10 +64,12 @@ class RunningBatch:
         with self._lock:
             return self._scheduler.served(sequence)
 
-    def guard(self, sequence: Sequence, work: Callable[[], object]) -> None:
-        """Do what concerns one sequence: if it raises, that sequence fails and no other."""
+    def guard(
+        self, sequence: Sequence, work: Callable[[*Arguments], object], *arguments: *Arguments
+    ) -> None:
+        """Call ``work``, which concerns one sequence: if it raises, only that sequence fails."""
         try:
-            work()
+            work(*arguments)
         except ConstraintError as error:
             self.fail(sequence, Problem("validation", str(error), "grammar"))
         except BaseException:  # a panic of a library in Rust is no Exception

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 
 from deployments.engine.interface import STOPPED, Engine, EngineStopped
 from deployments.engine.prompts import PromptTokens
 from deployments.engine.sequence import Sequence
-from deployments.engine.token_stream import StreamPacing
+from deployments.engine.token_stream import StreamPacing, TokenBuffer
 from deployments.metrics.meter import Meter
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
@@ -42,22 +42,7 @@ async def token_chunks(
     buffer = pacing.new_buffer()
     delivered = request.delivered or ((),) * request.choices
     sequences = [
-        Sequence(
-            prompt_ids=prompt.ids,
-            sampling=request.sampling,
-            max_new_tokens=prompt.max_new_tokens,
-            min_new_tokens=request.min_new_tokens,
-            codec=engine.codec,
-            stop=request.stop,
-            stop_after_tool_call=request.stop_after_tool_call,
-            choice=choice,
-            request_id=request.request_id,
-            resume_ids=already,
-            constraint=prompt.constraint.fresh() if prompt.constraint else None,
-            on_token=buffer.put,
-            on_failure=buffer.put,
-            on_admitted=admitted,
-        )
+        _sequence(engine, request, prompt, choice, already, buffer, admitted)
         for choice, already in enumerate(delivered)
         if already is not None
     ]
@@ -80,6 +65,34 @@ async def token_chunks(
     finally:
         for sequence in sequences:
             engine.cancel(sequence)
+
+
+def _sequence(
+    engine: Engine,
+    request: GenerationRequest,
+    prompt: PromptTokens,
+    choice: int,
+    resume_ids: tuple[int, ...],
+    buffer: TokenBuffer,
+    on_admitted: Callable[[], None],
+) -> Sequence:
+    """One choice of the request, whose tokens go to ``buffer``."""
+    return Sequence(
+        prompt_ids=prompt.ids,
+        sampling=request.sampling,
+        max_new_tokens=prompt.max_new_tokens,
+        min_new_tokens=request.min_new_tokens,
+        codec=engine.codec,
+        stop=request.stop,
+        stop_after_tool_call=request.stop_after_tool_call,
+        choice=choice,
+        request_id=request.request_id,
+        resume_ids=resume_ids,
+        constraint=prompt.constraint.fresh() if prompt.constraint else None,
+        on_token=buffer.put,
+        on_failure=buffer.put,
+        on_admitted=on_admitted,
+    )
 
 
 def _interrupted(

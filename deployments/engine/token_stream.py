@@ -119,12 +119,12 @@ class TokenBuffer:
 
     def append(self, item: Token | Problem) -> None:
         """On the loop: add an item, and announce it if the reader waits for the first."""
-        was_empty = not self._tokens and self._problem is None
+        waits = self._waiter is not None and not self._tokens and self._problem is None
         if isinstance(item, Problem):
             self._problem = self._problem or item
         else:
             self._tokens.append(item)
-        if was_empty and self._waiter is not None:
+        if waits:
             self._announce()
 
     def flush(self) -> None:

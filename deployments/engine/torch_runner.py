@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Listed
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ class TorchRunner:
         sequence = batch.next()
         if sequence is None:
             return
-        batch.guard(sequence, partial(self._advance, batch, self._running[sequence]))
+        batch.guard(sequence, self._advance, batch, self._running[sequence])
         if self._failed_forwards == _MAX_FAILED_FORWARDS:
             raise RuntimeError(f"{_MAX_FAILED_FORWARDS} forwards in a row failed")
 

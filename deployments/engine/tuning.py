@@ -52,6 +52,10 @@ text differently, such as by stripping its space."""
 MAX_HELD_TOKENS = 8
 """Tokens held back while their text ends in U+FFFD, where the bytes of tokens are not known."""
 
+# Prompts: bench.chat (time to the first token).
+TOKENIZING_THREADS = 2
+"""Prompts that a replica tokenizes at a time."""
+
 # Grammars: tests/deployments/engine/grammar holds the worst grammars known; no bench.
 MAX_GRAMMAR_BYTES = 32 * 1024
 """Size of a grammar's source: a literal costs some milliseconds a step for each 10 KiB."""
@@ -65,6 +69,9 @@ MAX_RUNNING_TRIALS = 2
 MAX_WAITING_TRIALS = 16
 """Different grammars that wait for a trial: if all are bad the last begins after about ten seconds
 on a free processor. A good one should not be held for longer."""
+
+COMPILING_THREADS = 2
+"""Grammars that passed their trial and are compiled at a time, most of them in milliseconds."""
 
 REMEMBERED_TRIALS = 256
 """Grammars whose trial is not repeated."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from configs.engines import EngineName
@@ -59,17 +58,16 @@ class ImageModel(Generic[R]):
 class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     """Loads image models, and answers requests about images with them.
 
-    ``open_task`` loads the model in a folder and says how it is used.
+    ``open_task`` loads a model and says how it is used.
     """
 
     def __init__(
         self,
         config: FamilyConfig,
         batcher: Batcher,
-        open_task: Callable[[Path, ModelSpec], ImageTask[R]],
+        open_task: Callable[[FamilyConfig, ModelSpec], ImageTask[R]],
     ) -> None:
-        super().__init__(config)
-        self._batcher = batcher
+        super().__init__(config, batcher)
         self._open_task = open_task
         self._preparation = Preparation(
             config.settings.image_threads, config.settings.max_image_pixels
@@ -78,7 +76,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
         ignore_pillow_warnings()
 
     def load(self, spec: ModelSpec) -> ImageModel[R]:
-        task = self._open_task(self._config.folder(spec), spec)
+        task = self._open_task(self._config, spec)
         return ImageModel(task, self._batcher.lane(spec.name, task.batched()))
 
     @unavailable_as_problem

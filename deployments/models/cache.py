@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,7 +14,7 @@ from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable
+from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -26,10 +25,6 @@ from deployments.seam.replicas import ModelStatus, Stage
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
-
-
-class StillInUseError(Exception):
-    """A model was not unloaded: requests on it did not end in the time that was allowed."""
 
 
 class ModelCache(Generic[M]):
@@ -132,7 +127,7 @@ class ModelCache(Generic[M]):
             with loaded.in_use():
                 yield loaded.model
         finally:
-            if not loaded.users:
+            if loaded.users == 0:
                 self._evict_in_background()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
@@ -225,7 +220,6 @@ class ModelCache(Generic[M]):
                 self._stages[spec.name] = "loading"
                 loaded = await self._load_within_budget(spec, min_bytes)
                 self._backoff.forget(spec.name)
-                loaded.last_used = time.monotonic()
                 self._loaded[spec.name] = loaded
                 await self._evict(keep=spec.name)
         except ModelUnavailable as error:
@@ -263,7 +257,8 @@ class ModelCache(Generic[M]):
         self._stages[name] = "leaving"
         try:
             async with asyncio.timeout(within_s):
-                await loaded.idle.wait()
+                if loaded.users:
+                    await loaded.idle.wait()
         except TimeoutError:
             raise StillInUseError from None
         else:

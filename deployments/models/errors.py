@@ -30,6 +30,10 @@ class Overloaded(ModelUnavailable):
         self.problem = Problem("overloaded", message)
 
 
+class StillInUseError(Exception):
+    """A model was not unloaded: requests on it did not end in the time that was allowed."""
+
+
 def unavailable_as_problem(
     method: Callable[P, Awaitable[T]],
 ) -> Callable[P, Coroutine[Any, Any, T | Problem]]:

@@ -12,9 +12,9 @@ from ray import serve
 
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
-from deployments.models.errors import unavailable_as_problem
+from deployments.models.errors import StillInUseError, unavailable_as_problem
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 from deployments.models.memory import cuda_memory
@@ -53,7 +53,7 @@ class Reconfigurable(Protocol):
         ...
 
 
-class Family(Generic[M]):
+class FamilyDeployment(Generic[M]):
     """The base of every family's deployment. It only delegates to the parts that it is given.
 
     The constructor loads nothing. Pinned models load at the first health check: Serve awaits it

@@ -22,7 +22,7 @@ class LoadedModel(Generic[M]):
 
     ``memory`` is what loading added to this process, in ``seconds``. ``process`` is the id of a
     process that runs only this model, ``engine`` the name of what runs it. ``users`` requests use
-    it now; ``idle`` is set while none does.
+    it now; ``idle`` is set when the last of them ends.
     """
 
     spec: ModelSpec
@@ -32,15 +32,12 @@ class LoadedModel(Generic[M]):
     process: int | None = None
     engine: str = ""
     users: int = 0
-    last_used: float = 0.0
+    last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.idle.set()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Count one more request that uses the model while the block runs."""
+        """One more request uses the model while the block runs."""
         self.users += 1
         self.idle.clear()
         try:
@@ -48,13 +45,8 @@ class LoadedModel(Generic[M]):
         finally:
             self.users -= 1
             self.last_used = time.monotonic()
-            if not self.users:
+            if self.users == 0:
                 self.idle.set()
-
-    def status(self, stage: Stage) -> ModelStatus:
-        """What a replica reports of it."""
-        host, gpu = self.host_bytes, self.gpu_bytes
-        return ModelStatus(self.spec.name, stage, host, gpu, self.seconds, self.engine)
 
     @property
     def host_bytes(self) -> int:
@@ -68,6 +60,12 @@ class LoadedModel(Generic[M]):
     @property
     def gpu_bytes(self) -> int:
         return self.memory.gpu
+
+    def status(self, stage: Stage) -> ModelStatus:
+        """What operators are told of it."""
+        return ModelStatus(
+            self.spec.name, stage, self.host_bytes, self.gpu_bytes, self.seconds, self.engine
+        )
 
     def total_bytes(self) -> int:
         """Bytes on the host and on the GPU."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from deployments.models.cache import ModelCache, StillInUseError
-from deployments.models.errors import ModelUnavailable
+from deployments.models.cache import ModelCache
+from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.seam.orders import orders_here
 
 logger = logging.getLogger(__name__)

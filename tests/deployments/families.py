@@ -15,7 +15,7 @@ from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 
 MAX_TOKENS = 16
 WORDS = ("this", "example", "is", ".", ",", "@", *"abcdefghij", "sport", "tax", "cat")
@@ -23,7 +23,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PIECES = ("##s", "##ing")
 
 
-F = TypeVar("F", bound=Family[Any])
+F = TypeVar("F", bound=FamilyDeployment[Any])
 
 
 async def started(family: F) -> F:
@@ -32,7 +32,7 @@ async def started(family: F) -> F:
     return family
 
 
-def watch_batches(family: Family[Any], watch: Callable[[Sequence[Any]], None]) -> None:
+def watch_batches(family: FamilyDeployment[Any], watch: Callable[[Sequence[Any]], None]) -> None:
     """Have ``watch`` called with each batch of texts before a model of ``family`` runs it."""
     loader: Any = family._loader
     run_batch = loader._run_batch

@@ -19,7 +19,7 @@ from deployments.encoders.text_encoders import TextEncoder, batched
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import ClassificationRequest, ClassificationResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.routes.context import RequestServices
@@ -50,10 +50,6 @@ class LetterLoader(BatchedModelLoader[TextEncoder[int]]):
 
     largest = 0
 
-    def __init__(self, config: FamilyConfig, batcher: Batcher) -> None:
-        super().__init__(config)
-        self._batcher = batcher
-
     def load(self, spec: ModelSpec) -> TextEncoder[int]:
         def tokenizer(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
             return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
@@ -66,7 +62,7 @@ class LetterLoader(BatchedModelLoader[TextEncoder[int]]):
         return TextEncoder(tokenizer, EncoderInfo(20), 20, self._batcher, lane)
 
 
-class Letters(Family[TextEncoder[int]]):
+class Letters(FamilyDeployment[TextEncoder[int]]):
     """The deployment that counts letters."""
 
     def __init__(self, config: FamilyConfig) -> None:

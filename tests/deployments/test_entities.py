@@ -90,11 +90,13 @@ async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
 
     monkeypatch.setattr("deployments.entities.windows", read)
     long = "cat" + " " * PART_CHARACTERS
+    batcher: Any = family._limits
+    thread = batcher._thread
     heavy = asyncio.create_task(recognised(family, *[long] * 4))
     await reads.started()
     single = asyncio.create_task(recognised(family, "a cat"))
     async with asyncio.timeout(PATIENCE_S):
-        while family._batcher._thread._work_queue.empty():
+        while thread._work_queue.empty():
             await asyncio.wait([single], timeout=0.001)
     reads.end(5)
     assert [len(found) for found in await single] == [1]

@@ -28,7 +28,7 @@ class PipelineReady:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class RunAdmission:
     """A run to start: ``settings`` are fields of ``openvino_genai.GenerationConfig``."""
 
     run_id: int
@@ -40,7 +40,7 @@ class Admission:
 class StepCommand:
     """Start these runs, cancel the runs with these ids, then step once."""
 
-    admissions: tuple[Admission, ...] = ()
+    admissions: tuple[RunAdmission, ...] = ()
     cancels: tuple[int, ...] = ()
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from deployments.engine.openvino.messages import (
-    Admission,
     Launch,
     PipelineFailure,
     PipelineReady,
+    RunAdmission,
     StepCommand,
     StepResult,
 )
@@ -61,7 +61,7 @@ class GenaiPipeline:
         result.kv_usage = self._pipeline.get_metrics().cache_usage / 100
         return result
 
-    def _admit(self, admission: Admission, result: StepResult) -> None:
+    def _admit(self, admission: RunAdmission, result: StepResult) -> None:
         try:
             config = self._genai.GenerationConfig()
             for name, value in admission.settings.items():

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from deployments.engine.codec import TextCodec
@@ -27,7 +26,7 @@ from deployments.engine.openvino.genai_config import (
     weights_path,
     whole_blocks,
 )
-from deployments.engine.openvino.messages import Admission, Launch, StepCommand
+from deployments.engine.openvino.messages import Launch, RunAdmission, StepCommand
 from deployments.engine.openvino.prefix_cache import PrefixCacheEstimate
 from deployments.engine.openvino.sequence_run import SequenceRun
 from deployments.engine.running import RunningBatch
@@ -126,7 +125,7 @@ class OpenVinoRunner:
             for token_id, logprob in tokens:
                 run = self._runs.get(run_id)
                 if run is not None:
-                    batch.guard(run.sequence, partial(self._take, batch, run, token_id, logprob))
+                    batch.guard(run.sequence, self._take, batch, run, token_id, logprob)
         for run_id, reason in result.rejected.items():
             self._reject(batch, run_id, reason)
         for run_id in result.evicted:
@@ -148,7 +147,7 @@ class OpenVinoRunner:
     def close(self) -> None:
         self._process.close()
 
-    def _admissions(self, batch: RunningBatch) -> Iterator[Admission]:
+    def _admissions(self, batch: RunningBatch) -> Iterator[RunAdmission]:
         """As many waiting runs as one step can prefill, those of the least served request first.
 
         Of one request the run with the shortest prefill is first: others may then find its prompt
@@ -173,12 +172,12 @@ class OpenVinoRunner:
                 self._waiting.append(run)
                 left = min(left, 0)  # a run never overtakes one of better rank
 
-    def _admission(self, batch: RunningBatch, run: SequenceRun) -> Admission:
+    def _admission(self, batch: RunningBatch, run: SequenceRun) -> RunAdmission:
         self._prefix_cache.compute(run.prefilling)
         batch.count(run.sequence, run.prefilling // KV_BLOCK_TOKENS)
         prompt = (*run.sequence.prompt_ids, *run.sequence.generated[: run.start])
         config = PREFILL_ONLY if run.partial else generation_config(run.sequence, run.start)
-        return Admission(run.run_id, prompt[: run.cached], config)
+        return RunAdmission(run.run_id, prompt[: run.cached], config)
 
     def _take(self, batch: RunningBatch, run: SequenceRun, token_id: int, logprob: float) -> None:
         """Take a token of a run: deliver it, check a replayed one, or go on with the prefill."""

@@ -13,8 +13,9 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
-from deployments.batching.batcher import MAX_ADMITTED, Batcher
+from deployments.batching.batcher import MAX_ADMITTED, Batcher, RequestItems
 from deployments.batching.model_loader import BatchedModelLoader
+from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS
 from deployments.encoders.interface import EncoderInfo
 from deployments.encoders.text_encoders import TextEncoder, batched
@@ -22,7 +23,7 @@ from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured
@@ -44,8 +45,7 @@ class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
     forwards: Forwards
 
     def __init__(self, config: FamilyConfig, batcher: Batcher, tokenizer: Any) -> None:
-        super().__init__(config)
-        self._batcher = batcher
+        super().__init__(config, batcher)
         self._tokenizer = tokenizer
         self._loop = asyncio.get_running_loop()
 
@@ -63,7 +63,7 @@ class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
         return TextEncoder(self._tokenizer, info, max_tokens, self._batcher, lane)
 
 
-class Doubled(Family[TextEncoder[int]]):
+class Doubled(FamilyDeployment[TextEncoder[int]]):
     """The deployment of such models."""
 
     def __init__(self, config: FamilyConfig, tokenizer: Any = letters) -> None:
@@ -290,6 +290,41 @@ async def test_the_texts_of_a_request_that_was_cancelled_leave_the_queue(family:
     await first
     assert await family.ask("dddd") == [8]
     assert family.forwards.batches == [[1], [4]]
+
+
+async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_queue(
+    family: Doubled,
+) -> None:
+    first = asyncio.create_task(family.ask("a"))
+    await family.forwards.started()
+    entering = asyncio.Event()
+    admit = RequestItems.admit
+
+    def entered(items: RequestItems) -> bool:
+        entering.set()
+        return admit(items)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RequestItems, "admit", entered)
+        gone = asyncio.create_task(family.ask("bb", "ccc"))
+        async with asyncio.timeout(PATIENCE_S):
+            await entering.wait()  # queued, but the request does not know yet
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    assert family._models.loaded[0].model.lane.depth == 0
+    family.forwards.end(100)
+    await first
+    assert await family.ask("dddd") == [8]
+    assert family.forwards.batches == [[1], [4]]
+
+
+async def test_items_of_a_request_that_is_gone_are_not_admitted(family: Doubled) -> None:
+    lane = family._models.loaded[0].model.lane
+    items = RequestItems(lane, ["a"], QueuedRequest())
+    items.cancel()
+    assert items.admit()
+    assert (lane.depth, items.futures) == (0, [])
 
 
 async def test_a_forward_that_hangs_fails_the_health_check(

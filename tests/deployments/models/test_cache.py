@@ -14,9 +14,9 @@ import pytest
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.backoff import FIRST_S, Backoff
-from deployments.models.cache import ModelCache, StillInUseError
+from deployments.models.cache import ModelCache
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
-from deployments.models.errors import ModelUnavailable
+from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.memory import GIB, MemoryUse
 from tests.deployments.loaders import InstantLoader
 

@@ -1,39 +1,15 @@
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from configs.processor import usable_cores
-from configs.profile import ModelSpec
-from configs.settings import Settings
-from configs.weights import FolderSource
-from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half, pick_device, pick_dtype
-from deployments.models.pretrained import load_options
-
-Sight = Callable[..., None]
-
-
-@pytest.fixture
-def sees(monkeypatch: pytest.MonkeyPatch) -> Sight:
-    """Sets which accelerators torch sees."""
-
-    def see(*, cuda: bool = False, mps: bool = False, bfloat16: bool = True) -> None:
-        def native(including_emulation: bool = True) -> bool:
-            return bfloat16 or including_emulation
-
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", native)
-        monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: bfloat16)
-
-    return see
+from tests.deployments.models.devices import Sight, config, model
 
 
 @pytest.fixture
@@ -49,15 +25,6 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def config(gpu_fraction: float = 0.5, **settings: Any) -> FamilyConfig:
-    return FamilyConfig("family", (), Settings(**settings), gpu_fraction)
-
-
-def model(**fields: Any) -> ModelSpec:
-    source = FolderSource(folder=Path("nowhere"))
-    return ModelSpec(name="house/model", tasks=("embed",), source=source, **fields)
 
 
 @pytest.mark.parametrize(
@@ -124,66 +91,6 @@ def test_auto_takes_the_dtype_that_the_device_is_fast_at(
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_a_dtype_that_the_profile_names_is_taken(device: str, name: str) -> None:
     assert pick_dtype(model(dtype=name), device) is getattr(torch, name)
-
-
-def test_weights_are_safe_local_and_trusted_only_when_the_profile_says_so(sees: Sight) -> None:
-    sees(bfloat16=False)
-    options = load_options(config(), model(), "cpu")
-    assert options == {
-        "dtype": torch.float32,
-        "trust_remote_code": False,
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
-    assert load_options(config(), model(trust_remote_code=True), "cpu")["trust_remote_code"]
-
-
-def test_quantization_by_setting_is_for_cuda(sees: Sight) -> None:
-    sees(cuda=True)
-    options = load_options(config(use_quantization=True), model(), "cuda")
-    assert options["quantization_config"].load_in_4bit
-
-
-def test_quantization_by_setting_is_ignored_elsewhere_and_said_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with caplog.at_level(logging.WARNING, "deployments.models.pretrained"):
-        options = load_options(config(use_quantization=True), model(), "cpu")
-    assert "quantization_config" not in options
-    assert "house/model is loaded unquantised" in caplog.text
-
-
-def test_int8_is_what_the_profile_asks_for() -> None:
-    asked = load_options(config(), model(quantization="int8"), "cpu")["quantization_config"]
-    assert asked.load_in_8bit
-    assert not asked.load_in_4bit
-
-
-@pytest.mark.parametrize(
-    ("dtype", "computed"), [("float32", torch.float32), ("float16", torch.float16)]
-)
-def test_nf4_is_double_quantised_and_computes_in_the_models_dtype(
-    dtype: str, computed: torch.dtype
-) -> None:
-    spec = model(quantization="nf4", dtype=dtype)
-    asked = load_options(config(), spec, "cpu")["quantization_config"]
-    assert asked.load_in_4bit
-    assert asked.bnb_4bit_quant_type == "nf4"
-    assert asked.bnb_4bit_use_double_quant
-    assert asked.bnb_4bit_compute_dtype is computed
-
-
-def test_an_explicit_quantization_outranks_the_setting(sees: Sight) -> None:
-    sees(cuda=True)
-    spec = model(quantization="int8")
-    asked = load_options(config(use_quantization=True), spec, "cuda")["quantization_config"]
-    assert asked.load_in_8bit
-
-
-def test_quantized_weights_go_to_the_chosen_device_though_there_is_a_gpu(sees: Sight) -> None:
-    sees(cuda=True)
-    options = load_options(config(device="cpu"), model(quantization="nf4"), "cpu")
-    assert options["device_map"] == {"": "cpu"}
 
 
 def test_a_replica_keeps_to_its_share_of_the_gpus_memory(sees: Sight, shares: list[float]) -> None:

@@ -15,7 +15,7 @@ from configs.weights import FolderSource
 from deployments.generation import NoLiveLimits
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
@@ -43,7 +43,7 @@ class NamesLoader(InstantLoader[str]):
         return super().fetch(spec)
 
 
-class Names(Family[str]):
+class Names(FamilyDeployment[str]):
     """A family whose models are their names; those in ``broken`` do not load.
 
     Files of those that are ``far`` do not come before ``delivered``.
@@ -83,6 +83,34 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
     made = OwnOrders()
     monkeypatch.setattr("deployments.models.order_follower.orders_here", lambda: made)
     return made
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_constructor_loads_nothing_and_the_first_health_check_what_is_pinned() -> None:
+    family = Names(set())
+    assert await family.held() == set()
+    await family.check_health()
+    assert await family.held() == {"pin"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_pinned_model_that_does_not_load_fails_the_start_with_its_reason() -> None:
+    """Serve awaits the first health check, and shows the traceback of what it raises."""
+    family = Names({"pin"})
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="/secret"):
+            await family.check_health()
+
+
+@pytest.mark.usefixtures("orders")
+async def test_checks_that_come_while_pinned_models_load_wait_for_the_one_load() -> None:
+    family = Names(set(), far={"pin"})
+    checks = [asyncio.create_task(family.check_health()) for _ in range(3)]
+    await asyncio.wait(checks, timeout=0.01)
+    checks[0].cancel()
+    family.delivered.set()
+    await asyncio.gather(*checks[1:])
+    assert await family.held() == {"pin"}
 
 
 async def test_a_replica_that_starts_later_loads_what_was_ordered_behind_what_is_pinned(

@@ -23,7 +23,7 @@ from configs.errors import ConfigError
 from configs.profile import Profile
 from configs.profile_file import load_profile
 from deployments.models.config import FamilyConfig
-from deployments.models.family import Family
+from deployments.models.family import FamilyDeployment
 from serve_app.graph import GraphArgs, build
 from serve_app.ingress.routes import entities
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -274,7 +274,18 @@ def test_a_family_is_a_class_that_is_made_of_its_configuration(cls: type) -> Non
 
 @pytest.mark.parametrize(
     "found",
-    [OfTwo, OfNothing, OfAnother, FamilyConfig, Family, Deployed, APIRouter, Path, print, "a"],
+    [
+        OfTwo,
+        OfNothing,
+        OfAnother,
+        FamilyConfig,
+        FamilyDeployment,
+        Deployed,
+        APIRouter,
+        Path,
+        print,
+        "a",
+    ],
 )
 def test_nothing_else_is(found: Any) -> None:
     assert why_no_family(found)
