@@ -2,7 +2,7 @@
 
 The class is chosen by the model's own configuration: an encoder with a decoder of its own
 (``VisionEncoderDecoderModel``), BLIP's question answerer, or any image-and-text model, with or
-without a chat template. Everything is decoded greedily.
+without a chat template. Texts are decoded greedily.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from deployments.seam.problems import Problem
 from deployments.seam.vision import VisualAnswer, VisualQuestionRequest, VisualQuestionResult
 
 NEW_TOKENS = 64
-"""Where neither the request nor the model says how long a text may be."""
+"""The bound of a text where neither the request nor the model sets one."""
 
 INSTRUCTION = "Describe this image in one sentence."
-"""What a chat model reads for a caption, unless the request has words of its own."""
+"""The prompt of a chat model for a caption, unless the request has its own."""
 
 Request: TypeAlias = CaptionRequest | VisualQuestionRequest
 
@@ -134,7 +134,7 @@ def _chat(processor: Any) -> Preprocess:
 
 
 def _plain(processor: Any, answers_only: bool) -> Preprocess:
-    """For models that go on with a text: BLIP and its like (arXiv:2201.12086, 2301.12597)."""
+    """For models that continue a text: BLIP and similar ones (arXiv:2201.12086, 2301.12597)."""
 
     def preprocess(image: Picture, request: Request) -> Any:
         words = _text_of(request)
@@ -152,9 +152,10 @@ def _text_of(request: Request) -> str | None:
 def _bounded(
     preprocess: Preprocess, model: Any, longest: int
 ) -> Callable[[Picture, Any], PreprocessedImage | Problem]:
-    """``preprocess`` with the bound on new tokens that the request, the model and its window set.
+    """``preprocess``, whose images carry their bound of new tokens as their kind.
 
-    It is never above ``longest``.
+    The bound is the request's or the model's. It fits the model's window, and is at most
+    ``longest``.
     """
     config = model.generation_config
     usual = min(config.max_new_tokens or NEW_TOKENS, longest)
@@ -186,7 +187,7 @@ def _bounded(
 
 
 def _window(config: Any) -> int | None:
-    """Positions of the part that writes, where the configuration says how many it has."""
+    """The positions of the decoder, where the configuration has their number."""
     writer = getattr(config, "decoder", None) or getattr(config, "text_config", None) or config
     positions: int | None = getattr(writer, "max_position_embeddings", None)
     return positions

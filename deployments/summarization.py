@@ -1,7 +1,7 @@
 """Summarization: sequence-to-sequence models, texts in, summaries out, decoded greedily.
 
-A summary whose asker is gone ends at its next token. A long one pauses when others that want much
-less wait for the model: it goes on behind them from the tokens that it has.
+A summary that nobody waits for any more ends at its next token. A long summary pauses when much
+shorter ones wait for the model, and is continued after them from the tokens that it has.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 
 TOKENS_BEFORE_PAUSE = 64
-"""A pause costs reading the text again, so nobody pauses before this many tokens."""
+"""Tokens that a summary has before it may pause: to continue, the text has to be read again."""
 
 
 class SummaryBounds(NamedTuple):
-    """What passages must have in common to share a forward: how many tokens their summaries may and
-    must have, and how many they have already."""
+    """What passages that share a forward have in common: the bounds of their summaries in tokens,
+    and how many tokens are written already."""
 
-    most: int
-    least: int
+    max_tokens: int
+    min_tokens: int
     written: int
 
     @property
     def left(self) -> int:
-        return self.most - self.written
+        return self.max_tokens - self.written
 
 
 @dataclass(frozen=True, slots=True)
 class Passage(TokenizedText):
-    """A text and how many tokens its summary may and must have.
+    """A text, and the bounds of its summary in tokens.
 
-    ``ids`` is what the decoder has of it already, behind its start token.
+    ``ids`` are the tokens of the decoder so far, of which the first is its start token.
     """
 
-    most: int
-    least: int
+    max_new_tokens: int
+    min_new_tokens: int
     ids: tuple[int, ...] = ()
 
     @property
     def bounds(self) -> SummaryBounds:
-        return SummaryBounds(self.most, self.least, max(0, len(self.ids) - 1))
+        return SummaryBounds(self.max_new_tokens, self.min_new_tokens, max(0, len(self.ids) - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _nbytes(passage: Passage) -> int:
 def _summaries(
     model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: DecodeSteps
 ) -> list[Summary | Paused[Passage]]:
-    """Summaries of passages that have the same bounds, or as much as there is of them."""
+    """Summaries of passages that have the same bounds; a pause ends all of them unfinished."""
     import torch
 
     from deployments.batching.greedy_decoding import stopping
@@ -168,9 +168,9 @@ def _summaries(
         rows = model.generate(
             **inputs,
             generation_config=_greedy(model, bounds),
-            stopping_criteria=stopping(steps, partial(_gives_way, bounds, steps)),
+            stopping_criteria=stopping(steps, partial(_should_pause, bounds, steps)),
         )
-    ends = _ends(model.generation_config)
+    ends = _end_tokens(model.generation_config)
     pairs = zip(batch, rows.tolist(), strict=True)
     return [_summary(tokenizer, passage, row, ends) for passage, row in pairs]
 
@@ -178,16 +178,19 @@ def _summaries(
 def _summary(
     tokenizer: Any, passage: Passage, row: Sequence[int], ends: frozenset[int]
 ) -> Summary | Paused[Passage]:
-    """The text of one row of tokens, if that is at its end; the decoder's start token is first."""
+    """The text of one row of tokens, or the passage to continue if the row has not ended.
+
+    The first token of a row is the decoder's start token.
+    """
     ids = _until_the_end(row[1:], ends)
-    if len(ids) < passage.most and ids[-1] not in ends:
+    if len(ids) < passage.max_new_tokens and ids[-1] not in ends:
         return Paused(replace(passage, ids=tuple(row)))
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
     return Summary(text, len(passage), len(ids))
 
 
-def _gives_way(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
-    """Whether somebody waits who wants less than half of what is left of this batch."""
+def _should_pause(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
+    """Whether a summary waits that needs less than half the tokens that this batch still needs."""
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken
@@ -197,26 +200,26 @@ def _gives_way(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
 
 
 def _greedy(model: Any, bounds: SummaryBounds) -> Any:
-    """The model's own settings, with what is left of the request's bounds."""
+    """The model's own settings, with what remains of the request's bounds."""
     config = deepcopy(model.generation_config)
-    least = max(0, bounds.least - bounds.written)
-    config.update(do_sample=False, max_new_tokens=bounds.left, min_new_tokens=least)
+    min_new_tokens = max(0, bounds.min_tokens - bounds.written)
+    config.update(do_sample=False, max_new_tokens=bounds.left, min_new_tokens=min_new_tokens)
     return config
 
 
-def _ends(config: Any) -> frozenset[int]:
+def _end_tokens(config: Any) -> frozenset[int]:
     ends = config.eos_token_id
     return frozenset(ends if isinstance(ends, list) else [ends])
 
 
 def _until_the_end(ids: Sequence[int], ends: frozenset[int]) -> Sequence[int]:
-    """A row without the padding behind its end of sequence, which counts as a token."""
+    """A row without the padding after its end token, which belongs to the row."""
     last = next((index for index, token in enumerate(ids) if token in ends), len(ids))
     return ids[: last + 1]
 
 
 def _positions(config: Any) -> int | None:
-    """How many tokens the decoder can place; ``None`` where it has no table of positions."""
+    """The positions of the decoder; ``None`` where it has no table of positions."""
     decoder = getattr(config, "decoder", None) or config
     names = ("max_decoder_position_embeddings", "max_position_embeddings")
     found = (getattr(decoder, name, None) for name in names)
@@ -224,6 +227,6 @@ def _positions(config: Any) -> int | None:
 
 
 def _prefix(config: Any) -> str:
-    """What the checkpoint's authors put before a text that is to be summarised."""
+    """The text that the checkpoint's authors put before a text to summarise."""
     settings = getattr(config, "task_specific_params", None) or {}
     return str((settings.get("summarization") or {}).get("prefix") or "")

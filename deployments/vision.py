@@ -1,7 +1,7 @@
 """Vision: models that answer about an image in one forward: labels, answers, boxes.
 
-What a model does is said by its tasks in the profile. Models that write text about an image are
-the captioning family's.
+The tasks of a model in the profile say what it does. Models that write text about an image belong
+to the captioning family.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Answer: TypeAlias = ClassificationResult | VisualQuestionResult | DetectionResul
 TEMPLATE = "This is a photo of {}."
 """As transformers' own zero-shot pipeline phrases a label."""
 
-SHOWN = 60
-"""Characters of a label that an error repeats."""
+MAX_QUOTED = 60
+"""Characters of a label that an error message quotes."""
 
 
 class Vision(FamilyDeployment[ImageModel[Answer]]):
@@ -117,10 +117,10 @@ def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
             return Problem("validation", "the model has labels of its own", "labels")
         return PreprocessedImage(processor(images=image, return_tensors="pt"), image.size, request)
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
+    def answer(tensors: Tensors, images: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         made = []
-        for row, each in zip(logits, seen, strict=True):
+        for row, each in zip(logits, images, strict=True):
             function = SCORE_FUNCTIONS[each.request.scores or usual]
             made.append(_best(names, function(row), each.request))
         return made
@@ -131,17 +131,17 @@ def classifier(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
 def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     """A CLIP-like model, which scores any label against an image.
 
-    SigLIP's scores stand each for itself (arXiv:2303.15343), the others' sum to one.
+    SigLIP scores each label independently (arXiv:2303.15343); the scores of others sum to one.
     """
     siglip = "siglip" in model.config.model_type
     padding = "max_length" if siglip else True
     window = configured_limit(processor.tokenizer, model.config.get_text_config())
-    one_at_a_time = Lock()  # padding is a state of the tokenizer
+    padding_lock = Lock()  # padding is a state of the tokenizer
 
     def read(request: ImageClassificationRequest) -> dict[str, Any] | Problem:
         template = request.template or TEMPLATE
         texts = [template.replace("{}", label) for label in request.labels]
-        with one_at_a_time:
+        with padding_lock:
             counts = [len(ids) for ids in processor.tokenizer(texts, verbose=False)["input_ids"]]
             problem = _too_long(request.labels, counts, window)
             if problem is not None:
@@ -161,8 +161,8 @@ def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
         # One image with all its labels a forward: the labels are a batch of their own.
         return PreprocessedImage(features, image.size, request, kind=object())
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
-        (only,) = seen
+    def answer(tensors: Tensors, images: Sequence[PreprocessedImage]) -> list[ClassificationResult]:
+        (only,) = images
         (logits,) = as_numbers(model(**on_device(tensors, model, device)).logits_per_image)
         probabilities = sigmoid(logits) if siglip else softmax(logits)
         return [_best(only.request.labels, probabilities, only.request)]
@@ -171,10 +171,10 @@ def zero_shot(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
 
 
 def _too_long(labels: Sequence[str], counts: Sequence[int], window: int) -> Problem | None:
-    """The first label that the model would not read to its end."""
+    """The first label with more tokens than the model reads."""
     for label, count in zip(labels, counts, strict=True):
         if count > window:
-            quoted = label if len(label) <= SHOWN else f"{label[:SHOWN]}..."
+            quoted = label if len(label) <= MAX_QUOTED else f"{label[:MAX_QUOTED]}..."
             message = f"the label {quoted!r} has {count} tokens in its template; "
             return Problem("validation", f"{message}the model reads up to {window}", "labels")
     return None
@@ -193,7 +193,7 @@ def answerer(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
             return Problem("validation", message, "question")
         return PreprocessedImage(features, image.size, request)
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[VisualQuestionResult]:
+    def answer(tensors: Tensors, images: Sequence[PreprocessedImage]) -> list[VisualQuestionResult]:
         logits = as_numbers(model(**on_device(tensors, model, device)).logits)
         return [
             VisualQuestionResult(
@@ -202,7 +202,7 @@ def answerer(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
                     for each in ranked(names, sigmoid(row))[: one.request.top_k]
                 )
             )
-            for row, one in zip(logits, seen, strict=True)
+            for row, one in zip(logits, images, strict=True)
         ]
 
     return ImageTask(preprocess, answer)
@@ -218,9 +218,9 @@ def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
             {k: v for k, v in features.items() if k != "labels"}, image.size, request
         )
 
-    def answer(tensors: Tensors, seen: Sequence[PreprocessedImage]) -> list[DetectionResult]:
+    def answer(tensors: Tensors, images: Sequence[PreprocessedImage]) -> list[DetectionResult]:
         outputs = model(**on_device(tensors, model, device))
-        sizes = [(height, width) for width, height in (each.size for each in seen)]
+        sizes = [(height, width) for width, height in (each.size for each in images)]
         # Ask for every box: the request's own threshold is applied exactly, below.
         found = processor.post_process_object_detection(outputs, threshold=-1.0, target_sizes=sizes)
         return [
@@ -233,7 +233,7 @@ def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
                     each.request.threshold,
                 )
             )
-            for one, each in zip(found, seen, strict=True)
+            for one, each in zip(found, images, strict=True)
         ]
 
     return ImageTask(preprocess, answer)
@@ -253,10 +253,7 @@ def names_of(config: Any) -> tuple[str, ...]:
 
 
 def as_numbers(logits: Any) -> Any:
-    """float64 of the same shape, where Python's own arithmetic can go on.
-
-    Moved first: there is no float64 on Apple's GPUs.
-    """
+    """float64 of the same shape, on the CPU: Apple's GPUs have no float64."""
     numbers: np.ndarray[Any, Any] = logits.cpu().double().numpy()
     return numbers
 

@@ -1,4 +1,4 @@
-"""The routes of vision over families that need no model: what is asked, and how it is told."""
+"""The native routes of vision, over families that need no model."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from PIL import Image
 
 from configs.profile import Profile
 from configs.settings import Settings
+from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
-from deployments.seam.vision import (
-    Detection,
-    DetectionRequest,
-    DetectionResult,
-    ImageClassificationRequest,
-    VisualAnswer,
-    VisualQuestionRequest,
-    VisualQuestionResult,
-)
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
@@ -102,7 +94,7 @@ async def test_labels_come_with_the_model_and_what_every_answer_has() -> None:
     ]
     assert answer["model"] == "house/labels"
     assert {"request_id", "execution_time"} <= set(answer)
-    assert family.asked == [ImageClassificationRequest("house/labels", PNG, 2)]
+    assert family.asked == [vision.ImageClassificationRequest("house/labels", PNG, 2)]
 
 
 async def test_a_caption_says_how_many_tokens_it_took() -> None:
@@ -114,8 +106,8 @@ async def test_a_caption_says_how_many_tokens_it_took() -> None:
 
 
 async def test_an_answer_has_a_confidence_only_where_the_model_has_one() -> None:
-    sure = VisualQuestionResult((VisualAnswer("red", 0.9),))
-    written = VisualQuestionResult((VisualAnswer("red", None),))
+    sure = vision.VisualQuestionResult((vision.VisualAnswer("red", 0.9),))
+    written = vision.VisualQuestionResult((vision.VisualAnswer("red", None),))
     family = Family(sure, written)
     app = application(family)
     body = {"image": f"data:image/png;base64,{TEXT}", "question": "What color is it?"}
@@ -123,15 +115,17 @@ async def test_an_answer_has_a_confidence_only_where_the_model_has_one() -> None
     assert (first["answer"], first["confidence"]) == ("red", 0.9)
     assert second["answer"] == "red"
     assert "confidence" not in second
-    assert family.asked[0] == VisualQuestionRequest("house/answers", PNG, "What color is it?")
+    assert family.asked[0] == vision.VisualQuestionRequest(
+        "house/answers", PNG, "What color is it?"
+    )
 
 
 async def test_detections_have_boxes_and_the_threshold_is_passed_on() -> None:
-    family = Family(DetectionResult((Detection("circle", 0.8, 1.0, 2.0, 3.5, 4.0),)))
+    family = Family(vision.DetectionResult((vision.Detection("circle", 0.8, 1.0, 2.0, 3.5, 4.0),)))
     answer = (await sent(application(family), "detect", **FILE, data={"threshold": "0.25"})).json()
     box = {"xmin": 1.0, "ymin": 2.0, "xmax": 3.5, "ymax": 4.0}
     assert answer["detections"] == [{"label": "circle", "confidence": 0.8, "box": box}]
-    assert family.asked == [DetectionRequest("house/boxes", PNG, 0.25)]
+    assert family.asked == [vision.DetectionRequest("house/boxes", PNG, 0.25)]
 
 
 async def test_a_file_that_the_family_cannot_decode_is_a_400_on_the_image() -> None:

@@ -9,17 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
-from deployments.seam.vision import (
-    Detection,
-    DetectionRequest,
-    DetectionResult,
-    ImageClassificationRequest,
-    VisualAnswer,
-    VisualQuestionRequest,
-    VisualQuestionResult,
-)
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.huggingface.hub import MODEL
 from tests.serve_app.local_handle import Family
@@ -48,7 +40,7 @@ async def sent(family: Family, task: str, content: bytes, **headers: str) -> Any
 async def test_a_bare_file_is_classified(headers: dict[str, str]) -> None:
     family = Family(LABELS)
     assert (await sent(family, "image_classify", FILE, **headers)).json() == SHOWN
-    assert family.asked == [ImageClassificationRequest(MODEL, FILE)]
+    assert family.asked == [vision.ImageClassificationRequest(MODEL, FILE)]
 
 
 @pytest.mark.parametrize("inputs", [TEXT, f"data:image/png;base64,{TEXT}"])
@@ -57,7 +49,7 @@ async def test_an_image_with_parameters_is_base64(inputs: str) -> None:
     parameters = {"top_k": 2, "function_to_apply": "none"}
     body = {"inputs": inputs, "parameters": parameters}
     assert await hub.post(family, "image_classify", body) == SHOWN
-    assert family.asked == [ImageClassificationRequest(MODEL, FILE, 2, scores="none")]
+    assert family.asked == [vision.ImageClassificationRequest(MODEL, FILE, 2, scores="none")]
 
 
 async def test_labels_of_ones_own_are_scored_against_an_image() -> None:
@@ -66,16 +58,16 @@ async def test_labels_of_ones_own_are_scored_against_an_image() -> None:
     body = {"inputs": TEXT, "parameters": parameters}
     assert await hub.post(family, "image_zero_shot", body) == SHOWN
     (asked,) = family.asked
-    assert asked == ImageClassificationRequest(MODEL, FILE, 2, ("blue", "red"), "All {}.")
+    assert asked == vision.ImageClassificationRequest(MODEL, FILE, 2, ("blue", "red"), "All {}.")
 
 
 async def test_boxes_are_in_whole_pixels() -> None:
-    family = Family(DetectionResult((Detection("cat", 0.5, 0.4, 1.6, 10.0, 20.2),)))
+    family = Family(vision.DetectionResult((vision.Detection("cat", 0.5, 0.4, 1.6, 10.0, 20.2),)))
     body = {"inputs": TEXT, "parameters": {"threshold": 0.0}}
     box = {"xmin": 0, "ymin": 2, "xmax": 10, "ymax": 20}
     answer = await hub.post(family, "detect", body)
     assert answer == [{"label": "cat", "score": 0.5, "box": box}]
-    assert family.asked == [DetectionRequest(MODEL, FILE, 0.0)]
+    assert family.asked == [vision.DetectionRequest(MODEL, FILE, 0.0)]
 
 
 async def test_an_image_in_words() -> None:
@@ -101,10 +93,14 @@ async def test_an_image_in_words() -> None:
 )
 @pytest.mark.parametrize("tasks", ["visual_question", "caption visual_question"])
 async def test_a_question_about_an_image(body: dict[str, Any], tasks: str) -> None:
-    family = Family(VisualQuestionResult((VisualAnswer("red", 0.75), VisualAnswer("blue", None))))
+    family = Family(
+        vision.VisualQuestionResult(
+            (vision.VisualAnswer("red", 0.75), vision.VisualAnswer("blue", None))
+        )
+    )
     answer = await hub.post(family, tasks, body)
     assert answer == [{"answer": "red", "score": 0.75}, {"answer": "blue", "score": None}]
-    assert family.asked == [VisualQuestionRequest(MODEL, FILE, "What color?", 2)]
+    assert family.asked == [vision.VisualQuestionRequest(MODEL, FILE, "What color?", 2)]
 
 
 @pytest.mark.parametrize(
