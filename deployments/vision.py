@@ -21,7 +21,6 @@ from deployments.images.boxes import detections
 from deployments.images.decode import Picture
 from deployments.images.image_models import ImageModel, ImageModels
 from deployments.images.image_task import (
-    ImageRequest,
     ImageTask,
     PreprocessedImage,
     Tensors,
@@ -38,6 +37,7 @@ from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
     ImageClassificationRequest,
+    ImageRequest,
     VisualAnswer,
     VisualQuestionRequest,
     VisualQuestionResult,

@@ -1,4 +1,4 @@
-"""Greedy decoding by ``generate`` of transformers, which ends as soon as nobody waits for it."""
+"""Ends ``generate`` of transformers early, for rows that nobody waits for any more."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from deployments.batching.decode_steps import DecodeSteps
 
 
-class _Watched(StoppingCriteria):
-    """Looks at each token who still waits: a row that nobody wants any more ends here."""
+class _StopUnwanted(StoppingCriteria):
+    """After each token, stops the rows that nobody waits for, or all of them."""
 
-    def __init__(self, steps: DecodeSteps, pauses: Callable[[], bool]) -> None:
+    def __init__(self, steps: DecodeSteps, should_pause: Callable[[], bool]) -> None:
         self._steps = steps
-        self._pauses = pauses
+        self._should_pause = should_pause
 
     def __call__(self, input_ids: Any, scores: Any, **more: Any) -> Any:
         wanted = self._steps.step()
-        if not any(wanted) or self._pauses():
+        if not any(wanted) or self._should_pause():
             wanted = [False] * len(wanted)
         return ~torch.tensor(wanted, device=input_ids.device)
 
 
 def stopping(
-    steps: DecodeSteps, pauses: Callable[[], bool] = lambda: False
+    steps: DecodeSteps, should_pause: Callable[[], bool] = lambda: False
 ) -> StoppingCriteriaList:
-    """The ``stopping_criteria`` of a batch: a row ends when nobody wants it, and all of them where
-    ``pauses``. A row that was stopped is padded, and has no answer."""
-    return StoppingCriteriaList([_Watched(steps, pauses)])
+    """The ``stopping_criteria`` of a batch: a row stops when nobody waits for it, and all rows when
+    ``should_pause`` says so. A stopped row is padded, and is no answer."""
+    return StoppingCriteriaList([_StopUnwanted(steps, should_pause)])

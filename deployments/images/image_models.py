@@ -15,7 +15,7 @@ from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.preparation import Preparation
 from deployments.batching.tuning import SMALL_PIXELS
 from deployments.images.decode import DAMAGED, decode_encoded
-from deployments.images.image_task import ImageRequest, ImageTask, PreprocessedImage
+from deployments.images.image_task import ImageTask, PreprocessedImage
 from deployments.images.preprocessing import preprocessed
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
@@ -27,6 +27,7 @@ from deployments.seam.image_files.encoded import (
     ignore_pillow_warnings,
 )
 from deployments.seam.problems import Problem
+from deployments.seam.vision import ImageRequest
 
 R = TypeVar("R")
 

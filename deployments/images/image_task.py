@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from deployments.batching.batch_runner import BatchedModel
 from deployments.batching.decode_steps import DecodeSteps
@@ -13,15 +13,6 @@ from deployments.seam.problems import Problem
 
 R = TypeVar("R")
 Tensors: TypeAlias = Mapping[str, Any]
-
-
-class ImageRequest(Protocol):
-    """What every request about an image has."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def image(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Models that failed to load are not tried again by every request that comes."""
+"""Delays the next attempt to load a model that failed, so that not every request tries again."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ LONGEST_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FailedLoad:
+    """Why a model failed, how often in a row, and until when it is not tried again."""
+
     reason: str
     times: int
     until: float
 
 
 class Backoff:
-    """Remembers why a model failed, for two seconds, then four, up to a minute."""
+    """The failures of models by name. After each in a row the wait doubles: ``FIRST_S`` seconds, up
+    to ``LONGEST_S``."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failures: dict[str, FailedLoad] = {}
 
     def failed(self, name: str, reason: str, times: int | None = None) -> None:
-        """``times`` in a row; one more than before when that is not given."""
+        """``name`` failed, ``times`` in a row; by default once more than before."""
         times = self.times(name) + 1 if times is None else times
         wait = min(LONGEST_S, FIRST_S * 2 ** min(times - 1, 10))
         self._failures[name] = FailedLoad(reason, times, self._clock() + wait)
@@ -34,10 +37,11 @@ class Backoff:
         self._failures.pop(name, None)
 
     def times(self, name: str) -> int:
+        """Failures in a row."""
         failure = self._failures.get(name)
         return failure.times if failure else 0
 
     def reason(self, name: str) -> str | None:
-        """Why ``name`` is not tried right now, or ``None`` when it may be."""
+        """Why ``name`` failed, while it may not be tried again; else ``None``."""
         failure = self._failures.get(name)
         return failure.reason if failure and self._clock() < failure.until else None

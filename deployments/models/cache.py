@@ -243,8 +243,7 @@ class ModelCache(Generic[M]):
     async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
         pinned = [m for m in self.loaded if m.spec.name in self._pinned - {spec.name}]
-        if self._budget.is_bounded:
-            await asyncio.to_thread(self._budget.check_fit, spec, needed, pinned)
+        await self._budget.check_fit(spec, needed, pinned)
 
     async def _unload_when_idle(self, name: str, within_s: float) -> int:
         if (load := self._loads.get(name)) is not None:
@@ -285,7 +284,7 @@ class ModelCache(Generic[M]):
 
     async def _evict(self, needed: int = 0, keep: str | None = None) -> None:
         """Evict until ``needed`` more bytes fit, or no model is left that may be evicted."""
-        while await self._is_over_budget(needed):
+        while await self._budget.is_exceeded(self.loaded, needed):
             # Computed anew each time: a request may have come while another model was unloaded.
             staying = {*self._pinned, *self._unloads.names, keep}
             oldest = least_recently_used(self.loaded, staying)
@@ -293,7 +292,3 @@ class ModelCache(Generic[M]):
                 return
             logger.info("evicting %s", oldest.spec.name)
             await self._thread.unload(self._loaded.pop(oldest.spec.name))
-
-    async def _is_over_budget(self, more: int) -> bool:
-        budget = self._budget
-        return budget.is_bounded and await asyncio.to_thread(budget.is_exceeded, self.loaded, more)

@@ -1,4 +1,4 @@
-"""One step of loading a model, in a thread, with its failure in words for a client."""
+"""Runs one step of loading a model in a thread, and says why it failed in words for a client."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 async def attempt(threads: Executor, spec: ModelSpec, step: Callable[[ModelSpec], T]) -> T:
-    """``step``, in one of the ``threads``. Raises :class:`ModelUnavailable` when that fails.
+    """The result of ``step(spec)`` in one of the ``threads``.
 
-    The failure itself is dropped, and its memory given back: its traceback would keep what was half
-    loaded.
+    Raises :class:`ModelUnavailable` when it fails. The exception itself is logged and dropped,
+    because its traceback would keep the half-loaded model in memory.
     """
     loop, reason = asyncio.get_running_loop(), None
     try:
         return await loop.run_in_executor(threads, step, spec)
-    except Exception as error:  # noqa: BLE001  the edge: libraries raise anything here
+    except Exception as error:  # noqa: BLE001  libraries raise anything here
         # As text: a log that keeps records for a while would keep the traceback's tensors.
         trace = "".join(format_exception(error))
         logger.error("loading %s failed\n%s", spec.name, trace)  # noqa: TRY400

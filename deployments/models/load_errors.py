@@ -1,4 +1,4 @@
-"""Why a model could not be loaded, in words for a client: of which kind, without paths."""
+"""Turns exceptions of loading into reasons for a client, which name no paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from configs.weights import (
 
 
 class UnsupportedError(ValueError):
-    """A checkpoint asks for what cannot be had here; the message says for what, to clients."""
+    """A checkpoint needs something that is not supported; the message names it to clients."""
 
 
 PHRASES = {
@@ -28,17 +28,17 @@ PHRASES = {
         "should have a `model_type` key",
     ),
 }
-"""What libraries say in exceptions of general kinds, where only the text tells them apart."""
+"""Reasons by texts that libraries put into exceptions of general types."""
 
 
 def reason_of(error: BaseException) -> str:
-    """The most telling thing that is known of ``error`` and of what caused it."""
+    """The reason by the text of ``error`` or of its causes, else by their types."""
     chain = list(_chain(error))
-    for one in chain:
-        if (reason := _by_text(str(one).lower())) is not None:
+    for each in chain:
+        if (reason := _by_text(str(each).lower())) is not None:
             return reason
-    for one in reversed(chain):
-        if (reason := _by_kind(one)) is not None:
+    for each in reversed(chain):
+        if (reason := _by_type(each)) is not None:
             return reason
     return "its engine could not be started"
 
@@ -50,11 +50,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _by_text(text: str) -> str | None:
-    hits = (reason for reason, said in PHRASES.items() if any(each in text for each in said))
+    hits = (reason for reason, phrases in PHRASES.items() if any(each in text for each in phrases))
     return next(hits, None)
 
 
-def _by_kind(error: BaseException) -> str | None:
+def _by_type(error: BaseException) -> str | None:
     match error:
         case UnsupportedError():
             return f"{error}, which is not supported here"

@@ -1,9 +1,9 @@
-"""How much memory models take, measured, and giving it back to the system.
+"""Measures the memory that models take, and returns free memory to the system.
 
-This process by its resident set: what a load adds to it is what the model takes, because weights
-are read into memory of the process's own (:func:`own_weights`), and not merely mapped, where
-untouched pages count for nothing and touched ones go whenever the system likes. A process of the
-model's own by its unique set, which is what its end gives back.
+A model's memory is what loading it added to the resident set of this process. That works because
+weights are copied into memory of the process (:func:`own_weights`): of mapped files, pages that
+nothing has touched do not count, and the system drops others when it likes. Of a process that runs
+only one model, its unique set counts, which the end of the process frees.
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ class MemoryUse:
     gpu: int
 
     def __sub__(self, other: MemoryUse) -> MemoryUse:
-        """What came on top of ``other``; never below zero."""
+        """The difference, but never below zero."""
         return MemoryUse(max(0, self.host - other.host), max(0, self.gpu - other.gpu))
 
 
 def memory_use() -> MemoryUse:
-    """What this process takes now, by itself."""
+    """What this process takes now, without its children."""
     return MemoryUse(psutil.Process().memory_info().rss, cuda_memory().allocated)
 
 
 def process_bytes(number: int) -> int:
-    """What the end of process ``number`` would give back; 0 when it is gone."""
+    """Bytes that the end of process ``number`` would free; 0 when it is gone.
+
+    Takes milliseconds, up to tens of them for a large process.
+    """
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(number)
         with suppress(psutil.AccessDenied):
@@ -51,7 +54,7 @@ def process_bytes(number: int) -> int:
 
 
 def cuda_memory() -> CudaMemory:
-    """PyTorch's own count on this process's GPU; zeros where there is none, or nothing on it."""
+    """What PyTorch counts on the GPU of this process; zeros if it has not used one."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return CudaMemory()
@@ -63,12 +66,10 @@ def cuda_memory() -> CudaMemory:
 
 
 def give_back() -> None:
-    """Return what nothing refers to any more to the system. Holds the lock of Python for a moment.
-
-    Python's cycles, then PyTorch's cache on the GPU, then the pages that the C library keeps.
-    """
+    """Return free memory to the system: Python's cycles, PyTorch's cache on the GPU, and the pages
+    that the C library keeps. Holds Python's lock for a moment."""
     frozen = gc.get_freeze_count()
-    if frozen:  # Serve freezes what a replica's constructor made, and with it the pinned models
+    if frozen:  # Serve freezes what exists when a replica has started, loaded models included
         gc.unfreeze()
     gc.collect()
     if frozen:
@@ -80,16 +81,14 @@ def give_back() -> None:
 
 
 def trim() -> None:
-    """Return the pages that the C library keeps: of each thread as much as it ever had."""
+    """Return free pages to the system that the C library keeps for each thread."""
     with suppress(OSError, AttributeError):  # a C library that is not glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def import_libraries(*modules: str) -> None:
-    """Import what models will need, before any is loaded: what a load takes is then the model's.
-
-    The first model that comes on demand also loads in the time that its weights take.
-    """
+    """Import what models need before any is loaded, so that its memory is not attributed to the
+    first model, and that model does not take longer to load than others."""
     for module in modules:
         import_module(module)
 
@@ -97,8 +96,8 @@ def import_libraries(*modules: str) -> None:
 def own_weights(model: Any) -> None:
     """Copy weights out of the mapped file, tensor by tensor.
 
-    A request then never waits for a page of the disk, and what the model takes can be measured.
-    Quantised weights, which are tensors of other types, were made in memory anyway.
+    Then no request waits for a page of the disk, and the model's memory can be measured. Quantised
+    weights, which are tensors of other types, are in memory already.
     """
     import torch
 

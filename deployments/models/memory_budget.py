@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,7 @@ WEIGHT_FILES = frozenset({".safetensors", ".gguf", ".bin"})
 
 
 class MemoryBudget:
-    """A bound of ``limit_gb`` on the measured memory of all models; ``None`` is no bound.
-
-    Its methods count the bytes of other processes, which takes milliseconds: they are not for an
-    event loop.
-    """
+    """A bound of ``limit_gb`` on the measured memory of all models; ``None`` is no bound."""
 
     def __init__(self, limit_gb: float | None) -> None:
         self._limit = None if limit_gb is None else int(limit_gb * GIB)
@@ -31,20 +28,21 @@ class MemoryBudget:
     def is_bounded(self) -> bool:
         return self._limit is not None
 
-    def is_exceeded(self, loaded: Iterable[LoadedModel[Any]], more: int = 0) -> bool:
+    async def is_exceeded(self, loaded: Collection[LoadedModel[Any]], more: int = 0) -> bool:
         """Whether the models take too much, with ``more`` bytes beside them."""
-        return self._limit is not None and _total_bytes(loaded) + more > self._limit
+        return self._limit is not None and await _total_bytes(loaded) + more > self._limit
 
-    def check_fit(self, spec: ModelSpec, needed: int, pinned: Iterable[LoadedModel[Any]]) -> None:
+    async def check_fit(
+        self, spec: ModelSpec, needed: int, pinned: Collection[LoadedModel[Any]]
+    ) -> None:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside what is pinned."""
         if self._limit is None:
             return
-        taken = _total_bytes(pinned)
-        if needed + taken > self._limit:
-            room = max(0, self._limit - taken) / GIB
+        room = self._limit - await _total_bytes(pinned)
+        if needed > room:
             takes = f"it takes {needed / GIB:.2f} GiB"
-            reason = f"{takes}, and the models that stay leave {room:.2f} GiB for others"
-            raise ModelUnavailable(spec.name, reason)
+            left = f"the models that stay leave {max(0, room) / GIB:.2f} GiB for others"
+            raise ModelUnavailable(spec.name, f"{takes}, and {left}")
 
 
 def least_recently_used(
@@ -66,5 +64,6 @@ def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
     return int(sum(file.stat().st_size for file in files) * part)
 
 
-def _total_bytes(loaded: Iterable[LoadedModel[Any]]) -> int:
-    return sum(model.total_bytes() for model in loaded)
+async def _total_bytes(loaded: Collection[LoadedModel[Any]]) -> int:
+    """Counted in a thread: for the process of a model it takes milliseconds."""
+    return await asyncio.to_thread(lambda: sum(model.total_bytes() for model in loaded))

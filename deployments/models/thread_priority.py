@@ -1,4 +1,4 @@
-"""Arithmetic gives way to what receives requests and sends answers."""
+"""Runs arithmetic at a lower priority than the event loops that receive and answer requests."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import sys
 import threading
 
 NICENESS = 5
-"""Linux then gives arithmetic a quarter of a core that others want, and all of one that they leave.
+"""Linux then gives arithmetic a quarter of a core that others want too, and all of an idle one.
 
-More than that gains little, and leaves too little beside other work on the same machine.
+A higher value gains little, and leaves too little beside other work on the same machine
+(``python -m bench.embeddings``).
 """
 
 
 def give_way() -> None:
-    """Let this thread, and the threads and processes that it begins, run after the others.
+    """Lower the priority of this thread, and of the threads and processes that it starts.
 
-    A forward that takes the cores from event loops finds fewer items in line when it ends, and
-    small batches cost more an item. Elsewhere than on Linux a thread has no priority of its own.
+    While a forward takes the cores from event loops, fewer items get into the queue, so the next
+    batch is smaller and costs more an item. Only on Linux does a thread have its own priority.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()

@@ -1,8 +1,7 @@
-"""What only the code can tell of a profile: its classes, its routers, its tasks.
+"""Checks of a profile against the code that it names: classes, routers and tasks.
 
-Where a profile is loaded to be served these run beside its rules, so that a mistake is one line
-before anything starts and not a traceback of a replica. They import what the profile names, but no
-model and no torch.
+They run when a profile is loaded to be served, so that a mistake is one line before anything starts
+and not a traceback of a replica. They import what the profile names, but no model and no torch.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from serve_app.registry.task_names import wrong_task
 
 
 def broken_code(profile: Profile) -> list[str]:
-    """Everything in ``profile`` that its code does not do, each as ``key: what was expected``."""
+    """The mistakes of ``profile`` that only the code shows, each as ``key: what was expected``."""
     problems = [
         *_deployable("ingress", Ingress, INGRESS, profile.ingress),
         *_deployable("ledger", Ledger, LEDGER, profile.ledger),
@@ -46,14 +45,14 @@ def broken_code(profile: Profile) -> list[str]:
 
 
 def deployment(cls: type, name: str, options: DeploymentOptions) -> serve.Deployment:
-    """``cls`` as Serve deploys it; Serve raises what it does not take of the options."""
+    """``cls`` as a Serve deployment. Serve raises for options that it does not take."""
     given: Any = options.as_serve()
     made: serve.Deployment = serve.deployment(name=name, **given)(cls)
     return made
 
 
 def _routers(key: str, family: FamilySpec, found: dict[str, APIRouter]) -> Iterator[str]:
-    """Puts the family's routers into ``found``."""
+    """Problems of the family's routers. Adds the routers to ``found``."""
     for path in family.routers:
         try:
             router = imported(path)

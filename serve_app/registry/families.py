@@ -1,4 +1,4 @@
-"""Which classes are families, what they do, and which ones come with this service."""
+"""Which classes can be deployed as families, their tasks, and the families of this service."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def why_no_family(found: Any) -> str | None:
 
 
 def what_is(found: Any) -> str:
-    """A sentence about something that was not expected where it is."""
+    """Half a sentence that says what kind of object ``found`` is."""
     if isinstance(found, type):
         return f"it is the class {found.__name__}"
     return f"it is a {type(found).__name__}"
 
 
 def _first_parameter(cls: type) -> str | None:
-    """What a class is made of, if that is one thing that may be a family's configuration."""
+    """The name of the one required parameter of a constructor, if it may be a FamilyConfig."""
     if cls.__init__ is object.__init__:  # type: ignore[misc]
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -63,9 +63,9 @@ def _first_parameter(cls: type) -> str | None:
 
 
 def tasks_of_family(cls: type, routers: Iterable[APIRouter]) -> Mapping[str, str] | None:
-    """What the models of a family may do, each with what that is; ``None`` if nothing says.
+    """The tasks of a family's models with their descriptions; ``None`` if they are not known.
 
-    A class that does not say has the tasks that its routers call.
+    A class without ``tasks`` has those that its routers call.
     """
     own = getattr(cls, "tasks", None)
     if own is not None:
@@ -75,7 +75,7 @@ def tasks_of_family(cls: type, routers: Iterable[APIRouter]) -> Mapping[str, str
 
 
 def families_in(module: ModuleType) -> list[str]:
-    """Import paths of the families that a module has of its own."""
+    """Import paths of the families that a module defines."""
     return [
         f"{module.__name__}:{name}"
         for name, found in vars(module).items()

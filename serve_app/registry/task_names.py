@@ -1,4 +1,4 @@
-"""The tasks of models, under each name that they have: here, in graphs, and with Hugging Face."""
+"""The tasks of models under all of their names: in profiles, in graphs, and at Hugging Face."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class TaskNames:
 def all_tasks(
     families: Mapping[str, type] | None = None, routers: Sequence[InferenceRouter] | None = None
 ) -> list[TaskNames]:
-    """Every task that a family does, family by family: those of this service, unless given.
+    """Every task that the families do, in the order of the families.
 
-    ``families`` are classes by import path.
+    ``families`` are classes by import path; without them and ``routers`` those of this service.
     """
     families = shipped_families() if families is None else families
     routers = shipped_routers() if routers is None else routers
@@ -59,10 +59,11 @@ def code_of(profile: Profile) -> tuple[Mapping[str, type], Sequence[InferenceRou
 
 
 def shipped_routers() -> list[InferenceRouter]:
-    """The routers of this service that a profile may give a family."""
+    """The routers of this service that a profile may name, those of the native API first."""
     package = serve_app.ingress.routes
-    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    routers = _inference(getattr(import_module(module.name), "router", None) for module in found)
+    modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    names = [module.name for module in modules if ".huggingface" not in module.name]
+    routers = _inference(getattr(import_module(name), "router", None) for name in names)
     return sorted(routers, key=lambda router: not isinstance(router, NativeRouter))
 
 
@@ -71,7 +72,7 @@ def _inference(found: Iterable[Any]) -> list[InferenceRouter]:
 
 
 def wrong_task(task: str, served: Iterable[str], family: str) -> str:
-    """What to say of a ``task`` that the class ``family`` does not do; it does those ``served``."""
+    """The message about a ``task`` that the class ``family`` does not do; it does ``served``."""
     able = tuple(served)
     known = all_tasks()
     does = f"{family} does {', '.join(able)}"
@@ -88,7 +89,7 @@ def wrong_task(task: str, served: Iterable[str], family: str) -> str:
 
 
 def _meant(task: str, known: Iterable[TaskNames]) -> list[str]:
-    """The tasks that go by this name anywhere."""
+    """The tasks that have this name anywhere."""
     form = task.lower().replace("_", "-")
     return [
         each.name

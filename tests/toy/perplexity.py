@@ -20,6 +20,7 @@ from deployments.models.errors import unavailable_as_problem
 from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
+from deployments.seam.tokens import CountsPromptTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class PerplexityRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class PerplexityResult:
+class PerplexityResult(CountsPromptTokens):
     """A perplexity or a problem for each text, in order, and how many tokens each text has."""
 
     items: tuple[float | Problem, ...]

@@ -35,7 +35,7 @@ class ObservedCall(Protocol):
 class CallObserver(Protocol):
     """Is told of the calls of one request, for metering."""
 
-    def call_started(self, method: str, request: Any) -> ObservedCall: ...
+    def call_started(self, request: Any) -> ObservedCall: ...
 
 
 class DeploymentClient:
@@ -76,7 +76,7 @@ class DeploymentClient:
         A :class:`~deployments.seam.problems.Problem` with the whole request is raised too;
         ``fields`` translates the names of the request's fields to those of the route.
         """
-        observed = self._observer and self._observer.call_started(method, request)
+        observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(timeout_s)
         while True:
             attempts.begin()
@@ -99,7 +99,7 @@ class DeploymentClient:
         fields: Mapping[str, str] | None = None,
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
-        observed = self._observer and self._observer.call_started(method, request)
+        observed = self._observer and self._observer.call_started(request)
         handle_method = self._method(family, method, stream=True)
         stream = ChunkStream(handle_method, request, self._attempts(None), fields)
         await stream.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from deployments.metrics import signals
@@ -11,17 +12,9 @@ from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.generation import TokenChunk
 from deployments.seam.tokens import TokenCounts
 
-TEXTS = ("generate", "chat")
-METHOD_TASKS = {
-    "generate": TEXTS,
-    "stream": TEXTS,
-    "summarize": ("summarize",),
-    "classify": ("sentiment", "topics"),
-    "zero_shot": ("zero_shot",),
-    "rerank": ("rerank",),
-}
-"""The tasks of a family's methods. They tell which task a call is for when one request uses one
-model for several."""
+_task_here: ContextVar[str | None] = ContextVar("task", default=None)
+"""The task that a model was found for last. Each step of a graph has a context of its own, so that
+this is a call's task even where several steps use one model for several tasks."""
 
 
 @dataclass(slots=True)
@@ -92,12 +85,13 @@ class RequestRecord:
     def found(self, task: str, model: str) -> None:
         """``model`` will do ``task``."""
         self.asked_for(task)
+        _task_here.set(task)
         tasks = self._tasks.pop(model, [])
         self._tasks[model] = [*(each for each in tasks if each != task), task]
 
-    def use(self, model: str, method: str) -> ModelUse:
+    def use(self, model: str) -> ModelUse:
         """``model`` is called now. Several calls for one task are one use."""
-        return self._uses.setdefault((model, self._task_of(model, method)), ModelUse(self.clock()))
+        return self._uses.setdefault((model, self._task_of(model)), ModelUse(self.clock()))
 
     def answered(self, use: ModelUse, tokens: TokenCounts) -> None:
         use.ended = self.clock()
@@ -130,10 +124,9 @@ class RequestRecord:
             return signals.SEVERAL
         return next(iter(called or list(self._tasks)[-1:]), signals.UNKNOWN)
 
-    def _task_of(self, model: str, method: str) -> str:
-        tasks = self._tasks.get(model) or [self._task]
-        likely = [task for task in tasks if task in METHOD_TASKS.get(method, ())]
-        return (likely or tasks)[-1]
+    def _task_of(self, model: str) -> str:
+        tasks, here = self._tasks.get(model) or [self._task], _task_here.get()
+        return here if here in tasks else tasks[-1]
 
     def _samples(
         self, success: bool, reason: str | None, cancelled: bool

@@ -14,9 +14,9 @@ class CallRecorder:
     def __init__(self, record: RequestRecord) -> None:
         self._record = record
 
-    def call_started(self, method: str, request: Any) -> RecordedCall:
+    def call_started(self, request: Any) -> RecordedCall:
         model: str | None = getattr(request, "model", None)  # not every call asks a model
-        use = None if model is None else self._record.use(model, method)
+        use = None if model is None else self._record.use(model)
         return RecordedCall(self._record, use, request)
 
 

@@ -1,1 +1,1 @@
-"""One router a surface. A profile names the routers that lead to a family."""
+"""The HTTP routes: the native API's here, those of other APIs in folders."""

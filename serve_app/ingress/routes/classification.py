@@ -22,14 +22,14 @@ from serve_app.ingress.routes.label_scores import (
     zero_shot_scores,
 )
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, object_or_list, texts_of
-from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, Truncate, example
+from serve_app.ingress.routes.text_items import ItemError, TextsBody, object_or_list, texts_of
+from serve_app.ingress.validation.fields import Answer, example
 
 router = NativeRouter("classification")
 router.hub_tasks.add(hub_tasks)
 
 
-class ClassifyBody(Body):
+class ClassifyBody(TextsBody):
     """One text for one answer, a list for a list of them."""
 
     model_config = example(
@@ -37,11 +37,8 @@ class ClassifyBody(Body):
         texts=["I want my money back", "my new favourite album"],
     )
 
-    texts: Texts
     labels: ZeroShotLabels | None = Field(None, description="1 to 64 labels of your own: zero-shot")
     multi_label: bool = Field(False, description="score each label by itself; needs labels")
-    model_name: ModelName | None = None
-    truncate: Truncate = False
 
 
 class Sentiment(BaseModel):

@@ -1,4 +1,4 @@
-"""What the routes of conversations take and give."""
+"""The bodies and answers of the routes of conversations, and the cursor of their pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AFTER = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"^{CURSOR}{PLAIN}
 
 
 def _addressable(user_id: str) -> str:
-    """``user_id``, unless it has a part that clients take out of URLs (RFC 3986, 5.2.4)."""
+    """``user_id``, unless a part of it is one that clients remove from URLs (RFC 3986, 5.2.4)."""
     if not {".", ".."}.isdisjoint(user_id.split("/")):
         raise ValueError("a part of it between slashes is . or .., which gets lost in URLs")
     return user_id

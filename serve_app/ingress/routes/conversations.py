@@ -1,4 +1,4 @@
-"""Conversations: chats whose history is kept here, by the caller's key and a user's id."""
+"""Routes of conversations: chats whose history is stored by the caller's key and a user's id."""
 
 from __future__ import annotations
 
@@ -54,20 +54,22 @@ async def conversations_of(request: Request) -> Conversations:
     return conversations
 
 
-Kept = Annotated[Conversations, Depends(conversations_of)]
+AppConversations = Annotated[Conversations, Depends(conversations_of)]
 UserInPath = Annotated[
     ConversationUser, Path(description="may contain slashes, best encoded as %2F")
 ]
 
 
-async def user_of(user_id: UserInPath, request: Request, caller: Caller, kept: Kept) -> str:
-    """The user that a path names: all of it behind ``/conversations/``, slashes and all.
+async def user_of(
+    user_id: UserInPath, request: Request, caller: Caller, conversations: AppConversations
+) -> str:
+    """The user that a path names: everything behind ``/conversations/``, slashes included.
 
-    A path that ends in ``/messages`` is that of a user's messages, which takes POST alone; unless
-    its slash is encoded, or there is a user of that name.
+    A path that ends in ``/messages`` belongs to the route of a user's messages, which takes POST
+    alone, unless the slash before it is encoded or there is a user of that name.
     """
     raw: bytes = request.scope.get("raw_path") or b""
-    if MESSAGES.search(raw) and not await kept.exists(caller, user_id):
+    if MESSAGES.search(raw) and not await conversations.exists(caller, user_id):
         raise MethodNotAllowed("The route does not take this method.", headers={"Allow": "POST"})
     return user_id
 
@@ -77,9 +79,10 @@ User = Annotated[str, Depends(user_of)]
 
 @dataclass(frozen=True, slots=True)
 class MessageExchange:
-    """One message on its way to its answer, with the lease of its conversation.
+    """One message that is to be answered, with the lease of its conversation.
 
-    ``begun`` is set when the message begins a conversation anew.
+    ``new_conversation`` replaces the user's conversation once the answer is there. ``fields`` are
+    this route's names for the fields of the model side.
     """
 
     user_id: str
@@ -88,16 +91,16 @@ class MessageExchange:
     request: GenerationRequest
     lease: Lease
     fields: dict[str, str]
-    begun: Conversation | None = None
+    new_conversation: Conversation | None = None
 
-    async def answered(
+    async def stored_answer(
         self, text: str, reason: FinishReason, prompt_tokens: int, new_tokens: int
     ) -> dict[str, Any]:
-        """The answer, once its turn is stored; raises when it is not whole."""
+        """The body of the answer, whose turn is stored by then. Raises when it was cut off."""
         if reason == "cancelled":
             raise Unavailable("The answer was cut off by the server, so it was not stored.")
         response = text.strip()
-        await self.lease.add(Turn(self.message, response), self.begun)
+        await self.lease.add(Turn(self.message, response), self.new_conversation)
         return {
             "user_id": self.user_id,
             "response": response,
@@ -107,39 +110,43 @@ class MessageExchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
-    """An exchange whose answer has begun."""
+class StreamedAnswer:
+    """An exchange, and the stream of its answer."""
 
     exchange: MessageExchange
-    bursts: ChunkStream
+    chunks: ChunkStream
 
     def close(self) -> None:
-        self.bursts.close()
+        self.chunks.close()
         self.exchange.lease.release()
 
 
 @router.inference("/conversations", CHAT, summary="Begin a conversation", response_model=Begun)
 async def begin_conversation(
-    body: BeginBody, services: RequestServices, asked: Context, caller: Caller, kept: Kept
+    body: BeginBody,
+    services: RequestServices,
+    context: Context,
+    caller: Caller,
+    conversations: AppConversations,
 ) -> Response:
     """Without a message there is a greeting. The earlier conversation goes once that is certain."""
     card = services.catalog.resolve(CHAT, body.model_name)
     message = body.initial_message
     if message is not None:
         check_prompt(message, services.settings, "initial_message")
-    lease = await kept.lease(caller, body.user_id)
+    lease = await conversations.lease(caller, body.user_id)
     model = card.name if body.model_name else None
     try:
         if message is None:
             await lease.begin(model)
-            return asked.answer({"user_id": body.user_id, "response": GREETING}, card.name)
-        begun = Conversation(model=model)
+            return context.answer({"user_id": body.user_id, "response": GREETING}, card.name)
+        new = Conversation(model=model)
         request = chat_request(
-            asked.request_id, card, begun.messages_with(message), services.settings
+            context.request_id, card, new.messages_with(message), services.settings
         )
         fields = _fields("initial_message")
-        exchange = MessageExchange(body.user_id, message, card, request, lease, fields, begun)
-        return await _whole(exchange, services, asked)
+        exchange = MessageExchange(body.user_id, message, card, request, lease, fields, new)
+        return await _whole_answer(exchange, services, context)
     finally:
         lease.release()
 
@@ -155,9 +162,9 @@ async def say_in_conversation(
     body: MessageBody,
     user_id: UserInPath,
     services: RequestServices,
-    asked: Context,
+    context: Context,
     caller: Caller,
-    kept: Kept,
+    conversations: AppConversations,
 ) -> Response:
     """An unknown user begins a conversation. Messages of one user are answered one by one.
 
@@ -166,14 +173,14 @@ async def say_in_conversation(
     named = services.catalog.resolve(CHAT, body.model_name)
     check_prompt(body.message, services.settings, "message")
 
-    async def exchange() -> MessageExchange:
-        """The message behind what was said before, once no other one is being answered."""
-        lease = await kept.lease(caller, user_id)
+    async def begin() -> MessageExchange:
+        """Lease the conversation, once no other message of it is being answered, and read it."""
+        lease = await conversations.lease(caller, user_id)
         try:
             earlier = await lease.read()
             card = named if body.model_name else _model_of(earlier, services, named)
             request = chat_request(
-                asked.request_id, card, earlier.messages_with(body.message), services.settings
+                context.request_id, card, earlier.messages_with(body.message), services.settings
             )
         except BaseException:
             lease.release()
@@ -182,84 +189,95 @@ async def say_in_conversation(
 
     if body.stream:
         return await begin_stream(
-            _opened(exchange, services),
-            lambda streamed: _events(streamed, asked),
-            lambda error: error_event(error, asked.request_id),
+            _opened(begin, services),
+            lambda answer: _events(answer, context),
+            lambda error: error_event(error, context.request_id),
             services.settings.heartbeat_s,
         )
-    one = await exchange()
+    exchange = await begin()
     try:
-        return await _whole(one, services, asked)
+        return await _whole_answer(exchange, services, context)
     finally:
-        one.lease.release()
+        exchange.lease.release()
 
 
 @router.get("/conversations", summary="Who talks here", response_model=Users)
 async def list_users(
-    page: Annotated[Page, Query()], asked: Context, caller: Caller, kept: Kept
+    page: Annotated[Page, Query()],
+    context: Context,
+    caller: Caller,
+    conversations: AppConversations,
 ) -> Response:
     """The users of the caller's key, in order; ``next_cursor`` leads to those that follow."""
-    found = await kept.users(caller, page.limit + 1, page.after)
+    found = await conversations.users(caller, page.limit + 1, page.after)
     shown = found[: page.limit]
     following = cursor_after(shown[-1]) if len(found) > page.limit else None
-    return asked.answer({"user_ids": shown, "next_cursor": following})
+    return context.answer({"user_ids": shown, "next_cursor": following})
 
 
 @router.get("/conversations/{user_id:path}", summary="What was said", response_model=History)
-async def read_conversation(user_id: User, asked: Context, caller: Caller, kept: Kept) -> Response:
+async def read_conversation(
+    user_id: User, context: Context, caller: Caller, conversations: AppConversations
+) -> Response:
     """Oldest turn first; an empty list where there is no conversation."""
-    turns = (await kept.read(caller, user_id)).turns
+    turns = (await conversations.read(caller, user_id)).turns
     shown = [{"user": turn.user, "assistant": turn.assistant} for turn in turns]
-    return asked.answer({"user_id": user_id, "history": shown})
+    return context.answer({"user_id": user_id, "history": shown})
 
 
 @router.delete("/conversations/{user_id:path}", summary="Forget a conversation", status_code=204)
-async def forget_conversation(user_id: User, caller: Caller, kept: Kept) -> Response:
+async def forget_conversation(
+    user_id: User, caller: Caller, conversations: AppConversations
+) -> Response:
     """At once, and for good: an answer that is being written is not stored either."""
-    await kept.delete(caller, user_id)
+    await conversations.delete(caller, user_id)
     return Response(status_code=204)
 
 
-async def _whole(exchange: MessageExchange, services: Services, asked: RequestContext) -> Response:
+async def _whole_answer(
+    exchange: MessageExchange, services: Services, context: RequestContext
+) -> Response:
     generated: GenerationResult = await services.client.call(
         exchange.card.family, "generate", exchange.request, exchange.fields
     )
     (choice,) = generated.choices
-    body = await exchange.answered(
+    body = await exchange.stored_answer(
         choice.text, choice.finish_reason, generated.prompt_tokens, choice.tokens
     )
-    return asked.answer(body, exchange.card.name)
+    return context.answer(body, exchange.card.name)
 
 
-async def _opened(asked: Callable[[], Awaitable[MessageExchange]], services: Services) -> Streamed:
-    exchange = await asked()
+async def _opened(
+    begin: Callable[[], Awaitable[MessageExchange]], services: Services
+) -> StreamedAnswer:
+    exchange = await begin()
     family, request = exchange.card.family, exchange.request
     try:
-        bursts = await services.client.open_stream(family, "stream", request, exchange.fields)
+        chunks = await services.client.open_stream(family, "stream", request, exchange.fields)
     except BaseException:
         exchange.lease.release()
         raise
-    return Streamed(exchange, bursts)
+    return StreamedAnswer(exchange, chunks)
 
 
-async def _events(streamed: Streamed, asked: RequestContext) -> AsyncGenerator[bytes, None]:
-    """The tokens' events in order, and last the answer, which is stored by then."""
-    exchange = streamed.exchange
+async def _events(answer: StreamedAnswer, context: RequestContext) -> AsyncGenerator[bytes, None]:
+    """One event for each token, and at the end the whole answer, which is stored by then."""
+    exchange = answer.exchange
     texts: list[str] = []
     prompt_tokens = 0
     reason: FinishReason = "stop"
-    async for burst in streamed.bursts:
+    async for chunk in answer.chunks:
         exchange.lease.check()
-        prompt_tokens = burst.prompt_tokens
-        texts += [token.text for token in burst.tokens]
-        reason = burst.tokens[-1].finish_reason or reason
-        yield b"".join(token_event(token) for token in burst.tokens)
-    body = await exchange.answered("".join(texts), reason, prompt_tokens, len(texts))
-    yield event("result", asked.complete(body, exchange.card.name))
+        prompt_tokens = chunk.prompt_tokens
+        texts += [token.text for token in chunk.tokens]
+        reason = chunk.tokens[-1].finish_reason or reason
+        yield b"".join(token_event(token) for token in chunk.tokens)
+    body = await exchange.stored_answer("".join(texts), reason, prompt_tokens, len(texts))
+    yield event("result", context.complete(body, exchange.card.name))
 
 
 def _model_of(earlier: Conversation, services: Services, default: ModelCard) -> ModelCard:
-    """The model that the conversation was begun with, while it is services."""
+    """The model that the conversation was begun with, while it is served."""
     try:
         return services.catalog.resolve(CHAT, earlier.model) if earlier.model else default
     except ModelNotFound:
@@ -267,5 +285,5 @@ def _model_of(earlier: Conversation, services: Services, default: ModelCard) -> 
 
 
 def _fields(message: str) -> dict[str, str]:
-    """What the model side has against a chat is about the message, whose field is this one's."""
+    """This route's names for the fields of the model side; the chat is in the field ``message``."""
     return {"model": "model_name", "prompt": message, "max_new_tokens": message}

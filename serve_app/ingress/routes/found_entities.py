@@ -1,4 +1,4 @@
-"""Entities of texts, asked of a model."""
+"""Calls a model for the entities of texts."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ async def generate(body: GenerateBody, services: Services, context: RequestConte
     texts = [choice.text for choice in generated.choices]
     counts = sum(choice.tokens for choice in generated.choices)
     reason = generated.choices[0].finish_reason
-    return TaskResult(_whole(texts, reason, generated.prompt_tokens, counts), card.name)
+    return TaskResult(_answer(texts, reason, generated.prompt_tokens, counts), card.name)
 
 
 @router.inference(
@@ -152,33 +152,33 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
     card, request = _request(body, services, context, stream=True)
     return await begin_stream(
         services.client.open_stream(card.family, "stream", request, NATIVE_FIELDS),
-        lambda bursts: _events(bursts, context, card.name),
+        lambda chunks: _events(chunks, context, card.name),
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
     )
 
 
 async def _events(
-    bursts: ChunkStream, context: RequestContext, model: str
+    chunks: ChunkStream, context: RequestContext, model: str
 ) -> AsyncGenerator[bytes, None]:
-    """The tokens' events in order, and the whole answer as the last one."""
+    """One event for each token, and at the end the whole answer."""
     texts: list[str] = []
     prompt_tokens, reason = 0, "stop"
-    async for burst in bursts:
-        prompt_tokens = burst.prompt_tokens
-        texts += [token.text for token in burst.tokens]
-        reason = burst.tokens[-1].finish_reason or reason
-        yield b"".join(token_event(token) for token in burst.tokens)
-    whole = _whole(["".join(texts)], reason, prompt_tokens, len(texts))
-    yield event("result", context.complete(whole, model))
+    async for chunk in chunks:
+        prompt_tokens = chunk.prompt_tokens
+        texts += [token.text for token in chunk.tokens]
+        reason = chunk.tokens[-1].finish_reason or reason
+        yield b"".join(token_event(token) for token in chunk.tokens)
+    answer = _answer(["".join(texts)], reason, prompt_tokens, len(texts))
+    yield event("result", context.complete(answer, model))
 
 
-def _whole(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) -> dict[str, Any]:
+def _answer(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) -> dict[str, Any]:
     stripped = [text.strip() for text in texts]
-    several = {"generated_texts": stripped} if len(stripped) > 1 else {}
+    all_texts = {"generated_texts": stripped} if len(stripped) > 1 else {}
     return {
         "generated_text": stripped[0],
-        **several,
+        **all_texts,
         "finish_reason": reason,
         "usage": usage(prompt_tokens, new_tokens),
     }

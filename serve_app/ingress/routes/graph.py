@@ -31,8 +31,8 @@ from serve_app.ingress.validation.fields import Body, ModelName, example
 
 router = InferenceRouter(prefix=NATIVE_PREFIX, tags=["graph"])
 
-MOST_STEPS = 1024
-MOST_INPUTS = 100
+MAX_STEPS = 1024
+MAX_INPUTS = 100
 """Of one step; no task takes as many."""
 StepId = Annotated[str, StringConstraints(pattern=rf"^{ID}$")]
 
@@ -42,7 +42,7 @@ class StepBody(Body):
 
     id: StepId
     task: Annotated[str, Field(min_length=1)]
-    inputs: Annotated[dict[str, Any], Field(max_length=MOST_INPUTS)] = Field(default_factory=dict)
+    inputs: Annotated[dict[str, Any], Field(max_length=MAX_INPUTS)] = Field(default_factory=dict)
     model_name: ModelName | None = None
 
 
@@ -63,9 +63,9 @@ class GraphBody(Body):
         outputs=["who", "alike"],
     )
 
-    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MOST_STEPS)]
+    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MAX_STEPS)]
     input: dict[str, Any] = Field(default_factory=dict)
-    outputs: Annotated[list[str], Field(max_length=MOST_STEPS)] | None = Field(
+    outputs: Annotated[list[str], Field(max_length=MAX_STEPS)] | None = Field(
         None, description="all steps that no other step refers to, unless given"
     )
 
@@ -124,25 +124,25 @@ async def graph(
     the rest. Items of a list that fail alone do not fail their step.
     """
     budget = DataBudget(services.settings.max_graph_bytes)
-    plan = _planned(body, services, tasks, budget)
+    pipeline = _pipeline(body, services, tasks, budget)
 
     async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:
         return await task.function(inputs, services, RequestContext(context.request_id))
 
-    run = PipelineRun(plan, perform, budget, services.settings.max_graph_concurrency)
+    run = PipelineRun(pipeline, perform, budget, services.settings.max_graph_concurrency)
     outcomes = await run.outcomes(services.settings.graph_timeout_s)
     answer = {
         "outputs": {
             name: outcome.result.body
-            for name in plan.outputs
+            for name in pipeline.outputs
             if (outcome := outcomes[name]).result is not None
         },
-        "steps": [_report(step, outcomes[step.id]) for step in plan.steps],
+        "steps": [_report(step, outcomes[step.id]) for step in pipeline.steps],
     }
     return context.answer(answer)
 
 
-def _planned(
+def _pipeline(
     body: GraphBody, services: Services, tasks: Mapping[str, NativeTask], budget: DataBudget
 ) -> Pipeline:
     settings = services.settings
@@ -150,15 +150,18 @@ def _planned(
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
         raise ValidationFailed(message, field="steps")
 
-    wanted = [StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps]
-    ids = frozenset(each.id for each in wanted)
-    barred = partial(_barred, services)
+    requests = [
+        StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps
+    ]
+    ids = frozenset(each.id for each in requests)
+    unavailable = partial(_unavailable, services)
     limits = ReferenceLimits(settings.max_prompt_bytes, settings.max_graph_depth)
-    builder = StepBuilder(ids, body.input, budget, barred, limits)
-    return build_pipeline(wanted, body.outputs, tasks, builder)
+    builder = StepBuilder(ids, body.input, budget, unavailable, limits)
+    return build_pipeline(requests, body.outputs, tasks, builder)
 
 
-def _barred(services: Services, task: NativeTask, model: str | None) -> str | None:
+def _unavailable(services: Services, task: NativeTask, model: str | None) -> str | None:
+    """Why ``model`` cannot do the task, or no model can when none is named; ``None`` if it can."""
     able = [
         card for card in services.catalog.cards if not set(task.model_tasks).isdisjoint(card.tasks)
     ]

@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """``reason`` is there when nothing can be told of the deployments."""
+    """``reason`` says why the state of the deployments is not known."""
 
     status: Literal["healthy", "unhealthy"]
     deployments: dict[str, str]

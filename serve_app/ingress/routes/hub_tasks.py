@@ -1,9 +1,9 @@
 """Hugging Face's tasks, and which of them a request to ``POST /models/{model_id}`` asks for.
 
-The path names a model, not a task. A model of one task is plain; of a model of several, the body
-tells by fields that only one of its tasks has. Where no such field is there, the first task that
-needs none is meant, as the hosted API takes a model's main task; and ``/pipeline/{task}`` behind
-the model's name says it outright.
+The path names a model, not a task. Where the model does several tasks, the body tells which one by
+a field that only that task has. A body without such a field asks for the first task that has none,
+as the hosted API takes a model's main task. ``/pipeline/{task}`` behind the model's name names the
+task itself.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class HubTasks:
         return list(dict.fromkeys(task.name for task in self._of(card)))
 
     def asked_of(self, card: ModelCard, payload: Payload, name: str | None = None) -> HubTask:
-        """The task that ``payload`` asks of the model. ``name`` is the path's word, if any.
+        """The task that ``payload`` asks of the model. ``name`` is the task that the path names.
 
         Raises 404 for a task that the model does not do, 415 for a file where no task takes one.
         """

@@ -22,8 +22,8 @@ B = TypeVar("B", bound=Body)
 
 IMAGE = "image"
 MULTIPART = "multipart/form-data"
-MOST_FILES = 4
-MOST_FIELDS = 32
+MAX_FILES = 4
+MAX_FIELDS = 32
 UTF_8 = frozenset({"utf-8", "utf8"})
 
 
@@ -38,7 +38,7 @@ def image_body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
     reader = _Reader(model)
 
     async def read(request: Request) -> B:
-        texts = _once(request.query_params.multi_items())
+        texts = _each_once(request.query_params.multi_items())
         if IMAGE in texts:
             raise ValidationFailed("image belongs in the body.", field=IMAGE)
         fields = await _fields(request, texts)
@@ -59,7 +59,7 @@ def documented(model: type[Body]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Text to what a field of the model is, then the whole of it to the model."""
+    """Reads texts of forms and queries as a model's fields, and validates the whole body."""
 
     def __init__(self, model: type[Any]) -> None:
         self._model = model
@@ -88,18 +88,18 @@ class _Reader:
 
 
 async def _fields(request: Request, texts: dict[str, str]) -> Any:
-    """What is typed already. Texts of a form join ``texts``."""
-    given = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if JSON_TYPE.fullmatch(given):
+    """The fields of a JSON body, or a form's file. Texts of a form are added to ``texts``."""
+    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if JSON_TYPE.fullmatch(content_type):
         fields = await _json(request)
         twice = [name for name in fields if name in texts] if isinstance(fields, dict) else []
         if twice:
             raise _given_twice(twice[0])
         return fields
-    if given.lower() == MULTIPART:
+    if content_type.lower() == MULTIPART:
         return await _form(request, texts)
     raise HTTPException(
-        415, f"The body must be {MULTIPART} or application/json, not {given[:100]!r}."
+        415, f"The body must be {MULTIPART} or application/json, not {content_type[:100]!r}."
     )
 
 
@@ -113,16 +113,16 @@ async def _json(request: Request) -> Any:
 
 
 async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
-    """The form's one file; its texts join ``texts``. All of it is bounded.
+    """The form's one file; its texts are added to ``texts``. Their number and sizes are bounded.
 
-    How many headers a part may have, and how long they may be, is bounded by python-multipart.
+    python-multipart bounds how many headers a part may have, and how long they may be.
     """
     _require_utf_8(request.headers["content-type"])
     services: Services = request.app.state.services
     largest = services.settings.max_prompt_bytes + 1
     files: dict[str, Any] = {}
     async with request.form(
-        max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=largest
+        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=largest
     ) as form:
         for name, value in form.multi_items():
             if name in files or name in texts:
@@ -137,9 +137,9 @@ async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
 
 
 def _require_utf_8(content_type: str) -> None:
-    """Starlette would decode with whichever of Python's codecs the client names.
+    """Refuse other charsets: Starlette would decode with any codec of Python that a client names.
 
-    Some take quadratic time, others raise what nobody expects.
+    Some codecs take quadratic time, others raise unexpected errors.
     """
     _, parameters = parse_options_header(content_type)
     charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
@@ -154,7 +154,7 @@ def _misplaced(name: str) -> ValidationFailed:
     return ValidationFailed(f"{name[:100]} is a file; only image may be one.", field=name[:100])
 
 
-def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def _each_once(pairs: list[tuple[str, str]]) -> dict[str, str]:
     once: dict[str, str] = {}
     for name, text in pairs:
         if name in once:

@@ -1,4 +1,4 @@
-"""Images, asked of models: their labels, captions, answers and objects.
+"""Calls of image models: labels, captions, answers and objects.
 
 ``image`` is a checked encoded file; ``fields`` are the route's names for the fields of the model
 side, for errors.
@@ -8,18 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
-from deployments.seam.vision import (
-    Detection,
-    DetectionRequest,
-    DetectionResult,
-    ImageClassificationRequest,
-    VisualAnswer,
-    VisualQuestionRequest,
-    VisualQuestionResult,
-)
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Services
@@ -40,7 +32,7 @@ async def label_image(
     scores: ScoreFunction | None = None,
 ) -> tuple[LabelScore, ...]:
     """The image's ``top_k`` labels, best first: of ``labels``, or of the model's own."""
-    request = ImageClassificationRequest(card.name, image, top_k, labels, template, scores)
+    request = vision.ImageClassificationRequest(card.name, image, top_k, labels, template, scores)
     result: ClassificationResult = await services.client.call(
         card.family, "classify_image", request, fields
     )
@@ -72,10 +64,10 @@ async def answer_question(
     fields: Mapping[str, str],
     *,
     top_k: int = 1,
-) -> tuple[VisualAnswer, ...]:
+) -> tuple[vision.VisualAnswer, ...]:
     """Answers to a question about the image, best first."""
-    request = VisualQuestionRequest(card.name, image, question, top_k)
-    result: VisualQuestionResult = await services.client.call(
+    request = vision.VisualQuestionRequest(card.name, image, question, top_k)
+    result: vision.VisualQuestionResult = await services.client.call(
         card.family, "answer_question", request, fields
     )
     return result.items
@@ -83,8 +75,10 @@ async def answer_question(
 
 async def find_objects(
     image: bytes, threshold: float, card: ModelCard, services: Services, fields: Mapping[str, str]
-) -> tuple[Detection, ...]:
+) -> tuple[vision.Detection, ...]:
     """The objects in the image whose score is at least ``threshold``, best first."""
-    request = DetectionRequest(card.name, image, threshold)
-    result: DetectionResult = await services.client.call(card.family, "detect", request, fields)
+    request = vision.DetectionRequest(card.name, image, threshold)
+    result: vision.DetectionResult = await services.client.call(
+        card.family, "detect", request, fields
+    )
     return result.items

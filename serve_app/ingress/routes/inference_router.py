@@ -18,7 +18,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class InferenceRoute:
-    """The path of a POST, and the model tasks that its requests may need, the usual one first."""
+    """A route by its path. Its requests need a model of one of ``model_tasks``."""
 
     path: str
     model_tasks: tuple[str, ...]
@@ -26,9 +26,9 @@ class InferenceRoute:
 
 
 class InferenceRouter(APIRouter):
-    """A router of requests for inference. What is said here, the application gathers:
+    """A router whose POST routes call models. The application gathers three things from it:
 
-    the purpose by which a request is metered until its model is found, the tasks of Hugging Face's
+    the task by which a request is metered until its model is found, the tasks of Hugging Face's
     clients (``POST /models/{model_id}``), and the names under which people look for a model task.
     """
 

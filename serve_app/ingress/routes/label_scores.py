@@ -1,4 +1,4 @@
-"""Labels of texts with their scores: asked of a model, and shown by the native routes."""
+"""Calls a model for the labels of texts with their scores, and shows zero-shot scores."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from serve_app.ingress.streams import begin_stream, event
 from serve_app.ingress.validation.json_body import no_query
 
 LOOK_S = 0.25
-"""How often replicas are asked how far they are."""
+"""How often replicas are asked for the stage that they are at."""
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
 
@@ -90,8 +90,8 @@ async def load_model(
         found = await cluster.load(card, services.settings.request_timeout_s)
         return context.answer(_loaded(card, found), card.name)
     return await begin_stream(
-        Loading(cluster, card, services, context).begun(),
-        Loading.events,
+        LoadProgress(cluster, card, services, context).started(),
+        LoadProgress.events,
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
     )
@@ -126,10 +126,10 @@ async def unload_model(model_name: str, services: RequestServices, context: Cont
     return context.answer({"message": message, "replicas": replicas}, card.name)
 
 
-class Loading:
-    """An order to load, and how far its replicas are.
+class LoadProgress:
+    """The events of a model that is being loaded on every replica of its family.
 
-    Whoever stops reading does not stop the loading: the order stands.
+    A client that leaves does not stop the loading: the order to load stays in force.
     """
 
     def __init__(
@@ -137,13 +137,13 @@ class Loading:
     ) -> None:
         self._cluster = cluster
         self._card = card
-        self._asking = context
-        self._order = asyncio.ensure_future(cluster.load(card, services.settings.load_timeout_s))
-        self._progress = self._told()
+        self._context = context
+        self._load = asyncio.ensure_future(cluster.load(card, services.settings.load_timeout_s))
+        self._progress = self._events()
         self._first = b""
 
-    async def begun(self) -> Loading:
-        """Wait for the first event. Raises when the order fails before there is one."""
+    async def started(self) -> LoadProgress:
+        """Wait for the first event. Raises when loading fails before there is one."""
         try:
             self._first = await anext(self._progress)
         except BaseException:
@@ -152,38 +152,38 @@ class Loading:
         return self
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """An event for each step of each replica, and the whole answer as the last one."""
+        """One event for each stage that a replica reaches, and at the end the whole answer."""
         async with aclosing(self._progress) as progress:
             yield self._first
             async for chunk in progress:
                 yield chunk
 
     def close(self) -> None:
-        self._order.cancel()
+        self._load.cancel()
 
-    async def _told(self) -> AsyncGenerator[bytes, None]:
-        told: dict[str, str] = {}
-        while not self._order.done():
-            for report, holding in await self._report():
-                if told.get(report.replica) != holding.stage:
-                    told[report.replica] = holding.stage
-                    yield _step(report, holding)
-            await asyncio.wait({self._order}, timeout=LOOK_S)
-        found = self._order.result()
-        for report, holding in found:
-            if told.get(report.replica) != holding.stage:
-                yield _step(report, holding)
-        yield event("result", self._asking.complete(_loaded(self._card, found), self._card.name))
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        stages: dict[str, str] = {}
+        while not self._load.done():
+            for report, status in await self._report():
+                if stages.get(report.replica) != status.stage:
+                    stages[report.replica] = status.stage
+                    yield _step(report, status)
+            await asyncio.wait({self._load}, timeout=LOOK_S)
+        found = self._load.result()
+        for report, status in found:
+            if stages.get(report.replica) != status.stage:
+                yield _step(report, status)
+        yield event("result", self._context.complete(_loaded(self._card, found), self._card.name))
 
     async def _report(self) -> list[tuple[ReplicaReport, ModelStatus]]:
         found = await self._cluster.report([self._card.family], LOOK_S)
         return found.of(self._card.name)
 
 
-def _step(report: ReplicaReport, holding: ModelStatus) -> bytes:
-    held = holding.host_bytes + holding.gpu_bytes
-    told: dict[str, Any] = {"replica": report.replica, "stage": holding.stage}
-    return event("progress", told | ({"bytes": held} if held else {}))
+def _step(report: ReplicaReport, status: ModelStatus) -> bytes:
+    held = status.host_bytes + status.gpu_bytes
+    data: dict[str, Any] = {"replica": report.replica, "stage": status.stage}
+    return event("progress", data | ({"bytes": held} if held else {}))
 
 
 def _loaded(card: ModelCard, found: list[tuple[ReplicaReport, ModelStatus]]) -> dict[str, Any]:
@@ -191,10 +191,10 @@ def _loaded(card: ModelCard, found: list[tuple[ReplicaReport, ModelStatus]]) -> 
         {
             "replica": report.replica,
             "node": report.node,
-            "host_bytes": holding.host_bytes,
-            "gpu_bytes": holding.gpu_bytes,
-            "seconds": round(holding.seconds, 3),
+            "host_bytes": status.host_bytes,
+            "gpu_bytes": status.gpu_bytes,
+            "seconds": round(status.seconds, 3),
         }
-        for report, holding in found
+        for report, status in found
     ]
     return {"message": f"Model {card.name} loaded successfully", "replicas": replicas}

@@ -1,4 +1,4 @@
-"""``GET /metrics``, the one address to scrape, and ``GET /performance``, figures to look at."""
+"""``GET /metrics``, for Prometheus, and ``GET /performance``, figures of the last requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def metering_of(request: Request) -> Metering:
     return metering
 
 
-Kept = Annotated[Metering, Depends(metering_of)]
+AppMetering = Annotated[Metering, Depends(metering_of)]
 
 
 class PerformanceAnswer(BaseModel):
@@ -50,9 +50,9 @@ class NoPerformance(BaseModel):
     responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
     response_class=Response,
 )
-async def metrics(kept: Kept, accept: Annotated[str, Header()] = "") -> Response:
+async def metrics(metering: AppMetering, accept: Annotated[str, Header()] = "") -> Response:
     """In Prometheus' text format, or OpenMetrics where ``Accept`` prefers it."""
-    exposition = await kept.exposition(accept)
+    exposition = await metering.exposition(accept)
     return Response(exposition.body, headers={"Content-Type": exposition.content_type})
 
 
@@ -61,7 +61,7 @@ async def metrics(kept: Kept, accept: Annotated[str, Header()] = "") -> Response
     summary="Figures of the last requests",
     response_model=PerformanceAnswer | NoPerformance,
 )
-async def performance(kept: Kept) -> Response:
+async def performance(metering: AppMetering) -> Response:
     """Of the whole cluster."""
-    found = await kept.performance()
+    found = await metering.performance()
     return json_response({"message": "No metrics available"} if found is None else asdict(found))

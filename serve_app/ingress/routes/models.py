@@ -122,7 +122,7 @@ async def list_models(services: RequestServices, context: Context) -> Response:
     cards = services.catalog.cards
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     found = await cluster.report((card.family for card in cards), FRESH_S)
-    return context.answer({"models": [_shown(card, found) for card in cards]})
+    return context.answer({"models": [_entry(card, found) for card in cards]})
 
 
 @router.get(
@@ -138,12 +138,12 @@ async def loaded_models(services: RequestServices, context: Context) -> Response
         {
             "replica": report.replica,
             "node": report.node,
-            "model": holding.model,
-            "host_bytes": holding.host_bytes,
-            "gpu_bytes": holding.gpu_bytes,
+            "model": status.model,
+            "host_bytes": status.host_bytes,
+            "gpu_bytes": status.gpu_bytes,
         }
         for card in services.catalog.cards
-        for report, holding in found.loaded(card.name)
+        for report, status in found.loaded(card.name)
     ]
     names = list(dict.fromkeys(each["model"] for each in held))
     usage = {
@@ -163,7 +163,7 @@ def _cuda(found: list[CudaMemory]) -> dict[str, float]:
     }
 
 
-def _shown(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
+def _entry(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
     optional = OPTIONAL if "generate" in card.tasks else frozenset[str]()
     return {
         "name": card.name,
@@ -176,7 +176,7 @@ def _shown(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
-        "live_limits": [_live(report) for report in found.reports if _is_of(report, card)],
+        "live_limits": [_live(report) for report in found.reports if _is_of_family(report, card)],
         "pinned": card.pinned,
         "loaded": [
             {"replica": report.replica, "node": report.node, "engine": held.engine}
@@ -185,7 +185,7 @@ def _shown(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
     }
 
 
-def _is_of(report: ReplicaReport, card: ModelCard) -> bool:
+def _is_of_family(report: ReplicaReport, card: ModelCard) -> bool:
     return report.limits is not None and report.limits.family == card.family
 
 

@@ -77,7 +77,7 @@ async def query(body: QueryBody, services: RequestServices, context: Context) ->
     card = services.catalog.resolve(CHAT, body.model, "model")
     check_window(body.max_tokens, card, "max_tokens")
     check_prompt(body.prompt, services.settings, "prompt")
-    background = _shown(body.context, services.settings.max_prompt_bytes)
+    background = _context_text(body.context, services.settings.max_prompt_bytes)
     check_prompt(background, services.settings, "context")
     request = chat_request(
         context.request_id,
@@ -106,11 +106,11 @@ async def query(body: QueryBody, services: RequestServices, context: Context) ->
     )
 
 
-def _shown(context: str | Mapping[str, Any] | None, most: int) -> str:
-    """A context as a model reads it best: a text as it is, an object by its keys, line by line.
+def _context_text(context: str | Mapping[str, Any] | None, max_bytes: int) -> str:
+    """The context as text: a text as it is, an object as one line for each of its keys.
 
-    It stands before the question, in the user's turn: not every chat template has a system's.
-    Raises as soon as there are more than ``most`` characters, before it writes out the rest.
+    It stands before the question in the user's message: not every template has system messages.
+    Raises as soon as there are more than ``max_bytes`` characters, before it writes out the rest.
     """
     if context is None or isinstance(context, str):
         return context or ""
@@ -119,8 +119,8 @@ def _shown(context: str | Mapping[str, Any] | None, most: int) -> str:
     for key, value in context.items():
         lines.append(f"{key}: {_plain(value)}")
         size += 1 + len(lines[-1])
-        if size > most:
-            message = f"context has more bytes than the limit of {most}."
+        if size > max_bytes:
+            message = f"context has more bytes than the limit of {max_bytes}."
             raise ValidationFailed(message, field="context")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Documents ranked by their relevance to a query, as a model scores them."""
+"""Calls a model for the relevance of documents to a query, and ranks them by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries of texts, asked of a model."""
+"""Calls a model for summaries of texts."""
 
 from __future__ import annotations
 

@@ -21,16 +21,8 @@ from serve_app.ingress.routes.summaries import (
     SummaryLimits,
     write_summaries,
 )
-from serve_app.ingress.routes.text_items import ItemError, failed_item, only, texts_of
-from serve_app.ingress.validation.fields import (
-    Answer,
-    Body,
-    ModelName,
-    Texts,
-    TokenCount,
-    Truncate,
-    example,
-)
+from serve_app.ingress.routes.text_items import ItemError, TextsBody, failed_item, only, texts_of
+from serve_app.ingress.validation.fields import Answer, TokenCount, example
 from serve_app.ingress.validation.limits import check_window
 
 router = NativeRouter("summarization")
@@ -39,7 +31,7 @@ router.hub_tasks.add(hub_tasks)
 FIELDS = {**NATIVE_FIELDS, "max_new_tokens": "max_length"}
 
 
-class SummarizeBody(Body):
+class SummarizeBody(TextsBody):
     """One text for one ``summary``, a list for a list of ``summaries``. Lengths are in tokens."""
 
     model_config = example(
@@ -50,13 +42,10 @@ class SummarizeBody(Body):
         min_length=5,
     )
 
-    texts: Texts
     max_length: TokenCount = MAX_TOKENS
     min_length: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         None, description=f"{MIN_TOKENS}, or max_length where that is less"
     )
-    model_name: ModelName | None = None
-    truncate: Truncate = False
 
     @property
     def min_tokens(self) -> int:

@@ -12,6 +12,7 @@ from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
 from serve_app.ingress.routes.context import Services, TaskResult
 from serve_app.ingress.routes.errors import item_error
+from serve_app.ingress.validation.fields import Body, ModelName, Texts, Truncate
 from serve_app.ingress.validation.limits import check_count, text_problem
 
 R = TypeVar("R")
@@ -23,6 +24,14 @@ class ItemError(BaseModel):
     """What stands in a list in the place of an item that failed alone."""
 
     error: dict[str, str]
+
+
+class TextsBody(Body):
+    """One text for one answer, a list for a list of them."""
+
+    texts: Texts
+    model_name: ModelName | None = None
+    truncate: Truncate = False
 
 
 def texts_of(given: str | list[str]) -> list[str]:

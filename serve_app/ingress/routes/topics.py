@@ -20,22 +20,19 @@ from serve_app.ingress.routes.label_scores import (
     zero_shot_scores,
 )
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, object_or_list, texts_of
-from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, Truncate, example
+from serve_app.ingress.routes.text_items import ItemError, TextsBody, object_or_list, texts_of
+from serve_app.ingress.validation.fields import Answer, example
 
 router = NativeRouter("classification")
 router.hub_tasks.add(hub_tasks)
 
 
-class TopicsBody(Body):
+class TopicsBody(TextsBody):
     """One text for one answer, a list for a list of them."""
 
     model_config = example(texts="The striker scored twice in the final.")
 
-    texts: Texts
     labels: ZeroShotLabels | None = Field(None, description="1 to 64 topics of your own")
-    model_name: ModelName | None = None
-    truncate: Truncate = False
 
 
 class Topic(BaseModel):

@@ -1,4 +1,4 @@
-"""Vectors of texts, asked of a model, and the refusal that names every text without one."""
+"""Calls a model for vectors of texts, and refuses requests that have texts without a vector."""
 
 from __future__ import annotations
 

@@ -8,8 +8,15 @@ from pydantic import BaseModel, Field
 
 from deployments.seam.classification import LabelScore
 from deployments.seam.vision import Detection
+from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.routes import image_models
-from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
+from serve_app.ingress.routes.context import (
+    NATIVE_FIELDS,
+    Context,
+    RequestServices,
+    Services,
+    TaskResult,
+)
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.images import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
@@ -26,35 +33,31 @@ RED_DOT = (
 """A picture of five by five pixels, for the documentation."""
 
 
-class ImageClassifyBody(Body):
-    model_config = example(image=RED_DOT, top_k=3)
-
+class ImageBody(Body):
     image: ImageSent
     model_name: ModelName | None = None
+
+
+class ImageClassifyBody(ImageBody):
+    model_config = example(image=RED_DOT, top_k=3)
+
     top_k: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
-class CaptionBody(Body):
+class CaptionBody(ImageBody):
     model_config = example(image=RED_DOT)
 
-    image: ImageSent
-    model_name: ModelName | None = None
 
-
-class QuestionBody(Body):
+class QuestionBody(ImageBody):
     model_config = example(image=RED_DOT, question="What color is it?")
 
-    image: ImageSent
     question: Text
-    model_name: ModelName | None = None
 
 
-class DetectBody(Body):
+class DetectBody(ImageBody):
     model_config = example(image=RED_DOT, threshold=0.5)
 
-    image: ImageSent
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    model_name: ModelName | None = None
 
 
 class ImageLabel(BaseModel):
@@ -104,8 +107,7 @@ async def classify(
     body: ImageClassifyBody, services: RequestServices, context: Context
 ) -> TaskResult:
     """``{classifications: [{label, confidence}]}``, the ``top_k`` best first."""
-    card = services.catalog.resolve(image_models.IMAGE_CLASSIFY, body.model_name)
-    image = await services.images.received(body.image, services.settings)
+    card, image = await _card_and_image(image_models.IMAGE_CLASSIFY, body, services)
     labels = await image_models.label_image(image, card, services, NATIVE_FIELDS, top_k=body.top_k)
     return TaskResult({"classifications": [_label(each) for each in labels]}, card.name)
 
@@ -120,8 +122,7 @@ async def classify(
 )
 async def caption(body: CaptionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{caption}``, decoded greedily."""
-    card = services.catalog.resolve(image_models.CAPTION, body.model_name)
-    image = await services.images.received(body.image, services.settings)
+    card, image = await _card_and_image(image_models.CAPTION, body, services)
     written = await image_models.caption_image(image, card, services, NATIVE_FIELDS)
     return TaskResult({"caption": written.text, "usage": usage(0, written.tokens)}, card.name)
 
@@ -136,8 +137,7 @@ async def caption(body: CaptionBody, services: RequestServices, context: Context
 async def question(body: QuestionBody, services: RequestServices, context: Context) -> TaskResult:
     """``{answer, confidence}``; no ``confidence`` from a model that writes its answer."""
     check_prompt(body.question, services.settings, "question")
-    card = services.catalog.resolve(image_models.VISUAL_QUESTION, body.model_name)
-    image = await services.images.received(body.image, services.settings)
+    card, image = await _card_and_image(image_models.VISUAL_QUESTION, body, services)
     best, *_ = await image_models.answer_question(
         image, body.question, card, services, NATIVE_FIELDS
     )
@@ -158,10 +158,16 @@ async def detect(body: DetectBody, services: RequestServices, context: Context) 
     Boxes are in pixels of the image sent, as a viewer shows it: where its EXIF data says that it is
     turned, after it is turned. The origin is the upper left corner.
     """
-    card = services.catalog.resolve(image_models.DETECT, body.model_name)
-    image = await services.images.received(body.image, services.settings)
+    card, image = await _card_and_image(image_models.DETECT, body, services)
     found = await image_models.find_objects(image, body.threshold, card, services, NATIVE_FIELDS)
     return TaskResult({"detections": [_with_box(each) for each in found]}, card.name)
+
+
+async def _card_and_image(
+    task: str, body: ImageBody, services: Services
+) -> tuple[ModelCard, bytes]:
+    card = services.catalog.resolve(task, body.model_name)
+    return card, await services.images.received(body.image, services.settings)
 
 
 def _label(each: LabelScore | Detection) -> dict[str, Any]:

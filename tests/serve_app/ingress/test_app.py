@@ -1,19 +1,14 @@
-"""The application as a whole: what every route gets from it, and what neither side imports."""
+"""The application as a whole: what every route gets from it."""
 
 from __future__ import annotations
 
-import ast
 import gc
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import APIRouter
 
-import deployments
 from configs.profile import Profile
 from serve_app.ingress.app import create_app, routers_of
 from tests.serve_app import house
@@ -22,52 +17,6 @@ from tests.serve_app.local_handle import FOREVER, Family
 
 SECRET = "postgres://user:password@inside"
 ORIGIN = "https://a.example"
-
-IMPORTS = """
-import pkgutil, sys, importlib
-names = []
-for package in sys.argv[1].split(","):
-    module = importlib.import_module(package)
-    names += [found.name for found in pkgutil.walk_packages(module.__path__, package + ".")]
-for name in names:
-    if not name.endswith("__main__"):
-        importlib.import_module(name)
-assert len(names) > 5, names
-ray = sys.modules.get("ray")
-assert ray is None or not ray.is_initialized(), "importing started Ray"
-print([name for name in sys.argv[2].split(",") if name in sys.modules])
-"""
-
-
-def imported_by(packages: str, *names: str) -> str:
-    """Which of ``names`` are loaded once every module of ``packages`` is, in a new process."""
-    command = [sys.executable, "-c", IMPORTS, packages, ",".join(names)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
-
-
-def test_the_ingress_side_imports_no_model_framework_and_starts_no_ray() -> None:
-    frameworks = ("torch", "transformers", "sentence_transformers", "openvino", "sklearn")
-    assert imported_by("serve_app", *frameworks) == "[]"
-
-
-def test_the_configuration_imports_neither_side() -> None:
-    assert imported_by("configs", "torch", "fastapi", "ray", "serve_app", "deployments") == "[]"
-
-
-def test_the_model_side_imports_no_http() -> None:
-    """By source: Ray Serve itself imports FastAPI, so the loaded modules say nothing."""
-    found = set()
-    files = sorted(Path(deployments.__file__).parent.rglob("*.py"))
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add(str(node.module).partition(".")[0])
-    assert "configs" in found
-    assert not found & {"fastapi", "starlette", "httpx", "uvicorn", "serve_app"}
 
 
 def test_each_router_that_families_name_is_taken_once() -> None:

@@ -17,12 +17,12 @@ from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.grammar import GrammarBody
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Off, Unserved
 from serve_app.ingress.routes.huggingface.tgi import (
-    Ending,
-    Writing,
-    best,
-    collected,
+    TextEnd,
+    TgiFormat,
+    best_first,
+    collect_choices,
+    error_event,
     events,
-    failure,
 )
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.fields import (
@@ -84,8 +84,8 @@ class GenerateParameters(Body):
     watermark: Off = None
 
     @property
-    def drawn(self) -> bool:
-        """Whether tokens are drawn: said outright, or implied by a parameter of sampling."""
+    def samples(self) -> bool:
+        """Whether to sample: as ``do_sample`` says, else if a parameter of sampling is given."""
         if self.do_sample is not None:
             return self.do_sample
         return self.temperature is not None or bool(self.top_k) or (self.top_p or 1.0) < 1.0
@@ -95,14 +95,14 @@ class GenerateParameters(Body):
         return self.best_of or 1
 
     @property
-    def stopping(self) -> tuple[str, ...]:
+    def stop_strings(self) -> tuple[str, ...]:
         if self.stop and self.stop_sequences:
             message = "stop and stop_sequences are two names of one parameter."
             raise ValidationFailed(message, field="parameters.stop_sequences")
         return stops(self.stop or self.stop_sequences)
 
-    def used(self) -> Iterator[tuple[str, str]]:
-        """Fields that ask for something that not every engine can do, and what that is."""
+    def needed_capabilities(self) -> Iterator[tuple[str, str]]:
+        """Fields that need a capability that not every engine has, each with that capability."""
         if self.frequency_penalty:
             yield "parameters.frequency_penalty", "frequency_penalty"
         if self.top_n_tokens:
@@ -113,7 +113,7 @@ class GenerateParameters(Body):
     def sampling(self, *, logprobs: bool) -> Sampling:
         temperature = 1.0 if self.temperature is None else self.temperature
         return Sampling(
-            temperature=temperature if self.drawn else 0.0,
+            temperature=temperature if self.samples else 0.0,
             top_p=self.top_p or 1.0,
             top_k=self.top_k or 0,
             repetition_penalty=self.repetition_penalty or 1.0,
@@ -143,7 +143,7 @@ async def text_generation(
     """
     request = _request(body, card, services, context, await context.schema_text())
     parameters = body.parameters
-    writing = Writing(
+    form = TgiFormat(
         prompt=body.inputs if parameters.return_full_text else "",
         seed=None if request.sampling.greedy else request.sampling.seed,
         alternatives=bool(parameters.top_n_tokens),
@@ -151,8 +151,8 @@ async def text_generation(
     if body.stream:
         return await begin_stream(
             services.client.open_stream(card.family, "stream", request, FIELDS),
-            lambda bursts: events(bursts, writing),
-            lambda error: failure(error, context.request_id),
+            lambda chunks: events(chunks, form),
+            lambda error: error_event(error, context.request_id),
             services.settings.heartbeat_s,
         )
     if not parameters.details and parameters.choices == 1:
@@ -160,13 +160,13 @@ async def text_generation(
             card.family, "generate", request, FIELDS
         )
         (choice,) = generated.choices
-        end = Ending(choice.finish_reason, choice.stop_string)
-        return context.bare_list([{"generated_text": writing.text(choice.text, end)}], card.name)
-    bursts = await services.client.open_stream(card.family, "stream", request, FIELDS)
-    written = best(await collected(bursts, request.choices))
-    answer: dict[str, Any] = {"generated_text": writing.text(written[0].text, written[0].end)}
+        end = TextEnd(choice.finish_reason, choice.stop_string)
+        return context.bare_list([{"generated_text": form.text(choice.text, end)}], card.name)
+    chunks = await services.client.open_stream(card.family, "stream", request, FIELDS)
+    texts = best_first(await collect_choices(chunks, request.choices))
+    answer: dict[str, Any] = {"generated_text": form.text(texts[0].text, texts[0].end)}
     if parameters.details:
-        answer["details"] = writing.details(written)
+        answer["details"] = form.details(texts)
     return context.bare_list([answer], card.name)
 
 
@@ -178,7 +178,7 @@ def _request(
     schemas: SchemaText,
 ) -> GenerationRequest:
     parameters = body.parameters
-    services.catalog.require(card, GENERATE, parameters.used())
+    services.catalog.require(card, GENERATE, parameters.needed_capabilities())
     check_prompt(body.inputs, services.settings, "inputs")
     check_window(parameters.max_new_tokens, card, "parameters.max_new_tokens")
     if parameters.choices > 1:
@@ -190,7 +190,7 @@ def _request(
         prompt=body.inputs,
         max_new_tokens=parameters.max_new_tokens or DEFAULT_NEW_TOKENS,
         sampling=parameters.sampling(logprobs=detailed),
-        stop=parameters.stopping,
+        stop=parameters.stop_strings,
         choices=parameters.choices,
         keep_last=parameters.truncate,
         grammar=parameters.grammar.grammar(schemas) if parameters.grammar else None,
@@ -201,6 +201,6 @@ def _check_best_of(body: HubGenerateBody) -> None:
     field = "parameters.best_of"
     if body.stream:
         raise ValidationFailed("best_of must be 1 in a stream.", field=field)
-    if not body.parameters.drawn:
+    if not body.parameters.samples:
         message = "best_of needs sampling: alternatives of a greedy text are all the same."
         raise ValidationFailed(message, field=field)

@@ -1,4 +1,4 @@
-"""What a text has to be, in the words of TGI (``GrammarType`` of its router)."""
+"""The grammar that a text has to match, as TGI takes it (``GrammarType`` of its router)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class GrammarBody(Body):
 
     @property
     def capability(self) -> str:
-        """What an engine must be able to do for it."""
+        """The capability that an engine needs for it."""
         return "regex" if self.type == "regex" else "response_format"
 
     def grammar(self, schemas: SchemaText) -> Grammar:
-        """The seam's word for it. Raises for a value that is no schema or no expression."""
+        """The grammar for the model side. Raises for a value that is no schema or no expression."""
         if self.type == "regex":
             if not isinstance(self.value, str) or not self.value:
                 raise ValidationFailed("The value must be an expression.", field=f"{FIELD}.value")

@@ -30,7 +30,7 @@ FIELDS = {
 TopK = Annotated[int, Field(ge=1, le=1000)]
 
 
-class ImageBody(Body):
+class HubImageBody(Body):
     """An image alone: the clients send a bare file where they have nothing to say about it."""
 
     inputs: ImageSent
@@ -46,7 +46,7 @@ class ImageClassificationParameters(Body):
     top_k: TopK | None = None
 
 
-class ImageClassificationBody(ImageBody):
+class ImageClassificationBody(HubImageBody):
     parameters: ImageClassificationParameters = ImageClassificationParameters()
 
 
@@ -55,7 +55,7 @@ class ImageLabelsParameters(Body):
     hypothesis_template: Template | None = None
 
 
-class ImageLabelsBody(ImageBody):
+class ImageLabelsBody(HubImageBody):
     parameters: ImageLabelsParameters
 
 
@@ -63,7 +63,7 @@ class DetectionParameters(Body):
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
-class DetectionBody(ImageBody):
+class DetectionBody(HubImageBody):
     parameters: DetectionParameters = DetectionParameters()
 
 
@@ -75,7 +75,7 @@ class ImageToTextParameters(CaptionBounds):
     generation_parameters: CaptionBounds | None = None
 
 
-class ImageToTextBody(ImageBody):
+class ImageToTextBody(HubImageBody):
     parameters: ImageToTextParameters = ImageToTextParameters()
 
     @property
@@ -188,7 +188,7 @@ async def visual_question_answering(
     return context.bare_list(shown, card.name)
 
 
-async def _image(body: ImageBody, services: Services) -> bytes:
+async def _image(body: HubImageBody, services: Services) -> bytes:
     return await services.images.received(body.inputs, services.settings, "inputs")
 
 

@@ -17,7 +17,7 @@ from serve_app.ingress.routes.context import Context, RequestContext, RequestSer
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.request_body import parsed, payload_of
-from serve_app.ingress.routes.huggingface.tgi_events import StreamResponse
+from serve_app.ingress.routes.huggingface.tgi import StreamResponse
 from serve_app.ingress.validation.json_body import JsonRoute, no_query
 
 ERRORS: dict[int | str, dict[str, Any]] = {

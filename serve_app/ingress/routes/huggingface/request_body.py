@@ -1,4 +1,4 @@
-"""What a request carries: a JSON object, or the bytes of a file; and what tasks make of it."""
+"""The body of a request, a JSON object or the bytes of a file, and types of its fields."""
 
 from __future__ import annotations
 

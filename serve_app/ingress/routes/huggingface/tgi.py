@@ -1,11 +1,13 @@
-"""Tokens in TGI's words: the events of its streams, and the details of a whole text."""
+"""Generated tokens in TGI's format: the events of its streams, and the details of a whole text."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from deployments.seam.generation import FinishReason, Token
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
@@ -14,15 +16,39 @@ from serve_app.ingress.routes.huggingface.errors import hub_envelope
 from serve_app.ingress.streams import message
 
 
+class StreamToken(BaseModel):
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+class StreamDetails(BaseModel):
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    generated_tokens: int
+    seed: int | None
+    input_length: int
+
+
+class StreamResponse(BaseModel):
+    """One token; the last one carries the whole text and its details."""
+
+    index: int
+    token: StreamToken
+    top_tokens: list[StreamToken] | None = None
+    generated_text: str | None
+    details: StreamDetails | None
+
+
 @dataclass(frozen=True, slots=True)
-class Ending:
+class TextEnd:
     """Why a text ended, and the stop string that ended it."""
 
     reason: FinishReason | None
     stop_string: str | None
 
     @property
-    def word(self) -> str:
+    def tgi_reason(self) -> str:
         """TGI's ``FinishReason``."""
         if self.reason == "length":
             return "length"
@@ -30,7 +56,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class TokenText:
     """One text with its tokens."""
 
     tokens: tuple[Token, ...]
@@ -40,8 +66,8 @@ class Written:
         return "".join(token.text for token in self.tokens)
 
     @property
-    def end(self) -> Ending:
-        return Ending(self.tokens[-1].finish_reason, self.tokens[-1].stop_string)
+    def end(self) -> TextEnd:
+        return TextEnd(self.tokens[-1].finish_reason, self.tokens[-1].stop_string)
 
     @property
     def mean_logprob(self) -> float:
@@ -50,100 +76,100 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """What is the same about every token of an answer.
+class TgiFormat:
+    """What is the same for every token of an answer.
 
-    ``prompt`` goes before the whole text; ``seed`` is ``None`` where nothing was drawn.
+    ``prompt`` goes before the whole text; ``seed`` is ``None`` for a greedy text.
     """
 
     prompt: str
     seed: int | None
     alternatives: bool
 
-    def text(self, text: str, end: Ending) -> str:
+    def text(self, text: str, end: TextEnd) -> str:
         return self.prompt + text + (end.stop_string or "")
 
-    def details(self, written: Sequence[Written]) -> dict[str, Any]:
+    def details(self, texts: Sequence[TokenText]) -> dict[str, Any]:
         """TGI's ``Details`` of the first text; the others are its ``best_of_sequences``."""
-        first, *others = written
-        made = self._sequence(first)
+        first, *others = texts
+        sequence = self._sequence(first)
         if others:
-            made["best_of_sequences"] = [
+            sequence["best_of_sequences"] = [
                 {"generated_text": self.text(each.text, each.end), **self._sequence(each)}
                 for each in others
             ]
-        return made
+        return sequence
 
     def event(self, token: Token, index: int) -> dict[str, Any]:
-        """TGI's ``StreamResponse`` but for what its last one has; ``index`` counts from 1.
+        """TGI's ``StreamResponse`` for one token; ``index`` counts from 1.
 
         Texts of events make up the whole text: a token that is part of a character has none.
         """
-        shown = {**_shown(token), "text": token.text + (token.stop_string or "")}
+        shown = {**_tgi_token(token), "text": token.text + (token.stop_string or "")}
         event: dict[str, Any] = {"index": index, "token": shown}
         if self.alternatives:
             event["top_tokens"] = _alternatives(token)
         return {**event, "generated_text": None, "details": None}
 
-    def last(self, written: Written, prompt_tokens: int) -> dict[str, Any]:
-        """What the last event of a stream has besides."""
+    def last(self, text_tokens: TokenText, prompt_tokens: int) -> dict[str, Any]:
+        """The fields that only the last event of a stream has."""
         details = {
-            "finish_reason": written.end.word,
-            "generated_tokens": len(written.tokens),
+            "finish_reason": text_tokens.end.tgi_reason,
+            "generated_tokens": len(text_tokens.tokens),
             "seed": self.seed,
             "input_length": prompt_tokens,
         }
-        return {"generated_text": self.text(written.text, written.end), "details": details}
+        return {"generated_text": self.text(text_tokens.text, text_tokens.end), "details": details}
 
-    def _sequence(self, written: Written) -> dict[str, Any]:
-        made: dict[str, Any] = {
-            "finish_reason": written.end.word,
-            "generated_tokens": len(written.tokens),
+    def _sequence(self, text_tokens: TokenText) -> dict[str, Any]:
+        sequence: dict[str, Any] = {
+            "finish_reason": text_tokens.end.tgi_reason,
+            "generated_tokens": len(text_tokens.tokens),
             "seed": self.seed,
             "prefill": [],
-            "tokens": [_shown(token) for token in written.tokens],
+            "tokens": [_tgi_token(token) for token in text_tokens.tokens],
         }
         if self.alternatives:
-            made["top_tokens"] = [_alternatives(token) for token in written.tokens]
-        return made
+            sequence["top_tokens"] = [_alternatives(token) for token in text_tokens.tokens]
+        return sequence
 
 
-async def events(bursts: ChunkStream, writing: Writing) -> AsyncGenerator[bytes, None]:
+async def events(chunks: ChunkStream, form: TgiFormat) -> AsyncGenerator[bytes, None]:
     """One ``data:`` event a token; the last one carries the whole text and its details."""
     tokens: list[Token] = []
-    async for burst in bursts:
-        made = []
-        for token in burst.tokens:
+    async for chunk in chunks:
+        frames = []
+        for token in chunk.tokens:
             tokens.append(token)
-            event = writing.event(token, len(tokens))
+            event = form.event(token, len(tokens))
             if token.finish_reason:
-                event |= writing.last(Written(tuple(tokens)), burst.prompt_tokens)
-            made.append(message(event))
-        yield b"".join(made)
+                event |= form.last(TokenText(tuple(tokens)), chunk.prompt_tokens)
+            frames.append(message(event))
+        yield b"".join(frames)
 
 
-async def collected(bursts: ChunkStream, choices: int) -> list[Written]:
+async def collect_choices(chunks: ChunkStream, choices: int) -> list[TokenText]:
     """Every choice of a stream, in order, when all have ended."""
     tokens: list[list[Token]] = [[] for _ in range(choices)]
-    with closing(bursts):
-        async for burst in bursts:
-            for token in burst.tokens:
+    with closing(chunks):
+        async for chunk in chunks:
+            for token in chunk.tokens:
                 tokens[token.choice].append(token)
-    return [Written(tuple(of_choice)) for of_choice in tokens]
+    return [TokenText(tuple(of_choice)) for of_choice in tokens]
 
 
-def best(written: Sequence[Written]) -> list[Written]:
+def best_first(texts: Sequence[TokenText]) -> list[TokenText]:
     """The likeliest text first."""
-    return sorted(written, key=lambda each: each.mean_logprob, reverse=True)
+    return sorted(texts, key=lambda each: each.mean_logprob, reverse=True)
 
 
-def failure(error: ServiceError, request_id: str) -> bytes:
-    """The end of a stream that broke: the client raises it, by its type."""
+def error_event(error: ServiceError, request_id: str) -> bytes:
+    """The last event of a stream that broke; the client raises the exception of its type."""
     envelope = hub_envelope(error, request_id)
     return message({**envelope, "error_type": envelope["error_type"] or "generation"})
 
 
-def _shown(token: Token) -> dict[str, Any]:
+def _tgi_token(token: Token) -> dict[str, Any]:
     """TGI's ``Token``, with the token's own text."""
     text = token.text if token.logprob is None else token.logprob.text
     logprob = _logprob(token)

@@ -1,4 +1,4 @@
-"""Calls of tools, as models write them into their text."""
+"""Finds the tool calls that a model writes into its text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORMATS: dict[ToolCalls, ToolCallFormat] = {
 
 
 class ToolCallScanner(ToolCallText[ToolCall]):
-    """Tells calls from text in what a model writes, piece by piece.
+    """Separates tool calls from text while a model writes them.
 
     What looks like a call but is none is text: no JSON, or a function not among ``functions``.
     """
@@ -63,7 +63,7 @@ _DECODER = json.JSONDecoder()
 
 
 def _members(body: str) -> dict[str, tuple[Any, str]]:
-    """The members of a valid JSON object: the value of each, and how it is written.
+    """The members of a valid JSON object: the value of each, and its text.
 
     Arguments are handed on as they are written, for a double does not hold every number.
     """

@@ -29,7 +29,7 @@ from serve_app.ingress.routes.context import (
 from serve_app.ingress.routes.generation_fields import stops, usage
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
-from serve_app.ingress.routes.openai.chat_answers import AnsweredToolCalls, ChatPieces, whole
+from serve_app.ingress.routes.openai.chat_answers import AnsweredToolCalls, ChatPieces, whole_choice
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.response_format import ResponseFormat
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
@@ -92,8 +92,8 @@ class ChatBody(SamplingBody):
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
     safety_identifier: str | None = None
 
-    def used(self) -> Iterator[tuple[str, str]]:
-        yield from super().used()
+    def needed_capabilities(self) -> Iterator[tuple[str, str]]:
+        yield from super().needed_capabilities()
         if self.top_logprobs:
             yield "top_logprobs", "top_logprobs"
         if self.offered:
@@ -193,7 +193,7 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
         pieces = ChatPieces(calls)
         return await begin_stream(
             services.client.open_stream(card.family, "stream", request, fields),
-            lambda bursts: chunks(bursts, head, pieces.of, reports_usage=body.reports_usage),
+            lambda stream: chunks(stream, head, pieces.of, reports_usage=body.reports_usage),
             failure,
             services.settings.heartbeat_s,
         )
@@ -205,7 +205,9 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
         {
             **head,
             "object": "chat.completion",
-            "choices": [whole(i, choice, calls) for i, choice in enumerate(generated.choices)],
+            "choices": [
+                whole_choice(i, choice, calls) for i, choice in enumerate(generated.choices)
+            ],
             "usage": usage(generated.prompt_tokens, new_tokens),
         }
     )
@@ -215,7 +217,7 @@ def _request(
     body: ChatBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
     card = services.catalog.resolve(CHAT, body.model, "model")
-    services.catalog.require(card, CHAT, body.used())
+    services.catalog.require(card, CHAT, body.needed_capabilities())
     field, bound = body.bound
     check_window(bound, card, field)
     shown = tuple(tool.shown() for tool in body.offered)

@@ -1,4 +1,4 @@
-"""A chat's answers in OpenAI's shapes: whole, and in pieces."""
+"""A chat's answers in OpenAI's format: whole choices, and the pieces of a stream."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class AnsweredToolCalls:
         return ToolCallScanner(self.written, self.functions)
 
 
-def whole(index: int, choice: GeneratedSequence, calls: AnsweredToolCalls | None) -> dict[str, Any]:
+def whole_choice(
+    index: int, choice: GeneratedSequence, calls: AnsweredToolCalls | None
+) -> dict[str, Any]:
     """One choice of an answer that is complete; without content when it only calls."""
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     reason: str = choice.finish_reason
@@ -110,7 +112,7 @@ class ChatPieces:
 
 
 def _reason(reason: str) -> str:
-    """Of a choice that calls: it stopped in order to; one that was cut off says so."""
+    """The finish reason of a choice with tool calls; one that was cut off keeps its own."""
     return "tool_calls" if reason == "stop" else reason
 
 

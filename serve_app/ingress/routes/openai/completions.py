@@ -98,8 +98,8 @@ class CompletionBody(SamplingBody):
         ids = [each for each in self.prompt if isinstance(each, int)]
         return [ids] if ids else [each for each in self.prompt if not isinstance(each, int)]
 
-    def used(self) -> Iterator[tuple[str, str]]:
-        yield from super().used()
+    def needed_capabilities(self) -> Iterator[tuple[str, str]]:
+        yield from super().needed_capabilities()
         if self.logprobs:
             yield "logprobs", "top_logprobs"
 
@@ -161,7 +161,7 @@ async def _stream(
         raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
     return await begin_stream(
         services.client.open_stream(family, "stream", request, FIELDS),
-        lambda bursts: chunks(bursts, head, _pieces(), reports_usage=body.reports_usage),
+        lambda stream: chunks(stream, head, _pieces(), reports_usage=body.reports_usage),
         failure,
         services.settings.heartbeat_s,
     )
@@ -171,7 +171,7 @@ def _request(
     body: CompletionBody, services: Services, context: RequestContext
 ) -> tuple[ModelCard, GenerationRequest]:
     card = services.catalog.resolve(GENERATE, body.model, "model")
-    services.catalog.require(card, GENERATE, body.used())
+    services.catalog.require(card, GENERATE, body.needed_capabilities())
     body.check_stream()
     check_window(body.bound, card, "max_tokens")
     for prompt in body.prompts:
@@ -205,7 +205,7 @@ def _choice(index: int, choice: GeneratedSequence) -> dict[str, Any]:
 
 
 class Offsets:
-    """Where in a text each of its tokens begins, in characters.
+    """Counts where in a text each of its tokens begins, in characters.
 
     A token may be part of a character: the character begins with the first of its tokens, and all
     of them are there.

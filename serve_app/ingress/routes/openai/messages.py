@@ -1,4 +1,4 @@
-"""The messages of a chat: what was said, which tools were called, and what they answered."""
+"""The messages of a chat: texts, tool calls, and the answers of tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``/v1/chat/completions`` and ``/v1/completions`` have in common."""
+"""The sampling fields and the stream of ``/v1/chat/completions`` and ``/v1/completions``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SamplingBody(Body):
     service_tier: Literal["auto", "default"] | None = None
 
     def check_stream(self) -> None:
-        """Refuse what says how to stream where nothing is streamed. Raises ``ValidationFailed``."""
+        """Refuse options of a stream where nothing is streamed. Raises ``ValidationFailed``."""
         if self.stream_options is not None and not self.stream:
             raise ValidationFailed(
                 "stream_options needs stream to be true.", field="stream_options"
@@ -89,8 +89,8 @@ class SamplingBody(Body):
             seed=seed_of(self.seed),
         )
 
-    def used(self) -> Iterator[tuple[str, str]]:
-        """Fields that ask for something that not every engine can do, and what that is."""
+    def needed_capabilities(self) -> Iterator[tuple[str, str]]:
+        """Fields that need a capability that not every engine has, each with that capability."""
         for name in ("logit_bias", "frequency_penalty", "presence_penalty"):
             if getattr(self, name):
                 yield name, name
@@ -105,7 +105,7 @@ def now() -> int:
 
 
 async def chunks(
-    bursts: ChunkStream,
+    stream: ChunkStream,
     head: dict[str, Any],
     choice_chunks: Callable[[Token], list[dict[str, Any]]],
     *,
@@ -117,10 +117,10 @@ async def chunks(
     """
     frame = framed({**head, "usage": None} if reports_usage else head)
     prompt_tokens = new_tokens = 0
-    async for burst in bursts:
-        prompt_tokens = burst.prompt_tokens
-        new_tokens += len(burst.tokens)
-        choices = [choice for token in burst.tokens for choice in choice_chunks(token)]
+    async for chunk in stream:
+        prompt_tokens = chunk.prompt_tokens
+        new_tokens += len(chunk.tokens)
+        choices = [choice for token in chunk.tokens for choice in choice_chunks(token)]
         if choices:
             yield b"".join(map(frame, choices))
     if reports_usage:
@@ -130,11 +130,11 @@ async def chunks(
 
 
 def framed(head: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
-    """How one choice becomes a chunk under ``head``, which is the same for every one of them."""
+    """A function that makes a chunk of one choice under ``head``, the same for all chunks."""
     opening = b"data: " + one_line(head)[:-1] + b',"choices":['
     return lambda choice: opening + one_line(choice) + b"]}\n\n"
 
 
 def failure(error: ServiceError) -> bytes:
-    """The end of a stream that broke: the clients raise it as their own exception."""
+    """The last events of a stream that broke; the clients raise their own exception of it."""
     return message(openai_envelope(error)) + DONE

@@ -1,4 +1,4 @@
-"""The routes of vision over families that need no model: what is asked, and how it is told."""
+"""The native routes of vision, over families that need no model."""
 
 from __future__ import annotations
 
