@@ -176,7 +176,7 @@ def tasks(markdown: bool, profile: str | None) -> None:
 @click.option(
     "--port",
     type=port_number,
-    help="Of the graph's HTTP front, where several run on this machine; outranks the address.",
+    help="Port of the HTTP front, to select one of several running; overrides --address.",
 )
 @click.option("--api-key", envvar="PRSM_API_KEY", help="Of the graph [env: PRSM_API_KEY].")
 @json_option

@@ -1,7 +1,7 @@
 """The models that are served, and which of them answers a request.
 
-The catalog knows the configuration only and asks no replica, so a family that is scaled to zero
-stays so until a request calls it.
+The catalog reads the profile and calls no replica, so a lookup does not start a family that is
+scaled to zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the ingress knows of one model. ``window`` and ``max_tokens`` are in tokens.
+    """A model as the profile describes it. ``window`` and ``max_tokens`` are in tokens.
 
     The ``engine`` ``auto`` means that each node times the candidate ``engines`` and picks one. The
     ingress does not know which.
@@ -41,13 +41,13 @@ class ModelCard:
 
 
 class LookupObserver(Protocol):
-    """Is told of the models that one request looks up, for metering."""
+    """Is notified of the model lookups of one request, for metering."""
 
-    def asked_for(self, task: str) -> None:
-        """A model for ``task`` is looked up; there may be none."""
+    def lookup_started(self, task: str) -> None:
+        """A lookup for ``task`` begins; it may find no model."""
 
     def found(self, task: str, model: str) -> None:
-        """``model`` will do ``task``."""
+        """The lookup found ``model``, which will do ``task``."""
 
 
 class Catalog:
@@ -65,7 +65,7 @@ class Catalog:
         self._observer: LookupObserver | None = None
 
     def observed_by(self, observer: LookupObserver) -> Catalog:
-        """The same catalog, whose lookups ``observer`` is told of."""
+        """The same catalog, with ``observer`` notified of its lookups."""
         catalog = copy.copy(self)
         catalog._observer = observer
         return catalog
@@ -85,7 +85,7 @@ class Catalog:
         """
         if self._observer is None:
             return self._resolved(task, name, field)
-        self._observer.asked_for(task)
+        self._observer.lookup_started(task)
         card = self._resolved(task, name, field)
         self._observer.found(task, card.name)
         return card

@@ -1,4 +1,4 @@
-"""The token that Ray's dashboard, REST and RPC interfaces ask for: made, found and read."""
+"""The token that Ray's dashboard, REST and RPC interfaces require: made, found and read."""
 
 import secrets
 from collections.abc import Mapping

@@ -18,11 +18,11 @@ class DashboardError(Exception):
 
 
 class NoAnswerError(DashboardError):
-    """The dashboard did not answer in time or is busy: asking again may help."""
+    """The dashboard did not answer in time or is busy; a retry may help."""
 
 
 class Dashboard:
-    """Ray's dashboard at `url`; each request carries `token` where one is given."""
+    """Ray's dashboard at `url`; sends `token` if there is one."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url.rstrip("/")
@@ -34,7 +34,7 @@ class Dashboard:
         )
 
     def details(self) -> dict[str, Any]:
-        """Everything Serve knows, as JSON; without applications when Serve does not run."""
+        """Serve's full status, as JSON; without applications when Serve does not run."""
         answer: dict[str, Any] = self._send("GET", QUERY_LIMIT_S).json()
         return answer
 

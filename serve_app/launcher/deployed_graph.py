@@ -33,18 +33,18 @@ class DeployedGraph:
     def deploy(self, limit_s: float, check: Callable[[], None]) -> bool:
         """Apply the config; returns whether Serve ran already, with its own HTTP options.
 
-        The dashboard of a busy machine may be slow: it is asked again until `limit_s` have passed.
+        The dashboard of a busy machine may be slow: it is polled again until `limit_s` have passed.
         Applying a config twice has the same effect as applying it once. `check` is called before
         each request to the dashboard and raises when the start cannot go on.
         """
         limit = time.monotonic() + limit_s
-        details = _answered(self._dashboard.details, limit, check)
+        details = _polled(self._dashboard.details, limit, check)
         self._was_running = bool((details.get("controller_info") or {}).get("actor_id"))
         if taken := sorted(self._plan.names & set(details.get("applications") or {})):
             raise StartError(f"application {', '.join(taken)} runs on that cluster already")
         self._is_deployed = True
         config = self._config(details, self._plan.config["applications"])
-        _answered(lambda: self._dashboard.deploy(config), limit, check)
+        _polled(lambda: self._dashboard.deploy(config), limit, check)
         return self._was_running
 
     def wait(self, progress: StartProgress, limit_s: float, check: Callable[[], None]) -> str:
@@ -54,7 +54,7 @@ class DeployedGraph:
         """
         limit = time.monotonic() + limit_s
         while True:
-            state = _answered(self._dashboard.state, limit, check).only(self._plan.names)
+            state = _polled(self._dashboard.state, limit, check).only(self._plan.names)
             progress.show(state)
             for application in state.applications:
                 if failure := application.failure:
@@ -73,10 +73,10 @@ class DeployedGraph:
         if not self._is_deployed:
             return
         limit = time.monotonic() + limit_s
-        details = _answered(self._dashboard.details, limit, None)
+        details = _polled(self._dashboard.details, limit, None)
         if self._was_running or set(details.get("applications") or {}) - self._plan.names:
             rest = self._config(details, [])
-            _answered(lambda: self._dashboard.deploy(rest), limit, None)
+            _polled(lambda: self._dashboard.deploy(rest), limit, None)
         else:
             self._dashboard.shut_down(limit_s)
 
@@ -101,13 +101,13 @@ class DeployedGraph:
         return http_url(host, port) + prefix
 
 
-def _answered(ask: Callable[[], Answer], limit: float, check: Callable[[], None] | None) -> Answer:
-    """The dashboard's answer; `ask` is called again until there is one or `limit` has come."""
+def _polled(fetch: Callable[[], Answer], limit: float, check: Callable[[], None] | None) -> Answer:
+    """The dashboard's answer; `fetch` is called again until there is one or `limit` has come."""
     while True:
         if check is not None:
             check()
         try:
-            return ask()
+            return fetch()
         except NoAnswerError as error:
             _pause(limit, str(error))
 

@@ -12,7 +12,7 @@ FRONT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.front.e
 """Makes Serve put this service's front around its HTTP entry."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica that shuts down waits this long for load balancers to notice. On one node the only one
-# is HAProxy beside it, which is told within a fraction of a second.
+# is HAProxy beside it, which is notified within a fraction of a second.
 DRAINING_S = 1
 DRAINING_ON_MANY_NODES_S = 30
 # HAProxy closes a connection after this long if the client neither sends the rest of its request

@@ -3,9 +3,9 @@
 Serve writes HAProxy's configuration and names its binary by a setting. The binary is a script here
 that starts the packaged HAProxy
 
-- with ``-dS``, which turns splicing off. With splicing HAProxy (2.8) does not notice that a client
-  leaves whose body came in a packet after its headers, as most clients send it, and the model
-  would go on generating for nobody;
+- with ``-dS``, which turns splicing off. With splicing, HAProxy 2.8 misses a
+  disconnect when the body arrived after the headers, as with most clients, and generation
+  continues with no reader;
 - with :data:`DEFAULTS` added to Serve's configuration: a client has a bounded time for its request
   line and headers, and HAProxy's own error answers are the error envelope, not plain text;
 - with its statistics and metrics pages on loopback; Serve would bind them to all interfaces.
@@ -36,13 +36,13 @@ RETRY = " hdr Retry-After 5"
 SCRIPT = """\
 #!/bin/sh
 # Serve rewrites its configuration before every start and reload of HAProxy.
-for each in "$@"; do
-    case $each in *.cfg)
-        grep -q '^ *http-error' "$each" || {{
+for arg in "$@"; do
+    case $arg in *.cfg)
+        grep -q '^ *http-error' "$arg" || {{
             sed -e '/^ *errorfile /d' -e '/^defaults$/r '{defaults} \\
                 -e '/^frontend prometheus$/,/ bind /s/bind :/bind 127.0.0.1:/' \\
                 -e '/^listen stats$/,/ bind /s/bind [*]:/bind 127.0.0.1:/' \\
-                "$each" >"$each.new" && mv "$each.new" "$each"
+                "$arg" >"$arg.new" && mv "$arg.new" "$arg"
         }} ;;
     esac
 done
@@ -50,7 +50,7 @@ exec {binary} -dS "$@"
 """
 ERRORS = {
     500: ("internal_error", "The server could not answer this request."),
-    502: ("internal_error", "The server broke off while it answered this request."),
+    502: ("internal_error", "The server closed the connection before the answer was complete."),
     503: ("service_unavailable", "No replica of the service can take this request right now."),
     504: ("timeout", "The server did not answer in time."),
 }
@@ -81,7 +81,7 @@ def haproxy_environment(directory: Path) -> dict[str, str]:
 def _envelope(status: int) -> str:
     """The answer's body in HAProxy's log format, where ``%ID`` is the request's id.
 
-    A fixed page does not know the path of the request, so it has the fields of every API: the
+    A fixed page does not know the path of the request, so it has every API's error fields: the
     native envelope's, and ``error`` as OpenAI's clients read it.
     """
     error_type, message = ERRORS[status]

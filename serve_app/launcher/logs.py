@@ -14,7 +14,7 @@ DIRECTORY = "PRSM_SERVE_LOG_DIR"
 RAY_LOGS = "r/session_*/logs"
 KEPT_STARTS = 5
 KEPT_BYTES = 4 * 1024 * 1024
-"""Of one file. Its end is kept, since that tells why something failed."""
+"""Limit for one log file. Its end is kept, because it says why something failed."""
 KEPT_BYTES_OF_A_START = 64 * 1024 * 1024
 START = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 CUT = b"[the beginning was left out]\n"

@@ -26,7 +26,7 @@ LONGEST_BASE = 24
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What other launchers and `status` need to know about a start."""
+    """A start, as other launchers and `status` need to know it."""
 
     id: str
     directory: str

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 
 def config_problem(config: dict[str, Any]) -> str | None:
-    """What is wrong with `config`, a line for each error, or None. Imports Ray Serve.
+    """The errors of `config`, one line each, or None. Imports Ray Serve.
 
     Keys that the schema does not have are errors too, although Serve ignores them silently.
     """
@@ -14,7 +14,7 @@ def config_problem(config: dict[str, Any]) -> str | None:
 
     from configs.serve_options import unknown_keys
 
-    problems = [f"{key}: {told}" for key, told in unknown_keys(ServeDeploySchema, config)]
+    problems = [f"{key}: {message}" for key, message in unknown_keys(ServeDeploySchema, config)]
     try:
         ServeDeploySchema.model_validate(config)
     except ValidationError as error:

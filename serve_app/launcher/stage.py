@@ -5,12 +5,12 @@ from serve_app.launcher.state import ServeState
 
 
 def start_stage(run: RunRecord) -> str:
-    """What a start does whose Ray does not run yet, as its launcher recorded it."""
+    """The stage of a start before its Ray runs, as its launcher recorded it."""
     return run.stage or "preparing"
 
 
 def serve_stage(state: ServeState, is_starting: bool) -> str:
-    """What Serve does. With `is_starting` a launcher of this machine waits for it."""
+    """The stage of Serve. With `is_starting` a launcher on this machine waits for it."""
     if not state.applications:
         return "starting Serve" if is_starting else "nothing is deployed"
     if state.is_healthy:

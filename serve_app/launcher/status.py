@@ -36,8 +36,8 @@ def show_status(
     limits, unknown = _limits(state, api_key)
     if as_json:
         summary = {"url": state.url, "dashboard": url, "healthy": state.is_healthy, "stage": stage}
-        told = {"limits": [asdict(each) for each in limits], "limits_unknown": unknown}
-        say(json.dumps(summary | asdict(state) | told, indent=2))
+        limits_json = {"limits": [asdict(each) for each in limits], "limits_unknown": unknown}
+        say(json.dumps(summary | asdict(state) | limits_json, indent=2))
     else:
         print_status(state, url, stage)
         print_limits(limits, unknown)

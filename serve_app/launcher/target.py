@@ -1,4 +1,4 @@
-"""Finds the dashboard that `status` asks, and the token for it."""
+"""Finds the dashboard that `status` queries, and its token."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFAULT_URL = "http://127.0.0.1:8265"
 
 
 class TargetError(Exception):
-    """No start, or several, fit; the message is one line that lists those there are."""
+    """No running instance matches, or several do; the message lists the running ones."""
 
 
 def status_target(

@@ -180,7 +180,7 @@ class GraphStart:
         assert self._head is not None
         self._head.require_alive()
         processes.reap(keep=self._head.pid)
-        # When make is told to stop, the shell of a recipe with several commands ends without
+        # When make is stopped, the shell of a recipe with several commands ends without
         # sending us a signal. A parent other than make may leave: that is what nohup is for.
         if "MAKELEVEL" in os.environ and os.getppid() != self._parent:
             raise KeyboardInterrupt

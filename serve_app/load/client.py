@@ -36,7 +36,7 @@ class LoadClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, api_key: str | None = None) -> "AsyncIterator[LoadClient]":
-        """Connect to ``url``; connections are kept between loads."""
+        """Connect to ``url``; its connections are reused between loads."""
         headers = {"Content-Type": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"

@@ -56,8 +56,8 @@ def _show(outcome: SweepResult, console: Console) -> None:
     console.print(figures_table(outcome.figures))
     for note in notes(outcome.figures):
         console.print(note, markup=False, highlight=False)
-    if drawn := plot(outcome.figures, outcome.samples):
-        console.print(drawn, markup=False, highlight=False)
+    if chart := plot(outcome.figures, outcome.samples):
+        console.print(chart, markup=False, highlight=False)
 
 
 @contextmanager

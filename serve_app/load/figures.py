@@ -103,7 +103,7 @@ def figures(
             [each.first_s - each.began_s for each in good if each.first_s is not None]
         ),
         per_token=Percentiles.of(
-            [pace for sample in good if (pace := _seconds_per_token(sample)) is not None]
+            [each for sample in good if (each := _seconds_per_token(sample)) is not None]
         ),
         errors=dict(Counter(kind for kind, _ in bad).most_common()),
         details=dict(reversed(bad)),
@@ -112,7 +112,7 @@ def figures(
 
 
 def percentile(ordered: Sequence[float], level: float) -> float:
-    """The least value that a share ``level`` of all values does not exceed; NaN of no values.
+    """The least value that the fraction ``level`` of all values does not exceed; NaN of no values.
 
     This is the nearest rank: always a measured value, so the p99 of 50 is the largest of them.
     """

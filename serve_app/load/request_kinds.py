@@ -69,7 +69,7 @@ def _completion(load: Load, texts: TextSource) -> RequestBody:
 
 
 def _prompt(texts: TextSource) -> str:
-    # It asks for much, so that models of any size write as many tokens as they may.
+    # The prompt requests a long text, so that models of any size generate up to the token limit.
     return f"Write a long story, of many pages, in which these words are: {texts()}"
 
 

@@ -1,4 +1,4 @@
-"""Texts to ask with: a seed always gives the same ones, and no two in a run are alike."""
+"""Texts of benchmark requests, reproducible by seed; texts of a file may repeat."""
 
 import math
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What a profile's import paths lead to: the families, their tasks, and checks of both."""
+"""Checks of the families and tasks that a profile's import paths name."""

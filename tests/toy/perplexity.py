@@ -49,7 +49,7 @@ class Perplexity(FamilyDeployment[TextEncoder[float]]):
         super().__init__(config, PerplexityLoader(config, batcher), batcher, meter)
 
     @unavailable_as_problem
-    async def measure(self, request: PerplexityRequest) -> PerplexityResult:
+    async def measure(self, request: PerplexityRequest) -> PerplexityResult | Problem:
         """The perplexity of every text."""
         async with self._models.use(request.model) as model:
             answers, tokens = await model.answer(request.texts, truncate=request.truncate)
@@ -80,9 +80,11 @@ def _perplexities(
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask).logits.float()
     of_tokens = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
-    expected = mask[:, 1:].sum(1)
-    means = (of_tokens * mask[:, 1:]).sum(1) / expected.clamp(min=1)
+    scored_tokens = mask[:, 1:].sum(1)
+    means = (of_tokens * mask[:, 1:]).sum(1) / scored_tokens.clamp(min=1)
     return [
         perplexity if count else Problem("validation", "the text has only one token")
-        for perplexity, count in zip(means.neg().exp().tolist(), expected.tolist(), strict=True)
+        for perplexity, count in zip(
+            means.neg().exp().tolist(), scored_tokens.tolist(), strict=True
+        )
     ]

@@ -1,1 +1,1 @@
-"""Everything that the ingress asks of Ray Serve: calls to replicas, and what state they are in."""
+"""The ingress's use of Ray Serve: calls to replicas, and the state of deployments."""

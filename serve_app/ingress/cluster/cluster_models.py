@@ -1,6 +1,7 @@
 """Loads and unloads a model on every replica of its family, and reports which replicas have it.
 
-An order is stored before replicas are told, so that a replica that starts meanwhile follows it too.
+An order is stored before replicas are notified, so that a replica that starts meanwhile
+applies it too.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
 
 REPORT_TIMEOUT_S = 3.0
-"""How long to wait for the reports of replicas: they answer at once or they hang."""
+"""The time limit for the reports of replicas, which answer at once unless they hang."""
 
 FRESH_S = 1.0
-"""How old a report may be that is shown to clients."""
+"""The maximal age of a report shown to clients."""
 
 STORE_TIMEOUT_S = 10.0
 """How long storing an order may take: a moment, unless the cluster's head is away."""
@@ -106,7 +107,7 @@ class ClusterModels:
         return _successes(answers)
 
     async def report(self, families: Iterable[str], max_age_s: float) -> ClusterReport:
-        """What the replicas of ``families`` have loaded. No replica is started.
+        """The loaded models of the replicas of ``families``. No replica is started.
 
         The report is at most ``max_age_s`` old, and never older than the last order given here.
         """

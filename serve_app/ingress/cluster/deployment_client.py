@@ -1,4 +1,7 @@
-"""The client for the models' deployments. Nothing else in the ingress awaits a handle."""
+"""Calls the models' deployments through their Serve handles, with deadlines and retries.
+
+Serve's router, which belongs to a handle, chooses the replica of a call.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,21 @@ from serve_app.ingress.errors import ServiceError, from_problem
 
 SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
-other side cannot import, and both sides can import what is sent here."""
+other side cannot import; both sides can import the classes of ``deployments.seam``."""
 
 
 class ObservedCall(Protocol):
-    """One call, of which an observer learns how it went on; nothing if it failed."""
+    """One call. Its observer is notified of the result or the first chunk, but not of a failure."""
 
-    def answered(self, answer: Any) -> None: ...
+    def result_received(self, answer: Any) -> None: ...
 
     def stream_started(self) -> ChunkObserver:
-        """The first chunk is here: the observer of this one and of those that follow."""
+        """The first chunk has arrived. Returns the observer of all chunks of the stream."""
         ...
 
 
 class CallObserver(Protocol):
-    """Is told of the calls of one request, for metering."""
+    """Is notified of the calls of one request, for metering."""
 
     def call_started(self, request: Any) -> ObservedCall: ...
 
@@ -57,7 +60,7 @@ class DeploymentClient:
         self._observer: CallObserver | None = None
 
     def observed_by(self, observer: CallObserver) -> DeploymentClient:
-        """The same client, with the same handles, whose calls ``observer`` is told of."""
+        """The same client, with the same handles, with ``observer`` notified of its calls."""
         client = copy.copy(self)
         client._observer = observer
         return client
@@ -71,9 +74,9 @@ class DeploymentClient:
         *,
         timeout_s: float | None = None,
     ) -> Any:
-        """The answer of one call. Raises :class:`ServiceError` for everything else.
+        """The result of one call. Raises :class:`ServiceError` if it fails.
 
-        A :class:`~deployments.seam.problems.Problem` with the whole request is raised too;
+        A :class:`~deployments.seam.problems.Problem` of the whole request is raised as one too;
         ``fields`` translates the names of the request's fields to those of the route.
         """
         observed = self._observer and self._observer.call_started(request)
@@ -88,7 +91,7 @@ class DeploymentClient:
         if isinstance(answer, Problem):
             raise from_problem(answer, fields)
         if observed:
-            observed.answered(answer)
+            observed.result_received(answer)
         return answer
 
     async def open_stream(
@@ -110,10 +113,10 @@ class DeploymentClient:
     async def broadcast(
         self, family: str, method: str, request: Any, timeout_s: float
     ) -> list[Any | ServiceError]:
-        """The answer of every running replica of a family, or why there was none in time.
+        """The result of every running replica of a family, or the error of one that failed.
 
-        No replica is started: for a family without replicas the list is empty. Not for what a
-        client may cause often, since a broadcast passes by Serve's bounds on queues.
+        No replica is started: for a family without replicas the list is empty. A
+        broadcast bypasses Serve's queue limits, so clients must not be able to cause many.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         broadcast = self._handles[family].broadcast(method, request)
@@ -134,7 +137,7 @@ class DeploymentClient:
         return Attempts(limit, self._stall_timeout_s)
 
     def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
-        """A method of a handle, kept because Serve makes a new handle for every attribute."""
+        """A method of a handle, cached because Serve makes a new handle for every attribute."""
         key = (family, method, stream)
         if key not in self._methods:
             handles = self._streams if stream else self._handles
@@ -151,7 +154,7 @@ class DeploymentClient:
 
 
 async def _outcome(result: Any, deadline: float) -> Any | ServiceError:
-    """One replica's answer. Its failure is returned, so that the other answers are not lost."""
+    """One replica's result. Its failure is returned, so that the other results are not lost."""
     try:
         return await wait_until(deadline, result_of(result.get_async()))
     except (ServiceError, ReplicaLost) as error:

@@ -36,10 +36,10 @@ class Readiness(Protocol):
 
 
 class ServeReadiness:
-    """Asks Serve's controller, at most once a second.
+    """Queries Serve's controller, at most once a second.
 
     When the controller does not answer within ``TIMEOUT_S``, the graph is not ready. Probes that
-    come while the controller is being asked share that one thread.
+    arrive while the controller is queried share one thread.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A cache of the reports of replicas, so that many clients who ask cost one broadcast."""
+"""A cache of replica reports, so that many callers share one broadcast."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Fetch: TypeAlias = Callable[[], Coroutine[Any, Any, list[Any]]]
 class ReportCache:
     """The last reports of each family's replicas.
 
-    A broadcast reaches every replica and passes by Serve's bounds on queues: without a cache,
-    clients who ask in a loop would slow down everybody else.
+    A broadcast reaches every replica and bypasses Serve's queue limits: without a cache, a client
+    that polls would slow down all others.
     """
 
     def __init__(self) -> None:
         self._latest: dict[str, _Fetched] = {}
 
     async def latest(self, family: str, fetch: Fetch, max_age_s: float) -> list[Any]:
-        """Reports that are at most ``max_age_s`` old, or on their way; else those of ``fetch``.
+        """Reports that are at most ``max_age_s`` old, or being fetched; else those of ``fetch``.
 
-        A caller that is cancelled does not stop a fetch that others may wait for.
+        A caller that is cancelled does not cancel the fetch, which other callers may share.
         """
         fetched = self._latest.get(family)
         if fetched is None or fetched.is_older_than(max_age_s):
@@ -36,7 +36,7 @@ class ReportCache:
 
 
 class _Fetched:
-    """The reports of one fetch, and when they came."""
+    """The reports of one fetch, and when they arrived."""
 
     def __init__(self, fetch: Fetch) -> None:
         self.reports = asyncio.ensure_future(fetch())

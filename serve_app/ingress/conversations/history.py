@@ -42,7 +42,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class HistoryBounds:
-    """How much is kept: the number of turns, their bytes together, their age in seconds."""
+    """Limits of a history: the number of turns, their bytes together, their age in seconds."""
 
     turns: int
     size: int

@@ -44,7 +44,7 @@ class Fronted(Protocol):
 
 
 class ReplicaFront:
-    """In a replica: the front that the replica's ingress asks for.
+    """In a replica: the front that the replica's ingress requests.
 
     Requests pass unchanged while Serve does not know the ingress yet, and when it is another
     application's.

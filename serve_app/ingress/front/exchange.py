@@ -116,7 +116,7 @@ class FrontExchange:
         if self._refused is not None:
             self._refused(self._scope, error.error_type)
         response = self._answers.answer(error, self._scope["path"], self.head.request_id)
-        response.raw_headers += plain.kept
+        response.raw_headers += plain.cors_headers
         await response(self._scope, self._receive, self.send)
         self._plain = plain
 

@@ -68,10 +68,10 @@ class Front:
         self._policy = policy
         self._echo = echo
         self._bodies = BodyReader(policy.settings)
-        self._checked_app: ASGIApp = self._answered
+        self._checked_app: ASGIApp = self._with_error_responses
         if policy.settings.cors_origins:
             self._checked_app = CORSMiddleware(
-                self._answered,
+                self._with_error_responses,
                 allow_origins=list(policy.settings.cors_origins),
                 allow_methods=["*"],
                 allow_headers=["*"],
@@ -104,7 +104,7 @@ class Front:
             exchange.close()
             self._bodies.release(exchange.body)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _with_error_responses(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: FrontExchange = scope["state"][STATE_KEY]
         try:
             await self._guarded(scope, receive, send)

@@ -77,7 +77,7 @@ class RequestHeaders:
 
 def read(raw: Iterable[Raw]) -> RequestHeaders:
     """One pass over the headers of a request."""
-    kept: list[Raw] = []
+    forwarded: list[Raw] = []
     seen: dict[bytes, bytes] = {}
     given: bytes | None = None
     session = b""
@@ -86,28 +86,28 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
         if b"_" in name:  # Serve accepts both spellings of two headers
             name = _dashed(name)
         if name not in SPECIAL:
-            kept.append(header)
+            forwarded.append(header)
         elif name == REQUEST_ID:
             given = value if given is None else given
         elif name == SESSION_ID:
             session = session or value
         elif name in SEEN:
-            kept.append(header)
+            forwarded.append(header)
             # Several codings are one list (RFC 9110, 5.3); of all else the first counts.
             if name == b"content-encoding" and name in seen:
                 seen[name] += b", " + value
             else:
                 seen.setdefault(name, value)
         elif name in TRACING and value.isascii():
-            kept.append(header)
+            forwarded.append(header)
     unusable = ""
     if given and not USABLE.fullmatch(given):
         unusable, given = HEADER, None
     elif session and not USABLE.fullmatch(session):
         unusable = SESSION_ID.decode()
     request_id = given.decode("ascii") if given else uuid.uuid4().hex
-    kept.append((REQUEST_ID, request_id.encode()))
-    return RequestHeaders(kept, seen, request_id, session, unusable)
+    forwarded.append((REQUEST_ID, request_id.encode()))
+    return RequestHeaders(forwarded, seen, request_id, session, unusable)
 
 
 def with_id(start: Message, request_id: str) -> Message:

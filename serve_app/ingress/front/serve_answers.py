@@ -27,15 +27,17 @@ def is_plain_error(start: Message) -> bool:
 
 
 class ServeAnswer:
-    """The start of such an answer, kept until its text arrives."""
+    """The status and headers of such an error, held until its text arrives."""
 
-    __slots__ = ("_retry_after", "_status", "kept", "translated")
+    __slots__ = ("_retry_after", "_status", "cors_headers", "translated")
 
     def __init__(self, start: Message) -> None:
         headers = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
         self._status = start["status"]
         self._retry_after = dict(headers).get(b"retry-after", b"")
-        self.kept = [each for each in headers if each[0].startswith(CORS) or each[0] == b"vary"]
+        self.cors_headers = [
+            each for each in headers if each[0].startswith(CORS) or each[0] == b"vary"
+        ]
         self.translated = False
 
     def error(self, text: bytes) -> ServiceError:

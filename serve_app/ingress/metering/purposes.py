@@ -32,7 +32,7 @@ class Purposes:
         ]
 
     def of(self, method: str, path: str) -> Purpose | None:
-        """What a request is for; ``None`` for everything that is not inference."""
+        """The purpose of a request; ``None`` if it is not inference."""
         if method != "POST":
             return None
         if path in self._by_path:

@@ -77,14 +77,14 @@ class RequestRecord:
         self._uses: dict[tuple[str, str], ModelUse] = {}
         self._streams: list[StreamedModelUse] = []
 
-    def asked_for(self, task: str) -> None:
-        """A model for ``task`` is looked up; there may be none."""
+    def lookup_started(self, task: str) -> None:
+        """A lookup for ``task`` begins; it may find no model."""
         if not (self._fixed or self._tasks):
             self._task = task
 
     def found(self, task: str, model: str) -> None:
-        """``model`` will do ``task``."""
-        self.asked_for(task)
+        """The lookup found ``model``, which will do ``task``."""
+        self.lookup_started(task)
         _task_here.set(task)
         tasks = self._tasks.pop(model, [])
         self._tasks[model] = [*(each for each in tasks if each != task), task]
@@ -93,7 +93,7 @@ class RequestRecord:
         """``model`` is called now. Several calls for one task are one use."""
         return self._uses.setdefault((model, self._task_of(model)), ModelUse(self.clock()))
 
-    def answered(self, use: ModelUse, tokens: TokenCounts) -> None:
+    def result_received(self, use: ModelUse, tokens: TokenCounts) -> None:
         use.ended = self.clock()
         use.tokens_in += tokens.prompt
         use.tokens_out += tokens.completion
@@ -107,7 +107,7 @@ class RequestRecord:
     def close(
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
     ) -> tuple[list[MetricSample], FinishedRequest]:
-        """What the ledger gets. ``reason`` is the answer's ``error_type``, if it was an error."""
+        """The ledger's samples. ``reason`` is the answer's ``error_type`` if it was an error."""
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
         if answered:

@@ -15,23 +15,23 @@ class CallRecorder:
         self._record = record
 
     def call_started(self, request: Any) -> RecordedCall:
-        model: str | None = getattr(request, "model", None)  # not every call asks a model
+        model: str | None = getattr(request, "model", None)  # not every request names a model
         use = None if model is None else self._record.use(model)
         return RecordedCall(self._record, use, request)
 
 
 class RecordedCall:
-    """One call. ``use`` is ``None`` where it asks no model."""
+    """One call. ``use`` is ``None`` if it calls no model."""
 
     def __init__(self, record: RequestRecord, use: ModelUse | None, request: Any) -> None:
         self._record = record
         self._use = use
         self._request = request
 
-    def answered(self, answer: Any) -> None:
+    def result_received(self, answer: Any) -> None:
         if self._use is not None:
             # A problem counts no tokens, nor does a label or a box of an image.
-            self._record.answered(self._use, getattr(answer, "token_counts", TokenCounts()))
+            self._record.result_received(self._use, getattr(answer, "token_counts", TokenCounts()))
 
     def stream_started(self) -> StreamedModelUse:
         assert self._use is not None

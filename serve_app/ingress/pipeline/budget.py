@@ -9,7 +9,7 @@ import numpy as np
 from serve_app.ingress.errors import PayloadTooLarge
 
 ITEM_BYTES = 8
-"""What a number counts, and an item's place in a list or an object."""
+"""The bytes counted for a number, and for an item's place in a list or an object."""
 
 MAX_VALUES = 100_000
 """Numbers, texts, lists and objects that references may stand for. The event loop looks at each of

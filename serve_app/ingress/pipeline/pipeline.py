@@ -82,10 +82,10 @@ def _cycle(steps: Sequence[PipelineStep]) -> Iterator[tuple[str, str]]:
         TopologicalSorter({step.id: step.needs for step in steps}).prepare()
     except CycleError as error:
         cycle: list[str] = error.args[1]
-        way = " -> ".join(cycle)
+        path = " -> ".join(cycle)
         for index, step in enumerate(steps):
             if step.id in cycle:
-                yield f"steps.{index}", f"{step.id!r} waits for itself ({way})"
+                yield f"steps.{index}", f"{step.id!r} waits for itself ({path})"
 
 
 def _refuse(faults: Iterable[tuple[str, str]]) -> None:

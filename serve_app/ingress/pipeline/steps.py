@@ -24,11 +24,11 @@ from serve_app.ingress.validation.field_errors import field_errors
 
 MODEL = "model_name"
 Faults: TypeAlias = dict[str, str]
-"""What is wrong with a step, by the name of the field."""
+"""The errors of a step, by the name of the field."""
 
 
 class StepTask(Protocol):
-    """What a step does. ``body`` is the model of its inputs."""
+    """The task of a step. ``body`` is the model of its inputs."""
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""The chat that a conversation or a query asks of a model, with the defaults of the settings."""
+"""The chat request of a conversation or a query, with the defaults of the settings."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from serve_app.ingress.validation.schema_text import SchemaText
 
 NATIVE_PREFIX = "/api/v1/huggingface"
 NATIVE_FIELDS = {"model": "model_name"}
-"""What native routes call the fields of the model side, where the names differ."""
+"""The native routes' names for fields of the seam, where they differ."""
 
 
 @dataclass(frozen=True, slots=True)

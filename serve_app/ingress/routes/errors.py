@@ -42,7 +42,7 @@ def native_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
 
 
 def item_error(error: ServiceError) -> dict[str, Any]:
-    """What stands in a list in the place of an item that failed alone."""
+    """The list entry for a failed item."""
     body: dict[str, Any] = {"error_type": error.error_type, "message": error.message}
     if error.field:
         body["field"] = error.field

@@ -126,7 +126,7 @@ async def root(request: Request, services: RequestServices) -> Response:
     headers |= {
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",  # it shows the address that it was asked at
+        "Cache-Control": "no-store",  # the page shows the requested address
     }
     prefix = str(request.scope.get("root_path", "")).rstrip("/")
     needs_key = services.settings.api_keys_file is not None
@@ -156,7 +156,7 @@ def prefers_html(accept: str) -> bool:
 
 
 def _address(request: Request) -> str:
-    """The address that the client asked at, where the front checked its ``Host``."""
+    """The requested address, if the front has checked its ``Host``."""
     host = request.headers.get("host", "")
     checked = request.app.state.policy.hosts is not None and HOST.fullmatch(host.lower())
     return f"{request.url.scheme}://{host}" if checked else UNKNOWN_ADDRESS

@@ -1,7 +1,7 @@
-"""Hugging Face's tasks, and which of them a request to ``POST /models/{model_id}`` asks for.
+"""Hugging Face's tasks, and which of them a request to ``POST /models/{model_id}`` means.
 
 The path names a model, not a task. Where the model does several tasks, the body tells which one by
-a field that only that task has. A body without such a field asks for the first task that has none,
+a field that only that task has. A body without such a field means the first task that has none,
 as the hosted API takes a model's main task. ``/pipeline/{task}`` behind the model's name names the
 task itself.
 """
@@ -79,8 +79,8 @@ class HubTasks:
         """Hugging Face's names of what the model does, the one that is meant by default first."""
         return list(dict.fromkeys(task.name for task in self._of(card)))
 
-    def asked_of(self, card: ModelCard, payload: Payload, name: str | None = None) -> HubTask:
-        """The task that ``payload`` asks of the model. ``name`` is the task that the path names.
+    def task_for(self, card: ModelCard, payload: Payload, name: str | None = None) -> HubTask:
+        """The task that ``payload`` requests of the model. ``name`` is the task in the path.
 
         Raises 404 for a task that the model does not do, 415 for a file where no task takes one.
         """
@@ -100,7 +100,7 @@ class HubTasks:
         return next((task for task in able if task.distinguishing & fields), able[0])
 
     def _of(self, card: ModelCard) -> list[HubTask]:
-        """What the model does. Tasks that some field tells from others come last."""
+        """The model's tasks; those with distinguishing fields come last."""
         able = [task for task in self._tasks if task.model_task in card.tasks]
         return sorted(able, key=lambda task: bool(task.distinguishing))
 

@@ -35,21 +35,21 @@ def image_body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
     numbers and booleans are read, while in JSON they must be what they are. A field that ``model``
     does not know, or that is given twice, is an error that names it.
     """
-    reader = _Reader(model)
+    parser = FormParser(model)
 
     async def read(request: Request) -> B:
         texts = _each_once(request.query_params.multi_items())
         if IMAGE in texts:
             raise ValidationFailed("image belongs in the body.", field=IMAGE)
         fields = await _fields(request, texts)
-        body: B = reader.validated(fields, texts)
+        body: B = parser.validated(fields, texts)
         return body
 
     return read
 
 
 def documented(model: type[Body]) -> dict[str, Any]:
-    """What OpenAPI says of such a body: ``openapi_extra`` of its route."""
+    """The OpenAPI description of such a body, for ``openapi_extra`` of its route."""
     schema = model.model_json_schema()
     file = {"type": "string", "format": "binary", "description": "an image file"}
     form = {k: v for k, v in schema.items() if k != "example"}
@@ -58,8 +58,8 @@ def documented(model: type[Body]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-class _Reader:
-    """Reads texts of forms and queries as a model's fields, and validates the whole body."""
+class FormParser:
+    """Parses form and query values as a model's fields, and validates the whole body."""
 
     def __init__(self, model: type[Any]) -> None:
         self._model = model

@@ -64,7 +64,7 @@ class InferenceRouter(APIRouter):
 
 
 def purposes_of(routers: Iterable[APIRouter]) -> Purposes:
-    """What the requests to ``routers`` are for."""
+    """The purposes of requests to ``routers``."""
     routes = [route for router in _inference(routers) for route in router.inference_routes]
     return Purposes({route.path: route.purpose for route in routes})
 

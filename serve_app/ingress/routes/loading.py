@@ -26,8 +26,8 @@ from serve_app.ingress.routes.native_events import ErrorEvent, ProgressEvent, er
 from serve_app.ingress.streams import begin_stream, event
 from serve_app.ingress.validation.json_body import no_query
 
-LOOK_S = 0.25
-"""How often replicas are asked for the stage that they are at."""
+POLL_S = 0.25
+"""Poll interval for the stage."""
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
 
@@ -79,7 +79,7 @@ class UnloadedAnswer(BaseModel):
 async def load_model(
     model_name: str, request: Request, services: RequestServices, context: Context
 ) -> Response:
-    """Answers when it is loaded everywhere; what is loaded already takes no time.
+    """Answers when it is loaded on every replica; at once if it is loaded already.
 
     It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
     ``Accept: text/event-stream`` every step is a ``progress`` event.
@@ -103,7 +103,7 @@ async def load_model(
     response_model=UnloadedAnswer,
 )
 async def unload_model(model_name: str, services: RequestServices, context: Context) -> Response:
-    """Answers when it is gone everywhere and its memory is back.
+    """Answers when it is unloaded on every replica and its memory freed.
 
     Requests that run on it are not cut: it goes when they have ended, and those that come meanwhile
     wait and load it again. Of a model that is not loaded nothing is left to do: 200. A pinned model
@@ -168,7 +168,7 @@ class LoadProgress:
                 if stages.get(report.replica) != status.stage:
                     stages[report.replica] = status.stage
                     yield _step(report, status)
-            await asyncio.wait({self._load}, timeout=LOOK_S)
+            await asyncio.wait({self._load}, timeout=POLL_S)
         found = self._load.result()
         for report, status in found:
             if stages.get(report.replica) != status.stage:
@@ -176,7 +176,7 @@ class LoadProgress:
         yield event("result", self._context.complete(_loaded(self._card, found), self._card.name))
 
     async def _report(self) -> list[tuple[ReplicaReport, ModelStatus]]:
-        found = await self._cluster.report([self._card.family], LOOK_S)
+        found = await self._cluster.report([self._card.family], POLL_S)
         return found.of(self._card.name)
 
 

@@ -22,7 +22,7 @@ router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
 
 
 class LiveLimitsEntry(BaseModel):
-    """What one replica keeps to now, under the names of ``user_config``.
+    """The limits in force in one replica, under the names of ``user_config``.
 
     ``refused`` says why it did not take the last ``user_config``; an empty list when it did.
     """

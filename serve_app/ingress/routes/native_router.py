@@ -23,7 +23,7 @@ TaskFunction: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[Task
 
 @dataclass(frozen=True, slots=True)
 class NativeTask:
-    """What a step of a graph may name: a body, and the function that answers it.
+    """A task that a step of a graph may name: its body and the function that answers it.
 
     ``model_tasks`` is what a model must do, in a profile's words: one of these.
     """

@@ -21,7 +21,7 @@ FIELD = "texts"
 
 
 class ItemError(BaseModel):
-    """What stands in a list in the place of an item that failed alone."""
+    """The list entry for a failed item."""
 
     error: dict[str, str]
 
@@ -90,5 +90,5 @@ def only(items: Sequence[R | Problem]) -> R:
 
 
 def failed_item(problem: Problem) -> dict[str, Any]:
-    """What stands in a list in the place of a text that failed alone."""
+    """The list entry for a failed text."""
     return item_error(from_problem(problem))

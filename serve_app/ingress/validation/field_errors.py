@@ -72,8 +72,8 @@ def _field_path(item: Mapping[str, Any]) -> str:
     """
     parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
     unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
-    kept = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
-    return ".".join([*kept, *unknown]) or "body"
+    filtered = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
+    return ".".join([*filtered, *unknown]) or "body"
 
 
 def _message(item: Mapping[str, Any]) -> str:

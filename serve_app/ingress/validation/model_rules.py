@@ -48,12 +48,12 @@ def as_left_out(
 ) -> dict[str, Any]:
     """``given`` without optional fields that are null, and with only the first few unknown ones."""
     unknown = islice((name for name in given if name not in known), MAX_FIELD_ERRORS)
-    kept = {
+    filtered = {
         name: value
         for name, value in given.items()
         if name in known and not (value is None and name in optional)
     }
-    return kept | dict.fromkeys(unknown)
+    return filtered | dict.fromkeys(unknown)
 
 
 def nullable(schema: dict[str, Any], optional: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def tgi_error_type(error: ServiceError) -> str | None:
 
 
 def hub_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
-    """What Hugging Face's clients read: ``error`` is one text (TGI's ErrorResponse).
+    """The error body of Hugging Face's clients: ``error`` is one text (TGI's ErrorResponse).
 
     ``error_type`` is null where TGI has no word. With a word the client raises the exception of
     that name and forgets the status; without one it raises the status.

@@ -1,4 +1,4 @@
-"""Text generation as TGI's router takes and answers it: greedy unless sampling is asked for."""
+"""Text generation as TGI's router takes and answers it: greedy unless sampling is requested."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FIELDS = {
     "grammar": "parameters.grammar",
 }
 DEFAULT_NEW_TOKENS = 100
-"""What the client documents and TGI's router does."""
+"""The default that the client documents and TGI's router applies."""
 
 
 def _off_at_one(value: float) -> float:

@@ -1,4 +1,4 @@
-"""``POST /models/{model_id}``: every task of every model, as Hugging Face's clients ask for it."""
+"""``POST /models/{model_id}``: every task of every model, as Hugging Face's clients call it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _answer(
 ) -> Response:
     card = _card(model_id, services)
     payload = await payload_of(request)
-    task = hub_tasks.asked_of(card, payload, name)
+    task = hub_tasks.task_for(card, payload, name)
     card = services.catalog.resolve(task.model_task, model_id, "model")
     if isinstance(payload, bytes):
         assert task.from_file is not None

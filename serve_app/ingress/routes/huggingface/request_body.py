@@ -28,7 +28,7 @@ class HubOptions(Body):
 
 
 class NoParameters(Body):
-    """What a task without parameters takes as its ``parameters``."""
+    """The ``parameters`` of a task that has none."""
 
 
 def _nothing(value: Any) -> None:

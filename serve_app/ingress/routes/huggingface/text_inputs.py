@@ -18,7 +18,7 @@ FIELD = "inputs"
 def input_answers(
     inputs: str | list[str], items: Sequence[R | Problem], show: Callable[[str, R], Any]
 ) -> list[Any]:
-    """What stands in the list for each input: its answer, or why it has none.
+    """The list entry of each input: its answer or its error.
 
     The problem of an input that came alone is raised instead, since no list holds it.
     """

@@ -77,7 +77,7 @@ class TokenText:
 
 @dataclass(frozen=True, slots=True)
 class TgiFormat:
-    """What is the same for every token of an answer.
+    """The fields that are the same for every token of an answer.
 
     ``prompt`` goes before the whole text; ``seed`` is ``None`` for a greedy text.
     """

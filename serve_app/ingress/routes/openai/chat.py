@@ -29,7 +29,7 @@ from serve_app.ingress.routes.context import (
 from serve_app.ingress.routes.generation_fields import stops, usage
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
-from serve_app.ingress.routes.openai.chat_answers import AnsweredToolCalls, ChatPieces, whole_choice
+from serve_app.ingress.routes.openai.chat_answers import ChatPieces, ToolCallPolicy, whole_choice
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.response_format import ResponseFormat
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
@@ -127,7 +127,7 @@ class ChatBody(SamplingBody):
             ),
             "response_format": (
                 formatted and bool(self.offered),
-                "response_format cannot be kept to where tools may be called.",
+                "response_format cannot be enforced where tools may be called.",
             ),
         }
         for field, (broken, message) in wrong.items():
@@ -146,14 +146,14 @@ class ChatBody(SamplingBody):
         return bool(self.offered) and self.tool_choice not in (None, "none", "auto")
 
     def grammar(self, card: ModelCard, schemas: SchemaText) -> Grammar | None:
-        """What the text is held to by the tools or by the format; never both are given."""
+        """The grammar that constrains the text, from the tools or the format; never from both."""
         if self.offered and card.tool_calls:
             written = FORMATS[card.tool_calls]
             return calling(self.offered, self.tool_choice or "auto", written, schemas)
         return self.response_format.grammar(schemas) if self.response_format else None
 
-    def held_to(self) -> dict[str, str]:
-        """The fields that the parts of the grammar come from, as the seam names those."""
+    def grammar_fields(self) -> dict[str, str]:
+        """The request's field for each part of the grammar, by the part's name in the seam."""
         if not self.offered:
             return {"grammar": "response_format"}
         may_call = [parameters_of(i) for i in chosen(self.offered, self.tool_choice or "auto")]
@@ -186,7 +186,7 @@ class ChatBody(SamplingBody):
 async def chat_completions(body: ChatBody, services: RequestServices, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
     card, request, fields = _request(body, services, context, await context.schema_text())
-    calls = AnsweredToolCalls.of(card, body.offered, forced=body.forces_call)
+    calls = ToolCallPolicy.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
         head["object"] = "chat.completion.chunk"
@@ -239,4 +239,4 @@ def _request(
         stop_after_tool_call=body.stop_after_tool_call(card),
         choices=body.n or 1,
     )
-    return card, request, {"prompt": "messages", "max_new_tokens": field, **body.held_to()}
+    return card, request, {"prompt": "messages", "max_new_tokens": field, **body.grammar_fields()}

@@ -13,10 +13,10 @@ from serve_app.ingress.routes.openai.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
-class AnsweredToolCalls:
-    """Which functions an answer may call, and how its model writes that.
+class ToolCallPolicy:
+    """The functions that an answer may call, and the format in which its model writes calls.
 
-    An answer that is ``forced`` to call has no text: what is no call is the beginning of one.
+    With ``forced`` the answer has only calls: other text is the beginning of a call that was cut.
     """
 
     written: ToolCallFormat
@@ -24,16 +24,14 @@ class AnsweredToolCalls:
     forced: bool = False
 
     @classmethod
-    def of(
-        cls, card: ModelCard, tools: Sequence[Tool], *, forced: bool
-    ) -> AnsweredToolCalls | None:
+    def of(cls, card: ModelCard, tools: Sequence[Tool], *, forced: bool) -> ToolCallPolicy | None:
         """``None`` when there is nothing to call."""
         if not tools or card.tool_calls is None:
             return None
         functions = frozenset(tool.function.name for tool in tools)
         return cls(FORMATS[card.tool_calls], functions, forced)
 
-    def kept(self, found: list[str | ToolCall]) -> list[str | ToolCall]:
+    def allowed_parts(self, found: list[str | ToolCall]) -> list[str | ToolCall]:
         return [each for each in found if not self.forced or isinstance(each, ToolCall)]
 
     def scanner(self) -> ToolCallScanner:
@@ -41,14 +39,14 @@ class AnsweredToolCalls:
 
 
 def whole_choice(
-    index: int, choice: GeneratedSequence, calls: AnsweredToolCalls | None
+    index: int, choice: GeneratedSequence, calls: ToolCallPolicy | None
 ) -> dict[str, Any]:
     """One choice of an answer that is complete; without content when it only calls."""
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     reason: str = choice.finish_reason
     if calls is not None:
         scanner = calls.scanner()
-        found = calls.kept([*scanner.push(choice.text), *scanner.flush()])
+        found = calls.allowed_parts([*scanner.push(choice.text), *scanner.flush()])
         made = [each for each in found if isinstance(each, ToolCall)]
         if made:
             text = "".join(each for each in found if isinstance(each, str))
@@ -67,17 +65,17 @@ def whole_choice(
 class ChatPieces:
     """The choices of a stream's chunks, from its tokens.
 
-    The role opens each choice, and its finish reason closes it with an empty delta. A call comes
-    as one piece, once it is certain that it is one.
+    The role opens each choice, and its finish reason closes it with an empty delta. A call is
+    one piece, sent when the call is complete.
     """
 
-    def __init__(self, calls: AnsweredToolCalls | None) -> None:
+    def __init__(self, calls: ToolCallPolicy | None) -> None:
         self._calls = calls
         self._scanners: dict[int, ToolCallScanner] = {}
         self._called: dict[int, int] = {}
 
     def of(self, token: Token) -> list[dict[str, Any]]:
-        """What one token adds: none, one or more pieces."""
+        """The pieces that one token adds; there may be none."""
         logprobs = _logprobs((token.logprob,)) if token.logprob else None
         deltas = [self._delta(each, token.choice) for each in self._found(token)]
         if logprobs and not deltas:
@@ -101,7 +99,7 @@ class ChatPieces:
         if scanner is None:
             scanner = self._scanners[token.choice] = self._calls.scanner()
         rest = scanner.flush if token.finish_reason else list
-        return self._calls.kept([*scanner.push(token.text), *rest()])
+        return self._calls.allowed_parts([*scanner.push(token.text), *rest()])
 
     def _delta(self, found: str | ToolCall, choice: int) -> dict[str, Any]:
         if isinstance(found, str):

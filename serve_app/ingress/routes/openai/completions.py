@@ -124,11 +124,11 @@ async def completions(
     }
     if body.stream:
         return await _stream(body, card.family, request, head, services)
-    asks = [
+    calls = [
         services.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
         for prompt in body.prompts
     ]
-    answers: list[GenerationResult] = await _all(asks)
+    answers: list[GenerationResult] = await _all(calls)
     found = [choice for answer in answers for choice in answer.choices]
     prompt_tokens = sum(answer.prompt_tokens for answer in answers)
     return json_response(
@@ -140,9 +140,9 @@ async def completions(
     )
 
 
-async def _all(asks: list[Coroutine[Any, Any, GenerationResult]]) -> list[GenerationResult]:
+async def _all(calls: list[Coroutine[Any, Any, GenerationResult]]) -> list[GenerationResult]:
     """All answers, or the first failure, after which the others are cancelled."""
-    tasks = [asyncio.ensure_future(ask) for ask in asks]
+    tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
     finally:

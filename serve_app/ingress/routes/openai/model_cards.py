@@ -15,7 +15,7 @@ from serve_app.ingress.validation.json_body import JsonRoute
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, responses=ERRORS)
 
 
-@router.get("/models", summary="Models that may be asked", response_model=ModelList)
+@router.get("/models", summary="List models", response_model=ModelList)
 async def list_models(services: RequestServices) -> Response:
     """Every configured model; none of them is woken by the question."""
     cards = [shown(card, services.started) for card in services.catalog.cards]

@@ -15,7 +15,7 @@ SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
 class JsonSchema(Body):
-    """A schema by name. It is always kept to, whether ``strict`` or not."""
+    """A schema by name. It is always enforced, whether ``strict`` or not."""
 
     name: SchemaName
     description: str | None = None
@@ -43,7 +43,10 @@ class ResponseFormat(Body):
         return self
 
     def grammar(self, schemas: SchemaText) -> Grammar | None:
-        """What the text is held to. Hugging Face's clients send the schema as the ``value``."""
+        """The grammar that constrains the text.
+
+        Hugging Face's clients send the schema as the ``value``.
+        """
         if self.type == "text":
             return None
         if self.json_schema is None or self.json_schema.definition is None:

@@ -35,12 +35,12 @@ def test_a_graph_is_one_request_of_several_models_and_its_steps_are_told_apart()
         contexts[task].run(record.found, task, model)
     caption = contexts["caption"].run(record.use, "see")
     clock.now = 2.0
-    record.answered(caption, TokenCounts(0, 4))
+    record.result_received(caption, TokenCounts(0, 4))
     summary, chat = (contexts[task].run(record.use, "write") for task in ("summarize", "chat"))
     clock.now = 5.0
-    record.answered(summary, TokenCounts(10, 3))
+    record.result_received(summary, TokenCounts(10, 3))
     clock.now = 6.0
-    record.answered(chat, TokenCounts(5, 2))
+    record.result_received(chat, TokenCounts(5, 2))
     samples, finished = closed(record)
     assert finished == FinishedRequest("several", "graph", True, 6.0)
     assert samples["requests", "several", "graph", "success"] == 1
@@ -65,9 +65,9 @@ def test_several_calls_for_one_task_are_one_use_from_the_first_to_the_last_answe
     record.found("generate", "one")
     first, second = record.use("one"), record.use("one")
     clock.now = 1.0
-    record.answered(second, TokenCounts(2, 3))
+    record.result_received(second, TokenCounts(2, 3))
     clock.now = 4.0
-    record.answered(first, TokenCounts(2, 5))
+    record.result_received(first, TokenCounts(2, 5))
     samples, finished = closed(record)
     assert finished == FinishedRequest("one", "generate", True, 4.0)
     assert samples["inference_duration_seconds", "one", "generate"] == 4.0

@@ -73,6 +73,6 @@ def test_a_task_that_a_field_tells_from_others_is_not_the_default() -> None:
     card = replace(card, tasks=("zero_shot", "topic"))
     tasks = hub_tasks_of([topics.router])
     assert tasks.names(card) == ["text-classification", "zero-shot-classification"]
-    assert tasks.asked_of(card, {"inputs": "a"}).model_task == "topic"
+    assert tasks.task_for(card, {"inputs": "a"}).model_task == "topic"
     labelled = {"inputs": "a", "parameters": {"candidate_labels": ["b"]}}
-    assert tasks.asked_of(card, labelled).model_task == "zero_shot"
+    assert tasks.task_for(card, labelled).model_task == "zero_shot"
