@@ -16,7 +16,7 @@ CLOCKS = ("user", "nice", "system", "irq", "softirq", "idle", "iowait", "steal")
 
 @dataclass
 class Neighbours:
-    """What processes that are not ours and the hypervisor took, from 0 to 1 (all cores)."""
+    """CPU shares of other processes and of the hypervisor, from 0 to 1 (all cores)."""
 
     others: float = 0.0
     stolen: float = 0.0
@@ -53,7 +53,7 @@ def _watch(seen: Neighbours, over: threading.Event) -> None:
 
 
 def shares(began: Any, now: Any, ours_s: float) -> tuple[float, float]:
-    """What others and the hypervisor took between two of ``psutil.cpu_times()``, of everything."""
+    """CPU shares of other processes and of the hypervisor between two ``psutil.cpu_times()``."""
     spent = {name: getattr(now, name) - getattr(began, name) for name in CLOCKS}
     whole_s = sum(spent.values())
     busy_s = whole_s - spent["idle"] - spent["iowait"] - spent["steal"]

@@ -35,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one side gave, round by round."""
+    """The figures of one side, by round."""
 
     name: str
     arithmetic: str

@@ -1,4 +1,4 @@
-"""What each constant of batching is worth, on a simulated clock: ``python -m bench.schedules``.
+"""The effect of each batching constant, on a simulated clock: ``python -m bench.schedules``.
 
 The real scheduler and forward time model form batches for a simulated model, whose forwards take a
 fixed time and a time for each token, 20% more or less at random. It needs no quiet machine, and
@@ -30,7 +30,7 @@ REQUESTS = 1500
 
 @dataclass(frozen=True)
 class Machine:
-    """What a forward takes. One in ``pauses`` takes 20 times as long."""
+    """The time of a forward. One in ``pauses`` takes 20 times as long."""
 
     fixed_s: float
     per_token_s: float

@@ -9,7 +9,7 @@ EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
 """``auto`` is the fastest engine that can run the model, timed once on each processor."""
 
 ModelHead: TypeAlias = Literal["embedding", "sequence", "token"]
-"""What an encoder outputs: a vector for each text, logits for each text, or for each token."""
+"""The output of an encoder: a vector for each text, logits for each text, or for each token."""
 
 HEADS: dict[str, ModelHead] = {
     "embed": "embedding",
@@ -25,7 +25,7 @@ GENERATION_TASKS = frozenset({"generate", "chat"})
 """The tasks of text generation, whose requests have fields that not every engine supports."""
 
 ToolCalls: TypeAlias = Literal["hermes"]
-"""The format in which a model writes tool calls, and so their parser."""
+"""The format in which a model writes tool calls, which also selects the parser."""
 
 CONSTRAINED = frozenset({"response_format", "regex"})
 """The request fields of constrained decoding, to JSON and to a regular expression."""
@@ -37,5 +37,5 @@ UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "openvino": CONSTRAINED
     | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
 }
-"""Request fields that an engine does not support. They are refused, and a model that supports them
-is named."""
+"""Request fields that an engine does not support. A request with one gets a 400 that names a model
+that supports it."""

@@ -1,4 +1,4 @@
-"""What an import path (``package.module:name``) of a profile leads to, or why it leads nowhere."""
+"""Imports objects by the paths of a profile (``package.module:name``), with readable errors."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _models(key: str, family: FamilySpec, profile: Profile) -> Iterator[str]:
 
 
 def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
-    """What is wrong with a chat template, whose file may be missing here if it is ``elsewhere``."""
+    """The problem of a chat template, if any. Its file may be missing if it is ``elsewhere``."""
     file = model.template_file
     if file is not None and not file.is_file():
         expected = "expected a file that is there, relative to the profile's folder"
@@ -220,7 +220,7 @@ def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
 
 
 def _sources(key: str, family: FamilySpec, profile: Profile, settings: Settings) -> Iterator[str]:
-    """What is wrong with the sources of weights, as far as this machine can tell.
+    """Problems of the sources of weights, as far as this machine can tell.
 
     With several nodes a folder is not checked, since it need not be on this machine.
     """
@@ -258,7 +258,7 @@ def _of_generators(model: ModelSpec) -> Iterator[str]:
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:
-    """What is wrong with a model for which the profile demands OpenVINO."""
+    """Problems of a model for which the profile demands OpenVINO."""
     if model.engine != "openvino" or not GENERATION_TASKS.isdisjoint(model.tasks):
         return
     if model.head is None:

@@ -103,13 +103,13 @@ def _application(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -> Profile:
-    def options(name: str, own: DeploymentOptions) -> DeploymentOptions:
-        given = {key: value for key, value in entries[name].items() if key != "name"}
+    def options(name: str, profile_options: DeploymentOptions) -> DeploymentOptions:
+        file_options = {key: value for key, value in entries[name].items() if key != "name"}
         where = f"deployments.{name}"
-        if _would_scale(given, own):
+        if _ignores_num_replicas(file_options, profile_options):
             raise ConfigError(origin, [f"{where}.num_replicas: {NEEDS_NULL}"])
         try:
-            return DeploymentOptions.model_validate(_in_place(given, own))
+            return DeploymentOptions.model_validate(_overridden(file_options, profile_options))
         except ValidationError as error:
             raise ConfigError(origin, explain(error, where, DeploymentOptions)) from None
 
@@ -117,22 +117,25 @@ def _merged(profile: Profile, entries: dict[str, dict[str, Any]], origin: str) -
         family.model_copy(update={"options": options(family.deployment_name, family.options)})
         for family in profile.families
     )
-    ours = {
+    service_options = {
         "ingress": options(INGRESS, profile.ingress),
         "ledger": options(LEDGER, profile.ledger),
     }
-    return profile.model_copy(update={**ours, "families": families})
+    return profile.model_copy(update={**service_options, "families": families})
 
 
-def _would_scale(given: dict[str, Any], own: DeploymentOptions) -> bool:
+def _ignores_num_replicas(file_options: dict[str, Any], profile_options: DeploymentOptions) -> bool:
     """Whether Serve would scale by the profile's options in spite of the file's fixed number."""
-    fixed = isinstance(given.get("num_replicas"), int) and "autoscaling_config" not in given
-    return fixed and own.num_replicas is None and own.autoscaling_config is not None
+    if "autoscaling_config" in file_options or profile_options.autoscaling_config is None:
+        return False
+    return profile_options.num_replicas is None and isinstance(
+        file_options.get("num_replicas"), int
+    )
 
 
-def _in_place(given: dict[str, Any], own: DeploymentOptions) -> dict[str, Any]:
+def _overridden(file_options: dict[str, Any], profile_options: DeploymentOptions) -> dict[str, Any]:
     """The profile's options, overridden by the file's, as Serve merges them."""
-    kept = own.model_dump(exclude_unset=True)
-    if given.get("autoscaling_config") and "num_replicas" not in given:
-        kept.pop("num_replicas", None)
-    return {**kept, **given}
+    merged = profile_options.model_dump(exclude_unset=True)
+    if file_options.get("autoscaling_config") and "num_replicas" not in file_options:
+        merged.pop("num_replicas", None)
+    return {**merged, **file_options}

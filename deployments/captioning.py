@@ -51,7 +51,7 @@ class Captioning(FamilyDeployment[ImageModel[CaptionResult]]):
         super().__init__(config, self._images, batcher, meter)
 
     async def caption(self, request: CaptionRequest) -> CaptionResult | Problem:
-        """What the model writes about the image."""
+        """The caption that the model writes."""
         return await self._images.answer(self._models, request)
 
     async def answer_question(

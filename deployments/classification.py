@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.profile import ModelSpec
-from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import EncoderInfo, Network
-from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
+from deployments.encoders.text_encoders import RunBatch
+from deployments.encoders.text_family import TextFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import (
     SCORE_FUNCTIONS,
@@ -22,10 +22,8 @@ from deployments.encoders.zero_shot import (
     ranked,
     score_labels,
 )
-from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import (
     ClassificationRequest,
     ClassificationResult,
@@ -40,7 +38,7 @@ Logits: TypeAlias = npt.NDArray[np.float64]
 """One text's outputs, of shape (labels,)."""
 
 
-class Classification(FamilyDeployment[TextEncoder[Logits]]):
+class Classification(TextFamily[Logits]):
     """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -50,10 +48,7 @@ class Classification(FamilyDeployment[TextEncoder[Logits]]):
     }
 
     def __init__(self, config: FamilyConfig) -> None:
-        meter = Meter(config.ledger)
-        batcher = Batcher(config, meter)
-        encoders = TextEncoders(config, batcher, "sequence", _logits_of)
-        super().__init__(config, encoders, batcher, meter)
+        super().__init__(config, "sequence", _logits_of)
 
     @unavailable_as_problem
     async def classify(self, request: ClassificationRequest) -> ClassificationResult:

@@ -10,13 +10,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from configs.profile import ModelSpec
-from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import EncoderInfo, Network
-from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
-from deployments.metrics.meter import Meter
+from deployments.encoders.text_encoders import RunBatch
+from deployments.encoders.text_family import TextFamily
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import FamilyDeployment
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,
@@ -30,17 +28,13 @@ EQUAL_DECIMALS = 6
 """Vectors that agree to so many decimals are of texts that the tokenizer reads alike."""
 
 
-class Embeddings(FamilyDeployment[TextEncoder[Vectors]]):
+class Embeddings(TextFamily[Vectors]):
     """The deployment of the embeddings family."""
 
     tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
 
     def __init__(self, config: FamilyConfig) -> None:
-        meter = Meter(config.ledger)
-        batcher = Batcher(config, meter)
-        super().__init__(
-            config, TextEncoders(config, batcher, "embedding", _vectors_of), batcher, meter
-        )
+        super().__init__(config, "embedding", _vectors_of)
         self._clustering = asyncio.Lock()
 
     @unavailable_as_problem

@@ -9,17 +9,15 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from configs.profile import ModelSpec
-from deployments.batching.batcher import Batcher
 from deployments.batching.chunks import in_parts
 from deployments.encoders.interface import Network, Outputs
 from deployments.encoders.spans import Probabilities, TokenLabels, Window, windows
-from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
+from deployments.encoders.text_encoders import RunBatch, TextEncoder
+from deployments.encoders.text_family import TextFamily
 from deployments.encoders.tokenization import TokenizedText
 from deployments.encoders.zero_shot import problem_of
-from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import FamilyDeployment
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
 
@@ -30,7 +28,7 @@ WindowLabels: TypeAlias = Probabilities
 """Probabilities of one window, float32 of shape (tokens, labels)."""
 
 
-class Entities(FamilyDeployment[TextEncoder[WindowLabels]]):
+class Entities(TextFamily[WindowLabels]):
     """The deployment of the entities family. No text is too long: it is read in windows.
 
     ``max_tokens`` of a model is the length of one window.
@@ -39,10 +37,7 @@ class Entities(FamilyDeployment[TextEncoder[WindowLabels]]):
     tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
 
     def __init__(self, config: FamilyConfig) -> None:
-        meter = Meter(config.ledger)
-        batcher = Batcher(config, meter)
-        encoders = TextEncoders(config, batcher, "token", _labels_of)
-        super().__init__(config, encoders, batcher, meter)
+        super().__init__(config, "token", _labels_of)
 
     @unavailable_as_problem
     async def recognise(self, request: EntityRequest) -> EntityResult:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from deployments.engine import chat_summaries
 from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import STOPPED, Engine
-from deployments.engine.prompt_reader import PromptReader
+from deployments.engine.prompt_preprocessor import PromptPreprocessor
 from deployments.engine.token_chunks import Interrupted, token_chunks
 from deployments.engine.token_stream import StreamPacing
 from deployments.metrics.meter import Meter
@@ -50,7 +50,7 @@ class Generation(FamilyDeployment[Engine]):
             config, loader or EngineLoader(config), NoLiveLimits(config.name), Meter(config.ledger)
         )
         self._max_requests = config.settings.max_concurrent_requests
-        self._prompts = PromptReader()
+        self._prompts = PromptPreprocessor()
         self._pacing: StreamPacing | None = None
 
     async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
@@ -101,7 +101,7 @@ class Generation(FamilyDeployment[Engine]):
     async def _chunks(
         self, engine: Engine, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
-        prompt = await self._prompts.read(engine, request)
+        prompt = await self._prompts.preprocess(engine, request)
         if isinstance(prompt, Problem):
             yield prompt
             return

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from configs.profile import ModelSpec
-from deployments.batching.batcher import Batcher
 from deployments.encoders.interface import Network
-from deployments.encoders.text_encoders import RunBatch, TextEncoder, TextEncoders
+from deployments.encoders.text_encoders import RunBatch, TextEncoder
+from deployments.encoders.text_family import TextFamily
 from deployments.encoders.tokenization import Pairs, TokenizedText, too_long_sides
 from deployments.encoders.zero_shot import (
     Scores,
@@ -19,16 +19,14 @@ from deployments.encoders.zero_shot import (
     query_pairs,
     score_labels,
 )
-from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
-from deployments.models.family import FamilyDeployment
 from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
 
 
-class Reranking(FamilyDeployment[TextEncoder[float]]):
+class Reranking(TextFamily[float]):
     """The deployment of the reranking family; it can also stand in for an NLI model."""
 
     tasks: ClassVar[dict[str, str]] = {
@@ -37,10 +35,7 @@ class Reranking(FamilyDeployment[TextEncoder[float]]):
     }
 
     def __init__(self, config: FamilyConfig) -> None:
-        meter = Meter(config.ledger)
-        batcher = Batcher(config, meter)
-        encoders = TextEncoders(config, batcher, "sequence", _scores_of)
-        super().__init__(config, encoders, batcher, meter)
+        super().__init__(config, "sequence", _scores_of)
 
     @unavailable_as_problem
     async def rerank(self, request: RerankRequest) -> RerankResult | Problem:

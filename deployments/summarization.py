@@ -33,10 +33,15 @@ from deployments.seam.summarization import Summary, SummaryRequest, SummaryResul
 TOKENS_BEFORE_PAUSE = 64
 """Tokens that a summary has before it may pause: to continue, the text has to be read again."""
 
+WRITTEN_TOKEN_BYTES = 36
+"""Bytes of a written token in its tuple: a pointer and an integer object."""
+
 
 class SummaryBounds(NamedTuple):
-    """What passages that share a forward have in common: the bounds of their summaries in tokens,
-    and how many tokens are written already."""
+    """The bounds of a summary in tokens, and how many are written already.
+
+    Only passages with equal bounds share a forward.
+    """
 
     max_tokens: int
     min_tokens: int
@@ -57,6 +62,10 @@ class Passage(TokenizedText):
     max_new_tokens: int
     min_new_tokens: int
     ids: tuple[int, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return super(Passage, self).nbytes + WRITTEN_TOKEN_BYTES * len(self.ids)
 
     @property
     def bounds(self) -> SummaryBounds:

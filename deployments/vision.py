@@ -83,7 +83,7 @@ class Vision(FamilyDeployment[ImageModel[Answer]]):
         return answer
 
     async def detect(self, request: DetectionRequest) -> DetectionResult | Problem:
-        """What is in the image, best first, in pixels of the image as a viewer shows it."""
+        """The objects in the image, best first, in pixels of the image as a viewer shows it."""
         answer: DetectionResult | Problem = await self._answer(request)
         return answer
 

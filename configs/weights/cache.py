@@ -84,8 +84,8 @@ class WeightsCache:
         work = self._partial / f"{key}.{uuid.uuid4().hex[:8]}"
         work.mkdir()
         try:
-            facts = fill(work)
-            (work / RECORD_FILE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+            record = fill(work)
+            (work / RECORD_FILE).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
             _share(work)
             work.replace(self._models / key)
         finally:

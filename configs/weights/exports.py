@@ -11,8 +11,10 @@ from typing import Any
 from configs.engines import EngineName
 from configs.weights.cache import WeightsRecord, read_record
 
-FACTS_FILE = "export.json"
-"""What the conversion writes for the record of the folder, where it becomes the key ``export``."""
+EXPORT_RECORD_FILE = "export.json"
+"""The file in which the conversion leaves its times, or why it failed.
+
+Its content becomes the key ``export`` of the folder's record."""
 
 Milliseconds = Mapping[str, float]
 """The time of one forward, by its number of texts."""
@@ -34,12 +36,11 @@ class Export:
 
     @classmethod
     def read(cls, folder: Path) -> Export:
-        record = read_record(folder) or {}
-        facts: dict[str, Any] = record["export"]
-        if (refusal := facts.get("refusal")) is not None:
+        record: dict[str, Any] = (read_record(folder) or {})["export"]
+        if (refusal := record.get("refusal")) is not None:
             return cls(None, str(refusal))
-        in_float32 = facts.get("float32", {}).get("faster")
-        return cls(folder, None, facts["faster"], facts["milliseconds"], in_float32)
+        in_float32 = record.get("float32", {}).get("faster")
+        return cls(folder, None, record["faster"], record["milliseconds"], in_float32)
 
     def faster_in(self, dtype: str) -> EngineName:
         """The faster engine for the ``dtype`` of a profile, ``auto`` or ``float32``."""
@@ -47,9 +48,9 @@ class Export:
         return in_float32 or self.faster
 
 
-def take_facts(folder: Path) -> WeightsRecord:
-    """Read and remove the conversion's ``FACTS_FILE``."""
-    file = folder / FACTS_FILE
-    facts: WeightsRecord = json.loads(file.read_text(encoding="utf-8"))
+def take_export_record(folder: Path) -> WeightsRecord:
+    """Read and remove the conversion's ``EXPORT_RECORD_FILE``."""
+    file = folder / EXPORT_RECORD_FILE
+    record: WeightsRecord = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
-    return facts
+    return record

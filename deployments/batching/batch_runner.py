@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Paused(Generic[I]):
-    """In place of an answer: the item made way for others, and is queued again as ``item``."""
+    """In place of an answer: the item was preempted, and is queued again as ``item``."""
 
     item: I
 
@@ -66,7 +66,7 @@ class BatchRunner(Generic[I, R]):
         self._device = device
         self._clock = clock
         self._failures = BatchFailures()
-        self._answered: QueuedItem[I, Any] | None = None  # an item that the model can answer
+        self._known_good: QueuedItem[I, Any] | None = None  # an item that the model can answer
 
     def run(
         self, rows: Sequence[QueuedItem[I, Any]], steps: DecodeSteps
@@ -76,16 +76,19 @@ class BatchRunner(Generic[I, R]):
         answers = self._try(rows, steps)
         if answers is not None:
             self._failures.record_batch(all_failed=False)
-            self._answered = self._answered or rows[0]
+            self._known_good = self._known_good or rows[0]
             return answers, self._clock() - began
         answers = self._run_in_halves(rows, steps)
         self._failures.record_batch(all_failed=all(answer is FAILED for answer in answers))
-        if self._failures.suspect_model and self._answered and self._can_still_answer(steps):
+        if self._failures.suspect_model and self._known_good and self._can_still_answer(steps):
             self._failures.record_batch(all_failed=False)  # the items were at fault
         return answers, None
 
     def run_unqueued(self, items: Sequence[I]) -> float:
-        """Seconds of a forward over items that nobody waits for. Raises what the model raises."""
+        """Run a forward over items that are not in the queue; the seconds that it took.
+
+        Raises what the model raises.
+        """
         began = self._clock()
         self._answers(items, DecodeSteps([_Unqueued()] * len(items), self._clock))
         return self._clock() - began
@@ -96,11 +99,11 @@ class BatchRunner(Generic[I, R]):
         self._failures.check()
 
     def close(self) -> None:
-        """Let the model go: Serve's batching refers to its last batch, and so to this."""
-        self.model, self._answered = replace(self.model, run=_closed), None
+        """Drop the model: Serve's batching refers to its last batch, and so to this runner."""
+        self.model, self._known_good = replace(self.model, run=_closed), None
 
     def _can_still_answer(self, steps: DecodeSteps) -> bool:
-        known = self._answered
+        known = self._known_good
         return known is not None and not self._device.is_lost and bool(self._try([known], steps))
 
     def _run_in_halves(

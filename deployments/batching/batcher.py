@@ -29,7 +29,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import pick_device
 from deployments.models.errors import Overloaded
-from deployments.models.thread_priority import give_way
+from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 
@@ -57,7 +57,10 @@ class RequestItems:
     is_cancelled: bool = False
 
     def admit(self) -> bool:
-        """Queue the items, if they fit beside what waits; whether they did."""
+        """Queue the items if the queue has room; returns whether it had.
+
+        Cancelled items are not queued: ``True``, since their caller does not need an error.
+        """
         if self.is_cancelled:
             return True
         if not self.lane.has_room_for(self.items):
@@ -66,14 +69,14 @@ class RequestItems:
         return True
 
     def cancel(self) -> None:
-        """Nobody waits any more: items that are queued leave the queue, others never enter it."""
+        """The caller was cancelled: remove queued items and admit no more."""
         self.is_cancelled = True
         for future in self.futures:
             future.cancel()
 
 
 class Batcher:
-    """What the models of a replica that answer in batches share.
+    """Shared by all batched models of a replica: limits, device state, preprocessing thread.
 
     Requests are admitted by ``@serve.batch`` and queued in the lane of their model, which forms the
     batches. ``volume_limit`` names the limit for the volume of a batch, in tokens or pixels. The
@@ -105,7 +108,9 @@ class Batcher:
             self._batch_limits(),
             self._device,
             partial(self._meter.forward, name),
-            initialize=give_way if on_cpu else None,  # a GPU waits for the thread that feeds it
+            initialize=lower_thread_priority
+            if on_cpu
+            else None,  # a GPU waits for the thread that feeds it
             max_bytes=settings.max_waiting_bytes,
             timeout_s=settings.request_timeout_s,
         )
@@ -122,7 +127,7 @@ class Batcher:
 
         Each part is queued when it comes. At most ``max_batch_size`` items share a batch. A problem
         among the items is its own answer. When the caller is cancelled, its items leave the queue.
-        Raises :class:`Overloaded` where they do not fit beside what waits.
+        Raises :class:`Overloaded` when the queue has no room for them.
         """
         request, admitted = QueuedRequest(max_batch_size), list[RequestItems]()
         answers: list[asyncio.Future[R | Problem] | Problem] = []
@@ -154,10 +159,9 @@ class Batcher:
         return await loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
-        """Bound batches anew. A wrong ``user_config`` changes nothing; log and metrics say so.
+        """Apply new batch limits. A wrong ``user_config`` changes nothing; log and metrics say so.
 
-        It does not raise: Serve stops a replica that does, and a replica that answers within old
-        limits is worth more.
+        It does not raise, since Serve would stop the replica, which can go on with its old limits.
         """
         try:
             self._limits = UserConfig.model_validate(user_config)
@@ -191,7 +195,7 @@ class Batcher:
 
     @serve.batch(max_batch_size=MAX_ADMITTED, batch_wait_timeout_s=0.0)
     async def _admit(self, batch: list[RequestItems]) -> list[bool]:
-        """Only queues: the batches of the model are formed later, when it becomes free."""
+        """Only queues: a lane forms the batches of its model later, when the model becomes free."""
         return [items.admit() for items in batch]
 
     def _batch_limits(self) -> BatchLimits:
@@ -217,4 +221,6 @@ def _max_ongoing_requests() -> int | None:
         context: Any = serve.get_replica_context()
     except RayServeException:
         return None
-    return int(context._deployment_config.max_ongoing_requests)  # where @serve.batch reads it too
+    return int(
+        context._deployment_config.max_ongoing_requests
+    )  # as @serve.batch of Ray 2.60 reads it

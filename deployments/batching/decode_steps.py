@@ -10,12 +10,12 @@ class Row(Protocol):
     """One row of a batch."""
 
     def is_wanted(self, now: float) -> bool:
-        """Whether somebody still waits for its answer."""
+        """Whether a caller still waits for its answer."""
         ...
 
 
 class DecodeSteps:
-    """What the model's thread reports and asks at each decode step of one batch.
+    """The state of one batch between its decode steps: progress, cancelled and waiting items.
 
     The model's thread calls :meth:`begin`, :meth:`step` and ``waiting_kinds``, the event loop the
     rest. ``waiting_kinds`` gives the kinds of the items that wait for the model meanwhile.

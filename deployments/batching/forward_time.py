@@ -45,11 +45,11 @@ class ForwardTimeModel:
             self._slope = min(max(self._slope, 0.0), self._seconds / self._volume)
 
     def seconds(self, volume: float) -> float:
-        """What a forward over ``volume`` is expected to take; 0 before the first."""
+        """The expected seconds of a forward over ``volume``; 0 before the first."""
         return self._fixed + (self._slope or 0.0) * volume
 
     def upper_bound(self, volume: float) -> float:
-        """What a forward seldom exceeds: the expected time, and by how much that is usually off."""
+        """Upper estimate of the seconds: the expected time plus its typical deviation."""
         return self.seconds(volume) * (1 + self._error)
 
     @property

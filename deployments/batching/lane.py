@@ -1,5 +1,5 @@
-"""The batcher of one model: items wait in its queue, and as soon as the model is free the next
-batch is formed of what waits.
+"""The lane of one model: items wait in its queue, and as soon as the model is free the next batch
+is formed of them.
 
 ``@serve.batch`` only admits requests: it would form batches when requests arrive.
 """
@@ -38,12 +38,12 @@ R = TypeVar("R")
 
 
 class Lane(Generic[I, R]):
-    """The batcher of one model: its queue, its scheduler and the threads that run its batches.
+    """Batches the items of one model. Has a queue, a scheduler and the threads that run batches.
 
-    ``limits`` may be replaced while it runs. ``observe`` is told of each batch before its answers
-    go out. Each thread calls ``initialize`` first. ``max_bytes`` bounds the memory of what waits.
-    An item of a model that decodes ``by_steps`` becomes a problem at the first step after
-    ``timeout_s``. Every item is answered, whatever any of them raises.
+    ``limits`` may be replaced while it runs. ``observe`` is called with each batch before its
+    answers go out. Each thread calls ``initialize`` first. ``max_bytes`` bounds the memory of
+    waiting items. An item of a model that decodes ``by_steps`` becomes a problem at the first step
+    after ``timeout_s``. Every item is answered, whatever any of them raises.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Lane(Generic[I, R]):
         self._runner.check()
 
     def close(self) -> None:
-        """Let the model go, end batches that decode at their next step, and end the threads."""
+        """Drop the model, end batches that decode at their next step, and end the threads."""
         self._runner.close()
         for steps in list(self._running.values()):  # the loop may remove one meanwhile
             steps.close()
@@ -174,7 +174,7 @@ class Lane(Generic[I, R]):
                 self._answer(row, answer)
 
     def _answer(self, row: QueuedItem[I, R | Problem], answer: R | Problem | Paused[I]) -> None:
-        """Give an answer to whoever waits for it, or queue an item again that was paused."""
+        """Give an answer to its caller, or queue an item again that was paused."""
         model, now = self._runner.model, self._clock()
         if row.result.done():
             return

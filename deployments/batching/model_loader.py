@@ -1,4 +1,4 @@
-"""The base of the loaders of models that answer in batches."""
+"""The base of the loaders of batched models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ M = TypeVar("M", bound=LaneModel)
 
 
 class BatchedModelLoader(ABC, Generic[M]):
-    """Loads models that answer through a lane. A family says in :meth:`load` how.
+    """Loads models that answer through a lane. A family implements :meth:`load`.
 
     ``libraries`` are the modules that loading imports.
     """

@@ -30,7 +30,7 @@ class QueueRoom:
     async def wait(self, has_room: Callable[[int], bool]) -> None:
         """Wait until ``has_room`` is true of the free bytes, first come, first served.
 
-        It is asked again at each :meth:`recheck`.
+        ``has_room`` is re-evaluated at each :meth:`recheck`.
         """
         changed = asyncio.Event()
         self._waiting.append(changed)
@@ -43,6 +43,6 @@ class QueueRoom:
             self.recheck()  # there may be room for the next one as well
 
     def recheck(self) -> None:
-        """The room may have changed: let the first that waits check again."""
+        """Call when the free bytes may have changed: the first waiting caller checks again."""
         if self._waiting:
             self._waiting[0].set()

@@ -66,7 +66,7 @@ class QueuedItem(Generic[I, R]):
     nbytes: int = 0
 
     def is_wanted(self, now: float) -> bool:
-        """Whether somebody still waits for its answer."""
+        """Whether a caller still waits for its answer."""
         return not (self.result.done() or now > self.deadline)
 
 
@@ -89,7 +89,7 @@ class Batch(Generic[I, R]):
 
     @property
     def volume(self) -> int:
-        """What the model computes on, padding included."""
+        """Padded volume, in tokens or pixels: the number of items times the longest."""
         return len(self.items) * self._longest
 
     @property
@@ -99,7 +99,7 @@ class Batch(Generic[I, R]):
 
     @property
     def fill(self) -> float:
-        """How much of its bounds it uses, from 0 to 1: of the one that it is closest to."""
+        """The used fraction, from 0 to 1, of the limit that the batch is closest to."""
         limits = self._limits
         seconds = self._forward_time.upper_bound(self.volume)
         return min(

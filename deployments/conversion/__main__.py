@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deployments.conversion.errors import ConversionError
-from deployments.models.thread_priority import give_way
+from deployments.models.thread_priority import lower_thread_priority
 
 RECIPES = {
     "gguf-tokenizer": "gguf:write_tokenizer",
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--options", type=json.loads, default={})
     chosen = parser.parse_args(arguments)
-    give_way()  # to replicas that are answering requests meanwhile
+    lower_thread_priority()  # replicas answer requests meanwhile
     module, _, function = RECIPES[chosen.recipe].partition(":")
     # Imported here, so that a recipe loads only the libraries that it needs.
     recipe = getattr(import_module(f"deployments.conversion.{module}"), function)

@@ -1,4 +1,4 @@
-"""What a recipe says when it cannot convert."""
+"""Conversion errors."""
 
 from __future__ import annotations
 

@@ -46,12 +46,12 @@ class OnnxGraph:
         Exports may be in float, in dynamic int8 (``MatMulInteger``, ``DequantizeLinear``), or in
         4-bit blocks (``MatMulNBits``).
         """
-        named = dict(self._kept_names())
+        named = dict(self._named_weights())
         for node in self._nodes:
             named.update(self._linear(node))
         return named
 
-    def _kept_names(self) -> Iterator[tuple[str, Floats]]:
+    def _named_weights(self) -> Iterator[tuple[str, Floats]]:
         for name, array in self._arrays.items():
             if name.endswith(_QUANTIZED) and not name.startswith(_ANONYMOUS):
                 base = name.removesuffix(_QUANTIZED)

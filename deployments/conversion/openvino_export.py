@@ -22,7 +22,7 @@ import torch
 
 from configs.engines import EngineName, ModelHead
 from configs.processor import native_bfloat16, processor_name, usable_cores
-from configs.weights.exports import FACTS_FILE
+from configs.weights.exports import EXPORT_RECORD_FILE
 from deployments.conversion.errors import ConversionError
 from deployments.encoders import pytorch
 from deployments.encoders.fast_tokenizer import FastTokenizer
@@ -62,7 +62,7 @@ def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
     threads = usable_cores()
     torch.set_num_threads(threads)
     network = pytorch.load_network(head, origin, "cpu", OPTIONS)
-    facts: dict[str, Any] = {"processor": processor_name(), "threads": threads}
+    record: dict[str, Any] = {"processor": processor_name(), "threads": threads}
     try:
         _write(network, folder)
         exported = OpenVinoNetwork(folder, threads, bfloat16=False)
@@ -70,17 +70,17 @@ def write_export(origin: Path, folder: Path, head: ModelHead) -> None:
     except Exception as error:  # noqa: BLE001  whatever the converter raises is a refusal
         for file in folder.iterdir():
             file.unlink()
-        facts["refusal"] = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+        record["refusal"] = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
     else:
         timed = _timed(network, exported)
         if native_bfloat16():
             in_bfloat16 = OpenVinoNetwork(folder, threads)
             # Recorded but not judged: torch would compute in bfloat16 as well.
-            facts |= {"float32": timed, "bfloat16_difference": _difference(network, in_bfloat16)}
+            record |= {"float32": timed, "bfloat16_difference": _difference(network, in_bfloat16)}
             network.module.to(torch.bfloat16)
             timed = _timed(network, in_bfloat16)
-        facts |= timed
-    (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
+        record |= timed
+    (folder / EXPORT_RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
 
 
 def _write(network: pytorch.TorchNetwork, folder: Path) -> None:

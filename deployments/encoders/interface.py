@@ -22,7 +22,7 @@ STORED_MULTI_LABEL = "several"
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What a family has to know of an encoder, apart from its weights.
+    """The properties of an encoder that a family needs, apart from its weights.
 
     ``max_tokens`` bounds a text; ``labels`` are in the order of the outputs; with ``multi_label`` a
     text may have several of them. ``prompts`` are put before texts, by name; ``default_prompt`` is

@@ -15,7 +15,7 @@ from configs.engines import EngineName
 from deployments.encoders.fast_tokenizer import FastTokenizer
 from deployments.encoders.interface import EncoderInfo, Outputs
 from deployments.encoders.tokenization import TokenizedText
-from deployments.models.thread_priority import give_way
+from deployments.models.thread_priority import lower_thread_priority
 
 MODEL_FILE = "openvino_model.xml"
 INFO_FILE = "traits.json"
@@ -72,7 +72,7 @@ def compiled_model(model: Path, threads: int, at_once: int, *, bfloat16: bool) -
     core = openvino.Core()
     settings = properties(threads, bfloat16 and native_bfloat16(core), at_once)
     with ThreadPoolExecutor(
-        1, initializer=give_way
+        1, initializer=lower_thread_priority
     ) as thread:  # OpenVINO's threads inherit its priority
         return thread.submit(core.compile_model, str(model), DEVICE, settings).result()
 

@@ -61,7 +61,8 @@ class Pairs:
     subject: str
 
     @property
-    def kept(self) -> tuple[str, ...]:
+    def untruncated(self) -> tuple[str, ...]:
+        """The sides that are never cut."""
         return self.seconds if self.shortened == "first" else self.firsts
 
 
@@ -96,11 +97,11 @@ def tokenize_pairs(
     With ``truncate`` the shortened side of a longer pair is cut. A pair whose other side leaves no
     room for one token is always a problem.
     """
-    too_long = too_long_sides(tokenizer, pairs.kept, max_tokens)
+    too_long = too_long_sides(tokenizer, pairs.untruncated, max_tokens)
     results: list[TokenizedText | Problem] = [
-        too_long.get(kept, Problem("internal", "not tokenized")) for kept in pairs.kept
+        too_long.get(side, Problem("internal", "not tokenized")) for side in pairs.untruncated
     ]
-    fitting = [i for i, kept in enumerate(pairs.kept) if kept not in too_long]
+    fitting = [i for i, side in enumerate(pairs.untruncated) if side not in too_long]
     if not fitting:
         return results
     encoded = tokenizer(
@@ -115,9 +116,11 @@ def tokenize_pairs(
     return results
 
 
-def too_long_sides(tokenizer: Any, kept: Sequence[str], max_tokens: int) -> dict[str, Problem]:
-    """A problem for each of ``kept`` that leaves no room for a token of its pair's other side."""
-    unique = list(dict.fromkeys(kept))
+def too_long_sides(
+    tokenizer: Any, untruncated: Sequence[str], max_tokens: int
+) -> dict[str, Problem]:
+    """A problem for each text that leaves no room for a token of its pair's other side."""
+    unique = list(dict.fromkeys(untruncated))
     if not unique:
         return {}
     encoded = tokenizer(unique, add_special_tokens=False, verbose=False)["input_ids"]

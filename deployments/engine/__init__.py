@@ -2,12 +2,12 @@
 
 - ``interface``: the ``Engine`` protocol, all that the generation deployment knows of an engine.
 - ``engine_core``: its one implementation, a thread that admits, preempts and steps. It is made of a
-  ``scheduler`` (who decodes, who waits) and a ``model_runner`` (the model and its KV cache).
+  ``scheduler`` (which sequences run or wait) and a ``model_runner`` (the model and its KV cache).
 - Model runners: ``torch_runner`` wherever torch runs, ``openvino`` on CPUs in a process of its own.
 - ``sequence``: one text being decoded; it uses the ``detokenizer``, stop strings (``stopping``) and
   a ``grammar`` constraint (structured output). ``sampling``: the sampler of the torch runner.
-- ``codec``: tokenizer and chat template. ``prompt_reader``, ``prompts``: a request's prompt as
-  token ids, and its grammar.
+- ``codec``: tokenizer and chat template. ``prompt_preprocessor``, ``prompts``: a request's prompt
+  as token ids, and its grammar.
 - ``token_chunks``: the tokens of one request; ``token_stream`` paces them on their way from the
   engine's thread to the event loop.
 - ``tuning``: the constants that were measured.

@@ -98,8 +98,8 @@ class TextCodec:
         while chat[-1].content and (excess := len(self.encode_chat(chat)) - tokens) > 0:
             text = chat[-1].content
             spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
-            kept = text[: spans[-excess][0]] if excess < len(spans) else ""
-            chat = (*before, replace(last, content=kept))
+            truncated = text[: spans[-excess][0]] if excess < len(spans) else ""
+            chat = (*before, replace(last, content=truncated))
         return chat
 
     def trim_oldest(
@@ -187,9 +187,9 @@ class TextCodec:
 
 def _template_message(message: ChatMessage) -> dict[str, Any]:
     """A message as chat templates read it: the arguments of tool calls are objects, not text."""
-    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    message_fields: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        turn["tool_calls"] = [
+        message_fields["tool_calls"] = [
             {
                 "id": call.id,
                 "type": "function",
@@ -198,10 +198,10 @@ def _template_message(message: ChatMessage) -> dict[str, Any]:
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        turn["tool_call_id"] = message.tool_call_id
+        message_fields["tool_call_id"] = message.tool_call_id
     if message.name is not None:
-        turn["name"] = message.name
-    return turn
+        message_fields["name"] = message.name
+    return message_fields
 
 
 def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:

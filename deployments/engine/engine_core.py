@@ -13,7 +13,7 @@ from deployments.engine.model_runner import ModelRunner
 from deployments.engine.running import RunningBatch, report
 from deployments.engine.scheduler import Scheduler
 from deployments.engine.sequence import Sequence
-from deployments.models.thread_priority import give_way
+from deployments.models.thread_priority import lower_thread_priority
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class EngineCore:
         reason = "The engine was closed"
         try:
             if self._runner.info.computes_in_thread:
-                give_way()
+                lower_thread_priority()
             while self._wait_for_work():
                 self._step_began = time.monotonic()
                 self._schedule()

@@ -1,4 +1,4 @@
-"""Opens an engine by its kind: ``openvino`` or ``torch``. Imports only the one that is asked for.
+"""Opens an engine by its kind: ``openvino`` or ``torch``. Imports only that one.
 
 To add a kind, write a module with a function like those two, and call it here.
 """

@@ -92,8 +92,8 @@ class RunningBatch:
 
 
 def report(sequence: Sequence, problem: Problem) -> None:
-    """Tell a sequence that it failed, whatever its callback raises."""
+    """Call the failure callback of a sequence, whatever it raises."""
     try:
         sequence.fail(problem)
     except BaseException:
-        logger.exception("A sequence's callback raised while it was told of a failure")
+        logger.exception("A sequence raised in its failure callback")

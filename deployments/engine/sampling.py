@@ -47,8 +47,8 @@ class Sampler:
     def _choose(self, scores: torch.Tensor) -> int:
         if self._sequence.sampling.greedy:
             return int(scores.numpy().argmax())
-        kept = self._warpers(_NO_IDS, scores[None])[0]
-        probabilities = torch.softmax(kept.double(), dim=-1).numpy()
+        warped = self._warpers(_NO_IDS, scores[None])[0]
+        probabilities = torch.softmax(warped.double(), dim=-1).numpy()
         position = len(self._sequence.generated)
         return sample_index(probabilities, uniform(self._sequence.seed, position))
 

@@ -1,4 +1,4 @@
-"""The scheduler: which sequences run, which wait, and who is preempted for whom.
+"""The scheduler: which sequences run, which wait, and which are preempted for others.
 
 Slots and KV cache are shared fairly among requests. A request may have many sequences (``n``
 choices, a batch of prompts), which count as one here. Requests get equally many slots. Where there
@@ -27,8 +27,8 @@ class _ScheduledRequest:
     """The sequences of one request.
 
     ``served`` counts the tokens decoded for them, on top of what all others had when it arrived.
-    It is ``new`` until its first token. ``turn`` counts the calls of :meth:`Scheduler.next` that
-    chose it.
+    It is ``new`` until its first token. ``round_robin_index`` counts the calls of
+    :meth:`Scheduler.next` that chose it.
     """
 
     arrived: int
@@ -36,7 +36,7 @@ class _ScheduledRequest:
     new: bool = True
     waiting: deque[Sequence] = field(default_factory=deque)
     running: list[Sequence] = field(default_factory=list)
-    turn: int = 0
+    round_robin_index: int = 0
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:
@@ -55,7 +55,7 @@ class Scheduler:
         self._slots = slots
         self._fits = fits
         self._requests: dict[str, _ScheduledRequest] = {}
-        self._arrivals = 0
+        self._request_count = 0
         self._clock = 0
         self._claimant: _ScheduledRequest | None = None
         self.running: list[Sequence] = []
@@ -80,10 +80,10 @@ class Scheduler:
         """Queue a sequence."""
         request = self._requests.get(sequence.request_id)
         if request is None:
-            self._arrivals += 1
+            self._request_count += 1
             served = (each.served for each in self._requests.values())
             self._clock = max(self._clock, min(served, default=0))  # what all others have had
-            request = _ScheduledRequest(self._arrivals, self._clock - NEW_REQUEST_CREDIT)
+            request = _ScheduledRequest(self._request_count, self._clock - NEW_REQUEST_CREDIT)
             self._requests[sequence.request_id] = request
         request.waiting.append(sequence)
 
@@ -153,8 +153,8 @@ class Scheduler:
         if not running:
             return None
         request = min(running, key=lambda each: (each.served, each.arrived))
-        request.turn += 1
-        return request.running[request.turn % len(request.running)]
+        request.round_robin_index += 1
+        return request.running[request.round_robin_index % len(request.running)]
 
     def _by_rank(self) -> list[_ScheduledRequest]:
         waiting = (each for each in self._requests.values() if each.waiting)
@@ -167,10 +167,10 @@ class Scheduler:
 
     def _outgrown(self) -> list[Sequence]:
         """Victims for want of KV cache, which every token makes fuller."""
-        kept, victims = list(self.running), list[Sequence]()
-        while len(kept) > 1 and not self._fits(kept):
-            victim = _youngest(self._donors(kept), kept)
-            kept.remove(victim)
+        remaining, victims = list(self.running), list[Sequence]()
+        while len(remaining) > 1 and not self._fits(remaining):
+            victim = _youngest(self._donors(remaining), remaining)
+            remaining.remove(victim)
             victims.append(victim)
         return victims
 
@@ -192,17 +192,17 @@ class Scheduler:
 
     def _victims(self, claimant: _ScheduledRequest) -> list[Sequence]:
         """Enough sequences of other requests to admit one of the claimant, or none."""
-        kept, victims = list(self.running), list[Sequence]()
-        while not self._has_room(kept, claimant.waiting[0]):
+        remaining, victims = list(self.running), list[Sequence]()
+        while not self._has_room(remaining, claimant.waiting[0]):
             donors = {
                 donor: count
-                for donor, count in self._donors(kept).items()
+                for donor, count in self._donors(remaining).items()
                 if donor is not claimant and _loses_slot(donor, count, claimant)
             }
             if not donors:
                 return []
-            victim = _youngest(donors, kept)
-            kept.remove(victim)
+            victim = _youngest(donors, remaining)
+            remaining.remove(victim)
             victims.append(victim)
         return victims
 

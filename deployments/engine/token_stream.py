@@ -18,10 +18,10 @@ from deployments.seam.problems import Problem
 class StreamPacing:
     """Paces all token streams of a replica, whose event ``loop`` is one.
 
-    Streams that have tokens are flushed together. A stream that asks for more has sent its last
-    item, which is how the time of an item is measured. The next flush is as much later as
-    ``factor`` times the time of all items since. A slow reader does not ask, and so delays nobody
-    else. The first token of a stream is never delayed.
+    Streams that have tokens are flushed together. A stream that awaits its next item has sent its
+    last one, which is how the time of an item is measured. The next flush is as much later as
+    ``factor`` times the time of all items since. A slow reader does not await the next item, and
+    so delays no other. The first token of a stream is never delayed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, factor: float = PACING_FACTOR) -> None:
@@ -102,7 +102,7 @@ class TokenBuffer:
     async def take(self) -> tuple[tuple[Token, ...], Problem | None]:
         """Wait for the next flush; all tokens that are there, and the failure if there was one.
 
-        For one reader, which asks again when it has sent what it was given.
+        For one reader, which awaits the next item when it has sent the last.
         """
         if self._began:
             self._pacing.sent()

@@ -71,8 +71,8 @@ class TorchRunner:
     """Any ``AutoModelForCausalLM`` with a KV cache; a step is a forward for one sequence.
 
     Running sequences take turns, each with a KV cache of its own. A preempted sequence loses its
-    cache, and is prefilled again when it resumes. Prompts are prefilled ``prefill_chunk`` tokens a
-    step, so that a cancel need not wait for a whole prompt.
+    cache, and is prefilled again when it resumes. Chunked prefill: prompts are prefilled
+    ``prefill_chunk`` tokens a step, so that a cancel need not wait for a whole prompt.
     """
 
     def __init__(

@@ -21,7 +21,8 @@ PREFILL_TOKENS_PER_UNIT = 32
 """Prompt tokens that take about as long to prefill as one token takes to decode."""
 
 DEFAULT_PREFILL_CHUNK = 512
-"""Prompt tokens of one step: a longer chunk is faster, and holds up the others for longer."""
+"""Chunked prefill: prompt tokens of one step. A longer chunk is faster, and holds up the others for
+longer."""
 
 # OpenVINO runner: bench.chat and bench.heavy.
 DEFAULT_KV_CACHE_GB = 1.0
@@ -61,7 +62,7 @@ MAX_GRAMMAR_BYTES = 32 * 1024
 """Size of a grammar's source: a literal costs some milliseconds a step for each 10 KiB."""
 
 CACHED_GRAMMARS = 16
-"""Compiled grammars of a model that are kept: kilobytes each, some megabytes for the worst."""
+"""Compiled grammars of a model that are cached: kilobytes each, some megabytes for the worst."""
 
 MAX_RUNNING_TRIALS = 2
 """Trials of grammars at a time; each may take a second of one core."""

@@ -1,1 +1,1 @@
-"""What the families of image models share: decoding, preprocessing, and the image family."""
+"""Code shared by the families of image models: decoding, preprocessing and batching of images."""

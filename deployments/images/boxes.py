@@ -31,14 +31,14 @@ def detections(
     """
     width, height = size
     inside = np.clip(boxes, 0.0, [width, height, width, height])
-    kept: list[int] = []
+    selected: list[int] = []
     for index in sorted(range(len(scores)), key=lambda i: -scores[i]):
         if not scores[index] >= threshold or _area(inside[index]) <= 0:
             continue
-        rivals = [k for k in kept if labels[k] == labels[index]]
+        rivals = [k for k in selected if labels[k] == labels[index]]
         if all(overlap(inside[index], inside[k]) <= MAX_OVERLAP for k in rivals):
-            kept.append(index)
-    return tuple(Detection(labels[i], scores[i], *map(float, inside[i])) for i in kept)
+            selected.append(index)
+    return tuple(Detection(labels[i], scores[i], *map(float, inside[i])) for i in selected)
 
 
 def overlap(one: Boxes, other: Boxes) -> float:

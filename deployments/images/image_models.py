@@ -39,7 +39,7 @@ MAX_UNMEASURED = 4
 class ImageModel(Generic[R]):
     """One loaded model, and how many images are being preprocessed for it.
 
-    ``image_bytes`` is what the tensors of the last image took: the next ones take about as much.
+    ``image_bytes`` is the size of the last image's tensors, used as the estimate for the next.
     """
 
     task: ImageTask[R]
@@ -49,7 +49,11 @@ class ImageModel(Generic[R]):
     image_bytes: int = 0
 
     def has_room(self, free_bytes: int) -> bool:
-        """Whether one more image may be preprocessed; one may where no other is."""
+        """Whether one more image may be preprocessed.
+
+        Always, where none is being preprocessed or queued. Until the size of an image is known, up
+        to ``MAX_UNMEASURED`` may be.
+        """
         if not self.image_bytes:
             return self.preprocessing < MAX_UNMEASURED
         others = self.preprocessing or self.lane.depth
@@ -59,7 +63,7 @@ class ImageModel(Generic[R]):
 class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     """Loads image models, and answers requests about images with them.
 
-    ``open_task`` loads a model and says how it is used.
+    ``open_task`` loads a model and returns its :class:`ImageTask`.
     """
 
     def __init__(
@@ -83,14 +87,17 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     @unavailable_as_problem
     async def answer(self, models: ModelCache[ImageModel[R]], request: ImageRequest) -> R | Problem:
         """The answer to a request about one image."""
-        with self._counted(request):
+        with self._encoded_bytes_reserved(request):
             async with models.use(request.model) as model:
                 (answer,) = await self._batcher.answers(model.lane, self._tensors(model, request))
                 return answer
 
     @contextmanager
-    def _counted(self, request: ImageRequest) -> Iterator[None]:
-        """Count the bytes of the file while the block runs. Raises :class:`Overloaded`."""
+    def _encoded_bytes_reserved(self, request: ImageRequest) -> Iterator[None]:
+        """Count the bytes of the file while the block runs.
+
+        Raises :class:`Overloaded` when the files of all requests would exceed the limit.
+        """
         size, limit = len(request.image), self._config.settings.max_waiting_bytes
         if self._encoded_bytes and self._encoded_bytes + size > limit:
             raise Overloaded(request.model, "images")
@@ -103,10 +110,10 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     async def _tensors(
         self, model: ImageModel[R], request: ImageRequest
     ) -> AsyncGenerator[Sequence[PreprocessedImage | Problem], None]:
-        """The image as its model reads it, once the lane has room for its tensors.
+        """The preprocessed image, once the lane has room for its tensors.
 
-        Until then the image waits as the file that came, a tenth of the size. A large image waits
-        apart, so that small ones are not kept out of the lane.
+        Until then the image waits as the encoded file, about a tenth of the tensors' size. A large
+        image waits separately, so that it does not hold up small ones.
         """
         await model.lane.room.wait(model.has_room)
         model.preprocessing += 1
@@ -115,7 +122,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
             if isinstance(image, PreprocessedImage):
                 model.image_bytes = image.nbytes
             if not isinstance(image, EncodedImage):
-                yield [image]  # returns once the image is in the lane
+                yield [image]  # the generator resumes after the batcher has queued the image
         finally:
             model.preprocessing -= 1
             model.lane.room.recheck()
@@ -128,7 +135,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     async def _preprocess_large(
         self, image: EncodedImage, task: ImageTask[R], request: ImageRequest
     ) -> PreprocessedImage | Problem:
-        """Raises :class:`Overloaded`."""
+        """Raises :class:`Overloaded` when too many pixels of large images wait."""
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
         if waiting and waiting + image.pixels > limit:
             raise Overloaded(request.model, "large images")
@@ -138,7 +145,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
 def _preprocess_if_small(
     task: ImageTask[Any], request: ImageRequest
 ) -> EncodedImage | PreprocessedImage | Problem:
-    """A small image at once; of a large one only the headers are read."""
+    """Preprocess a small image; of a large one read only the headers."""
     try:
         image = EncodedImage(request.image)
     except DECODE_ERRORS:
@@ -149,7 +156,7 @@ def _preprocess_if_small(
 def _preprocess_and_trim(
     image: EncodedImage, task: ImageTask[Any], request: ImageRequest
 ) -> PreprocessedImage | Problem:
-    """Gives back the memory of a large image, which the thread would keep for its next one."""
+    """Preprocess, then return free memory, which the thread would keep, to the system."""
     try:
         return _preprocess(image, task, request)
     finally:
@@ -160,7 +167,7 @@ def _preprocess(
     image: EncodedImage, task: ImageTask[Any], request: ImageRequest
 ) -> PreprocessedImage | Problem:
     try:
-        picture = decode_encoded(image)
+        decoded = decode_encoded(image)
     except DECODE_ERRORS:
         return DAMAGED
-    return preprocessed(task.preprocess, picture, request)
+    return preprocessed(task.preprocess, decoded, request)

@@ -27,8 +27,8 @@ INPUT_ERRORS = (
     MemoryError,
     struct.error,
 )
-"""What processors raise for an image or a text that they cannot process: a side that rounds to
-zero, an impossible shape, an image token too many. Other exceptions are bugs."""
+"""Exceptions that processors raise for an image or a text that they cannot process: a side that
+rounds to zero, an impossible shape, an image token too many. Other exceptions are bugs."""
 
 CONTROL = Image.new("RGB", (64, 48), (128, 128, 128))
 """An image that every model can process."""

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from deployments.metrics import signals
-from deployments.metrics.dashboard import RayMetrics
+from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
 

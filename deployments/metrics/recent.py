@@ -13,7 +13,7 @@ GIB = 1024**3
 
 
 class RecentRequests:
-    """The last 1,000 requests, each with the memory that its model took at its end."""
+    """The last ``MAX_REQUESTS`` requests, each with the memory of its model when it ended."""
 
     def __init__(self) -> None:
         self._requests: deque[tuple[FinishedRequest, float | None]] = deque(maxlen=MAX_REQUESTS)
@@ -22,7 +22,7 @@ class RecentRequests:
         self._requests.append((finished, memory_bytes))
 
     def performance(self) -> Performance | None:
-        """The number of requests, up to 1,000, and figures of the last 100 of them."""
+        """The number of requests, up to ``MAX_REQUESTS``; averages of the last ``MAX_AVERAGED``."""
         if not self._requests:
             return None
         latest = list(self._requests)[-MAX_AVERAGED:]

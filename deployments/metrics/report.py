@@ -41,10 +41,11 @@ class FinishedRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MetricReport:
-    """What one reporter recorded since its last report. ``number`` counts its reports from 1.
+    """The samples that one reporter recorded since its last report.
 
-    A report that may not have arrived is sent again under its number, so that the ledger adds it
-    once. ``gauges`` replace those of the reporter's earlier reports.
+    ``number`` counts its reports from 1. A report that may not have arrived is sent again
+    under its number, so that the ledger adds it once. ``gauges`` replace those of the reporter's
+    earlier reports.
     """
 
     reporter: str

@@ -1,4 +1,4 @@
-"""The model cache of a replica: which models are loaded, who uses them, and which are evicted."""
+"""The model cache of a replica: which models are loaded, in use, pinned or evicted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ModelCache(Generic[M]):
     A model that died is not loaded: the next request or :meth:`reload_dead` loads it again, at
     once when it died for the first time.
 
-    ``record`` is told of each request that finds or misses its model, each load and each unload.
+    ``record`` is called with each request that finds or misses its model, each load, each unload.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from configs.weights import Export, exported, materialise
 
 @dataclass(frozen=True, slots=True)
 class FamilyConfig:
-    """What ``graph.build`` hands to a family's deployment. ``ledger`` is a handle, under Serve."""
+    """The constructor argument of a family's deployment. ``ledger`` is a handle, under Serve."""
 
     name: str
     models: tuple[ModelSpec, ...]

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def pick_device(config: FamilyConfig) -> str:
-    """``cuda``, ``mps`` or ``cpu``: what the settings ask for, if this replica can see it.
+    """``cuda``, ``mps`` or ``cpu``: the device of the settings, if this replica can see it.
 
     A family without a GPU fraction has no GPU, so ``auto`` is the CPU there: Ray counts that GPU
     as free, but by default it does not hide it (``RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO``). Raises
-    ``RuntimeError`` when a device that was asked for by name is not there.
+    ``RuntimeError`` when a device that was requested by name is not there.
     """
     wanted = config.settings.device if config.settings.use_gpu else "cpu"
     nothing_else = config.gpu_fraction == 0 and sys.platform != "darwin"
@@ -35,7 +35,7 @@ def pick_device(config: FamilyConfig) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
-        raise RuntimeError(f"device {wanted} was asked for, but this replica has none")
+        raise RuntimeError(f"device {wanted} was requested, but this replica has none")
     return wanted
 
 
@@ -56,9 +56,9 @@ def claim_device(config: FamilyConfig) -> str:
 
 
 def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:
-    """The dtype to compute in: what the profile says, else what the processor is fast at.
+    """The dtype to compute in: the profile's, else the fastest on the device.
 
-    On CPUs without bfloat16 arithmetic of their own the narrower types are slower than float32.
+    On CPUs without native bfloat16 arithmetic the half-precision types are slower than float32.
     """
     import torch
 

@@ -15,11 +15,11 @@ from deployments.models.shared_tasks import SharedTasks
 
 
 class Downloads:
-    """Downloads the files of each model once for all who ask.
+    """Downloads the files of each model once for all callers.
 
     There are as many threads as ``models``, so that a download that takes minutes delays no other.
-    A download goes on when nobody waits for it any more, since a thread cannot be stopped; who asks
-    again joins it.
+    A download goes on when nobody waits for it any more, since a thread cannot be stopped; a
+    later caller joins it.
     """
 
     def __init__(self, loader: ModelLoader[Any], models: int) -> None:

@@ -1,4 +1,4 @@
-"""The base of every family's deployment: what Serve and operators ask of a replica."""
+"""The base of every family's deployment: the methods that Serve and operators call."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ M = TypeVar("M")
 class LoadThread(Generic[M]):
     """Loads and unloads one model at a time, so that memory can be attributed to a model.
 
-    ``record`` is told of each load and unload.
+    ``record`` is called with each load and unload.
     """
 
     def __init__(self, loader: ModelLoader[M], record: Callable[[ModelEvent, str], None]) -> None:
@@ -64,7 +64,7 @@ class LoadThread(Generic[M]):
         of_own_process = loaded.host_bytes - loaded.memory.host
         before = memory_use()
         model = loaded.model
-        del loaded.model  # who still refers to the entry must not keep the model in memory
+        del loaded.model  # other references to the entry must not keep the model in memory
         self._loader.unload(model)
         del model
         give_back()

@@ -62,7 +62,7 @@ class LoadedModel(Generic[M]):
         return self.memory.gpu
 
     def status(self, stage: Stage) -> ModelStatus:
-        """What operators are told of it."""
+        """The model's status for operators."""
         return ModelStatus(
             self.spec.name, stage, self.host_bytes, self.gpu_bytes, self.seconds, self.engine
         )

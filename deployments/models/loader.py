@@ -1,4 +1,4 @@
-"""What a family provides so that the model cache can load and unload its models."""
+"""The loader protocol: how the model cache downloads, loads and unloads a family's models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class ModelLoader(Protocol[M]):
     """How the models of one family are downloaded, loaded and unloaded.
 
     :class:`~deployments.models.cache.ModelCache` calls ``fetch``, ``prepare``, ``load`` and
-    ``unload`` in its threads, where they may block for minutes, and the others wherever it is.
+    ``unload`` in its threads, where they may block for minutes, and the others on the calling
+    thread.
     """
 
     def fetch(self, spec: ModelSpec) -> Path:
@@ -35,7 +36,7 @@ class ModelLoader(Protocol[M]):
         ...
 
     def unload(self, model: M) -> None:
-        """End the model and what it runs in: threads, processes, memory."""
+        """Release the model, its threads, processes and memory."""
         ...
 
     def is_dead(self, model: M) -> bool:
@@ -51,5 +52,8 @@ class ModelLoader(Protocol[M]):
         ...
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
-        """Whether torch keeps the weights in two bytes each, so half of a float32 file's size."""
+        """Whether torch keeps the weights in two bytes each (bfloat16 or float16).
+
+        A float32 file then takes half of its size in memory.
+        """
         ...

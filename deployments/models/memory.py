@@ -36,7 +36,7 @@ class MemoryUse:
 
 
 def memory_use() -> MemoryUse:
-    """What this process takes now, without its children."""
+    """The memory that this process takes now, without its children."""
     return MemoryUse(psutil.Process().memory_info().rss, cuda_memory().allocated)
 
 
@@ -54,7 +54,7 @@ def process_bytes(number: int) -> int:
 
 
 def cuda_memory() -> CudaMemory:
-    """What PyTorch counts on the GPU of this process; zeros if it has not used one."""
+    """PyTorch's counts of this process's GPU memory; zeros if it has not used a GPU."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return CudaMemory()

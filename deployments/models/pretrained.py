@@ -86,7 +86,7 @@ def load_options(
 
 
 def wanted_quantization(config: FamilyConfig, model: ModelSpec, device: str) -> str:
-    """What the profile says, else what the settings want on ``device``."""
+    """The quantization of the profile, else the one that the settings choose on ``device``."""
     if model.quantization != "none":
         return model.quantization
     if not config.settings.use_quantization:

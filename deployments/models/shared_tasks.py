@@ -1,4 +1,4 @@
-"""Tasks by name, each of which runs once for all who ask for it."""
+"""Tasks by name, each of which runs once for all callers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SharedTasks(Generic[T]):
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         """The task of this name: the one that runs, else a new one that does ``work``.
 
-        Who awaits it and may be cancelled has to shield it.
+        A caller that awaits it and may be cancelled has to shield it.
         """
         task = self._running.get(name)
         if task is None:
@@ -38,4 +38,4 @@ class SharedTasks(Generic[T]):
     def _ended(self, name: str, task: asyncio.Task[T]) -> None:
         del self._running[name]
         if not task.cancelled():
-            task.exception()  # marks it as seen: nobody may be left who waited for it
+            task.exception()  # marks it as retrieved: all callers may be gone

@@ -7,14 +7,14 @@ import sys
 import threading
 
 NICENESS = 5
-"""Linux then gives arithmetic a quarter of a core that others want too, and all of an idle one.
+"""The niceness of threads that compute: Linux gives them a quarter of a core that others want too.
 
 A higher value gains little, and leaves too little beside other work on the same machine
 (``python -m bench.embeddings``).
 """
 
 
-def give_way() -> None:
+def lower_thread_priority() -> None:
     """Lower the priority of this thread, and of the threads and processes that it starts.
 
     While a forward takes the cores from event loops, fewer items get into the queue, so the next

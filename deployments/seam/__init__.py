@@ -1,4 +1,4 @@
-"""What crosses between the ingress and the model side: requests and results, by model family.
+"""Requests and results that cross between the ingress and the model side, by model family.
 
 All of it is plain and picklable: no HTTP requests, no exceptions, no tensors. Both sides import
 this package, so it imports neither torch nor a web framework. A failure that concerns one item is

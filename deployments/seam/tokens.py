@@ -1,4 +1,4 @@
-"""How every result that counts tokens tells them: by a property ``token_counts``."""
+"""Token counts of results, which every result that counts tokens has as ``token_counts``."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from configs.import_paths import imported
 from configs.profile import Profile
 from configs.serve_schema import LEDGER
 from configs.settings import Settings
-from deployments.metrics.dashboard import RayMetrics
+from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.reporter import Reporter
 from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog

@@ -18,7 +18,7 @@ from configs.weights import (
     exported,
     is_exported,
 )
-from configs.weights.exports import FACTS_FILE
+from configs.weights.exports import EXPORT_RECORD_FILE
 from tests.configs.conftest import silent
 
 FACTS = {
@@ -45,7 +45,7 @@ class Recipe:
         self.done.append(options)
         if self.fails:
             raise ConversionFailedError("out of memory")
-        (folder / FACTS_FILE).write_text(json.dumps(self.facts))
+        (folder / EXPORT_RECORD_FILE).write_text(json.dumps(self.facts))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_an_export_is_made_once_and_its_record_has_both_figures(
     record = json.loads((first.folder / RECORD_FILE).read_text())
     assert record["export"] == FACTS
     assert record["made_by"]["openvino"]
-    assert not (first.folder / FACTS_FILE).exists()
+    assert not (first.folder / EXPORT_RECORD_FILE).exists()
 
 
 def test_a_record_has_the_faster_engine_of_each_dtype(

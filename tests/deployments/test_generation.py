@@ -497,7 +497,7 @@ def test_live_limits_that_it_does_not_have_are_told_and_change_nothing(
 async def held(monkeypatch: pytest.MonkeyPatch) -> HeldTrials:
     """Where the grammars of :func:`family` are tried; to be asked for before it."""
     held = HeldTrials()
-    trials = "deployments.engine.prompt_reader.GrammarTrials"
+    trials = "deployments.engine.prompt_preprocessor.GrammarTrials"
     monkeypatch.setattr(trials, lambda: GrammarTrials(held.trial))
     return held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import (
 
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
-from deployments.summarization import Summarization
+from deployments.summarization import WRITTEN_TOKEN_BYTES, Passage, Summarization
 from tests.deployments.families import MAX_TOKENS, family_of, saved, tokenizer
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.held_steps import HeldSteps
@@ -231,3 +232,9 @@ async def test_summaries_of_much_the_same_length_do_not_interrupt_each_other(
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(first, second)
     assert held.taken == 9 + 9
+
+
+async def test_the_size_of_a_waiting_passage_counts_the_tokens_written_so_far() -> None:
+    new = Passage({"input_ids": [1, 2, 3]}, 10, 0)
+    sizes = [replace(new, ids=tuple(range(count))).nbytes - new.nbytes for count in (0, 1, 100)]
+    assert sizes == [0, WRITTEN_TOKEN_BYTES, 100 * WRITTEN_TOKEN_BYTES]

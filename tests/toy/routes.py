@@ -19,8 +19,14 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, call_for_each, object_or_list, texts_of
-from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
+from serve_app.ingress.routes.text_items import (
+    ItemError,
+    TextsBody,
+    call_for_each,
+    object_or_list,
+    texts_of,
+)
+from serve_app.ingress.validation.fields import Answer, Body, Texts, example
 from tests.toy.spelling import SpellingRequest
 
 router = NativeRouter("spelling")
@@ -28,13 +34,8 @@ router = NativeRouter("spelling")
 SPELL = "spell"
 
 
-class SpellBody(Body):
-    """One text for one answer, a list for a list of them."""
-
+class SpellBody(TextsBody):
     model_config = example(texts="stressed")
-
-    texts: Texts
-    model_name: ModelName | None = None
 
 
 class SpelledText(BaseModel):

@@ -41,7 +41,7 @@ class PreparedSchema:
 
 
 def prepare_schema(source: str) -> PreparedSchema:
-    """Prepare the schema that the JSON text ``source`` is. Raises :class:`UnsupportedSchema`."""
+    """Parse ``source`` (JSON) and prepare it. Raises :class:`UnsupportedSchema`."""
     try:
         return _prepare(source)
     except UnsupportedSchema:
@@ -52,7 +52,7 @@ def prepare_schema(source: str) -> PreparedSchema:
 
 def _prepare(source: str) -> PreparedSchema:
     try:
-        from_json(source, allow_inf_nan=False)  # bounds nesting, and tells the place of an error
+        from_json(source, allow_inf_nan=False)  # bounds nesting, and gives the position of an error
         root = json.loads(source, parse_float=decimal)
     except ValueError as error:
         raise UnsupportedSchema(f"it is no JSON: {error}") from None
@@ -88,7 +88,7 @@ def _unreachable_number(number: Decimal) -> int:
 
 
 def _reachable(document: SchemaDocument) -> list[SchemaPlace]:
-    """Every schema that a part of an instance may have to match, the root first."""
+    """Every schema that is reachable from the root by keywords or ``$ref``, the root first."""
     found: dict[int, SchemaPlace] = {}
     waiting = [document.root]
     while waiting:
@@ -117,9 +117,9 @@ def _one_of(places: list[SchemaPlace]) -> list[list[SchemaPlace]]:
 
 
 def _check_combinations(places: list[SchemaPlace]) -> None:
-    """Refuse what llguidance follows in a schema alone, but not where it combines two schemas.
+    """Refuse values that llguidance handles in a single schema, but not in an intersection of two.
 
-    That are constants of more than 64 bits beside ``integer``, such as ``{"allOf": [{"const":
+    These are constants of more than 64 bits beside ``integer``, such as ``{"allOf": [{"const":
     10**30}, {"type": "integer"}]}``, and several values of ``multipleOf`` with a large multiple.
     """
     wide = [place for place in places if any(map(_is_wide, _constants(place.schema)))]
@@ -142,10 +142,10 @@ def _check_combinations(places: list[SchemaPlace]) -> None:
 def _drop_type(schema: Schema) -> None:
     """Keep only the constants that are of the schema's ``type``, which can then be dropped."""
     allowed = types(schema)
-    kept = [value for value in _constants(schema) if _is_of(value, allowed)]
+    matching = [value for value in _constants(schema) if _is_of(value, allowed)]
     schema.pop("type", None)
     schema.pop("const", None)
-    schema["enum"] = kept
+    schema["enum"] = matching
 
 
 def _is_of(value: Any, allowed: frozenset[str]) -> bool:

@@ -37,14 +37,14 @@ TRANSLATIONS = (
 
 
 def rejection(error: str) -> str:
-    """The most telling line of an error message, short enough for an answer."""
+    """The most specific line of an error message, short enough for an answer."""
     for pattern, message in TRANSLATIONS:
         found = re.search(pattern, error)
         if found is not None:
             return short(found.expand(message))
     lines = [line.strip() for line in error.splitlines() if line.strip()] or ["it is not valid"]
-    telling = next((line for line in lines if line.startswith("error: ")), lines[0])
-    return short(telling.removeprefix("error: "))
+    detail = next((line for line in lines if line.startswith("error: ")), lines[0])
+    return short(detail.removeprefix("error: "))
 
 
 def short(message: str) -> str:

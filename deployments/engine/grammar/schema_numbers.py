@@ -107,10 +107,10 @@ class NumberRange:
             last = INT64_MAX
         if last is not None and first is None and last <= -MAX_OPEN_BOUND:
             first = INT64_MIN_KEPT
-        kept = {"minimum": first, "maximum": last}
+        limits = {"minimum": first, "maximum": last}
         if first is not None and last is not None and first > last:
             raise UnsupportedSchema(f"no integer that a double holds lies in it: {self._span()}")
-        return {key: value for key, value in kept.items() if value is not None}
+        return {key: value for key, value in limits.items() if value is not None}
 
     def of_numbers(self) -> dict[str, int | float]:
         """Keywords for the numbers in the range, of up to 15 digits and up to 1e18."""
@@ -161,7 +161,7 @@ def _step(bound: Decimal) -> Decimal:
 
 
 def _exact(number: SchemaNumber) -> int | float | None:
-    """What llguidance reads and writes again as ``number``; ``None`` if nothing is."""
+    """The value that llguidance reads and writes again as ``number``; ``None`` if there is none."""
     given = Decimal(number)
     if not given.is_finite() or given.adjusted() > 308:
         return None
@@ -170,12 +170,12 @@ def _exact(number: SchemaNumber) -> int | float | None:
         if whole == INT64_MAX or (abs(whole) <= INT64_MAX and int(float(whole)) == whole):
             return whole
     double = float(given)
-    kept = Decimal(repr(double)) == given and _read(repr(double)) == double
+    is_exact = Decimal(repr(double)) == given and _read(repr(double)) == double
     if isinstance(number, Decimal) and double.is_integer():
-        kept = (
-            kept and Decimal(double) == given
+        is_exact = (
+            is_exact and Decimal(double) == given
         )  # llguidance reads its digits as an integer, not as 1e25
-    return double if kept else None
+    return double if is_exact else None
 
 
 def _read(literal: str) -> float:
@@ -228,10 +228,10 @@ def _inside(bound: Decimal, rounding: str) -> Decimal:
     """``bound`` if it is exact, else rounded to 15 digits towards the inside of the range."""
     if abs(bound) <= MAX_BOUND and _exact(bound) is not None and abs(bound) >= SMALLEST_STEP:
         return bound
-    kept = Context(prec=DIGITS, rounding=rounding).plus(bound)
-    if kept and abs(kept) < 1:
-        kept = kept.quantize(SMALLEST_STEP, rounding, Context(prec=60))
-    return kept
+    rounded = Context(prec=DIGITS, rounding=rounding).plus(bound)
+    if rounded and abs(rounded) < 1:
+        rounded = rounded.quantize(SMALLEST_STEP, rounding, Context(prec=60))
+    return rounded
 
 
 def _plain(bound: Decimal) -> int | float:

@@ -125,8 +125,8 @@ def _main() -> None:
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     with suppress(OSError):  # not Linux: time is bounded alone
-        most = _data_bytes() + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        max_data_bytes = _data_bytes() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (max_data_bytes, max_data_bytes))
     try:
         objection = _objection(tokenizer, whole)
         if objection:
@@ -140,22 +140,22 @@ def _main() -> None:
 def _objection(tokenizer: LLTokenizer, source: str) -> str:
     """llguidance's objection to compiling a grammar or to writing random texts under it."""
     matcher = LLMatcher(tokenizer, source, limits=limits(), log_level=0)
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(TEXTS):
         if matcher.is_error():
             break
         matcher.reset()
-        _write_text(matcher, chance)
+        _write_text(matcher, rng)
     return (matcher.get_error() or "it is not valid") if matcher.is_error() else ""
 
 
-def _write_text(matcher: LLMatcher, chance: random.Random) -> None:
+def _write_text(matcher: LLMatcher, rng: random.Random) -> None:
     for _ in range(TEXT_BYTES):
         bits = matcher.compute_bitmask()
         allowed = [i for i in range(256) if bits[i >> 3] & (1 << (i & 7))]
         if matcher.is_error() or not allowed:
             return
-        matcher.consume_token(chance.choice(allowed))
+        matcher.consume_token(rng.choice(allowed))
         if matcher.is_stopped():
             return
 

@@ -19,7 +19,7 @@ _KV_VALUE_BYTES = 4
 """The KV cache is float32."""
 
 PREFILL_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
-"""For a part of a prompt that is prefilled into the prefix cache."""
+"""Generation fields of a run that only prefills part of a prompt, to fill the prefix cache."""
 
 _GOLDEN_RATIO = 0x9E3779B1
 """2**32 divided by the golden ratio: multiples of it spread the seeds of segments."""
@@ -47,13 +47,14 @@ def kv_blocks(files: ModelFolder, gigabytes: float) -> int:
 
 
 def whole_blocks(tokens: int) -> int:
-    """``tokens`` rounded down to whole KV cache blocks, at least one: the prefix cache keeps no
-    others."""
+    """``tokens`` rounded down to whole KV cache blocks, at least one: the prefix cache stores
+    whole blocks only."""
     return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
 
 
 def plugin_properties(threads: int | None) -> dict[str, Any]:
-    """Float32 arithmetic: with the plugin's defaults a text depends on the rest of its batch."""
+    """Float32 arithmetic: the plugin's defaults reduce precision, which makes the tokens of a
+    sequence depend on its batch."""
     count = threads or usable_cores()
     return {
         "KV_CACHE_PRECISION": "f32",
@@ -64,18 +65,19 @@ def plugin_properties(threads: int | None) -> dict[str, Any]:
     }
 
 
-def generation_config(sequence: Sequence, start: int) -> dict[str, Any]:
-    """Fields of ``GenerationConfig`` for a run whose prompt ends with ``start`` generated tokens.
+def generation_config(sequence: Sequence, generated_tokens: int) -> dict[str, Any]:
+    """Fields of ``GenerationConfig`` for a run whose prompt ends with so many ``generated_tokens``.
 
-    A sampled run ends with its seed segment. Its seed depends on where it starts.
+    Sampling is reseeded every ``SEED_SEGMENT_TOKENS``, so that a resumed run can be replayed: a
+    sampled run ends with its segment, and its seed depends on ``generated_tokens``.
     """
     sampling: Sampling = sequence.sampling
-    new_tokens = sequence.max_new_tokens - start
+    new_tokens = sequence.max_new_tokens - generated_tokens
     if not sampling.greedy:
-        new_tokens = min(new_tokens, SEED_SEGMENT_TOKENS - start % SEED_SEGMENT_TOKENS)
+        new_tokens = min(new_tokens, SEED_SEGMENT_TOKENS - generated_tokens % SEED_SEGMENT_TOKENS)
     fields: dict[str, Any] = {
         "max_new_tokens": new_tokens,
-        "min_new_tokens": min(max(0, sequence.min_new_tokens - start), new_tokens),
+        "min_new_tokens": min(max(0, sequence.min_new_tokens - generated_tokens), new_tokens),
         "stop_token_ids": set(sequence.eos_ids),
         "ignore_eos": not sequence.eos_ids,
         "repetition_penalty": sampling.repetition_penalty,
@@ -86,7 +88,7 @@ def generation_config(sequence: Sequence, start: int) -> dict[str, Any]:
         fields |= {
             "temperature": sampling.temperature,
             "top_p": sampling.nucleus,
-            "rng_seed": (sequence.seed + start * _GOLDEN_RATIO) % 2**32,
+            "rng_seed": (sequence.seed + generated_tokens * _GOLDEN_RATIO) % 2**32,
         }
         if sampling.top_k:
             fields["top_k"] = sampling.top_k

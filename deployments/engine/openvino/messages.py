@@ -1,4 +1,4 @@
-"""The messages between the OpenVINO runner and its process: one exchange a step."""
+"""The messages between the OpenVINO runner and its process: one command and one result per step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """First message: the model to load, and its bounds.
+    """First message: the model to load, and its limits.
 
     ``properties`` go to the OpenVINO plugin. The KV cache has ``kv_blocks`` blocks of
     ``KV_BLOCK_TOKENS`` tokens; a step computes up to ``max_batched_tokens`` tokens.

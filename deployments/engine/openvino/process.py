@@ -22,7 +22,7 @@ from deployments.engine.openvino.messages import (
     StepCommand,
     StepResult,
 )
-from deployments.models.thread_priority import give_way
+from deployments.models.thread_priority import lower_thread_priority
 
 
 class GenaiPipeline:
@@ -100,7 +100,7 @@ class GenaiPipeline:
 
 def serve(connection: Connection) -> None:
     """Load what the first message names, then answer each command with the result of a step."""
-    give_way()
+    lower_thread_priority()
     try:
         pipeline = GenaiPipeline(connection.recv())
         connection.send(PipelineReady())

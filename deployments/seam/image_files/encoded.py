@@ -34,7 +34,7 @@ DECODE_ERRORS = (
     struct.error,
     *BOMBS,
 )
-"""What Pillow's plugins raise for bytes that are not what they claim to be."""
+"""Exceptions that Pillow's plugins raise for damaged files."""
 
 NO_IMAGE = Image.new("1", (1, 1))
 

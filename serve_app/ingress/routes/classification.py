@@ -22,14 +22,19 @@ from serve_app.ingress.routes.label_scores import (
     zero_shot_scores,
 )
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, TextsBody, object_or_list, texts_of
+from serve_app.ingress.routes.text_items import (
+    ItemError,
+    TruncatableTextsBody,
+    object_or_list,
+    texts_of,
+)
 from serve_app.ingress.validation.fields import Answer, example
 
 router = NativeRouter("classification")
 router.hub_tasks.add(hub_tasks)
 
 
-class ClassifyBody(TextsBody):
+class ClassifyBody(TruncatableTextsBody):
     """One text for one answer, a list for a list of them."""
 
     model_config = example(

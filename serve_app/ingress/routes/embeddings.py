@@ -15,21 +15,8 @@ from serve_app.ingress.routes.cosine import cosine, cosines
 from serve_app.ingress.routes.huggingface.embeddings import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.routes.vectors import EMBED, check_text, check_texts, embed, refuse
+from serve_app.ingress.validation import fields
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
-from serve_app.ingress.validation.fields import (
-    LIST,
-    TEXT,
-    TEXT_OR_LIST,
-    Answer,
-    Body,
-    Count,
-    ModelName,
-    Readable,
-    TextList,
-    Texts,
-    Truncate,
-    example,
-)
 from serve_app.ingress.validation.limits import check_count
 
 router = NativeRouter("embeddings")
@@ -44,74 +31,76 @@ Vector = Annotated[
     list[float],
     Field(min_length=1, max_length=MAX_DIMENSIONS, fail_fast=True, json_schema_extra=DIRECTED),
 ]
-TextOrVector = Annotated[Annotated[Readable, TEXT] | Annotated[Vector, LIST], TEXT_OR_LIST]
+TextOrVector = Annotated[
+    Annotated[fields.Readable, fields.TEXT] | Annotated[Vector, fields.LIST], fields.TEXT_OR_LIST
+]
 
 
-class EmbeddingsBody(Body):
+class EmbeddingsBody(fields.Body):
     """Texts to embed: one string for one flat vector, a list for a list of vectors."""
 
-    model_config = example(
+    model_config = fields.example(
         all_readable("texts"), texts=["The cat sat on the mat.", "Stocks fell sharply."]
     )
 
-    texts: Texts
-    model_name: ModelName | None = None
+    texts: fields.Texts
+    model_name: fields.ModelName | None = None
     normalize: bool = Field(True, description="scale every vector to length 1")
     batch_size: Annotated[int, Field(ge=1, le=2048)] | None = None
-    truncate: Truncate = False
+    truncate: fields.Truncate = False
 
 
-class SimilarityBody(Body):
+class SimilarityBody(fields.Body):
     """Two texts, two vectors, or one of each."""
 
-    model_config = example(text1="a cat", text2="a kitten")
+    model_config = fields.example(text1="a cat", text2="a kitten")
 
     max_values = MAX_NUMBERS
 
     text1: TextOrVector
     text2: TextOrVector
-    model_name: ModelName | None = None
-    truncate: Truncate = False
+    model_name: fields.ModelName | None = None
+    truncate: fields.Truncate = False
 
 
-class SearchBody(Body):
+class SearchBody(fields.Body):
     """Candidates to rank by their similarity to a query."""
 
-    model_config = example(
+    model_config = fields.example(
         all_readable("candidate_texts"),
         query_text="a pet",
         candidate_texts=["a kitten", "a share"],
         top_k=1,
     )
 
-    query_text: Readable
-    candidate_texts: TextList
-    top_k: Count = 5
-    model_name: ModelName | None = None
-    truncate: Truncate = False
+    query_text: fields.Readable
+    candidate_texts: fields.TextList
+    top_k: fields.Count = 5
+    model_name: fields.ModelName | None = None
+    truncate: fields.Truncate = False
 
 
-class ClusterBody(Body):
+class ClusterBody(fields.Body):
     """Texts to group by k-means over their vectors."""
 
-    model_config = example(
+    model_config = fields.example(
         all_readable("texts"),
         unless_given("n_clusters", texts={"minItems": CLUSTERS}),
         texts=["cat", "kitten", "share", "bond"],
         n_clusters=2,
     )
 
-    texts: TextList
-    n_clusters: Count = CLUSTERS
-    model_name: ModelName | None = None
-    truncate: Truncate = False
+    texts: fields.TextList
+    n_clusters: fields.Count = CLUSTERS
+    model_name: fields.ModelName | None = None
+    truncate: fields.Truncate = False
 
 
-class EmbeddingsAnswer(Answer):
+class EmbeddingsAnswer(fields.Answer):
     embeddings: list[float] | list[list[float]]
 
 
-class SimilarityAnswer(Answer):
+class SimilarityAnswer(fields.Answer):
     similarity: float
 
 
@@ -121,7 +110,7 @@ class FoundText(BaseModel):
     index: int
 
 
-class SearchAnswer(Answer):
+class SearchAnswer(fields.Answer):
     results: list[FoundText]
 
 
@@ -130,7 +119,7 @@ class Member(BaseModel):
     index: int
 
 
-class ClusterAnswer(Answer):
+class ClusterAnswer(fields.Answer):
     clusters: dict[str, list[Member]]
     cluster_centers: list[list[float]]
     n_clusters: int

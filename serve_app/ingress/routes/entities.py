@@ -11,20 +11,17 @@ from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServ
 from serve_app.ingress.routes.found_entities import ENTITIES, find_entities
 from serve_app.ingress.routes.huggingface.entities import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text_items import ItemError, object_or_list, texts_of
-from serve_app.ingress.validation.fields import Answer, Body, ModelName, Texts, example
+from serve_app.ingress.routes.text_items import ItemError, TextsBody, object_or_list, texts_of
+from serve_app.ingress.validation.fields import Answer, example
 
 router = NativeRouter("entities")
 router.hub_tasks.add(hub_tasks)
 
 
-class EntitiesBody(Body):
+class EntitiesBody(TextsBody):
     """One text for one answer, a list for a list of them. Long texts are read in windows."""
 
     model_config = example(texts="My name is Anna Schmidt and I live in Berlin.")
-
-    texts: Texts
-    model_name: ModelName | None = None
 
 
 class Named(BaseModel):

@@ -32,21 +32,7 @@ from serve_app.ingress.routes.huggingface.generation import hub_tasks
 from serve_app.ingress.routes.native_events import ErrorEvent, TokenEvent, error_event, token_event
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.streams import begin_stream, event
-from serve_app.ingress.validation.fields import (
-    Answer,
-    Body,
-    Choices,
-    ModelName,
-    RepetitionPenalty,
-    Seed,
-    Stops,
-    Temperature,
-    Text,
-    TokenCount,
-    TopK,
-    TopP,
-    example,
-)
+from serve_app.ingress.validation import fields
 from serve_app.ingress.validation.limits import check_prompt, check_window
 
 router = NativeRouter("generation")
@@ -55,28 +41,28 @@ router.hub_tasks.add(hub_tasks)
 T = TypeVar("T")
 
 
-class GenerateBody(Body):
+class GenerateBody(fields.Body):
     """One prompt and how to continue it. Lengths are in tokens."""
 
-    model_config = example(
+    model_config = fields.example(
         when({"stream": TRUE}, allows={"num_return_sequences": {"enum": [1, None]}}),
         prompt="The capital of France is",
         max_new_tokens=16,
         seed=7,
     )
 
-    prompt: Text
-    model_name: ModelName | None = None
-    max_length: TokenCount | None = Field(None, description="prompt and new tokens together")
-    max_new_tokens: TokenCount | None = None
-    temperature: Temperature | None = Field(None, description="0 is greedy")
-    top_p: TopP | None = None
-    top_k: TopK | None = Field(None, description="0 and -1 are off")
-    repetition_penalty: RepetitionPenalty | None = None
-    num_return_sequences: Choices = 1
+    prompt: fields.Text
+    model_name: fields.ModelName | None = None
+    max_length: fields.TokenCount | None = Field(None, description="prompt and new tokens together")
+    max_new_tokens: fields.TokenCount | None = None
+    temperature: fields.Temperature | None = Field(None, description="0 is greedy")
+    top_p: fields.TopP | None = None
+    top_k: fields.TopK | None = Field(None, description="0 and -1 are off")
+    repetition_penalty: fields.RepetitionPenalty | None = None
+    num_return_sequences: fields.Choices = 1
     do_sample: bool = True
-    stop: Stops | None = None
-    seed: Seed | None = None
+    stop: fields.Stops | None = None
+    seed: fields.Seed | None = None
     stream: bool = False
 
     def sampling(self, services: Services) -> Sampling:
@@ -91,7 +77,7 @@ class GenerateBody(Body):
         )
 
 
-class GeneratedText(Answer):
+class GeneratedText(fields.Answer):
     """The new text, without the prompt."""
 
     generated_text: str

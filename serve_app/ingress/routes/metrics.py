@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from deployments.metrics.report import Performance
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.routes.context import NATIVE_PREFIX, json_response
 
@@ -23,21 +24,13 @@ async def metering_of(request: Request) -> Metering:
 AppMetering = Annotated[Metering, Depends(metering_of)]
 
 
-class PerformanceAnswer(BaseModel):
+@dataclass(frozen=True)
+class PerformanceAnswer(Performance):
     """Times in seconds, memory in GiB, ``success_rate`` per cent.
 
     ``total_requests`` counts up to the last 1,000, the other figures are of the last 100. Times are
     of requests that a model answered, memory is that of the models that did.
     """
-
-    total_requests: int
-    average_inference_time: float | None
-    max_inference_time: float | None
-    min_inference_time: float | None
-    average_memory_usage: float | None
-    model_usage: dict[str, int]
-    task_usage: dict[str, int]
-    success_rate: float
 
 
 class NoPerformance(BaseModel):

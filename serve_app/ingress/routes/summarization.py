@@ -21,7 +21,13 @@ from serve_app.ingress.routes.summaries import (
     SummaryLimits,
     write_summaries,
 )
-from serve_app.ingress.routes.text_items import ItemError, TextsBody, failed_item, only, texts_of
+from serve_app.ingress.routes.text_items import (
+    ItemError,
+    TruncatableTextsBody,
+    failed_item,
+    only,
+    texts_of,
+)
 from serve_app.ingress.validation.fields import Answer, TokenCount, example
 from serve_app.ingress.validation.limits import check_window
 
@@ -31,7 +37,7 @@ router.hub_tasks.add(hub_tasks)
 FIELDS = {**NATIVE_FIELDS, "max_new_tokens": "max_length"}
 
 
-class SummarizeBody(TextsBody):
+class SummarizeBody(TruncatableTextsBody):
     """One text for one ``summary``, a list for a list of ``summaries``. Lengths are in tokens."""
 
     model_config = example(

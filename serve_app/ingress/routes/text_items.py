@@ -31,6 +31,11 @@ class TextsBody(Body):
 
     texts: Texts
     model_name: ModelName | None = None
+
+
+class TruncatableTextsBody(TextsBody):
+    """Texts that are cut to what the model can read where the request says so."""
+
     truncate: Truncate = False
 
 

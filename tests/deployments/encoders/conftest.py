@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from configs.engines import ModelHead
-from configs.weights.exports import FACTS_FILE
+from configs.weights.exports import EXPORT_RECORD_FILE
 from deployments.conversion.openvino_export import write_export
 
 Exported: TypeAlias = Callable[[Path, ModelHead], tuple[Path, dict[str, Any]]]
@@ -25,7 +25,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         if (origin, head) not in made:
             folder = tmp_path_factory.mktemp("export")
             write_export(origin, folder, head)
-            made[origin, head] = folder, json.loads((folder / FACTS_FILE).read_text())
+            made[origin, head] = folder, json.loads((folder / EXPORT_RECORD_FILE).read_text())
         return made[origin, head]
 
     return export

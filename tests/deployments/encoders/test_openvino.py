@@ -13,7 +13,7 @@ import torch
 from transformers import BertForTokenClassification
 
 from configs.engines import ModelHead
-from configs.weights.exports import FACTS_FILE
+from configs.weights.exports import EXPORT_RECORD_FILE
 from deployments.conversion import openvino_export
 from deployments.encoders import pytorch
 from deployments.encoders.interface import EncoderInfo, Network
@@ -115,7 +115,7 @@ def test_where_bfloat16_is_native_both_dtypes_are_timed(
 ) -> None:
     monkeypatch.setattr(openvino_export, "native_bfloat16", lambda: True)
     openvino_export.write_export(encoder_folder, tmp_path, "embedding")
-    facts = json.loads((tmp_path / FACTS_FILE).read_text())
+    facts = json.loads((tmp_path / EXPORT_RECORD_FILE).read_text())
     assert set(facts["float32"]) == {"milliseconds", "faster"} <= set(facts)
     assert 0 <= facts["bfloat16_difference"] < 0.5
 
@@ -144,8 +144,8 @@ def test_a_network_that_was_traced_wrongly_is_refused(
 
     monkeypatch.setattr(pytorch, "load_network", forgetful)
     openvino_export.write_export(classifier_folder, tmp_path, "sequence")
-    assert [file.name for file in tmp_path.iterdir()] == [FACTS_FILE]
-    assert "it answers differently from torch" in (tmp_path / FACTS_FILE).read_text()
+    assert [file.name for file in tmp_path.iterdir()] == [EXPORT_RECORD_FILE]
+    assert "it answers differently from torch" in (tmp_path / EXPORT_RECORD_FILE).read_text()
 
 
 def test_encoder_info_survives_its_file(tmp_path: Path) -> None:

@@ -12,14 +12,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from deployments.classification import Classification
-from deployments.encoders.zero_shot import (
-    entailment_columns,
-    nli_pairs,
-    probabilities_of_nli,
-    query_pairs,
-    sigmoid,
-    softmax,
-)
+from deployments.encoders import zero_shot
 from deployments.reranking import Reranking
 from deployments.seam.classification import ClassificationResult, ZeroShotRequest
 from deployments.seam.problems import Problem
@@ -105,22 +98,23 @@ async def test_a_reranker_scores_texts_with_the_label_as_query(tmp_path: Path) -
 
 
 async def test_entailment_is_found_by_name() -> None:
-    assert entailment_columns(["contradiction", "neutral", "entailment"]) == (2, 0)
-    assert entailment_columns(["ENTAILMENT", "NEUTRAL", "CONTRADICTION"]) == (0, 2)
-    assert entailment_columns(["entailment", "not_entailment"]) == (0, 1)
-    assert entailment_columns(["LABEL_0", "LABEL_1"]) is None
-    assert entailment_columns(["entailment"]) is None
+    assert zero_shot.entailment_columns(["contradiction", "neutral", "entailment"]) == (2, 0)
+    assert zero_shot.entailment_columns(["ENTAILMENT", "NEUTRAL", "CONTRADICTION"]) == (0, 2)
+    assert zero_shot.entailment_columns(["entailment", "not_entailment"]) == (0, 1)
+    assert zero_shot.entailment_columns(["LABEL_0", "LABEL_1"]) is None
+    assert zero_shot.entailment_columns(["entailment"]) is None
 
 
 async def test_a_template_is_not_a_format_string() -> None:
     request = ZeroShotRequest("tiny", ("x",), ("a{0}",), template="about {}: {0.__class__}")
-    assert nli_pairs(request).seconds == ("about a{0}: {0.__class__}",)
-    assert query_pairs(ZeroShotRequest("tiny", ("x", "y"), ("a", "b"))).firsts == tuple("abab")
+    assert zero_shot.nli_pairs(request).seconds == ("about a{0}: {0.__class__}",)
+    pairs = zero_shot.query_pairs(ZeroShotRequest("tiny", ("x", "y"), ("a", "b")))
+    assert pairs.firsts == tuple("abab")
 
 
 async def test_extreme_scores_give_probabilities_and_no_overflow() -> None:
     far = np.array([-2000.0, 0.0, 2000.0])
-    assert sigmoid(far).tolist() == [0.0, 0.5, 1.0]
-    assert softmax(far).tolist() == [0.0, 0.0, 1.0]
-    both = probabilities_of_nli(np.array([1.0]), np.array([3.0]), multi_label=True)
+    assert zero_shot.sigmoid(far).tolist() == [0.0, 0.5, 1.0]
+    assert zero_shot.softmax(far).tolist() == [0.0, 0.0, 1.0]
+    both = zero_shot.probabilities_of_nli(np.array([1.0]), np.array([3.0]), multi_label=True)
     assert both[0] == pytest.approx(1 / (1 + math.exp(2.0)))

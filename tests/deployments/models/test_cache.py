@@ -99,6 +99,12 @@ class Storehouse(InstantLoader[str]):
         specs = self.specs(*names, **fields)
         return ModelCache(specs, self, self.record, budget_gb, Backoff(lambda: self.now))
 
+    async def pinned_cache(self, *names: str, **fields: Any) -> ModelCache[str]:
+        """A cache whose pinned models are loaded."""
+        cache = self.cache(*names, **fields)
+        await cache.load_pinned()
+        return cache
+
     def specs(self, *names: str, **fields: Any) -> list[ModelSpec]:
         return [
             ModelSpec(
@@ -136,8 +142,7 @@ async def used(cache: ModelCache[str], name: str) -> str:
 async def loading_one(store: Storehouse) -> tuple[ModelCache[str], asyncio.Task[str]]:
     """A cache with ``pin`` loaded, and a request for ``one``, which loads until it is opened."""
     store.shut = {"one"}
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     asking = asyncio.create_task(used(cache, "one"))
     await store.started("one")
     return cache, asking
@@ -158,8 +163,7 @@ async def settled(cache: ModelCache[str]) -> None:
 
 
 async def test_what_is_pinned_is_there_before_the_first_request(store: Storehouse) -> None:
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     assert names_in(cache) == {"pin"}
     assert await used(cache, "pin") == "pin"
     assert store.loads == {"pin": 1}
@@ -256,8 +260,7 @@ async def test_without_a_budget_nothing_goes(store: Storehouse) -> None:
 
 
 async def test_a_pinned_model_never_goes(store: Storehouse) -> None:
-    cache = store.cache("pin", "one", "two", budget_gb=2)
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one", "two", budget_gb=2)
     for name in ("one", "two"):
         await used(cache, name)
     assert store.unloaded == ["one"]
@@ -310,8 +313,7 @@ async def test_a_model_that_just_failed_is_not_loaded_again_by_each_request(
     store: Storehouse,
 ) -> None:
     store.broken = {"one"}
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     for _ in range(100):
         with pytest.raises(ModelUnavailable, match="files are missing"):
             await used(cache, "one")
@@ -342,8 +344,7 @@ async def test_an_order_tries_at_once_what_has_just_failed(store: Storehouse) ->
 async def test_a_model_that_fits_beside_nothing_that_stays_is_refused_and_let_go(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin", "big", "one", budget_gb=3)
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "big", "one", budget_gb=3)
     with pytest.raises(ModelUnavailable, match=r"leave 2\.00 GiB"):
         await used(cache, "big")
     assert store.held == SIZES_GB["pin"] * GIB
@@ -373,8 +374,7 @@ async def test_files_on_their_way_hold_up_no_request_load_or_unload_of_another_m
     store: Storehouse, tmp_path: Path
 ) -> None:
     store.files, store.far = tmp_path, {"one", "two"}
-    cache = store.cache("pin", "one", "two", "three", "big")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one", "two", "three", "big")
     waiting = [asyncio.create_task(used(cache, name)) for name in ("one", "two")]
     await stage(cache, "fetching")
     async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
@@ -450,8 +450,7 @@ async def test_what_loading_needs_is_made_ready_before_memory_is_measured(
     store: Storehouse,
 ) -> None:
     store.libraries = 5 * GIB
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     await used(cache, "one")
     assert [model.host_bytes for model in cache.loaded] == [GIB, GIB]
 
@@ -501,8 +500,7 @@ async def test_what_was_loaded_by_order_stays_until_an_order_unloads_it(
 async def test_a_pinned_model_may_be_unloaded_by_order_and_comes_back_when_asked_for(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin", "one", budget_gb=1)
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one", budget_gb=1)
     assert await cache.unload("pin", PATIENCE_S) == GIB
     assert await used(cache, "pin") == "pin"
     await used(cache, "one")
@@ -544,8 +542,7 @@ async def test_a_request_that_comes_while_a_model_leaves_loads_it_again(
 async def test_a_model_that_stays_in_use_is_not_unloaded_and_serves_on(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin")
     async with cache.use("pin"):
         with pytest.raises(StillInUseError):
             await cache.unload("pin", 0)
@@ -622,8 +619,7 @@ async def test_nothing_refers_to_a_model_that_was_unloaded(store: Storehouse) ->
 
 
 async def test_hits_misses_loads_and_unloads_are_recorded(store: Storehouse) -> None:
-    cache = store.cache("pin", "one", "two", budget_gb=2)
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one", "two", budget_gb=2)
     await used(cache, "pin")
     await used(cache, "one")
     await used(cache, "one")
@@ -662,8 +658,7 @@ async def test_files_count_half_where_the_model_computes_in_half_precision(
 
 
 async def test_a_dead_model_is_loaded_again_for_the_next_request(store: Storehouse) -> None:
-    cache = store.cache("pin", "one", budget_gb=5)
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one", budget_gb=5)
     await used(cache, "one")
     store.dead = {"one"}
     asking = [asyncio.create_task(used(cache, "one")) for _ in range(5)]
@@ -674,8 +669,7 @@ async def test_a_dead_model_is_loaded_again_for_the_next_request(store: Storehou
 
 
 async def test_a_dead_model_ends_before_it_is_loaded_again(store: Storehouse) -> None:
-    cache = store.cache("pin")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin")
     await store.started("pin")
     store.dead = store.shut = {"pin"}
     asking = asyncio.create_task(used(cache, "pin"))
@@ -687,8 +681,7 @@ async def test_a_dead_model_ends_before_it_is_loaded_again(store: Storehouse) ->
 
 
 async def test_a_request_on_a_model_that_dies_holds_up_nobody(store: Storehouse) -> None:
-    cache = store.cache("pin")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin")
     async with cache.use("pin"):
         store.dead = {"pin"}
         assert await used(cache, "pin") == "pin"
@@ -699,8 +692,7 @@ async def test_a_request_on_a_model_that_dies_holds_up_nobody(store: Storehouse)
 async def test_what_is_kept_is_revived_without_a_request_and_the_rest_by_one(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     await used(cache, "one")
     store.dead = {"pin", "one"}
     cache.reload_dead()
@@ -731,8 +723,7 @@ async def test_a_model_that_dies_at_once_is_not_loaded_again_and_again(store: St
 async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin", "one")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin", "one")
     store.doomed = {"pin", "one"}
     for _ in range(MAX_ATTEMPTS - 1):
         await ignored(used(cache, "one"))
@@ -747,8 +738,7 @@ async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
 async def test_a_model_that_was_unloaded_by_order_after_its_death_stays_so(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin")
     store.dead = {"pin"}
     store.broken = {"pin"}
     cache.reload_dead()
@@ -763,8 +753,7 @@ async def test_a_model_that_was_unloaded_by_order_after_its_death_stays_so(
 async def test_a_model_that_dies_while_an_order_unloads_it_is_not_revived(
     store: Storehouse,
 ) -> None:
-    cache = store.cache("pin")
-    await cache.load_pinned()
+    cache = await store.pinned_cache("pin")
     async with cache.use("pin"):
         leaving = asyncio.create_task(cache.unload("pin", within_s=PATIENCE_S))
         await asyncio.sleep(0)

@@ -48,7 +48,7 @@ def test_the_cpu_is_taken_when_asked_for_although_there_is_a_gpu(sees: Sight) ->
 def test_a_gpu_that_the_family_has_no_share_of_is_not_taken(sees: Sight) -> None:
     sees(cuda=True)
     assert pick_device(config(gpu_fraction=0.0)) == "cpu"
-    with pytest.raises(RuntimeError, match="cuda was asked for"):
+    with pytest.raises(RuntimeError, match="cuda was requested"):
         pick_device(config(gpu_fraction=0.0, device="cuda"))
 
 
@@ -66,7 +66,7 @@ def test_a_family_without_a_gpu_is_on_the_cpu_whatever_torch_would_say(
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_was_asked_for_and_is_missing_is_an_error(sees: Sight, device: str) -> None:
     sees()
-    with pytest.raises(RuntimeError, match=f"{device} was asked for"):
+    with pytest.raises(RuntimeError, match=f"{device} was requested"):
         pick_device(config(device=device))
 
 

@@ -16,7 +16,7 @@ from deployments.embeddings import Embeddings
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
 from deployments.engine.settings import EngineSettings
-from deployments.models.thread_priority import NICENESS, give_way
+from deployments.models.thread_priority import NICENESS, lower_thread_priority
 from deployments.seam.embeddings import EmbeddingRequest
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
@@ -57,8 +57,8 @@ def lane_threads() -> set[int]:
 
 def test_it_is_of_one_thread_and_of_what_that_begins() -> None:
     def inside() -> tuple[int, int, int]:
-        give_way()
-        give_way()
+        lower_thread_priority()
+        lower_thread_priority()
         with ThreadPoolExecutor(1) as inner:
             of_thread = inner.submit(lambda: niceness_of(threading.get_native_id())).result()
         command = [sys.executable, "-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))"]
@@ -75,7 +75,7 @@ def test_who_gave_way_further_stays_there() -> None:
 
     def inside() -> int:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), further)
-        give_way()
+        lower_thread_priority()
         return niceness_of(threading.get_native_id())
 
     with ThreadPoolExecutor(1) as outer:

@@ -161,40 +161,38 @@ def test_bytes_are_received_as_they_are() -> None:
     assert received(PNG, SETTINGS) == PNG
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://a/b.png",
-        "https://a/b",
-        " HTTPS://a/b.png",
-        "file:///etc/passwd",
-        "ftp://a/b.png",
-        "s3://bucket/cat.jpeg",
-        "blob:https://a/1-2-3",
-    ],
-)
+URLS = [
+    "http://a/b.png",
+    "https://a/b",
+    " HTTPS://a/b.png",
+    "file:///etc/passwd",
+    "ftp://a/b.png",
+    "s3://bucket/cat.jpeg",
+    "blob:https://a/1-2-3",
+]
+PATHS = [
+    "/etc/passwd",
+    "/etc/hosts.png",
+    "../cat.png",
+    "./a.png",
+    "~/a.png",
+    "C:\\x.png",
+    "c:/x.png",
+    "\\\\host\\a.png",
+    "images/cat 1.jpeg",
+    "cat.webp",
+    "/",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
 def test_a_url_of_any_scheme_is_not_fetched(url: str) -> None:
     with pytest.raises(ValidationFailed, match="photo is a URL, and this server") as failed:
         decoded(url, SETTINGS, "photo")
     assert failed.value.message.endswith("bytes as a multipart file, base64, or a data: URI.")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd",
-        "/etc/hosts.png",
-        "../cat.png",
-        "./a.png",
-        "~/a.png",
-        "C:\\x.png",
-        "c:/x.png",
-        "\\\\host\\a.png",
-        "images/cat 1.jpeg",
-        "cat.webp",
-        "/",
-    ],
-)
+@pytest.mark.parametrize("path", PATHS)
 def test_a_path_is_not_read(path: str) -> None:
     with pytest.raises(ValidationFailed, match="photo is the path of a file") as failed:
         decoded(path, SETTINGS, "photo")

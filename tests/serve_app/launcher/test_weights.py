@@ -6,14 +6,16 @@ import pytest
 
 from configs.profile import Profile
 from configs.weights import conversion
-from configs.weights.exports import FACTS_FILE
+from configs.weights.exports import EXPORT_RECORD_FILE
 from serve_app.launcher.weights import is_complete, pull
 
 
 def _convert(recipe: str, origin: Path, folder: Path, options: dict[str, Any]) -> None:
     """Replaces every conversion."""
     (folder / "model.safetensors").write_text("weights")
-    (folder / FACTS_FILE).write_text(json.dumps({"processor": "a", "refusal": "no such layer"}))
+    (folder / EXPORT_RECORD_FILE).write_text(
+        json.dumps({"processor": "a", "refusal": "no such layer"})
+    )
 
 
 def test_a_pull_reports_each_model_as_ready_once(

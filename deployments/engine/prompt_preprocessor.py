@@ -1,4 +1,4 @@
-"""Reads the prompts of requests for an engine: tokens, their bounds, and the compiled grammar."""
+"""Preprocesses the prompts of requests for an engine: tokens, their limit, the compiled grammar."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.seam.generation import GenerationRequest, Grammar
 from deployments.seam.problems import Problem
 
 
-class PromptReader:
+class PromptPreprocessor:
     """Tokenizes prompts and compiles grammars in threads of its own."""
 
     def __init__(self) -> None:
@@ -22,7 +22,9 @@ class PromptReader:
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = GrammarTrials()
 
-    async def read(self, engine: Engine, request: GenerationRequest) -> PromptTokens | Problem:
+    async def preprocess(
+        self, engine: Engine, request: GenerationRequest
+    ) -> PromptTokens | Problem:
         """The prompt of a request, or why ``engine`` cannot answer it."""
         loop = asyncio.get_running_loop()
         ids = await loop.run_in_executor(self._tokenizing, encode_prompt, engine, request)
