@@ -93,8 +93,8 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # All objects of now stay. Otherwise the garbage collector goes through them, 0.2 s on the event
-    # loop, whenever a body of many lists and objects is parsed.
+    # The objects that exist now live as long as the process. Unless they are frozen, the garbage
+    # collector scans them, 0.2 s on the event loop, whenever a body of many lists is parsed.
     gc.collect()
     gc.freeze()
     yield

@@ -27,7 +27,7 @@ from serve_app.launcher.signals import StopSignals
 from serve_app.launcher.weights import is_complete
 
 EXIT_STOPPED = 0
-"""A signal came, at whatever moment of a start, and everything that was started has ended."""
+"""A signal stopped it, even during the start, and everything that was started has ended."""
 EXIT_FAILED = 1
 """The graph did not come up, or broke, or a process could not be ended."""
 EXIT_REFUSED = 2
@@ -67,7 +67,7 @@ def up(plan: StartPlan, options: UpOptions) -> int:
 
 @dataclass
 class GraphStart:
-    """One start. It keeps what it has brought up so far, so that all of it can be ended."""
+    """One start. It records what it has started, so that all of it can be ended."""
 
     plan: StartPlan
     options: UpOptions
@@ -176,7 +176,7 @@ class GraphStart:
             time.sleep(WATCH_S)
 
     def _check(self) -> None:
-        """Raise `StartError` or `KeyboardInterrupt` when there is no point in going on."""
+        """Raise `StartError` if Ray's head has ended, `KeyboardInterrupt` if make has."""
         assert self._head is not None
         self._head.require_alive()
         processes.reap(keep=self._head.pid)

@@ -11,7 +11,7 @@ from serve_app.ingress.errors import DeadlineExceeded, Unavailable
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 2
-"""Calls are idempotent, since the ingress fixes their seeds: a lost replica is worth one retry."""
+"""A call is retried once if its replica is lost. It is idempotent: the ingress fixes its seed."""
 
 
 class Attempts:
@@ -39,7 +39,7 @@ class Attempts:
     def retry(self) -> None:
         """Use up an attempt, because the replica was lost.
 
-        Raises :class:`Unavailable` when there shall be no other one.
+        Raises :class:`Unavailable` when no attempt is left or the replica had stalled.
         """
         self._left -= 1
         if self._left == 0 or self._loop.time() - self._began > self._stall_timeout_s:

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChunkObserver(Protocol):
-    """Is given every chunk of a stream just before its reader gets it."""
+    """Is notified of every chunk of a stream just before it is yielded."""
 
     def add(self, chunk: TokenChunk) -> None: ...
 

@@ -29,7 +29,7 @@ FRESH_S = 1.0
 """The maximal age of a report shown to clients."""
 
 STORE_TIMEOUT_S = 10.0
-"""How long storing an order may take: a moment, unless the cluster's head is away."""
+"""The time limit for storing an order, which is slow only while the cluster's head is away."""
 
 GRACE_S = 5.0
 """How long after an order's time limit a replica may still answer that it missed it."""
@@ -63,11 +63,11 @@ class ClusterModels:
     async def load(
         self, card: ModelCard, timeout_s: float
     ) -> list[tuple[ReplicaReport, ModelStatus]]:
-        """Load a model on every replica of its family, to stay, and return where it is then.
+        """Load a model on every replica of its family, and return the replicas that have it.
 
-        For a family that is scaled to zero a replica is started. Raises :class:`ServiceError` when
-        a replica could not load it; if no replica has it then, the order is withdrawn, so that
-        replicas do not try it for ever.
+        The model is not evicted then. For a family that is scaled to zero a replica is started.
+        Raises :class:`ServiceError` when a replica could not load it; if no replica has it then,
+        the order is withdrawn, so that replicas do not try it for ever.
         """
         await self._store(card, loaded=True)
         order = ModelOrder(card.name, timeout_s)

@@ -1,4 +1,4 @@
-"""How far a stream has come, so that another replica can continue it when the first is lost."""
+"""The delivered tokens of a stream, behind which another replica continues if one is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StreamProgress:
         return all(self._finished)
 
     def remaining(self) -> GenerationRequest:
-        """The request for the tokens that are missing: the same seed, and what was delivered."""
+        """The request for the missing tokens: the same, with the tokens that were delivered."""
         pairs = zip(self._tokens, self._finished, strict=True)
         delivered = tuple(None if finished else tuple(tokens) for tokens, finished in pairs)
         return replace(self._request, delivered=delivered)

@@ -1,5 +1,6 @@
 """Reads request bodies whole before the application is called, within limits of size and time.
 
+Backpressure: bodies beyond the memory for all of them get a 429.
 A request whose body is still arriving takes no place in Serve's queue. A body over the limit is
 read a little further and discarded, so that a client that is still sending reads the answer.
 """

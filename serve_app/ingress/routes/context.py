@@ -65,7 +65,7 @@ class TaskResult:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its id, and when it came."""
+    """One request: its id, and when it arrived."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)

@@ -1,4 +1,4 @@
-"""Routers that know what the requests to their routes are for."""
+"""Routers that declare for each route the model tasks that its requests need."""
 
 from __future__ import annotations
 

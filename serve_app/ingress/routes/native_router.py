@@ -25,7 +25,7 @@ TaskFunction: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[Task
 class NativeTask:
     """A task that a step of a graph may name: its body and the function that answers it.
 
-    ``model_tasks`` is what a model must do, in a profile's words: one of these.
+    A model needs one of ``model_tasks``, which are words of the profile.
     """
 
     name: str
