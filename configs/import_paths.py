@@ -36,7 +36,7 @@ def _module(name: str) -> ModuleType:
         if name != missing and not name.startswith(f"{missing}."):
             raise ImportPathError(f"{name} needs {missing}, which is not installed") from None
         raise ImportPathError(f"there is no module {missing}{_sibling(missing)}") from None
-    except Exception as error:  # noqa: BLE001  the edge: somebody's module raises anything here
+    except Exception as error:  # noqa: BLE001  the imported module may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ImportPathError(f"{name} cannot be imported: {reason}") from None
 

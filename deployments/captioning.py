@@ -28,7 +28,7 @@ from deployments.seam.problems import Problem
 from deployments.seam.vision import VisualAnswer, VisualQuestionRequest, VisualQuestionResult
 
 NEW_TOKENS = 64
-"""The bound of a text where neither the request nor the model sets one."""
+"""The maximum of new tokens where neither the request nor the model sets one."""
 
 INSTRUCTION = "Describe this image in one sentence."
 """The prompt of a chat model for a caption, unless the request has its own."""
@@ -57,7 +57,7 @@ class Captioning(FamilyDeployment[ImageModel[CaptionResult]]):
     async def answer_question(
         self, request: VisualQuestionRequest
     ) -> VisualQuestionResult | Problem:
-        """The one answer that the model writes; it does not say how sure it is of it."""
+        """The one answer that the model writes, without a score."""
         written = await self._images.answer(self._models, request)
         if isinstance(written, Problem):
             return written
@@ -152,9 +152,9 @@ def _text_of(request: Request) -> str | None:
 def _bounded(
     preprocess: Preprocess, model: Any, longest: int
 ) -> Callable[[Picture, Any], PreprocessedImage | Problem]:
-    """``preprocess``, whose images carry their bound of new tokens as their kind.
+    """``preprocess``, with the maximum of new tokens as the ``kind`` of its images.
 
-    The bound is the request's or the model's. It fits the model's window, and is at most
+    The maximum is the request's or the model's. It fits the model's window, and is at most
     ``longest``.
     """
     config = model.generation_config

@@ -25,7 +25,7 @@ from deployments.seam.embeddings import (
 from deployments.seam.problems import Problem
 
 EQUAL_DECIMALS = 6
-"""Vectors that agree to so many decimals are of texts that the tokenizer reads alike."""
+"""Vectors that agree to so many decimals belong to texts with the same tokens."""
 
 
 class Embeddings(TextFamily[Vectors]):

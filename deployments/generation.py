@@ -70,7 +70,7 @@ class Generation(FamilyDeployment[Engine]):
     async def stream(
         self, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
-        """Tokens as they come; those that became ready together travel together.
+        """Chunks of tokens as they are decoded; tokens that are ready together share a chunk.
 
         A problem ends the stream. Closing the stream stops the decoding within one step. When the
         engine stops, it is loaded again, and the texts are continued.
@@ -114,14 +114,14 @@ class Generation(FamilyDeployment[Engine]):
 
 
 class NoLiveLimits:
-    """Nothing of text generation changes on a running replica."""
+    """Text generation has no limits that can change on a running replica."""
 
     def __init__(self, family: str) -> None:
         self._family = family
         self._refused: tuple[str, ...] = ()
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
-        """Log and report it. Serve stops a replica that has no such method, or that raises."""
+        """Ignore ``user_config``, and log and report that. Serve requires this method."""
         logger.error("%s has no live limits: user_config is ignored", self._family)
         self._refused = ("user_config: text generation has no live limits",)
 

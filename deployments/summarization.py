@@ -1,6 +1,6 @@
 """Summarization: sequence-to-sequence models, texts in, summaries out, decoded greedily.
 
-A summary that nobody waits for any more ends at its next token. A long summary pauses when much
+A summary whose caller was cancelled ends at its next token. A long summary pauses when much
 shorter ones wait for the model, and is continued after them from the tokens that it has.
 """
 
@@ -160,7 +160,7 @@ def _nbytes(passage: Passage) -> int:
 def _summaries(
     model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: DecodeSteps
 ) -> list[Summary | Paused[Passage]]:
-    """Summaries of passages that have the same bounds; a pause ends all of them unfinished."""
+    """Summaries of passages that have the same bounds. A pause leaves all of them unfinished."""
     import torch
 
     from deployments.batching.greedy_decoding import stopping
@@ -199,7 +199,7 @@ def _summary(
 
 
 def _should_pause(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
-    """Whether a summary waits that needs less than half the tokens that this batch still needs."""
+    """Whether a waiting summary needs less than half of the tokens that this batch still needs."""
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken

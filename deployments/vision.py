@@ -45,7 +45,7 @@ from deployments.seam.vision import (
 
 Answer: TypeAlias = ClassificationResult | VisualQuestionResult | DetectionResult
 TEMPLATE = "This is a photo of {}."
-"""As transformers' own zero-shot pipeline phrases a label."""
+"""The sentence around a label, as in the zero-shot pipeline of transformers."""
 
 MAX_QUOTED = 60
 """Characters of a label that an error message quotes."""
@@ -245,7 +245,7 @@ TASKS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] 
     "visual_question": ("AutoModelForVisualQuestionAnswering", "AutoProcessor", answerer),
     "detect": ("AutoModelForObjectDetection", "AutoImageProcessor", detector),
 }
-"""By task: the classes of transformers that open model and processor, and how they are used."""
+"""For each task the classes of transformers for model and processor, and the task's functions."""
 
 
 def names_of(config: Any) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class BatchRunner(Generic[I, R]):
     def _answers(self, items: Sequence[I], steps: DecodeSteps) -> Sequence[R | Problem | Paused[I]]:
         model = self.model
         answers = model.run(items, steps) if model.by_steps else model.run(items)
-        if len(answers) != len(items):  # nobody knows which answer belongs to which item
+        if len(answers) != len(items):  # which answer belongs to which item is unknown
             raise RuntimeError(f"the model gave {len(answers)} answers to {len(items)} items")
         return answers
 

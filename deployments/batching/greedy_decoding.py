@@ -1,4 +1,4 @@
-"""Ends ``generate`` of transformers early, for rows that nobody waits for any more."""
+"""Ends ``generate`` of transformers early, for rows whose callers were cancelled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.batching.decode_steps import DecodeSteps
 
 
 class _StopUnwanted(StoppingCriteria):
-    """After each token, stops the rows that nobody waits for, or all of them."""
+    """After each token, stops the rows whose callers were cancelled, or all rows."""
 
     def __init__(self, steps: DecodeSteps, should_pause: Callable[[], bool]) -> None:
         self._steps = steps

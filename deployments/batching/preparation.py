@@ -80,7 +80,7 @@ class Preparation:
     def _next(self) -> PreparationTask | None:
         """Take out the task that is due first, of those that may start."""
         for queue in (self._small, self._large):
-            while queue and queue[0].result.done():  # nobody waits for it any more
+            while queue and queue[0].result.done():  # its caller was cancelled
                 heapq.heappop(queue)
         startable = [queue for queue in (self._small, self._large) if queue]
         if self._large and not self._has_room_for(self._large[0]):
@@ -98,7 +98,7 @@ class Preparation:
         if task.pixels > SMALL_PIXELS:
             self._running_large.remove(task.pixels)
         if task.result.done():
-            done.exception()  # marks it as seen: nobody waits for it any more
+            done.exception()  # marks it as retrieved: its caller was cancelled
         elif (error := done.exception()) is not None:
             task.result.set_exception(error)
         else:
@@ -107,7 +107,7 @@ class Preparation:
 
 
 def _forget_work(task: PreparationTask, _: asyncio.Future[Any]) -> None:
-    """Let the image go: a task that nobody waits for may stay in the queue for a while."""
+    """Drop the image: a task whose caller was cancelled may stay in the queue for a while."""
     task.work = _nothing
 
 

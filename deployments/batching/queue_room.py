@@ -1,4 +1,4 @@
-"""Bounds the memory of what waits for a model."""
+"""Backpressure: bounds the memory of the items that wait for a model."""
 
 from __future__ import annotations
 

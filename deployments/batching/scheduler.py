@@ -50,7 +50,7 @@ class QueuedRequest:
 
 @dataclass(slots=True, eq=False)
 class QueuedItem(Generic[I, R]):
-    """One item that waits since ``queued_at``, and whose answer nobody wants after ``deadline``.
+    """One item that waits since ``queued_at``, and whose answer is of no use after ``deadline``.
 
     Only items of one ``kind`` share a batch. ``size`` is its length in tokens or pixels, ``nbytes``
     the memory that it takes.

@@ -1,4 +1,4 @@
-"""Text encoders as the families use them: texts are tokenized in a thread, then batched."""
+"""Loads text encoders for the families; their texts are tokenized in a thread, then batched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ R = TypeVar("R")
 WARM_UP_TEXTS, WARM_UP_TOKENS = 8, 32
 
 RunBatch: TypeAlias = Callable[[Sequence[TokenizedText]], Sequence[R | Problem]]
-"""One forward: an answer a text of the batch, in order."""
+"""A function that runs one forward and returns one answer for each text of the batch, in order."""
 
 Answers: TypeAlias = tuple[list[R | Problem], tuple[int, ...]]
 """One answer or problem a text, in order, and the number of tokens of each text."""
@@ -79,7 +79,7 @@ class TextEncoder(Generic[R]):
         parts: Iterable[Callable[[], Sequence[TokenizedText | Problem]]],
         max_batch_size: int | None = None,
     ) -> Answers[R]:
-        """While one of the ``parts`` is tokenized, the model is at work on those before."""
+        """Tokenize and queue each of the ``parts`` while the model computes earlier ones."""
         counts: list[int] = []
 
         async def tokenized() -> AsyncGenerator[Sequence[TokenizedText | Problem], None]:
@@ -130,12 +130,12 @@ class TextEncoders(BatchedModelLoader[TextEncoder[R]], Generic[R]):
 
 
 def batched(run: RunBatch[R], concurrency: int = 1) -> BatchedModel[TokenizedText, R]:
-    """A model of texts, whose batches are bounded by their tokens."""
+    """A batched model of texts, whose sizes are counted in tokens."""
     return BatchedModel(run, size=len, nbytes=_nbytes, concurrency=concurrency)
 
 
 def _warm_up_batches(tokenizer: Any, max_tokens: int) -> list[list[TokenizedText]]:
-    """The first forwards of a model are slow; later ones tell the lane how long one takes."""
+    """The first forwards of a model are slow; from later ones the lane learns their time."""
     texts = ["a", "a " * min(WARM_UP_TOKENS, max_tokens // 2)]
     read = tokenize(tokenizer, texts, max_tokens, truncate=True)
     sizes = zip(read, (1, WARM_UP_TEXTS), strict=True)

@@ -18,7 +18,7 @@ from deployments.models.thread_priority import lower_thread_priority
 logger = logging.getLogger(__name__)
 
 _CLOSE_WAIT_S = 30.0
-"""How long closing waits for the step that runs, before it aborts it."""
+"""Seconds that ``close`` waits for the running step before it aborts the step."""
 
 
 class EngineCore:
@@ -52,7 +52,7 @@ class EngineCore:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Begin to decode."""
+        """Start the thread that decodes."""
         self._thread.start()
 
     @property
@@ -134,7 +134,7 @@ class EngineCore:
             self._end(reason)
 
     def _wait_for_work(self) -> bool:
-        """Sleep while there is no sequence; false when it is time to end."""
+        """Sleep while there is no sequence; returns false when the engine is closing."""
         self._step_began = None
         with self._wake:
             while self._scheduler.idle and not self._closing:
@@ -142,7 +142,7 @@ class EngineCore:
             return not self._closing
 
     def _schedule(self) -> None:
-        """Drop cancelled sequences, admit waiting ones, and preempt for those with a claim."""
+        """Drop cancelled sequences, admit waiting ones, and preempt running ones for others."""
         for sequence in self._batch.sequences:
             if sequence.cancelled:
                 self._batch.drop(sequence)
@@ -169,7 +169,7 @@ class EngineCore:
         self._runner.admit(sequence)
 
     def _end(self, reason: str) -> None:
-        """Fail what is left, and free the model."""
+        """Fail all unfinished sequences, and free the model."""
         with self._wake:
             self._stopped = reason
             left = self._scheduler.clear()

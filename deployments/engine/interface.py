@@ -1,4 +1,4 @@
-"""The ``Engine`` protocol: submit sequences, get their tokens by callbacks, watch, close."""
+"""The ``Engine`` protocol: submit and cancel sequences, whose tokens come by callbacks; close."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EngineNotLoaded(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """How busy an engine is.
+    """The load of an engine.
 
     ``running`` sequences have one of the ``slots``, ``waiting`` ones do not. ``kv_usage`` is the
     used fraction of the KV cache, ``None`` where it has no fixed size. ``tokens`` counts the tokens
@@ -82,12 +82,15 @@ class Engine(Protocol):
 
     @property
     def process_id(self) -> int | None:
-        """The process that decodes if it is the model's own: its memory is the model's."""
+        """The id of the process that runs only this model, if there is one.
+
+        Its memory counts as the model's.
+        """
         ...
 
     @property
     def device(self) -> str:
-        """Where it decodes, as torch names devices: ``cpu``, ``cuda:0``."""
+        """The device that decodes, as torch names it: ``cpu``, ``cuda:0``."""
         ...
 
     def submit(self, sequence: Sequence) -> None:
@@ -99,7 +102,7 @@ class Engine(Protocol):
         ...
 
     def cancel(self, sequence: Sequence) -> None:
-        """Give up a sequence, waiting or running; its slot is free within one step.
+        """Cancel a waiting or running sequence; its slot is free within one step.
 
         No failure follows, and at most the token that is being delivered already. Cancelling a
         finished or unknown sequence does nothing.
@@ -107,7 +110,7 @@ class Engine(Protocol):
         ...
 
     def load(self) -> EngineLoad:
-        """How busy the engine is now; also answers when it has ended."""
+        """The load of the engine now. May be called after it has ended."""
         ...
 
     def check(self) -> None:
@@ -118,5 +121,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End the thread and free the model; waits for the step that runs. Idempotent."""
+        """End the thread and free the model; waits for the running step. Idempotent."""
         ...

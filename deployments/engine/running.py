@@ -1,4 +1,4 @@
-"""The running batch: what a step may do with the sequences that have a slot."""
+"""The running batch: the sequences that have a slot, as a model runner advances them in a step."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Arguments = TypeVarTuple("Arguments")
 class RunningBatch:
     """The running sequences of an engine, for its model runner. Used on the engine's thread.
 
-    ``lock`` guards the ``scheduler``, which other threads submit to. ``free`` tells the model
-    runner that a sequence has lost its slot.
+    ``lock`` guards the ``scheduler``, which other threads submit to. ``free`` is called
+    when a sequence has lost its slot, so that the model runner frees its KV cache.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RunningBatch:
             self.fail(sequence, Problem("internal", "The text could not be continued."))
 
     def fail(self, sequence: Sequence, problem: Problem) -> None:
-        """Free the slot of a sequence that cannot continue, and tell it why."""
+        """Free the slot of a sequence that cannot continue, and call its failure callback."""
         self.drop(sequence)
         if not sequence.cancelled:
             sequence.cancelled = True

@@ -68,7 +68,7 @@ class Sampler:
         return scores
 
     def _mask(self, scores: torch.Tensor) -> torch.Tensor:
-        """Exclude what the grammar does not allow, and the end of the sequence before
+        """Exclude tokens that the grammar does not allow, and the end of the sequence before
         ``min_new_tokens`` unless the grammar leaves nothing else."""
         sequence = self._sequence
         ends = torch.zeros_like(scores, dtype=torch.bool)

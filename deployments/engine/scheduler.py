@@ -40,7 +40,7 @@ class _ScheduledRequest:
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:
-        """The lowest is admitted next."""
+        """The sort key: the request with the lowest rank is admitted next."""
         return len(self.running), not self.new, self.served, self.arrived
 
 

@@ -35,7 +35,7 @@ class StreamPacing:
         self._timer: asyncio.TimerHandle | None = None
 
     def new_buffer(self) -> TokenBuffer:
-        """The buffer of one more stream."""
+        """Add a stream; returns its buffer."""
         return TokenBuffer(self)
 
     def put(self, buffer: TokenBuffer, item: Token | Problem) -> None:
@@ -46,7 +46,7 @@ class StreamPacing:
             self._loop.call_soon_threadsafe(self._collect)
 
     def ready(self, buffer: TokenBuffer, *, first: bool) -> None:
-        """A stream waits and its buffer has items: flush it now if they are its first."""
+        """Called when a stream waits and its buffer has items: flush now if they are its first."""
         if first:
             self._last_sent = self._loop.time()
             buffer.flush()
@@ -54,7 +54,7 @@ class StreamPacing:
             self._ready.append(buffer)
 
     def sent(self) -> None:
-        """A stream has sent an item: postpone the next flush by the time that took."""
+        """Called when a stream has sent an item: postpone the next flush by the time that took."""
         now = self._loop.time()
         took = min(now - self._last_sent, MAX_ITEM_S)
         self._last_sent = now

@@ -24,10 +24,10 @@ from deployments.engine.tuning import PREFILL_TOKENS_PER_UNIT
 from deployments.models.pretrained import load_pretrained
 
 _DEFAULT_WINDOW = 2048
-"""For a model whose ``config.json`` names no maximum of positions."""
+"""The window of a model whose ``config.json`` has no maximum of positions."""
 
 _MAX_FAILED_FORWARDS = 3
-"""In a row, of different sequences, before the fault is the engine's (a broken CUDA context)."""
+"""Failed forwards in a row, of different sequences, after which the engine is at fault."""
 
 
 def open_torch_engine(folder: Path | str, settings: EngineSettings) -> EngineCore:
@@ -138,7 +138,7 @@ class TorchRunner:
             batch.append(running.sequence, token_id, logprob)
 
     def _forward(self, chunk: list[int], cache: DynamicCache) -> torch.Tensor:
-        """Add tokens to a cache; the logits behind the last one, of shape (vocabulary,)."""
+        """Add tokens to a cache; returns the logits after the last one, of shape (vocabulary,)."""
         output = self._model(
             input_ids=torch.tensor([chunk], device=self._device),
             past_key_values=cache,

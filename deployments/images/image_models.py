@@ -1,4 +1,4 @@
-"""Image models as the families use them: files are decoded in threads, then batched as tensors."""
+"""Loads image models for the families; files are decoded in threads, then batched as tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image model is used: how one image is preprocessed, and how a batch is answered."""
+"""The two functions of an image model: one preprocesses an image, one answers a batch of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PreprocessedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageTask(Generic[R]):
-    """How a model is used.
+    """The functions of one model and task.
 
     ``preprocess`` makes tensors of one image, or refuses the request; it runs in several threads.
     ``answer`` runs the model on the stacked tensors of images of one kind, in the thread of the
@@ -59,7 +59,7 @@ class ImageTask(Generic[R]):
     by_steps: bool = False
 
     def batched(self) -> BatchedModel[PreprocessedImage, R]:
-        """The model as a lane runs it."""
+        """The model for a lane."""
         return BatchedModel(
             self._run,
             size=lambda image: image.pixels,
@@ -81,7 +81,7 @@ class ImageTask(Generic[R]):
 
 
 def on_device(tensors: Tensors, model: Any, device: str) -> dict[str, Any]:
-    """``tensors`` where the model is; numbers with a fraction in the model's own dtype."""
+    """``tensors`` on the model's device; floating-point ones in the model's dtype."""
     return {
         name: tensor.to(device, model.dtype if tensor.is_floating_point() else None)
         for name, tensor in tensors.items()

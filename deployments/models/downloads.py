@@ -18,7 +18,7 @@ class Downloads:
     """Downloads the files of each model once for all callers.
 
     There are as many threads as ``models``, so that a download that takes minutes delays no other.
-    A download goes on when nobody waits for it any more, since a thread cannot be stopped; a
+    A download goes on when all callers are cancelled, since a thread cannot be stopped; a
     later caller joins it.
     """
 

@@ -22,7 +22,7 @@ class ModelUnavailable(Exception):
 
 
 class Overloaded(ModelUnavailable):
-    """Too much waits for a model already; ``what`` names what waits."""
+    """Backpressure: a model's queue is full. ``what`` names what is queued, such as images."""
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(name, f"too many {what} wait for it")

@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 class OrderFollower:
-    """Loads pinned models when a replica starts, then follows the orders that are written down.
+    """Loads pinned models when a replica starts, then follows the stored orders.
 
-    A replica hears an order only while it runs, so every order is also written down
+    A replica receives an order only while it runs, so every order is also stored
     (:mod:`deployments.seam.orders`), and read when a replica starts and at each health check.
     Ordered models load in the background: only their own requests wait for them.
     """
@@ -39,7 +39,7 @@ class OrderFollower:
         await asyncio.shield(self._pinned)
 
     def follow(self) -> None:
-        """Load and unload in the background what was ordered."""
+        """Load and unload models in the background as the stored orders say."""
         if self._following is None or self._following.done():
             self._following = asyncio.get_running_loop().create_task(self._follow_all())
 

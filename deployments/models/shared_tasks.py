@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class SharedTasks(Generic[T]):
-    """At most one running task a name. It goes on when nobody waits for it any more."""
+    """At most one running task a name. It goes on when all callers are cancelled."""
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[T]] = {}

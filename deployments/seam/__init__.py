@@ -3,5 +3,5 @@
 All of it is plain and picklable: no HTTP requests, no exceptions, no tensors. Both sides import
 this package, so it imports neither torch nor a web framework. A failure that concerns one item is
 a :class:`~deployments.seam.problems.Problem` in the place of that item's result. Exceptions are
-only for what nobody foresaw, and carry no data.
+only for unforeseen failures, and carry no data.
 """

@@ -1,4 +1,7 @@
-"""The queue of grammar trials: decides once for each grammar whether it may be compiled."""
+"""The queue of grammar trials: decides once for each grammar whether it may be compiled.
+
+Backpressure: the queue is bounded, and a request that would exceed it is refused.
+"""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class _Cached:
 class PrefixCacheEstimate:
     """How many first tokens of a sequence are in a prefix cache of ``capacity`` tokens.
 
-    Blocks that nobody uses are evicted as others are computed, the oldest first. So a prefix counts
-    as cached until a quarter of the capacity was computed after it.
+    Blocks without a sequence are evicted as others are computed, the oldest first. So a prefix
+    counts as cached until a quarter of the capacity was computed after it.
     """
 
     def __init__(self, capacity: int) -> None:

@@ -70,7 +70,10 @@ def open_openvino_engine(folder: Path | str, settings: EngineSettings) -> Engine
 
 
 class OpenVinoRunner:
-    """Keeps sequences running in the pipeline, each by one :class:`SequenceRun` at a time.
+    """Keeps sequences running in OpenVINO GenAI's pipeline of continuous batching.
+
+    The pipeline uses paged attention: the KV cache is made of blocks, which the prefix cache shares
+    between prompts. Each sequence has one :class:`SequenceRun` at a time.
 
     The pipeline gives a whole step to the oldest prompt. So that a long prompt does not hold up the
     others, it is prefilled in chunks: partial runs, each of which finds the chunks before it in the
