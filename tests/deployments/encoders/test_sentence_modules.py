@@ -82,7 +82,8 @@ def family(
             folder, facts = exported(folders[name], "embedding")
             assert "refusal" not in facts
             network = OpenVinoNetwork(folder, threads=1, bfloat16=False)
-            monkeypatch.setattr(Embeddings, "_open", lambda self, spec: network)
+            opened = "deployments.encoders.text_encoders.open_network"
+            monkeypatch.setattr(opened, lambda config, spec, head: network)
         return Embeddings(configured(folders[name], engine="torch"))
 
     return made
