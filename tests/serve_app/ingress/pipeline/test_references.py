@@ -136,7 +136,7 @@ def test_everything_that_is_put_in_is_counted_first() -> None:
 
 def test_a_long_text_is_read_only_where_it_has_no_dollar_sign() -> None:
     long = "x" * 1001
-    assert parsed({"image": long}) == {"image": long}
+    assert put({"image": long}) == {"image": long}
     with pytest.raises(references.ReferenceSyntaxError, match="1003 characters; the limit is 1000"):
         parsed({"image": long + "$$"})
 
