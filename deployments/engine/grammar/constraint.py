@@ -32,7 +32,9 @@ class ConstraintError(ValueError):
 class Constraint:
     """The state of one text under a grammar. Not thread-safe; every sequence has its own copy.
 
-    ``forget`` is called when the grammar turns out to be too complex for a text.
+    ``matcher`` is llguidance's, for filling the masks of many texts at once; :meth:`check` tells
+    afterwards if it failed. ``forget`` is called when the grammar turns out to be too complex for a
+    text.
     """
 
     def __init__(
@@ -43,13 +45,13 @@ class Constraint:
         forget: Callable[[], None],
     ) -> None:
         self.grammar = grammar
-        self._matcher = matcher
+        self.matcher = matcher
         self._eos_ids = eos_ids
         self._forget = forget
 
     def fresh(self) -> Constraint:
         """A copy that stands at the beginning of a text."""
-        matcher = self._matcher.deep_copy()
+        matcher = self.matcher.deep_copy()
         matcher.reset()
         return Constraint(self.grammar, matcher, self._eos_ids, self._forget)
 
@@ -59,8 +61,8 @@ class Constraint:
         Ends of sequence are allowed where the text may end. Raises :class:`ConstraintError` when
         the grammar turned out to be too complex.
         """
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
+        bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
+        self.check()
         mask = np.zeros(vocabulary, np.bool_)
         known = np.unpackbits(bits, bitorder="little", count=min(vocabulary, bits.size * 8))
         mask[: known.size] = known
@@ -73,11 +75,12 @@ class Constraint:
         """
         if token_id in self._eos_ids:
             return True
-        self._matcher.consume_token(token_id)
-        self._check()
-        return bool(self._matcher.is_stopped())
+        self.matcher.consume_token(token_id)
+        self.check()
+        return bool(self.matcher.is_stopped())
 
-    def _check(self) -> None:
-        if self._matcher.is_error():
+    def check(self) -> None:
+        """Raise :class:`ConstraintError` when the text cannot be held to the grammar further."""
+        if self.matcher.is_error():
             self._forget()
             raise ConstraintError("this text can be held to it no further; it may be too complex")
