@@ -14,7 +14,6 @@ from weakref import WeakSet
 
 from pydantic import ValidationError
 from ray import serve
-from ray.serve.exceptions import RayServeException
 
 from configs.engines import EngineName
 from configs.errors import explain
@@ -29,6 +28,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import pick_device
 from deployments.models.errors import Overloaded
+from deployments.models.ongoing_requests import max_ongoing_requests
 from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
@@ -188,7 +188,7 @@ class Batcher:
         replica, which may have changed: Serve warns of batches that can never fill.
         """
         self._device.check()
-        max_requests = _max_ongoing_requests()
+        max_requests = max_ongoing_requests()
         if max_requests is not None:
             admit: Any = self._admit  # with the methods that Serve's decorator adds
             admit.set_max_batch_size(min(MAX_ADMITTED, max_requests))
@@ -213,14 +213,3 @@ class Batcher:
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
-
-
-def _max_ongoing_requests() -> int | None:
-    """How many requests Serve lets into this replica at a time; ``None`` outside Serve."""
-    try:
-        context: Any = serve.get_replica_context()
-    except RayServeException:
-        return None
-    return int(
-        context._deployment_config.max_ongoing_requests
-    )  # as @serve.batch of Ray 2.60 reads it

@@ -109,7 +109,10 @@ class Ingress:
     ) -> None:
         catalog = Catalog(profile, settings)
         client = DeploymentClient(
-            {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
+            {**handles, LEDGER: ledger},
+            settings.request_timeout_s,
+            settings.stall_timeout_s,
+            joined=handles,
         )
         remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
