@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from deployments.seam.joined_calls import CallFailed, JoinedAnswers, NoRoom
@@ -74,7 +75,7 @@ class CallList:
         self._count: RunningCount | None = None
         self.task: asyncio.Task[None] | None = None  # that of :meth:`run`
         for call in calls:
-            call.answer.add_done_callback(lambda answer, call=call: self._left(call, answer))
+            call.answer.add_done_callback(partial(self._left, call))
 
     async def run(self) -> None:
         """Send the list and read its answers to their end."""
