@@ -6,10 +6,10 @@ Calling a tokenizer in another thread costs about the same for one short text as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import QueuedRequest
@@ -17,7 +17,6 @@ from deployments.batching.tuning import PART_CHARACTERS, PART_ITEMS
 from deployments.seam.problems import Problem
 
 I = TypeVar("I")  # noqa: E741
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +77,10 @@ class RequestItems:
                 answer.cancel()
 
 
-class InThread(Protocol):
-    """Runs a function in the preprocessing thread."""
+Prepare: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 
-    async def __call__(
-        self, function: Callable[[Sequence[Any]], T], inputs: Sequence[Any]
-    ) -> T: ...
+InThread: TypeAlias = Callable[[Prepare, Sequence[Any]], Awaitable[Sequence[Any]]]
+"""Runs a function in the preprocessing thread."""
 
 
 class JointPreparation:

@@ -13,7 +13,8 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
-from deployments.batching.batcher import MAX_ADMITTED, Batcher, RequestItems
+from deployments.batching.batcher import MAX_ADMITTED, Batcher
+from deployments.batching.joint_preparation import RequestItems
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS

@@ -255,7 +255,7 @@ async def test_calls_for_which_a_replica_has_no_room_wait_and_all_are_answered()
     await happens(family.began["b"])
     assert family.asked == ["a", "b"]
     family.release("a")
-    assert await asyncio.gather(first, third) == ["a", "c"]
+    assert [await first, await third] == ["a", "c"]
     family.release("b")
     assert await second == "b"
 
