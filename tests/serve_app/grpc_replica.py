@@ -67,14 +67,12 @@ class GrpcHandle:
         self.channels = [grpc.aio.insecure_channel(f"127.0.0.1:{r.port}") for r in replicas]
         self._left = list(self.channels)
         self.calls = 0
-        self.called = asyncio.Event()
 
     def options(self, *, stream: bool = False, **serialization: str) -> Any:
         return _Handle(self, stream)
 
     def next_stub(self) -> Any:
         self.calls += 1
-        self.called.set()
         return SERVICE.ASGIServiceStub(self._left.pop(0) if len(self._left) > 1 else self._left[0])
 
 

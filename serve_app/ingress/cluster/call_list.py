@@ -24,15 +24,14 @@ nobody awaits any more, asyncio would complain."""
 class WaitingCall:
     """One call: its pickled request, its ``answer``, and the context of its caller.
 
-    ``alone``: it shares no list. ``is_queued`` until a replica has accepted it.
+    ``is_queued`` until a replica has accepted it.
     """
 
-    __slots__ = ("alone", "answer", "context", "is_queued", "number", "request")
+    __slots__ = ("answer", "context", "is_queued", "number", "request")
 
-    def __init__(self, number: int, request: bytes, *, alone: bool) -> None:
+    def __init__(self, number: int, request: bytes) -> None:
         self.number = number
         self.request = request
-        self.alone = alone
         self.context: Context = copy_context()
         self.answer: asyncio.Future[CallAnswer] = asyncio.get_running_loop().create_future()
         self.is_queued = True

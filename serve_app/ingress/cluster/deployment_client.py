@@ -71,7 +71,11 @@ class DeploymentClient:
         self._stall_timeout_s = stall_timeout_s
         self._observer: CallObserver | None = None
         self._joiners = {
-            family: CallJoiner(self._streams[family], partial(self.broadcast, family))
+            family: CallJoiner(
+                self._streams[family],
+                partial(self._remote, family),
+                partial(self.broadcast, family),
+            )
             for family in joined
         }
 

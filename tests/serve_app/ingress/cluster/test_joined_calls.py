@@ -26,6 +26,7 @@ from serve_app.ingress.errors import (
 from tests.serve_app.grpc_replica import GrpcHandle, replicas_of
 from tests.serve_app.local_handle import PATIENCE_S, LocalHandle, happens
 
+FIRST = "first"
 SECRET = "/home/inside/model.py line 7"
 
 
@@ -59,6 +60,8 @@ class Echo:
         self.gates[text].set()
 
     async def embed(self, asked: Asked) -> Any:
+        if asked.text == FIRST:
+            return FIRST
         self.asked.append(asked.text)
         try:
             if asked.text in self.gates:
@@ -99,10 +102,16 @@ def asking(calls: DeploymentClient, *texts: str) -> list[asyncio.Task[Any]]:
     return [asyncio.ensure_future(ask(calls, text)) for text in texts]
 
 
-async def test_a_call_alone_is_a_list_of_one() -> None:
+def joined(calls: DeploymentClient, *texts: str) -> list[asyncio.Task[Any]]:
+    """The same, behind another call, so that they travel as a list."""
+    return asking(calls, FIRST, *texts)[1:]
+
+
+async def test_calls_one_after_the_other_are_ordinary_calls() -> None:
     family = Echo()
-    assert await ask(client(family), "a") == "a"
-    assert family.sizes == [1]
+    calls = client(family)
+    assert [await ask(calls, text) for text in ("a", "b")] == ["a", "b"]
+    assert family.sizes == []
 
 
 async def test_calls_that_come_at_the_same_time_travel_together_and_each_has_its_own_answer() -> (
@@ -110,24 +119,22 @@ async def test_calls_that_come_at_the_same_time_travel_together_and_each_has_its
 ):
     family = Echo()
     texts = [f"text {n}" for n in range(20)]
-    assert await asyncio.gather(*asking(client(family), *texts)) == texts
+    assert await asyncio.gather(*joined(client(family), *texts)) == texts
     assert family.sizes == [20]
 
 
 async def test_calls_of_other_models_do_not_share_a_list() -> None:
     family = Echo()
     calls = client(family)
-    await asyncio.gather(ask(calls, "a", "one"), ask(calls, "b", "two"), ask(calls, "c", "one"))
-    assert sorted((each.model, len(each.requests)) for each in family.lists) == [
-        ("one", 2),
-        ("two", 1),
-    ]
+    await asyncio.gather(*(ask(calls, "a", model) for model in ("one", "two", "one", "two", "one")))
+    sizes = {each.model: len(each.requests) for each in family.lists}
+    assert sizes == {"one": 2, "two": 1}
 
 
 async def test_more_than_a_list_holds_travels_in_several() -> None:
     family = Echo()
     texts = [f"text {n}" for n in range(joined_calls.MAX_CALLS + 3)]
-    assert await asyncio.gather(*asking(client(family), *texts)) == texts
+    assert await asyncio.gather(*joined(client(family), *texts)) == texts
     assert family.sizes == [joined_calls.MAX_CALLS, 3]
 
 
@@ -135,7 +142,7 @@ async def test_large_requests_share_no_list_beyond_its_bytes() -> None:
     family = Echo()
     large = "x" * (joined_calls.MAX_BYTES // 2)
     texts = ["a", large + "1", large + "2", large + large]
-    assert await asyncio.gather(*asking(client(family), *texts)) == texts
+    assert await asyncio.gather(*joined(client(family), *texts)) == texts
     assert family.sizes == [2, 1, 1]
 
 
@@ -143,7 +150,7 @@ async def test_a_slow_call_delays_neither_its_companions_nor_those_that_come_lat
     family = Echo()
     family.hold("slow")
     calls = client(family)
-    slow, *quick = asking(calls, "slow", "a", "b")
+    slow, *quick = joined(calls, "slow", "a", "b")
     assert await asyncio.gather(*quick) == ["a", "b"]
     assert await ask(calls, "c") == "c"
     assert not slow.done()
@@ -154,7 +161,7 @@ async def test_a_slow_call_delays_neither_its_companions_nor_those_that_come_lat
 async def test_a_caller_that_leaves_stops_its_own_call_alone() -> None:
     family = Echo()
     family.hold("a", "b")
-    first, second = asking(client(family), "a", "b")
+    first, second = joined(client(family), "a", "b")
     await happens(family.began["b"])
     first.cancel()
     await happens(family.ended)
@@ -166,7 +173,7 @@ async def test_a_caller_that_leaves_stops_its_own_call_alone() -> None:
 async def test_the_last_caller_that_leaves_ends_the_list() -> None:
     family = Echo()
     family.hold("a")
-    (first,) = asking(client(family), "a")
+    (first,) = joined(client(family), "a")
     await happens(family.began["a"])
     first.cancel()
     await happens(family.ended)
@@ -175,7 +182,7 @@ async def test_the_last_caller_that_leaves_ends_the_list() -> None:
 
 async def test_a_caller_that_leaves_before_its_list_does_is_not_in_it() -> None:
     family = Echo()
-    first, second = asking(client(family), "a", "b")
+    first, second = joined(client(family), "a", "b")
     await asyncio.sleep(0)
     first.cancel()
     assert await second == "b"
@@ -186,8 +193,8 @@ async def test_the_deadline_of_one_call_ends_that_call_alone() -> None:
     family = Echo()
     family.hold("late", "b")
     calls = client(family)
+    (other,) = joined(calls, "b")
     late = asyncio.ensure_future(calls.call("texts", "embed", Asked("late"), timeout_s=0.01))
-    (other,) = asking(calls, "b")
     with pytest.raises(DeadlineExceeded):
         await late
     await happens(family.ended)
@@ -205,7 +212,7 @@ async def test_a_call_that_fails_fails_alone_and_shows_no_internals(
         raise ValueError(SECRET)
 
     family.answers["bad"] = fail
-    bad, good = asking(client(family), "bad", "good")
+    bad, good = joined(client(family), "bad", "good")
     with caplog.at_level(logging.ERROR), pytest.raises(InternalError) as caught:
         await bad
     assert SECRET not in caught.value.message
@@ -225,7 +232,7 @@ async def test_whatever_a_call_raises_is_an_internal_error_of_its_own(
         raise raised
 
     family.answers["bad"] = fail
-    bad, good = asking(client(family), "bad", "good")
+    bad, good = joined(client(family), "bad", "good")
     with pytest.raises(InternalError):
         await bad
     assert await good == "good"
@@ -234,7 +241,7 @@ async def test_whatever_a_call_raises_is_an_internal_error_of_its_own(
 async def test_an_answer_that_cannot_be_pickled_fails_alone() -> None:
     family = Echo()
     family.answers["bad"] = lambda: lambda: None
-    bad, good = asking(client(family), "bad", "good")
+    bad, good = joined(client(family), "bad", "good")
     with pytest.raises(InternalError):
         await bad
     assert await good == "good"
@@ -251,7 +258,7 @@ async def test_a_problem_is_raised_under_the_routes_name_of_the_field() -> None:
 async def test_calls_for_which_a_replica_has_no_room_wait_and_all_are_answered() -> None:
     family = Echo(max_running=2)
     family.hold("a", "b")
-    first, second, third = asking(client(family), "a", "b", "c")
+    first, second, third = joined(client(family), "a", "b", "c")
     await happens(family.began["b"])
     assert family.asked == ["a", "b"]
     family.release("a")
@@ -264,7 +271,7 @@ async def test_no_replica_works_on_more_calls_than_it_may() -> None:
     family = Echo(max_running=3)
     texts = [f"text {n}" for n in range(10)]
     family.hold(*texts)
-    tasks = asking(client(family), *texts)
+    tasks = joined(client(family), *texts)
     for text in texts[:3]:
         await happens(family.began[text])
     assert family.asked == texts[:3]
@@ -278,7 +285,7 @@ async def test_more_calls_than_may_wait_are_refused() -> None:
     calls = client(family)
     joiner: Any = calls._joiners["texts"]
     joiner.router.__class__ = type("Limited", (type(joiner.router),), {"max_queued_requests": 2})
-    first, second, refused = asking(calls, "a", "b", "c")
+    first, second, refused = joined(calls, "a", "b", "c")
     with pytest.raises(TooManyRequests):
         await refused
     assert [await first, await second] == ["a", "b"]
@@ -291,41 +298,43 @@ async def test_a_list_is_a_share_of_what_waits_where_there_are_several_replicas(
     joiner: Any = calls._joiners["texts"]
     joiner.router.__class__ = type("Three", (type(joiner.router),), {"replicas": 3})
     texts = [f"text {n}" for n in range(9)]
-    assert await asyncio.gather(*asking(calls, *texts)) == texts
+    assert await asyncio.gather(*joined(calls, *texts)) == texts
     assert family.sizes[0] == 3
 
 
-async def test_over_grpc_calls_join_while_a_list_is_on_its_way() -> None:
+async def test_over_grpc_calls_that_come_while_another_is_in_flight_travel_together() -> None:
     family = Echo()
+    family.hold("slow")
     async with replicas_of(family) as (handle, _):
         calls = over(handle)
-        (first,) = asking(calls, "first")
-        await happens(handle.called)
+        (slow,) = asking(calls, "slow")
+        await happens(family.began["slow"])
         texts = [f"text {n}" for n in range(5)]
         assert await asyncio.gather(*asking(calls, *texts)) == texts
-        assert await first == "first"
-    assert family.sizes == [1, 5]
+        family.release("slow")
+        assert await slow == "slow"
+    assert family.sizes == [5]
 
 
 async def test_calls_whose_replica_ends_are_tried_again_each_alone() -> None:
     first, second = Echo(), Echo()
     first.hold("a", "b", "c")
-    async with replicas_of(first, second) as (handle, replicas):
-        tasks = asking(over(handle), "a", "b", "c")
+    async with replicas_of(Echo(), first, second) as (handle, replicas):
+        tasks = joined(over(handle), "a", "b", "c")
         await happens(first.began["c"])
-        await replicas[0].end()
+        await replicas[1].end()
         assert await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S) == ["a", "b", "c"]
     assert first.sizes == [3]
-    assert second.sizes == [1, 1, 1]
+    assert second.sizes == []
 
 
 async def test_a_call_that_loses_a_second_replica_is_a_503() -> None:
     families = [Echo(), Echo(), Echo()]
     for family in families[:2]:
         family.hold("a")
-    async with replicas_of(*families) as (handle, replicas):
-        (task,) = asking(over(handle), "a")
-        for family, replica in zip(families[:2], replicas, strict=False):
+    async with replicas_of(Echo(), *families) as (handle, replicas):
+        (task,) = joined(over(handle), "a")
+        for family, replica in zip(families[:2], replicas[1:], strict=False):
             await happens(family.began["a"])
             await replica.end()
         with pytest.raises(Unavailable):
@@ -337,7 +346,7 @@ async def test_over_grpc_the_last_caller_that_leaves_stops_the_work() -> None:
     family = Echo()
     family.hold("a")
     async with replicas_of(family) as (handle, _):
-        (task,) = asking(over(handle), "a")
+        (task,) = joined(over(handle), "a")
         await happens(family.began["a"])
         task.cancel()
         await happens(family.ended)
