@@ -74,6 +74,11 @@ class ModelCache(Generic[M]):
         return list(self._loaded.values())
 
     @property
+    def stages(self) -> dict[str, Stage]:
+        """The stage of every model that is loaded or on its way."""
+        return dict.fromkeys(self._loaded, "warm") | self._stages
+
+    @property
     def names(self) -> Collection[str]:
         """Every model that may be loaded here."""
         return self._specs.keys()
