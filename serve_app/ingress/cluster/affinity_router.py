@@ -62,7 +62,7 @@ class AffinityRouter(LocalityMixin, RequestRouter):
         self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any
     ) -> None:
         """A replica has accepted a request."""
-        model = getattr(_request_of(pending_request), "model", None)
+        model = _model_of(_request_of(pending_request))
         if model is not None:
             self._locations.sent(model, replica_id)
 
@@ -83,7 +83,7 @@ class AffinityRouter(LocalityMixin, RequestRouter):
         if len(candidate_replicas) == 1:
             return [candidate_replicas]
         request = _request_of(pending_request)
-        model = getattr(request, "model", None)
+        model = _model_of(request)
         if model is None:
             return [_two_of(_those(near, candidate_replicas)), _two_of(candidate_replicas)]
         ranks = self._ranks(model, affinity_key(request), candidate_replicas, near)
@@ -95,21 +95,33 @@ class AffinityRouter(LocalityMixin, RequestRouter):
     def _ranks(
         self, model: str, key: bytes | None, replicas: list[RunningReplica], near: set[ReplicaID]
     ) -> list[list[RunningReplica]]:
+        """Ranks of the replicas that hold ``model``, or of those that shall load it."""
         loaded = _those(self._locations.loaded(model), replicas)
         loading = _those(self._locations.loading(model), replicas)
         holders = loaded or loading
         if not holders:
             return [self._by_hash(model.encode(), replicas, self._load_imbalance)]
-        if not loading and len(loaded) < len(replicas):
-            shortest = min(loaded, key=self._queue_len)
-            others = [each for each in replicas if each not in loaded]
-            other = self._by_hash(model.encode(), others, self._load_imbalance)[-1]
-            if self._queue_len(shortest) > self._queue_len(other) + self._load_imbalance:
-                return [[shortest, other]]
+        if not loading and (relief := self._relief(model, loaded, replicas)):
+            return [relief]
         two = _two_of(_those(near, holders) or holders)
         if key is None:
             return [two]
         return [self._by_hash(key, holders, self._session_imbalance), two]
+
+    def _relief(
+        self, model: str, loaded: list[RunningReplica], replicas: list[RunningReplica]
+    ) -> list[RunningReplica]:
+        """A replica that should load ``model`` too, beside the best of those that have it.
+
+        Empty unless even the shortest queue of those is much longer than the other's.
+        """
+        others = [each for each in replicas if each not in loaded]
+        if not others:
+            return []
+        best = min(loaded, key=self._queue_len)
+        other = self._by_hash(model.encode(), others, self._load_imbalance)[-1]
+        busier = self._queue_len(best) - self._queue_len(other)
+        return [best, other] if busier > self._load_imbalance else []
 
     def _by_hash(
         self, key: bytes, replicas: Sequence[RunningReplica], imbalance: int
@@ -150,6 +162,12 @@ def _request_of(pending_request: PendingRequest) -> Any:
     """The request of a call; of calls that travel together, the first one's."""
     request = pending_request.args[0] if pending_request.args else None
     return request[0] if isinstance(request, list) and request else request
+
+
+def _model_of(request: Any) -> str | None:
+    """The name of the model that a request is for, if it names one."""
+    model = getattr(request, "model", None)
+    return model if isinstance(model, str) else None
 
 
 def _those(ids: Any, replicas: Sequence[RunningReplica]) -> list[RunningReplica]:

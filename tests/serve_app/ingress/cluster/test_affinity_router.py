@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from ray.exceptions import ActorDiedError
@@ -251,11 +252,12 @@ async def test_an_unloaded_pinned_model_is_loaded_again_by_one_replica() -> None
     assert len(await Routed(replicas).spread(sessions(30))) == 1
 
 
-async def test_replicas_that_report_no_models_get_the_calls_without_one() -> None:
+async def test_requests_that_name_no_model_go_to_any_replica() -> None:
     replicas = three()
     for each in replicas:
         each.routing_stats = {}
-    assert len(await Routed(replicas).spread([None] * 60)) == 3
+    requests = [None, "text", [], SimpleNamespace(model=7)] * 15
+    assert len(await Routed(replicas).spread(requests)) == 3
 
 
 async def test_one_replica_gets_everything() -> None:
