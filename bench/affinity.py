@@ -30,7 +30,7 @@ from bench.peers.weights import CHAT
 from configs.routers import ROUTER_CLASS, ROUTER_OPTION
 
 SERVES_OWN = "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"
-ROUTERS = {"this service's router": ROUTER_CLASS, "Serve's default router": SERVES_OWN}
+ROUTERS = {"ours": ROUTER_CLASS, "serve": SERVES_OWN}
 REPLICAS = 3
 WORDS = 900
 """Some 1,000 tokens of SmolLM2."""
@@ -96,11 +96,11 @@ def measured(router: str, conversations: int) -> list[tuple[float, float]]:
         with_replicas(Path(place), router).running() as server,
         httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
     ):
-        for seed in range(REPLICAS):
-            conversation(client, -1 - seed)  # to warm up
-        pairs = [conversation(client, seed) for seed in range(conversations)]
-    for first, second in pairs:
-        tell(f"first turn {first * 1e3:.0f} ms, second {second * 1e3:.0f} ms")
+        conversation(client, conversations)  # to warm up
+        pairs = []
+        for seed in range(conversations):
+            pairs.append(conversation(client, seed))
+            tell("first turn {:.2f} s, second {:.2f} s".format(*pairs[-1]))
     return pairs
 
 
@@ -118,16 +118,20 @@ def row(name: str, pairs: list[tuple[float, float]]) -> list[str]:
 
 
 @click.command()
-@click.option("--conversations", default=8, show_default=True, type=click.IntRange(2, 100))
+@click.option("--conversations", default=6, show_default=True, type=click.IntRange(2, 100))
+@click.option("--router", "names", multiple=True, type=click.Choice(list(ROUTERS)))
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
-def main(conversations: int, file: Path | None) -> None:
-    """Time to first token, second turn / first turn, with three replicas; below 1 is better."""
+def main(conversations: int, names: tuple[str, ...], file: Path | None) -> None:
+    """Time to first token, second turn / first turn, with three replicas; below 1 is better.
+
+    Both routers are measured unless ``--router`` names one.
+    """
     end_on_sigterm()
     figures: dict[str, Any] = {}
     with watched() as neighbours:
-        for name, router in ROUTERS.items():
-            tell(name)
-            figures[name] = measured(router, conversations)
+        for name in names or ROUTERS:
+            tell(f"router: {name}")
+            figures[name] = measured(ROUTERS[name], conversations)
     click.echo(f"{machine()}. {neighbours}\n")
     titles = ["router", "first turn, ms", "second turn, ms", "second / first", "spread", "found"]
     click.echo(table(titles, [row(name, pairs) for name, pairs in figures.items()]))

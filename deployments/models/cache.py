@@ -76,7 +76,8 @@ class ModelCache(Generic[M]):
     @property
     def stages(self) -> dict[str, Stage]:
         """The stage of every model that is loaded or on its way."""
-        return dict.fromkeys(self._loaded, "warm") | self._stages
+        here = self._loaded.keys() | self._stages.keys()
+        return {name: self._stages.get(name, "warm") for name in here}
 
     @property
     def names(self) -> Collection[str]:

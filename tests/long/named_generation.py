@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 from deployments.generation import Generation
 from deployments.models.config import FamilyConfig
-from deployments.seam.generation import GenerationRequest, Token, TokenChunk
+from deployments.seam.generation import FinishReason, GenerationRequest, Token, TokenChunk
 from deployments.seam.problems import Problem
 from tests.deployments.loaders import InstantLoader
 
@@ -29,6 +29,6 @@ class NamedGeneration(Generation):
         (delivered,) = request.delivered or ((),)
         async with self._models.use(request.model):
             for position in range(len(delivered or ()), last + 1):
-                reason = "length" if position == last else None
+                reason: FinishReason | None = "length" if position == last else None
                 yield TokenChunk(1, (Token(0, position, 7, f"{os.getpid()} ", reason),))
                 await asyncio.sleep(PAUSE_S)

@@ -256,7 +256,7 @@ async def test_requests_that_name_no_model_go_to_any_replica() -> None:
     replicas = three()
     for each in replicas:
         each.routing_stats = {}
-    requests = [None, "text", [], SimpleNamespace(model=7)] * 15
+    requests: list[Any] = [None, "text", [], SimpleNamespace(model=7)] * 15
     assert len(await Routed(replicas).spread(requests)) == 3
 
 
