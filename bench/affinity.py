@@ -83,9 +83,8 @@ def turn(client: httpx.Client, messages: list[dict[str, str]]) -> tuple[float, s
         response.raise_for_status()
         for line in response.iter_lines():
             if line.startswith("data: {"):
-                delta = json.loads(line[6:])["choices"][0]["delta"].get("content")
-                first = first or (time.monotonic() if delta else 0.0)
-                text += delta or ""
+                first = first or time.monotonic()  # the answer begins with its first token
+                text += json.loads(line[6:])["choices"][0]["delta"].get("content") or ""
     return first - began, text
 
 
