@@ -31,12 +31,11 @@ M = TypeVar("M")
 class ModelCache(Generic[M]):
     """The models of one replica, loaded by name and evicted least recently used first.
 
-    ``budget_gb`` bounds the memory of all loaded models, as measured, with the KV caches that they
-    may fill. Models that are pinned by the profile or were loaded by an order are not evicted, nor
-    is a model while a request uses it: until that ends the budget may be exceeded. A model that
-    does not fit beside the pinned ones is refused, before it is loaded if the size of its files
-    shows it. When memory runs out while a model loads, others are evicted by the same rule and it
-    is tried once more.
+    ``budget_gb`` bounds the measured memory of all loaded models, with full KV caches. Models that
+    are pinned by the profile or were loaded by an order are not evicted, nor is a model while a
+    request uses it: until that ends the budget may be exceeded. A model that does not fit beside
+    the pinned ones is refused, before it is loaded if the size of its files shows it. When memory
+    runs out while a model loads, others are evicted by the same rule, and it is tried once more.
 
     One model loads at a time, and requests for loaded models go on meanwhile. Files of several
     models download at the same time. A model is never loaded and unloaded at the same time.
@@ -76,6 +75,12 @@ class ModelCache(Generic[M]):
     @property
     def loaded(self) -> list[LoadedModel[M]]:
         return list(self._loaded.values())
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The stage of every model that is loaded or on its way."""
+        here = self._loaded.keys() | self._stages.keys()
+        return {name: self._stages.get(name, "warm") for name in here}
 
     @property
     def names(self) -> Collection[str]:
@@ -259,8 +264,7 @@ class ModelCache(Generic[M]):
             if self._stages.get(name) == "fetching":
                 load.cancel()
             await asyncio.wait({load})
-        loaded = self._loaded.get(name)
-        if loaded is None:
+        if (loaded := self._loaded.get(name)) is None:
             self._forget_order(name)
             return 0
         self._stages[name] = "leaving"

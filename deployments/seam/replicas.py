@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 
@@ -74,3 +74,15 @@ class UnloadResult:
     node: str
     freed_bytes: int
     seconds: float
+
+
+class RoutingStats(TypedDict):
+    """What a replica reports to Serve's request routers every few seconds: its models' stages."""
+
+    models: dict[str, Stage]
+
+
+class ReplicaMetadata(TypedDict):
+    """What a replica tells Serve's request routers once: the models that load before it starts."""
+
+    pinned: list[str]
