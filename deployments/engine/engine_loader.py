@@ -44,7 +44,9 @@ class EngineLoader:
             chat_template=spec.template(),
         )
         (kind,) = spec.engines
-        if kind == "torch":
+        if kind == "openvino":
+            settings = replace(settings, dtype=spec.dtype)
+        else:
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
@@ -78,7 +80,7 @@ class EngineLoader:
         return spec.engines[0]
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
-        return computes_in_half(self._config, spec)
+        return spec.engines == ("torch",) and computes_in_half(self._config, spec)
 
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
         """Its memory, its slots, the sequences that wait, and how full its KV cache is."""

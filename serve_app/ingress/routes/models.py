@@ -50,6 +50,7 @@ class ModelEntry(BaseModel):
     """``engine`` is ``auto`` where each node takes the faster one of ``engines``.
 
     ``supported`` and ``unsupported`` name request fields that not every engine can honour.
+    ``dtype`` is what the profile says; ``notes`` say in sentences what to know about the answers.
     ``live_limits`` has each running replica of the model's family.
     """
 
@@ -60,6 +61,8 @@ class ModelEntry(BaseModel):
     revision: str | None
     engine: str
     engines: list[str]
+    dtype: str
+    notes: list[str]
     supported: list[str]
     unsupported: list[str]
     limits: ModelLimits
@@ -173,6 +176,8 @@ def _entry(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
         "revision": card.revision,
         "engine": card.engine,
         "engines": card.engines,
+        "dtype": card.dtype,
+        "notes": card.notes,
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
