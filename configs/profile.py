@@ -119,6 +119,12 @@ class ModelSpec(Section):
         return lacks | (frozenset() if self.tool_calls else {"tools"})
 
     @property
+    def chooses_dtype(self) -> bool:
+        """Whether each node measures in which dtype this text generator computes."""
+        generates = not GENERATION_TASKS.isdisjoint(self.tasks)
+        return generates and self.engines == ("openvino",) and self.dtype == "auto"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a client should know about the answers of this model, in sentences."""
         generates = not GENERATION_TASKS.isdisjoint(self.tasks)

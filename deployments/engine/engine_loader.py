@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
 from deployments.engine.settings import EngineSettings
@@ -26,6 +27,8 @@ class EngineLoader:
         self._config = config
 
     def fetch(self, spec: ModelSpec) -> Path:
+        if spec.chooses_dtype:
+            self._config.dtype_choice(spec)  # measured now, before the load is timed
         return self._config.folder(spec)
 
     def prepare(self, spec: ModelSpec) -> None:
@@ -45,7 +48,7 @@ class EngineLoader:
         )
         (kind,) = spec.engines
         if kind == "openvino":
-            settings = replace(settings, dtype=spec.dtype)
+            settings = replace(settings, dtype=self._config.dtype_choice(spec).dtype)
         else:
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
@@ -78,6 +81,9 @@ class EngineLoader:
 
     def engine_name(self, spec: ModelSpec, model: Engine) -> str:
         return spec.engines[0]
+
+    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
+        return self._config.dtype_choice(spec) if spec.engines == ("openvino",) else None
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.engines == ("torch",) and computes_in_half(self._config, spec)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.models.memory import MemoryUse, process_bytes
 from deployments.seam.replicas import ModelStatus, Stage
 
@@ -21,8 +22,8 @@ class LoadedModel(Generic[M]):
     """An entry of the model cache.
 
     ``memory`` is what loading added to this process, in ``seconds``. ``process`` is the id of a
-    process that runs only this model, ``engine`` the name of what runs it. ``users`` requests use
-    it now; ``idle`` is set when the last of them ends.
+    process that runs only this model, ``engine`` the name of what runs it, ``dtype_choice`` what it
+    computes in. ``users`` requests use it now; ``idle`` is set when the last of them ends.
     """
 
     spec: ModelSpec
@@ -31,6 +32,7 @@ class LoadedModel(Generic[M]):
     seconds: float = 0.0
     process: int | None = None
     engine: str = ""
+    dtype_choice: DtypeChoice | None = None
     users: int = 0
     last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,7 +66,13 @@ class LoadedModel(Generic[M]):
     def status(self, stage: Stage) -> ModelStatus:
         """The model's status for operators."""
         return ModelStatus(
-            self.spec.name, stage, self.host_bytes, self.gpu_bytes, self.seconds, self.engine
+            self.spec.name,
+            stage,
+            self.host_bytes,
+            self.gpu_bytes,
+            self.seconds,
+            self.engine,
+            self.dtype_choice,
         )
 
     def total_bytes(self) -> int:

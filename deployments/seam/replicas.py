@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from configs.weights import DtypeChoice
+
 Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 
 
@@ -31,6 +33,7 @@ class ModelStatus:
 
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
+    ``dtype_choice`` is told of text generators on OpenVINO.
     """
 
     model: str
@@ -39,6 +42,7 @@ class ModelStatus:
     gpu_bytes: int = 0
     seconds: float = 0.0
     engine: str = ""
+    dtype_choice: DtypeChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
