@@ -34,6 +34,10 @@ GENERATION_DTYPES: dict[EngineName, tuple[Dtype, ...]] = {
 }
 """What text generators can compute in, by their engine."""
 
+DEFAULT_KV_CACHE_GB = 1.0
+"""KV cache of a text generator, in GiB, unless the profile says otherwise. The torch engine takes
+more if a full window needs it."""
+
 ToolCalls: TypeAlias = Literal["hermes"]
 """The format in which a model writes tool calls, which also selects the parser."""
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import GrammarCompiler
+from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.model_runner import ModelRunner
 from deployments.engine.running import RunningBatch, report
@@ -91,6 +91,7 @@ class EngineCore:
             kv_usage=self._runner.kv_usage(running),
             tokens=self._batch.tokens,
             memory_bytes=self._runner.memory_bytes(),
+            kv_cache_bytes=self._runner.info.kv_cache_bytes,
         )
 
     def check(self) -> None:

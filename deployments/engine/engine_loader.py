@@ -16,7 +16,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half
 from deployments.models.loaded_model import LoadedModel
-from deployments.models.memory import import_libraries
+from deployments.models.memory import GIB, import_libraries
 from deployments.models.pretrained import load_options
 
 
@@ -25,10 +25,12 @@ class EngineLoader:
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
+        self._dtype_choices: dict[str, DtypeChoice] = {}
 
     def fetch(self, spec: ModelSpec) -> Path:
-        if spec.chooses_dtype:
-            self._config.dtype_choice(spec)  # measured now, before the load is timed
+        """Also measures in which dtype to compute, if that is not on record."""
+        if spec.engines == ("openvino",):
+            self._dtype_choices[spec.name] = self._config.dtype_choice(spec)
         return self._config.folder(spec)
 
     def prepare(self, spec: ModelSpec) -> None:
@@ -47,8 +49,8 @@ class EngineLoader:
             chat_template=spec.template(),
         )
         (kind,) = spec.engines
-        if kind == "openvino":
-            settings = replace(settings, dtype=self._config.dtype_choice(spec).dtype)
+        if choice := self.dtype_choice(spec):
+            settings = replace(settings, dtype=choice.dtype)
         else:
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
@@ -79,11 +81,19 @@ class EngineLoader:
     def process_id(self, model: Engine) -> int | None:
         return model.process_id
 
+    def kv_cache_bytes(self, spec: ModelSpec, model: Engine) -> int:
+        """What the profile allows, unless the engine knows better; 0 where no state grows."""
+        load = model.load()
+        if load.kv_usage is None:
+            return 0
+        least = int(spec.kv_cache_min_gb * GIB)
+        return least if load.kv_cache_bytes is None else load.kv_cache_bytes
+
     def engine_name(self, spec: ModelSpec, model: Engine) -> str:
         return spec.engines[0]
 
     def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
-        return self._config.dtype_choice(spec) if spec.engines == ("openvino",) else None
+        return self._dtype_choices.get(spec.name)
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.engines == ("torch",) and computes_in_half(self._config, spec)
@@ -91,7 +101,7 @@ class EngineLoader:
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
         """Its memory, its slots, the sequences that wait, and how full its KV cache is."""
         name, load = loaded.spec.name, loaded.model.load()
-        yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.host_bytes)
+        yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.measured_bytes())
         yield signals.SLOTS.of(name, amount=load.slots)
         yield signals.SLOTS_IN_USE.of(name, amount=load.running)
         yield signals.WAITING.of(name, amount=load.waiting)

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
+from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_cache import KvCacheBudget
 from deployments.engine.model_folder import ModelFolder
@@ -58,12 +59,11 @@ def open_torch_engine(folder: Path | str, settings: EngineSettings) -> EngineCor
 
 
 class _RunningSequence:
-    """A running sequence, its KV cache and sampler, and the tokens that are not in the cache."""
+    """A running sequence, its KV cache, and the tokens that are not in the cache."""
 
-    def __init__(self, sequence: Sequence, cache: DynamicCache, sampler: Sampler) -> None:
+    def __init__(self, sequence: Sequence, cache: DynamicCache) -> None:
         self.sequence = sequence
         self.cache = cache
-        self.sampler = sampler
         self.pending = [*sequence.prompt_ids, *sequence.generated]
 
 
@@ -79,10 +79,10 @@ class TorchRunner:
         self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
     ) -> None:
         self._model = model
-        self._codec = codec
         self._budget = budget
         self._prefill_chunk = prefill_chunk
         self._device: torch.device = model.device
+        self._sampler = Sampler(codec, self._device)
         in_thread = self._device.type == "cpu"
         self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
         self._bytes = _weight_bytes(model)
@@ -94,11 +94,12 @@ class TorchRunner:
 
     def admit(self, sequence: Sequence) -> None:
         cache = DynamicCache(config=self._model.config)
-        sampler = Sampler(sequence, self._codec)
-        self._running[sequence] = _RunningSequence(sequence, cache, sampler)
+        self._running[sequence] = _RunningSequence(sequence, cache)
+        self._sampler.add(sequence)
 
     def free(self, sequence: Sequence) -> None:
         self._running.pop(sequence, None)
+        self._sampler.remove(sequence)
 
     def step(self, batch: RunningBatch) -> None:
         sequence = batch.next()
@@ -129,23 +130,26 @@ class TorchRunner:
         chunk = running.pending[: self._prefill_chunk]
         running.pending = running.pending[self._prefill_chunk :]
         batch.count(running.sequence, len(chunk) // PREFILL_TOKENS_PER_UNIT)
+        rows = [] if running.pending else [running.sequence]
+        masks = self._sampler.prepare(rows)
         self._failed_forwards += 1
         logits = self._forward(chunk, running.cache)
         self._failed_forwards = 0
-        if not running.pending:
-            token_id, logprob = running.sampler.sample(logits)
-            running.pending = [token_id]
-            batch.append(running.sequence, token_id, logprob)
+        for sampled in self._sampler.sample(rows, logits[: len(rows)], masks):
+            if isinstance(sampled, ConstraintError):
+                raise sampled
+            running.pending = [sampled.token_id]
+            batch.append(running.sequence, sampled.token_id, sampled.logprob)
 
     def _forward(self, chunk: list[int], cache: DynamicCache) -> torch.Tensor:
-        """Add tokens to a cache; returns the logits after the last one, of shape (vocabulary,)."""
+        """Add tokens to a cache; returns the last one's logits, of shape (1, vocabulary)."""
         output = self._model(
             input_ids=torch.tensor([chunk], device=self._device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        logits: torch.Tensor = output.logits[0, -1]
+        logits: torch.Tensor = output.logits[:, -1]
         return logits
 
 

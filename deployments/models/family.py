@@ -20,7 +20,14 @@ from deployments.models.loader import ModelLoader
 from deployments.models.memory import cuda_memory
 from deployments.models.order_follower import OrderFollower
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, UnloadResult
+from deployments.seam.replicas import (
+    LiveLimits,
+    ModelOrder,
+    ReplicaMetadata,
+    ReplicaReport,
+    RoutingStats,
+    UnloadResult,
+)
 
 M = TypeVar("M")
 
@@ -113,6 +120,14 @@ class FamilyDeployment(Generic[M]):
         statuses = await asyncio.to_thread(self._models.statuses)
         limits = self._limits.live_limits()
         return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits)
+
+    async def record_routing_stats(self) -> RoutingStats:
+        """Called by Serve every few seconds, for the request routers."""
+        return {"models": self._models.stages}
+
+    async def record_replica_metadata(self) -> ReplicaMetadata:
+        """Called by Serve once, before the first health check, for the request routers."""
+        return {"pinned": [name for name in self._models.names if self._models.is_pinned(name)]}
 
     def _gauges(self) -> Iterator[MetricSample]:
         for loaded in self._models.loaded:
