@@ -50,7 +50,7 @@ Text = list[tuple[int, float]]
 """Tokens with their log-probabilities."""
 
 
-class Pipeline(Protocol):
+class SteppedPipeline(Protocol):
     """The part of :class:`~deployments.engine.openvino.process.GenaiPipeline` that is used."""
 
     def step(self, command: StepCommand) -> StepResult:
@@ -62,7 +62,7 @@ def write_choice(origin: Path, folder: Path) -> None:
     """Write ``dtypes.json``: what was measured of each dtype, and which was chosen."""
     from deployments.engine.openvino.process import GenaiPipeline
 
-    def opened(dtype: str) -> Pipeline:
+    def opened(dtype: str) -> SteppedPipeline:
         return GenaiPipeline(
             Launch(
                 model=str(weights_path(origin)),
@@ -84,7 +84,7 @@ def write_choice(origin: Path, folder: Path) -> None:
     (folder / DTYPE_RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
 
 
-def compared(opened: Callable[[str], Pipeline], codec: TextCodec) -> dict[str, DtypeFigures]:
+def compared(opened: Callable[[str], SteppedPipeline], codec: TextCodec) -> dict[str, DtypeFigures]:
     """What was measured of each candidate. Only one model is in memory at a time."""
     prompts = [tuple(codec.encode(prompt)) for prompt in PROMPTS]
     text = tuple(codec.encode(TEXT))[: MAX_BATCHED_TOKENS // 2]
@@ -108,7 +108,7 @@ def fastest(figures: dict[str, DtypeFigures]) -> str:
 
 
 def _speed_and_perplexity(
-    pipeline: Pipeline, prompts: Sequence[tuple[int, ...]], text: tuple[int, ...]
+    pipeline: SteppedPipeline, prompts: Sequence[tuple[int, ...]], text: tuple[int, ...]
 ) -> tuple[DtypeFigures, list[Text]]:
     perplexity = perplexity_of(pipeline, text)
     decoded(pipeline, prompts[:2], 2, MAX_DECODE_S)  # the first tokens are slower
@@ -131,7 +131,7 @@ def _unfit(measured: DtypeFigures, exact: DtypeFigures) -> str | None:
 
 
 def _compared_alone(
-    pipeline: Pipeline,
+    pipeline: SteppedPipeline,
     prompts: Sequence[tuple[int, ...]],
     together: Sequence[Text],
     measured: DtypeFigures,
@@ -158,7 +158,7 @@ def _compared_alone(
     )
 
 
-def perplexity_of(pipeline: Pipeline, text: tuple[int, ...]) -> float:
+def perplexity_of(pipeline: SteppedPipeline, text: tuple[int, ...]) -> float:
     """Of the tokens of ``text`` after the first, which one forward reads.
 
     With ``echo`` the library gives the log-probabilities of the prompt's own tokens.
@@ -172,14 +172,14 @@ def perplexity_of(pipeline: Pipeline, text: tuple[int, ...]) -> float:
 
 
 def decoded(
-    pipeline: Pipeline, prompts: Sequence[tuple[int, ...]], new_tokens: int, max_s: float
+    pipeline: SteppedPipeline, prompts: Sequence[tuple[int, ...]], new_tokens: int, max_s: float
 ) -> list[Text]:
     """Greedy continuations of ``prompts``, decoded together; shorter ones if time runs out."""
     return _run(pipeline, prompts, {**GREEDY, "max_new_tokens": new_tokens}, new_tokens, max_s)
 
 
 def _run(
-    pipeline: Pipeline,
+    pipeline: SteppedPipeline,
     prompts: Sequence[tuple[int, ...]],
     fields: Mapping[str, object],
     length: int,
