@@ -25,9 +25,6 @@ DEFAULT_PREFILL_CHUNK = 512
 longer."""
 
 # OpenVINO runner: bench.chat and bench.heavy.
-DEFAULT_KV_CACHE_GB = 1.0
-"""KV cache of an OpenVINO engine, in GiB, unless the profile says otherwise."""
-
 SEED_SEGMENT_TOKENS = 128
 """Tokens that are sampled from one seed. A resumed sequence replays at most so many."""
 

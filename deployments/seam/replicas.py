@@ -31,6 +31,7 @@ class ModelStatus:
 
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
+    ``kv_cache_bytes`` is set aside for its KV cache, filled or not.
     """
 
     model: str
@@ -39,6 +40,7 @@ class ModelStatus:
     gpu_bytes: int = 0
     seconds: float = 0.0
     engine: str = ""
+    kv_cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
