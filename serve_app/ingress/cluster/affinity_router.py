@@ -160,9 +160,7 @@ class AffinityRouter(LocalityMixin, RequestRouter):
 
 
 def _request_of(pending_request: PendingRequest) -> Any:
-    """The request of a call; of calls that travel together, the first one's."""
-    request = pending_request.args[0] if pending_request.args else None
-    return request[0] if isinstance(request, list) and request else request
+    return pending_request.args[0] if pending_request.args else None
 
 
 def _model_of(request: Any) -> str | None:
