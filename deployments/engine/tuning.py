@@ -24,6 +24,18 @@ DEFAULT_PREFILL_CHUNK = 512
 """Chunked prefill: prompt tokens of one step. A longer chunk is faster, and holds up the others for
 longer."""
 
+# Sampler: bench.sampling, on a CPU.
+MAX_CANDIDATES = 1024
+"""Most likely tokens among which top-k and top-p look for their last one at first. To sort a whole
+vocabulary takes several times as long as all the rest, and few rows need it."""
+
+MORE_CANDIDATES = 16
+"""How many times as many a row gets, as often as those before were too few."""
+
+CPU_CHUNK = 2**20
+"""Logits that are computed together on a CPU, four MiB of float32. More leave the cache and need
+fresh pages from the system in every step; fewer cost more calls."""
+
 # OpenVINO runner: bench.chat and bench.heavy.
 SEED_SEGMENT_TOKENS = 128
 """Tokens that are sampled from one seed. A resumed sequence replays at most so many."""
