@@ -7,7 +7,7 @@ import threading
 import time
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import GrammarCompiler
+from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.model_runner import ModelRunner
 from deployments.engine.running import RunningBatch, report

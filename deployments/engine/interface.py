@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import GrammarCompiler
+from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
 

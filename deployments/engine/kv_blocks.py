@@ -182,7 +182,7 @@ class BlockTable:
         return True
 
     def advance(self, computed: int) -> None:
-        """The first ``computed`` tokens are in the blocks now; full blocks can be found by others."""
+        """The first ``computed`` tokens are in the blocks now; others can find full blocks."""
         self.computed = computed
         for index in range(self._registered, computed // self._pool.block_tokens):
             key = self.hash_at(index)
@@ -196,7 +196,7 @@ class BlockTable:
         self.blocks, self.computed, self._registered = [], 0, 0
 
     def extents(self, tokens: int) -> list[tuple[int, int]]:
-        """Where the first ``tokens`` tokens lie: runs of neighbouring blocks as ranges of tokens."""
+        """The slots of the first ``tokens`` tokens: a range for each run of neighbouring blocks."""
         size, runs = self._pool.block_tokens, list[tuple[int, int]]()
         for block in self.blocks[: self._pool.needed(tokens)]:
             if runs and runs[-1][1] == block * size:

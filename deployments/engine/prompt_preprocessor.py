@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
+from deployments.engine.grammar.compiler import GrammarCompiler
+from deployments.engine.grammar.constraint import Constraint, ConstraintError
 from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
 from deployments.engine.interface import Engine
 from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token

@@ -1,112 +1,107 @@
-"""The sampler: chooses one sequence's next token from the logits of its model."""
+"""The sampler: chooses the next token of every running sequence from the logits of one forward."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
-from deployments.engine.codec import TextCodec
-from deployments.engine.sequence import Sequence
-from deployments.engine.uniform import sample_index, uniform
-from deployments.seam.generation import Sampling, TokenLogprob
+from deployments.engine.grammar.constraint import ConstraintError
+from deployments.engine.order_statistics import argmax
+from deployments.engine.sampling_batch import SamplingBatch
+from deployments.engine.sampling_state import Method, SamplingState
+from deployments.engine.token_logprobs import SampledRow, token_logprobs
+from deployments.engine.token_masks import MaskFiller, PreparedMasks, TokenMasks
+from deployments.seam.generation import TokenLogprob
+
+if TYPE_CHECKING:
+    from deployments.engine.codec import TextCodec
+    from deployments.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The next token of a sequence. ``logprob`` is there where the request asks for it, and is of
+    the model's raw logits."""
+
+    token_id: int
+    logprob: TokenLogprob | None
 
 
 class Sampler:
-    """Applies penalties, logit bias, grammar, temperature, top-k and top-p, in this order.
+    """Chooses tokens for all running sequences at once, on the model's ``device``.
 
-    The random number of a token depends on the sequence's seed and the token's position only. The
-    sampler works in float32 on the host, so that a token does not depend on the device.
+    For each row, as far as its request asks for it: repetition penalty, frequency and presence
+    penalties, logit bias, grammar and minimum length, temperature, top-k, top-p. A token is drawn
+    by inverting the cumulative distribution, in the order of token ids, at a random number of the
+    sequence's seed and the token's position. All arithmetic is float32, which MPS has too, and goes
+    along rows: what is sampled for one does not depend on the others, up to the order in which a
+    GPU adds. Not thread-safe.
     """
 
-    def __init__(self, sequence: Sequence, codec: TextCodec) -> None:
-        self._sequence = sequence
+    def __init__(self, codec: TextCodec, device: torch.device) -> None:
         self._codec = codec
-        self._warpers = _warpers(sequence.sampling)
-        penalty = sequence.sampling.repetition_penalty
-        self._repetition = RepetitionPenaltyLogitsProcessor(float(penalty))
+        self._device = device
+        self._filler = MaskFiller(codec.vocab_size)
+        self._states: dict[Sequence, SamplingState] = {}
 
-    def sample(self, logits: torch.Tensor) -> tuple[int, TokenLogprob | None]:
-        """The next token for raw ``logits`` of shape (vocabulary,), and its log-probability.
+    def add(self, sequence: Sequence) -> None:
+        """Begin to sample for a sequence: a new one, or one that resumes behind its tokens."""
+        self._states[sequence] = SamplingState(sequence)
 
-        Raises ``ConstraintError`` when the sequence's constraint cannot be followed any further.
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence. Does nothing if it is not known."""
+        self._states.pop(sequence, None)
+
+    def prepare(self, sequences: Listed[Sequence]) -> PreparedMasks:
+        """Begin to fill the grammar masks of ``sequences`` on other threads; returns at once.
+
+        For the rows of the next :meth:`sample`, before their forward. All their tokens so far must
+        have been appended, and none may be until :meth:`sample` has returned.
         """
-        raw = logits.float().cpu()
-        scores = self._mask(self._penalise(raw.clone()))
-        token_id = self._choose(scores)
-        return token_id, self._logprob(raw, token_id)
+        return self._filler.prepare(sequences)
 
-    def _choose(self, scores: torch.Tensor) -> int:
-        if self._sequence.sampling.greedy:
-            return int(scores.numpy().argmax())
-        warped = self._warpers(_NO_IDS, scores[None])[0]
-        probabilities = torch.softmax(warped.double(), dim=-1).numpy()
-        position = len(self._sequence.generated)
-        return sample_index(probabilities, uniform(self._sequence.seed, position))
+    @torch.inference_mode()
+    def sample(
+        self, sequences: Listed[Sequence], logits: torch.Tensor, masks: PreparedMasks
+    ) -> list[Sampled | ConstraintError]:
+        """The next tokens of ``sequences``, which have been added.
 
-    def _penalise(self, scores: torch.Tensor) -> torch.Tensor:
-        sampling, sequence = self._sequence.sampling, self._sequence
-        if sampling.repetition_penalty != 1.0:
-            ids: Any = torch.tensor([[*sequence.prompt_ids, *sequence.generated]])
-            scores = self._repetition(ids, scores[None])[0]
-        if (sampling.frequency_penalty or sampling.presence_penalty) and sequence.generated:
-            counts = Counter(sequence.generated)
-            times = torch.tensor(list(counts.values()), dtype=scores.dtype)
-            penalty = times * sampling.frequency_penalty + sampling.presence_penalty
-            scores[list(counts)] -= penalty
-        if sampling.logit_bias:
-            bias = torch.tensor(list(sampling.logit_bias.values()), dtype=scores.dtype)
-            scores[list(sampling.logit_bias)] += bias
-        return scores
+        ``logits`` are raw, of any floating point type and shape (rows, vocabulary); row i is of
+        ``sequences[i]``, and they are not changed. ``masks`` are what :meth:`prepare` returned for
+        the same sequences. A sequence whose text cannot be held to its grammar any further has a
+        ``ConstraintError`` in place of a token.
+        """
+        token_masks = masks.wait()
+        states = [self._states[sequence] for sequence in sequences]
+        ids = self._choose(states, logits, token_masks)
+        logprobs = self._logprobs(states, logits, ids)
+        return [
+            token_masks.errors.get(sequence) or Sampled(token_id, logprobs.get(row))
+            for row, (sequence, token_id) in enumerate(zip(sequences, ids, strict=True))
+        ]
 
-    def _mask(self, scores: torch.Tensor) -> torch.Tensor:
-        """Exclude tokens that the grammar does not allow, and the end of the sequence before
-        ``min_new_tokens`` unless the grammar leaves nothing else."""
-        sequence = self._sequence
-        ends = torch.zeros_like(scores, dtype=torch.bool)
-        if sequence.min_tokens_left and sequence.eos_ids:
-            ends[list(sequence.eos_ids)] = True
-        if sequence.constraint is None:
-            return scores.masked_fill_(ends, float("-inf"))
-        allowed = torch.from_numpy(sequence.constraint.allowed(len(scores)))
-        longer = allowed & ~ends
-        return scores.masked_fill_(~(longer if bool(longer.any()) else allowed), float("-inf"))
+    def _choose(
+        self, states: list[SamplingState], logits: torch.Tensor, masks: TokenMasks
+    ) -> list[int]:
+        """The token of each row. Rows that need the same work are brought together first."""
+        if all(state.method is Method.ARGMAX for state in states):
+            ids: list[int] = argmax(logits).tolist()
+            return ids
+        order = sorted(range(len(states)), key=lambda row: states[row].method)
+        batch = SamplingBatch([states[row] for row in order], masks)
+        chosen = batch.sample(logits[torch.tensor(order, device=self._device)])
+        return [token_id for _, token_id in sorted(zip(order, chosen, strict=True))]
 
-    def _logprob(self, raw: torch.Tensor, token_id: int) -> TokenLogprob | None:
-        sampling = self._sequence.sampling
-        if not sampling.logprobs:
-            return None
-        logprobs = torch.log_softmax(raw, dim=-1)
-        best = torch.topk(logprobs, sampling.top_logprobs)
-        ids = tuple(best.indices.tolist())
-        top = tuple(
-            (self._codec.token_text(index), value, self._codec.token_bytes(index))
-            for value, index in zip(best.values.tolist(), ids, strict=True)
-        )
-        text, spelt = self._codec.token_text(token_id), self._codec.token_bytes(token_id)
-        special = self._codec.special_ids.intersection(ids)
-        return TokenLogprob(text, float(logprobs[token_id]), spelt, top, ids, special)
-
-
-_NO_IDS: Any = torch.empty((1, 0), dtype=torch.long)
-
-
-def _warpers(sampling: Sampling) -> LogitsProcessorList:
-    warpers = LogitsProcessorList()
-    if sampling.greedy:
-        return warpers
-    if sampling.temperature != 1.0:
-        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.nucleus < 1.0:
-        warpers.append(TopPLogitsWarper(float(sampling.nucleus)))
-    return warpers
+    def _logprobs(
+        self, states: list[SamplingState], logits: torch.Tensor, ids: list[int]
+    ) -> dict[int, TokenLogprob]:
+        rows = [
+            SampledRow(row, ids[row], state.sampling.top_logprobs)
+            for row, state in enumerate(states)
+            if state.sampling.logprobs
+        ]
+        found = token_logprobs(logits, rows, self._codec) if rows else []
+        return {each.row: logprob for each, logprob in zip(rows, found, strict=True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from deployments.engine.grammar.constraint import llguidance_source
+from deployments.engine.grammar.compiler import llguidance_source
 from deployments.engine.grammar.trial import GrammarTrial
 from deployments.seam.generation import Grammar
 

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.constraint import GrammarCompiler
+from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from deployments.engine.grammar.constraint import ConstraintError, trial_source
+from deployments.engine.grammar.compiler import trial_source
+from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.grammar.rejections import rejection
 from deployments.engine.grammar.trial import SEPARATOR, GrammarTrial
 from deployments.engine.tuning import MAX_RUNNING_TRIALS, MAX_WAITING_TRIALS, REMEMBERED_TRIALS

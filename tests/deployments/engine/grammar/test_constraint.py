@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar import constraint
-from deployments.engine.grammar.constraint import Constraint, ConstraintError, GrammarCompiler
+from deployments.engine.grammar import compiler
+from deployments.engine.grammar.compiler import GrammarCompiler
+from deployments.engine.grammar.constraint import Constraint, ConstraintError
 from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.engine.tuning import CACHED_GRAMMARS, MAX_GRAMMAR_BYTES
 from deployments.seam.generation import Grammar
@@ -213,14 +214,14 @@ def test_concurrent_calls_for_the_same_grammar_compile_it_once(
     codec: TextCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grammars = GrammarCompiler(codec)
-    begun, end, write = Semaphore(0), Event(), constraint.llguidance_source
+    begun, end, write = Semaphore(0), Event(), compiler.llguidance_source
 
     def llguidance_source(grammar: Grammar) -> str:
         begun.release()
         assert end.wait(PATIENCE_S)
         return write(grammar)
 
-    monkeypatch.setattr(constraint, "llguidance_source", llguidance_source)
+    monkeypatch.setattr(compiler, "llguidance_source", llguidance_source)
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(grammars.compile, schema(**PERSON))
         assert begun.acquire(timeout=PATIENCE_S)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from deployments.engine.grammar.constraint import ConstraintError, llguidance_source
+from deployments.engine.grammar.compiler import llguidance_source
+from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.grammar.json_schema import prepare_schema
 from deployments.engine.grammar.schema_numbers import UnsupportedSchema
 from deployments.engine.grammar.trial import limits

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from deployments.engine.grammar.constraint import ConstraintError, llguidance_source
+from deployments.engine.grammar.compiler import llguidance_source
+from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.grammar.trial import limits
 from deployments.seam.generation import Grammar
 from tests.deployments.engine.grammar.schemas import Schemas, walk
