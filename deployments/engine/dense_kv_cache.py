@@ -28,14 +28,12 @@ class DenseKvCache:
         self, shapes: Listed[LayerShape], blocks: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.blocks = blocks
-        slots = blocks * BLOCK_TOKENS
-        self._keys, self._values = (
-            [
-                torch.empty(each.heads, slots, size(each), dtype=dtype, device=device)
-                for each in shapes
-            ]
-            for size in (lambda each: each.key_size, lambda each: each.value_size)
-        )
+
+        def empty(heads: int, size: int) -> torch.Tensor:
+            return torch.empty(heads, blocks * BLOCK_TOKENS, size, dtype=dtype, device=device)
+
+        self._keys = [empty(each.heads, each.key_size) for each in shapes]
+        self._values = [empty(each.heads, each.value_size) for each in shapes]
 
     @property
     def nbytes(self) -> int:

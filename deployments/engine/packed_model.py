@@ -114,15 +114,16 @@ def _own_logits(model: Any, ids: list[int]) -> tuple[torch.Tensor, list[LayerSha
         use_cache=True,
         logits_to_keep=1,
     ).logits[0, -1]
-    shapes = []
+    shapes, dtype = list[LayerShape](), model.dtype
     for layer in cache.layers:
         keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
         if not isinstance(keys, torch.Tensor) or not isinstance(values, torch.Tensor):
             raise NotPackable("a layer has another state than keys and values")
         shapes.append(LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1]))
+        dtype = keys.dtype
     if not shapes:
         raise NotPackable("it has no KV cache")
-    return logits, shapes, keys.dtype
+    return logits, shapes, dtype
 
 
 def _check_logits(packed: torch.Tensor, own: torch.Tensor, dtype: torch.dtype) -> None:

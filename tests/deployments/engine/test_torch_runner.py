@@ -59,8 +59,8 @@ def tiny(kind: str) -> Any:
     if kind == "qwen":
         return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
     if kind == "bloom":
-        sizes = {"vocab_size": 257, "hidden_size": 32, "n_layer": 2, "n_head": 4}
-        return BloomForCausalLM(BloomConfig(**sizes, eos_token_id=256))
+        bloom = BloomConfig(vocab_size=257, hidden_size=32, n_layer=2, n_head=4, eos_token_id=256)
+        return BloomForCausalLM(bloom)
     sizes = GPT2Config(
         vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=128, eos_token_id=256
     )
