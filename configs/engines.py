@@ -24,6 +24,10 @@ HEADS: dict[str, ModelHead] = {
 GENERATION_TASKS = frozenset({"generate", "chat"})
 """The tasks of text generation, whose requests have fields that not every engine supports."""
 
+DEFAULT_KV_CACHE_GB = 1.0
+"""KV cache of a text generator, in GiB, unless the profile says otherwise. The torch engine takes
+more if a full window needs it."""
+
 ToolCalls: TypeAlias = Literal["hermes"]
 """The format in which a model writes tool calls, which also selects the parser."""
 

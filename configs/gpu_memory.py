@@ -56,11 +56,12 @@ def _sized(
 ) -> Iterator[str]:
     if model.pinned and model.memory_gb is None:
         yield f"{where}.memory_gb: expected, since the family asks for GPUs"
-    weights = weights_gb(model, settings)
-    if model.memory_gb is not None and weights is not None and weights > model.memory_gb:
+    least = _least_gb(model, settings)
+    if model.memory_gb is not None and least is not None and least > model.memory_gb:
+        parts = "weights and KV cache" if model.kv_cache_min_gb else "weights"
         yield (
-            f"{where}.memory_gb: expected at least {math.ceil(weights * 10) / 10:.1f}, which its "
-            f"weights take alone (got {model.memory_gb:g})"
+            f"{where}.memory_gb: expected at least {math.ceil(least * 10) / 10:.1f}, which its "
+            f"{parts} take alone (got {model.memory_gb:g})"
         )
     alone = CUDA_CONTEXT_GB + _needed(model, settings)
     if not model.pinned and alone > share:
@@ -74,9 +75,32 @@ def _one_gpu(gpus: float) -> str:
     return f" (a model lives on one GPU; {gpus:g} hold no larger one)" if gpus > 1 else ""
 
 
+def unknown_sizes(profile: Profile, settings: Settings) -> Iterator[str]:
+    """A note for each model on a GPU whose size cannot be checked, since its weights are not here
+    as safetensors yet."""
+    for family in profile.families:
+        if family.options.ray_actor_options.num_gpus == 0:
+            continue
+        for model in family.models:
+            if model.engine == "openvino" or weights_gb(model, settings) is not None:
+                continue
+            key = f"families.{family.name}.models.{model.name}"
+            unknown = f"{key}: its size is not known before its weights are fetched"
+            if model.memory_gb is None:
+                yield f"{unknown}; memory_gb would say now whether it fits a GPU"
+            else:
+                yield f"{unknown}; memory_gb ({model.memory_gb:g}) is taken as it is"
+
+
 def _needed(model: ModelSpec, settings: Settings) -> float:
-    """GB that a model needs: by the profile, else what its weights take if they are cached."""
-    return model.memory_gb or weights_gb(model, settings) or 0.0
+    """GB that a model needs: by the profile, else the least by its weights if they are cached."""
+    return model.memory_gb or _least_gb(model, settings) or 0.0
+
+
+def _least_gb(model: ModelSpec, settings: Settings) -> float | None:
+    """GB of the weights and the KV cache; ``None`` if the weights are not on this machine."""
+    weights = weights_gb(model, settings)
+    return None if weights is None else weights + model.kv_cache_min_gb
 
 
 def weights_gb(model: ModelSpec, settings: Settings) -> float | None:

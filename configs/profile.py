@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic import StringConstraints as Text
 
 from configs.engines import (
+    DEFAULT_KV_CACHE_GB,
     GENERATION_TASKS,
     HEADS,
     UNSUPPORTED,
@@ -96,6 +97,13 @@ class ModelSpec(Section):
         if self.head is None or self.trust_remote_code or not plain:
             return ("torch",)
         return ("openvino", "torch")
+
+    @property
+    def kv_cache_min_gb(self) -> float:
+        """The least GiB that its KV cache may grow to; 0 if it is no text generator."""
+        if GENERATION_TASKS.isdisjoint(self.tasks):
+            return 0.0
+        return self.kv_cache_gb or DEFAULT_KV_CACHE_GB
 
     @property
     def unsupported(self) -> frozenset[str]:

@@ -108,6 +108,8 @@ def check(profile: str | None, config: str | None) -> None:
         origin = plan.arguments[1]
         _refuse("\n".join(f"{origin}: {line}" for line in problem.splitlines()))
     _check_keys(plan, required=False)
+    for note in _notes(plan):
+        click.echo(f"note: {note}", err=True)
     scope = f"{len(plan.profile.models)} models" if plan.profile else "not this service's graph"
     click.echo(f"{plan.arguments[1]}: valid ({scope})")
 
@@ -222,6 +224,16 @@ def _check_keys(plan: "StartPlan", *, required: bool) -> None:
             read_keys(settings.api_keys_file)
     except ConfigError as error:
         _refuse(str(error))
+
+
+def _notes(plan: "StartPlan") -> list[str]:
+    """What could not be checked here."""
+    from configs.gpu_memory import unknown_sizes
+    from configs.profile import load_settings
+
+    if plan.profile is None:
+        return []
+    return list(unknown_sizes(plan.profile, load_settings(plan.profile)))
 
 
 def _refuse(message: str) -> NoReturn:

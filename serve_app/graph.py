@@ -9,8 +9,10 @@ from ray import serve
 from ray.serve import Application
 
 from configs.import_paths import imported
+from configs.options import DeploymentOptions
 from configs.profile import load_settings
 from configs.profile_file import load_profile
+from configs.routers import ROUTER, ROUTER_OPTION
 from configs.serve_schema import INGRESS, LEDGER
 from deployments.metrics.ledger import Ledger
 from deployments.models.config import FamilyConfig
@@ -55,8 +57,13 @@ def build(args: GraphArgs) -> Application:
             ledger=ledger,
         )
         cls = imported(family.deployment)
-        made = deployment(cls, family.deployment_name, family.options)
+        made = deployment(cls, family.deployment_name, _with_router(family.options))
         families[family.name] = made.bind(config)
     ingress = serve.ingress()(Ingress)
     front = deployment(ingress, INGRESS, profile.ingress)
     return front.bind(profile, settings, families, ledger)
+
+
+def _with_router(options: DeploymentOptions) -> DeploymentOptions:
+    """The options of a family, with this service's request router unless they name another."""
+    return options.model_copy(update={ROUTER_OPTION: ROUTER, **(options.model_extra or {})})

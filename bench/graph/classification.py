@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from deployments.models.config import FamilyConfig
+from deployments.models.joined_calls import CallRunner
 from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
+from deployments.seam.joined_calls import JoinedAnswers, JoinedCalls
 
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 
@@ -12,7 +16,11 @@ class InstantClassification:
     """The deployment: the same labels for every text."""
 
     def __init__(self, config: FamilyConfig) -> None:
-        pass
+        self._calls = CallRunner(self)
+
+    async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
+        async for ready in self._calls.run(calls):
+            yield ready
 
     async def classify(self, request: ClassificationRequest) -> ClassificationResult:
         return ClassificationResult((ANSWER,) * len(request.texts))

@@ -7,20 +7,19 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from pydantic import ValidationError
 from ray import serve
-from ray.serve.exceptions import RayServeException
 
 from configs.engines import EngineName
 from configs.errors import explain
 from configs.profile import UserConfig
 from deployments.batching.batch_runner import BatchedModel
 from deployments.batching.device_failures import DeviceFailures
+from deployments.batching.joint_preparation import JointPreparation, RequestItems, Unprepared
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
@@ -29,6 +28,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import pick_device
 from deployments.models.errors import Overloaded
+from deployments.models.ongoing_requests import max_ongoing_requests
 from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
@@ -44,35 +44,6 @@ I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-@dataclass(slots=True, eq=False)
-class RequestItems:
-    """Items of one request on their way into the queue of a lane; a future each once admitted."""
-
-    lane: Lane[Any, Any]
-    items: Sequence[Any]
-    request: QueuedRequest
-    futures: list[asyncio.Future[Any]] = field(default_factory=list)
-    is_cancelled: bool = False
-
-    def admit(self) -> bool:
-        """Queue the items if the queue has room; returns whether it had.
-
-        Cancelled items are not queued: ``True``, since their caller does not need an error.
-        """
-        if self.is_cancelled:
-            return True
-        if not self.lane.has_room_for(self.items):
-            return False
-        self.futures = self.lane.admit(self.items, self.request)
-        return True
-
-    def cancel(self) -> None:
-        """The caller was cancelled: remove queued items and admit no more."""
-        self.is_cancelled = True
-        for future in self.futures:
-            future.cancel()
 
 
 class Batcher:
@@ -94,6 +65,7 @@ class Batcher:
         self._lanes: WeakSet[Lane[Any, Any]] = WeakSet()
         self._device = DeviceFailures()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="preprocess")
+        self._preparation = JointPreparation(self.in_thread)
         meter.register(self._gauges)
 
     def lane(
@@ -120,29 +92,28 @@ class Batcher:
     async def answers(
         self,
         lane: Lane[I, R],
-        parts: AsyncGenerator[Sequence[I | Problem], None],
+        parts: AsyncGenerator[Sequence[I | Problem] | Unprepared[I], None],
         max_batch_size: int | None = None,
     ) -> list[R | Problem]:
         """One answer an item, in order, to the items of one request, which come in ``parts``.
 
-        Each part is queued when it comes. At most ``max_batch_size`` items share a batch. A problem
-        among the items is its own answer. When the caller is cancelled, its items leave the queue.
-        Raises :class:`Overloaded` when the queue has no room for them.
+        Each part is queued when it comes; an unprepared one is prepared before, in a thread and
+        together with parts of other requests. At most ``max_batch_size`` items share a batch. A
+        problem among the items is its own answer. When the caller is cancelled, its items leave the
+        queue. Raises :class:`Overloaded` when the queue has no room for them.
         """
+        loop = asyncio.get_running_loop()
         request, admitted = QueuedRequest(max_batch_size), list[RequestItems]()
         answers: list[asyncio.Future[R | Problem] | Problem] = []
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    good = [item for item in part if not isinstance(item, Problem)]
-                    items = RequestItems(lane, good, request)
+                    items = RequestItems(lane, part, request, loop.create_future())
                     admitted.append(items)
-                    if good and not await self._admit(items):
+                    await self._admit(items)
+                    if not await items.admitted:
                         raise Overloaded(lane.name, "items")
-                    futures = iter(items.futures)
-                    answers += [
-                        each if isinstance(each, Problem) else next(futures) for each in part
-                    ]
+                    answers += items.answers
             return [each if isinstance(each, Problem) else await each for each in answers]
         finally:
             for items in admitted:
@@ -188,15 +159,20 @@ class Batcher:
         replica, which may have changed: Serve warns of batches that can never fill.
         """
         self._device.check()
-        max_requests = _max_ongoing_requests()
+        max_requests = max_ongoing_requests()
         if max_requests is not None:
             admit: Any = self._admit  # with the methods that Serve's decorator adds
             admit.set_max_batch_size(min(MAX_ADMITTED, max_requests))
 
     @serve.batch(max_batch_size=MAX_ADMITTED, batch_wait_timeout_s=0.0)
-    async def _admit(self, batch: list[RequestItems]) -> list[bool]:
-        """Only queues: a lane forms the batches of its model later, when the model becomes free."""
-        return [items.admit() for items in batch]
+    async def _admit(self, batch: list[RequestItems]) -> list[None]:
+        """Prepare together what arrived together, and queue it in the lanes.
+
+        Returns before that is done, since ``@serve.batch`` answers all callers at once. The lane of
+        a model forms batches later, when the model becomes free.
+        """
+        self._preparation.add(batch)
+        return [None] * len(batch)
 
     def _batch_limits(self) -> BatchLimits:
         limits = self._limits
@@ -213,14 +189,3 @@ class Batcher:
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield signals.LIMITS_REFUSED.of(self._config.name, amount=bool(self._refused))
-
-
-def _max_ongoing_requests() -> int | None:
-    """How many requests Serve lets into this replica at a time; ``None`` outside Serve."""
-    try:
-        context: Any = serve.get_replica_context()
-    except RayServeException:
-        return None
-    return int(
-        context._deployment_config.max_ongoing_requests
-    )  # as @serve.batch of Ray 2.60 reads it

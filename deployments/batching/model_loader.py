@@ -74,6 +74,10 @@ class BatchedModelLoader(ABC, Generic[M]):
         """None: the model is in the process of the replica."""
         return None
 
+    def kv_cache_bytes(self, spec: ModelSpec, model: M) -> int:
+        """0: what a batch takes is freed when it ends."""
+        return 0
+
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         return model.engine
 
@@ -82,5 +86,5 @@ class BatchedModelLoader(ABC, Generic[M]):
 
     def gauges(self, loaded: LoadedModel[M]) -> Iterator[MetricSample]:
         """Its memory, and the items that wait for it."""
-        yield signals.MEMORY.of(loaded.spec.name, amount=loaded.host_bytes)
+        yield signals.MEMORY.of(loaded.spec.name, amount=loaded.measured_bytes())
         yield signals.WAITING.of(loaded.spec.name, amount=loaded.model.lane.depth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from configs.profile import ModelSpec
 from deployments.batching.batch_runner import BatchedModel
 from deployments.batching.batcher import Batcher
 from deployments.batching.chunks import in_parts
+from deployments.batching.joint_preparation import Unprepared
 from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.encoders.backends import choose_backend, import_backend, open_network
@@ -22,6 +23,7 @@ from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 WARM_UP_TEXTS, WARM_UP_TOKENS = 8, 32
 
@@ -62,33 +64,44 @@ class TextEncoder(Generic[R]):
             truncate=truncate,
             unpooled=unpooled,
         )
-        parts = (partial(read, part) for part in in_parts(texts, len))
-        return await self._answer(parts, max_batch_size)
+        parts = in_parts(texts, len)
+        return await self._answer(parts, read, (truncate, unpooled), len, max_batch_size)
 
     async def answer_pairs(self, pairs: Pairs, *, truncate: bool) -> Answers[R]:
         """Answers to pairs of texts that the model reads together."""
-        read = partial(
-            tokenize_pairs, self.tokenizer, max_tokens=self.max_tokens, truncate=truncate
-        )
+
+        def read(sides: Sequence[tuple[str, str]]) -> list[TokenizedText | Problem]:
+            some = _only(pairs, sides)
+            return tokenize_pairs(self.tokenizer, some, self.max_tokens, truncate=truncate)
+
         sides = tuple(zip(pairs.firsts, pairs.seconds, strict=True))
-        parts = (partial(read, _only(pairs, part)) for part in in_parts(sides, _characters))
-        return await self._answer(parts)
+        parts = in_parts(sides, _characters)
+        key = (truncate, pairs.shortened, pairs.subject)
+        return await self._answer(parts, read, key, _characters)
 
     async def _answer(
         self,
-        parts: Iterable[Callable[[], Sequence[TokenizedText | Problem]]],
+        parts: Iterable[Sequence[T]],
+        read: Callable[[Sequence[T]], Sequence[TokenizedText | Problem]],
+        key: Hashable,
+        weigh: Callable[[T], int],
         max_batch_size: int | None = None,
     ) -> Answers[R]:
-        """Tokenize and queue each of the ``parts`` while the model computes earlier ones."""
+        """Tokenize and queue each of the ``parts`` while the model computes earlier ones.
+
+        Parts of several requests to this model with the same ``key`` are tokenized together.
+        """
         counts: list[int] = []
 
-        async def tokenized() -> AsyncGenerator[Sequence[TokenizedText | Problem], None]:
-            for part in parts:
-                texts = await self.batcher.in_thread(part)
-                counts.extend(0 if isinstance(text, Problem) else len(text) for text in texts)
-                yield texts
+        def count(texts: Sequence[TokenizedText | Problem]) -> None:
+            counts.extend(0 if isinstance(text, Problem) else len(text) for text in texts)
 
-        answers = await self.batcher.answers(self.lane, tokenized(), max_batch_size)
+        async def unprepared() -> AsyncGenerator[Unprepared[TokenizedText], None]:
+            for part in parts:
+                weight = sum(map(weigh, part))
+                yield Unprepared(part, read, (id(self), key), weight, count)
+
+        answers = await self.batcher.answers(self.lane, unprepared(), max_batch_size)
         return answers, tuple(counts)
 
 

@@ -91,6 +91,7 @@ class EngineCore:
             kv_usage=self._runner.kv_usage(running),
             tokens=self._batch.tokens,
             memory_bytes=self._runner.memory_bytes(),
+            kv_cache_bytes=self._runner.info.kv_cache_bytes,
         )
 
     def check(self) -> None:

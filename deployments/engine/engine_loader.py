@@ -15,7 +15,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half
 from deployments.models.loaded_model import LoadedModel
-from deployments.models.memory import import_libraries
+from deployments.models.memory import GIB, import_libraries
 from deployments.models.pretrained import load_options
 
 
@@ -74,6 +74,14 @@ class EngineLoader:
     def process_id(self, model: Engine) -> int | None:
         return model.process_id
 
+    def kv_cache_bytes(self, spec: ModelSpec, model: Engine) -> int:
+        """What the profile allows, unless the engine knows better; 0 where no state grows."""
+        load = model.load()
+        if load.kv_usage is None:
+            return 0
+        least = int(spec.kv_cache_min_gb * GIB)
+        return least if load.kv_cache_bytes is None else load.kv_cache_bytes
+
     def engine_name(self, spec: ModelSpec, model: Engine) -> str:
         return spec.engines[0]
 
@@ -83,7 +91,7 @@ class EngineLoader:
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
         """Its memory, its slots, the sequences that wait, and how full its KV cache is."""
         name, load = loaded.spec.name, loaded.model.load()
-        yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.host_bytes)
+        yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.measured_bytes())
         yield signals.SLOTS.of(name, amount=load.slots)
         yield signals.SLOTS_IN_USE.of(name, amount=load.running)
         yield signals.WAITING.of(name, amount=load.waiting)

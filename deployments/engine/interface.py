@@ -33,7 +33,8 @@ class EngineLoad:
     ``running`` sequences have one of the ``slots``, ``waiting`` ones do not. ``kv_usage`` is the
     used fraction of the KV cache, ``None`` where it has no fixed size. ``tokens`` counts the tokens
     decoded since the start. ``memory_bytes`` is the model's memory on the host or device, ``None``
-    where it is unknown.
+    where it is unknown. ``kv_cache_bytes`` is what the KV cache may take beside what loading the
+    model took, ``None`` where that is what the profile says.
     """
 
     slots: int
@@ -42,6 +43,7 @@ class EngineLoad:
     kv_usage: float | None
     tokens: int
     memory_bytes: int | None = None
+    kv_cache_bytes: int | None = None
 
 
 class Engine(Protocol):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from configs.engines import DEFAULT_KV_CACHE_GB
 from deployments.engine.interface import EngineNotLoaded
-from deployments.engine.tuning import CACHED_WINDOWS, DEFAULT_KV_CACHE_GB
+from deployments.engine.tuning import CACHED_WINDOWS
 
 if TYPE_CHECKING:
     from deployments.engine.packed_step import PackedStep

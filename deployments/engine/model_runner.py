@@ -17,12 +17,15 @@ class RunnerInfo:
     ``device`` is as torch names devices. ``process_id`` is the process of its own, if it has one.
     With ``computes_in_thread`` a step computes on this process's CPU, so that event loops must go
     first. With ``abortable`` :meth:`ModelRunner.abort` ends a step that does not return.
+    ``kv_cache_bytes`` is how much the KV cache may grow from now on: 0 where loading has allocated
+    all of it, ``None`` where it is what the profile says.
     """
 
     device: str
     process_id: int | None = None
     computes_in_thread: bool = False
     abortable: bool = False
+    kv_cache_bytes: int | None = None
 
 
 class ModelRunner(Protocol):

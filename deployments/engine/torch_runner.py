@@ -36,11 +36,14 @@ class TorchRunner:
         overlap: bool,
     ) -> None:
         self._model = model
-        on_cpu = model.device.type == "cpu"
-        self.info = RunnerInfo(str(model.device), computes_in_thread=on_cpu)
-        self._bytes = weight_bytes + model.cache.nbytes
+        cache, device = model.cache, model.device
+        # A CPU gives memory to the KV cache as it fills, a GPU at once.
+        on_cpu = device.type == "cpu"
+        self.info = RunnerInfo(
+            str(device), computes_in_thread=on_cpu, kv_cache_bytes=cache.nbytes if on_cpu else 0
+        )
+        self._bytes = weight_bytes + (0 if on_cpu else cache.nbytes)
         self._vocabulary = model.vocabulary
-        cache = model.cache
         self._pool = BlockPool(cache.blocks, cache.block_tokens, contiguous=cache.contiguous)
         self._planner = StepPlanner(self._pool, max_batched_tokens, max_mixed_prefill)
         self._sampler = Sampler(codec, model.device)

@@ -33,9 +33,6 @@ CACHED_WINDOWS = 16
 model has room for."""
 
 # OpenVINO runner: bench.chat and bench.heavy.
-DEFAULT_KV_CACHE_GB = 1.0
-"""KV cache of an engine, in GiB, unless the profile says otherwise."""
-
 SEED_SEGMENT_TOKENS = 128
 """Tokens that are sampled from one seed. A resumed sequence replays at most so many."""
 

@@ -14,11 +14,12 @@ from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable, StillInUseError
+from deployments.models.errors import ModelUnavailable, OutOfMemory, StillInUseError
+from deployments.models.eviction import Eviction
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
-from deployments.models.memory_budget import MemoryBudget, least_recently_used
+from deployments.models.memory_budget import MemoryBudget
 from deployments.models.shared_tasks import SharedTasks
 from deployments.seam.replicas import ModelStatus, Stage
 
@@ -30,10 +31,11 @@ M = TypeVar("M")
 class ModelCache(Generic[M]):
     """The models of one replica, loaded by name and evicted least recently used first.
 
-    ``budget_gb`` bounds the measured memory of all loaded models. Models that are pinned by the
-    profile or were loaded by an order are not evicted, nor is a model while a request uses it:
-    until that ends the budget may be exceeded. A model that does not fit beside the pinned ones is
-    refused, before it is loaded if the size of its files shows it.
+    ``budget_gb`` bounds the measured memory of all loaded models, with full KV caches. Models that
+    are pinned by the profile or were loaded by an order are not evicted, nor is a model while a
+    request uses it: until that ends the budget may be exceeded. A model that does not fit beside
+    the pinned ones is refused, before it is loaded if the size of its files shows it. When memory
+    runs out while a model loads, others are evicted by the same rule, and it is tried once more.
 
     One model loads at a time, and requests for loaded models go on meanwhile. Files of several
     models download at the same time. A model is never loaded and unloaded at the same time.
@@ -66,12 +68,19 @@ class ModelCache(Generic[M]):
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
         self._loads = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
+        self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread)
         self._evicting: asyncio.Task[object] | None = None
         self._background: set[asyncio.Task[object]] = set()
 
     @property
     def loaded(self) -> list[LoadedModel[M]]:
         return list(self._loaded.values())
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The stage of every model that is loaded or on its way."""
+        here = self._loaded.keys() | self._stages.keys()
+        return {name: self._stages.get(name, "warm") for name in here}
 
     @property
     def names(self) -> Collection[str]:
@@ -221,7 +230,7 @@ class ModelCache(Generic[M]):
                 loaded = await self._load_within_budget(spec, min_bytes)
                 self._backoff.forget(spec.name)
                 self._loaded[spec.name] = loaded
-                await self._evict(keep=spec.name)
+                await self._eviction.make_room(keep=spec.name)
         except ModelUnavailable as error:
             self._backoff.failed(spec.name, error.reason)
             self._record("load_failure", spec.name)
@@ -231,10 +240,15 @@ class ModelCache(Generic[M]):
 
     async def _load_within_budget(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
         await self._check_fit(spec, min_bytes)
-        await self._evict(min_bytes, keep=spec.name)
-        loaded = await self._thread.load(spec)
+        await self._eviction.make_room(min_bytes, keep=spec.name)
         try:
-            await self._check_fit(spec, await asyncio.to_thread(loaded.total_bytes))
+            loaded = await self._thread.load(spec)
+        except OutOfMemory:
+            if not await self._eviction.free(min_bytes, keep=spec.name):
+                raise
+            loaded = await self._thread.load(spec)
+        try:
+            await self._check_fit(spec, await asyncio.to_thread(loaded.budget_bytes))
         except ModelUnavailable:
             await self._thread.unload(loaded)
             raise
@@ -250,8 +264,7 @@ class ModelCache(Generic[M]):
             if self._stages.get(name) == "fetching":
                 load.cancel()
             await asyncio.wait({load})
-        loaded = self._loaded.get(name)
-        if loaded is None:
+        if (loaded := self._loaded.get(name)) is None:
             self._forget_order(name)
             return 0
         self._stages[name] = "leaving"
@@ -280,15 +293,8 @@ class ModelCache(Generic[M]):
 
     async def _evict_later(self) -> None:
         async with self._changing:
-            await self._evict()
+            await self._eviction.make_room()
 
-    async def _evict(self, needed: int = 0, keep: str | None = None) -> None:
-        """Evict until ``needed`` more bytes fit, or no model is left that may be evicted."""
-        while await self._budget.is_exceeded(self.loaded, needed):
-            # Computed anew each time: a request may have come while another model was unloaded.
-            staying = {*self._pinned, *self._unloads.names, keep}
-            oldest = least_recently_used(self.loaded, staying)
-            if oldest is None:
-                return
-            logger.info("evicting %s", oldest.spec.name)
-            await self._thread.unload(self._loaded.pop(oldest.spec.name))
+    def _staying(self) -> set[str]:
+        """Models that are not evicted. Those that an order unloads leave by that order."""
+        return {*self._pinned, *self._unloads.names}

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from configs.gpu_memory import CUDA_CONTEXT_GB, GIB
 from configs.processor import native_bfloat16
 from configs.profile import ModelSpec
 from deployments.models.config import FamilyConfig
@@ -42,7 +43,8 @@ def pick_device(config: FamilyConfig) -> str:
 def claim_device(config: FamilyConfig) -> str:
     """Pick the device, set threads, and keep to this replica's share of the GPU's memory.
 
-    Ray's fractions share out the device, not its memory, so each replica bounds its own.
+    Ray's fractions share out the device, not its memory, so each replica bounds its own. Raises
+    ``RuntimeError`` when the share has no room for a model.
     """
     import torch
 
@@ -51,8 +53,24 @@ def claim_device(config: FamilyConfig) -> str:
     # Transformers' loading threads keep hundreds of megabytes of what they loaded for good.
     os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
     if device == "cuda" and 0 < config.gpu_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(config.gpu_fraction)
+        total = int(torch.cuda.get_device_properties(0).total_memory)
+        torch.cuda.set_per_process_memory_fraction(allocator_fraction(config.gpu_fraction, total))
     return device
+
+
+def allocator_fraction(gpu_fraction: float, total_bytes: int) -> float:
+    """The fraction of a GPU's ``total_bytes`` that torch may allocate in this replica.
+
+    Torch's bound leaves out the CUDA context, which belongs to the replica's share as well. The
+    context's size is assumed: CUDA tells only the memory of all processes together, and the
+    context grows while kernels are loaded. Raises ``RuntimeError`` when the share holds no more
+    than the context.
+    """
+    fraction = gpu_fraction - CUDA_CONTEXT_GB * GIB / total_bytes
+    if fraction <= 0:
+        share = f"{gpu_fraction:g} of a GPU of {total_bytes / GIB:.1f} GiB"
+        raise RuntimeError(f"{share} has no room beside a CUDA context of {CUDA_CONTEXT_GB} GiB")
+    return fraction
 
 
 def pick_dtype(model: ModelSpec, device: str) -> torch.dtype:

@@ -21,6 +21,10 @@ class ModelUnavailable(Exception):
         self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
 
 
+class OutOfMemory(ModelUnavailable):
+    """Memory of the host or of the GPU ran out while a model was loaded."""
+
+
 class Overloaded(ModelUnavailable):
     """Backpressure: a model's queue is full. ``what`` names what is queued, such as images."""
 

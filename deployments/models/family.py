@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Generic, Protocol, TypeVar
 
 import ray
@@ -15,12 +16,21 @@ from deployments.metrics.report import MetricSample
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import StillInUseError, unavailable_as_problem
+from deployments.models.joined_calls import CallRunner
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 from deployments.models.memory import cuda_memory
 from deployments.models.order_follower import OrderFollower
+from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import LiveLimits, ModelOrder, ReplicaReport, UnloadResult
+from deployments.seam.replicas import (
+    LiveLimits,
+    ModelOrder,
+    ReplicaMetadata,
+    ReplicaReport,
+    RoutingStats,
+    UnloadResult,
+)
 
 M = TypeVar("M")
 
@@ -68,6 +78,7 @@ class FamilyDeployment(Generic[M]):
         self._meter = meter
         self._models = ModelCache(config.models, loader, meter.model, config.settings.max_memory_gb)
         self._orders = OrderFollower(self._models)
+        self._calls = CallRunner(self)
         meter.register(self._gauges)
 
     async def check_health(self) -> None:
@@ -84,6 +95,16 @@ class FamilyDeployment(Generic[M]):
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take the ``user_config`` of the deployment, at the start and whenever it changes."""
         self._limits.reconfigure(user_config)
+
+    async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
+        """Answer calls of a method that arrived together, each as soon as it is ready."""
+        async with aclosing(self._calls.run(calls)) as answers:
+            async for ready in answers:
+                yield ready
+
+    async def cancel_calls(self, cancelled: CancelledCalls) -> None:
+        """Cancel some of the calls of a list; the others go on."""
+        self._calls.cancel(cancelled)
 
     @unavailable_as_problem
     async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
@@ -113,6 +134,14 @@ class FamilyDeployment(Generic[M]):
         statuses = await asyncio.to_thread(self._models.statuses)
         limits = self._limits.live_limits()
         return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits)
+
+    async def record_routing_stats(self) -> RoutingStats:
+        """Called by Serve every few seconds, for the request routers."""
+        return {"models": self._models.stages}
+
+    async def record_replica_metadata(self) -> ReplicaMetadata:
+        """Called by Serve once, before the first health check, for the request routers."""
+        return {"pinned": [name for name in self._models.names if self._models.is_pinned(name)]}
 
     def _gauges(self) -> Iterator[MetricSample]:
         for loaded in self._models.loaded:

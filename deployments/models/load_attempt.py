@@ -10,8 +10,8 @@ from traceback import format_exception
 from typing import TypeVar
 
 from configs.profile import ModelSpec
-from deployments.models.errors import ModelUnavailable
-from deployments.models.load_errors import reason_of
+from deployments.models.errors import ModelUnavailable, OutOfMemory
+from deployments.models.load_errors import NOT_ENOUGH_MEMORY, reason_of
 from deployments.models.memory import give_back
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,9 @@ T = TypeVar("T")
 async def attempt(threads: Executor, spec: ModelSpec, step: Callable[[ModelSpec], T]) -> T:
     """The result of ``step(spec)`` in one of the ``threads``.
 
-    Raises :class:`ModelUnavailable` when it fails. The exception itself is logged and dropped,
-    because its traceback would keep the half-loaded model in memory.
+    Raises :class:`ModelUnavailable` when it fails, :class:`OutOfMemory` for lack of memory. The
+    exception itself is logged and dropped, because its traceback would keep the half-loaded model
+    in memory.
     """
     loop, reason = asyncio.get_running_loop(), None
     try:
@@ -34,4 +35,5 @@ async def attempt(threads: Executor, spec: ModelSpec, step: Callable[[ModelSpec]
         logger.error("loading %s failed\n%s", spec.name, trace)  # noqa: TRY400
         reason = reason_of(error)
     await loop.run_in_executor(threads, give_back)
-    raise ModelUnavailable(spec.name, reason)
+    failure = OutOfMemory if reason == NOT_ENOUGH_MEMORY else ModelUnavailable
+    raise failure(spec.name, reason)

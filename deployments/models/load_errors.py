@@ -16,9 +16,16 @@ class UnsupportedError(ValueError):
     """A checkpoint needs something that is not supported; the message names it to clients."""
 
 
+NOT_ENOUGH_MEMORY = "there is not enough memory for it"
+
 PHRASES = {
     "its code is not trusted here": ("trust_remote_code",),
-    "there is not enough memory for it": ("out of memory", "can't allocate memory", "bad_alloc"),
+    NOT_ENOUGH_MEMORY: (
+        "out of memory",
+        "can't allocate memory",
+        "cannot allocate memory",
+        "bad_alloc",
+    ),
     "it has no safetensors weights": ("safetensors_rust", "no file named model.safetensors"),
     "its architecture is not known here": (
         "does not recognize this architecture",
@@ -67,7 +74,7 @@ def _by_type(error: BaseException) -> str | None:
         case WeightsError() | FileNotFoundError():
             return "its files are missing"
         case MemoryError():
-            return "there is not enough memory for it"
+            return NOT_ENOUGH_MEMORY
         case ImportError():
             return "a library that it needs is not installed"
         case OSError():

@@ -20,9 +20,10 @@ M = TypeVar("M")
 class LoadedModel(Generic[M]):
     """An entry of the model cache.
 
-    ``memory`` is what loading added to this process, in ``seconds``. ``process`` is the id of a
-    process that runs only this model, ``engine`` the name of what runs it. ``users`` requests use
-    it now; ``idle`` is set when the last of them ends.
+    ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
+    its KV cache may take beside that. ``process`` is the id of a process that runs only this model,
+    ``engine`` the name of what runs it. ``users`` requests use it now; ``idle`` is set when the
+    last of them ends.
     """
 
     spec: ModelSpec
@@ -31,9 +32,14 @@ class LoadedModel(Generic[M]):
     seconds: float = 0.0
     process: int | None = None
     engine: str = ""
+    kv_cache_bytes: int = 0
     users: int = 0
     last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _loaded_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._loaded_bytes = self.measured_bytes()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -64,9 +70,19 @@ class LoadedModel(Generic[M]):
     def status(self, stage: Stage) -> ModelStatus:
         """The model's status for operators."""
         return ModelStatus(
-            self.spec.name, stage, self.host_bytes, self.gpu_bytes, self.seconds, self.engine
+            self.spec.name,
+            stage,
+            self.host_bytes,
+            self.gpu_bytes,
+            self.seconds,
+            self.engine,
+            self.kv_cache_bytes,
         )
 
-    def total_bytes(self) -> int:
-        """Bytes on the host and on the GPU."""
+    def measured_bytes(self) -> int:
+        """Bytes on the host and on the GPU now."""
         return self.host_bytes + self.gpu_bytes
+
+    def budget_bytes(self) -> int:
+        """Bytes that count as taken: with a full KV cache, however much of it is filled yet."""
+        return max(self.measured_bytes(), self._loaded_bytes + self.kv_cache_bytes)

@@ -47,6 +47,10 @@ class ModelLoader(Protocol[M]):
         """The process that runs only this model, whose memory counts as the model's."""
         ...
 
+    def kv_cache_bytes(self, spec: ModelSpec, model: M) -> int:
+        """Bytes that the model's KV cache may take beside what loading it took."""
+        ...
+
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         """The engine that runs the model, also where the profile allows several."""
         ...

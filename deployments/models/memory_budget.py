@@ -19,7 +19,7 @@ WEIGHT_FILES = frozenset({".safetensors", ".gguf", ".bin"})
 
 
 class MemoryBudget:
-    """A bound of ``limit_gb`` on the measured memory of all models; ``None`` is no bound."""
+    """A bound of ``limit_gb`` on the memory of all models with full KV caches; ``None`` is none."""
 
     def __init__(self, limit_gb: float | None) -> None:
         self._limit = None if limit_gb is None else int(limit_gb * GIB)
@@ -54,16 +54,18 @@ def least_recently_used(
 
 
 def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
-    """The fewest bytes that the weights may take in memory; 0 when their files do not tell.
+    """The fewest bytes that the model may take in memory: its KV cache, and its weights where
+    their files tell.
 
-    ``in_half``: torch keeps them in half precision, if it runs the model.
+    ``in_half``: torch keeps the weights in half precision, if it runs the model.
     """
     files = [file for file in folder.rglob("*") if file.suffix in WEIGHT_FILES]
     dtype_part = 0.5 if in_half and "openvino" not in spec.engines else 1.0
     part = min(dtype_part, MIN_PARTS[spec.quantization])
-    return int(sum(file.stat().st_size for file in files) * part)
+    weights = int(sum(file.stat().st_size for file in files) * part)
+    return weights + int(spec.kv_cache_min_gb * GIB)
 
 
 async def _total_bytes(loaded: Collection[LoadedModel[Any]]) -> int:
     """Counted in a thread: for the process of a model it takes milliseconds."""
-    return await asyncio.to_thread(lambda: sum(model.total_bytes() for model in loaded))
+    return await asyncio.to_thread(lambda: sum(model.budget_bytes() for model in loaded))

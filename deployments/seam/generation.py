@@ -120,6 +120,9 @@ class GenerationRequest:
 
     ``delivered`` is set when another replica began the answer: for each choice the tokens that the
     client already has, which are not sent again, or ``None`` if the choice is finished.
+
+    Requests with the same ``session`` go to the same replica while it can take them. Without one
+    the beginning of the prompt decides.
     """
 
     request_id: str
@@ -140,6 +143,7 @@ class GenerationRequest:
     trim_oldest: bool = False
     keep_last: int | None = None
     delivered: tuple[tuple[int, ...] | None, ...] = ()
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

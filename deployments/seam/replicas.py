@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 
@@ -31,6 +31,7 @@ class ModelStatus:
 
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
+    ``kv_cache_bytes`` is set aside for its KV cache, filled or not.
     """
 
     model: str
@@ -39,6 +40,7 @@ class ModelStatus:
     gpu_bytes: int = 0
     seconds: float = 0.0
     engine: str = ""
+    kv_cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,15 @@ class UnloadResult:
     node: str
     freed_bytes: int
     seconds: float
+
+
+class RoutingStats(TypedDict):
+    """What a replica reports to Serve's request routers every few seconds: its models' stages."""
+
+    models: dict[str, Stage]
+
+
+class ReplicaMetadata(TypedDict):
+    """What a replica tells Serve's request routers once: the models that load before it starts."""
+
+    pinned: list[str]

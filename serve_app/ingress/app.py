@@ -31,6 +31,7 @@ from serve_app.ingress.head_requests import HeadRequests
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
+from serve_app.ingress.route_table import RouteTable
 from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.dialects import error_answers
@@ -56,26 +57,14 @@ def create_app(
     address at which Serve listens, if known. ``under_serve``: Serve's own entry is outside.
     """
     settings = services.settings
-    app = FastAPI(
-        title="prsm-serve",
-        version=version("prsm-serve"),
-        summary="Every Hugging Face model family behind one API.",
-        responses=RESPONSES,
-        docs_url=None,  # FastAPI's pages load scripts from a CDN
-        redoc_url=None,
-        generate_unique_id_function=openapi.operation_id,
-        redirect_slashes=False,  # a redirect would repeat the client's Host header
-        lifespan=_lifespan,
-    )
     routers = all_routers(routers)
+    app = _with_flat_routes(routers)
     purposes = purposes_of(routers)
     app.state.services = services
     app.state.tasks = native_tasks(routers)
     app.state.purposes = purposes
     app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
-    for router in routers:
-        app.include_router(router)
     answers = error_answers()
     add_error_handlers(app, answers)
     openapi.complete(app, settings)
@@ -89,6 +78,35 @@ def create_app(
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app
+
+
+def _with_flat_routes(routers: Iterable[APIRouter]) -> FastAPI:
+    """An application with the routes of ``routers``, without their routers.
+
+    FastAPI matches a path twice where a router is included, but only then does it complete the
+    OpenAPI document with the options of the application: so another application documents them.
+    """
+    documented, app = _fastapi(), _fastapi(lifespan=_lifespan)
+    for router in routers:
+        documented.include_router(router)
+    app.openapi = documented.openapi  # type: ignore[method-assign]
+    routes = (route for router in routers for route in router.routes)
+    app.router.routes = RouteTable([*app.router.routes, *routes])
+    return app
+
+
+def _fastapi(**options: Any) -> FastAPI:
+    return FastAPI(
+        title="prsm-serve",
+        version=version("prsm-serve"),
+        summary="Every Hugging Face model family behind one API.",
+        responses=RESPONSES,
+        docs_url=None,  # FastAPI's pages load scripts from a CDN
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        redirect_slashes=False,  # a redirect would repeat the client's Host header
+        **options,
+    )
 
 
 @asynccontextmanager
@@ -109,7 +127,10 @@ class Ingress:
     ) -> None:
         catalog = Catalog(profile, settings)
         client = DeploymentClient(
-            {**handles, LEDGER: ledger}, settings.request_timeout_s, settings.stall_timeout_s
+            {**handles, LEDGER: ledger},
+            settings.request_timeout_s,
+            settings.stall_timeout_s,
+            joined=handles,
         )
         remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))

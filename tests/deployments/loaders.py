@@ -40,6 +40,9 @@ class InstantLoader(Generic[M]):
     def process_id(self, model: M) -> int | None:
         return None
 
+    def kv_cache_bytes(self, spec: ModelSpec, model: M) -> int:
+        return 0
+
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         return spec.engines[0]
 

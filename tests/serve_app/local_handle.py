@@ -160,6 +160,10 @@ class LocalStream:
             end = error
         self._queue.put_nowait(end)
 
+    async def _fetch_future_result_async(self) -> LocalStream:
+        """Serve awaits here that a replica has accepted the call."""
+        return self
+
     def __aiter__(self) -> LocalStream:
         return self
 

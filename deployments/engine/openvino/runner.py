@@ -12,6 +12,7 @@ from collections.abc import Sequence as Listed
 from dataclasses import replace
 from pathlib import Path
 
+from configs.engines import DEFAULT_KV_CACHE_GB
 from deployments.engine.codec import TextCodec
 from deployments.engine.engine_core import EngineCore
 from deployments.engine.model_folder import ModelFolder
@@ -32,7 +33,7 @@ from deployments.engine.openvino.sequence_run import SequenceRun
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
-from deployments.engine.tuning import DEFAULT_KV_CACHE_GB, MAX_EVICTIONS, SEED_SEGMENT_TOKENS
+from deployments.engine.tuning import MAX_EVICTIONS, SEED_SEGMENT_TOKENS
 from deployments.seam.generation import TokenLogprob
 from deployments.seam.problems import Problem
 

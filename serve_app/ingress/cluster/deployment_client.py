@@ -8,21 +8,28 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
+from deployments.seam.replicas import ModelOrder
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
+from serve_app.ingress.cluster.joined_calls import CallJoiner
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
 from serve_app.ingress.errors import ServiceError, from_problem
 
 SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
 other side cannot import; both sides can import the classes of ``deployments.seam``."""
+
+UNJOINED = (GenerationRequest, ModelOrder)
+"""Requests that never share a list. They take long, and each belongs on a replica of its own: the
+one that has its prefix, or the one that is to load the model."""
 
 
 class ObservedCall(Protocol):
@@ -46,11 +53,16 @@ class DeploymentClient:
 
     ``handles`` maps a family's name to its ``DeploymentHandle``. ``timeout_s`` is the deadline of a
     request, from the call to the last byte of its answer. For ``stall_timeout_s`` see
-    :class:`~serve_app.ingress.cluster.attempts.Attempts`.
+    :class:`~serve_app.ingress.cluster.attempts.Attempts`. Calls to the families in ``joined``
+    travel together while the way is busy: those of ``FamilyDeployment`` can take such lists.
     """
 
     def __init__(
-        self, handles: Mapping[str, Any], timeout_s: float, stall_timeout_s: float = math.inf
+        self,
+        handles: Mapping[str, Any],
+        timeout_s: float,
+        stall_timeout_s: float = math.inf,
+        joined: Iterable[str] = (),
     ) -> None:
         self._handles = {name: handle.options(**SERIALIZATION) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
@@ -58,6 +70,14 @@ class DeploymentClient:
         self._timeout_s = timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._observer: CallObserver | None = None
+        self._joiners = {
+            family: CallJoiner(
+                self._streams[family],
+                partial(self._remote, family),
+                partial(self.broadcast, family),
+            )
+            for family in joined
+        }
 
     def observed_by(self, observer: CallObserver) -> DeploymentClient:
         """The same client, with the same handles, with ``observer`` notified of its calls."""
@@ -81,13 +101,15 @@ class DeploymentClient:
         """
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(timeout_s)
+        is_retry = False
         while True:
             attempts.begin()
             try:
-                answer = await attempts.wait(self._remote(family, method, request))
+                answer = await attempts.wait(self._result(family, method, request, is_retry))
                 break
             except ReplicaLost:
                 attempts.retry()
+                is_retry = True
         if isinstance(answer, Problem):
             raise from_problem(answer, fields)
         if observed:
@@ -143,6 +165,14 @@ class DeploymentClient:
             handles = self._streams if stream else self._handles
             self._methods[key] = getattr(handles[family], method)
         return self._methods[key]
+
+    def _result(self, family: str, method: str, request: Any, is_retry: bool) -> Awaitable[Any]:
+        """One attempt. A second one travels alone: a request that ends its replica must not do so
+        twice to the same companions."""
+        joiner = self._joiners.get(family)
+        if joiner is None or isinstance(request, UNJOINED):
+            return self._remote(family, method, request)
+        return joiner.call(method, request, alone=is_retry)
 
     async def _remote(self, family: str, method: str, request: Any) -> Any:
         response = self._method(family, method).remote(request)

@@ -5,26 +5,30 @@ from __future__ import annotations
 from configs.settings import Settings
 from deployments.seam.generation import ChatMessage, GenerationRequest, Sampling
 from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.routes.context import RequestContext
 from serve_app.ingress.routes.generation_fields import seed_of
 
 CHAT = "chat"
 
 
 def chat_request(
-    request_id: str,
+    context: RequestContext,
     card: ModelCard,
     messages: tuple[ChatMessage, ...],
     settings: Settings,
     *,
     max_new_tokens: int | None = None,
     temperature: float | None = None,
+    conversation: str = "",
 ) -> GenerationRequest:
     """The request for one answer to ``messages``; the settings say what the caller leaves out.
 
-    The oldest messages are left out where the chat would not fit the model's window.
+    The oldest messages are left out where the chat would not fit the model's window. Requests of
+    one ``conversation`` go to one replica, unless the client names a session of its own.
     """
     return GenerationRequest(
-        request_id=request_id,
+        request_id=context.request_id,
+        session=context.session or conversation,
         model=card.name,
         messages=messages,
         max_new_tokens=max_new_tokens or _room(card, settings),

@@ -65,11 +65,12 @@ class TaskResult:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its id, and when it arrived."""
+    """One request: its id, when it arrived, and the client's session, which may be empty."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     request: Request | None = field(default=None, repr=False)
+    session: str = ""
 
     async def schema_text(self) -> SchemaText:
         """The JSON schemas in the request's body, as they are written there."""
@@ -109,7 +110,8 @@ def json_response(body: Any, headers: dict[str, str] | None = None, status: int 
 
 
 async def request_context(request: Request) -> RequestContext:
-    return RequestContext(request_id_of(request.scope), request=request)
+    session = request.headers.get("x-session-id", "")  # the front has checked and bounded it
+    return RequestContext(request_id_of(request.scope), request=request, session=session)
 
 
 RequestServices = Annotated[Services, Depends(services_of)]

@@ -142,7 +142,11 @@ async def begin_conversation(
             return context.answer({"user_id": body.user_id, "response": GREETING}, card.name)
         new = Conversation(model=model)
         request = chat_request(
-            context.request_id, card, new.messages_with(message), services.settings
+            context,
+            card,
+            new.messages_with(message),
+            services.settings,
+            conversation=f"{caller}:{body.user_id}",
         )
         fields = _fields("initial_message")
         exchange = MessageExchange(body.user_id, message, card, request, lease, fields, new)
@@ -180,7 +184,11 @@ async def say_in_conversation(
             earlier = await lease.read()
             card = named if body.model_name else _model_of(earlier, services, named)
             request = chat_request(
-                context.request_id, card, earlier.messages_with(body.message), services.settings
+                context,
+                card,
+                earlier.messages_with(body.message),
+                services.settings,
+                conversation=f"{caller}:{user_id}",
             )
         except BaseException:
             lease.release()

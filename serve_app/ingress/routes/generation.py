@@ -185,6 +185,7 @@ def _request(
             max_length = services.settings.max_length
     return card, GenerationRequest(
         request_id=context.request_id,
+        session=context.session,
         model=card.name,
         prompt=body.prompt,
         max_new_tokens=max_new,

@@ -127,7 +127,8 @@ async def graph(
     pipeline = _pipeline(body, services, tasks, budget)
 
     async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:
-        return await task.function(inputs, services, RequestContext(context.request_id))
+        own = RequestContext(context.request_id, session=context.session)
+        return await task.function(inputs, services, own)
 
     run = PipelineRun(pipeline, perform, budget, services.settings.max_graph_concurrency)
     outcomes = await run.outcomes(services.settings.graph_timeout_s)

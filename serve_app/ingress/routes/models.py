@@ -75,13 +75,15 @@ class ModelsAnswer(BaseModel):
 
 
 class Held(BaseModel):
-    """One model on one replica; bytes are measured."""
+    """One model on one replica. Bytes are measured, but for ``kv_cache_bytes``: so many are set
+    aside for its KV cache, filled or not."""
 
     replica: str
     node: str
     model: str
     host_bytes: int
     gpu_bytes: int
+    kv_cache_bytes: int
 
 
 class Cuda(BaseModel):
@@ -141,6 +143,7 @@ async def loaded_models(services: RequestServices, context: Context) -> Response
             "model": status.model,
             "host_bytes": status.host_bytes,
             "gpu_bytes": status.gpu_bytes,
+            "kv_cache_bytes": status.kv_cache_bytes,
         }
         for card in services.catalog.cards
         for report, status in found.loaded(card.name)

@@ -80,7 +80,7 @@ async def query(body: QueryBody, services: RequestServices, context: Context) ->
     background = _context_text(body.context, services.settings.max_prompt_bytes)
     check_prompt(background, services.settings, "context")
     request = chat_request(
-        context.request_id,
+        context,
         card,
         (ChatMessage("user", f"{background}\n\n{body.prompt}" if background else body.prompt),),
         services.settings,

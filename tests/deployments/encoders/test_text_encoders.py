@@ -13,7 +13,8 @@ import pytest_asyncio
 from ray.serve.exceptions import RayServeException
 
 from configs.profile import ModelSpec, UserConfig
-from deployments.batching.batcher import MAX_ADMITTED, Batcher, RequestItems
+from deployments.batching.batcher import MAX_ADMITTED, Batcher
+from deployments.batching.joint_preparation import RequestItems
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS
@@ -250,7 +251,7 @@ async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
     await family.reads.started()
     single = asyncio.create_task(family.ask("a"))
     async with asyncio.timeout(PATIENCE_S):
-        while family.batcher._thread._work_queue.empty():
+        while not family.batcher._preparation._waiting:
             await asyncio.wait([single], timeout=0.001)
     family.reads.end(2)
     assert await single == [2]
@@ -300,9 +301,9 @@ async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_qu
     entering = asyncio.Event()
     admit = RequestItems.admit
 
-    def entered(items: RequestItems) -> bool:
+    def entered(items: RequestItems, made: Sequence[Any]) -> None:
+        admit(items, made)
         entering.set()
-        return admit(items)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(RequestItems, "admit", entered)
@@ -321,10 +322,46 @@ async def test_texts_whose_request_is_cancelled_while_they_are_admitted_never_qu
 
 async def test_items_of_a_request_that_is_gone_are_not_admitted(family: Doubled) -> None:
     lane = family._models.loaded[0].model.lane
-    items = RequestItems(lane, ["a"], QueuedRequest())
+    admitted = asyncio.get_running_loop().create_future()
+    items = RequestItems(lane, ["a"], QueuedRequest(), admitted)
     items.cancel()
-    assert items.admit()
-    assert (lane.depth, items.futures) == (0, [])
+    items.admit(["a"])
+    assert (lane.depth, items.answers) == (0, [])
+
+
+async def test_texts_that_come_while_others_are_read_are_read_together(
+    configured: Configured, classifier_folder: Path
+) -> None:
+    family = await started(Held(configured(classifier_folder)))
+    family.forwards.end(100)
+    first = asyncio.create_task(family.ask("a"))
+    await family.reads.started()
+    others = [asyncio.create_task(family.ask(*texts)) for texts in (["bb", "c"], ["ddd"])]
+    async with asyncio.timeout(PATIENCE_S):
+        while len(family.batcher._preparation._waiting) < 2:
+            await asyncio.wait(others, timeout=0.001)
+    family.reads.end(2)
+    assert await asyncio.gather(first, *others) == [[2], [4, 2], [6]]
+    assert family.reads.batches == [[1], [2, 1, 3]]
+
+
+async def test_a_request_whose_texts_cannot_be_read_fails_alone(
+    configured: Configured, classifier_folder: Path
+) -> None:
+    class Choosy(Held):
+        def _read(self, texts: Sequence[str], **more: Any) -> dict[str, list[list[int]]]:
+            read = super()._read(texts, **more)
+            if "bad" in texts:
+                raise UnicodeError("bad")
+            return read
+
+    family = await started(Choosy(configured(classifier_folder)))
+    family.forwards.end(100)
+    family.reads.end(100)
+    asked = [asyncio.create_task(family.ask(text)) for text in ("a", "bad", "cc")]
+    first, bad, last = await asyncio.gather(*asked, return_exceptions=True)
+    assert (first, last) == ([2], [4])
+    assert isinstance(bad, UnicodeError)
 
 
 async def test_a_forward_that_hangs_fails_the_health_check(

@@ -270,9 +270,13 @@ def test_tokens_are_those_of_a_slow_reference(
 def test_a_nucleus_may_be_wider_than_the_candidates(byte_codec: TextCodec, spread: float) -> None:
     torch.manual_seed(2)
     logits = spread * torch.randn(8, 5000)
-    settings = [{"top_p": 0.9}, {"top_k": 3000}, {"top_k": 3000, "top_p": 0.5}, {"top_k": 20}]
-    plans: list[dict[str, Any]] = [{"seed": seed, **settings[seed % 4]} for seed in range(8)]
-    sequences = [text(byte_codec, **plan) for plan in plans]
+    plans: list[dict[str, Any]] = [
+        {"top_p": 0.9},
+        {"top_k": 3000},
+        {"top_k": 3000, "top_p": 0.5},
+        {"top_k": 20},
+    ]
+    sequences = [text(byte_codec, seed=seed, **plans[seed % 4]) for seed in range(8)]
     outcomes = step(byte_codec, logits, *sequences)
     expected = [
         ReferenceRow(each.sampling, each.seed).token(row.tolist())

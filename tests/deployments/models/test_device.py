@@ -2,14 +2,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from configs.gpu_memory import CUDA_CONTEXT_GB, GIB
 from configs.processor import usable_cores
-from deployments.models.device import claim_device, computes_in_half, pick_device, pick_dtype
+from deployments.models.device import (
+    allocator_fraction,
+    claim_device,
+    computes_in_half,
+    pick_device,
+    pick_dtype,
+)
 from tests.deployments.models.devices import Sight, config, model
+
+GPU_BYTES = 24 * GIB
 
 
 @pytest.fixture
@@ -17,6 +27,8 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The shares of the GPU's memory that were claimed."""
     claimed: list[float] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", claimed.append)
+    gpu = SimpleNamespace(total_memory=GPU_BYTES)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
     return claimed
 
 
@@ -93,10 +105,23 @@ def test_a_dtype_that_the_profile_names_is_taken(device: str, name: str) -> None
     assert pick_dtype(model(dtype=name), device) is getattr(torch, name)
 
 
-def test_a_replica_keeps_to_its_share_of_the_gpus_memory(sees: Sight, shares: list[float]) -> None:
+def test_replicas_and_their_cuda_contexts_fit_a_gpu_together(
+    sees: Sight, shares: list[float]
+) -> None:
     sees(cuda=True)
-    assert claim_device(config(gpu_fraction=0.25)) == "cuda"
-    assert shares == [0.25]
+    for fraction in (0.5, 0.25, 0.25):
+        assert claim_device(config(gpu_fraction=fraction)) == "cuda"
+    taken = sum(shares) * GPU_BYTES + 3 * CUDA_CONTEXT_GB * GIB
+    assert taken == pytest.approx(GPU_BYTES)
+    assert shares[0] * GPU_BYTES == pytest.approx((12 - CUDA_CONTEXT_GB) * GIB)
+
+
+@pytest.mark.parametrize("gigabytes", [0.5, 4.0])
+def test_a_share_that_holds_only_a_cuda_context_is_refused(gigabytes: float) -> None:
+    share = CUDA_CONTEXT_GB / gigabytes
+    with pytest.raises(RuntimeError, match=f"of a GPU of {gigabytes:.1f} GiB has no room"):
+        allocator_fraction(share, int(gigabytes * GIB))
+    assert allocator_fraction(share + 0.01, int(gigabytes * GIB)) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("whole", [1.0, 2.0])

@@ -30,7 +30,7 @@ class NamesLoader(InstantLoader[str]):
     def __init__(self, broken: set[str], far: Collection[str]) -> None:
         super().__init__(lambda spec: spec.name)
         self._broken, self._far = broken, far
-        self.delivered = threading.Event()
+        self.fetching, self.delivered = threading.Event(), threading.Event()
 
     def load(self, spec: ModelSpec) -> str:
         if spec.name in self._broken:
@@ -39,6 +39,7 @@ class NamesLoader(InstantLoader[str]):
 
     def fetch(self, spec: ModelSpec) -> Path:
         if spec.name in self._far:
+            self.fetching.set()
             assert self.delivered.wait(PATIENCE_S), "nobody delivered"
         return super().fetch(spec)
 
@@ -56,7 +57,7 @@ class Names(FamilyDeployment[str]):
             for name in ("pin", "one", "two")
         )
         loader = NamesLoader(broken, far)
-        self.delivered = loader.delivered
+        self.fetching, self.delivered = loader.fetching, loader.delivered
         config = FamilyConfig("names", specs, Settings())
         super().__init__(config, loader, NoLiveLimits("names"), Meter(None))
 
@@ -197,3 +198,20 @@ async def test_an_order_whose_files_take_long_to_come_holds_up_no_other_order(
     family.delivered.set()
     await following
     assert await family.held() == {"one", "two"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_routers_learn_what_is_loaded_and_what_is_on_its_way() -> None:
+    family = Names(set(), far={"two"})
+    assert await family.record_routing_stats() == {"models": {}}
+    assert await family.record_replica_metadata() == {"pinned": ["pin"]}
+    await with_pinned(family)
+    assert await family.record_routing_stats() == {"models": {"pin": "warm"}}
+    order = asyncio.create_task(family.load_model(ModelOrder("two", PATIENCE_S)))
+    assert await asyncio.to_thread(family.fetching.wait, PATIENCE_S)
+    assert (await family.record_routing_stats())["models"]["two"] == "fetching"
+    family.delivered.set()
+    await order
+    assert (await family.record_routing_stats())["models"]["two"] == "warm"
+    await family.unload_model(ModelOrder("two", PATIENCE_S))
+    assert await family.record_routing_stats() == {"models": {"pin": "warm"}}

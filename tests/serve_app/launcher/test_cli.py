@@ -96,6 +96,16 @@ def test_a_check_reads_the_keys_too(tmp_path: Path) -> None:
 
 
 @ray_import
+def test_a_check_says_which_sizes_it_does_not_know(tmp_path: Path) -> None:
+    unfetched = _run("check", "--profile", "gpu", PRSM_HF_HF_CACHE_DIR=str(tmp_path))
+    assert unfetched.exit_code == 0
+    notes = unfetched.stderr.splitlines()
+    assert len(notes) == 3
+    assert all(line.startswith("note: families.") and "size" in line for line in notes)
+    assert _run("check", PRSM_HF_HF_CACHE_DIR=str(tmp_path)).stderr == ""
+
+
+@ray_import
 def test_a_value_that_serve_does_not_take_is_refused_with_its_key(tmp_path: Path) -> None:
     path = tmp_path / "serve.yaml"
     path.write_text(yaml.safe_dump(FOREIGN | {"http_options": {"keep_alive_timeout_s": "soon"}}))

@@ -186,6 +186,7 @@ def _request(
     detailed = bool(body.stream or parameters.details or parameters.choices > 1)
     return GenerationRequest(
         request_id=context.request_id,
+        session=context.session,
         model=card.name,
         prompt=body.inputs,
         max_new_tokens=parameters.max_new_tokens or DEFAULT_NEW_TOKENS,

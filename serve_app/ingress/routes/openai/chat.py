@@ -229,6 +229,7 @@ def _request(
     body.check_stream()
     request = GenerationRequest(
         request_id=context.request_id,
+        session=context.session,
         model=card.name,
         messages=tuple(message.plain() for message in body.messages),
         tools=shown,

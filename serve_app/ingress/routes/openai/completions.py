@@ -179,6 +179,7 @@ def _request(
             check_prompt(prompt, services.settings, "prompt")
     request = GenerationRequest(
         request_id=context.request_id,
+        session=context.session,
         model=card.name,
         max_new_tokens=body.bound,
         sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),

@@ -47,7 +47,7 @@ RAISED: list[BaseException] = [
 ]
 
 
-def calls(handle: GrpcHandle, **settings: float) -> DeploymentClient:
+def calls(handle: GrpcHandle, **settings: Any) -> DeploymentClient:
     return DeploymentClient({"generation": handle}, **{"timeout_s": PATIENCE_S, **settings})
 
 

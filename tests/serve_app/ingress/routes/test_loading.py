@@ -48,7 +48,7 @@ class Replica(Family):
         self.holdings = []
         if self.problem is not None:
             return self.problem
-        self.holdings = [ModelStatus(order.model, "warm", 7, 3, 1.5)]
+        self.holdings = [ModelStatus(order.model, "warm", 7, 3, 1.5, kv_cache_bytes=2)]
         return await self.loaded_models(None)
 
     async def unload_model(self, order: ModelOrder) -> UnloadResult:
@@ -181,6 +181,7 @@ async def test_what_is_in_memory_is_told_by_replica() -> None:
         "model": FULL,
         "host_bytes": 7,
         "gpu_bytes": 3,
+        "kv_cache_bytes": 2,
     }
     assert usage["memory"]["cuda"] == {"allocated": 0, "cached": 0, "max_allocated": 0}
     assert usage["unanswered"] == []

@@ -1,0 +1,64 @@
+"""What Serve's router of a handle knows: the replicas, the queue's limit, the requests that run.
+
+Serve has no public interface for this. Its router counts a list of joined calls as one request,
+but autoscaling must see all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HandleRouter:
+    """The router of one handle of Ray 2.60. Without one, as in tests, there is one replica."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    @property
+    def replicas(self) -> int:
+        """The replicas that run, at least 1."""
+        return max(1, len(self._running_replicas()))
+
+    @property
+    def max_queued_requests(self) -> int | None:
+        """The deployment's ``max_queued_requests`` at this moment; ``None`` is no limit."""
+        config = getattr(self._metrics, "_deployment_config", None)
+        limit = -1 if config is None else int(config.max_queued_requests)
+        return None if limit < 0 else limit
+
+    def running(self, result: Any) -> RunningCount:
+        """A count of further requests at the replica that gives ``result``."""
+        actor = getattr(result, "_actor_id", None)
+        replicas = self._running_replicas()
+        ids = [key for key, replica in replicas.items() if replica.actor_id == actor]
+        # Autoscaling adds up the counts of all replicas, so any replica will do.
+        return RunningCount(self._metrics, next(iter([*ids, *replicas]), None))
+
+    @property
+    def _router(self) -> Any:
+        return getattr(getattr(self._handle, "_router", None), "_asyncio_router", None)
+
+    @property
+    def _metrics(self) -> Any:
+        return getattr(self._router, "_metrics_manager", None)
+
+    def _running_replicas(self) -> Any:
+        return getattr(getattr(self._router, "request_router", None), "curr_replicas", {})
+
+
+class RunningCount:
+    """Requests at a replica that Serve counts besides those that it has seen."""
+
+    def __init__(self, metrics: Any, replica: Any) -> None:
+        self._metrics = metrics
+        self._replica = replica
+        self._count = 0
+
+    def set(self, count: int) -> None:
+        if self._metrics is not None and self._replica is not None:
+            for _ in range(count - self._count):
+                self._metrics.inc_num_running_requests_for_replica(self._replica)
+            for _ in range(self._count - count):
+                self._metrics.dec_num_running_requests_for_replica(self._replica)
+        self._count = count
