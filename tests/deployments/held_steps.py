@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from functools import wraps
 from typing import Any
 
 import pytest
 
+from deployments.models.family import FamilyDeployment
 from tests.deployments.forwards import PATIENCE_S
+
+STALL_S = 50.0
 
 
 class HeldSteps:
@@ -56,3 +60,39 @@ class HeldSteps:
         """Hold no more steps."""
         self._free = True
         self._permits.release()
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def check_health_of_slow_steps(
+    family: FamilyDeployment[Any], held: HeldSteps, asking: Coroutine[Any, Any, object]
+) -> None:
+    """Check that a text is healthy for as long as each token comes within the stall timeout.
+
+    ``family`` has loaded its one model, whose lane gets a clock of the test, and whose settings
+    have ``STALL_S`` as the stall timeout. ``asking`` is a request for at least four tokens.
+    """
+    (loaded,) = family._models.loaded
+    clock = loaded.model.lane._clock = Clock()
+    task = asyncio.create_task(asking)
+    await held.reach(1)
+    for step in (2, 3, 4):
+        clock.now += 0.9 * STALL_S
+        await held.reach(step)
+        await family.check_health()
+    assert clock.now > 2 * STALL_S
+    clock.now += 1.1 * STALL_S
+    with pytest.raises(RuntimeError, match=f"more than {STALL_S:g} s"):
+        await family.check_health()
+    held.let_go()
+    async with asyncio.timeout(PATIENCE_S):
+        await task
+    await family.check_health()

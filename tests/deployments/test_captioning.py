@@ -23,7 +23,7 @@ from transformers import (
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.captioning import Captioning
+from deployments.captioning import NEW_TOKENS, Captioning
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.problems import Problem
 from deployments.seam.vision import VisualQuestionRequest, VisualQuestionResult
@@ -31,7 +31,7 @@ from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
-from tests.deployments.held_steps import HeldSteps
+from tests.deployments.held_steps import STALL_S, HeldSteps, check_health_of_slow_steps
 from tests.deployments.pictures import noise
 from tests.deployments.tiny import IMAGE_SIZES, SIDE
 
@@ -185,6 +185,14 @@ async def test_no_caption_is_longer_than_the_settings_say_however_large_the_wind
     assert longest == await written(family, 1)
 
 
+async def test_a_caption_is_bounded_where_neither_request_nor_model_says_so(
+    configured: Configured, encoder_decoder: Path
+) -> None:
+    family = Captioning(configured(encoder_decoder, tasks=("caption",)))
+    assert (await written(family, 1)).text == (await written(family, 1, max_new_tokens=64)).text
+    assert NEW_TOKENS == 64
+
+
 CAPTION = CaptionRequest("tiny", noise(1), max_new_tokens=12)
 QUESTION = VisualQuestionRequest("tiny", noise(1), "w1 w2")
 WRITERS = [
@@ -215,3 +223,22 @@ async def test_a_text_that_nobody_waits_for_any_more_ends_at_its_next_token(
         await ask(asked)
     assert whole > 4
     assert held.taken == 3 + whole + whole
+
+
+@pytest.mark.parametrize(("folder", "decoder", "asked"), WRITERS)
+async def test_a_text_is_healthy_while_its_tokens_come_however_long_it_takes(
+    configured: Configured,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    decoder: Any,
+    asked: CaptionRequest | VisualQuestionRequest,
+) -> None:
+    question = isinstance(asked, VisualQuestionRequest)
+    tasks = ("visual_question" if question else "caption",)
+    settings = {"stall_timeout_s": STALL_S}
+    config = configured(request.getfixturevalue(folder), settings, tasks=tasks, pinned=True)
+    family = await started(Captioning(config))
+    ask: Any = family.answer_question if question else family.caption
+    held = HeldSteps(monkeypatch, decoder)
+    await check_health_of_slow_steps(family, held, ask(asked))

@@ -20,9 +20,9 @@ from transformers import (
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from deployments.summarization import WRITTEN_TOKEN_BYTES, Passage, Summarization
-from tests.deployments.families import MAX_TOKENS, family_of, saved, tokenizer
+from tests.deployments.families import MAX_TOKENS, family_of, saved, started, tokenizer
 from tests.deployments.forwards import PATIENCE_S
-from tests.deployments.held_steps import HeldSteps
+from tests.deployments.held_steps import STALL_S, HeldSteps, check_health_of_slow_steps
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
@@ -174,6 +174,17 @@ async def test_a_summary_that_nobody_waits_for_any_more_ends_at_its_next_token(
         (short,) = await summarised(family, TEXTS[1], most=3, least=3)
     assert isinstance(short, Summary)
     assert held.taken <= 5 + 3
+
+
+async def test_a_summary_is_healthy_while_its_tokens_come_however_long_it_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = family_of(folder, "summarize", max_tokens=MAX_TOKENS)
+    settings = config.settings.model_copy(update={"stall_timeout_s": STALL_S})
+    family = await started(Summarization(replace(config, settings=settings)))
+    held = HeldSteps(monkeypatch, type(AutoModelForSeq2SeqLM.from_pretrained(folder)))
+    asking = summarised(family, *TEXTS[:2], most=12, least=12)
+    await check_health_of_slow_steps(family, held, asking)
 
 
 async def test_a_summary_goes_on_for_the_one_of_two_askers_who_stays(
