@@ -4,8 +4,8 @@ A conversation begins with a message of about 1,000 tokens, and has a second tur
 time to first token of the second turn divided by that of the first: small where the replica that
 read the message gets the second turn too. Compared are the router of the families and Serve's
 default router, over the same three replicas, each with one thread and an engine of its own. A graph
-is started for each. The last column is the share of second turns that took less than half of the
-time of the first.
+is started for each. A chat of one word shows what a turn takes that reads almost nothing. The last
+column is the share of second turns that took less than half of the time of the first.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def with_replicas(place: Path, router: str) -> Server:
     return server
 
 
-def conversation(client: httpx.Client, seed: int) -> tuple[float, float]:
-    """The seconds to the first token of both turns of a new conversation."""
+def conversation(client: httpx.Client, seed: int) -> tuple[float, float, float]:
+    """The seconds to the first token: both turns of a new conversation, and a chat of one word."""
     words = random.Random(seed).choices(VOCABULARY, k=WORDS)
     messages = [{"role": "user", "content": " ".join(words)}]
     first, answer = turn(client, messages)
@@ -72,7 +72,8 @@ def conversation(client: httpx.Client, seed: int) -> tuple[float, float]:
         {"role": "user", "content": "And what comes after that?"},
     ]
     second, _ = turn(client, messages)
-    return first, second
+    short, _ = turn(client, [{"role": "user", "content": f"Hello{seed}"}])
+    return first, second, short
 
 
 def turn(client: httpx.Client, messages: list[dict[str, str]]) -> tuple[float, str]:
@@ -88,24 +89,24 @@ def turn(client: httpx.Client, messages: list[dict[str, str]]) -> tuple[float, s
     return first - began, text
 
 
-def measured(router: str, conversations: int) -> list[tuple[float, float]]:
-    """Both turns of each conversation, over a graph that is started for them."""
+def measured(router: str, conversations: int) -> list[tuple[float, float, float]]:
+    """The seconds of each conversation, over a graph that is started for them."""
     with (
         TemporaryDirectory(prefix="bench-affinity-") as place,
         with_replicas(Path(place), router).running() as server,
         httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
     ):
         conversation(client, conversations)  # to warm up
-        pairs = []
+        found = []
         for seed in range(conversations):
-            pairs.append(conversation(client, seed))
-            tell("first turn {:.2f} s, second {:.2f} s".format(*pairs[-1]))
-    return pairs
+            found.append(conversation(client, seed))
+            tell("first turn {:.2f} s, second {:.2f} s, one word {:.2f} s".format(*found[-1]))
+    return found
 
 
-def row(name: str, pairs: list[tuple[float, float]]) -> list[str]:
-    ratios = [second / first for first, second in pairs]
-    milliseconds = [f"{median(each) * 1e3:.0f}" for each in zip(*pairs, strict=True)]
+def row(name: str, seconds: list[tuple[float, float, float]]) -> list[str]:
+    ratios = [second / first for first, second, _ in seconds]
+    milliseconds = [f"{median(each) * 1e3:.0f}" for each in zip(*seconds, strict=True)]
     found = sum(ratio < 0.5 for ratio in ratios) / len(ratios)
     return [
         name,
@@ -132,8 +133,9 @@ def main(conversations: int, names: tuple[str, ...], file: Path | None) -> None:
             tell(f"router: {name}")
             figures[name] = measured(ROUTERS[name], conversations)
     click.echo(f"{machine()}. {neighbours}\n")
-    titles = ["router", "first turn, ms", "second turn, ms", "second / first", "spread", "found"]
-    click.echo(table(titles, [row(name, pairs) for name, pairs in figures.items()]))
+    titles = ["router", "first turn, ms", "second turn, ms", "one word, ms", "second / first"]
+    rows = [row(name, seconds) for name, seconds in figures.items()]
+    click.echo(table([*titles, "spread", "found"], rows))
     if file is not None:
         file.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -24,6 +24,16 @@ HEADS: dict[str, ModelHead] = {
 GENERATION_TASKS = frozenset({"generate", "chat"})
 """The tasks of text generation, whose requests have fields that not every engine supports."""
 
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16", "dynamic-int8"]
+"""The ``dtype`` of a profile: what a model computes in. ``dynamic-int8`` rounds the inputs of each
+matrix product to 8 bits; only text generators on OpenVINO have it."""
+
+GENERATION_DTYPES: dict[EngineName, tuple[Dtype, ...]] = {
+    "torch": ("auto", "float32", "bfloat16", "float16"),
+    "openvino": ("auto", "float32", "bfloat16", "dynamic-int8"),
+}
+"""What text generators can compute in, by their engine."""
+
 DEFAULT_KV_CACHE_GB = 1.0
 """KV cache of a text generator, in GiB, unless the profile says otherwise. The torch engine takes
 more if a full window needs it."""

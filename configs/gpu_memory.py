@@ -110,8 +110,8 @@ def weights_gb(model: ModelSpec, settings: Settings) -> float | None:
     except WeightsError:
         return None
     parameters = 0 if folder is None else sum(map(_parameters, folder.rglob("*.safetensors")))
-    if parameters == 0 or model.engine == "openvino":
-        return None
+    if parameters == 0 or model.engine == "openvino" or model.dtype not in BYTES_BY_DTYPE:
+        return None  # never on a GPU, or refused by another rule
     quantised = "nf4" if settings.use_quantization else "none"
     kind = model.quantization if model.quantization != "none" else quantised
     return parameters * BYTES_QUANTISED.get(kind, BYTES_BY_DTYPE[model.dtype]) / GIB

@@ -23,6 +23,7 @@ from configs.engines import (
     GENERATION_TASKS,
     HEADS,
     UNSUPPORTED,
+    Dtype,
     EngineChoice,
     EngineName,
     ModelHead,
@@ -33,6 +34,18 @@ from configs.options import DeploymentOptions as DeploymentOptions
 from configs.options import UserConfig as UserConfig
 from configs.settings import Settings, resolve
 from configs.weights import WeightsSource, in_profile_folder
+
+OPENVINO_NOTES: dict[Dtype, tuple[str, ...]] = {
+    "bfloat16": (
+        "dtype bfloat16: on some processors a text changes with the texts that are decoded beside "
+        "it, also a greedy or seeded one.",
+    ),
+    "dynamic-int8": (
+        "dtype dynamic-int8: a text changes with the texts that are decoded beside it, also a "
+        "greedy or seeded one.",
+    ),
+}
+"""Notes on the texts of generators on OpenVINO, by the dtype that a profile names."""
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
 ModelName = Annotated[str, Text(pattern=r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$", max_length=200)]
@@ -63,7 +76,7 @@ class ModelSpec(Section):
     source: WeightsSource
     engine: EngineChoice = "auto"
     pinned: bool = False
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     trust_remote_code: bool = False
     window: PositiveInt | None = None
@@ -112,6 +125,20 @@ class ModelSpec(Section):
             return frozenset()
         lacks = frozenset[str]().union(*(UNSUPPORTED[engine] for engine in self.engines))
         return lacks | (frozenset() if self.tool_calls else {"tools"})
+
+    @property
+    def chooses_dtype(self) -> bool:
+        """Whether each node measures in which dtype this text generator computes."""
+        generates = not GENERATION_TASKS.isdisjoint(self.tasks)
+        return generates and self.engines == ("openvino",) and self.dtype == "auto"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a client should know about the answers of this model, in sentences."""
+        generates = not GENERATION_TASKS.isdisjoint(self.tasks)
+        if not generates or self.engines != ("openvino",):
+            return ()
+        return OPENVINO_NOTES.get(self.dtype, ())
 
     @property
     def template_file(self) -> Path | None:

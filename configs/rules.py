@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from jinja2 import Environment, TemplateSyntaxError
 
 from configs.databases import is_sqlite
+from configs.dtype_rules import broken_dtype
 from configs.engines import GENERATION_TASKS
 from configs.gpu_memory import too_large
 from configs.options import Autoscaling, DeploymentOptions
@@ -194,6 +195,7 @@ def _models(key: str, family: FamilySpec, profile: Profile) -> Iterator[str]:
         if model.engine == "openvino" and model.quantization != "none":
             yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
         yield from (f"{where}.{problem}" for problem in _exported(model))
+        yield from (f"{where}.{problem}" for problem in broken_dtype(model, profile.nodes))
         if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
             yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
         if problem := _template(model, elsewhere=profile.nodes == "many"):
@@ -267,5 +269,3 @@ def _exported(model: ModelSpec) -> Iterator[str]:
         yield f"engine: expected auto or torch (no openvino engine does {', '.join(model.tasks)})"
     if model.trust_remote_code:
         yield "engine: expected auto or torch (openvino converts no model with code of its own)"
-    if model.dtype not in ("auto", "float32"):
-        yield "dtype: expected auto or float32 (the openvino engine takes what the processor has)"

@@ -1,12 +1,14 @@
 """Fetches the weights that a profile names, converts them, and caches the finished folders.
 
-Callers need ``materialise``, and ``exported`` for encoders on OpenVINO. Nothing here imports torch,
+Callers need ``materialise``, and for models on OpenVINO ``exported`` (encoders) or
+``fastest_dtype`` (text generators). Nothing here imports torch,
 transformers or huggingface_hub before there is something to fetch. Conversions run in a process of
 their own.
 """
 
 from configs.weights.cache import RECORD_FILE
-from configs.weights.delivery import exported, find_cached, is_cached, is_exported, materialise
+from configs.weights.delivery import find_cached, is_cached, materialise
+from configs.weights.dtypes import DtypeChoice, DtypeFigures
 from configs.weights.errors import (
     ConversionFailedError,
     FolderNotFoundError,
@@ -19,6 +21,7 @@ from configs.weights.errors import (
     WheelUnavailableError,
 )
 from configs.weights.exports import Export
+from configs.weights.per_processor import exported, fastest_dtype, is_dtype_known, is_exported
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
 from configs.weights.sources import (
     PROFILE_FOLDER,
@@ -39,6 +42,8 @@ __all__ = [
     "Console",
     "Conversion",
     "ConversionFailedError",
+    "DtypeChoice",
+    "DtypeFigures",
     "Export",
     "FolderNotFoundError",
     "FolderSource",
@@ -58,9 +63,11 @@ __all__ = [
     "WheelSource",
     "WheelUnavailableError",
     "exported",
+    "fastest_dtype",
     "find_cached",
     "in_profile_folder",
     "is_cached",
+    "is_dtype_known",
     "is_exported",
     "materialise",
 ]

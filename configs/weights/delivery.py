@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,16 +11,17 @@ from configs.engines import ModelHead
 from configs.processor import processor_name
 from configs.weights import conversion, hub, wheel
 from configs.weights.cache import WeightsCache, WeightsRecord, key_for, read_record
+from configs.weights.dtypes import DTYPE_RECORD_FILE
 from configs.weights.errors import (
-    ConversionFailedError,
     FolderNotFoundError,
     NoSafeWeightsError,
     WeightsError,
 )
-from configs.weights.exports import Export, take_export_record
+from configs.weights.exports import EXPORT_RECORD_FILE, take_record
 from configs.weights.pins import Pins
 from configs.weights.progress import Console, WeightsProgress, WeightsStep
 from configs.weights.sources import (
+    DTYPES,
     EXPORT,
     RECIPE_VERSIONS,
     FolderSource,
@@ -69,59 +70,22 @@ def find_cached(source: WeightsSource, cache_dir: Path) -> Path | None:
         WeightsError: the source is a local folder that does not exist or has no weights.
     """
     try:
-        return WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).deliver(source)
-    except _NotFinishedError:
+        return WeightsDelivery(ReadOnlyCache(cache_dir), None, lambda _: None).deliver(source)
+    except NotFinishedError:
         return None
 
 
-def exported(
-    source: WeightsSource,
-    head: ModelHead,
-    cache_dir: Path,
-    *,
-    token: str | None = None,
-    progress: WeightsProgress | None = None,
-) -> Export:
-    """The OpenVINO export of the encoder ``source``; exported and timed against torch if need be.
-
-    That is done once for each version of OpenVINO and each processor, in a process of its own. That
-    a model cannot be exported is cached as well. A conversion that crashes is tried again next
-    time.
-
-    Raises:
-        WeightsError: the weights themselves cannot be fetched.
-    """
-    delivery = WeightsDelivery(WeightsCache(cache_dir), token, progress or Console())
-    delivery.deliver(source)
-    try:
-        export = Export.read(delivery.export(source, head))
-    except ConversionFailedError as error:
-        logger.warning("no export for OpenVINO this time: %s", error)
-        export = Export(None, "its conversion broke down")
-    delivery.announce_ready(source)
-    return export
-
-
-def is_exported(source: WeightsSource, head: ModelHead, cache_dir: Path) -> bool:
-    """Whether ``exported`` would neither fetch nor convert anything."""
-    try:
-        WeightsDelivery(_ReadOnlyCache(cache_dir), None, lambda _: None).export(source, head)
-    except (_NotFinishedError, WeightsError):
-        return False
-    return True
-
-
-class _NotFinishedError(Exception):
+class NotFinishedError(Exception):
     """A folder is not in the cache, and this delivery must not make it."""
 
 
-class _ReadOnlyCache(WeightsCache):
+class ReadOnlyCache(WeightsCache):
     """A cache that only finds finished folders."""
 
     def make(
         self, key: str, fill: Callable[[Path], WeightsRecord], waiting: Callable[[], None]
     ) -> Path:
-        raise _NotFinishedError(key)
+        raise NotFinishedError(key)
 
 
 class WeightsDelivery:
@@ -156,27 +120,45 @@ class WeightsDelivery:
 
     def export(self, source: WeightsSource, head: ModelHead) -> Path:
         """The folder of an export, or of the reason why there is none."""
+        options = {"head": head}
+        return self._for_processor(source, EXPORT, options, {"export": EXPORT_RECORD_FILE})
+
+    def measured_dtypes(self, source: WeightsSource) -> Path:
+        """The folder of the record of a text generator in each dtype."""
+        return self._for_processor(source, DTYPES, {}, {"dtypes": DTYPE_RECORD_FILE})
+
+    def _for_processor(
+        self,
+        source: WeightsSource,
+        recipe: str,
+        options: Mapping[str, str],
+        records: Mapping[str, str],
+    ) -> Path:
+        """The folder that ``recipe`` makes on this kind of processor, with this OpenVINO.
+
+        ``records`` has the files that the recipe leaves for the folder's record, by their keys.
+        """
         made_by = {
-            "recipe": EXPORT,
-            "version": RECIPE_VERSIONS[EXPORT],
-            "options": {"head": head},
+            "recipe": recipe,
+            "version": RECIPE_VERSIONS[recipe],
+            "options": dict(options),
             "openvino": version("openvino"),
             "processor": processor_name(),
         }
         identity = {**_identity(source), "origin": _conversion(source), "made_by": made_by}
-        key = key_for(f"{source.name}--{EXPORT}-{head}", identity)
+        key = key_for("-".join([f"{source.name}--{recipe}", *options.values()]), identity)
         if found := self._cache.find(key):
             return found
         origin = self.deliver(source)
 
         def fill(folder: Path) -> WeightsRecord:
-            self._progress(WeightsStep(f"{source.name} ({EXPORT})", "converting"))
-            conversion.run(EXPORT, origin, folder, {"head": head})
+            self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
+            conversion.run(recipe, origin, folder, dict(options))
             return {
                 **(read_record(origin) or {}),
                 "made_by": made_by,
                 "made_with": _versions(),
-                "export": take_export_record(folder),
+                **{key: take_record(folder / file) for key, file in records.items()},
             }
 
         return self._make(source, key, fill)

@@ -48,9 +48,8 @@ class Export:
         return in_float32 or self.faster
 
 
-def take_export_record(folder: Path) -> WeightsRecord:
-    """Read and remove the conversion's ``EXPORT_RECORD_FILE``."""
-    file = folder / EXPORT_RECORD_FILE
+def take_record(file: Path) -> WeightsRecord:
+    """Read and remove the file in which a conversion left its record."""
     record: WeightsRecord = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
     return record

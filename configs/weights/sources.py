@@ -27,6 +27,10 @@ from configs.weights.errors import FolderNotFoundError
 EXPORT = "openvino"
 """The recipe that exports an encoder to OpenVINO; replicas run it, profiles do not name it."""
 
+DTYPES = "openvino-dtypes"
+"""The recipe that measures a text generator in each dtype; replicas run it, profiles do not name
+it."""
+
 RECIPE_VERSIONS = {
     "gguf-tokenizer": 1,
     "gguf-safetensors": 1,
@@ -35,6 +39,7 @@ RECIPE_VERSIONS = {
     "efficientnet-lite": 1,
     "pickle-safetensors": 1,
     EXPORT: 2,
+    DTYPES: 1,
 }
 """Increase the number of a recipe when its output changes, so that folders are made again."""
 

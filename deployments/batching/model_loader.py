@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from configs.engines import EngineName
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.metrics import signals
@@ -80,6 +81,9 @@ class BatchedModelLoader(ABC, Generic[M]):
 
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         return model.engine
+
+    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
+        return None
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return computes_in_half(self._config, spec)

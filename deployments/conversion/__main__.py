@@ -19,6 +19,7 @@ RECIPES = {
     "efficientnet-lite": "efficientnet:write_checkpoint",
     "pickle-safetensors": "pickles:write_checkpoint",
     "openvino": "openvino_export:write_export",
+    "openvino-dtypes": "openvino_dtypes:write_choice",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
 from deployments.engine.settings import EngineSettings
@@ -24,13 +25,17 @@ class EngineLoader:
 
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
+        self._dtype_choices: dict[str, DtypeChoice] = {}
 
     def fetch(self, spec: ModelSpec) -> Path:
+        """Also measures in which dtype to compute, if that is not on record."""
+        if spec.engines == ("openvino",):
+            self._dtype_choices[spec.name] = self._config.dtype_choice(spec)
         return self._config.folder(spec)
 
     def prepare(self, spec: ModelSpec) -> None:
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_runner")
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
 
     def load(self, spec: ModelSpec) -> Engine:
         """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""
@@ -44,7 +49,9 @@ class EngineLoader:
             chat_template=spec.template(),
         )
         (kind,) = spec.engines
-        if kind == "torch":
+        if choice := self.dtype_choice(spec):
+            settings = replace(settings, dtype=choice.dtype)
+        else:
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
             settings = replace(settings, device=device, options=options)
@@ -85,8 +92,11 @@ class EngineLoader:
     def engine_name(self, spec: ModelSpec, model: Engine) -> str:
         return spec.engines[0]
 
+    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
+        return self._dtype_choices.get(spec.name)
+
     def computes_in_half(self, spec: ModelSpec) -> bool:
-        return computes_in_half(self._config, spec)
+        return spec.engines == ("torch",) and computes_in_half(self._config, spec)
 
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
         """Its memory, its slots, the sequences that wait, and how full its KV cache is."""

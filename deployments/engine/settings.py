@@ -19,9 +19,12 @@ class EngineSettings:
     sequence's tokens and ``threads`` the CPU threads; ``None`` leaves them to the model and the
     library. ``chat_template`` replaces the model's own. ``hang_after_s`` bounds one step.
 
-    Only torch knows ``device`` and ``dtype``, and ``options``, which are further keyword arguments
-    of ``from_pretrained`` and outrank ``dtype``. "auto" is the best device there is, and float32
-    on a CPU, bfloat16 where a GPU has it, else float16.
+    ``dtype`` is what the model computes in: on OpenVINO "float32", "bfloat16" or "dynamic-int8", on
+    torch the name of a torch dtype. "auto" is float32 on a CPU, bfloat16 where a GPU has it, else
+    float16.
+
+    Only torch knows ``device``, where "auto" is the best device there is, and ``options``, which
+    are further keyword arguments of ``from_pretrained`` and outrank ``dtype``.
     """
 
     slots: int = 16

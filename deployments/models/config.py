@@ -10,7 +10,7 @@ from configs.engines import ModelHead
 from configs.processor import usable_cores
 from configs.profile import ModelSpec
 from configs.settings import Settings
-from configs.weights import Export, exported, materialise
+from configs.weights import DtypeChoice, Export, exported, fastest_dtype, materialise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class FamilyConfig:
         """The same weights as OpenVINO takes them, and how fast it is with them on this node."""
         settings = self.settings
         return exported(model.source, head, settings.hf_cache_dir, token=settings.token)
+
+    def dtype_choice(self, model: ModelSpec) -> DtypeChoice:
+        """What a text generator on OpenVINO computes in: as its profile says, or as measured."""
+        if not model.chooses_dtype:
+            return DtypeChoice(model.dtype)
+        settings = self.settings
+        return fastest_dtype(model.source, settings.hf_cache_dir, token=settings.token)
 
     @property
     def threads(self) -> int:

@@ -55,8 +55,9 @@ class LoadThread(Generic[M]):
         give_back()
         memory, seconds = memory_use() - before, time.monotonic() - started
         process, engine = self._loader.process_id(model), self._loader.engine_name(spec, model)
-        kv_cache_bytes = self._loader.kv_cache_bytes(spec, model)
-        loaded = LoadedModel(spec, model, memory, seconds, process, engine, kv_cache_bytes)
+        loaded = LoadedModel(spec, model, memory, seconds, process, engine)
+        loaded.kv_cache_bytes = self._loader.kv_cache_bytes(spec, model)
+        loaded.dtype_choice = self._loader.dtype_choice(spec)
         self._record("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, loaded.host_bytes / GIB)
         return loaded

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.models.memory import MemoryUse, process_bytes
 from deployments.seam.replicas import ModelStatus, Stage
 
@@ -22,8 +23,8 @@ class LoadedModel(Generic[M]):
 
     ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
     its KV cache may take beside that. ``process`` is the id of a process that runs only this model,
-    ``engine`` the name of what runs it. ``users`` requests use it now; ``idle`` is set when the
-    last of them ends.
+    ``engine`` the name of what runs it, ``dtype_choice`` what it computes in. ``users`` requests
+    use it now; ``idle`` is set when the last of them ends.
     """
 
     spec: ModelSpec
@@ -33,6 +34,7 @@ class LoadedModel(Generic[M]):
     process: int | None = None
     engine: str = ""
     kv_cache_bytes: int = 0
+    dtype_choice: DtypeChoice | None = None
     users: int = 0
     last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,6 +79,7 @@ class LoadedModel(Generic[M]):
             self.seconds,
             self.engine,
             self.kv_cache_bytes,
+            self.dtype_choice,
         )
 
     def measured_bytes(self) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 
 M = TypeVar("M")
 
@@ -53,6 +54,11 @@ class ModelLoader(Protocol[M]):
 
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         """The engine that runs the model, also where the profile allows several."""
+        ...
+
+    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
+        """The dtype that the model computes in on this node, and what was measured to choose it;
+        ``None`` where that is not told. Does not measure anew."""
         ...
 
     def computes_in_half(self, spec: ModelSpec) -> bool:

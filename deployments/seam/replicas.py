@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
+from configs.weights import DtypeChoice
+
 Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
 
 
@@ -32,6 +34,7 @@ class ModelStatus:
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
     ``kv_cache_bytes`` is set aside for its KV cache, filled or not.
+    ``dtype_choice`` is told of text generators on OpenVINO.
     """
 
     model: str
@@ -41,6 +44,7 @@ class ModelStatus:
     seconds: float = 0.0
     engine: str = ""
     kv_cache_bytes: int = 0
+    dtype_choice: DtypeChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)

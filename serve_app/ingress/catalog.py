@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from configs.engines import ToolCalls
+from configs.engines import Dtype, ToolCalls
 from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
 from serve_app.ingress.errors import ModelNotFound, ValidationFailed
@@ -20,6 +20,8 @@ from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """A model as the profile describes it. ``window`` and ``max_tokens`` are in tokens.
+
+    ``notes`` say what a client should know about its answers.
 
     The ``engine`` ``auto`` means that each node times the candidate ``engines`` and picks one. The
     ingress does not know which.
@@ -37,6 +39,8 @@ class ModelCard:
     window: int | None
     max_tokens: int | None
     pinned: bool
+    dtype: Dtype = "auto"
+    notes: tuple[str, ...] = ()
     tool_calls: ToolCalls | None = None
 
 
@@ -155,5 +159,7 @@ def _card(family: FamilySpec, model: ModelSpec) -> ModelCard:
         window=model.window,
         max_tokens=model.max_tokens,
         pinned=model.pinned,
+        dtype=model.dtype,
+        notes=model.notes,
         tool_calls=model.tool_calls,
     )

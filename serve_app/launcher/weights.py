@@ -35,17 +35,22 @@ def served_models(profile: "Profile") -> list[ServedModel]:
 
 
 def pull(profile: "Profile") -> None:
-    """Fetch and convert missing weights, with progress on standard error. Raises `WeightsError`."""
+    """Fetch and convert missing weights, and measure the models that nodes measure.
+
+    Progress goes to standard error. Raises `WeightsError`.
+    """
     from configs.profile import load_settings
-    from configs.weights import exported, materialise
+    from configs.weights import exported, fastest_dtype, materialise
 
     settings = load_settings(profile)
     cache, token = settings.hf_cache_dir, settings.token
     for model in profile.models:
-        if (head := profile.export_of(model)) is None:
-            materialise(model.source, cache, token=token)
-        else:
+        if (head := profile.export_of(model)) is not None:
             exported(model.source, head, cache, token=token)
+        elif model.chooses_dtype:
+            fastest_dtype(model.source, cache, token=token)
+        else:
+            materialise(model.source, cache, token=token)
 
 
 def is_complete(profile: "Profile") -> bool:
@@ -55,8 +60,9 @@ def is_complete(profile: "Profile") -> bool:
 
 def _is_cached(profile: "Profile", model: "ModelSpec") -> bool:
     from configs.profile import load_settings
-    from configs.weights import is_cached, is_exported
+    from configs.weights import is_cached, is_dtype_known, is_exported
 
     cache, head = load_settings(profile).hf_cache_dir, profile.export_of(model)
     exists = head is None or is_exported(model.source, head, cache)
-    return bool(exists and is_cached(model.source, cache))
+    chosen = not model.chooses_dtype or is_dtype_known(model.source, cache)
+    return bool(exists and chosen and is_cached(model.source, cache))

@@ -222,6 +222,25 @@ def test_a_model_tells_which_engines_may_run_it(
     assert spec.engines == engines
 
 
+@pytest.mark.parametrize(
+    ("fields", "noted"),
+    [
+        ({"engine": "openvino", "dtype": "dynamic-int8"}, ["dynamic-int8"]),
+        ({"engine": "openvino", "dtype": "bfloat16"}, ["bfloat16"]),
+        ({"engine": "openvino", "dtype": "float32"}, []),
+        ({"engine": "openvino"}, []),
+        ({"engine": "torch", "dtype": "bfloat16"}, []),
+        ({"tasks": ["embed"], "dtype": "bfloat16"}, []),
+    ],
+)
+def test_a_generator_notes_a_dtype_in_which_neighbours_change_texts(
+    fields: dict[str, Any], noted: list[str]
+) -> None:
+    given = {"name": "one", "tasks": ["generate"], "source": {"folder": "/models"}, **fields}
+    notes = ModelSpec.model_validate(given).notes
+    assert [note.split()[1].rstrip(":") for note in notes] == noted
+
+
 def test_only_exports_that_replicas_will_need_are_made_ahead(sound: dict[str, Any]) -> None:
     def heads() -> list[str | None]:
         profile = Profile.model_validate(sound)

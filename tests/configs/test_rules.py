@@ -150,6 +150,11 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             model_with(1, engine="openvino", dtype="float16"),
             "families.embeddings.models.house/reader.dtype",
         ),
+        (model_with(dtype="dynamic-int8"), "families.generation.models.house/writer.dtype"),
+        (
+            model_with(engine="openvino", dtype="float16"),
+            "families.generation.models.house/writer.dtype",
+        ),
         (
             model_with(1, engine="openvino", tasks=["summarize"]),
             "families.embeddings.models.house/reader.engine",

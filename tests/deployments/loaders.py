@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from configs.weights import DtypeChoice
 from deployments.metrics.report import MetricSample
 from deployments.models.loaded_model import LoadedModel
 
@@ -45,6 +46,9 @@ class InstantLoader(Generic[M]):
 
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         return spec.engines[0]
+
+    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
+        return None
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.dtype not in ("auto", "float32")

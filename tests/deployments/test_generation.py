@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from configs.weights import DtypeChoice, DtypeFigures
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.trial_queue import GrammarTrials
 from deployments.engine.interface import EngineHangs, EngineNotLoaded
@@ -459,6 +460,32 @@ async def test_the_engine_gets_what_the_profile_says(
     assert (name, settings.slots, default.slots) == (kind, 3, 7)
     assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
     assert bool(settings.options) is (kind == "torch")
+    assert settings.dtype == ("auto" if kind == "torch" else "bfloat16")
+
+
+async def test_the_openvino_engine_computes_in_the_dtype_that_was_measured_to_be_best(
+    configured: Configured,
+    classifier_folder: Path,
+    byte_codec: TextCodec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[EngineSettings] = []
+    loop = asyncio.get_running_loop()
+
+    def opening(engine: str, folder: Path, settings: EngineSettings) -> PuppetEngine:
+        opened.append(settings)
+        return PuppetEngine(byte_codec, loop=loop)
+
+    best = DtypeChoice("bfloat16", {"bfloat16": DtypeFigures(9.0, 8.0, 48, 16, 15)})
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", opening)
+    monkeypatch.setattr("deployments.models.config.fastest_dtype", lambda *_, token: best)
+    fields: dict[str, Any] = {"engine": "openvino", "dtype": "auto", "tasks": ("generate",)}
+    family = Generation(configured(classifier_folder, **fields))
+    await started(family)
+    (settings,) = opened
+    assert settings.dtype == "bfloat16"
+    (status,) = (await family.loaded_models(None)).models
+    assert status.dtype_choice == best
 
 
 async def test_only_the_end_of_a_prompt_is_read_when_asked(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.processor import usable_cores
+from configs.processor import native_bfloat16, processor_name, usable_cores
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.sequence import Sequence
@@ -15,8 +16,28 @@ from deployments.seam.generation import Sampling
 KV_BLOCK_TOKENS = 32
 """Tokens of a KV cache block: the library's own size on a CPU."""
 
-_KV_VALUE_BYTES = 4
-"""The KV cache is float32."""
+_PRECISION: Mapping[str, Mapping[str, str]] = {
+    "float32": {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    },
+    "bfloat16": {
+        "INFERENCE_PRECISION_HINT": "bf16",
+        "KV_CACHE_PRECISION": "bf16",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    },
+    # With the hint bf16 the library ignores the group size. With f32 the KV cache must be f32.
+    "dynamic-int8": {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32",
+    },
+}
+"""The plugin's properties for each dtype."""
+
+_KV_VALUE_BYTES = {"f32": 4, "bf16": 2}
+"""Bytes of a number in the KV cache, by its precision."""
 
 PREFILL_ONLY = {"max_new_tokens": 1, "do_sample": False, "ignore_eos": True}
 """Generation fields of a run that only prefills part of a prompt, to fill the prefix cache."""
@@ -35,12 +56,25 @@ def weights_path(folder: Path) -> Path:
     raise EngineNotLoaded(f"{folder} holds neither one GGUF file nor an OpenVINO IR")
 
 
-def kv_blocks(files: ModelFolder, gigabytes: float) -> int:
+def computing_dtype(dtype: str) -> str:
+    """The dtype of the engine's setting: "auto" is float32. Raises ``EngineNotLoaded`` for one that
+    the library or this processor does not have."""
+    if dtype == "auto":
+        return "float32"
+    if dtype not in _PRECISION:
+        raise EngineNotLoaded(f"OpenVINO does not generate in {dtype}")
+    if dtype == "bfloat16" and not native_bfloat16():
+        raise EngineNotLoaded(f"{processor_name()} has no bfloat16 arithmetic")
+    return dtype
+
+
+def kv_blocks(files: ModelFolder, gigabytes: float, dtype: str) -> int:
     """How many KV cache blocks fit into so many GiB. Raises ``EngineNotLoaded`` below two."""
     values = files.kv_values_per_token()
     if values is None:
         raise EngineNotLoaded(f"{files.path}/config.json does not tell the size of the KV cache")
-    blocks = int(gigabytes * 2**30) // (values * _KV_VALUE_BYTES * KV_BLOCK_TOKENS)
+    value_bytes = _KV_VALUE_BYTES[_PRECISION[dtype]["KV_CACHE_PRECISION"]]
+    blocks = int(gigabytes * 2**30) // (values * value_bytes * KV_BLOCK_TOKENS)
     if blocks < 2:
         raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than two blocks of tokens")
     return blocks
@@ -52,14 +86,12 @@ def whole_blocks(tokens: int) -> int:
     return max(1, tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
 
 
-def plugin_properties(threads: int | None) -> dict[str, Any]:
-    """Float32 arithmetic: the plugin's defaults reduce precision, which makes the tokens of a
-    sequence depend on its batch."""
+def plugin_properties(threads: int | None, dtype: str) -> dict[str, Any]:
+    """Threads and precision, each named: the plugin's defaults reduce precision, which makes the
+    tokens of a sequence depend on its batch."""
     count = threads or usable_cores()
     return {
-        "KV_CACHE_PRECISION": "f32",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        **_PRECISION[dtype],
         "INFERENCE_NUM_THREADS": count,
         "sampler_num_threads": count,
     }

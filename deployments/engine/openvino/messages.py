@@ -12,7 +12,8 @@ class Launch:
     """First message: the model to load, and its limits.
 
     ``properties`` go to the OpenVINO plugin. The KV cache has ``kv_blocks`` blocks of
-    ``KV_BLOCK_TOKENS`` tokens; a step computes up to ``max_batched_tokens`` tokens.
+    ``KV_BLOCK_TOKENS`` tokens; a step computes up to ``max_batched_tokens`` tokens. Without
+    ``prefix_cache`` every prompt is prefilled from its start.
     """
 
     model: str
@@ -20,6 +21,7 @@ class Launch:
     slots: int
     kv_blocks: int
     max_batched_tokens: int
+    prefix_cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)

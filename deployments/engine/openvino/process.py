@@ -40,7 +40,7 @@ class GenaiPipeline:
         scheduler.max_num_seqs = launch.slots
         scheduler.max_num_batched_tokens = launch.max_batched_tokens
         scheduler.dynamic_split_fuse = True
-        scheduler.enable_prefix_caching = True
+        scheduler.enable_prefix_caching = launch.prefix_cache
         self._pipeline = openvino_genai.ContinuousBatchingPipeline(
             launch.model, scheduler, "CPU", dict(launch.properties)
         )

@@ -21,6 +21,7 @@ from deployments.engine.openvino.client import GenaiProcess
 from deployments.engine.openvino.genai_config import (
     KV_BLOCK_TOKENS,
     PREFILL_ONLY,
+    computing_dtype,
     generation_config,
     kv_blocks,
     plugin_properties,
@@ -50,11 +51,12 @@ def open_openvino_engine(folder: Path | str, settings: EngineSettings) -> Engine
     codec = TextCodec.from_folder(folder, settings.chat_template)
     files = ModelFolder.read(folder)
     gigabytes = DEFAULT_KV_CACHE_GB if settings.kv_cache_gb is None else settings.kv_cache_gb
-    blocks = kv_blocks(files, gigabytes)
+    dtype = computing_dtype(settings.dtype)
+    blocks = kv_blocks(files, gigabytes, dtype)
     bounds = (settings.window, files.window, (blocks - 1) * KV_BLOCK_TOKENS)
     launch = Launch(
         model=str(weights_path(files.path)),
-        properties=plugin_properties(settings.threads),
+        properties=plugin_properties(settings.threads, dtype),
         slots=settings.slots,
         kv_blocks=blocks,
         max_batched_tokens=settings.max_batched_tokens,

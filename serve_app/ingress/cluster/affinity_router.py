@@ -7,7 +7,7 @@ imports no model framework, and has no state of its own.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -131,11 +131,12 @@ class AffinityRouter(LocalityMixin, RequestRouter):
         If the length of that queue is unknown, the first one is taken while Serve asks for it.
         """
         score = {each: _score(key, each) for each in replicas}
-        first = max(replicas, key=score.__getitem__)
-        bound = min(map(self._queue_len, replicas)) + imbalance
+        first = max(score, key=score.__getitem__)
+        queues = [self._queue_len(each) for each in replicas]
+        bound = min(queues) + imbalance
         if self._queue_len(first) <= bound:
             return [first]
-        balanced = [each for each in replicas if self._queue_len(each) <= bound]
+        balanced = [each for each, queue in zip(replicas, queues, strict=True) if queue <= bound]
         return [first, max(balanced, key=score.__getitem__)]
 
     def _queue_len(self, replica: RunningReplica) -> int:
@@ -159,9 +160,7 @@ class AffinityRouter(LocalityMixin, RequestRouter):
 
 
 def _request_of(pending_request: PendingRequest) -> Any:
-    """The request of a call; of calls that travel together, the first one's."""
-    request = pending_request.args[0] if pending_request.args else None
-    return request[0] if isinstance(request, list) and request else request
+    return pending_request.args[0] if pending_request.args else None
 
 
 def _model_of(request: Any) -> str | None:
@@ -170,7 +169,8 @@ def _model_of(request: Any) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _those(ids: Any, replicas: Sequence[RunningReplica]) -> list[RunningReplica]:
+def _those(ids: Collection[ReplicaID], replicas: Sequence[RunningReplica]) -> list[RunningReplica]:
+    """The replicas with these ids. The router may know more of them than still run."""
     return [each for each in replicas if each.replica_id in ids]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from configs.engines import UNSUPPORTED
-from deployments.seam.replicas import CudaMemory, ReplicaReport
+from deployments.seam.replicas import CudaMemory, ModelStatus, ReplicaReport
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.cluster_models import FRESH_S, ClusterModels, ClusterReport
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, RequestServices
@@ -38,18 +39,41 @@ class ModelLimits(BaseModel):
     max_tokens: int | None
 
 
+class MeasuredDtype(BaseModel):
+    """What a node measured of a text generator in one dtype, once on its kind of processor.
+
+    ``tokens_per_s`` are of 16 short prompts decoded together; ``perplexity`` is of a fixed text. Of
+    ``compared_texts`` greedy texts of ``compared_tokens`` tokens, ``same_texts`` were the same
+    alone and together. ``refusal`` says why the dtype was not fit to be chosen.
+    """
+
+    tokens_per_s: float
+    perplexity: float
+    compared_tokens: int
+    compared_texts: int
+    same_texts: int
+    refusal: str | None
+
+
 class ModelPlace(BaseModel):
-    """Where a model is loaded, and which engine runs it there."""
+    """Where a model is loaded, which engine runs it there, and in which dtype it computes.
+
+    ``dtype`` and ``measured_dtypes`` are told of text generators on the OpenVINO engine;
+    ``measured_dtypes`` is empty where the profile or the processor left no choice.
+    """
 
     replica: str
     node: str
     engine: str
+    dtype: str | None
+    measured_dtypes: dict[str, MeasuredDtype]
 
 
 class ModelEntry(BaseModel):
     """``engine`` is ``auto`` where each node takes the faster one of ``engines``.
 
     ``supported`` and ``unsupported`` name request fields that not every engine can honour.
+    ``dtype`` is what the profile says; ``notes`` say in sentences what to know about the answers.
     ``live_limits`` has each running replica of the model's family.
     """
 
@@ -60,6 +84,8 @@ class ModelEntry(BaseModel):
     revision: str | None
     engine: str
     engines: list[str]
+    dtype: str
+    notes: list[str]
     supported: list[str]
     unsupported: list[str]
     limits: ModelLimits
@@ -176,15 +202,26 @@ def _entry(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
         "revision": card.revision,
         "engine": card.engine,
         "engines": card.engines,
+        "dtype": card.dtype,
+        "notes": card.notes,
         "supported": sorted(optional - card.unsupported),
         "unsupported": sorted(card.unsupported),
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
         "live_limits": [_live(report) for report in found.reports if _is_of_family(report, card)],
         "pinned": card.pinned,
-        "loaded": [
-            {"replica": report.replica, "node": report.node, "engine": held.engine}
-            for report, held in found.loaded(card.name)
-        ],
+        "loaded": [_place(report, status) for report, status in found.loaded(card.name)],
+    }
+
+
+def _place(report: ReplicaReport, status: ModelStatus) -> dict[str, Any]:
+    choice = status.dtype_choice
+    figures = {} if choice is None else choice.figures
+    return {
+        "replica": report.replica,
+        "node": report.node,
+        "engine": status.engine,
+        "dtype": None if choice is None else choice.dtype,
+        "measured_dtypes": {name: asdict(each) for name, each in figures.items()},
     }
 
 

@@ -181,6 +181,12 @@ def test_closing_ends_the_process(gguf_folder: Path) -> None:
         engine.check()
 
 
+def test_dynamic_int8_knows_the_capital_of_france_too(gguf_folder: Path) -> None:
+    engine = opened(gguf_folder, slots=2, threads=2, kv_cache_gb=0.1, dtype="dynamic-int8")
+    assert "Paris" in Reader(engine, "What is the capital of France?", temperature=0.0).read()
+    engine.close()
+
+
 def test_a_file_that_is_no_model_is_a_clear_error(gguf_folder: Path, tmp_path: Path) -> None:
     for file in gguf_folder.glob("*.json"):
         shutil.copy(file, tmp_path)

@@ -24,6 +24,7 @@ from ray.serve.request_router import PendingRequest, RunningReplica
 from configs.routers import ROUTER
 from deployments.seam.embeddings import EmbeddingRequest
 from deployments.seam.generation import GenerationRequest
+from deployments.seam.joined_calls import JoinedCalls
 from deployments.seam.replicas import ModelOrder
 from serve_app.ingress.cluster.affinity_router import AffinityRouter
 
@@ -192,9 +193,9 @@ async def test_calls_go_to_the_replicas_that_hold_the_model() -> None:
     assert set(await routed.spread(sessions(30))) == {"a", "c"}
 
 
-async def test_calls_that_travel_together_are_routed_by_the_first() -> None:
+async def test_calls_that_travel_together_go_to_the_replicas_that_hold_their_model() -> None:
     routed = Routed([Replica("a", "house/small"), Replica("b"), Replica("c")])
-    assert set(await routed.spread([[texts("house/small"), texts("x")]] * 20)) == {"a"}
+    assert set(await routed.spread([JoinedCalls("i", "embed", "house/small", {})] * 20)) == {"a"}
 
 
 async def test_a_model_that_nobody_holds_is_loaded_by_one_replica() -> None:

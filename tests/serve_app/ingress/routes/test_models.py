@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.seam.replicas import LiveLimits, ReplicaReport
+from configs.weights import DtypeChoice, DtypeFigures
+from deployments.seam.replicas import LiveLimits, ModelStatus, ReplicaReport
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE, WINDOW
 from tests.serve_app.local_handle import Family
@@ -31,6 +32,35 @@ async def test_a_model_that_may_run_on_several_engines_says_where_which_one_does
     assert (fast["engine"], fast["engines"]) == ("openvino", ["openvino"])
     assert (vectors["engine"], vectors["engines"]) == ("auto", ["openvino", "torch"])
     assert vectors["unsupported"] == []
+
+
+class Measured(Family):
+    """A replica whose text generator computes in bfloat16, as measured."""
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        figures = {
+            "float32": DtypeFigures(100.0, 20.0, 48),
+            "bfloat16": DtypeFigures(170.0, 20.1, 48, compared_texts=16, same_texts=15),
+        }
+        choice = DtypeChoice("bfloat16", figures)
+        status = ModelStatus(FAST, "warm", engine="openvino", dtype_choice=choice)
+        return ReplicaReport("prsm#Generation#x", "node-1", (status,))
+
+
+async def test_a_text_generator_tells_its_dtype_on_each_replica_and_what_was_measured() -> None:
+    body = (await house.get(house.app({"generation": Measured()}), f"{NATIVE}/models")).json()
+    fast = body["models"][0]
+    assert (fast["dtype"], fast["notes"]) == ("auto", [])
+    (place,) = fast["loaded"]
+    assert (place["engine"], place["dtype"]) == ("openvino", "bfloat16")
+    assert place["measured_dtypes"]["bfloat16"] == {
+        "tokens_per_s": 170.0,
+        "perplexity": 20.1,
+        "compared_tokens": 48,
+        "compared_texts": 16,
+        "same_texts": 15,
+        "refusal": None,
+    }
 
 
 async def test_the_list_carries_what_every_native_answer_carries() -> None:
