@@ -12,17 +12,26 @@ MAX_CANDIDATES = 1024
 """The most likely tokens among which thresholds are looked for first. To sort a whole vocabulary
 takes many times as long, and few rows need it."""
 
+_LEAST = 2.0**-126
+"""The smallest normal float32; what is less likely is never drawn."""
+
+_ALMOST_ONE = 1.0 - 2.0**-22
+"""What is above it is one or more, whichever way a device rounds its divisions.
+
+A division and a threshold are ten times as fast on a CPU as a comparison and a masked fill."""
+
 
 def cut_tail(
     probabilities: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor, candidates: int
 ) -> torch.Tensor:
-    """Set to zero, in place, what is outside the top-k and then outside the nucleus of each row.
+    """Weights of what is in the top-k and in the nucleus of each row, zero elsewhere, in place.
 
     ``probabilities`` are float32 of shape (rows, vocabulary), each row adding up to one. ``top_k``
     are whole numbers, 0 is off; ``top_p`` are float32 above 0, of which 1 is off; both of shape
     (rows,). The nucleus (Holtzman et al., arXiv:1904.09751) is the smallest set of the most likely
-    tokens that has ``top_p`` of what top-k leaves. Tokens as likely as the last one of a set belong
-    to it too, so that it depends neither on the device nor on an order of the tokens.
+    tokens that has ``top_p`` of what top-k leaves. Tokens as likely as the last one of a set, up to
+    rounding, belong to it too, so that it depends neither on the device nor on an order of tokens.
+    The weights of a row are in proportion to its probabilities.
 
     Returns which rows need more than the ``candidates`` most likely tokens, of shape (rows,); those
     were not cut right.
@@ -38,7 +47,8 @@ def cut_tail(
     size = (before < (top_p * within)[:, None]).sum(dim=-1).clamp(min=1)
     threshold = best.gather(1, (size - 1)[:, None])[:, 0]
     threshold = torch.where(top_p < 1.0, torch.maximum(threshold, kth), kth)
-    probabilities.masked_fill_(probabilities < threshold[:, None], 0.0)
+    probabilities.div_(threshold.clamp(min=_LEAST)[:, None])
+    torch.threshold_(probabilities, _ALMOST_ONE, 0.0)
     if best.shape[-1] == width:
         return torch.zeros_like(last, dtype=torch.bool)
     beyond = torch.where(top_k == 0, (top_p < 1.0) & (sums[:, -1] < top_p), last >= kth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 
@@ -17,7 +18,11 @@ def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
     """The ``count`` largest values of each row in descending order, of shape (rows, count)."""
     if scores.device.type != "cpu":
         return torch.topk(scores, count, dim=-1).values
-    values, width = scores.numpy(), scores.shape[-1]
-    if count < width:
-        values = np.partition(values, width - count, axis=-1)[:, width - count :]
-    return torch.from_numpy(np.sort(values, axis=-1)).flip(-1)
+    return torch.from_numpy(np.stack([_largest(row, count) for row in scores.numpy()]))
+
+
+def _largest(row: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """Of one row, which fits the processor's cache where all of them would not."""
+    rest = len(row) - count
+    best = np.partition(row, rest)[rest:] if rest else row
+    return np.sort(best)[::-1]

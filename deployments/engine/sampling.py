@@ -92,7 +92,9 @@ class Sampler:
             return ids
         order = sorted(range(len(states)), key=lambda row: states[row].method)
         batch = SamplingBatch([states[row] for row in order], masks)
-        chosen = batch.sample(logits[torch.tensor(order, device=self._device)])
+        if order == sorted(order):
+            return batch.sample(logits)
+        chosen = batch.sample(logits.index_select(0, torch.tensor(order, device=self._device)))
         return [token_id for _, token_id in sorted(zip(order, chosen, strict=True))]
 
     def _logprobs(

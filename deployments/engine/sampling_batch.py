@@ -15,6 +15,9 @@ from deployments.engine.penalties import PenalisedRow, add_bias, penalise
 from deployments.engine.sampling_state import Method, SamplingState
 from deployments.engine.token_masks import TokenMasks, ban_early_ends
 
+_MORE_CANDIDATES = 16
+"""How many times as many candidates are tried, when those before were too few."""
+
 
 class SamplingBatch:
     """The rows of one step, in ascending order of their :class:`.Method`, and their masks."""
@@ -27,8 +30,8 @@ class SamplingBatch:
         self._masks = masks
 
     def sample(self, logits: torch.Tensor) -> list[int]:
-        """The token id of each row of ``logits``, a copy of the model's, which may be changed."""
-        scores = self._change(logits[self._unchanged :].float())
+        """The token id of each row of ``logits``, which are not changed."""
+        scores = self._change(logits[self._unchanged :])
         ids = [argmax(logits[: self._unchanged]), argmax(scores[: self._greedy])]
         if self._greedy == len(self._changed):
             return _to_host(ids)
@@ -37,14 +40,15 @@ class SamplingBatch:
         chosen = _to_host([*ids, drawn, incomplete])
         first = self._unchanged + self._greedy
         again = [row for row, flag in enumerate(chosen[first + len(drawn) :]) if flag]
-        if again:
-            for row, token_id in zip(again, random.draw_again(again), strict=True):
-                chosen[first + row] = token_id
+        for row, token_id in random.draw_again(again).items():
+            chosen[first + row] = token_id
         return chosen[: first + len(drawn)]
 
-    def _change(self, scores: torch.Tensor) -> torch.Tensor:
-        """Apply penalties, biases, minimum lengths and grammars, in place."""
-        states = list(enumerate(self._changed))
+    def _change(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits as float32, after penalties, biases, minimum lengths and grammars."""
+        if not any(state.changes_logits for state in self._changed):
+            return logits.float()
+        scores, states = logits.to(torch.float32, copy=True), list(enumerate(self._changed))
         seen = [(row, state.seen, state.sampling) for row, state in states]
         penalise(scores, [PenalisedRow(row, each, plan) for row, each, plan in seen if each])
         add_bias(scores, [(row, state.sampling) for row, state in states])
@@ -57,7 +61,7 @@ class SamplingBatch:
 class RandomRows:
     """Rows that are sampled at random, those with the whole distribution first.
 
-    ``scores`` are float32 of shape (rows, vocabulary), and are changed.
+    ``scores`` are float32 of shape (rows, vocabulary).
     """
 
     def __init__(self, states: Listed[SamplingState], scores: torch.Tensor) -> None:
@@ -68,7 +72,7 @@ class RandomRows:
         temperature, self._top_p, self._uniform = values
         top_k = [min(state.sampling.top_k, scores.shape[-1]) for state in states]
         self._top_k = torch.tensor(top_k, device=scores.device)
-        self._scores = scores.div_(temperature[:, None])
+        self._scores = scores / temperature[:, None]
 
     def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The token ids, and for each row whether it has to be drawn again."""
@@ -81,12 +85,19 @@ class RandomRows:
             )
         return draw(weights, self._uniform), incomplete
 
-    def draw_again(self, rows: list[int]) -> list[int]:
-        """The token ids of ``rows``, with their whole vocabulary sorted."""
-        taken = torch.tensor(rows, device=self._scores.device)
-        weights = torch.softmax(self._scores[taken], dim=-1)
-        cut_tail(weights, self._top_k[taken], self._top_p[taken], weights.shape[-1])
-        return _to_host([draw(weights, self._uniform[taken])])
+    def draw_again(self, rows: list[int]) -> dict[int, int]:
+        """The token ids of ``rows`` by row, each from as many candidates as it needs."""
+        found: dict[int, int] = {}
+        candidates = self._candidates
+        while rows:
+            candidates *= _MORE_CANDIDATES
+            taken = torch.tensor(rows, device=self._scores.device)
+            weights = torch.softmax(self._scores[taken], dim=-1)
+            incomplete = cut_tail(weights, self._top_k[taken], self._top_p[taken], candidates)
+            values = _to_host([draw(weights, self._uniform[taken]), incomplete])
+            found |= zip(rows, values[: len(rows)], strict=True)
+            rows = [row for row, flag in zip(rows, values[len(rows) :], strict=True) if flag]
+        return found
 
 
 def _to_host(parts: list[torch.Tensor]) -> list[int]:

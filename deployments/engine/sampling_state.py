@@ -43,13 +43,18 @@ class SamplingState:
             self._seen = SeenTokens()
 
     @property
+    def changes_logits(self) -> bool:
+        """Whether penalties, biases or masks come before the choice of the next token."""
+        if self._seen is not None or self.sampling.logit_bias:
+            return True
+        return self.sequence.constraint is not None or bool(early_ends(self.sequence))
+
+    @property
     def method(self) -> Method:
-        sampling, sequence = self.sampling, self.sequence
-        if not sampling.greedy:
-            truncates = sampling.top_k or sampling.nucleus < 1.0
-            return Method.TRUNCATED if truncates else Method.FULL
-        changes = self._seen is not None or sampling.logit_bias or sequence.constraint is not None
-        return Method.GREEDY if changes or early_ends(sequence) else Method.ARGMAX
+        sampling = self.sampling
+        if sampling.greedy:
+            return Method.GREEDY if self.changes_logits else Method.ARGMAX
+        return Method.TRUNCATED if sampling.top_k or sampling.nucleus < 1.0 else Method.FULL
 
     @property
     def seen(self) -> SeenTokens | None:

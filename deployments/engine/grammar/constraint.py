@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from deployments.seam.generation import Grammar
 
 if TYPE_CHECKING:
@@ -54,19 +51,6 @@ class Constraint:
         matcher = self.matcher.deep_copy()
         matcher.reset()
         return Constraint(self.grammar, matcher, self._eos_ids, self._forget)
-
-    def allowed(self, vocabulary: int) -> npt.NDArray[np.bool_]:
-        """Which token ids may come next, as a mask of shape (``vocabulary``,).
-
-        Ends of sequence are allowed where the text may end. Raises :class:`ConstraintError` when
-        the grammar turned out to be too complex.
-        """
-        bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
-        self.check()
-        mask = np.zeros(vocabulary, np.bool_)
-        known = np.unpackbits(bits, bitorder="little", count=min(vocabulary, bits.size * 8))
-        mask[: known.size] = known
-        return mask
 
     def take(self, token_id: int) -> bool:
         """Add a token to the text; true when it is complete and nothing may follow.

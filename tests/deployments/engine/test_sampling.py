@@ -285,6 +285,14 @@ def test_a_nucleus_may_be_wider_than_the_candidates(byte_codec: TextCodec, sprea
     assert [each.token_id for each in outcomes if isinstance(each, Sampled)] == expected
 
 
+def test_equals_that_reach_past_the_candidates_are_all_sampled(byte_codec: TextCodec) -> None:
+    sequences = [text(byte_codec, top_k=20, seed=seed) for seed in range(300)]
+    outcomes = step(byte_codec, torch.zeros(300, 2000), *sequences)
+    ids = sorted(each.token_id for each in outcomes if isinstance(each, Sampled))
+    assert ids[0] < 50
+    assert ids[-1] > 1950
+
+
 def test_tokens_are_as_frequent_as_they_are_likely(byte_codec: TextCodec) -> None:
     sequences = [text(byte_codec, seed=seed) for seed in range(4000)]
     outcomes = step(byte_codec, LOGITS.expand(4000, 257), *sequences)
