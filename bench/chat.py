@@ -59,6 +59,9 @@ class Peer:
 PEERS = {
     "transformers": Peer(lambda: transformers_serve().running(), "float32", aim="≥ 2", waves=2),
     "engine": Peer(lambda: library("our engine"), "Q4_1", waves=2),
+    "engine_float32": Peer(
+        lambda: library("our engine in float32"), "Q4_1, float32", aim="≥ 1.6", waves=2
+    ),
     "generate": Peer(lambda: library("model.generate"), "float32"),
     "llama_cpp": Peer(lambda: llama_cpp().running(), "Q4_1"),
     "plain": Peer(lambda: plain_serve("chat").running(), "float32"),

@@ -3,7 +3,10 @@
 - ``interface``: the ``Engine`` protocol, all that the generation deployment knows of an engine.
 - ``engine_core``: its one implementation, a thread that admits, preempts and steps. It is made of a
   ``scheduler`` (which sequences run or wait) and a ``model_runner`` (the model and its KV cache).
-- Model runners: ``torch_runner`` wherever torch runs, ``openvino`` on CPUs in a process of its own.
+- Model runners: ``torch_runner`` wherever torch runs (opened by ``torch_engine``),
+  ``sequential_runner`` for models that it cannot run, ``openvino`` on CPUs in a process of its own.
+- Of the torch runner: ``step_plan`` plans a step over ``kv_blocks``, ``packed_step`` makes tensors
+  of it, ``packed_model`` computes it through ``attention`` and the ``kv_cache``.
 - ``sequence``: one text being decoded; it uses the ``detokenizer``, stop strings (``stopping``) and
   a ``grammar`` constraint (structured output). ``sampling``: the sampler of the torch runner.
 - ``codec``: tokenizer and chat template. ``prompt_preprocessor``, ``prompts``: a request's prompt

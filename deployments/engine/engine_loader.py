@@ -35,7 +35,7 @@ class EngineLoader:
 
     def prepare(self, spec: ModelSpec) -> None:
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_runner")
+            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
 
     def load(self, spec: ModelSpec) -> Engine:
         """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""

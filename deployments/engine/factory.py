@@ -27,6 +27,6 @@ def open_engine(
         from deployments.engine.openvino.runner import open_openvino_engine
 
         return open_openvino_engine(folder, given)
-    from deployments.engine.torch_runner import open_torch_engine
+    from deployments.engine.torch_engine import open_torch_engine
 
     return open_torch_engine(folder, given)

@@ -1,58 +1,97 @@
-"""The KV cache budget of a torch engine: how many bytes there are, and what sequences take."""
+"""What the KV cache of packed steps is to its model: blocks of tokens, and attention over them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from transformers import DynamicCache
 
+from configs.engines import DEFAULT_KV_CACHE_GB
 from deployments.engine.interface import EngineNotLoaded
-from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import CACHED_WINDOWS
 
-_CACHED_TENSORS = ("keys", "values")
+if TYPE_CHECKING:
+    from deployments.engine.packed_step import PackedStep
 
 
 @dataclass(frozen=True, slots=True)
-class KvCacheBudget:
-    """``total_bytes`` for the KV caches of all sequences together, ``token_bytes`` of each token.
+class LayerShape:
+    """What a layer caches for each token: ``heads`` keys of ``key_size`` and as many values."""
 
-    ``window`` is how many tokens one sequence may have. ``token_bytes`` is 0 for models whose state
-    does not grow.
+    heads: int
+    key_size: int
+    value_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionOptions:
+    """How a layer attends.
+
+    Scores are multiplied by ``scaling`` (``None``: by one over the root of the key size). A query
+    sees ``window`` tokens, itself included, or all. ``softcap`` bounds scores by a hyperbolic
+    tangent (Gemma 2, arXiv:2408.00118).
     """
 
-    total_bytes: int
-    token_bytes: int
-    window: int
+    scaling: float | None = None
+    window: int | None = None
+    softcap: float | None = None
 
-    @classmethod
-    def measured(cls, model: Any, window: int, gigabytes: float | None) -> KvCacheBudget:
-        """The budget of ``gigabytes`` GiB; ``None`` is one GiB, or a full window if that is more.
 
-        Raises ``EngineNotLoaded`` when it holds less than two tokens.
+class KvCache(Protocol):
+    """Keys and values of all running sequences, in ``blocks`` blocks of ``block_tokens`` tokens.
+
+    A token lies at its slot, ``block * block_tokens + offset``. ``contiguous`` caches read
+    neighbouring blocks faster.
+    """
+
+    blocks: int
+    block_tokens: int
+    contiguous: bool
+
+    def attend(
+        self,
+        layer: int,
+        step: PackedStep,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        options: AttentionOptions,
+    ) -> torch.Tensor:
+        """Store the keys and values of a step at its slots; each token then attends to the tokens
+        of its own sequence up to itself.
+
+        ``query`` has the shape (heads, tokens, size), ``key`` and ``value`` (key heads, tokens,
+        size) with as many or fewer heads. Returns (tokens, heads, size).
         """
-        token_bytes = _cache_bytes_per_token(model)
-        window_bytes = window * token_bytes
-        total = max(2**30, window_bytes) if gigabytes is None else int(gigabytes * 2**30)
-        if total < 2 * token_bytes:
-            raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than two tokens")
-        return cls(total, token_bytes, window if window_bytes <= total else total // token_bytes)
+        ...
 
-    def usage(self, sequences: Listed[Sequence]) -> float:
-        """The fraction that these sequences take, each with its next token."""
-        tokens = sum(len(each.prompt_ids) + len(each.generated) + 1 for each in sequences)
-        return tokens * self.token_bytes / self.total_bytes
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values."""
+        ...
 
 
-@torch.inference_mode()
-def _cache_bytes_per_token(model: Any) -> int:
-    """By how much a KV cache grows with a token: measured, since it depends on the model class."""
-    cache, sizes = DynamicCache(config=model.config), [0]
-    for _ in range(2):
-        ids = torch.tensor([[0]], device=model.device)
-        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        tensors = [getattr(layer, name, None) for layer in cache.layers for name in _CACHED_TENSORS]
-        sizes.append(sum(each.nbytes for each in tensors if isinstance(each, torch.Tensor)))
-    return sizes[2] - sizes[1]
+def block_bytes(shapes: Listed[LayerShape], dtype: torch.dtype, block_tokens: int) -> int:
+    """Bytes of one block in all layers."""
+    values = sum(each.heads * (each.key_size + each.value_size) for each in shapes)
+    return values * dtype.itemsize * block_tokens
+
+
+def blocks_that_fit(
+    bytes_each: int, block_tokens: int, gigabytes: float | None, window: int, slots: int
+) -> int:
+    """How many blocks ``gigabytes`` GiB hold. Raises ``EngineNotLoaded`` when there is none.
+
+    ``None`` is the default size: more if one full ``window`` needs more, and less if ``slots`` full
+    windows and the prefixes of some more need less.
+    """
+    if gigabytes is None:
+        full = -(-window // block_tokens)
+        enough = (slots + CACHED_WINDOWS) * full
+        return min(enough, max(full, int(DEFAULT_KV_CACHE_GB * 2**30) // bytes_each))
+    blocks = int(gigabytes * 2**30) // bytes_each
+    if blocks < 1:
+        raise EngineNotLoaded(f"{gigabytes} GB of KV cache hold less than {block_tokens} tokens")
+    return blocks

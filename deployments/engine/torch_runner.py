@@ -1,116 +1,87 @@
-"""The torch model runner: transformers' causal language models, on any device torch has."""
+"""The torch model runner: continuous batching of transformers' models, on any device torch has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence as Listed
-from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import DynamicCache
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.engine_core import EngineCore
 from deployments.engine.grammar.constraint import ConstraintError
-from deployments.engine.interface import EngineNotLoaded
-from deployments.engine.kv_cache import KvCacheBudget
-from deployments.engine.model_folder import ModelFolder
+from deployments.engine.kv_blocks import BlockPool
 from deployments.engine.model_runner import RunnerInfo
+from deployments.engine.packed_model import PackedModel
 from deployments.engine.running import RunningBatch
-from deployments.engine.sampling import Sampler
+from deployments.engine.sampling import Sampled, Sampler
 from deployments.engine.sequence import Sequence
-from deployments.engine.settings import EngineSettings
+from deployments.engine.step_plan import Chunk, RunningSequence, StepPlanner
 from deployments.engine.tuning import PREFILL_TOKENS_PER_UNIT
-from deployments.models.pretrained import load_pretrained
-
-_DEFAULT_WINDOW = 2048
-"""The window of a model whose ``config.json`` has no maximum of positions."""
-
-_MAX_FAILED_FORWARDS = 3
-"""Failed forwards in a row, of different sequences, after which the engine is at fault."""
-
-
-def open_torch_engine(folder: Path | str, settings: EngineSettings) -> EngineCore:
-    """Load the model in ``folder`` and start its engine.
-
-    ``settings.threads`` is torch's, for the whole process. Raises ``EngineNotLoaded`` when
-    transformers cannot load the folder, ``FileNotFoundError`` when there is none.
-    """
-    codec = TextCodec.from_folder(folder, settings.chat_template)
-    files = ModelFolder.read(folder)
-    device = _device(settings.device)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    options = {"dtype": _dtype(settings.dtype, device), **settings.options}
-    model = _load(files.path, device, options)
-    bounds = [each for each in (settings.window, files.window) if each is not None]
-    window = min(bounds, default=_DEFAULT_WINDOW)
-    budget = KvCacheBudget.measured(model, window, settings.kv_cache_gb)
-    engine = EngineCore(
-        codec,
-        TorchRunner(model, codec, budget, settings.max_batched_tokens),
-        slots=settings.slots,
-        window=budget.window,
-        hang_after_s=settings.hang_after_s,
-    )
-    engine.start()
-    return engine
-
-
-class _RunningSequence:
-    """A running sequence, its KV cache, and the tokens that are not in the cache."""
-
-    def __init__(self, sequence: Sequence, cache: DynamicCache) -> None:
-        self.sequence = sequence
-        self.cache = cache
-        self.pending = [*sequence.prompt_ids, *sequence.generated]
 
 
 class TorchRunner:
-    """Any ``AutoModelForCausalLM`` with a KV cache; a step is a forward for one sequence.
+    """Advances all running sequences in one forward a step: tokens packed into one row.
 
-    Running sequences take turns, each with a KV cache of its own. A preempted sequence loses its
-    cache, and is prefilled again when it resumes. Chunked prefill: prompts are prefilled
-    ``prefill_chunk`` tokens a step, so that a cancel need not wait for a whole prompt.
+    A step has the next token of every decoding sequence, then chunks of prompts, at most
+    ``max_batched_tokens``, and ``max_mixed_prefill`` prompt tokens beside decoding sequences. With
+    ``overlap``, on devices that compute asynchronously, the tokens of a step are delivered while
+    the next step is computed.
     """
 
     def __init__(
-        self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
+        self,
+        model: PackedModel,
+        codec: TextCodec,
+        *,
+        weight_bytes: int,
+        max_batched_tokens: int,
+        max_mixed_prefill: int,
+        overlap: bool,
     ) -> None:
         self._model = model
-        self._budget = budget
-        self._prefill_chunk = prefill_chunk
-        self._device: torch.device = model.device
-        self._sampler = Sampler(codec, self._device)
-        in_thread = self._device.type == "cpu"
-        self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
-        self._bytes = _weight_bytes(model)
-        self._running: dict[Sequence, _RunningSequence] = {}
-        self._failed_forwards = 0
+        cache, device = model.cache, model.device
+        # A CPU gives memory to the KV cache as it fills, a GPU at once.
+        on_cpu = device.type == "cpu"
+        self.info = RunnerInfo(
+            str(device), computes_in_thread=on_cpu, kv_cache_bytes=cache.nbytes if on_cpu else 0
+        )
+        self._bytes = weight_bytes + (0 if on_cpu else cache.nbytes)
+        self._vocabulary = model.vocabulary
+        self._pool = BlockPool(cache.blocks, cache.block_tokens, contiguous=cache.contiguous)
+        self._planner = StepPlanner(self._pool, max_batched_tokens, max_mixed_prefill)
+        self._sampler = Sampler(codec, model.device)
+        self._overlap = overlap
+        self._running: dict[Sequence, RunningSequence] = {}
+        self._undelivered: list[tuple[Sequence, Sampled | ConstraintError]] = []
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
-        return self._budget.usage(sequences) <= 1.0
+        """Counts whole blocks; sequences with the same prompt share its full blocks."""
+        size = self._pool.block_tokens
+        prompts = {id(each.prompt_ids): len(each.prompt_ids) // size for each in sequences}
+        own = (
+            self._pool.needed(len(each.prompt_ids) % size + len(each.generated) + 1)
+            for each in sequences
+        )
+        return sum(prompts.values()) + sum(own) <= self._pool.blocks
 
     def admit(self, sequence: Sequence) -> None:
-        cache = DynamicCache(config=self._model.config)
-        self._running[sequence] = _RunningSequence(sequence, cache)
+        if max(sequence.prompt_ids) >= self._vocabulary:
+            raise ValueError("the prompt has token ids that the model does not know")
         self._sampler.add(sequence)
+        self._running[sequence] = RunningSequence(sequence, self._pool)
 
     def free(self, sequence: Sequence) -> None:
-        self._running.pop(sequence, None)
+        running = self._running.pop(sequence, None)
         self._sampler.remove(sequence)
+        if running is not None:
+            running.table.release()
 
     def step(self, batch: RunningBatch) -> None:
-        sequence = batch.next()
-        if sequence is None:
-            return
-        batch.guard(sequence, self._advance, batch, self._running[sequence])
-        if self._failed_forwards == _MAX_FAILED_FORWARDS:
-            raise RuntimeError(f"{_MAX_FAILED_FORWARDS} forwards in a row failed")
+        chunks = self._planner.plan(self._running.values(), batch.served)
+        if chunks:
+            self._compute(batch, chunks)
+        if not chunks or not self._overlap:
+            self._deliver(batch)
 
-    def kv_usage(self, running: Listed[Sequence]) -> float | None:
-        return min(1.0, self._budget.usage(running)) if self._budget.token_bytes else None
+    def kv_usage(self, running: Listed[Sequence]) -> float:
+        return self._pool.used / self._pool.blocks
 
     def memory_bytes(self) -> int:
         return self._bytes
@@ -122,67 +93,38 @@ class TorchRunner:
 
     def close(self) -> None:
         self._running.clear()
+        self._undelivered.clear()
         del self._model
 
-    @torch.inference_mode()
-    def _advance(self, batch: RunningBatch, running: _RunningSequence) -> None:
-        """Prefill a chunk or decode; samples a token once all of the sequence is in the cache."""
-        chunk = running.pending[: self._prefill_chunk]
-        running.pending = running.pending[self._prefill_chunk :]
-        batch.count(running.sequence, len(chunk) // PREFILL_TOKENS_PER_UNIT)
-        rows = [] if running.pending else [running.sequence]
-        masks = self._sampler.prepare(rows)
-        self._failed_forwards += 1
-        logits = self._forward(chunk, running.cache)
-        self._failed_forwards = 0
-        for sampled in self._sampler.sample(rows, logits[: len(rows)], masks):
-            if isinstance(sampled, ConstraintError):
-                raise sampled
-            running.pending = [sampled.token_id]
-            batch.append(running.sequence, sampled.token_id, sampled.logprob)
+    def _compute(self, batch: RunningBatch, chunks: dict[RunningSequence, Chunk]) -> None:
+        """One forward, and the next token of every sequence that is in the KV cache as a whole."""
+        step = self._model.packed(list(chunks.values()))
+        sampling = [running for running, chunk in chunks.items() if chunk.samples]
+        if not self._overlap:
+            masks = self._sampler.prepare([each.sequence for each in sampling])
+        logits = self._model.forward(step)
+        for running, chunk in chunks.items():
+            chunk.table.advance(chunk.last)
+            batch.count(running.sequence, (chunk.last - chunk.first) // PREFILL_TOKENS_PER_UNIT)
+        if self._overlap:
+            self._deliver(batch)  # the tokens of the step before, while the device computes
+            kept = [i for i, each in enumerate(sampling) if each.sequence in self._running]
+            sampling, logits = [sampling[i] for i in kept], logits[kept]
+            masks = self._sampler.prepare([each.sequence for each in sampling])
+        sampled = self._sampler.sample([each.sequence for each in sampling], logits, masks)
+        for running, outcome in zip(sampling, sampled, strict=True):
+            if isinstance(outcome, Sampled):
+                running.token_ids.append(outcome.token_id)
+            self._undelivered.append((running.sequence, outcome))
 
-    def _forward(self, chunk: list[int], cache: DynamicCache) -> torch.Tensor:
-        """Add tokens to a cache; returns the last one's logits, of shape (1, vocabulary)."""
-        output = self._model(
-            input_ids=torch.tensor([chunk], device=self._device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    def _deliver(self, batch: RunningBatch) -> None:
+        undelivered, self._undelivered = self._undelivered, []
+        for sequence, outcome in undelivered:
+            if sequence in self._running:
+                batch.guard(sequence, _append, batch, sequence, outcome)
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name != "auto":
-        dtype = getattr(torch, name, None)
-        if not isinstance(dtype, torch.dtype):
-            raise EngineNotLoaded(f"torch knows no dtype {name!r}")
-        return dtype
-    if device.type == "cpu":
-        return torch.float32
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float16
-
-
-def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
-    given = {"local_files_only": True, "use_safetensors": True, **options}
-    try:
-        return load_pretrained("AutoModelForCausalLM", folder, device, given)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
-
-
-def _weight_bytes(model: torch.nn.Module) -> int:
-    """Bytes of all parameters and buffers; tied ones count once."""
-    parts = {part.data_ptr(): part for part in (*model.parameters(), *model.buffers())}
-    return sum(part.numel() * part.element_size() for part in parts.values())
+def _append(batch: RunningBatch, sequence: Sequence, outcome: Sampled | ConstraintError) -> None:
+    if isinstance(outcome, ConstraintError):
+        raise outcome
+    batch.append(sequence, outcome.token_id, outcome.logprob)

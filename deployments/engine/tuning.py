@@ -24,6 +24,14 @@ DEFAULT_PREFILL_CHUNK = 512
 """Chunked prefill: prompt tokens of one step. A longer chunk is faster, and holds up the others for
 longer."""
 
+MAX_MIXED_PREFILL_ON_CPU = 64
+"""Prompt tokens of a step that decodes other sequences too, on a CPU: so many cost about as much as
+the tokens of 16 sequences, whose gaps between tokens stay below three times the usual."""
+
+CACHED_WINDOWS = 16
+"""Full windows of cached prefixes, beside those of the slots, that the default KV cache of a small
+model has room for."""
+
 # Sampler: bench.sampling, on a CPU.
 MAX_CANDIDATES = 1024
 """Most likely tokens among which top-k and top-p look for their last one at first. To sort a whole

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,24 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
-from deployments.engine.interface import Engine, EngineNotLoaded, EngineStopped
+from deployments.engine.interface import STOPPED, Engine, EngineNotLoaded, EngineStopped
+from deployments.engine.packed_model import PackedModel
 from deployments.engine.settings import EngineSettings
-from deployments.engine.torch_runner import open_torch_engine
+from deployments.engine.torch_engine import open_torch_engine
 from deployments.seam.problems import Problem
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 
@@ -36,12 +44,23 @@ SIZES: dict[str, Any] = {
 }
 
 
+PACKED = ["llama", "sliding", "softcap", "qwen", "gpt2"]
+"""Models whose running sequences are packed into one forward. Bloom's decode one by one."""
+
+
 def tiny(kind: str) -> Any:
     torch.manual_seed(0)
     if kind == "llama":
         return LlamaForCausalLM(LlamaConfig(**SIZES))
     if kind == "sliding":
         return MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4))
+    if kind == "softcap":
+        return Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8, sliding_window=6))
+    if kind == "qwen":
+        return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
+    if kind == "bloom":
+        bloom = BloomConfig(vocab_size=257, hidden_size=32, n_layer=2, n_head=4, eos_token_id=256)
+        return BloomForCausalLM(bloom)
     sizes = GPT2Config(
         vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=128, eos_token_id=256
     )
@@ -58,7 +77,7 @@ def opened(folder: Path, slots: int = 1, **settings: Any) -> Engine:
     return open_torch_engine(folder, EngineSettings(slots=slots, device="cpu", **settings))
 
 
-@pytest.mark.parametrize("kind", ["llama", "sliding", "gpt2"])
+@pytest.mark.parametrize("kind", [*PACKED, "bloom"])
 @pytest.mark.parametrize("chunk", [1, 5, 512])
 def test_it_says_what_generate_says_however_the_prompt_is_cut(
     tmp_path: Path, byte_tokenizer: Tokenizer, kind: str, chunk: int
@@ -68,14 +87,62 @@ def test_it_says_what_generate_says_however_the_prompt_is_cut(
     reader = Reader(engine, PROMPT, new=20, temperature=0.0, repetition_penalty=1.2)
     reader.read()
     engine.close()
-    expected = model.generate(
-        torch.tensor([PROMPT]),
-        do_sample=False,
-        max_new_tokens=20,
-        repetition_penalty=1.2,
-        pad_token_id=256,
-    )
-    assert reader.ids == expected[0, len(PROMPT) :].tolist()
+    assert reader.ids == generated(model, PROMPT, 20, repetition_penalty=1.2)
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_random_neighbours_cancels_and_preemptions_do_not_change_greedy_texts(
+    tmp_path: Path, byte_tokenizer: Tokenizer, kind: str
+) -> None:
+    source = random.Random(5)
+    model = tiny(kind).eval()
+    folder = saved(tmp_path, model, byte_tokenizer)
+    engine = opened(folder, slots=5, kv_cache_gb=kv_gb(tokens=288), max_batched_tokens=24)
+    readers = [
+        Reader(
+            engine,
+            [source.randrange(256) for _ in range(source.randrange(1, 60))],
+            new=source.randrange(1, 60),
+            temperature=0.0,
+            request=str(source.randrange(8)),
+        )
+        for _ in range(40)
+    ]
+    cancelled = source.sample(readers, 10)
+    for each in cancelled:
+        each.on_token = lambda token, reader=each: engine.cancel(reader.sequence)
+    for each in readers:
+        each.start()
+    for each in readers:
+        if each not in cancelled:
+            assert each.wait().problem is None
+            assert_greedy(model, each)
+    assert all(len(each.tokens) <= 2 for each in cancelled)
+    load = engine.load()
+    engine.close()
+    assert (load.running, load.waiting, load.kv_usage) == (0, 0, 0.0)
+
+
+def assert_greedy(model: Any, reader: Reader) -> None:
+    """The text is that of ``generate``, up to the first near tie of the two best tokens."""
+    prompt = list(reader.sequence.prompt_ids)
+    expected = generated(model, prompt, reader.sequence.max_new_tokens)
+    if reader.ids == expected:
+        return
+    pairs = zip(reader.ids, expected, strict=False)
+    at = next(index for index, (ours, theirs) in enumerate(pairs) if ours != theirs)
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *expected[:at]]])).logits[0, -1]
+    best = logits.topk(2).values
+    assert float(best[0] - best[1]) < 1e-3
+
+
+def generated(model: Any, prompt: list[int], new: int, **options: Any) -> list[int]:
+    """The new tokens of greedy ``generate``."""
+    ids = torch.tensor([prompt])
+    options |= {"do_sample": False, "max_new_tokens": new, "pad_token_id": 0}
+    out = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+    return list(out[0, len(prompt) :].tolist())
 
 
 def test_the_models_positions_bound_the_window(tmp_path: Path, byte_tokenizer: Tokenizer) -> None:
@@ -149,13 +216,13 @@ def llama_folder(tmp_path: Path, byte_tokenizer: Tokenizer) -> Path:
 
 
 def test_the_kv_cache_bounds_the_window(llama_folder: Path) -> None:
-    engine = opened(llama_folder, kv_cache_gb=kv_gb(40))
-    assert engine.window == 40
-    with pytest.raises(ValueError, match="40"):
+    engine = opened(llama_folder, kv_cache_gb=kv_gb(50))
+    assert engine.window == 48
+    with pytest.raises(ValueError, match="48"):
         Reader(engine, PROMPT, new=40).start()
     engine.close()
-    with pytest.raises(EngineNotLoaded, match="less than two tokens"):
-        opened(llama_folder, kv_cache_gb=kv_gb(1))
+    with pytest.raises(EngineNotLoaded, match="less than 16 tokens"):
+        opened(llama_folder, kv_cache_gb=kv_gb(15))
 
 
 def test_without_a_bound_the_kv_cache_holds_the_models_whole_window(llama_folder: Path) -> None:
@@ -185,7 +252,7 @@ def test_as_many_texts_decode_in_turns_as_there_are_slots(llama_folder: Path) ->
     engine.close()
 
 
-@pytest.mark.parametrize("limits", [{"slots": 2}, {"slots": 8, "kv_cache_gb": kv_gb(90)}])
+@pytest.mark.parametrize("limits", [{"slots": 2}, {"slots": 8, "kv_cache_gb": kv_gb(100)}])
 def test_a_preempted_text_resumes_without_a_difference(
     llama_folder: Path, limits: dict[str, Any]
 ) -> None:
@@ -227,7 +294,7 @@ def test_a_new_request_does_not_wait_for_a_long_text(llama_folder: Path) -> None
     engine.close()
 
 
-def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
+def test_a_token_that_the_model_does_not_know_fails_one_text(llama_folder: Path) -> None:
     engine = opened(llama_folder, slots=2)
     good, bad = Reader(engine, PROMPT, new=20), Reader(engine, [3, 5000], new=20, request="bad")
     for each in (good, bad):
@@ -238,8 +305,24 @@ def test_a_forward_that_fails_fails_one_text(llama_folder: Path) -> None:
     engine.close()
 
 
-def test_forwards_that_all_fail_are_the_engines_fault(llama_folder: Path) -> None:
-    engine = opened(llama_folder, slots=8)
+def test_a_packed_forward_that_fails_is_the_engines_fault(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(llama_folder, slots=2)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("this device is broken")
+
+    monkeypatch.setattr(PackedModel, "forward", broken)
+    assert Reader(engine, PROMPT).start().wait().problem == STOPPED
+    with pytest.raises(EngineStopped, match="this device is broken"):
+        engine.check()
+
+
+def test_forwards_of_single_sequences_that_all_fail_are_the_engines_fault(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    engine = opened(saved(tmp_path, tiny("bloom"), byte_tokenizer), slots=8)
     readers = [Reader(engine, [3, 5000], new=20, choice=n).start() for n in range(6)]
     for each in readers:
         assert each.wait().problem is not None

@@ -1,0 +1,91 @@
+"""One step as tensors: the tokens of all its chunks packed into one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+import torch
+
+from deployments.engine.kv_cache import KvCache
+from deployments.engine.step_plan import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class PackedChunk:
+    """One chunk of a packed row: its queries are the row's tokens ``begin`` to ``end`` (exclusive).
+
+    They attend to the first ``context`` tokens of their sequence, themselves included, which lie in
+    ``blocks`` of the KV cache. ``extents`` are the slots of these tokens, as ranges.
+    """
+
+    begin: int
+    end: int
+    context: int
+    blocks: Listed[int]
+    extents: Listed[tuple[int, int]]
+
+    @property
+    def queries(self) -> int:
+        return self.end - self.begin
+
+
+@dataclass(slots=True)
+class PackedStep:
+    """The input of one forward. All tensors are on the model's device.
+
+    ``input_ids`` and ``position_ids`` have the shape (1, tokens), ``slots`` (tokens,). The logits
+    that are wanted are those of the tokens ``sampled``, one for each chunk that ends a sequence.
+    """
+
+    cache: KvCache
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    slots: torch.Tensor
+    sampled: torch.Tensor
+    chunks: Listed[PackedChunk]
+    _masks: dict[tuple[int, int, int | None], torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, chunks: Listed[Chunk], cache: KvCache, device: torch.device) -> PackedStep:
+        ids = chain.from_iterable(each.table.token_ids[each.first : each.last] for each in chunks)
+        positions = chain.from_iterable(range(each.first, each.last) for each in chunks)
+        slots = chain.from_iterable(each.table.slots(each.first, each.last) for each in chunks)
+        ends = [0]
+        for each in chunks:
+            ends.append(ends[-1] + each.last - each.first)
+        sampled = [end - 1 for each, end in zip(chunks, ends[1:], strict=True) if each.samples]
+        rows = [list(ids), list(positions), list(slots)]
+        packed = torch.tensor(rows).to(device)
+        return cls(
+            cache=cache,
+            input_ids=packed[0:1],
+            position_ids=packed[1:2],
+            slots=packed[2],
+            sampled=torch.tensor(sampled, dtype=torch.long, device=device),
+            chunks=[
+                PackedChunk(begin, end, each.last, each.table.blocks, each.table.extents(each.last))
+                for each, (begin, end) in zip(chunks, pairwise(ends), strict=True)
+            ],
+        )
+
+    def mask(
+        self, chunk: PackedChunk, groups: int, window: int | None, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """The additive causal mask of a chunk, made once for all layers.
+
+        Its shape is (groups * queries, context). ``window`` is how many tokens a query sees in
+        sliding-window attention.
+        """
+        key = (chunk.begin, groups, window)
+        if key not in self._masks:
+            device = self.slots.device
+            seen = torch.arange(chunk.context, device=device)
+            at = seen[-chunk.queries :, None]
+            hidden = seen > at
+            if window is not None:
+                hidden |= seen <= at - window
+            mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
+            self._masks[key] = mask.masked_fill_(hidden, float("-inf")).repeat(groups, 1)
+        return self._masks[key]

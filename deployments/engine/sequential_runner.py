@@ -1,0 +1,116 @@
+"""The sequential model runner: one sequence a step, for models that cannot compute packed steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listed
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from deployments.engine.codec import TextCodec
+from deployments.engine.grammar.constraint import ConstraintError
+from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
+from deployments.engine.model_runner import RunnerInfo
+from deployments.engine.running import RunningBatch
+from deployments.engine.sampling import Sampler
+from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import PREFILL_TOKENS_PER_UNIT
+
+_MAX_FAILED_FORWARDS = 3
+"""Failed forwards in a row, of different sequences, after which the engine is at fault."""
+
+
+class _RunningSequence:
+    """A running sequence, its KV cache, and the tokens that are not in the cache."""
+
+    def __init__(self, sequence: Sequence, cache: DynamicCache) -> None:
+        self.sequence = sequence
+        self.cache = cache
+        self.pending = [*sequence.prompt_ids, *sequence.generated]
+
+
+class SequentialRunner:
+    """Any ``AutoModelForCausalLM`` with a KV cache; a step is a forward for one sequence.
+
+    Running sequences take turns, each with a KV cache of its own. A preempted sequence loses its
+    cache, and is prefilled again when it resumes. Chunked prefill: prompts are prefilled
+    ``prefill_chunk`` tokens a step, so that a cancel need not wait for a whole prompt.
+    """
+
+    def __init__(
+        self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
+    ) -> None:
+        self._model = model
+        self._sampler = Sampler(codec, model.device)
+        self._budget = budget
+        self._prefill_chunk = prefill_chunk
+        self._device: torch.device = model.device
+        in_thread = self._device.type == "cpu"
+        self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
+        self._bytes = weight_bytes(model)
+        self._running: dict[Sequence, _RunningSequence] = {}
+        self._failed_forwards = 0
+
+    def fits(self, sequences: Listed[Sequence]) -> bool:
+        return self._budget.usage(sequences) <= 1.0
+
+    def admit(self, sequence: Sequence) -> None:
+        cache = DynamicCache(config=self._model.config)
+        self._sampler.add(sequence)
+        self._running[sequence] = _RunningSequence(sequence, cache)
+
+    def free(self, sequence: Sequence) -> None:
+        self._sampler.remove(sequence)
+        self._running.pop(sequence, None)
+
+    def step(self, batch: RunningBatch) -> None:
+        sequence = batch.next()
+        if sequence is None:
+            return
+        batch.guard(sequence, self._advance, batch, self._running[sequence])
+        if self._failed_forwards == _MAX_FAILED_FORWARDS:
+            raise RuntimeError(f"{_MAX_FAILED_FORWARDS} forwards in a row failed")
+
+    def kv_usage(self, running: Listed[Sequence]) -> float | None:
+        return min(1.0, self._budget.usage(running)) if self._budget.token_bytes else None
+
+    def memory_bytes(self) -> int:
+        return self._bytes
+
+    def failure(self) -> None:
+        return None
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None:
+        self._running.clear()
+        del self._model
+
+    @torch.inference_mode()
+    def _advance(self, batch: RunningBatch, running: _RunningSequence) -> None:
+        """Prefill a chunk or decode; samples a token once all of the sequence is in the cache."""
+        chunk = running.pending[: self._prefill_chunk]
+        running.pending = running.pending[self._prefill_chunk :]
+        batch.count(running.sequence, len(chunk) // PREFILL_TOKENS_PER_UNIT)
+        self._failed_forwards += 1
+        logits = self._forward(chunk, running.cache)
+        self._failed_forwards = 0
+        if not running.pending:
+            masks = self._sampler.prepare([running.sequence])
+            (sampled,) = self._sampler.sample([running.sequence], logits, masks)
+            if isinstance(sampled, ConstraintError):
+                raise sampled
+            running.pending = [sampled.token_id]
+            batch.append(running.sequence, sampled.token_id, sampled.logprob)
+
+    def _forward(self, chunk: list[int], cache: DynamicCache) -> torch.Tensor:
+        """Add tokens to a cache; returns the logits after the last one: (1, vocabulary)."""
+        output = self._model(
+            input_ids=torch.tensor([chunk], device=self._device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
