@@ -40,9 +40,9 @@ vocabulary takes several times as long as all the rest, and few rows need it."""
 MORE_CANDIDATES = 16
 """How many times as many a row gets, as often as those before were too few."""
 
-CPU_CHUNK = 2**20
-"""Logits that are computed together on a CPU, four MiB of float32. More leave the cache and need
-fresh pages from the system in every step; fewer cost more calls."""
+CPU_CHUNK = 2**22
+"""Logits that are computed together on a CPU, 16 MiB of float32. More need fresh pages from the
+system in every step, because allocators do not keep that much; fewer cost more calls."""
 
 # OpenVINO runner: bench.chat and bench.heavy.
 SEED_SEGMENT_TOKENS = 128
