@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TextIO
 
 import orjson
@@ -114,15 +115,15 @@ def generate() -> Work:
     return write
 
 
-def engine() -> Work:
-    """Our OpenVINO engine without Serve and HTTP; each client sends its next request when done."""
+def engine(dtype: str) -> Work:
+    """Our OpenVINO engine in ``dtype``, without Serve and HTTP; each client sends its next request when done."""
     from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
     from deployments.engine.settings import EngineSettings
     from deployments.seam.generation import ChatMessage, Sampling, Token
     from deployments.seam.problems import Problem
 
-    opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192))
+    opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192, dtype=dtype))
 
     def one(body: Any) -> int:
         tokens: list[Token] = []
@@ -163,7 +164,10 @@ def engine() -> Work:
 LIBRARIES: dict[str, Callable[[], Work]] = {
     "sentence-transformers": sentence_transformers,
     "model.generate": generate,
-    "our engine": engine,
+    **{
+        f"our engine in {dtype}": partial(engine, dtype)
+        for dtype in ("float32", "bfloat16", "dynamic-int8")
+    },
 }
 
 
