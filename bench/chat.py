@@ -6,9 +6,9 @@
 16 clients send prompts of mixed lengths for 48 new tokens. This service runs with text generation
 only, beside one peer at a time; both are measured in turn. The ratio is ours / theirs: above 1 this
 service is faster. Every side has the weights of one GGUF file, as they are (Q4_1) or converted to
-float32. ``--dtype`` is what this service computes Q4_1 weights in, and the peers "engine-…" are its own
-engine in one process; "float32" and "generate" are compared with its torch engine in float32. It takes both cores and about nine minutes; peers that would begin later are left out, with
-a note.
+float32. ``--dtype`` is what this service computes Q4_1 weights in, and the peers "engine-…" are its
+own engine in one process; "float32" and "generate" are compared with its torch engine in float32.
+It takes both cores and about nine minutes; peers that would begin later are left out, with a note.
 """
 
 from __future__ import annotations

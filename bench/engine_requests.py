@@ -16,20 +16,7 @@ from deployments.seam.generation import Grammar, Sampling, Token
 from deployments.seam.problems import Problem
 
 LIMIT_S = 120.0
-WORDS = [
-    "time",
-    "river",
-    "stone",
-    "light",
-    "garden",
-    "music",
-    "winter",
-    "bridge",
-    "letter",
-    "engine",
-    "forest",
-    "market",
-]
+WORDS = ("time", "river", "stone", "light", "garden", "music", "winter", "bridge", "letter")
 
 
 def prompt_of(words: int, seed: int) -> str:

@@ -116,7 +116,10 @@ def generate() -> Work:
 
 
 def engine(dtype: str) -> Work:
-    """Our OpenVINO engine in ``dtype``, without Serve and HTTP; each client sends its next request when done."""
+    """Our OpenVINO engine in ``dtype``, without Serve and HTTP.
+
+    Each client sends its next request when it has the answer to the last.
+    """
     from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
     from deployments.engine.settings import EngineSettings
