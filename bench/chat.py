@@ -1,14 +1,13 @@
 # ruff: noqa: T201 - a command that prints tables
 """Chat over HTTP, tokens a second: this service against other servers and in-process libraries.
 
-    python -m bench.chat [--rounds 3] [--peers float32 generate] [--dtype auto]
+    python -m bench.chat [--rounds 3] [--peers transformers engine]
 
 16 clients send prompts of mixed lengths for 48 new tokens. This service runs with text generation
 only, beside one peer at a time; both are measured in turn. The ratio is ours / theirs: above 1 this
 service is faster. Every side has the weights of one GGUF file, as they are (Q4_1) or converted to
-float32. ``--dtype`` is what this service computes Q4_1 weights in, and the peers "engine-…" are its
-own engine in one process; "float32" and "generate" are compared with its torch engine in float32.
-It takes both cores and about nine minutes; peers that would begin later are left out, with a note.
+float32; "float32" and "generate" are compared with its torch engine in float32. It takes both cores
+and about nine minutes; peers that would begin later are left out, with a note.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ WARM_UP = 4
 SEEDS_APART = 100
 BEGIN_LIMIT_S = 450.0
 OURS = {CHAT: "Q4_1", CHAT_FLOAT32: "float32"}
-ENGINE_DTYPES = ("float32", "bfloat16", "dynamic-int8")
-DEFAULT_PEERS = ["transformers", "engine-float32", "float32", "generate", "llama_cpp", "plain"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +58,10 @@ class Peer:
 
 PEERS = {
     "transformers": Peer(lambda: transformers_serve().running(), "float32", aim="≥ 2", waves=2),
-    **{
-        f"engine-{dtype}": Peer(
-            lambda dtype=dtype: library(f"our engine in {dtype}"), dtype, aim="≥ 0.9", waves=2
-        )
-        for dtype in ENGINE_DTYPES
-    },
+    "engine": Peer(lambda: library("our engine"), "Q4_1", aim="≥ 0.9", waves=2),
+    "engine_float32": Peer(
+        lambda: library("our engine in float32"), "Q4_1, float32", aim="≥ 1.6", waves=2
+    ),
     "float32": Peer(
         lambda: transformers_serve().running(), "float32", CHAT_FLOAT32, aim="≥ 1.2", waves=2
     ),
@@ -133,8 +128,7 @@ def tokens_per_s(figures: LoadFigures) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.chat", description=__doc__)
     parser.add_argument("--rounds", type=int, choices=range(1, 10), default=3)
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=DEFAULT_PEERS)
-    parser.add_argument("--dtype", choices=["auto", *ENGINE_DTYPES], default="float32")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     given = parser.parse_args()
     end_on_sigterm()
     rows: list[list[str]] = []
@@ -142,8 +136,7 @@ def main() -> None:
     began = time.monotonic()
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
-        server = ours(["generation"], place, OURS[CHAT], dtype=given.dtype)
-        service = stack.enter_context(server.running())
+        service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
         for number, name in enumerate(given.peers):
             if time.monotonic() - began > BEGIN_LIMIT_S:
                 notes.append(

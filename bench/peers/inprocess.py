@@ -23,7 +23,7 @@ import orjson
 
 from bench.pairs import tell
 from bench.peers.running import end
-from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
+from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, dtype_of, folder_of
 from serve_app.load.load import Load
 from serve_app.load.request_kinds import request_body
 from serve_app.load.texts import texts_of
@@ -115,10 +115,10 @@ def generate() -> Work:
     return write
 
 
-def engine(dtype: str) -> Work:
-    """Our OpenVINO engine in ``dtype``, without Serve and HTTP.
+def engine(dtype: str | None = None) -> Work:
+    """Our OpenVINO engine without Serve and HTTP; each client sends its next request when done.
 
-    Each client sends its next request when it has the answer to the last.
+    It computes in ``dtype``, or in the one that the service computes in here.
     """
     from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
@@ -126,7 +126,9 @@ def engine(dtype: str) -> Work:
     from deployments.seam.generation import ChatMessage, Sampling, Token
     from deployments.seam.problems import Problem
 
-    opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192, dtype=dtype))
+    opened = open_engine(
+        "openvino", folder_of(CHAT), EngineSettings(window=8192, dtype=dtype or dtype_of(CHAT))
+    )
 
     def one(body: Any) -> int:
         tokens: list[Token] = []
@@ -164,13 +166,13 @@ def engine(dtype: str) -> Work:
     return write
 
 
+ENGINE_DTYPES = ("float32", "bfloat16", "dynamic-int8")
+
 LIBRARIES: dict[str, Callable[[], Work]] = {
     "sentence-transformers": sentence_transformers,
     "model.generate": generate,
-    **{
-        f"our engine in {dtype}": partial(engine, dtype)
-        for dtype in ("float32", "bfloat16", "dynamic-int8")
-    },
+    "our engine": engine,
+    **{f"our engine in {dtype}": partial(engine, dtype) for dtype in ENGINE_DTYPES},
 }
 
 
