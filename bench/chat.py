@@ -136,7 +136,9 @@ def main() -> None:
     began = time.monotonic()
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
-        service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
+        service = stack.enter_context(
+            ours(["generation"], place, OURS[CHAT], dtype="auto").running()
+        )
         for number, name in enumerate(given.peers):
             if time.monotonic() - began > BEGIN_LIMIT_S:
                 notes.append(
