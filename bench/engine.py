@@ -3,7 +3,7 @@
 
 It decodes the embedded chat model in float32, on all cores, and is compared with
 ``model.generate`` of transformers and with itself. Each row alternates two sides and prints ours /
-theirs; the column ``aim`` says which way is better. Takes both cores and about four minutes.
+theirs; the column ``aim`` says which way is better. Takes both cores and about ten minutes.
 """
 
 from __future__ import annotations
