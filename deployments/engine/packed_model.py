@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence as Listed
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache
 
 from deployments.engine.attention import PACKED_ATTENTION, register_attention
+from deployments.engine.cuda_graphs import Capture, CudaGraphPool, DecodeGraphs
 from deployments.engine.dense_kv_cache import DenseKvCache
 from deployments.engine.kv_blocks import BlockPool, BlockTable
 from deployments.engine.kv_cache import KvCache, LayerShape, block_bytes, blocks_that_fit
 from deployments.engine.packed_step import PackedStep
+from deployments.engine.paged_kv_cache import PagedKvCache, fits_kernel
 from deployments.engine.step_plan import Chunk
+
+logger = logging.getLogger(__name__)
 
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 """The kinds of layers, as configurations of transformers name them, that packed steps compute."""
 
-_PROBE_TOKENS = 37
-_PROBE_CHUNK = 19
+_PROBE_TOKENS = 21
+"""Tokens of the probe behind a full block of the KV cache."""
+
 _MAX_PROBE_ERROR = {torch.float32: 1e-3}
 _MAX_HALF_PROBE_ERROR = 0.1
 """How far logits of packed steps may be from the model's own, in standard deviations of those:
@@ -30,44 +37,79 @@ class NotPackable(ValueError):
     """The model cannot compute packed steps; the message says why."""
 
 
+class KvCacheKind(Protocol):
+    """A class of KV caches, or a function that makes one."""
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens of a block."""
+        ...
+
+    def __call__(
+        self, shapes: Listed[LayerShape], blocks: int, dtype: torch.dtype, device: torch.device, /
+    ) -> KvCache:
+        """An empty cache of so many blocks."""
+        ...
+
+
 class PackedModel:
-    """A causal language model of transformers whose attention is :func:`.attention.attend`."""
+    """A causal language model of transformers whose attention is :func:`.attention.attend`.
+
+    ``graphs`` compute its decode steps where there are any.
+    """
 
     def __init__(self, model: Any, cache: KvCache) -> None:
         self._model = model
         self.cache = cache
+        self.graphs: DecodeGraphs | None = None
         self.device: torch.device = model.device
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
 
     @classmethod
-    def of(cls, model: Any, window: int, slots: int, gigabytes: float | None) -> PackedModel:
+    def of(
+        cls,
+        model: Any,
+        window: int,
+        slots: int,
+        gigabytes: float | None,
+        *,
+        kinds: Listed[KvCacheKind] = (),
+        capture: Capture | None = None,
+    ) -> PackedModel:
         """``model`` with a KV cache of ``gigabytes`` GiB, see :func:`.blocks_that_fit`.
 
-        Raises :class:`NotPackable`, and leaves the model as it was,
-        when its packed logits are not those that it computes by itself.
+        The cache is the first of ``kinds`` with which packed logits are those that the model
+        computes by itself; by default those that suit its device. On CUDA a paged one comes with
+        graphs, elsewhere only if ``capture`` is given. Raises :class:`NotPackable`, and leaves the
+        model as it was, when no cache will do.
         """
         _check_architecture(model)
-        ids = [index % 97 + 1 for index in range(_PROBE_TOKENS)]
-        logits, shapes, dtype = _own_logits(model, ids)
-        size = DenseKvCache.block_tokens
-        each = block_bytes(shapes, dtype, size)
-        blocks = blocks_that_fit(each, size, gigabytes, window, slots)
-        register_attention()
-        own_attention = model.config._attn_implementation
-        model.set_attn_implementation(PACKED_ATTENTION)
-        try:
-            probe = cls(model, DenseKvCache(shapes, _PROBE_TOKENS, dtype, model.device))
-            _check_logits(probe._probed(ids), logits, dtype)
-        except Exception as error:
-            model.set_attn_implementation(own_attention)
-            if isinstance(error, NotPackable):
-                raise
-            raise NotPackable(f"a packed step fails: {type(error).__name__}: {error}") from error
-        return cls(model, DenseKvCache(shapes, blocks, dtype, model.device))
+        shapes, dtype = _cached(model)
+        kind = _first_that_works(
+            model, kinds or _kinds(shapes, dtype, model.device), shapes, dtype, window
+        )
+        size = kind.block_tokens
+        blocks = blocks_that_fit(block_bytes(shapes, dtype, size), size, gigabytes, window, slots)
+        cache = kind(shapes, blocks, dtype, model.device)
+        packed = cls(model, cache)
+        if isinstance(cache, PagedKvCache):
+            packed._capture(cache, slots, min(window, blocks * size), capture)
+        return packed
 
     @torch.inference_mode()
     def forward(self, step: PackedStep) -> torch.Tensor:
-        """The logits of the sampled tokens of a step, of shape (sampled, vocabulary)."""
+        """The logits of the sampled tokens of a step, of shape (sampled, vocabulary).
+
+        They are valid until the next step.
+        """
+        logits = None if self.graphs is None else self.graphs.forward(step)
+        return self._compute(step) if logits is None else logits
+
+    def packed(self, chunks: Listed[Chunk]) -> PackedStep:
+        """The chunks of a step as tensors on the model's device."""
+        return PackedStep.of(chunks, self.cache, self.device)
+
+    def _compute(self, step: PackedStep) -> torch.Tensor:
         logits: torch.Tensor = self._model(
             input_ids=step.input_ids,
             position_ids=step.position_ids,
@@ -77,22 +119,85 @@ class PackedModel:
         ).logits[0]
         return logits
 
-    def packed(self, chunks: Listed[Chunk]) -> PackedStep:
-        """The chunks of a step as tensors on the model's device."""
-        return PackedStep.of(chunks, self.cache, self.device)
+    @torch.inference_mode()
+    def _capture(
+        self, cache: PagedKvCache, slots: int, window: int, capture: Capture | None
+    ) -> None:
+        """Capture the graphs; without them, for whatever reason, steps are computed one by one."""
+        if capture is None and self.device.type != "cuda":
+            return
+        try:
+            self.graphs = DecodeGraphs(
+                self._compute,
+                cache,
+                max_rows=slots,
+                window=window,
+                device=self.device,
+                capture=capture or CudaGraphPool().capture,
+            )
+        except RuntimeError as error:
+            logger.warning("Without CUDA graphs: %s: %s", type(error).__name__, error)
 
-    def _probed(self, ids: list[int]) -> torch.Tensor:
-        """The logits after ``ids``, which are computed in chunks beside another sequence."""
-        pool = BlockPool(self.cache.blocks, self.cache.block_tokens, contiguous=False)
-        other = BlockTable(pool, ids[::-1])
-        table = BlockTable(pool, ids)
-        for first in range(0, len(ids), _PROBE_CHUNK):
-            last = min(first + _PROBE_CHUNK, len(ids))
-            chunks = [Chunk(each, first, last) for each in (other, table)]
-            for each in chunks:
-                each.table.reserve(last)
-            logits = self.forward(self.packed(chunks))
-        return logits[-1]
+
+def _kinds(
+    shapes: Listed[LayerShape], dtype: torch.dtype, device: torch.device
+) -> list[KvCacheKind]:
+    paged = device.type == "cuda" and fits_kernel(shapes, dtype)
+    return [PagedKvCache, DenseKvCache] if paged else [DenseKvCache]
+
+
+def _first_that_works(
+    model: Any,
+    kinds: Listed[KvCacheKind],
+    shapes: Listed[LayerShape],
+    dtype: torch.dtype,
+    window: int,
+) -> KvCacheKind:
+    """The first kind of cache that passes the probe. Raises what the last one raises."""
+    for kind in kinds[:-1]:
+        try:
+            _probe(model, kind, shapes, dtype, window)
+        except NotPackable as error:
+            logger.warning("The model cannot use a paged KV cache: %s", error)
+        else:
+            return kind
+    _probe(model, kinds[-1], shapes, dtype, window)
+    return kinds[-1]
+
+
+def _probe(
+    model: Any, kind: KvCacheKind, shapes: Listed[LayerShape], dtype: torch.dtype, window: int
+) -> None:
+    """Compare packed logits with the model's own, and leave the packed attention in the model.
+
+    The tokens fill more than a block, where the window allows, and the last one is a decode step.
+    """
+    ids = [index % 97 + 1 for index in range(min(window, kind.block_tokens + _PROBE_TOKENS))]
+    own = _own_logits(model, ids, DynamicCache(config=model.config))
+    own_attention = model.config._attn_implementation
+    register_attention()
+    model.set_attn_implementation(PACKED_ATTENTION)
+    try:
+        blocks = 2 * -(-len(ids) // kind.block_tokens)
+        packed = PackedModel(model, kind(shapes, blocks, dtype, model.device))
+        _check_logits(_packed_logits(packed, ids), own, dtype)
+    except Exception as error:
+        model.set_attn_implementation(own_attention)
+        if isinstance(error, NotPackable | torch.OutOfMemoryError):
+            raise
+        raise NotPackable(f"a packed step fails: {type(error).__name__}: {error}") from error
+
+
+def _packed_logits(packed: PackedModel, ids: list[int]) -> torch.Tensor:
+    """The logits after ``ids``, which are computed in chunks beside another sequence."""
+    pool = BlockPool(packed.cache.blocks, packed.cache.block_tokens, contiguous=False)
+    tables = [BlockTable(pool, ids[::-1]), BlockTable(pool, ids)]
+    bounds = sorted({0, (len(ids) + 1) // 2, len(ids) - 1, len(ids)})
+    for first, last in pairwise(bounds):
+        for table in tables:
+            table.reserve(last)
+        logits = packed.forward(packed.packed([Chunk(each, first, last) for each in tables]))
+    return logits[-1]
 
 
 def _check_architecture(model: Any) -> None:
@@ -105,15 +210,21 @@ def _check_architecture(model: Any) -> None:
 
 
 @torch.inference_mode()
-def _own_logits(model: Any, ids: list[int]) -> tuple[torch.Tensor, list[LayerShape], torch.dtype]:
-    """The model's logits after ``ids``, and what its layers cache for each token."""
-    cache = DynamicCache(config=model.config)
-    logits = model(
+def _own_logits(model: Any, ids: list[int], cache: DynamicCache) -> torch.Tensor:
+    """The model's logits after ``ids``; ``cache`` has their keys and values then."""
+    logits: torch.Tensor = model(
         input_ids=torch.tensor([ids], device=model.device),
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
     ).logits[0, -1]
+    return logits
+
+
+def _cached(model: Any) -> tuple[list[LayerShape], torch.dtype]:
+    """What the model's layers cache for each token: measured, since it depends on its class."""
+    cache = DynamicCache(config=model.config)
+    _own_logits(model, [1], cache)
     shapes, dtype = list[LayerShape](), model.dtype
     for layer in cache.layers:
         keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
@@ -123,7 +234,7 @@ def _own_logits(model: Any, ids: list[int]) -> tuple[torch.Tensor, list[LayerSha
         dtype = keys.dtype
     if not shapes:
         raise NotPackable("it has no KV cache")
-    return logits, shapes, dtype
+    return shapes, dtype
 
 
 def _check_logits(packed: torch.Tensor, own: torch.Tensor, dtype: torch.dtype) -> None:
