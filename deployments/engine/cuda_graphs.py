@@ -134,7 +134,7 @@ class CudaGraphPool:
 
     def capture(self, compute: Compute) -> Compute:
         """A graph of ``compute``, which is called twice: libraries allocate at the first call."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             compute()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as Listed
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -23,7 +23,7 @@ _HEAD_SIZE_STEP = 8
 
 _DTYPES = {torch.float16, torch.bfloat16}
 
-VarlenAttention: TypeAlias = Callable[..., torch.Tensor]
+VarlenAttention: TypeAlias = Callable[..., Any]
 """A function with the arguments of ``torch.nn.attention.varlen.varlen_attn``."""
 
 
@@ -85,7 +85,7 @@ class PagedKvCache:
         keys.flatten(0, 1).index_copy_(0, step.slots, key.transpose(0, 1))
         values.flatten(0, 1).index_copy_(0, step.slots, value.transpose(0, 1))
         metadata = step.metadata()
-        return self._attention(
+        out: torch.Tensor = self._attention(
             query.transpose(0, 1),
             keys,
             values,
@@ -99,6 +99,7 @@ class PagedKvCache:
             seqused_k=metadata.seqused_k,
             block_table=metadata.block_table,
         )
+        return out
 
 
 def _window(tokens: int | None, max_q: int, max_k: int) -> tuple[int, int]:

@@ -19,7 +19,6 @@ from deployments.engine.sequential_runner import SequentialRunner
 from deployments.engine.settings import EngineSettings
 from deployments.engine.torch_runner import TorchRunner
 from deployments.engine.tuning import MAX_MIXED_PREFILL_ON_CPU
-from deployments.models.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +116,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
+    from deployments.models.pretrained import load_pretrained  # imports the profile's schema
+
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
         return load_pretrained("AutoModelForCausalLM", folder, device, given)

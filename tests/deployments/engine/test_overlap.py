@@ -34,7 +34,7 @@ SCHEMA = Grammar("json_schema", '{"type": "object", "properties": {"a": {"enum":
 @pytest.fixture(params=LIMITS)
 def engines(request: pytest.FixtureRequest, byte_codec: TextCodec) -> Iterator[list[Engine]]:
     """The same model without and with overlap."""
-    opened = []
+    opened = list[Engine]()
     for overlap in (False, True):
         settings = EngineSettings(max_batched_tokens=24, **LIMITS[request.param])
         engine = engine_of(tiny("llama").eval(), byte_codec, 128, settings, overlap=overlap)
@@ -51,7 +51,7 @@ def requests(engine: Engine) -> list[Reader]:
     readers = []
     for number in range(14):
         prompt = [source.randrange(256) for _ in range(source.randrange(1, 50))]
-        options: dict[str, Any] = [
+        kinds: list[dict[str, Any]] = [
             {},
             {"stop": tuple("abcdefghijklmnopqrstuvwxyz")},
             {"eos_ids": frozenset(range(0, 256, 16))},
@@ -59,9 +59,11 @@ def requests(engine: Engine) -> list[Reader]:
             {"grammar": SCHEMA},
             {"logprobs": True, "top_logprobs": 2, "repetition_penalty": 1.3},
             {"presence_penalty": 1.0, "frequency_penalty": 1.0},
-        ][number % 7]
+        ]
         request = f"request {number % 5}"
-        readers.append(Reader(engine, prompt, new=24, seed=number, request=request, **options))
+        readers.append(
+            Reader(engine, prompt, new=24, seed=number, request=request, **kinds[number % 7])
+        )
     return readers
 
 
