@@ -32,7 +32,7 @@ from configs.routers import ROUTER_CLASS, ROUTER_OPTION
 SERVES_OWN = "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"
 ROUTERS = {"ours": ROUTER_CLASS, "serve": SERVES_OWN}
 REPLICAS = 3
-WORDS = 900
+WORDS = 970
 """Some 1,000 tokens of SmolLM2."""
 
 VOCABULARY = (

@@ -6,8 +6,8 @@
 16 clients send prompts of mixed lengths for 48 new tokens. This service runs with text generation
 only, beside one peer at a time; both are measured in turn. The ratio is ours / theirs: above 1 this
 service is faster. Every side has the weights of one GGUF file, as they are (Q4_1) or converted to
-float32. It takes both cores and about nine minutes; peers that would begin later are left out, with
-a note.
+float32; "float32" and "generate" are compared with its torch engine in float32. It takes both cores
+and about nine minutes; peers that would begin later are left out, with a note.
 """
 
 from __future__ import annotations
@@ -58,12 +58,16 @@ class Peer:
 
 PEERS = {
     "transformers": Peer(lambda: transformers_serve().running(), "float32", aim="≥ 2", waves=2),
-    "engine": Peer(lambda: library("our engine"), "Q4_1", waves=2),
-    "generate": Peer(lambda: library("model.generate"), "float32"),
+    "engine": Peer(lambda: library("our engine"), "Q4_1", aim="≥ 0.9", waves=2),
+    "engine_float32": Peer(
+        lambda: library("our engine in float32"), "Q4_1, float32", aim="≥ 1.6", waves=2
+    ),
+    "float32": Peer(
+        lambda: transformers_serve().running(), "float32", CHAT_FLOAT32, aim="≥ 1.2", waves=2
+    ),
+    "generate": Peer(lambda: library("model.generate"), "float32", CHAT_FLOAT32, aim="≥ 1"),
     "llama_cpp": Peer(lambda: llama_cpp().running(), "Q4_1"),
     "plain": Peer(lambda: plain_serve("chat").running(), "float32"),
-    # One round, since float32 takes a minute for what the others do in ten seconds.
-    "float32": Peer(lambda: transformers_serve().running(), "float32", CHAT_FLOAT32, max_rounds=1),
 }
 
 
@@ -132,7 +136,9 @@ def main() -> None:
     began = time.monotonic()
     with watched() as neighbours, interruptible(notes), ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ours-")))
-        service = stack.enter_context(ours(["generation"], place, OURS[CHAT]).running())
+        service = stack.enter_context(
+            ours(["generation"], place, OURS[CHAT], dtype="auto").running()
+        )
         for number, name in enumerate(given.peers):
             if time.monotonic() - began > BEGIN_LIMIT_S:
                 notes.append(

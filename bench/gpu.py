@@ -180,7 +180,8 @@ def _too_large(name: str, device: torch.device, dtype: torch.dtype) -> bool:
         return False
     model = random_model(name, 8, torch.device("meta"), dtype)
     weights = sum(each.numel() for each in model.parameters())
-    return weights * dtype.itemsize * 1.5 > torch.cuda.mem_get_info(device)[0]
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(weights * dtype.itemsize * 1.5 > free)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from deployments.engine.model_folder import ModelFolder
 END = 256
 """The token that ends a text."""
 
-SIZES: dict[str, dict[str, int]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
         "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512,
@@ -52,7 +52,8 @@ def random_model(name: str, window: int, device: torch.device, dtype: torch.dtyp
     torch.set_default_dtype(dtype)
     try:
         with device:
-            return LlamaForCausalLM(config).eval()
+            model: Any = LlamaForCausalLM(config)
+            return model.eval()
     finally:
         torch.set_default_dtype(before)
 

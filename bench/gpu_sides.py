@@ -124,7 +124,8 @@ def continuous_rate(model: Any, prompts: Listed[Ids], new: int) -> float | None:
     """Tokens a second of transformers' continuous batching; ``None`` where it cannot."""
     own = model.config._attn_implementation
     # Its end of sequence is a token that no vocabulary has: all texts have their full length.
-    config = GenerationConfig(do_sample=False, max_new_tokens=new, eos_token_id=-1, pad_token_id=0)
+    make: Any = GenerationConfig  # untyped
+    config = make(do_sample=False, max_new_tokens=new, eos_token_id=-1, pad_token_id=0)
     try:
         model.generate_batch([prompts[0]], generation_config=config)  # captures its graphs
         began = time.perf_counter()

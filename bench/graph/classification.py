@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from deployments.models.config import FamilyConfig
 from deployments.models.joined_calls import CallRunner
 from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
-from deployments.seam.joined_calls import JoinedAnswers, JoinedCalls
+from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 
@@ -21,6 +21,9 @@ class InstantClassification:
     async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
         async for ready in self._calls.run(calls):
             yield ready
+
+    async def cancel_calls(self, cancelled: CancelledCalls) -> None:
+        self._calls.cancel(cancelled)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationResult:
         return ClassificationResult((ANSWER,) * len(request.texts))

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TextIO
 
 import orjson
 
 from bench.pairs import tell
 from bench.peers.running import end
-from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, folder_of
+from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, dtype_of, folder_of
 from serve_app.load.load import Load
 from serve_app.load.request_kinds import request_body
 from serve_app.load.texts import texts_of
@@ -114,15 +115,20 @@ def generate() -> Work:
     return write
 
 
-def engine() -> Work:
-    """Our OpenVINO engine without Serve and HTTP; each client sends its next request when done."""
+def engine(dtype: str | None = None) -> Work:
+    """Our OpenVINO engine without Serve and HTTP; each client sends its next request when done.
+
+    It computes in ``dtype``, or in the one that the service computes in here.
+    """
     from deployments.engine.factory import open_engine
     from deployments.engine.sequence import Sequence
     from deployments.engine.settings import EngineSettings
     from deployments.seam.generation import ChatMessage, Sampling, Token
     from deployments.seam.problems import Problem
 
-    opened = open_engine("openvino", folder_of(CHAT), EngineSettings(window=8192))
+    opened = open_engine(
+        "openvino", folder_of(CHAT), EngineSettings(window=8192, dtype=dtype or dtype_of(CHAT))
+    )
 
     def one(body: Any) -> int:
         tokens: list[Token] = []
@@ -160,10 +166,13 @@ def engine() -> Work:
     return write
 
 
+ENGINE_DTYPES = ("float32", "bfloat16", "dynamic-int8")
+
 LIBRARIES: dict[str, Callable[[], Work]] = {
     "sentence-transformers": sentence_transformers,
     "model.generate": generate,
     "our engine": engine,
+    **{f"our engine in {dtype}": partial(engine, dtype) for dtype in ENGINE_DTYPES},
 }
 
 

@@ -31,7 +31,8 @@ def ours(
     """This service with only ``families``, started by its own launcher, with files in ``place``.
 
     ``forwards`` is how many forwards an encoder runs at a time, by default the profile's number.
-    ``dtype`` is that of every model; ``auto``, as in the profile, depends on the processor.
+    ``dtype`` is that of every model but the chat model of the torch engine, which has float32;
+    ``auto``, as in the profile, depends on the processor.
     """
     port = free_port()
     profile = place / "profile.yaml"
@@ -67,7 +68,7 @@ def trimmed(
     content["families"] = [each for each in content["families"] if each["name"] in families]
     models = [model for each in content["families"] for model in each["models"]]
     for model in models:
-        model["dtype"] = dtype
+        model["dtype"] = "float32" if model["name"] == CHAT_FLOAT32 else dtype
         if forwards is not None:
             model["forwards"] = forwards
     kept = {model["name"] for model in models}

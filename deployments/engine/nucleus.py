@@ -7,10 +7,7 @@ import torch.nn.functional as functional
 
 from deployments.engine.inverse_cdf import cumulative
 from deployments.engine.order_statistics import largest
-
-MAX_CANDIDATES = 1024
-"""The most likely tokens among which thresholds are looked for first. To sort a whole vocabulary
-takes many times as long, and few rows need it."""
+from deployments.engine.tuning import MAX_CANDIDATES
 
 _LEAST = 2.0**-126
 """The smallest normal float32; what is less likely is never drawn."""

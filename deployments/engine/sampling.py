@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from deployments.engine.sampling_batch import SamplingBatch
 from deployments.engine.sampling_state import Method, SamplingState
 from deployments.engine.token_logprobs import SampledRow, token_logprobs
 from deployments.engine.token_masks import MaskFiller, PreparedMasks, TokenMasks
+from deployments.engine.tuning import CPU_CHUNK
 from deployments.seam.generation import TokenLogprob
 
 if TYPE_CHECKING:
@@ -91,11 +93,18 @@ class Sampler:
             ids: list[int] = argmax(logits).tolist()
             return ids
         order = sorted(range(len(states)), key=lambda row: states[row].method)
-        batch = SamplingBatch([states[row] for row in order], masks)
-        if order == sorted(order):
-            return batch.sample(logits)
-        chosen = batch.sample(logits.index_select(0, torch.tensor(order, device=self._device)))
-        return [token_id for _, token_id in sorted(zip(order, chosen, strict=True))]
+        chosen: dict[int, int] = {}
+        for rows in self._chunks(order, logits.shape[-1]):
+            batch = SamplingBatch([states[row] for row in rows], masks)
+            taken = logits.index_select(0, torch.tensor(rows, device=self._device))
+            chosen |= zip(rows, batch.sample(taken), strict=True)
+        return [chosen[row] for row in range(len(states))]
+
+    def _chunks(self, order: list[int], vocabulary: int) -> Iterator[list[int]]:
+        """Rows to compute together: all on a GPU, as many as fit into the cache on a CPU."""
+        on_cpu = self._device.type == "cpu"
+        size = max(1, CPU_CHUNK // vocabulary) if on_cpu else len(order)
+        return (order[first : first + size] for first in range(0, len(order), size))
 
     def _logprobs(
         self, states: list[SamplingState], logits: torch.Tensor, ids: list[int]

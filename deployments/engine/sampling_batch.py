@@ -14,9 +14,7 @@ from deployments.engine.order_statistics import argmax
 from deployments.engine.penalties import PenalisedRow, add_bias, penalise
 from deployments.engine.sampling_state import Method, SamplingState
 from deployments.engine.token_masks import TokenMasks, ban_early_ends
-
-_MORE_CANDIDATES = 16
-"""How many times as many candidates are tried, when those before were too few."""
+from deployments.engine.tuning import MORE_CANDIDATES
 
 
 class SamplingBatch:
@@ -90,7 +88,7 @@ class RandomRows:
         found: dict[int, int] = {}
         candidates = self._candidates
         while rows:
-            candidates *= _MORE_CANDIDATES
+            candidates *= MORE_CANDIDATES
             taken = torch.tensor(rows, device=self._scores.device)
             weights = torch.softmax(self._scores[taken], dim=-1)
             incomplete = cut_tail(weights, self._top_k[taken], self._top_p[taken], candidates)

@@ -32,6 +32,18 @@ CACHED_WINDOWS = 16
 """Full windows of cached prefixes, beside those of the slots, that the default KV cache of a small
 model has room for."""
 
+# Sampler: bench.sampling, on a CPU.
+MAX_CANDIDATES = 1024
+"""Most likely tokens among which top-k and top-p look for their last one at first. To sort a whole
+vocabulary takes several times as long as all the rest, and few rows need it."""
+
+MORE_CANDIDATES = 16
+"""How many times as many a row gets, as often as those before were too few."""
+
+CPU_CHUNK = 2**22
+"""Logits that are computed together on a CPU, 16 MiB of float32. More need fresh pages from the
+system in every step, because allocators do not keep that much; fewer cost more calls."""
+
 # OpenVINO runner: bench.chat and bench.heavy.
 SEED_SEGMENT_TOKENS = 128
 """Tokens that are sampled from one seed. A resumed sequence replays at most so many."""

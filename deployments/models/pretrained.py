@@ -64,8 +64,8 @@ def load_options(
 ) -> dict[str, Any]:
     """Keyword arguments of ``from_pretrained``, which takes only safetensors that are here.
 
-    On CUDA weights go straight to the device, and not through the host's memory. ``unquantised``
-    modules keep their weights as they are; by default transformers chooses.
+    On CUDA and MPS weights go straight to the device, without a whole copy of them in the host's
+    memory. ``unquantised`` modules keep their weights as they are; by default transformers chooses.
     """
     options: dict[str, Any] = {
         "dtype": pick_dtype(model, device),
@@ -73,7 +73,7 @@ def load_options(
         "use_safetensors": True,
         "local_files_only": True,
     }
-    if device == "cuda":
+    if device != "cpu":
         options["device_map"] = {"": device}
     quantization = wanted_quantization(config, model, device)
     if quantization != "none":

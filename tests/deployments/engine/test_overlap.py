@@ -20,8 +20,9 @@ from deployments.engine.torch_engine import engine_of
 from deployments.engine.torch_runner import TorchRunner
 from deployments.seam.generation import Grammar
 from tests.deployments.engine.reading import Reader
-from tests.deployments.engine.tiny_models import PROMPT, kv_gb, tiny
+from tests.deployments.engine.tiny_models import kv_gb, tiny
 
+PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 LIMITS: dict[str, dict[str, Any]] = {
     "room for all": {"slots": 8},
     "few slots": {"slots": 2},

@@ -285,6 +285,18 @@ def test_a_nucleus_may_be_wider_than_the_candidates(byte_codec: TextCodec, sprea
     assert [each.token_id for each in outcomes if isinstance(each, Sampled)] == expected
 
 
+def test_rows_of_a_large_vocabulary_are_computed_in_chunks(
+    byte_codec: TextCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(4)
+    logits = 3 * torch.randn(len(KINDS), 257)
+    free = [{k: v for k, v in kind.items() if k != "held"} for kind in KINDS]
+    whole = step(byte_codec, logits, *(text(byte_codec, **kind) for kind in free))
+    for size in (1, 257 * 3):
+        monkeypatch.setattr("deployments.engine.sampling.CPU_CHUNK", size)
+        assert step(byte_codec, logits, *(text(byte_codec, **kind) for kind in free)) == whole
+
+
 def test_equals_that_reach_past_the_candidates_are_all_sampled(byte_codec: TextCodec) -> None:
     sequences = [text(byte_codec, top_k=20, seed=seed) for seed in range(300)]
     outcomes = step(byte_codec, torch.zeros(300, 2000), *sequences)

@@ -14,7 +14,6 @@ from deployments.seam.problems import Problem
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 from tests.deployments.engine.tiny_models import (
     PACKED,
-    PROMPT,
     assert_greedy,
     generated,
     kv_gb,
@@ -22,6 +21,8 @@ from tests.deployments.engine.tiny_models import (
     saved,
     tiny,
 )
+
+PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 
 
 @pytest.mark.parametrize("kind", [*PACKED, "bloom"])

@@ -1,4 +1,4 @@
-"""Tiny text generators of several architectures, and what their greedy texts should be."""
+"""Tiny models with random weights, saved as folders, and what their greedy texts must be."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from deployments.engine.settings import EngineSettings
 from deployments.engine.torch_engine import open_torch_engine
 from tests.deployments.engine.reading import Reader
 
-PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 SIZES: dict[str, Any] = {
     "vocab_size": 257,
     "hidden_size": 32,
@@ -76,6 +75,14 @@ def opened(folder: Path, slots: int = 1, **settings: Any) -> Engine:
     return open_torch_engine(folder, EngineSettings(slots=slots, device="cpu", **settings))
 
 
+TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
+"""Keys and values of two layers with two heads of eight float32 numbers each."""
+
+
+def kv_gb(tokens: int) -> float:
+    return tokens * TOKEN_BYTES / 2**30
+
+
 def assert_greedy(model: Any, reader: Reader) -> None:
     """The text is that of ``generate``, up to the first near tie of the two best tokens."""
     prompt = list(reader.sequence.prompt_ids)
@@ -96,11 +103,3 @@ def generated(model: Any, prompt: list[int], new: int, **options: Any) -> list[i
     options |= {"do_sample": False, "max_new_tokens": new, "pad_token_id": 0}
     out = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
     return list(out[0, len(prompt) :].tolist())
-
-
-TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
-"""Keys and values of two layers with two heads of eight float32 numbers each."""
-
-
-def kv_gb(tokens: int) -> float:
-    return tokens * TOKEN_BYTES / 2**30

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from configs.weights import HubUnavailableError, NoSafeWeightsError
 from deployments.classification import Classification
-from deployments.models.load_errors import reason_of
+from deployments.engine.interface import EngineNotLoaded
+from deployments.models.load_errors import NOT_ENOUGH_MEMORY, reason_of
 from deployments.seam.classification import ClassificationRequest
 from deployments.seam.problems import Problem
 from tests.deployments import tiny
@@ -37,6 +39,15 @@ def test_each_kind_of_failure_has_its_words(error: Exception, words: str) -> Non
     reason = reason_of(error)
     assert words in reason
     assert SECRET not in reason
+
+
+def test_what_torch_says_when_memory_runs_out_is_known() -> None:
+    with pytest.raises(RuntimeError) as failure:
+        torch.empty(2**50, dtype=torch.uint8)
+    assert reason_of(failure.value) == NOT_ENOUGH_MEMORY
+    wrapped = EngineNotLoaded("the engine was not loaded")
+    wrapped.__cause__ = failure.value
+    assert reason_of(wrapped) == NOT_ENOUGH_MEMORY
 
 
 def test_the_cause_says_more_than_what_was_made_of_it() -> None:

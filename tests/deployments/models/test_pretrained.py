@@ -80,10 +80,11 @@ def test_quantized_weights_go_to_the_chosen_device_though_there_is_a_gpu(sees: S
     assert options["device_map"] == {"": "cpu"}
 
 
-def test_on_cuda_weights_go_straight_to_the_device(sees: Sight) -> None:
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_off_the_cpu_weights_go_straight_to_the_device(sees: Sight, device: str) -> None:
     sees(cuda=True)
-    assert load_options(config(), model(), "cuda")["device_map"] == {"": "cuda"}
-    assert "device_map" not in load_options(config(), model(), "mps")
+    assert load_options(config(), model(), device)["device_map"] == {"": device}
+    assert "device_map" not in load_options(config(), model(), "cpu")
 
 
 def test_a_model_is_loaded_ready_to_answer(classifier_folder: Path) -> None:

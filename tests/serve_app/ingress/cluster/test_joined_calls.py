@@ -12,8 +12,10 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from deployments.models.joined_calls import CallRunner
+from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
+from deployments.seam.replicas import ModelOrder
 from serve_app.ingress.cluster import joined_calls
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import (
@@ -24,7 +26,7 @@ from serve_app.ingress.errors import (
     ValidationFailed,
 )
 from tests.serve_app.grpc_replica import GrpcHandle, replicas_of
-from tests.serve_app.local_handle import PATIENCE_S, LocalHandle, happens
+from tests.serve_app.local_handle import PATIENCE_S, Family, LocalHandle, happens
 
 FIRST = "first"
 SECRET = "/home/inside/model.py line 7"
@@ -86,6 +88,18 @@ class Echo:
         return [len(calls.requests) for calls in self.lists]
 
 
+class Both(Echo):
+    """Lists are refused; single calls go to ``family``."""
+
+    def __init__(self, family: Family) -> None:
+        super().__init__()
+        self.generate = family.generate
+
+    async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
+        raise AssertionError("a list")
+        yield
+
+
 def client(family: Any, timeout_s: float = PATIENCE_S) -> DeploymentClient:
     return DeploymentClient({"texts": LocalHandle(family)}, timeout_s, joined=["texts"])
 
@@ -129,6 +143,16 @@ async def test_calls_of_other_models_do_not_share_a_list() -> None:
     await asyncio.gather(*(ask(calls, "a", model) for model in ("one", "two", "one", "two", "one")))
     sizes = {each.model: len(each.requests) for each in family.lists}
     assert sizes == {"one": 2, "two": 1}
+
+
+async def test_text_generation_and_orders_never_share_a_list() -> None:
+    family = Family(*["an answer"] * 6)
+    calls = DeploymentClient({"texts": LocalHandle(Both(family))}, PATIENCE_S, joined=["texts"])
+    generate = GenerationRequest("id-1", "house/fast", prompt="Hi", max_new_tokens=9)
+    for request in (generate, ModelOrder("house/fast", 1.0)):
+        asked = [calls.call("texts", "generate", request) for _ in range(3)]
+        assert await asyncio.gather(*asked) == ["an answer"] * 3
+    assert len(family.asked) == 6
 
 
 async def test_more_than_a_list_holds_travels_in_several() -> None:
