@@ -44,8 +44,31 @@ def test_a_wrong_token_fails_the_checks(
     assert "FAILED default" in capsys.readouterr().out
 
 
-def test_it_imports_neither_serve_nor_openvino_nor_anything_else_beyond_transformers() -> None:
-    code = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import bench.gpu"
+SERVICE = (
+    "ray",
+    "openvino",
+    "openvino_genai",
+    "prometheus_client",
+    "fastapi",
+    "sqlalchemy",
+    "xdist",
+)
+"""What the tests of the torch engine need not have either."""
+
+TESTS = (
+    "tests.conftest", "tests.deployments.conftest", "tests.deployments.engine.conftest",
+    "tests.deployments.engine.test_torch_runner", "tests.deployments.engine.test_paged_kv_cache",
+    "tests.deployments.engine.test_cuda_graphs", "tests.deployments.engine.test_overlap",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("absent", "modules"), [(ABSENT, ("bench.gpu",)), (SERVICE, TESTS)], ids=["bench", "tests"]
+)
+def test_the_bench_and_the_engines_tests_import_nothing_of_the_service(
+    absent: tuple[str, ...], modules: tuple[str, ...]
+) -> None:
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import {', '.join(modules)}"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
