@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence as Listed
-from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
-from transformers import DynamicCache
 
 from deployments.engine.attention import PACKED_ATTENTION, register_attention
 from deployments.engine.cuda_graphs import Capture, CudaGraphPool, DecodeGraphs
@@ -16,6 +14,7 @@ from deployments.engine.dense_kv_cache import DenseKvCache
 from deployments.engine.kv_blocks import BlockPool, BlockTable
 from deployments.engine.kv_cache import KvCache, LayerShape, block_bytes, blocks_that_fit
 from deployments.engine.packed_step import PackedStep
+from deployments.engine.packing_probe import NotPackable, OwnLogits, cached_layers
 from deployments.engine.paged_kv_cache import PagedKvCache, fits_kernel
 from deployments.engine.step_plan import Chunk
 
@@ -26,15 +25,6 @@ _LAYER_TYPES = {"full_attention", "sliding_attention"}
 
 _PROBE_TOKENS = 21
 """Tokens of the probe behind a full block of the KV cache."""
-
-_MAX_PROBE_ERROR = {torch.float32: 1e-3}
-_MAX_HALF_PROBE_ERROR = 0.1
-"""How far logits of packed steps may be from the model's own, in standard deviations of those:
-rounding is far below that, and attention to the wrong tokens is far above."""
-
-
-class NotPackable(ValueError):
-    """The model cannot compute packed steps; the message says why."""
 
 
 class KvCacheKind(Protocol):
@@ -84,7 +74,7 @@ class PackedModel:
         model as it was, when no cache will do.
         """
         _check_architecture(model)
-        shapes, dtype = _cached(model)
+        shapes, dtype = cached_layers(model)
         kind = _first_that_works(
             model, kinds or _kinds(shapes, dtype, model.device), shapes, dtype, window
         )
@@ -172,15 +162,14 @@ def _probe(
 
     The tokens fill more than a block, where the window allows, and the last one is a decode step.
     """
-    ids = [index % 97 + 1 for index in range(min(window, kind.block_tokens + _PROBE_TOKENS))]
-    own = _own_logits(model, ids, DynamicCache(config=model.config))
+    own = OwnLogits.of(model, min(window, kind.block_tokens + _PROBE_TOKENS))
     own_attention = model.config._attn_implementation
     register_attention()
     model.set_attn_implementation(PACKED_ATTENTION)
     try:
-        blocks = 2 * -(-len(ids) // kind.block_tokens)
+        blocks = sum(-(-len(ids) // kind.block_tokens) for ids in own.probes)
         packed = PackedModel(model, kind(shapes, blocks, dtype, model.device))
-        _check_logits(_packed_logits(packed, ids), own, dtype)
+        own.check(_packed_logits(packed, own))
     except Exception as error:
         model.set_attn_implementation(own_attention)
         if isinstance(error, NotPackable | torch.OutOfMemoryError):
@@ -188,16 +177,15 @@ def _probe(
         raise NotPackable(f"a packed step fails: {type(error).__name__}: {error}") from error
 
 
-def _packed_logits(packed: PackedModel, ids: list[int]) -> torch.Tensor:
-    """The logits after ``ids``, which are computed in chunks beside another sequence."""
+def _packed_logits(packed: PackedModel, own: OwnLogits) -> torch.Tensor:
+    """The logits after each probe, of shape (probes, vocabulary). All are computed together."""
     pool = BlockPool(packed.cache.blocks, packed.cache.block_tokens, contiguous=False)
-    tables = [BlockTable(pool, ids[::-1]), BlockTable(pool, ids)]
-    bounds = sorted({0, (len(ids) + 1) // 2, len(ids) - 1, len(ids)})
-    for first, last in pairwise(bounds):
+    tables = [BlockTable(pool, ids) for ids in own.probes]
+    for first, last in own.chunks:
         for table in tables:
             table.reserve(last)
         logits = packed.forward(packed.packed([Chunk(each, first, last) for each in tables]))
-    return logits[-1]
+    return logits
 
 
 def _check_architecture(model: Any) -> None:
@@ -207,38 +195,3 @@ def _check_architecture(model: Any) -> None:
     others = set(getattr(config, "layer_types", None) or ()) - _LAYER_TYPES
     if others:
         raise NotPackable(f"it has layers of {', '.join(sorted(others))}")
-
-
-@torch.inference_mode()
-def _own_logits(model: Any, ids: list[int], cache: DynamicCache) -> torch.Tensor:
-    """The model's logits after ``ids``; ``cache`` has their keys and values then."""
-    logits: torch.Tensor = model(
-        input_ids=torch.tensor([ids], device=model.device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[0, -1]
-    return logits
-
-
-def _cached(model: Any) -> tuple[list[LayerShape], torch.dtype]:
-    """What the model's layers cache for each token: measured, since it depends on its class."""
-    cache = DynamicCache(config=model.config)
-    _own_logits(model, [1], cache)
-    shapes, dtype = list[LayerShape](), model.dtype
-    for layer in cache.layers:
-        keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
-        if not isinstance(keys, torch.Tensor) or not isinstance(values, torch.Tensor):
-            raise NotPackable("a layer has another state than keys and values")
-        shapes.append(LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1]))
-        dtype = keys.dtype
-    if not shapes:
-        raise NotPackable("it has no KV cache")
-    return shapes, dtype
-
-
-def _check_logits(packed: torch.Tensor, own: torch.Tensor, dtype: torch.dtype) -> None:
-    packed, own = packed.float(), own.float()
-    error = float((packed - own).abs().max() / own.std().clamp_min(1e-6))
-    if not error <= _MAX_PROBE_ERROR.get(dtype, _MAX_HALF_PROBE_ERROR):
-        raise NotPackable(f"its packed logits are {error:.2g} standard deviations off")

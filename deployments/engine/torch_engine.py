@@ -14,7 +14,8 @@ from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
 from deployments.engine.model_folder import ModelFolder
-from deployments.engine.packed_model import NotPackable, PackedModel
+from deployments.engine.packed_model import PackedModel
+from deployments.engine.packing_probe import NotPackable
 from deployments.engine.sequential_runner import SequentialRunner
 from deployments.engine.settings import EngineSettings
 from deployments.engine.torch_runner import TorchRunner

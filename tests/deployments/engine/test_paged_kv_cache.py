@@ -12,8 +12,9 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.dense_kv_cache import DenseKvCache
 from deployments.engine.kv_blocks import BlockPool, BlockTable
 from deployments.engine.kv_cache import AttentionOptions, LayerShape
-from deployments.engine.packed_model import NotPackable, PackedModel
+from deployments.engine.packed_model import PackedModel
 from deployments.engine.packed_step import PackedStep
+from deployments.engine.packing_probe import NotPackable
 from deployments.engine.paged_kv_cache import PagedKvCache, fits_kernel
 from deployments.engine.settings import EngineSettings
 from deployments.engine.step_plan import Chunk
