@@ -32,6 +32,7 @@ from bench.gpu_sides import (
     static_rate,
     written,
 )
+from deployments.engine.paged_kv_cache import PAGE_TOKENS
 
 GIB = 2**30
 MAX_LOGIT_GAP = {torch.float32: 1e-3}
@@ -132,13 +133,20 @@ class Bench:
         print(f"  {'clients':>8}{'engine':>12}{'generate':>12}{'ratio':>8}{'continuous':>12}")
         for count in clients:
             prompts = self._prompts(count)
-            bounds = Bounds(max(count, 1), self._window)
+            bounds = Bounds(count, self._window, self._kv_gb(count))
             with opened(self._model, self._codec, bounds) as (engine, _):
                 ours = self._median(rounds, engine_rate, engine, count)
             static = self._median(rounds, static_rate, self._model, count)
             other = continuous_rate(self._model, prompts, self._new) if continuous else None
             shown = "–" if other is None else f"{other:.0f}"
             print(f"  {count:>8}{ours:>12.0f}{static:>12.0f}{ours / static:>8.2f}{shown:>12}")
+
+    def _kv_gb(self, texts: int) -> float:
+        """GiB of KV cache for so many texts of the whole window, in pages."""
+        config, size = self._model.config, PAGE_TOKENS
+        values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+        tokens = texts * -(-self._window // size) * size
+        return float(tokens * values * self._model.dtype.itemsize / GIB)
 
     def _median(
         self, rounds: int, rate: Callable[[Any, Listed[Ids], int], float], side: Any, count: int

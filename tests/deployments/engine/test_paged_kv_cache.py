@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import varlen
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.dense_kv_cache import DenseKvCache
@@ -132,6 +133,51 @@ def test_the_cache_takes_its_blocks_and_one_page_for_padding() -> None:
     assert cache.nbytes == (3 + 1) * PAGE * 2 * (8 + 8) * 4
 
 
+@pytest.mark.parametrize("window", [None, 7])
+def test_torchs_own_function_takes_these_arguments(window: int | None) -> None:
+    meta = torch.device("meta")
+    cache = PagedKvCache(SHAPES, 3, torch.bfloat16, meta)
+    step = _two_sequences(cache)
+    query, key, value = (
+        torch.empty(heads, 5, 8, dtype=torch.bfloat16, device=meta) for heads in (6, 2, 2)
+    )
+    out = cache.attend(0, step, query, key, value, AttentionOptions(0.3, window))
+    assert out.shape == (5, 6, 8)
+
+
+def test_torchs_own_function_calls_flash_attention() -> None:
+    # Its other backend refuses block tables and fewer key heads than heads.
+    assert not varlen._should_use_cudnn(0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("lengths", [(300, 5), (1, 1)])
+def test_the_kernel_computes_what_plain_torch_computes(
+    window: int | None, lengths: tuple[int, int]
+) -> None:
+    torch.manual_seed(1)
+    device = torch.device("cuda")
+    cache = PagedKvCache(SHAPES, 4, torch.bfloat16, device)
+    twin = PagedKvCache(SHAPES, 4, torch.float32, CPU, varlen_reference)
+    outputs = []
+    tensors = [torch.randn(heads, sum(lengths), 8) for heads in (6, 2, 2)]
+    for each in (cache, twin):
+        query, key, value = (tensor.to(each._keys[0]) for tensor in tensors)
+        step = _two_sequences(each, lengths)
+        outputs.append(each.attend(0, step, query, key, value, AttentionOptions(0.3, window)))
+    ours, theirs = (each.float().cpu() for each in outputs)
+    torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_half_precision_model_on_a_gpu_gets_pages_and_graphs() -> None:
+    model = _model("llama").to("cuda", torch.bfloat16)
+    packed = PackedModel.of(model, 320, 4, None)
+    assert isinstance(packed.cache, PagedKvCache)
+    assert packed.graphs is not None
+
+
 @pytest.mark.parametrize("kind", ["llama", "sliding", "qwen", "gpt2"])
 def test_a_model_on_pages_says_what_generate_says(byte_codec: TextCodec, kind: str) -> None:
     engine = _engine(kind, byte_codec, slots=5, kinds=[ReferenceCache])
@@ -175,6 +221,15 @@ def test_a_model_that_no_cache_suits_keeps_its_own_attention() -> None:
     with pytest.raises(NotPackable, match="standard deviations"):
         PackedModel.of(model, 320, 1, None, kinds=[BrokenCache])
     assert model.config._attn_implementation == own
+
+
+def _two_sequences(cache: PagedKvCache, lengths: tuple[int, int] = (3, 2)) -> PackedStep:
+    """All tokens of two sequences as a step on the cache's device."""
+    pool = BlockPool(cache.blocks, PAGE, contiguous=False)
+    chunks = [Chunk(BlockTable(pool, [7] * length), 0, length) for length in lengths]
+    for each in chunks:
+        assert each.table.reserve(each.last)
+    return PackedStep.of(chunks, cache, cache._keys[0].device)
 
 
 def _model(kind: str) -> Any:
