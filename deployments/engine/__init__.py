@@ -6,7 +6,9 @@
 - Model runners: ``torch_runner`` wherever torch runs (opened by ``torch_engine``),
   ``sequential_runner`` for models that it cannot run, ``openvino`` on CPUs in a process of its own.
 - Of the torch runner: ``step_plan`` plans a step over ``kv_blocks``, ``packed_step`` makes tensors
-  of it, ``packed_model`` computes it through ``attention`` and the ``kv_cache``.
+  of it, ``packed_model`` computes it through ``attention`` and the ``kv_cache``, if the
+  ``packing_probe`` finds that it can. The cache is a
+  ``dense_kv_cache``, or on CUDA a ``paged_kv_cache``, whose decode steps are ``cuda_graphs``.
 - ``sequence``: one text being decoded; it uses the ``detokenizer``, stop strings (``stopping``) and
   a ``grammar`` constraint (structured output). ``sampling``: the sampler of the torch runner.
 - ``codec``: tokenizer and chat template. ``prompt_preprocessor``, ``prompts``: a request's prompt

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
 from deployments.engine.model_runner import ModelRunner
 from deployments.engine.running import RunningBatch, report
 from deployments.engine.scheduler import Scheduler
 from deployments.engine.sequence import Sequence
 from deployments.models.thread_priority import lower_thread_priority
+
+if TYPE_CHECKING:
+    from deployments.engine.grammar.compiler import GrammarCompiler
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +43,6 @@ class EngineCore:
     ) -> None:
         self.codec = codec
         self.window = window
-        self.grammars = GrammarCompiler(codec)
         self._runner = runner
         self._slots = slots
         self._hang_after_s = hang_after_s
@@ -54,6 +57,12 @@ class EngineCore:
     def start(self) -> None:
         """Start the thread that decodes."""
         self._thread.start()
+
+    @cached_property
+    def grammars(self) -> GrammarCompiler:
+        from deployments.engine.grammar.compiler import GrammarCompiler  # imports llguidance
+
+        return GrammarCompiler(self.codec)
 
     @property
     def process_id(self) -> int | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
+
+if TYPE_CHECKING:
+    from deployments.engine.grammar.compiler import GrammarCompiler
 
 STOPPED = Problem("unavailable", "The model stopped; please try again.")
 """The failure of every sequence that was unfinished when its engine ended."""

@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 
 import torch
 
+from deployments.engine.attention_metadata import AttentionMetadata, on_device
 from deployments.engine.kv_cache import KvCache
 from deployments.engine.step_plan import Chunk
 
@@ -46,6 +47,7 @@ class PackedStep:
     sampled: torch.Tensor
     chunks: Listed[PackedChunk]
     _masks: dict[tuple[int, int, int | None], torch.Tensor] = field(default_factory=dict)
+    _metadata: AttentionMetadata | None = None
 
     @classmethod
     def of(cls, chunks: Listed[Chunk], cache: KvCache, device: torch.device) -> PackedStep:
@@ -56,19 +58,38 @@ class PackedStep:
         for each in chunks:
             ends.append(ends[-1] + each.last - each.first)
         sampled = [end - 1 for each, end in zip(chunks, ends[1:], strict=True) if each.samples]
-        rows = [list(ids), list(positions), list(slots)]
-        packed = torch.tensor(rows).to(device)
+        packed = on_device([*ids, *positions, *slots, *sampled], torch.long, device)
+        rows = packed[: 3 * ends[-1]].view(3, ends[-1])
         return cls(
             cache=cache,
-            input_ids=packed[0:1],
-            position_ids=packed[1:2],
-            slots=packed[2],
-            sampled=torch.tensor(sampled, dtype=torch.long, device=device),
+            input_ids=rows[0:1],
+            position_ids=rows[1:2],
+            slots=rows[2],
+            sampled=packed[3 * ends[-1] :],
             chunks=[
                 PackedChunk(begin, end, each.last, each.table.blocks, each.table.extents(each.last))
                 for each, (begin, end) in zip(chunks, pairwise(ends), strict=True)
             ],
         )
+
+    @property
+    def decodes_only(self) -> bool:
+        """Whether every chunk is one token whose logits are wanted."""
+        return len(self.chunks) == self.slots.shape[0] == self.sampled.shape[0]
+
+    def metadata(self) -> AttentionMetadata:
+        """What a kernel for paged attention needs, made once for all layers."""
+        if self._metadata is None:
+            pages = [
+                each.blocks[: -(-each.context // self.cache.block_tokens)] for each in self.chunks
+            ]
+            self._metadata = AttentionMetadata.of(
+                [each.queries for each in self.chunks],
+                [each.context for each in self.chunks],
+                pages,
+                self.slots.device,
+            )
+        return self._metadata
 
     def mask(
         self, chunk: PackedChunk, groups: int, window: int | None, dtype: torch.dtype

@@ -14,12 +14,12 @@ from deployments.engine.engine_core import EngineCore
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
 from deployments.engine.model_folder import ModelFolder
-from deployments.engine.packed_model import NotPackable, PackedModel
+from deployments.engine.packed_model import PackedModel
+from deployments.engine.packing_probe import NotPackable
 from deployments.engine.sequential_runner import SequentialRunner
 from deployments.engine.settings import EngineSettings
 from deployments.engine.torch_runner import TorchRunner
 from deployments.engine.tuning import MAX_MIXED_PREFILL_ON_CPU
-from deployments.models.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -41,25 +41,31 @@ def open_torch_engine(folder: Path | str, settings: EngineSettings) -> EngineCor
     options = {"dtype": _dtype(settings.dtype, device), **settings.options}
     model = _load(files.path, device, options)
     bounds = [each for each in (settings.window, files.window) if each is not None]
-    engine = _engine(model, codec, min(bounds, default=_DEFAULT_WINDOW), settings)
+    engine = engine_of(model, codec, min(bounds, default=_DEFAULT_WINDOW), settings)
     engine.start()
     return engine
 
 
-def _engine(model: Any, codec: TextCodec, window: int, settings: EngineSettings) -> EngineCore:
-    """The engine with continuous batching, or one sequence at a time where the model cannot."""
+def engine_of(
+    model: Any,
+    codec: TextCodec,
+    window: int,
+    settings: EngineSettings,
+    *,
+    packed: PackedModel | None = None,
+    overlap: bool | None = None,
+) -> EngineCore:
+    """The engine of a loaded model, not started: with continuous batching, or one sequence at a
+    time where the model cannot.
+
+    ``packed`` is the model with a KV cache, if the caller has made one. Tokens are delivered while
+    the next step is computed if ``overlap`` says so; by default on CUDA.
+    """
     try:
-        packed = PackedModel.of(model, window, settings.slots, settings.kv_cache_gb)
+        packed = packed or PackedModel.of(model, window, settings.slots, settings.kv_cache_gb)
     except NotPackable as error:
         logger.warning("The model decodes one sequence at a time: %s", error)
-        budget = KvCacheBudget.measured(model, window, settings.kv_cache_gb)
-        return EngineCore(
-            codec,
-            SequentialRunner(model, codec, budget, settings.max_batched_tokens),
-            slots=1,
-            window=budget.window,
-            hang_after_s=settings.hang_after_s,
-        )
+        return _sequential(model, codec, window, settings)
     on_cpu = packed.device.type == "cpu"
     runner = TorchRunner(
         packed,
@@ -67,13 +73,24 @@ def _engine(model: Any, codec: TextCodec, window: int, settings: EngineSettings)
         weight_bytes=weight_bytes(model),
         max_batched_tokens=settings.max_batched_tokens,
         max_mixed_prefill=MAX_MIXED_PREFILL_ON_CPU if on_cpu else settings.max_batched_tokens,
-        overlap=packed.device.type == "cuda",
+        overlap=packed.device.type == "cuda" if overlap is None else overlap,
     )
     return EngineCore(
         codec,
         runner,
         slots=settings.slots,
         window=min(window, packed.cache.blocks * packed.cache.block_tokens),
+        hang_after_s=settings.hang_after_s,
+    )
+
+
+def _sequential(model: Any, codec: TextCodec, window: int, settings: EngineSettings) -> EngineCore:
+    budget = KvCacheBudget.measured(model, window, settings.kv_cache_gb)
+    return EngineCore(
+        codec,
+        SequentialRunner(model, codec, budget, settings.max_batched_tokens),
+        slots=1,
+        window=budget.window,
         hang_after_s=settings.hang_after_s,
     )
 
@@ -100,6 +117,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
+    from deployments.models.pretrained import load_pretrained  # imports the profile's schema
+
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
         return load_pretrained("AutoModelForCausalLM", folder, device, given)

@@ -70,6 +70,8 @@ class TorchRunner:
     def free(self, sequence: Sequence) -> None:
         running = self._running.pop(sequence, None)
         self._sampler.remove(sequence)
+        # A preempted sequence may be admitted again at once, and samples the same token again.
+        self._undelivered = [each for each in self._undelivered if each[0] is not sequence]
         if running is not None:
             running.table.release()
 
@@ -109,7 +111,8 @@ class TorchRunner:
         if self._overlap:
             self._deliver(batch)  # the tokens of the step before, while the device computes
             kept = [i for i, each in enumerate(sampling) if each.sequence in self._running]
-            sampling, logits = [sampling[i] for i in kept], logits[kept]
+            if len(kept) < len(sampling):
+                sampling, logits = [sampling[i] for i in kept], logits[kept]
             masks = self._sampler.prepare([each.sequence for each in sampling])
         sampled = self._sampler.sample([each.sequence for each in sampling], logits, masks)
         for running, outcome in zip(sampling, sampled, strict=True):

@@ -8,25 +8,26 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from configs.profile import ModelSpec
-from configs.settings import PREFIX, Settings
-from configs.weights import FolderSource
 from deployments.engine.codec import TextCodec
 from deployments.engine.model_folder import ModelFolder
-from deployments.models.config import FamilyConfig
 from tests.deployments import tiny
 
-Configured: TypeAlias = Callable[..., FamilyConfig]
+if TYPE_CHECKING:
+    from deployments.models.config import FamilyConfig
+
+# The text generators' tests run where there are only torch and transformers: fixtures import what
+# they need beyond that.
+Configured: TypeAlias = "Callable[..., FamilyConfig]"
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+    for name in [name for name in os.environ if name.startswith("PRSM_HF_")]:
         monkeypatch.delenv(name)
 
 
@@ -55,6 +56,10 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def configured(cache_dir: Path) -> Configured:
     """A family of one model on the CPU: ``configured(folder, {settings}, model=fields)``."""
+    from configs.profile import ModelSpec
+    from configs.settings import Settings
+    from configs.weights import FolderSource
+    from deployments.models.config import FamilyConfig
 
     def configure(
         folder: Path, settings: dict[str, Any] | None = None, **fields: Any

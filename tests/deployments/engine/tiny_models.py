@@ -44,23 +44,25 @@ PACKED = ["llama", "sliding", "softcap", "qwen", "gpt2"]
 """Models whose running sequences are packed into one forward. Bloom's decode one by one."""
 
 
-def tiny(kind: str) -> Any:
+def tiny(kind: str, positions: int = 128) -> Any:
+    """A model with the same random weights at every call, for texts of so many tokens."""
     torch.manual_seed(0)
+    sizes = SIZES | {"max_position_embeddings": positions}
     if kind == "llama":
-        return LlamaForCausalLM(LlamaConfig(**SIZES))
+        return LlamaForCausalLM(LlamaConfig(**sizes))
     if kind == "sliding":
-        return MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4))
+        return MistralForCausalLM(MistralConfig(**sizes, sliding_window=4))
     if kind == "softcap":
-        return Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8, sliding_window=6))
+        return Gemma2ForCausalLM(Gemma2Config(**sizes, head_dim=8, sliding_window=6))
     if kind == "qwen":
-        return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
+        return Qwen3ForCausalLM(Qwen3Config(**sizes, head_dim=8))
     if kind == "bloom":
         bloom = BloomConfig(vocab_size=257, hidden_size=32, n_layer=2, n_head=4, eos_token_id=256)
         return BloomForCausalLM(bloom)
-    sizes = GPT2Config(
-        vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=128, eos_token_id=256
+    gpt2 = GPT2Config(
+        vocab_size=257, n_embd=32, n_layer=2, n_head=4, n_positions=positions, eos_token_id=256
     )
-    return GPT2LMHeadModel(sizes)
+    return GPT2LMHeadModel(gpt2)
 
 
 def saved(folder: Path, model: Any, tokenizer: Tokenizer) -> Path:
