@@ -85,6 +85,9 @@ class BatchedModelLoader(ABC, Generic[M]):
     def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
         return None
 
+    def slots(self, model: M) -> int | None:
+        return None
+
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return computes_in_half(self._config, spec)
 

@@ -15,10 +15,11 @@ BLOCK_TOKENS = 16
 
 
 class DenseKvCache:
-    """Keys and values in tensors of the shape (heads, slots, size), two for each layer.
+    """Keys and values in tensors of the shape (1, heads, slots, size), two for each layer.
 
     A range of neighbouring slots is a view, which attention reads in place; a sequence in several
-    ranges is copied together first.
+    ranges is copied together first. The query heads that share a key head become further queries
+    of that head, so that keys and values are not repeated.
     """
 
     contiguous = True
@@ -30,7 +31,7 @@ class DenseKvCache:
         self.blocks = blocks
 
         def empty(heads: int, size: int) -> torch.Tensor:
-            return torch.empty(heads, blocks * BLOCK_TOKENS, size, dtype=dtype, device=device)
+            return torch.empty(1, heads, blocks * BLOCK_TOKENS, size, dtype=dtype, device=device)
 
         self._keys = [empty(each.heads, each.key_size) for each in shapes]
         self._values = [empty(each.heads, each.value_size) for each in shapes]
@@ -49,55 +50,48 @@ class DenseKvCache:
         options: AttentionOptions,
     ) -> torch.Tensor:
         keys, values = self._keys[layer], self._values[layer]
-        keys.index_copy_(1, step.slots, key)
-        values.index_copy_(1, step.slots, value)
-        parts = [
-            _attend(
-                step,
-                chunk,
-                query[:, chunk.begin : chunk.end],
-                _joined(keys, chunk.extents),
-                _joined(values, chunk.extents),
-                options,
-            )
-            for chunk in step.chunks
-        ]
+        keys.index_copy_(2, step.slots, key[None])
+        values.index_copy_(2, step.slots, value[None])
+        (heads, _, size), key_heads = query.shape, keys.shape[1]
+        queries = query.view(key_heads, heads // key_heads, -1, size)
+        decoding = step.decoding
+        parts = list[torch.Tensor]()
+        if decoding:
+            rows = queries[:, :, :decoding].permute(2, 0, 1, 3).contiguous().split(1)
+            pairs = zip(rows, step.chunks[:decoding], strict=True)
+            found = [_attend(row, keys, values, chunk, None, options) for row, chunk in pairs]
+            parts.append(torch.cat(found).view(decoding, heads, -1))
+        for chunk in step.chunks[decoding:]:
+            mask = step.mask(chunk, heads // key_heads, options.window, query.dtype)
+            of_chunk = queries[:, :, chunk.begin : chunk.end].reshape(1, key_heads, -1, size)
+            out = _attend(of_chunk, keys, values, chunk, mask, options)
+            parts.append(out.reshape(heads, chunk.queries, -1).transpose(0, 1))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _joined(tensor: torch.Tensor, extents: Listed[tuple[int, int]]) -> torch.Tensor:
-    parts = [tensor[:, first:last] for first, last in extents]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-
 def _attend(
-    step: PackedStep,
-    chunk: PackedChunk,
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
+    chunk: PackedChunk,
+    mask: torch.Tensor | None,
     options: AttentionOptions,
 ) -> torch.Tensor:
-    """The output of one chunk, of shape (queries, heads, size).
+    """The output for the queries of one chunk, of shape (1, key heads, queries, size).
 
-    The query heads that share a key head become further queries of that head, so that keys and
-    values are not repeated.
+    Without a ``mask`` they see all tokens up to themselves, or the last ones of a window.
     """
-    heads, count, _ = query.shape
-    groups = heads // keys.shape[0]
-    query = query.reshape(keys.shape[0], groups * count, -1)
-    mask = None
-    if count > 1:
-        mask = step.mask(chunk, groups, options.window, query.dtype)
-    elif options.window is not None:
-        keys, values = keys[:, -options.window :], values[:, -options.window :]
+    keys, values = _joined(keys, chunk.extents), _joined(values, chunk.extents)
+    if mask is None and options.window is not None:
+        keys, values = keys[:, :, -options.window :], values[:, :, -options.window :]
     if options.softcap is None:
-        out = scaled_dot_product_attention(
-            query[None], keys[None], values[None], mask, scale=options.scaling
-        )
-    else:
-        out = _softcapped(query, keys, values, mask, options.scaling, options.softcap)
-    return out.reshape(heads, count, -1).transpose(0, 1)
+        return scaled_dot_product_attention(query, keys, values, mask, scale=options.scaling)
+    return _softcapped(query, keys, values, mask, options.scaling, options.softcap)
+
+
+def _joined(tensor: torch.Tensor, extents: Listed[tuple[int, int]]) -> torch.Tensor:
+    parts = [tensor.narrow(2, first, last - first) for first, last in extents]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
 def _softcapped(

@@ -95,6 +95,10 @@ class EngineLoader:
     def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
         return self._dtype_choices.get(spec.name)
 
+    def slots(self, model: Engine) -> int:
+        """1 for a model that the torch engine cannot decode with others, whatever the profile."""
+        return model.load().slots
+
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.engines == ("torch",) and computes_in_half(self._config, spec)
 

@@ -73,6 +73,14 @@ class PackedStep:
         )
 
     @property
+    def decoding(self) -> int:
+        """How many of the first chunks are one token."""
+        count = 0
+        while count < len(self.chunks) and self.chunks[count].queries == 1:
+            count += 1
+        return count
+
+    @property
     def decodes_only(self) -> bool:
         """Whether every chunk is one token whose logits are wanted."""
         return len(self.chunks) == self.slots.shape[0] == self.sampled.shape[0]

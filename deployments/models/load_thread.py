@@ -58,6 +58,7 @@ class LoadThread(Generic[M]):
         loaded = LoadedModel(spec, model, memory, seconds, process, engine)
         loaded.kv_cache_bytes = self._loader.kv_cache_bytes(spec, model)
         loaded.dtype_choice = self._loader.dtype_choice(spec)
+        loaded.slots = self._loader.slots(model)
         self._record("load", spec.name)
         logger.info("loaded %s in %.1f s, %.2f GiB", spec.name, seconds, loaded.host_bytes / GIB)
         return loaded

@@ -23,8 +23,9 @@ class LoadedModel(Generic[M]):
 
     ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
     its KV cache may take beside that. ``process`` is the id of a process that runs only this model,
-    ``engine`` the name of what runs it, ``dtype_choice`` what it computes in. ``users`` requests
-    use it now; ``idle`` is set when the last of them ends.
+    ``engine`` the name of what runs it, ``dtype_choice`` what it computes in, ``slots`` how many
+    sequences it decodes together. ``users`` requests use it now; ``idle`` is set when the last of
+    them ends.
     """
 
     spec: ModelSpec
@@ -35,6 +36,7 @@ class LoadedModel(Generic[M]):
     engine: str = ""
     kv_cache_bytes: int = 0
     dtype_choice: DtypeChoice | None = None
+    slots: int | None = None
     users: int = 0
     last_used: float = field(default_factory=time.monotonic)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,6 +82,7 @@ class LoadedModel(Generic[M]):
             self.engine,
             self.kv_cache_bytes,
             self.dtype_choice,
+            self.slots,
         )
 
     def measured_bytes(self) -> int:

@@ -61,6 +61,10 @@ class ModelLoader(Protocol[M]):
         ``None`` where that is not told. Does not measure anew."""
         ...
 
+    def slots(self, model: M) -> int | None:
+        """How many sequences a text generator decodes together; ``None`` for other models."""
+        ...
+
     def computes_in_half(self, spec: ModelSpec) -> bool:
         """Whether torch keeps the weights in two bytes each (bfloat16 or float16).
 

@@ -34,7 +34,7 @@ class ModelStatus:
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
     ``kv_cache_bytes`` is set aside for its KV cache, filled or not.
-    ``dtype_choice`` is told of text generators on OpenVINO.
+    ``dtype_choice`` is told of text generators on OpenVINO, ``slots`` of all text generators.
     """
 
     model: str
@@ -45,6 +45,7 @@ class ModelStatus:
     engine: str = ""
     kv_cache_bytes: int = 0
     dtype_choice: DtypeChoice | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

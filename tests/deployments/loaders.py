@@ -47,6 +47,9 @@ class InstantLoader(Generic[M]):
     def engine_name(self, spec: ModelSpec, model: M) -> str:
         return spec.engines[0]
 
+    def slots(self, model: object) -> int | None:
+        return None
+
     def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
         return None
 

@@ -486,6 +486,7 @@ async def test_the_openvino_engine_computes_in_the_dtype_that_was_measured_to_be
     assert settings.dtype == "bfloat16"
     (status,) = (await family.loaded_models(None)).models
     assert status.dtype_choice == best
+    assert status.slots == PuppetEngine(byte_codec, loop=loop).load().slots
 
 
 async def test_only_the_end_of_a_prompt_is_read_when_asked(

@@ -59,7 +59,9 @@ class ModelPlace(BaseModel):
     """Where a model is loaded, which engine runs it there, and in which dtype it computes.
 
     ``dtype`` and ``measured_dtypes`` are told of text generators on the OpenVINO engine;
-    ``measured_dtypes`` is empty where the profile or the processor left no choice.
+    ``measured_dtypes`` is empty where the profile or the processor left no choice. ``slots`` is how
+    many sequences a text generator decodes together: 1, whatever the profile says, for a model that
+    the torch engine cannot pack with others.
     """
 
     replica: str
@@ -67,6 +69,7 @@ class ModelPlace(BaseModel):
     engine: str
     dtype: str | None
     measured_dtypes: dict[str, MeasuredDtype]
+    slots: int | None
 
 
 class ModelEntry(BaseModel):
@@ -222,6 +225,7 @@ def _place(report: ReplicaReport, status: ModelStatus) -> dict[str, Any]:
         "engine": status.engine,
         "dtype": None if choice is None else choice.dtype,
         "measured_dtypes": {name: asdict(each) for name, each in figures.items()},
+        "slots": status.slots,
     }
 
 

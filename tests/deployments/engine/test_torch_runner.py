@@ -256,3 +256,11 @@ def test_a_closed_engine_still_tells_where_it_was(llama_folder: Path) -> None:
     engine.close()
     assert engine.device == "cpu"
     assert engine.load().running == 0
+
+
+def test_a_model_that_cannot_be_packed_says_that_it_has_one_slot(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    engine = opened(saved(tmp_path, tiny("bloom"), byte_tokenizer), slots=8)
+    assert engine.load().slots == 1
+    engine.close()

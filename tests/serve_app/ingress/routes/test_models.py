@@ -43,7 +43,7 @@ class Measured(Family):
             "bfloat16": DtypeFigures(170.0, 20.1, 48, compared_texts=16, same_texts=15),
         }
         choice = DtypeChoice("bfloat16", figures)
-        status = ModelStatus(FAST, "warm", engine="openvino", dtype_choice=choice)
+        status = ModelStatus(FAST, "warm", engine="openvino", dtype_choice=choice, slots=16)
         return ReplicaReport("prsm#Generation#x", "node-1", (status,))
 
 
@@ -52,7 +52,7 @@ async def test_a_text_generator_tells_its_dtype_on_each_replica_and_what_was_mea
     fast = body["models"][0]
     assert (fast["dtype"], fast["notes"]) == ("auto", [])
     (place,) = fast["loaded"]
-    assert (place["engine"], place["dtype"]) == ("openvino", "bfloat16")
+    assert (place["engine"], place["dtype"], place["slots"]) == ("openvino", "bfloat16", 16)
     assert place["measured_dtypes"]["bfloat16"] == {
         "tokens_per_s": 170.0,
         "perplexity": 20.1,
