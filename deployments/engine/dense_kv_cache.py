@@ -57,7 +57,7 @@ class DenseKvCache:
         decoding = step.decoding
         parts = list[torch.Tensor]()
         if decoding:
-            rows = queries[:, :, :decoding].permute(2, 0, 1, 3).contiguous().split(1)
+            rows = torch.chunk(queries[:, :, :decoding].permute(2, 0, 1, 3).contiguous(), decoding)
             pairs = zip(rows, step.chunks[:decoding], strict=True)
             found = [_attend(row, keys, values, chunk, None, options) for row, chunk in pairs]
             parts.append(torch.cat(found).view(decoding, heads, -1))
