@@ -170,7 +170,7 @@ def _probe(
         blocks = sum(-(-len(ids) // kind.block_tokens) for ids in own.probes)
         packed = PackedModel(model, kind(shapes, blocks, dtype, model.device))
         own.check(_packed_logits(packed, own))
-    except Exception as error:
+    except Exception as error:  # code of any model, which may fail in any way when it is packed
         model.set_attn_implementation(own_attention)
         if isinstance(error, NotPackable | torch.OutOfMemoryError):
             raise
