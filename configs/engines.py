@@ -8,8 +8,9 @@ EngineName: TypeAlias = Literal["torch", "openvino"]
 EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
 """``auto`` is the fastest engine that can run the model, timed once on each processor."""
 
-ModelHead: TypeAlias = Literal["embedding", "sequence", "token"]
-"""The output of an encoder: a vector for each text, logits for each text, or for each token."""
+ModelHead: TypeAlias = Literal["embedding", "sequence", "token", "masked"]
+"""The output of an encoder: a vector for each text, logits for each text or for each token, or the
+logits of the vocabulary at the mask token of each text."""
 
 HEADS: dict[str, ModelHead] = {
     "embed": "embedding",
@@ -18,6 +19,7 @@ HEADS: dict[str, ModelHead] = {
     "zero_shot": "sequence",
     "rerank": "sequence",
     "entities": "token",
+    "fill_mask": "masked",
 }
 """The head that each task of an encoder needs. OpenVINO can run models with one of these heads."""
 

@@ -37,7 +37,7 @@ class Entities(TextFamily[WindowLabels]):
     tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
 
     def __init__(self, config: FamilyConfig) -> None:
-        super().__init__(config, "token", _labels_of)
+        super().__init__(config, {"token": _labels_of})
 
     @unavailable_as_problem
     async def recognise(self, request: EntityRequest) -> EntityResult:

@@ -30,7 +30,7 @@ class Busy:
         return Problem("overloaded", "busy")
 
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
-    classify_image = caption = answer_question = detect = generate
+    classify_image = caption = answer_question = detect = fill_mask = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Problem]:
         yield Problem("overloaded", "busy")

@@ -56,7 +56,7 @@ class Family:
             self.stopped.set()
 
     load_model = unload_model = generate
-    classify_image = caption = answer_question = detect = generate
+    classify_image = caption = answer_question = detect = fill_mask = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
