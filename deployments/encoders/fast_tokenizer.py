@@ -38,7 +38,7 @@ class TokenizerSettings:
 
 
 class Encoded(dict[str, list[Any]]):
-    """Features by name, with a list for each row, and the word of each token."""
+    """Features by name, with a list for each row, and the word and the side of each token."""
 
     def __init__(self, features: dict[str, list[Any]], rows: Sequence[Encoding]) -> None:
         super().__init__(features)
@@ -46,6 +46,9 @@ class Encoded(dict[str, list[Any]]):
 
     def word_ids(self, row: int = 0) -> list[int | None]:
         return self._rows[row].word_ids
+
+    def sequence_ids(self, row: int = 0) -> list[int | None]:
+        return self._rows[row].sequence_ids
 
 
 class FastTokenizer:

@@ -19,9 +19,10 @@ AUTO_CLASSES: dict[ModelHead, str] = {
     "sequence": "AutoModelForSequenceClassification",
     "token": "AutoModelForTokenClassification",
     "masked": "AutoModelForMaskedLM",
+    "span": "AutoModelForQuestionAnswering",
 }
 
-UNQUANTISED = ("classifier", "score", "classification_head", "cls", "lm_head")
+UNQUANTISED = ("classifier", "score", "classification_head", "cls", "lm_head", "qa_outputs")
 """Transformers' names of the layers above the encoder, which are not quantised: they are small, and
 decide the result, and some of bitsandbytes' kernels need more rows."""
 
@@ -57,6 +58,18 @@ class _LogitsOnly(torch.nn.Module):
 
     def forward(self, **features: Any) -> Any:
         return self.model(**features).logits
+
+
+class _StartsAndEnds(torch.nn.Module):
+    """Both logits of every token, of shape (texts, longest text, 2)."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **features: Any) -> Any:
+        outputs = self.model(**features)
+        return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
 
 
 class _AtMask(torch.nn.Module):
@@ -95,6 +108,8 @@ def load_network(
         return _load_embedding(folder, device, dict(options))
     if head == "masked":
         return _load_masked(folder, device, options)
+    if head == "span":
+        return _load_spans(folder, device, options)
     return _load_classifier(AUTO_CLASSES[head], folder, device, options)
 
 
@@ -127,3 +142,13 @@ def _load_masked(folder: Path, device: str, options: Mapping[str, Any]) -> Torch
     info = EncoderInfo(token_limit(tokenizer, model))
     module = _AtMask(model, tokenizer.mask_token_id)
     return TorchNetwork(tokenizer, info, module, device, Padding.of(tokenizer))
+
+
+def _load_spans(folder: Path, device: str, options: Mapping[str, Any]) -> TorchNetwork:
+    tokenizer = load_tokenizer(folder, trust_remote_code=options["trust_remote_code"])
+    padding = Padding.of(tokenizer)
+    if padding.side == "left":
+        raise ValueError("the tokenizer pads on the left")
+    model = load_pretrained(AUTO_CLASSES["span"], folder, device, options)
+    info = EncoderInfo(token_limit(tokenizer, model))
+    return TorchNetwork(tokenizer, info, _StartsAndEnds(model), device, padding)

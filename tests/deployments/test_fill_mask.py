@@ -51,9 +51,10 @@ async def filled(folder: Path, *texts: str, **request: Any) -> list[Any]:
 def expected(folder: Path, text: str, **options: Any) -> list[TokenPrediction]:
     """What the pipeline answers."""
     found = pipeline("fill-mask", model=str(folder))(text, **options)
+    about: Any = pytest.approx
     return [
         TokenPrediction(
-            each["token"], each["token_str"], pytest.approx(each["score"], 1e-4), each["sequence"]
+            each["token"], each["token_str"], about(each["score"], 1e-4), each["sequence"]
         )
         for each in found
     ]

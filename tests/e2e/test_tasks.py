@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import httpx
 import pytest
 import yaml
 from huggingface_hub import InferenceClient, errors
-from transformers import BertForMaskedLM, pipeline
+from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
 from bench.peers.running import free_port
 from tests.deployments.families import bert_config, saved
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 NATIVE = "/api/v1/huggingface"
 FAMILIES = {
     "classification": ("Classification", ["fill_mask"], {"tiny/masks": ["fill_mask"]}),
+    "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
 }
 """Class, routers, and the tasks of each model, by family."""
 
@@ -34,7 +36,11 @@ Open: TypeAlias = Callable[[str], InferenceClient]
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint for each model."""
     home = tmp_path_factory.mktemp("tiny")
-    return {"tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks")}
+    spans = BertForQuestionAnswering(bert_config("start", "end"))
+    return {
+        "tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks"),
+        "tiny/spans": saved(spans, home / "spans"),
+    }
 
 
 def profile(folders: dict[str, Path]) -> dict[str, Any]:
@@ -112,3 +118,36 @@ def test_masked_words(native: httpx.Client, at: Open, folders: dict[str, Path]) 
     assert only.token_str == "tax"
     with pytest.raises(errors.HfHubHTTPError, match="mask"):
         at("tiny/masks").fill_mask("a cat")
+
+
+def test_answers_out_of_a_text(native: httpx.Client, at: Open) -> None:
+    asked = {"question": "is a cat", "context": "sport and tax is a cats , e f " * 20}
+    answer = native.post("/question-answering", json={**asked, "top_k": 3}).json()
+    assert answer["answer"] == asked["context"][answer["start"] : answer["end"]]
+    assert len(answer["answers"]) == 3
+    found: Any = at("tiny/spans").question_answering(**asked)
+    assert (found.answer, found.start, found.end) == tuple(
+        answer[key] for key in ("answer", "start", "end")
+    )
+    several: Any = at("tiny/spans").question_answering(**asked, top_k=3, align_to_words=False)
+    assert [each.score for each in several] == sorted(each.score for each in several)[::-1]
+
+
+def test_steps_of_one_graph(native: httpx.Client) -> None:
+    steps = [
+        {"id": "fill", "task": "fill_mask", "inputs": {"texts": "a [MASK] cat"}},
+        {
+            "id": "ask",
+            "task": "question_answering",
+            "inputs": {"question": "is a", "context": "$fill.predictions.0.sequence"},
+        },
+    ]
+    answer = native.post("/graph", json={"steps": steps}).json()
+    assert [each["status"] for each in answer["steps"]] == ["ok", "ok"]
+    assert {each["model"] for each in answer["steps"]} == {"tiny/masks", "tiny/spans"}
+
+
+def test_requests_are_counted_by_their_tasks(url: str) -> None:
+    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    for task in ("fill_mask", "question_answering"):
+        assert re.search(rf'requests_total{{[^}}]*task="{task}"[^}}]*}} [1-9]', metrics), task

@@ -31,6 +31,7 @@ class Busy:
 
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
     classify_image = caption = answer_question = detect = fill_mask = generate
+    answer_from_context = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Problem]:
         yield Problem("overloaded", "busy")
