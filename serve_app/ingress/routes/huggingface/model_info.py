@@ -46,7 +46,7 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
     )
     async def model_health(model_id: str, services: RequestServices) -> Response:
         """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
-        card = services.catalog.find(model_id)
+        card = await services.catalog.find(model_id)
         state = await services.readiness.state()
         if state.reason:
             raise Unavailable(f"{state.reason}.", 2)
@@ -60,7 +60,7 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
     )
     async def model_info(model_id: str, services: RequestServices) -> Response:
         """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
-        return json_response(_info(services.catalog.find(model_id), hub_tasks))
+        return json_response(_info(await services.catalog.find(model_id), hub_tasks))
 
     return router
 

@@ -60,7 +60,7 @@ class OpenAIRerankBody(Body):
 )
 async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Context) -> Response:
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
-    card = services.catalog.resolve(RERANK, body.model, "model")
+    card = await services.catalog.resolve(RERANK, body.model, "model")
     texts = [each if isinstance(each, str) else each.text for each in body.documents]
     ranked = await rank_documents(body.query, texts, card, services, truncate=body.truncate)
     refuse(ranked.problems, "documents")
