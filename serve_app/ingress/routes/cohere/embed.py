@@ -133,7 +133,7 @@ async def cohere_embed_v1(
 
 
 async def _embedded(body: CohereEmbedBody, services: Services) -> EmbeddingResult:
-    card = services.catalog.resolve(EMBED, body.model, "model")
+    card = await services.catalog.resolve(EMBED, body.model, "model")
     return await embed(
         services,
         card,

@@ -68,7 +68,7 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
     )
     async def model_health(model_id: str, services: RequestServices) -> Response:
         """200 when its deployment can answer, by Serve's own status: nothing is called or woken."""
-        card = services.catalog.find(model_id)
+        card = await services.catalog.find(model_id)
         state = await services.readiness.state()
         if state.reason:
             raise Unavailable(f"{state.reason}.", 2)
@@ -84,7 +84,7 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
     )
     async def model_info(model_id: str, services: RequestServices) -> Response:
         """Under the names of TGI's and TEI's ``/info``; lengths are in tokens."""
-        return json_response(_info(services.catalog.find(model_id), hub_tasks, services))
+        return json_response(_info(await services.catalog.find(model_id), hub_tasks, services))
 
     @router.get("/info", summary="TGI and TEI: what the model is", response_model=ModelInfo)
     async def default_model_info(services: RequestServices) -> Response:
@@ -96,7 +96,7 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
         if not cards:
             raise NotFound("No model is configured.")
         generates = any(GENERATE in card.tasks for card in cards)
-        card = services.catalog.resolve(GENERATE, None) if generates else cards[0]
+        card = await services.catalog.resolve(GENERATE, None) if generates else cards[0]
         return json_response(_info(card, hub_tasks, services))
 
     return router

@@ -88,7 +88,7 @@ async def ranked_answer(
     max_document_tokens: int | None = None,
 ) -> dict[str, Any]:
     """The answer in Jina's shape. Raises a 400 that names every document without a score."""
-    card = services.catalog.resolve(RERANK, body.model, "model")
+    card = await services.catalog.resolve(RERANK, body.model, "model")
     texts = body.texts
     ranked = await rank_documents(
         body.query,

@@ -29,7 +29,7 @@ async def tei_embed(
     body: FeatureBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """One vector a text, in a list also when it is one text."""
-    card = services.catalog.resolve(EMBED, model, "model")
+    card = await services.catalog.resolve(EMBED, model, "model")
     return await feature_extraction(body, card, services, context)
 
 
@@ -44,5 +44,5 @@ async def tei_similarity(
     body: HubSimilarityBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """The cosine of each sentence with the source, in order."""
-    card = services.catalog.resolve(EMBED, model, "model")
+    card = await services.catalog.resolve(EMBED, model, "model")
     return await sentence_similarity(body, card, services, context)

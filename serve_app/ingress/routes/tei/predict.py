@@ -86,7 +86,7 @@ async def tei_predict(
     body: TeiPredictBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """``[{score, label}]``, best first; for a batch a list of these."""
-    _, card = services.catalog.resolve_first((SENTIMENT, TOPIC), model, "model")
+    _, card = await services.catalog.resolve_first((SENTIMENT, TOPIC), model, "model")
     items = await label_scores(
         body.texts,
         card,

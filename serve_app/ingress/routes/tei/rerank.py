@@ -40,7 +40,7 @@ async def tei_ranks(
     body: TeiRerankBody, model: str | None, services: Services
 ) -> tuple[list[dict[str, Any]], str]:
     """``[{index, score, text?}]``, best first, and the model; scores from 0 to 1 unless raw."""
-    card = services.catalog.resolve(RERANK, model, "model")
+    card = await services.catalog.resolve(RERANK, model, "model")
     ranked = await rank_documents(
         body.query, body.texts, card, services, truncate=body.truncates, field="texts"
     )

@@ -50,7 +50,7 @@ async def tgi_generate(
     body: TgiBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """``{generated_text, details?}``: an object, where ``/models/{model_id}`` answers a list."""
-    card = services.catalog.resolve(GENERATE, model, "model")
+    card = await services.catalog.resolve(GENERATE, model, "model")
     whole = HubGenerateBody(inputs=body.inputs, parameters=body.parameters)
     return json_response(await whole_text(whole, card, services, context))
 
@@ -66,6 +66,6 @@ async def tgi_generate_stream(
     body: TgiBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """Server-sent events, one a token; the last one carries the whole text."""
-    card = services.catalog.resolve(GENERATE, model, "model")
+    card = await services.catalog.resolve(GENERATE, model, "model")
     streamed = HubGenerateBody(inputs=body.inputs, parameters=body.parameters, stream=True)
     return await streamed_text(streamed, card, services, context)
