@@ -40,7 +40,6 @@ from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
 from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
-from serve_app.ingress.routes.other_servers import ROUTERS as OF_OTHER_SERVERS
 from serve_app.ingress.unhandled_errors import UnhandledErrors
 
 
@@ -170,7 +169,6 @@ def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
         loading.router,
         graph.router,
         openai_models.router,
-        *OF_OTHER_SERVERS,
         *hub_routers(hub_tasks_of(families)),
     )
 
