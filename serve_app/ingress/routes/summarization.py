@@ -83,7 +83,7 @@ class SummariesAnswer(Answer):
 )
 async def summarize(body: SummarizeBody, services: RequestServices, context: Context) -> TaskResult:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
-    card = services.catalog.resolve(SUMMARIZE, body.model_name)
+    card = await services.catalog.resolve(SUMMARIZE, body.model_name)
     check_window(body.max_length, card, "max_length")
     limits = SummaryLimits(body.min_tokens, body.max_length, body.truncate)
     texts = texts_of(body.texts)

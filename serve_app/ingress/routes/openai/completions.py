@@ -115,7 +115,7 @@ async def completions(
     body: CompletionBody, services: RequestServices, context: Context
 ) -> Response:
     """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
-    card, request = _request(body, services, context)
+    card, request = await _request(body, services, context)
     head = {
         "id": f"cmpl-{context.request_id}",
         "object": "text_completion",
@@ -167,10 +167,10 @@ async def _stream(
     )
 
 
-def _request(
+async def _request(
     body: CompletionBody, services: Services, context: RequestContext
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = services.catalog.resolve(GENERATE, body.model, "model")
+    card = await services.catalog.resolve(GENERATE, body.model, "model")
     services.catalog.require(card, GENERATE, body.needed_capabilities())
     body.check_stream()
     check_window(body.bound, card, "max_tokens")
