@@ -137,6 +137,7 @@ async def test_an_answer_at_the_end_of_a_very_long_context_has_its_place(tmp_pat
         words = model.bert.embeddings.word_embeddings.weight
         cls, cat = (words[i] - words[i].mean() for i in (2, 23))
         wanted = 9 * (cat + 0.6 * cls)  # near certainty
+        words[[i for i in range(len(words)) if i not in (2, 23)]] = 0.0
         for name, parameter in model.named_parameters():
             if "embeddings.word" not in name and "LayerNorm.weight" not in name:
                 parameter.zero_()

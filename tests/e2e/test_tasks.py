@@ -121,7 +121,10 @@ def test_masked_words(native: httpx.Client, at: Open, folders: dict[str, Path]) 
 
 
 def test_answers_out_of_a_text(native: httpx.Client, at: Open) -> None:
-    asked = {"question": "is a cat", "context": "sport and tax is a cats , e f " * 20}
+    asked: dict[str, Any] = {
+        "question": "is a cat",
+        "context": "sport and tax is a cats , e f " * 20,
+    }
     answer = native.post("/question-answering", json={**asked, "top_k": 3}).json()
     assert answer["answer"] == asked["context"][answer["start"] : answer["end"]]
     assert len(answer["answers"]) == 3

@@ -60,7 +60,7 @@ async def fill_mask(body: FillMaskBody, services: RequestServices, context: Cont
 
     In a list a text without exactly one mask fails alone.
     """
-    card = services.catalog.resolve(FILL_MASK, body.model_name)
+    card = await services.catalog.resolve(FILL_MASK, body.model_name)
     items = await fill_masks(
         texts_of(body.texts),
         card,

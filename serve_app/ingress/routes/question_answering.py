@@ -64,7 +64,7 @@ async def question_answering(
 
     ``start`` and ``end`` count the characters (code points) of the context as it was sent.
     """
-    card = services.catalog.resolve(QUESTION_ANSWERING, body.model_name)
+    card = await services.catalog.resolve(QUESTION_ANSWERING, body.model_name)
     limits = AnswerLimits(body.top_k)
     found = await find_answers(body.question, body.context, limits, card, services, NATIVE_FIELDS)
     answer: dict[str, Any] = {**shown(found[0])}
