@@ -72,6 +72,37 @@ def test_without_a_name_the_settings_default_answers(
     assert Catalog(profile(), Settings(**settings)).resolve("chat", None).name == expected
 
 
+def test_the_tasks_own_name_stands_for_its_default(catalog: Catalog) -> None:
+    assert catalog.resolve("chat", "chat").name == FAST
+    with pytest.raises(ModelNotFound):
+        catalog.resolve("chat", "generate")
+
+
+NEEDS_ALL = [("response_format", "response_format"), ("logit_bias", "logit_bias")]
+
+
+@pytest.mark.parametrize("name", [None, "chat"])
+def test_a_default_is_a_model_that_can_do_what_is_needed(catalog: Catalog, name: Any) -> None:
+    assert catalog.resolve("chat", name, needed=NEEDS_ALL).name == FULL
+    assert catalog.resolve("chat", name, needed=[]).name == FAST
+    settings = Settings(default_generation_model=FAST)
+    assert Catalog(profile(), settings).resolve("chat", name, needed=NEEDS_ALL).name == FULL
+
+
+def test_a_model_that_is_named_is_not_replaced(catalog: Catalog) -> None:
+    with pytest.raises(ValidationFailed, match="These models can") as caught:
+        catalog.resolve("chat", FAST, needed=NEEDS_ALL)
+    assert (caught.value.field, caught.value.details["models"]) == ("response_format", [FULL])
+
+
+def test_where_no_model_can_do_it_the_default_is_refused() -> None:
+    content = profile().model_dump(mode="json")
+    del content["families"][0]["models"][1]
+    alone = Catalog(Profile.model_validate(content), Settings())
+    with pytest.raises(ValidationFailed, match=f"cannot be honoured by {FAST}"):
+        alone.resolve("chat", None, needed=NEEDS_ALL)
+
+
 def test_a_task_that_nobody_does_is_a_400(catalog: Catalog) -> None:
     with pytest.raises(ValidationFailed, match="No model is configured for caption"):
         catalog.resolve("caption", None)
