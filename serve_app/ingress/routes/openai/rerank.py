@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 from starlette.responses import Response
@@ -53,6 +53,11 @@ class OpenAIRerankBody(Body):
     top_n: Count | None = Field(None, description="all, unless given")
     return_documents: bool = False
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference(
@@ -62,7 +67,7 @@ async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Con
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
     card = services.catalog.resolve(RERANK, body.model, "model")
     texts = [each if isinstance(each, str) else each.text for each in body.documents]
-    ranked = await rank_documents(body.query, texts, card, services, truncate=body.truncate)
+    ranked = await rank_documents(body.query, texts, card, services, truncate=body.truncates)
     refuse(ranked.problems, "documents")
     results: list[dict[str, Any]] = [
         {
