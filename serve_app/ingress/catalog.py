@@ -1,7 +1,8 @@
 """The models that are served, and which of them answers a request.
 
-The catalog reads the profile and calls no replica, so a lookup does not start a family that is
-scaled to zero.
+The catalog reads the profile and calls no replica for its models, so a lookup does not start a
+family that is scaled to zero. A lookup is a coroutine, since a name outside the profile may have to
+be looked up elsewhere.
 """
 
 from __future__ import annotations
@@ -74,14 +75,14 @@ class Catalog:
         catalog._observer = observer
         return catalog
 
-    def find(self, name: str, field: str = "model") -> ModelCard:
+    async def find(self, name: str, field: str = "model") -> ModelCard:
         """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
         card = self._by_name.get(name)
         if card is None:
             raise ModelNotFound(name, [card.name for card in self.cards], field)
         return card
 
-    def resolve(
+    async def resolve(
         self,
         task: str,
         name: str | None,
@@ -120,7 +121,7 @@ class Catalog:
             raise ModelNotFound(name, [card.name for card in able], field)
         return card
 
-    def resolve_first(
+    async def resolve_first(
         self, tasks: Iterable[str], name: str | None, field: str = "model_name"
     ) -> tuple[str, ModelCard]:
         """The first of ``tasks`` that the named model does, or that any does when none is named.
@@ -132,8 +133,8 @@ class Catalog:
         for task in earlier:
             able = [card for card in self.cards if task in card.tasks]
             if named in able or (name is None and able):
-                return task, self.resolve(task, name, field)
-        return last, self.resolve(last, name, field)
+                return task, await self.resolve(task, name, field)
+        return last, await self.resolve(last, name, field)
 
     def require(self, card: ModelCard, task: str, fields: Iterable[tuple[str, str]]) -> None:
         """Raise :class:`ValidationFailed` for a field whose capability the card's engine lacks.

@@ -73,7 +73,7 @@ class SummariesAnswer(Answer):
 )
 async def summarize(body: SummarizeBody, services: RequestServices, context: Context) -> TaskResult:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
-    card = services.catalog.resolve(SUMMARIZE, body.model_name)
+    card = await services.catalog.resolve(SUMMARIZE, body.model_name)
     limits = SummaryLimits.of(body.min_length, body.max_length, truncate=body.truncate)
     texts = texts_of(body.texts)
     items = await write_summaries(texts, limits, card, services, context, fields=FIELDS)

@@ -24,6 +24,8 @@ from serve_app.ingress.documentation.rules import READABLE, Schema
 from serve_app.ingress.validation.bounded_json import MAX_VALUES
 from serve_app.ingress.validation.model_rules import as_left_out, names_of, nullable, stop_at_first
 
+MAX_CHOICES, MAX_STOPS = 16, 16
+
 
 class Body(BaseModel):
     """A request body, or an object within one. Types are strict, and unknown fields are refused.
@@ -106,7 +108,8 @@ StopOrNone: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 """The empty string is no stop string."""
 
 Stops: TypeAlias = Annotated[
-    Annotated[StopOrNone, TEXT] | Annotated[list[Stop], Field(max_length=16), LIST], TEXT_OR_LIST
+    Annotated[StopOrNone, TEXT] | Annotated[list[Stop], Field(max_length=MAX_STOPS), LIST],
+    TEXT_OR_LIST,
 ]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1)]
 Single: TypeAlias = Annotated[str, Field(json_schema_extra=READABLE)]
@@ -141,7 +144,7 @@ RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 """Logits are divided by it: smaller values overflow float32."""
 
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
-Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
+Choices: TypeAlias = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TokenCount: TypeAlias = Count
 MinTokens: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]

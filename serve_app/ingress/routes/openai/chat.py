@@ -194,7 +194,8 @@ class ChatBody(SamplingBody, NoEffectChatBody):
 )
 async def chat_completions(body: ChatBody, services: RequestServices, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    card, request, fields = _request(body, services, context, await context.schema_text())
+    schemas = await context.schema_text()
+    card, request, fields = await _request(body, services, context, schemas)
     calls = ToolCallPolicy.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
@@ -222,10 +223,10 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
     )
 
 
-def _request(
+async def _request(
     body: ChatBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
-    card = services.catalog.resolve(CHAT, body.model, "model", body.needed_capabilities())
+    card = await services.catalog.resolve(CHAT, body.model, "model", body.needed_capabilities())
     field, bound = body.bound
     check_window(bound, card, field)
     body.check_min_tokens(bound, field)

@@ -103,7 +103,7 @@ async def completions(
     body: CompletionBody, services: RequestServices, context: Context
 ) -> Response:
     """One text a prompt and choice, or with ``stream`` their pieces, told apart by ``index``."""
-    card, request = _request(body, services, context, await context.schema_text())
+    card, request = await _request(body, services, context, await context.schema_text())
     head = {
         "id": f"cmpl-{context.request_id}",
         "object": "text_completion",
@@ -172,10 +172,10 @@ async def _opened(
     return stream
 
 
-def _request(
+async def _request(
     body: CompletionBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = services.catalog.resolve(GENERATE, body.model, "model", body.needed_capabilities())
+    card = await services.catalog.resolve(GENERATE, body.model, "model", body.needed_capabilities())
     body.check_stream()
     check_window(body.bound, card, "max_tokens")
     body.check_min_tokens(body.bound, "max_tokens")

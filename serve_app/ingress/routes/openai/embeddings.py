@@ -72,7 +72,7 @@ class OpenAIEmbeddingsBody(Body):
 @router.inference("/embeddings", EMBED, summary="Texts as vectors", response_model=EmbeddingList)
 async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> Response:
     """Vectors of length 1, as numbers or as base64 of little-endian float32."""
-    card = services.catalog.resolve(EMBED, body.model, "model")
+    card = await services.catalog.resolve(EMBED, body.model, "model")
     texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
     embedded = await embed(
         services,
