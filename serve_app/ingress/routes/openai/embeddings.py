@@ -62,6 +62,11 @@ class OpenAIEmbeddingsBody(Body):
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     user: str | None = None
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference("/embeddings", EMBED, summary="Texts as vectors", response_model=EmbeddingList)
@@ -74,7 +79,7 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
         card,
         texts,
         "input",
-        truncate=body.truncate,
+        truncate=body.truncates,
         dimensions=body.dimensions,
         fields={},
     )
