@@ -8,7 +8,7 @@ be looked up elsewhere.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,25 +82,40 @@ class Catalog:
             raise ModelNotFound(name, [card.name for card in self.cards], field)
         return card
 
-    async def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
-        """The card that answers ``task``: the named model, or the family's default.
+    async def resolve(
+        self,
+        task: str,
+        name: str | None,
+        field: str = "model_name",
+        needed: Iterable[tuple[str, str]] = (),
+    ) -> ModelCard:
+        """The card that answers ``task``: the named model, or the default.
+
+        The name of the task itself stands for the default as well. That is the default among the
+        models that have the capabilities of ``needed``, pairs as of :meth:`require`. If none has
+        them all, or another model is named, :meth:`require` refuses the request.
 
         Raises :class:`ModelNotFound`, which lists the models for the task, when the name is unknown
-        or its model does not do the task.
+        or its model does not do the task, and :class:`ValidationFailed` as :meth:`require` does.
         """
-        if self._observer is None:
-            return self._resolved(task, name, field)
-        self._observer.lookup_started(task)
-        card = self._resolved(task, name, field)
-        self._observer.found(task, card.name)
+        needed = list(needed)
+        if self._observer is not None:
+            self._observer.lookup_started(task)
+        card = self._resolved(task, name, field, {capability for _, capability in needed})
+        if self._observer is not None:
+            self._observer.found(task, card.name)
+        self.require(card, task, needed)
         return card
 
-    def _resolved(self, task: str, name: str | None, field: str) -> ModelCard:
+    def _resolved(
+        self, task: str, name: str | None, field: str, capabilities: Set[str] = frozenset()
+    ) -> ModelCard:
         able = [card for card in self.cards if task in card.tasks]
-        if name is None:
+        if name is None or (name == task and name not in self._by_name):
             if not able:
                 raise ValidationFailed(f"No model is configured for {task}.", field=field)
-            return self._default(able)
+            capable = [card for card in able if capabilities.isdisjoint(card.unsupported)]
+            return self._default(capable or able)
         card = self._by_name.get(name)
         if card is None or task not in card.tasks:
             raise ModelNotFound(name, [card.name for card in able], field)

@@ -75,6 +75,37 @@ async def test_without_a_name_the_settings_default_answers(
     assert (await catalog.resolve("chat", None)).name == expected
 
 
+async def test_the_tasks_own_name_stands_for_its_default(catalog: Catalog) -> None:
+    assert (await catalog.resolve("chat", "chat")).name == FAST
+    with pytest.raises(ModelNotFound):
+        await catalog.resolve("chat", "generate")
+
+
+NEEDS_ALL = [("response_format", "response_format"), ("logit_bias", "logit_bias")]
+
+
+@pytest.mark.parametrize("name", [None, "chat"])
+async def test_a_default_is_a_model_that_can_do_what_is_needed(catalog: Catalog, name: Any) -> None:
+    assert (await catalog.resolve("chat", name, needed=NEEDS_ALL)).name == FULL
+    assert (await catalog.resolve("chat", name, needed=[])).name == FAST
+    settings = Settings(default_generation_model=FAST)
+    assert (await Catalog(profile(), settings).resolve("chat", name, needed=NEEDS_ALL)).name == FULL
+
+
+async def test_a_model_that_is_named_is_not_replaced(catalog: Catalog) -> None:
+    with pytest.raises(ValidationFailed, match="These models can") as caught:
+        await catalog.resolve("chat", FAST, needed=NEEDS_ALL)
+    assert (caught.value.field, caught.value.details["models"]) == ("response_format", [FULL])
+
+
+async def test_where_no_model_can_do_it_the_default_is_refused() -> None:
+    content = profile().model_dump(mode="json")
+    del content["families"][0]["models"][1]
+    alone = Catalog(Profile.model_validate(content), Settings())
+    with pytest.raises(ValidationFailed, match=f"cannot be honoured by {FAST}"):
+        await alone.resolve("chat", None, needed=NEEDS_ALL)
+
+
 async def test_a_task_that_nobody_does_is_a_400(catalog: Catalog) -> None:
     with pytest.raises(ValidationFailed, match="No model is configured for caption"):
         await catalog.resolve("caption", None)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator
 from starlette.responses import Response
 
 from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
@@ -53,12 +52,6 @@ DEFAULT_NEW_TOKENS = 100
 """The default that the client documents and TGI's router applies."""
 
 
-def _off_at_one(value: float) -> float:
-    if value != 1.0:
-        raise ValueError("this cannot be honoured here; leave it out, or 1.0")
-    return value
-
-
 class GenerateParameters(Body):
     """TGI's ``GenerateParameters``. Lengths are in tokens; ``truncate`` keeps a prompt's end."""
 
@@ -80,7 +73,7 @@ class GenerateParameters(Body):
     top_n_tokens: TopLogprobs | None = None
     top_p: TopP | None = None
     truncate: TokenCount | None = None
-    typical_p: Annotated[float, AfterValidator(_off_at_one)] | None = None
+    typical_p: TopP | None = None
     watermark: Off = None
 
     @property
@@ -107,6 +100,8 @@ class GenerateParameters(Body):
             yield "parameters.frequency_penalty", "frequency_penalty"
         if self.top_n_tokens:
             yield "parameters.top_n_tokens", "top_logprobs"
+        if self.samples and (self.typical_p or 1.0) < 1.0:
+            yield "parameters.typical_p", "typical_p"
         if self.grammar:
             yield "parameters.grammar", self.grammar.capability
 
@@ -121,6 +116,7 @@ class GenerateParameters(Body):
             logprobs=logprobs,
             top_logprobs=self.top_n_tokens or 0,
             seed=seed_of(self.seed),
+            typical_p=self.typical_p or 1.0,
         )
 
 

@@ -62,6 +62,11 @@ class OpenAIEmbeddingsBody(Body):
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     user: str | None = None
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference("/embeddings", EMBED, summary="Texts as vectors", response_model=EmbeddingList)
@@ -74,11 +79,11 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
         card,
         texts,
         "input",
-        truncate=body.truncate,
+        truncate=body.truncates,
         dimensions=body.dimensions,
         fields={},
     )
-    encoded = _base64(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
+    encoded = base64_of(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
     tokens = sum(embedded.tokens)
     items = [
         {"object": "embedding", "index": index, "embedding": vector}
@@ -88,5 +93,6 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
     return json_response({"object": "list", "data": items, "model": card.name, "usage": usage})
 
 
-def _base64(vectors: Vectors) -> list[Any]:
+def base64_of(vectors: Vectors) -> list[Any]:
+    """Each vector as base64 of little-endian float32."""
     return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

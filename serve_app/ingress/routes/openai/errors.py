@@ -11,6 +11,7 @@ from serve_app.ingress.errors import ServiceError
 
 CODES: dict[type[ServiceError], str] = {
     errors.ValidationFailed: "invalid_value",
+    errors.ContextLengthExceeded: "context_length_exceeded",
     errors.AuthenticationError: "invalid_api_key",
     errors.AuthorizationError: "insufficient_permissions",
     errors.NotFound: "not_found",
@@ -46,7 +47,8 @@ def _type(status: int) -> str:
 
 
 OPENAI_ERRORS = ErrorDialect(
-    re.compile(r"/v1(/.*)?|/models/(.*/)?v1/.*", re.DOTALL),
+    re.compile(r"/v1(/.*)?|/models/(.*/)?v1/.*|/(score|classify|pooling|(de)?tokenize)", re.DOTALL),
     lambda error, request_id: openai_envelope(error),
 )
-"""Under ``/v1``, and in the OpenAI routes that Hugging Face's clients find below a model."""
+"""Under ``/v1``, in the OpenAI routes that Hugging Face's clients find below a model, and in the
+routes that vLLM has beside them."""

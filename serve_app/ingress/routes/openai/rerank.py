@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 from starlette.responses import Response
@@ -68,6 +68,11 @@ class OpenAIRerankBody(DocumentsBody):
     """A query, and documents to sort by how well they answer it."""
 
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference(
@@ -75,7 +80,7 @@ class OpenAIRerankBody(DocumentsBody):
 )
 async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Context) -> Response:
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
-    answer = await ranked_answer(body, services, context, truncate=body.truncate)
+    answer = await ranked_answer(body, services, context, truncate=body.truncates)
     return json_response(answer)
 
 

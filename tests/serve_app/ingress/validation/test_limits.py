@@ -6,7 +6,7 @@ import pytest
 
 from configs.settings import Settings
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.errors import ContextLengthExceeded, ValidationFailed
 from serve_app.ingress.validation.limits import (
     check_count,
     check_prompt,
@@ -58,7 +58,8 @@ async def test_a_length_up_to_the_window_passes(tokens: int | None) -> None:
 
 
 async def test_a_length_beyond_the_window_is_refused_by_name() -> None:
-    with pytest.raises(ValidationFailed, match=rf"{FAST} has a window of {WINDOW} tokens") as error:
+    message = f"This model's maximum context length is {WINDOW} tokens; max_length is {WINDOW + 1}."
+    with pytest.raises(ContextLengthExceeded, match=message) as error:
         check_window(WINDOW + 1, await CATALOG.find(FAST), "max_length")
     assert error.value.field == "max_length"
 
