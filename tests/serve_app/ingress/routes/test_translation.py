@@ -1,4 +1,4 @@
-"""``POST /translate`` and ``/text2text``, their steps, and Hugging Face's tasks, without a model."""
+"""``POST /translate`` and ``/text2text``, and Hugging Face's tasks, without a model."""
 
 from __future__ import annotations
 
