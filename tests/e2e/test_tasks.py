@@ -15,11 +15,14 @@ import httpx
 import pytest
 import yaml
 from huggingface_hub import InferenceClient, errors
+from PIL import Image
 from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
 from bench.peers.running import free_port
 from tests.deployments.families import bert_config, saved
+from tests.deployments.pictures import encoded
 from tests.deployments.test_summarization import t5
+from tests.deployments.test_vision import saved_clip
 from tests.e2e.conftest import STOP_TIMEOUT_S, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,7 @@ FAMILIES = {
         ["translation"],
         {"tiny/texts": ["text2text", "translate"]},
     ),
+    "vision": ("Vision", ["vision"], {"tiny/images": ["image_zero_shot"]}),
     "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
 }
 """Class, routers, and the tasks of each model, by family."""
@@ -48,6 +52,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks"),
         "tiny/spans": saved(spans, home / "spans"),
+        "tiny/images": saved_clip(home / "images"),
         "tiny/texts": t5(home / "texts", task_specific_params=GERMAN),
     }
 
@@ -159,6 +164,20 @@ def test_texts_that_are_written_from_texts(native: httpx.Client, at: Open) -> No
     assert translated.translation_text == written["text"]
     refused = native.post("/translate", json={"texts": "a cat", "target_lang": "fr"})
     assert "en to de" in refused.json()["details"]["field_errors"]["target_lang"]
+
+
+def test_labels_of_ones_own_for_an_image(native: httpx.Client, at: Open) -> None:
+    image, labels = encoded(Image.new("RGB", (40, 30), "red")), ["w1", "w2 w3", "w4"]
+    form: dict[str, Any] = {
+        "files": {"image": ("a.png", image, "image/png")},
+        "data": {"labels": labels},
+    }
+    answer = native.post("/vision/zero-shot", **form).json()
+    scores = {each["label"]: each["score"] for each in answer["predictions"]}
+    assert sum(scores.values()) == pytest.approx(1)
+    found = at("tiny/images").zero_shot_image_classification(image, candidate_labels=labels)
+    assert {each.label: each.score for each in found} == pytest.approx(scores, abs=1e-3)
+    assert native.post("/vision/zero-shot", **form | {"data": {}}).status_code == 400
 
 
 def test_steps_of_one_graph(native: httpx.Client) -> None:
