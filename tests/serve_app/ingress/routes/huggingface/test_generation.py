@@ -198,6 +198,8 @@ async def test_what_cannot_be_honoured_is_named(field: str, parameters: dict[str
         {"typical_p": 1.0, "do_sample": True},
         {"typical_p": 0.95, "do_sample": False},
         {"typical_p": 0.95},
+        {"typical_p": 0.95, "temperature": 0.0},
+        {"typical_p": 0.95, "do_sample": True, "top_k": 1},
         {"stop": ""},
         {"stop_sequences": "", "stop": ["end"]},
     ],
