@@ -18,12 +18,12 @@ from deployments.seam.generation import (
     GenerationResult,
     Token,
 )
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.attempts import wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.cluster.merged_stream import MergedStream, TokenSource
 from serve_app.ingress.cluster.workers import gathered
 from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
