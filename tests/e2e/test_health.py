@@ -22,6 +22,7 @@ def test_health_names_every_deployment(client: httpx.Client) -> None:
         "Entities",
         "Vision",
         "Captioning",
+        "Summarization",
     }
     assert client.get("/health/liveness").json() == {"status": "alive"}
     assert client.get("/health/readiness").json()["status"] == "ready"
