@@ -35,6 +35,8 @@ def inspect_model(
     source, revision = inspection.source, None
     if isinstance(source, HubSource):
         files, revision = hub_files(source, cache_dir, token)
+        if not files.has("config.json") and files.with_suffix(".gguf"):
+            raise ModelRefusedError("it has only GGUF files, which are loaded from folders alone")
     else:
         files = _in_folder(source, inspection.root)
     found = detect(files, trust_remote_code=inspection.trust_remote_code)
@@ -43,8 +45,6 @@ def inspect_model(
         raise ModelRefusedError(f"its weights have {size}; at most {inspection.max_gb:g} may be")
     if found.format == "pickle" and not source.allow_bin:
         raise ModelRefusedError("it has no safetensors weights, and pickles are not loaded here")
-    if found.format == "gguf" and isinstance(source, HubSource):
-        raise ModelRefusedError("it has only GGUF files, which are loaded from folders alone")
     return replace(found, revision=revision)
 
 
