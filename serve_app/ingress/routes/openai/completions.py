@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -72,7 +72,7 @@ class CompletionBody(SamplingBody):
     def bound(self) -> int:
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
-    @property
+    @cached_property
     def prompts(self) -> list[str | list[int]]:
         return prompt_list(self.prompt)
 
