@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from deployments.seam.problems import Problem
 from deployments.seam.text2text import WrittenText
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     NATIVE_FIELDS,
     Context,

@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 
 from deployments.seam.problems import Problem
 from deployments.seam.text2text import Text2TextRequest, WrittenText
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
 
