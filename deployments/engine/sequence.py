@@ -93,7 +93,8 @@ class Sequence:
         """Raise ``ValueError`` when prompt and new tokens do not fit a window of so many tokens."""
         prompt, new = len(self.prompt_ids), self.max_new_tokens
         if prompt == 0 or new < 1 or prompt + new > window:
-            raise ValueError(f"{prompt} prompt and {new} new tokens do not fit a window of {window}")
+            tokens = f"{prompt} prompt and {new} new tokens"
+            raise ValueError(f"{tokens} do not fit a window of {window}")
 
     def admitted(self) -> None:
         """Tell ``on_admitted``, the first time this is called."""

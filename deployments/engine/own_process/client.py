@@ -28,7 +28,6 @@ from deployments.engine.running import report
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.models.child_process import ChildProcess
-from deployments.seam.generation import Token
 from deployments.seam.problems import Problem
 
 if TYPE_CHECKING:
