@@ -46,10 +46,11 @@ CONSTRAINED = frozenset({"response_format", "regex"})
 
 UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "torch": frozenset(),
-    # OpenVINO GenAI 2026.4 has no logit bias, and logprobs of the sampled token only. Its frequency
-    # and presence penalties move a logit towards zero, and so raise negative ones.
+    # OpenVINO GenAI 2026.4 has no logit bias, no typical sampling, and logprobs of the sampled
+    # token only. Its frequency and presence penalties move a logit towards zero, and so raise
+    # negative ones.
     "openvino": CONSTRAINED
-    | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty"},
+    | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty", "typical_p"},
 }
 """Request fields that an engine does not support. A request with one gets a 400 that names a model
 that supports it."""

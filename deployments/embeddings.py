@@ -81,8 +81,10 @@ class _Prompt(NamedTuple):
 
 
 def _prompt(info: EncoderInfo, request: EmbeddingRequest) -> _Prompt | Problem:
-    """The prompt that the request names, else the one that the model has for all texts."""
-    name = info.default_prompt if request.prompt_name is None else request.prompt_name
+    """The prompt that the request names or prefers, else the model's for all texts."""
+    preferred = (name for name in request.preferred_prompts if info.prompts.get(name))
+    default = next(preferred, info.default_prompt)
+    name = default if request.prompt_name is None else request.prompt_name
     if name is None:
         return _Prompt()
     if name not in info.prompts:

@@ -12,7 +12,7 @@ from configs.profile import ModelSpec
 from deployments.encoders.interface import Network
 from deployments.encoders.text_encoders import RunBatch, TextEncoder
 from deployments.encoders.text_family import TextFamily
-from deployments.encoders.tokenization import Pairs, TokenizedText, too_long_sides
+from deployments.encoders.tokenization import Pairs, TokenizedText, cut_texts, too_long_sides
 from deployments.encoders.zero_shot import (
     Scores,
     probabilities_of_relevance,
@@ -41,11 +41,12 @@ class Reranking(TextFamily[float]):
     async def rerank(self, request: RerankRequest) -> RerankResult | Problem:
         """The raw score of every document with the query, in order."""
         queries = (request.query,) * len(request.documents)
-        pairs = Pairs(queries, request.documents, "second", "the query and the document")
         async with self._models.use(request.model) as encoder:
             problem = await encoder.batcher.in_thread(_query_problem, encoder, request.query)
             if problem is not None:
                 return problem
+            documents = await _bounded_documents(encoder, request)
+            pairs = Pairs(queries, documents, "second", "the query and the document")
             scores, tokens = await encoder.answer_pairs(pairs, truncate=request.truncate)
         return RerankResult(tuple(scores), tokens)
 
@@ -70,6 +71,16 @@ def _scores_of(network: Network, spec: ModelSpec) -> RunBatch[float]:
         return scores
 
     return run
+
+
+async def _bounded_documents(
+    encoder: TextEncoder[float], request: RerankRequest
+) -> tuple[str, ...]:
+    """The documents, each cut to the request's ``max_document_tokens``, if it has some."""
+    tokens = request.max_document_tokens
+    if tokens is None or tokens >= encoder.max_tokens:
+        return request.documents
+    return await encoder.batcher.in_thread(cut_texts, encoder.tokenizer, request.documents, tokens)
 
 
 def _query_problem(encoder: TextEncoder[float], query: str) -> Problem | None:

@@ -113,9 +113,11 @@ class Summarization(FamilyDeployment[Summarizer]):
         """A summary of every text; a text that is too long fails alone."""
         async with self._models.use(request.model) as model:
             bound = model.max_new_tokens
-            if request.max_new_tokens > bound:
-                message = f"the model writes up to {bound} tokens, not {request.max_new_tokens}"
-                return Problem("validation", message, "max_new_tokens")
+            request = request.within(bound)
+            for field in ("max_new_tokens", "min_new_tokens"):
+                if (tokens := getattr(request, field)) > bound:
+                    message = f"the model writes up to {bound} tokens, not {tokens}"
+                    return Problem("validation", message, field)
             parts = (
                 partial(model.passages, replace(request, texts=texts))
                 for texts in in_parts(request.texts, len)

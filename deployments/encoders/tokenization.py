@@ -136,6 +136,17 @@ def too_long_sides(
     }
 
 
+def cut_texts(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> tuple[str, ...]:
+    """The texts, each cut to its first ``max_tokens`` tokens; special tokens are not counted."""
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
+    )
+    return tuple(
+        text[: offsets[max_tokens - 1][1]] if len(offsets) > max_tokens else text
+        for text, offsets in zip(texts, encoded["offset_mapping"], strict=True)
+    )
+
+
 def token_limit(tokenizer: Any, model: Any) -> int:
     """Tokens that a text may have: the smaller limit of tokenizer and position embeddings."""
     return configured_limit(tokenizer, model.config)

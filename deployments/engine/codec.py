@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Ids
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -18,13 +19,15 @@ from deployments.engine.detokenizer import TextStream, TokenBytes, byte_level, f
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam.generation import ChatMessage
 
+NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 _PROBE_TOOL = "a-function-by-this-name"
 
 
 class TextCodec:
     """A model's tokenizer and chat template: text and chats to token ids, and back. Thread-safe.
 
-    ``eos_ids`` end a text, ``special_ids`` have no text.
+    ``eos_ids`` end a text, ``special_ids`` have no text. ``special_tokens`` are the texts of named
+    ones, such as ``bos_token``, as chat templates read them.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class TextCodec:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._special_tokens = folder.special_tokens
+        self.special_tokens = folder.special_tokens
         self._template = chat_template or folder.chat_template
         self._token_bytes = TokenBytes(tokenizer)
         self._bytes_of_token = _token_bytes_rule(tokenizer)
@@ -61,10 +64,16 @@ class TextCodec:
         """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
         return list(self._tokenizer.encode(prompt).ids)
 
-    def encode_chat(self, messages: Iterable[ChatMessage], tools: Iterable[str] = ()) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Iterable[ChatMessage],
+        tools: Iterable[str] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
         """Token ids of a chat, up to where the assistant's answer begins.
 
-        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them. Without a
+        ``tools`` are the JSON of OpenAI's tool objects, for templates that show them; ``variables``
+        are other variables of the template, which never replace those given here. Without a
         chat template the messages are joined by the end-of-sequence token, as DialoGPT was trained
         (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when the template
         refuses the messages.
@@ -72,7 +81,9 @@ class TextCodec:
         turns = [_template_message(each) for each in messages]
         if not turns:
             raise ValueError("A chat needs at least one message.")
-        text = self._render(turns, tools) if self._template else self._join(turns)
+        text = (
+            self._render(turns, tools, variables=variables) if self._template else self._join(turns)
+        )
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
@@ -91,11 +102,19 @@ class TextCodec:
         """The tokenizer, as the text of a ``tokenizer.json``."""
         return str(self._tokenizer.to_str())
 
-    def truncate(self, messages: tuple[ChatMessage, ...], tokens: int) -> tuple[ChatMessage, ...]:
-        """The chat with the end of its last message cut off, so that it has up to ``tokens``."""
+    def truncate(
+        self,
+        messages: tuple[ChatMessage, ...],
+        tokens: int,
+        encode: Callable[[tuple[ChatMessage, ...]], list[int]] | None = None,
+    ) -> tuple[ChatMessage, ...]:
+        """The chat with the end of its last message cut off, so that it has up to ``tokens``.
+
+        ``encode`` is :meth:`encode_chat` with the chat's tools and variables, if it has any.
+        """
         *before, last = messages
-        chat = messages
-        while chat[-1].content and (excess := len(self.encode_chat(chat)) - tokens) > 0:
+        chat, encode = messages, encode or self.encode_chat
+        while chat[-1].content and (excess := len(encode(chat)) - tokens) > 0:
             text = chat[-1].content
             spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
             truncated = text[: spans[-excess][0]] if excess < len(spans) else ""
@@ -140,10 +159,15 @@ class TextCodec:
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
     def _render(
-        self, turns: list[dict[str, Any]], tools: Iterable[str] = (), answer: bool = True
+        self,
+        turns: list[dict[str, Any]],
+        tools: Iterable[str] = (),
+        answer: bool = True,
+        variables: Mapping[str, Any] = NO_VARIABLES,
     ) -> str:
         arguments: dict[str, Any] = {
-            **self._special_tokens,
+            **variables,
+            **self.special_tokens,
             "conversations": [turns],
             "tools": [json.loads(tool) for tool in tools] or None,
             "chat_template": self._template,
@@ -161,12 +185,12 @@ class TextCodec:
         return str(rendered[0][0])
 
     def _join(self, turns: list[dict[str, Any]]) -> str:
-        end = self._special_tokens.get("eos_token", "\n")
+        end = self.special_tokens.get("eos_token", "\n")
         return "".join(str(turn["content"]) + end for turn in turns)
 
     def _named_ends(self) -> frozenset[int]:
         """The tokenizer's end of sequence, and the token that ends a message in the template."""
-        ids = [self._tokenizer.token_to_id(self._special_tokens.get("eos_token", ""))]
+        ids = [self._tokenizer.token_to_id(self.special_tokens.get("eos_token", ""))]
         if self._template:
             ids.append(self._end_of_turn())
         return frozenset(each for each in ids if each is not None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.interface import Engine
-from deployments.seam.generation import GenerationRequest
-from deployments.seam.problems import Problem
+from deployments.seam.generation import ChatMessage, GenerationRequest
+from deployments.seam.problems import Problem, over_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +24,48 @@ class PromptTokens:
 
 def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     """The token ids of the request's prompt, chat or given tokens, or why it has none."""
-    codec, messages = engine.codec, request.messages
+    ids = _whole_prompt(engine, request)
+    if isinstance(ids, Problem):
+        return ids
+    kept = len(ids) if request.keep_last is None else request.keep_last
+    if request.truncate and request.messages is None:
+        kept = min(kept, _room(engine, request))
+    return ids[-kept:]
+
+
+def _whole_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
+    codec = engine.codec
     if request.prompt_ids is not None:
         problem = unknown_token(request.prompt_ids, engine, "prompt")
         return list(request.prompt_ids) if problem is None else problem
     try:
-        if messages is not None:
-            tokens = engine.window - (request.max_new_tokens or 1)
-            if request.trim_oldest:
-                messages = codec.trim_oldest(messages, tokens)
-            if request.truncate:
-                messages = codec.truncate(messages, tokens)
-            return codec.encode_chat(messages, request.tools)
-        ids = codec.encode(request.prompt or "")
-        return ids if request.keep_last is None else ids[-request.keep_last :]
+        if request.messages is None:
+            return codec.encode(request.prompt or "")
+        return _chat(engine, request, request.messages)
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
+
+
+def _chat(
+    engine: Engine, request: GenerationRequest, messages: tuple[ChatMessage, ...]
+) -> list[int] | Problem:
+    codec = engine.codec
+    variables = json.loads(request.template_variables) if request.template_variables else {}
+    own = next((name for name in variables if name in codec.special_tokens), None)
+    if own is not None:
+        message = f"{own} is the model's own: a request cannot set it"
+        return Problem("validation", message, "template_variables")
+    if request.trim_oldest:
+        messages = codec.trim_oldest(messages, _room(engine, request))
+    encode = partial(codec.encode_chat, tools=request.tools, variables=variables)
+    if request.truncate:
+        messages = codec.truncate(messages, _room(engine, request), encode)
+    return encode(messages)
+
+
+def _room(engine: Engine, request: GenerationRequest) -> int:
+    """The maximum tokens of a prompt that leave room for the new ones."""
+    return max(1, engine.window - (request.max_new_tokens or 1))
 
 
 def unknown_token(ids: Iterable[int], engine: Engine, field: str) -> Problem | None:
@@ -57,14 +85,14 @@ def available_tokens(prompt: int, window: int, request: GenerationRequest) -> in
     if prompt == 0:
         return Problem("validation", "the prompt has no tokens", "prompt")
     if prompt >= window:
-        message = f"the prompt has {prompt} tokens; the model's window is {window}"
-        return Problem("validation", f"{message} and leaves no room for an answer", "prompt")
+        message = f"the prompt has {prompt}, which leaves no room for an answer"
+        return Problem("context_length", f"{over_window(window)}; {message}", "prompt")
     if request.max_length is not None and prompt >= request.max_length:
         message = f"the prompt has {prompt} tokens, which leaves none of {request.max_length}"
         return Problem("validation", message, "max_length")
     wanted = request.max_new_tokens
     if wanted is not None and prompt + wanted > window:
-        message = f"{wanted} new tokens after a prompt of {prompt} pass the window of {window}"
-        return Problem("validation", message, "max_new_tokens")
+        message = f"the prompt has {prompt}, and {wanted} new ones were asked for"
+        return Problem("context_length", f"{over_window(window)}; {message}", "max_new_tokens")
     bounds = [window, request.max_length or window, prompt + (wanted or window)]
     return min(bounds) - prompt

@@ -36,7 +36,8 @@ class Sampler:
     """Chooses tokens for all running sequences at once, on the model's ``device``.
 
     For each row, as far as its request asks for it: repetition penalty, frequency and presence
-    penalties, logit bias, grammar and minimum length, temperature, top-k, top-p. A token is drawn
+    penalties, logit bias, grammar and minimum length, temperature, top-k, top-p, min-p, typical
+    sampling. A token is drawn
     by inverting the cumulative distribution, in the order of token ids, at a random number of the
     sequence's seed and the token's position. All arithmetic is float32, which MPS has too, and goes
     along rows: what is sampled for one does not depend on the others, up to the order in which a

@@ -12,9 +12,11 @@ from deployments.engine.inverse_cdf import draw
 from deployments.engine.nucleus import candidates_needed, cut_tail
 from deployments.engine.order_statistics import argmax
 from deployments.engine.penalties import PenalisedRow, add_bias, penalise
+from deployments.engine.relative_cuts import cut_atypical, cut_unlikely
 from deployments.engine.sampling_state import Method, SamplingState
 from deployments.engine.token_masks import TokenMasks, ban_early_ends
 from deployments.engine.tuning import MORE_CANDIDATES
+from deployments.seam.generation import Sampling
 
 
 class SamplingBatch:
@@ -65,9 +67,11 @@ class RandomRows:
     def __init__(self, states: Listed[SamplingState], scores: torch.Tensor) -> None:
         self._whole = bisect_left([state.method for state in states], Method.TRUNCATED)
         self._candidates = candidates_needed([s.sampling.top_k for s in states[self._whole :]])
-        settings = [(s.sampling.temperature, s.sampling.nucleus, s.uniform) for s in states]
+        settings = [(*_settings(state.sampling), state.uniform) for state in states]
         values = torch.from_numpy(np.array(settings, np.float32).T.copy()).to(scores.device)
-        temperature, self._top_p, self._uniform = values
+        temperature, self._top_p, self._min_p, self._typical_p, self._uniform = values
+        self._cuts_unlikely = any(state.sampling.min_p for state in states)
+        self._cuts_atypical = any(state.sampling.typical_p < 1.0 for state in states)
         top_k = [min(state.sampling.top_k, scores.shape[-1]) for state in states]
         self._top_k = torch.tensor(top_k, device=scores.device)
         self._scores = scores / temperature[:, None]
@@ -78,9 +82,7 @@ class RandomRows:
         incomplete = torch.zeros(len(weights), dtype=torch.bool, device=weights.device)
         if self._whole < len(weights):
             tail = slice(self._whole, None)
-            incomplete[tail] = cut_tail(
-                weights[tail], self._top_k[tail], self._top_p[tail], self._candidates
-            )
+            incomplete[tail] = self._cut(weights[tail], tail, self._candidates)
         return draw(weights, self._uniform), incomplete
 
     def draw_again(self, rows: list[int]) -> dict[int, int]:
@@ -91,11 +93,26 @@ class RandomRows:
             candidates *= MORE_CANDIDATES
             taken = torch.tensor(rows, device=self._scores.device)
             weights = torch.softmax(self._scores[taken], dim=-1)
-            incomplete = cut_tail(weights, self._top_k[taken], self._top_p[taken], candidates)
+            incomplete = self._cut(weights, taken, candidates)
             values = _to_host([draw(weights, self._uniform[taken]), incomplete])
             found |= zip(rows, values[: len(rows)], strict=True)
             rows = [row for row, flag in zip(rows, values[len(rows) :], strict=True) if flag]
         return found
+
+    def _cut(
+        self, weights: torch.Tensor, rows: slice | torch.Tensor, candidates: int
+    ) -> torch.Tensor:
+        """Cut the tails of ``rows`` off in place; which of them need more candidates."""
+        incomplete = cut_tail(weights, self._top_k[rows], self._top_p[rows], candidates)
+        if self._cuts_unlikely:
+            cut_unlikely(weights, self._min_p[rows])
+        if self._cuts_atypical:
+            cut_atypical(weights, self._typical_p[rows])
+        return incomplete
+
+
+def _settings(sampling: Sampling) -> tuple[float, ...]:
+    return sampling.temperature, sampling.nucleus, sampling.min_p, sampling.typical_p
 
 
 def _to_host(parts: list[torch.Tensor]) -> list[int]:

@@ -26,7 +26,7 @@ class Method(IntEnum):
     """Sampled from the whole distribution."""
 
     TRUNCATED = 3
-    """Sampled from what top-k and top-p leave."""
+    """Sampled from what top-k, top-p, min-p and typical sampling leave."""
 
 
 class SamplingState:
@@ -54,7 +54,7 @@ class SamplingState:
         sampling = self.sampling
         if sampling.greedy:
             return Method.GREEDY if self.changes_logits else Method.ARGMAX
-        return Method.TRUNCATED if sampling.top_k or sampling.nucleus < 1.0 else Method.FULL
+        return Method.TRUNCATED if sampling.truncated else Method.FULL
 
     @property
     def seen(self) -> SeenTokens | None:

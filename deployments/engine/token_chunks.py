@@ -85,6 +85,7 @@ def _sequence(
         codec=engine.codec,
         stop=request.stop,
         stop_after_tool_call=request.stop_after_tool_call,
+        eos_ids=frozenset() if request.ignore_eos else None,
         choice=choice,
         request_id=request.request_id,
         resume_ids=resume_ids,

@@ -20,7 +20,8 @@ class EmbeddingRequest:
     """Texts to embed. ``batch_size`` bounds how many of them share a forward.
 
     ``prompt_name`` names one of the prompts that the model was published with, which is put before
-    each text. ``None`` is the model's default prompt, if it has one.
+    each text. Without it the first of ``preferred_prompts`` that the model has is used, else the
+    model's default prompt, if it has one.
     """
 
     model: str
@@ -30,6 +31,7 @@ class EmbeddingRequest:
     batch_size: int | None = None
     dimensions: int | None = None
     prompt_name: str | None = None
+    preferred_prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 class Sampling:
     """Sampling parameters. The defaults sample from the model's own distribution.
 
-    ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off. ``repetition_penalty`` counts
-    prompt and generated tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the
-    generated ones (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
+    ``temperature`` 0 is greedy; ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``typical_p`` 1 are off.
+    ``min_p`` (arXiv:2407.01082) and ``typical_p`` (arXiv:2202.00666) cut what top-k and top-p
+    leave, in this order, as in transformers. ``repetition_penalty`` counts prompt and generated
+    tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the generated ones
+    (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
     logits. With ``logprobs`` the token's log-probability and those of the ``top_logprobs`` most
     likely tokens are reported, from the model's own distribution, before any of the above. The same
     ``seed`` gives the same tokens.
@@ -33,6 +35,8 @@ class Sampling:
     logprobs: bool = False
     top_logprobs: int = 0
     seed: int = 0
+    min_p: float = 0.0
+    typical_p: float = 1.0
 
     @property
     def greedy(self) -> bool:
@@ -43,6 +47,11 @@ class Sampling:
     def nucleus(self) -> float:
         """``top_p``, at least what float32 can tell from 0, so that one token always remains."""
         return max(self.top_p, 1e-6)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether less likely tokens are cut off before one is drawn."""
+        return bool(self.top_k or self.min_p) or self.nucleus < 1.0 or self.typical_p < 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +116,19 @@ class GenerationRequest:
     """One prompt or chat, and how to continue it.
 
     Exactly one of ``prompt``, ``prompt_ids`` (tokens, taken as they are) and ``messages`` is given.
-    ``tools`` are for the chat template, each the JSON of one of OpenAI's tool objects. ``grammar``
-    constrains the text. ``max_new_tokens`` bounds the new tokens, ``max_length`` prompt and new
-    ones together; the smaller bound counts, and without either the text may fill the window. Before
-    ``min_new_tokens`` new tokens no end of sequence is chosen, but a stop string ends the text, and
-    so does the first tool call with the markers ``stop_after_tool_call``. ``choices`` texts are
-    generated. Only the last ``keep_last`` tokens of a prompt are used, if that is given.
+    ``tools`` are for the chat template, each the JSON of one of OpenAI's tool objects, and so are
+    ``template_variables``, a JSON object or nothing. ``grammar`` constrains the text.
 
-    With ``truncate`` the end of a chat's last message is cut off where
-    prompt and ``max_new_tokens`` would pass the window. With ``trim_oldest`` a chat's oldest turns
-    are left out instead, but neither its system message nor its last turn.
+    ``max_new_tokens`` bounds the new tokens, ``max_length`` prompt and new ones together; the
+    smaller bound counts, and without either the text may fill the window. Before ``min_new_tokens``
+    new tokens no end of sequence is chosen, but a stop string ends the text, and so does the first
+    tool call with the markers ``stop_after_tool_call``. With ``ignore_eos`` an end of sequence is a
+    token like others. ``choices`` texts are generated.
+
+    Only the last ``keep_last`` tokens of a prompt are used, if that is given. Where prompt and
+    ``max_new_tokens`` would pass the window, ``truncate`` cuts off the end of a chat's last
+    message, or the beginning of a prompt. With ``trim_oldest`` a chat's oldest turns are left out
+    instead, but neither its system message nor its last turn.
 
     ``delivered`` is set when another replica began the answer: for each choice the tokens that the
     client already has, which are not sent again, or ``None`` if the choice is finished.
@@ -131,9 +143,11 @@ class GenerationRequest:
     prompt_ids: tuple[int, ...] | None = None
     messages: tuple[ChatMessage, ...] | None = None
     tools: tuple[str, ...] = ()
+    template_variables: str = ""
     grammar: Grammar | None = None
     max_new_tokens: int | None = None
     min_new_tokens: int = 0
+    ignore_eos: bool = False
     max_length: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()

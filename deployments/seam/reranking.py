@@ -10,12 +10,16 @@ from deployments.seam.tokens import CountsPromptTokens
 
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
-    """Documents to score against a query. ``truncate`` cuts documents, never the query."""
+    """Documents to score against a query. ``truncate`` cuts documents, never the query.
+
+    Documents with more than ``max_document_tokens`` are cut to that length first.
+    """
 
     model: str
     query: str
     documents: tuple[str, ...]
     truncate: bool = False
+    max_document_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

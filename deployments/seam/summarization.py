@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from deployments.seam.problems import Problem
@@ -11,7 +11,11 @@ from deployments.seam.tokens import TokenCounts
 
 @dataclass(frozen=True, slots=True)
 class SummaryRequest:
-    """Texts to summarize greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens."""
+    """Texts to summarize greedily, each in ``min_new_tokens`` to ``max_new_tokens`` tokens.
+
+    ``default_max`` and ``default_min`` tell which of these bounds the client left to the service:
+    they are lowered to what a model can write, where one that the client gave is refused.
+    """
 
     request_id: str
     model: str
@@ -19,6 +23,14 @@ class SummaryRequest:
     max_new_tokens: int
     min_new_tokens: int = 0
     truncate: bool = False
+    default_max: bool = False
+    default_min: bool = False
+
+    def within(self, limit: int) -> SummaryRequest:
+        """The request with its default bounds lowered to ``limit`` tokens."""
+        longest = min(self.max_new_tokens, limit) if self.default_max else self.max_new_tokens
+        shortest = min(self.min_new_tokens, longest) if self.default_min else self.min_new_tokens
+        return replace(self, max_new_tokens=longest, min_new_tokens=shortest)
 
 
 class Summary(NamedTuple):

@@ -1,13 +1,14 @@
 """The models that are served, and which of them answers a request.
 
-The catalog reads the profile and calls no replica, so a lookup does not start a family that is
-scaled to zero.
+The catalog reads the profile and calls no replica for its models, so a lookup does not start a
+family that is scaled to zero. A lookup is a coroutine, since a name outside the profile may have to
+be looked up elsewhere.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,38 +75,53 @@ class Catalog:
         catalog._observer = observer
         return catalog
 
-    def find(self, name: str, field: str = "model") -> ModelCard:
+    async def find(self, name: str, field: str = "model") -> ModelCard:
         """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
         card = self._by_name.get(name)
         if card is None:
             raise ModelNotFound(name, [card.name for card in self.cards], field)
         return card
 
-    def resolve(self, task: str, name: str | None, field: str = "model_name") -> ModelCard:
-        """The card that answers ``task``: the named model, or the family's default.
+    async def resolve(
+        self,
+        task: str,
+        name: str | None,
+        field: str = "model_name",
+        needed: Iterable[tuple[str, str]] = (),
+    ) -> ModelCard:
+        """The card that answers ``task``: the named model, or the default.
+
+        The name of the task itself stands for the default as well. That is the default among the
+        models that have the capabilities of ``needed``, pairs as of :meth:`require`. If none has
+        them all, or another model is named, :meth:`require` refuses the request.
 
         Raises :class:`ModelNotFound`, which lists the models for the task, when the name is unknown
-        or its model does not do the task.
+        or its model does not do the task, and :class:`ValidationFailed` as :meth:`require` does.
         """
-        if self._observer is None:
-            return self._resolved(task, name, field)
-        self._observer.lookup_started(task)
-        card = self._resolved(task, name, field)
-        self._observer.found(task, card.name)
+        needed = list(needed)
+        if self._observer is not None:
+            self._observer.lookup_started(task)
+        card = self._resolved(task, name, field, {capability for _, capability in needed})
+        if self._observer is not None:
+            self._observer.found(task, card.name)
+        self.require(card, task, needed)
         return card
 
-    def _resolved(self, task: str, name: str | None, field: str) -> ModelCard:
+    def _resolved(
+        self, task: str, name: str | None, field: str, capabilities: Set[str] = frozenset()
+    ) -> ModelCard:
         able = [card for card in self.cards if task in card.tasks]
-        if name is None:
+        if name is None or (name == task and name not in self._by_name):
             if not able:
                 raise ValidationFailed(f"No model is configured for {task}.", field=field)
-            return self._default(able)
+            capable = [card for card in able if capabilities.isdisjoint(card.unsupported)]
+            return self._default(capable or able)
         card = self._by_name.get(name)
         if card is None or task not in card.tasks:
             raise ModelNotFound(name, [card.name for card in able], field)
         return card
 
-    def resolve_first(
+    async def resolve_first(
         self, tasks: Iterable[str], name: str | None, field: str = "model_name"
     ) -> tuple[str, ModelCard]:
         """The first of ``tasks`` that the named model does, or that any does when none is named.
@@ -117,8 +133,8 @@ class Catalog:
         for task in earlier:
             able = [card for card in self.cards if task in card.tasks]
             if named in able or (name is None and able):
-                return task, self.resolve(task, name, field)
-        return last, self.resolve(last, name, field)
+                return task, await self.resolve(task, name, field)
+        return last, await self.resolve(last, name, field)
 
     def require(self, card: ModelCard, task: str, fields: Iterable[tuple[str, str]]) -> None:
         """Raise :class:`ValidationFailed` for a field whose capability the card's engine lacks.

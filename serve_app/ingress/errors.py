@@ -58,6 +58,10 @@ class ValidationFailed(ServiceError):
             self.details["field_errors"] = {field: message} if field else {}
 
 
+class ContextLengthExceeded(ValidationFailed):
+    """Prompt and new tokens do not fit the model's window."""
+
+
 class AuthenticationError(ServiceError):
     """The request has no API key, or an unknown one."""
 
@@ -160,6 +164,8 @@ def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> S
     match problem.kind:
         case "validation":
             return ValidationFailed(problem.message, field=field)
+        case "context_length":
+            return ContextLengthExceeded(problem.message, field=field)
         case "not_found":
             return NotFound(problem.message, field=field)
         case "overloaded":

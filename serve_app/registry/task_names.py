@@ -15,6 +15,7 @@ from configs.suggestions import closest
 from serve_app.ingress.routes.context import NATIVE_PREFIX
 from serve_app.ingress.routes.inference_router import InferenceRouter, hub_tasks_of
 from serve_app.ingress.routes.native_router import NativeRouter, native_tasks
+from serve_app.ingress.routes.other_servers import ROUTERS as OF_OTHER_SERVERS
 from serve_app.registry.families import shipped_families, tasks_of_family
 
 
@@ -63,7 +64,8 @@ def shipped_routers() -> list[InferenceRouter]:
     package = serve_app.ingress.routes
     modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     names = [module.name for module in modules if ".huggingface" not in module.name]
-    routers = _inference(getattr(import_module(name), "router", None) for name in names)
+    found = (getattr(import_module(name), "router", None) for name in names)
+    routers = _inference(each for each in found if each not in OF_OTHER_SERVERS)
     return sorted(routers, key=lambda router: not isinstance(router, NativeRouter))
 
 

@@ -256,3 +256,19 @@ async def test_a_named_prompt_goes_before_every_text(
     assert isinstance(unknown, Problem)
     assert unknown.field == "prompt_name"
     assert "query" in unknown.message
+
+
+async def test_the_first_preferred_prompt_that_the_model_has_is_used(
+    configured: Configured, encoder_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "prompted"
+    shutil.copytree(encoder_folder, folder)
+    settings = folder / "config_sentence_transformers.json"
+    known = json.loads(settings.read_text()) | {"prompts": {"passage": f"{TEXTS[1]} "}}
+    settings.write_text(json.dumps(known))
+    family = Embeddings(configured(folder))
+    preferring = await embedded(family, TEXTS[2], preferred_prompts=("document", "passage"))
+    written = await embedded(family, f"{TEXTS[1]} {TEXTS[2]}")
+    assert preferring.vectors == pytest.approx(written.vectors, abs=1e-6)
+    plain = await embedded(family, TEXTS[2], preferred_prompts=("query",))
+    assert plain.vectors == pytest.approx((await embedded(family, TEXTS[2])).vectors, abs=1e-6)

@@ -146,10 +146,7 @@ async def test_choices_come_in_order_however_they_end(
     [
         ({"prompt": ""}, "prompt", "no tokens"),
         ({"prompt": None, "messages": ()}, "prompt", "at least one message"),
-        ({"prompt": "x" * 64}, "prompt", "64"),
-        ({"prompt": "x" * 500}, "prompt", "500 tokens"),
         ({"max_length": 4}, "max_length", "leaves none of 4"),
-        ({"max_new_tokens": 61}, "max_new_tokens", "window of 64"),
         ({"sampling": Sampling(logit_bias={257: 1.0})}, "logit_bias", "no token 257"),
     ],
 )
@@ -159,6 +156,23 @@ async def test_what_cannot_be_decoded_is_refused_by_its_field(
     problem = await problem_of(family, **fields)
     assert (problem.kind, problem.field) == ("validation", field)
     assert said in problem.message
+    assert engine.held == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"prompt": "x" * 64}, "prompt", "the prompt has 64,"),
+        ({"prompt": "x" * 500}, "prompt", "the prompt has 500,"),
+        ({"max_new_tokens": 61}, "max_new_tokens", "the prompt has 4, and 61 new ones"),
+    ],
+)
+async def test_what_passes_the_window_is_told_with_its_length(
+    family: Generation, engine: PuppetEngine, fields: dict[str, Any], field: str, said: str
+) -> None:
+    problem = await problem_of(family, **fields)
+    assert (problem.kind, problem.field) == ("context_length", field)
+    assert problem.message.startswith(f"This model's maximum context length is 64 tokens; {said}")
     assert engine.held == []
 
 
@@ -497,6 +511,48 @@ async def test_only_the_end_of_a_prompt_is_read_when_asked(
         sequence = await engine.submitted()
         assert engine.codec.decode(sequence.prompt_ids) == kept
         task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"prompt": "x" * 99 + "end", "max_new_tokens": 60}, "xend"),
+        ({"prompt": "x" * 99 + "end", "max_new_tokens": 60, "keep_last": 2}, "nd"),
+        ({"prompt": "end", "max_new_tokens": 60}, "end"),
+        ({"prompt": None, "messages": (ChatMessage("user", "Hello"),), "keep_last": 4}, "llo"),
+    ],
+)
+async def test_the_beginning_of_a_prompt_is_cut_where_it_is_asked_for(
+    family: Generation, engine: PuppetEngine, fields: dict[str, Any], kept: str
+) -> None:
+    task = asyncio.create_task(family.generate(request(truncate=True, **fields)))
+    sequence = await engine.submitted()
+    assert engine.codec.decode(sequence.prompt_ids) == kept
+    task.cancel()
+
+
+async def test_the_beginning_of_given_tokens_is_cut_as_well(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    fields: dict[str, Any] = {"prompt_ids": tuple(range(99)), "max_new_tokens": 60}
+    task = asyncio.create_task(family.generate(request(prompt=None, truncate=True, **fields)))
+    assert (await engine.submitted()).prompt_ids == (95, 96, 97, 98)
+    task.cancel()
+
+
+async def test_an_end_of_sequence_that_is_ignored_does_not_end_the_text(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    fields: dict[str, Any] = {"ignore_eos": True, "max_new_tokens": 3}
+    task = asyncio.create_task(family.generate(request(**fields)))
+    sequence = await engine.submitted()
+    engine.emit(sequence, "a")
+    engine.finish(sequence)
+    engine.emit(sequence, "b")
+    answer = await asyncio.wait_for(task, PATIENCE_S)
+    assert isinstance(answer, GenerationResult)
+    (choice,) = answer.choices
+    assert (choice.text, choice.finish_reason, choice.tokens) == ("ab", "length", 3)
 
 
 async def test_a_whole_answer_tells_which_stop_string_ended_it(

@@ -59,6 +59,19 @@ async def test_a_document_that_is_too_long_fails_alone_unless_cut(family: Rerank
     assert isinstance(cut.items[1], float)
 
 
+async def test_documents_are_cut_to_the_tokens_that_the_request_allows(
+    family: Reranking,
+) -> None:
+    documents = ("a b c d", "a b", LONG)
+    request = RerankRequest("tiny", "sport", documents, max_document_tokens=2)
+    answer = await family.rerank(request)
+    assert isinstance(answer, RerankResult)
+    short = await family.rerank(RerankRequest("tiny", "sport", ("a b",) * 3))
+    assert isinstance(short, RerankResult)
+    assert answer.items == pytest.approx(short.items, abs=1e-5)
+    assert answer.tokens == short.tokens
+
+
 async def test_heavy_documents_are_read_a_few_at_a_time(
     family: Reranking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

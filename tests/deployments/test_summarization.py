@@ -137,6 +137,30 @@ async def test_a_summary_longer_than_the_model_can_write_is_refused(tmp_path: Pa
     assert "40" in answer.message
 
 
+@pytest.mark.parametrize(("least", "default_min"), [(50, True), (3, False)])
+async def test_bounds_that_the_client_left_open_are_lowered_to_what_the_model_writes(
+    tmp_path: Path, least: int, default_min: bool
+) -> None:
+    family = Summarization(family_of(bart(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
+    request = SummaryRequest(
+        "r", "tiny", TEXTS, 150, least, default_max=True, default_min=default_min
+    )
+    answer = await family.summarize(request)
+    assert isinstance(answer, SummaryResult)
+    written = [item.tokens for item in answer.items if isinstance(item, Summary)]
+    assert len(written) == len(TEXTS)
+    assert all(min(least, 40) <= tokens <= 40 for tokens in written)
+
+
+async def test_a_minimum_beyond_what_the_model_writes_is_refused_by_its_name(
+    tmp_path: Path,
+) -> None:
+    family = Summarization(family_of(bart(tmp_path / "model"), "summarize", max_tokens=MAX_TOKENS))
+    answer = await family.summarize(SummaryRequest("r", "tiny", TEXTS, 150, 60, default_max=True))
+    assert isinstance(answer, Problem)
+    assert answer.field == "min_new_tokens"
+
+
 async def test_the_words_that_a_checkpoint_wants_before_a_text_are_put_there(
     tmp_path: Path,
 ) -> None:

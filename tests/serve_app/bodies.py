@@ -58,9 +58,13 @@ def places(
     document: Mapping[str, Any], routers: Sequence[APIRouter], catalog: Catalog
 ) -> Iterator[Place]:
     """Every place of every body that an application takes whose families have ``routers``."""
+    walked: list[Mapping[str, Any]] = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {})
+            if content in walked:
+                continue  # several routes take the same body
+            walked.append(content)
             if path.endswith(BY_MODEL):
                 continue  # which of its bodies is meant, the model says: see the tasks below
             if "application/json" in content and method == "post":

@@ -47,7 +47,7 @@ async def perplexity(
     body: PerplexityBody, services: RequestServices, context: Context
 ) -> TaskResult:
     """``{text, perplexity}``; 1 is best. In a list a bad text fails alone."""
-    card = services.catalog.resolve(PERPLEXITY, body.model_name)
+    card = await services.catalog.resolve(PERPLEXITY, body.model_name)
 
     def request_for(texts: tuple[str, ...]) -> PerplexityRequest:
         return PerplexityRequest(card.name, texts, body.truncate)

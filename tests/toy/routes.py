@@ -60,7 +60,7 @@ class HubSpellBody(Body):
 )
 async def spell(body: SpellBody, services: RequestServices, context: Context) -> TaskResult:
     """``{text, spelled}``. In a list a bad text fails alone."""
-    card = services.catalog.resolve(SPELL, body.model_name)
+    card = await services.catalog.resolve(SPELL, body.model_name)
     items = await _spelled(texts_of(body.texts), card, services)
     return object_or_list(body.texts, items, _with_spelling, card.name)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from deployments.engine.grammar.schema_closing import close_objects
 from deployments.engine.grammar.schema_ending import FiniteSchemas
 from deployments.engine.grammar.schema_numbers import UnsupportedSchema, decimal
 from deployments.engine.grammar.schema_overlap import SchemaOverlap, type_of
@@ -63,6 +64,7 @@ def _prepare(source: str) -> PreparedSchema:
         root.pop("$schema", None)
     document = SchemaDocument(root)
     places = _reachable(document)
+    close_objects(document, places)
     overlap = SchemaOverlap(document)
     exclusive = all(overlap.all_exclusive(branches) for branches in _one_of(places))
     for place in places:

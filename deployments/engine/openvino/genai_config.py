@@ -124,4 +124,6 @@ def generation_config(sequence: Sequence, generated_tokens: int) -> dict[str, An
         }
         if sampling.top_k:
             fields["top_k"] = sampling.top_k
+        if sampling.min_p:
+            fields["min_p"] = sampling.min_p
     return fields

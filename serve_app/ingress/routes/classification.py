@@ -73,10 +73,10 @@ async def classify(body: ClassifyBody, services: RequestServices, context: Conte
     if body.labels is None:
         if body.multi_label:
             raise ValidationFailed("multi_label has no effect without labels.", field="multi_label")
-        card = services.catalog.resolve(SENTIMENT, body.model_name)
+        card = await services.catalog.resolve(SENTIMENT, body.model_name)
         items = await label_scores(texts, card, services, truncate=body.truncate)
         return object_or_list(body.texts, items, _with_sentiment, card.name)
-    card = services.catalog.resolve(ZERO_SHOT, body.model_name)
+    card = await services.catalog.resolve(ZERO_SHOT, body.model_name)
     items = await zero_shot_scores(
         texts, body.labels, card, services, multi_label=body.multi_label, truncate=body.truncate
     )

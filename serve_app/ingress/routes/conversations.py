@@ -130,7 +130,7 @@ async def begin_conversation(
     conversations: AppConversations,
 ) -> Response:
     """Without a message there is a greeting. The earlier conversation goes once that is certain."""
-    card = services.catalog.resolve(CHAT, body.model_name)
+    card = await services.catalog.resolve(CHAT, body.model_name)
     message = body.initial_message
     if message is not None:
         check_prompt(message, services.settings, "initial_message")
@@ -174,7 +174,7 @@ async def say_in_conversation(
 
     A turn is kept when its answer is whole, and nothing of it otherwise.
     """
-    named = services.catalog.resolve(CHAT, body.model_name)
+    named = await services.catalog.resolve(CHAT, body.model_name)
     check_prompt(body.message, services.settings, "message")
 
     async def begin() -> MessageExchange:
@@ -182,7 +182,7 @@ async def say_in_conversation(
         lease = await conversations.lease(caller, user_id)
         try:
             earlier = await lease.read()
-            card = named if body.model_name else _model_of(earlier, services, named)
+            card = named if body.model_name else await _model_of(earlier, services, named)
             request = chat_request(
                 context,
                 card,
@@ -284,10 +284,10 @@ async def _events(answer: StreamedAnswer, context: RequestContext) -> AsyncGener
     yield event("result", context.complete(body, exchange.card.name))
 
 
-def _model_of(earlier: Conversation, services: Services, default: ModelCard) -> ModelCard:
+async def _model_of(earlier: Conversation, services: Services, default: ModelCard) -> ModelCard:
     """The model that the conversation was begun with, while it is served."""
     try:
-        return services.catalog.resolve(CHAT, earlier.model) if earlier.model else default
+        return await services.catalog.resolve(CHAT, earlier.model) if earlier.model else default
     except ModelNotFound:
         return default
 

@@ -134,7 +134,7 @@ async def embeddings(
     """``embeddings`` is one flat vector for a single string, else a list of them, in order."""
     single = isinstance(body.texts, str)
     texts = (body.texts,) if isinstance(body.texts, str) else tuple(body.texts)
-    card = services.catalog.resolve(EMBED, body.model_name)
+    card = await services.catalog.resolve(EMBED, body.model_name)
     embedded = await embed(
         services,
         card,
@@ -159,7 +159,7 @@ async def similarity(
     body: SimilarityBody, services: RequestServices, context: Context
 ) -> TaskResult:
     """Cosine similarity, from -1 to 1."""
-    card = services.catalog.resolve(EMBED, body.model_name)
+    card = await services.catalog.resolve(EMBED, body.model_name)
     given = {"text1": body.text1, "text2": body.text2}
     vectors = {name: np.asarray(v, np.float64) for name, v in given.items() if isinstance(v, list)}
     texts = {name: value for name, value in given.items() if isinstance(value, str)}
@@ -177,7 +177,7 @@ async def similarity(
 )
 async def search(body: SearchBody, services: RequestServices, context: Context) -> TaskResult:
     """The ``top_k`` candidates, best first, with their place in the request."""
-    card = services.catalog.resolve(EMBED, body.model_name)
+    card = await services.catalog.resolve(EMBED, body.model_name)
     check_text(body.query_text, services, "query_text")
     check_count(len(body.candidate_texts), services.settings, "candidate_texts")
     names = ("query_text", *(f"candidate_texts.{i}" for i in range(len(body.candidate_texts))))
@@ -198,7 +198,7 @@ async def cluster(body: ClusterBody, services: RequestServices, context: Context
 
     There are never more of them than different texts: ``n_clusters`` is how many there are.
     """
-    card = services.catalog.resolve(EMBED, body.model_name)
+    card = await services.catalog.resolve(EMBED, body.model_name)
     check_count(len(body.texts), services.settings, "texts")
     if body.n_clusters > len(body.texts):
         message = f"n_clusters is {body.n_clusters}, but there are {len(body.texts)} texts."

@@ -53,7 +53,7 @@ async def entities(body: EntitiesBody, services: RequestServices, context: Conte
 
     ``start`` and ``end`` count the characters (code points) of the text as it was sent.
     """
-    card = services.catalog.resolve(ENTITIES, body.model_name)
+    card = await services.catalog.resolve(ENTITIES, body.model_name)
     items = await find_entities(texts_of(body.texts), card, services, fields=NATIVE_FIELDS)
     return object_or_list(body.texts, items, _with_entities, card.name)
 

@@ -109,7 +109,7 @@ async def generate_route(
 async def generate(body: GenerateBody, services: Services, context: RequestContext) -> TaskResult:
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
-    card, request = _request(body, services, context)
+    card, request = await _request(body, services, context)
     generated: GenerationResult = await services.client.call(
         card.family, "generate", request, NATIVE_FIELDS
     )
@@ -135,7 +135,7 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
             "num_return_sequences must be 1 in a stream: its events carry one text.",
             field="num_return_sequences",
         )
-    card, request = _request(body, services, context, stream=True)
+    card, request = await _request(body, services, context, stream=True)
     return await begin_stream(
         services.client.open_stream(card.family, "stream", request, NATIVE_FIELDS),
         lambda chunks: _events(chunks, context, card.name),
@@ -170,10 +170,10 @@ def _answer(texts: list[str], reason: str, prompt_tokens: int, new_tokens: int) 
     }
 
 
-def _request(
+async def _request(
     body: GenerateBody, services: Services, context: RequestContext, *, stream: bool = False
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = services.catalog.resolve(GENERATE, body.model_name)
+    card = await services.catalog.resolve(GENERATE, body.model_name)
     check_prompt(body.prompt, services.settings, "prompt")
     check_window(body.max_length, card, "max_length")
     check_window(body.max_new_tokens, card, "max_new_tokens")

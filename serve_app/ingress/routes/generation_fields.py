@@ -14,7 +14,8 @@ def seed_of(given: int | None) -> int:
 
 
 def stops(given: str | list[str] | None) -> tuple[str, ...]:
-    if given is None:
+    """The stop strings; an empty string alone is none."""
+    if not given:
         return ()
     return (given,) if isinstance(given, str) else tuple(given)
 

@@ -84,7 +84,7 @@ async def load_model(
     It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
-    card = services.catalog.find(model_name, "model_name")
+    card = await services.catalog.find(model_name, "model_name")
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await cluster.load(card, services.settings.request_timeout_s)
@@ -110,7 +110,7 @@ async def unload_model(model_name: str, services: RequestServices, context: Cont
     goes like any other, since an operator's order outranks the profile; it stays away, from
     replicas that start later too, until it is loaded by order or a request asks for it.
     """
-    card = services.catalog.find(model_name, "model_name")
+    card = await services.catalog.find(model_name, "model_name")
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     gone = await cluster.unload(card, services.settings.request_timeout_s)
     replicas = [

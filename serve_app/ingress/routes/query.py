@@ -74,7 +74,7 @@ class QueryAnswer(Answer):
 @router.task("/query", CHAT, answer=QueryAnswer, summary="Answer a question of PRSM's")
 async def query(body: QueryBody, services: RequestServices, context: Context) -> TaskResult:
     """Nothing is remembered; see ``/conversations`` for that."""
-    card = services.catalog.resolve(CHAT, body.model, "model")
+    card = await services.catalog.resolve(CHAT, body.model, "model")
     check_window(body.max_tokens, card, "max_tokens")
     check_prompt(body.prompt, services.settings, "prompt")
     background = _context_text(body.context, services.settings.max_prompt_bytes)

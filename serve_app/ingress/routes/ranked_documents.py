@@ -34,11 +34,21 @@ class RankedDocuments:
 
 
 async def rank_documents(
-    query: str, documents: Sequence[str], card: ModelCard, services: Services, *, truncate: bool
+    query: str,
+    documents: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    truncate: bool,
+    max_document_tokens: int | None = None,
+    field: str = "documents",
 ) -> RankedDocuments:
-    """Every document's score, or why it has none. Raises for a query that cannot be read."""
+    """Every document's score, or why it has none. Raises for a query that cannot be read.
+
+    Documents are cut to ``max_document_tokens``; ``field`` is the route's name for them.
+    """
     check_text(query, services, "query")
-    check_count(len(documents), services.settings, "documents")
+    check_count(len(documents), services.settings, field)
     found = {i: text_problem(text, services.settings) for i, text in enumerate(documents)}
     problems = {i: problem for i, problem in found.items() if problem is not None}
     good = [i for i in found if i not in problems]
@@ -46,7 +56,7 @@ async def rank_documents(
     tokens = 0
     if good:
         chosen = tuple(documents[i] for i in good)
-        request = RerankRequest(card.name, query, chosen, truncate)
+        request = RerankRequest(card.name, query, chosen, truncate, max_document_tokens)
         result: RerankResult = await services.client.call(
             card.family, "rerank", request, NATIVE_FIELDS
         )

@@ -70,7 +70,7 @@ async def rerank(body: RerankBody, services: RequestServices, context: Context) 
     A score is from 0 to 1, unless ``raw_scores``. Documents that could not be scored follow the
     others, each with its ``index`` and ``error``.
     """
-    card = services.catalog.resolve(RERANK, body.model_name)
+    card = await services.catalog.resolve(RERANK, body.model_name)
     ranked = await rank_documents(
         body.query, body.documents, card, services, truncate=body.truncate
     )

@@ -9,7 +9,6 @@ from pydantic import Field
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary
 from serve_app.ingress.documentation.rules import unless_given
-from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServices, TaskResult
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.summarization import hub_tasks
@@ -29,12 +28,11 @@ from serve_app.ingress.routes.text_items import (
     texts_of,
 )
 from serve_app.ingress.validation.fields import Answer, TokenCount, example
-from serve_app.ingress.validation.limits import check_window
 
 router = NativeRouter("summarization")
 router.hub_tasks.add(hub_tasks)
 
-FIELDS = {**NATIVE_FIELDS, "max_new_tokens": "max_length"}
+FIELDS = {**NATIVE_FIELDS, "max_new_tokens": "max_length", "min_new_tokens": "min_length"}
 
 
 class SummarizeBody(TruncatableTextsBody):
@@ -48,20 +46,12 @@ class SummarizeBody(TruncatableTextsBody):
         min_length=5,
     )
 
-    max_length: TokenCount = MAX_TOKENS
+    max_length: TokenCount | None = Field(
+        None, description=f"{MAX_TOKENS}, or what the model can write where that is less"
+    )
     min_length: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         None, description=f"{MIN_TOKENS}, or max_length where that is less"
     )
-
-    @property
-    def min_tokens(self) -> int:
-        """Raises when an explicit minimum is above the maximum."""
-        if self.min_length is None:
-            return min(MIN_TOKENS, self.max_length)
-        if self.min_length > self.max_length:
-            message = f"min_length is {self.min_length}, but max_length is {self.max_length}."
-            raise ValidationFailed(message, field="min_length")
-        return self.min_length
 
 
 class SummaryAnswer(Answer):
@@ -83,9 +73,8 @@ class SummariesAnswer(Answer):
 )
 async def summarize(body: SummarizeBody, services: RequestServices, context: Context) -> TaskResult:
     """Greedy. In a list a bad text fails alone; the answer is one object around the list."""
-    card = services.catalog.resolve(SUMMARIZE, body.model_name)
-    check_window(body.max_length, card, "max_length")
-    limits = SummaryLimits(body.min_tokens, body.max_length, body.truncate)
+    card = await services.catalog.resolve(SUMMARIZE, body.model_name)
+    limits = SummaryLimits.of(body.min_length, body.max_length, truncate=body.truncate)
     texts = texts_of(body.texts)
     items = await write_summaries(texts, limits, card, services, context, fields=FIELDS)
     done = [item for item in items if isinstance(item, Summary)]

@@ -66,7 +66,7 @@ async def topics(body: TopicsBody, services: RequestServices, context: Context) 
     """
     texts = texts_of(body.texts)
     tasks = (TOPIC, ZERO_SHOT) if body.labels is None else (ZERO_SHOT,)
-    task, card = services.catalog.resolve_first(tasks, body.model_name)
+    task, card = await services.catalog.resolve_first(tasks, body.model_name)
     if task == TOPIC:
         items = await label_scores(texts, card, services, truncate=body.truncate)
         return object_or_list(body.texts, items, _with_category, card.name)

@@ -33,6 +33,7 @@ async def embed(
     dimensions: int | None = None,
     fields: Mapping[str, str] = NATIVE_FIELDS,
     prompt_name: str | None = None,
+    preferred_prompts: tuple[str, ...] = (),
 ) -> EmbeddingResult:
     """The texts' vectors, or a 400 that names every text that cannot have one.
 
@@ -43,7 +44,14 @@ async def embed(
         check_count(len(texts), services.settings, field)
     await check_texts(services, card, texts, field, truncate=truncate, fields=fields)
     request = EmbeddingRequest(
-        card.name, texts, normalize, truncate, batch_size, dimensions, prompt_name
+        card.name,
+        texts,
+        normalize,
+        truncate,
+        batch_size,
+        dimensions,
+        prompt_name,
+        preferred_prompts,
     )
     result: EmbeddingResult = await services.client.call(card.family, "embed", request, fields)
     refuse(result.problems, field)

@@ -166,7 +166,7 @@ async def detect(body: DetectBody, services: RequestServices, context: Context) 
 async def _card_and_image(
     task: str, body: ImageBody, services: Services
 ) -> tuple[ModelCard, bytes]:
-    card = services.catalog.resolve(task, body.model_name)
+    card = await services.catalog.resolve(task, body.model_name)
     return card, await services.images.received(body.image, services.settings)
 
 

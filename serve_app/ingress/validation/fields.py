@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,8 @@ from pydantic_core import CoreSchema
 from serve_app.ingress.documentation.rules import READABLE, Schema
 from serve_app.ingress.validation.bounded_json import MAX_VALUES
 from serve_app.ingress.validation.model_rules import as_left_out, names_of, nullable, stop_at_first
+
+MAX_CHOICES, MAX_STOPS = 16, 16
 
 
 class Body(BaseModel):
@@ -102,8 +104,12 @@ Readable: TypeAlias = Annotated[Text, Field(json_schema_extra=READABLE)]
 """A text that is checked not to be blank."""
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+StopOrNone: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
+"""The empty string is no stop string."""
+
 Stops: TypeAlias = Annotated[
-    Annotated[Stop, TEXT] | Annotated[list[Stop], Field(max_length=16), LIST], TEXT_OR_LIST
+    Annotated[StopOrNone, TEXT] | Annotated[list[Stop], Field(max_length=MAX_STOPS), LIST],
+    TEXT_OR_LIST,
 ]
 TextList: TypeAlias = Annotated[list[str], Field(min_length=1)]
 Single: TypeAlias = Annotated[str, Field(json_schema_extra=READABLE)]
@@ -131,13 +137,24 @@ TopK: TypeAlias = Annotated[
 ]
 """0 and -1 mean off."""
 
+MinP: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+"""0 means off."""
+
 RepetitionPenalty: TypeAlias = Annotated[float, Field(ge=0.001, le=2)]
 """Logits are divided by it: smaller values overflow float32."""
 
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
-Choices: TypeAlias = Annotated[int, Field(ge=1, le=16)]
+Choices: TypeAlias = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TokenCount: TypeAlias = Count
+MinTokens: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
+ALL_THAT_FIT = -1
+PromptTokenCount: TypeAlias = Annotated[
+    Annotated[Literal[-1], Tag("all[]")] | Annotated[TokenCount, Tag("count[]")],
+    Discriminator(lambda given: "all[]" if given == ALL_THAT_FIT else "count[]"),
+]
+"""How many tokens of a prompt are read; -1 means as many as fit."""
+
 TokenId: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 TopLogprobs: TypeAlias = Annotated[int, Field(ge=0, le=20)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]

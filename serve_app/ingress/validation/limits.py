@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from configs.blank import is_blank
 from configs.settings import Settings
-from deployments.seam.problems import Problem
+from deployments.seam.problems import Problem, over_window
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.errors import ContextLengthExceeded, ValidationFailed
 
 
 def check_prompt(text: str, settings: Settings, field: str) -> None:
@@ -19,9 +19,8 @@ def check_prompt(text: str, settings: Settings, field: str) -> None:
 
 def check_window(tokens: int | None, card: ModelCard, field: str) -> None:
     if tokens is not None and card.window is not None and tokens > card.window:
-        raise ValidationFailed(
-            f"{field} is {tokens}, but {card.name} has a window of {card.window} tokens.",
-            field=field,
+        raise ContextLengthExceeded(
+            f"{over_window(card.window)}; {field} is {tokens}.", field=field
         )
 
 

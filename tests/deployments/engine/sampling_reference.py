@@ -39,7 +39,7 @@ class ReferenceRow:
         return [x if token in remaining else -math.inf for token, x in enumerate(scores)]
 
     def probabilities(self, logits: Iterable[float]) -> list[float]:
-        """What is left by temperature, top-k and top-p, not normalised."""
+        """What is left by temperature and the cuts, not normalised."""
         scores = [score / self.sampling.temperature for score in self.scores(logits)]
         best = max(scores)
         weights = [math.exp(score - best) for score in scores]
@@ -53,7 +53,20 @@ class ReferenceRow:
                 if reached >= needed:
                     break
             weights = [weight if weight >= last else 0.0 for weight in weights]
-        return weights
+        weights = [w if w >= self.sampling.min_p * max(weights) else 0.0 for w in weights]
+        return self._typical(weights) if self.sampling.typical_p < 1.0 else weights
+
+    def _typical(self, weights: list[float]) -> list[float]:
+        """The weights whose information is closest to the entropy."""
+        whole = math.fsum(weights)
+        entropy = -math.fsum(w / whole * math.log(w / whole) for w in weights if w)
+        distances = [abs(math.log(w / whole) + entropy) if w else math.inf for w in weights]
+        farthest = reached = 0.0
+        for distance, weight in sorted(zip(distances, weights, strict=True)):
+            farthest, reached = distance, reached + weight / whole
+            if reached >= self.sampling.typical_p:
+                break
+        return [w if d <= farthest else 0.0 for w, d in zip(weights, distances, strict=True)]
 
     def token(self, logits: Iterable[float]) -> int:
         """The greedy token, or the one at the random number of the position."""

@@ -79,6 +79,19 @@ def test_a_template_that_shows_names_is_given_them(
     assert codec.decode(ids) == "Ada: Hi\n-: Yo\n"
 
 
+def test_a_template_is_given_variables_which_replace_none_of_its_own(
+    tmp_path: Path, byte_tokenizer: Tokenizer
+) -> None:
+    template = "{{ messages[0].content }} {{ think }} {{ eos_token }} {{ add_generation_prompt }}"
+    folder = folder_with(tmp_path, byte_tokenizer, eos_token="!", chat_template=template)
+    codec = TextCodec.from_folder(folder)
+    given = {"think": False, "eos_token": "?", "add_generation_prompt": 0, "tools": [1]}
+    ids = codec.encode_chat([ChatMessage("user", "Hi")], variables=given)
+    assert codec.decode(ids) == "Hi False ! True"
+    with pytest.raises(ValueError, match="cannot show these messages"):
+        codec.encode_chat([ChatMessage("user", "Hi")], variables={"messages": []})
+
+
 @pytest.mark.parametrize(
     ("template", "says"),
     [

@@ -113,6 +113,13 @@ def test_top_k_and_top_p_cut_the_tail(byte_codec: TextCodec) -> None:
     assert sampled_tokens(byte_codec, temperature=2.0) == {0, 1, 2, 3}
 
 
+def test_min_p_cuts_what_is_unlikely_beside_the_likeliest(byte_codec: TextCodec) -> None:
+    likely = torch.softmax(LOGITS, dim=-1)
+    floor = float(likely[2] / likely[0])
+    assert sampled_tokens(byte_codec, min_p=floor * 1.01) == {0, 1}
+    assert sampled_tokens(byte_codec, min_p=floor * 0.99) == {0, 1, 2}
+
+
 def test_a_sampled_token_depends_on_the_position(byte_codec: TextCodec) -> None:
     at = [sampled(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
     again = [sampled(byte_codec, (5,) * length, temperature=2.0, seed=1) for length in range(40)]
@@ -223,6 +230,8 @@ def random_settings(dice: random.Random) -> dict[str, Any]:
         "frequency_penalty": dice.choice([0.0, 0.0, -1.1, 0.3]),
         "presence_penalty": dice.choice([0.0, 0.0, -0.7, 1.9]),
         "logit_bias": dice.choice([{}, {}, {3: 5.5, 256: 2.5}]),
+        "min_p": dice.choice([0.0, 0.0, 0.05, 0.5]),
+        "typical_p": dice.choice([1.0, 1.0, 0.95, 0.3]),
         "seed": dice.randrange(1000),
     }
 
@@ -275,8 +284,10 @@ def test_a_nucleus_may_be_wider_than_the_candidates(byte_codec: TextCodec, sprea
         {"top_k": 3000},
         {"top_k": 3000, "top_p": 0.5},
         {"top_k": 20},
+        {"top_p": 0.9, "typical_p": 0.7},
+        {"top_k": 3000, "min_p": 0.2},
     ]
-    sequences = [text(byte_codec, seed=seed, **plans[seed % 4]) for seed in range(8)]
+    sequences = [text(byte_codec, seed=seed, **plans[seed % 6]) for seed in range(8)]
     outcomes = step(byte_codec, logits, *sequences)
     expected = [
         ReferenceRow(each.sampling, each.seed).token(row.tolist())

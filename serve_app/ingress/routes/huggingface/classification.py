@@ -14,6 +14,7 @@ from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
+from serve_app.ingress.routes.huggingface.zero_shot_shape import ZeroShotShape
 from serve_app.ingress.routes.label_scores import (
     SENTIMENT,
     TOPIC,
@@ -75,9 +76,13 @@ async def text_classification(
 async def zero_shot_classification(
     body: ZeroShotBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
-    """``[{label, score}]``, best first; for a list of texts a list of these."""
-    parameters = body.parameters
-    texts = texts_of(body.inputs)
+    """``[{label, score}]``, best first; for a list of texts a list of these.
+
+    Older clients get ``{sequence, labels, scores}`` for a text, see :class:`ZeroShotShape`.
+    """
+    parameters, shape = body.parameters, ZeroShotShape.of(context)
+    inputs = shape.inputs(body.inputs)
+    texts = texts_of(inputs)
     check_count(len(texts), services.settings, FIELD)
     items = await zero_shot_scores(
         texts,
@@ -88,8 +93,8 @@ async def zero_shot_classification(
         template=parameters.hypothesis_template,
         field=FIELD,
     )
-    shown = input_answers(body.inputs, items, lambda _, ranking: _labels(ranking))
-    return context.bare_list(shown[0] if isinstance(body.inputs, str) else shown, card.name)
+    shown = input_answers(inputs, items, shape.shown)
+    return context.bare_list(shown[0] if isinstance(inputs, str) else shown, card.name)
 
 
 def _labels(ranking: Ranking) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ class FeatureBody(Body):
     normalize: bool | None = None
     prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     truncate: bool | None = None
-    truncation_direction: Literal["right"] | None = None
+    truncation_direction: Literal["right", "Right"] | None = None
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     encoding_format: Literal["float"] | None = None
     parameters: NoParameters | None = None

@@ -1,4 +1,4 @@
-"""Errors of the API that Hugging Face's clients speak, under ``/models``."""
+"""Errors of the API that Hugging Face's clients and TGI's speak, under ``/models``."""
 
 from __future__ import annotations
 
@@ -51,4 +51,6 @@ def hub_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
     }
 
 
-HUB_ERRORS = ErrorDialect(re.compile(r"/models/.*", re.DOTALL), hub_envelope)
+HUB_ERRORS = ErrorDialect(
+    re.compile(r"/models/.*|/generate(_stream)?|/info", re.DOTALL), hub_envelope
+)

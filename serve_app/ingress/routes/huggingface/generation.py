@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator
 from starlette.responses import Response
 
 from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
@@ -53,12 +52,6 @@ DEFAULT_NEW_TOKENS = 100
 """The default that the client documents and TGI's router applies."""
 
 
-def _off_at_one(value: float) -> float:
-    if value != 1.0:
-        raise ValueError("this cannot be honoured here; leave it out, or 1.0")
-    return value
-
-
 class GenerateParameters(Body):
     """TGI's ``GenerateParameters``. Lengths are in tokens; ``truncate`` keeps a prompt's end."""
 
@@ -80,7 +73,7 @@ class GenerateParameters(Body):
     top_n_tokens: TopLogprobs | None = None
     top_p: TopP | None = None
     truncate: TokenCount | None = None
-    typical_p: Annotated[float, AfterValidator(_off_at_one)] | None = None
+    typical_p: TopP | None = None
     watermark: Off = None
 
     @property
@@ -107,6 +100,8 @@ class GenerateParameters(Body):
             yield "parameters.frequency_penalty", "frequency_penalty"
         if self.top_n_tokens:
             yield "parameters.top_n_tokens", "top_logprobs"
+        if self.samples and (self.typical_p or 1.0) < 1.0:
+            yield "parameters.typical_p", "typical_p"
         if self.grammar:
             yield "parameters.grammar", self.grammar.capability
 
@@ -121,6 +116,7 @@ class GenerateParameters(Body):
             logprobs=logprobs,
             top_logprobs=self.top_n_tokens or 0,
             seed=seed_of(self.seed),
+            typical_p=self.typical_p or 1.0,
         )
 
 
@@ -137,37 +133,53 @@ class HubGenerateBody(Body):
 async def text_generation(
     body: HubGenerateBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
-    """``[{generated_text, details?}]``, or with ``stream`` TGI's events, one a token.
-
-    A text ends with the stop string that ended it, as TGI's do.
-    """
-    request = _request(body, card, services, context, await context.schema_text())
-    parameters = body.parameters
-    form = TgiFormat(
-        prompt=body.inputs if parameters.return_full_text else "",
-        seed=None if request.sampling.greedy else request.sampling.seed,
-        alternatives=bool(parameters.top_n_tokens),
-    )
+    """``[{generated_text, details?}]``, or with ``stream`` TGI's events, one a token."""
     if body.stream:
-        return await begin_stream(
-            services.client.open_stream(card.family, "stream", request, FIELDS),
-            lambda chunks: events(chunks, form),
-            lambda error: error_event(error, context.request_id),
-            services.settings.heartbeat_s,
-        )
+        return await streamed_text(body, card, services, context)
+    return context.bare_list([await whole_text(body, card, services, context)], card.name)
+
+
+async def streamed_text(
+    body: HubGenerateBody, card: ModelCard, services: Services, context: RequestContext
+) -> Response:
+    """TGI's events of one text, one a token. ``body`` has ``stream``."""
+    request = _request(body, card, services, context, await context.schema_text())
+    form = _format(body, request)
+    return await begin_stream(
+        services.client.open_stream(card.family, "stream", request, FIELDS),
+        lambda chunks: events(chunks, form),
+        lambda error: error_event(error, context.request_id),
+        services.settings.heartbeat_s,
+    )
+
+
+async def whole_text(
+    body: HubGenerateBody, card: ModelCard, services: Services, context: RequestContext
+) -> dict[str, Any]:
+    """``{generated_text, details?}``. It ends with the stop string that ended it, as TGI's do."""
+    request = _request(body, card, services, context, await context.schema_text())
+    parameters, form = body.parameters, _format(body, request)
     if not parameters.details and parameters.choices == 1:
         generated: GenerationResult = await services.client.call(
             card.family, "generate", request, FIELDS
         )
         (choice,) = generated.choices
         end = TextEnd(choice.finish_reason, choice.stop_string)
-        return context.bare_list([{"generated_text": form.text(choice.text, end)}], card.name)
+        return {"generated_text": form.text(choice.text, end)}
     chunks = await services.client.open_stream(card.family, "stream", request, FIELDS)
     texts = best_first(await collect_choices(chunks, request.choices))
     answer: dict[str, Any] = {"generated_text": form.text(texts[0].text, texts[0].end)}
     if parameters.details:
         answer["details"] = form.details(texts)
-    return context.bare_list([answer], card.name)
+    return answer
+
+
+def _format(body: HubGenerateBody, request: GenerationRequest) -> TgiFormat:
+    return TgiFormat(
+        prompt=body.inputs if body.parameters.return_full_text else "",
+        seed=None if request.sampling.greedy else request.sampling.seed,
+        alternatives=bool(body.parameters.top_n_tokens),
+    )
 
 
 def _request(

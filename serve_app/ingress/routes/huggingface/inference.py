@@ -79,20 +79,20 @@ async def _answer(
     context: RequestContext,
     name: str | None = None,
 ) -> Response:
-    card = _card(model_id, services)
+    card = await _card(model_id, services)
     payload = await payload_of(request)
     task = hub_tasks.task_for(card, payload, name)
-    card = services.catalog.resolve(task.model_task, model_id, "model")
+    card = await services.catalog.resolve(task.model_task, model_id, "model")
     if isinstance(payload, bytes):
         assert task.from_file is not None
         return await task.answer(task.from_file(payload), card, services, context)
     return await task.answer(parsed(task.body, payload), card, services, context)
 
 
-def _card(model_id: str, services: Services) -> ModelCard:
+async def _card(model_id: str, services: Services) -> ModelCard:
     """The card of the model that a path names, unless it is a path of OpenAI's below a model."""
     try:
-        return services.catalog.find(model_id)
+        return await services.catalog.find(model_id)
     except ModelNotFound:
         if "/v1/" in model_id:
             raise NotFound("There is no such route.") from None

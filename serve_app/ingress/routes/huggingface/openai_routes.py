@@ -100,7 +100,7 @@ async def rerank_below_a_model(
 )
 async def models_below_a_model(model_id: str, services: RequestServices) -> Response:
     """As ``/v1/models``, with the model that the path names."""
-    card = services.catalog.find(model_id)
+    card = await services.catalog.find(model_id)
     return json_response({"object": "list", "data": [models.shown(card, services.started)]})
 
 
@@ -111,7 +111,7 @@ async def models_below_a_model(model_id: str, services: RequestServices) -> Resp
 )
 async def model_below_a_model(model_id: str, name: str, services: RequestServices) -> Response:
     """As ``/v1/models/{name}``, which has to be the model that the path names."""
-    card = services.catalog.find(model_id)
+    card = await services.catalog.find(model_id)
     if name not in (card.name, *card.aliases):
         raise ModelNotFound(name, [card.name], "model")
     return json_response(models.shown(card, services.started))

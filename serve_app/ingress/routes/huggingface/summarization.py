@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.catalog import ModelCard
-from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.summaries import (
-    MAX_TOKENS,
-    MIN_TOKENS,
     SUMMARIZE,
     SummaryLimits,
     write_summaries,
 )
 from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TokenCount
-from serve_app.ingress.validation.limits import check_window
 
 hub_tasks = HubTasks()
 
-MAX_FIELD = "parameters.generate_parameters.max_length"
-MIN_FIELD = "parameters.generate_parameters.min_length"
+FIELDS = {
+    "max_new_tokens": "parameters.generate_parameters.max_length",
+    "min_new_tokens": "parameters.generate_parameters.min_length",
+}
 MinTokens: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -51,26 +48,22 @@ class SummaryParameters(HubSummaryBounds):
     truncation: Literal["do_not_truncate", "longest_first", "only_first"] | None = None
 
     @property
-    def max_tokens(self) -> int:
-        return _first(self._given("max_new_tokens", "max_length"), MAX_TOKENS)
+    def max_tokens(self) -> int | None:
+        return self._first("max_new_tokens", "max_length")
 
     @property
-    def min_tokens(self) -> int:
-        """Raises when an explicit minimum is above the maximum."""
-        default = min(MIN_TOKENS, self.max_tokens)
-        min_tokens = _first(self._given("min_new_tokens", "min_length"), default)
-        if min_tokens > self.max_tokens:
-            message = f"the minimum is {min_tokens} tokens, but the maximum {self.max_tokens}."
-            raise ValidationFailed(message, field=MIN_FIELD)
-        return min_tokens
+    def min_tokens(self) -> int | None:
+        return self._first("min_new_tokens", "min_length")
 
     @property
     def truncates(self) -> bool:
         return self.truncation not in (None, "do_not_truncate")
 
-    def _given(self, *names: str) -> list[int | None]:
+    def _first(self, *names: str) -> int | None:
+        """The first of these bounds that is given."""
         bounds = [each for each in (self.generate_parameters, self) if each is not None]
-        return [getattr(each, name) for each in bounds for name in names]
+        given = (getattr(each, name) for each in bounds for name in names)
+        return next((value for value in given if value is not None), None)
 
 
 class SummaryBody(Body):
@@ -89,15 +82,12 @@ async def summarization(
 ) -> Response:
     """``[{summary_text}]``, one a text."""
     parameters = body.parameters
-    check_window(parameters.max_tokens, card, MAX_FIELD)
-    limits = SummaryLimits(parameters.min_tokens, parameters.max_tokens, parameters.truncates)
-    texts, fields = texts_of(body.inputs), {"max_new_tokens": MAX_FIELD}
+    limits = SummaryLimits.of(
+        parameters.min_tokens, parameters.max_tokens, truncate=parameters.truncates
+    )
+    texts = texts_of(body.inputs)
     items = await write_summaries(
-        texts, limits, card, services, context, fields=fields, field=FIELD
+        texts, limits, card, services, context, fields=FIELDS, field=FIELD
     )
     shown = input_answers(body.inputs, items, lambda _, summary: {"summary_text": summary.text})
     return context.bare_list(shown, card.name)
-
-
-def _first(given: Sequence[int | None], default: int) -> int:
-    return next((value for value in given if value is not None), default)

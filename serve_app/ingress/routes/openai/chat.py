@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.responses import Response
@@ -31,9 +30,14 @@ from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
 from serve_app.ingress.routes.openai.chat_answers import ChatPieces, ToolCallPolicy, whole_choice
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
+from serve_app.ingress.routes.openai.no_effect import NoEffectChatBody
 from serve_app.ingress.routes.openai.response_format import ResponseFormat
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, ChatChunk, ChatCompletion, OpenAIError
+from serve_app.ingress.routes.openai.template_variables import (
+    TemplateVariables,
+    template_variables,
+)
 from serve_app.ingress.routes.openai.tools import (
     NamedTool,
     Tool,
@@ -48,6 +52,8 @@ from serve_app.ingress.validation.fields import TokenCount, TopLogprobs, example
 from serve_app.ingress.validation.limits import check_prompt, check_window
 from serve_app.ingress.validation.schema_text import SchemaText
 
+FIELDS = {"prompt": "messages", "template_variables": "chat_template_kwargs"}
+
 router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 EVENTS = event_stream(unnamed=(ChatChunk, OpenAIError), done=True)
@@ -57,7 +63,6 @@ CALLING = {"anyOf": [{"const": "required"}, OBJECT]}
 FORMATTED = {"properties": {"type": {"not": {"const": "text"}}}, "required": ["type"], **OBJECT}
 RULES = (
     STREAMED,
-    never({"max_tokens": INTEGER, "max_completion_tokens": INTEGER}),
     when({"top_logprobs": {"minimum": 1, **INTEGER}}, needs={"logprobs": TRUE}),
     when({"tool_choice": CALLING}, needs={"tools": ITEMS}),
     never(
@@ -66,7 +71,7 @@ RULES = (
 )
 
 
-class ChatBody(SamplingBody):
+class ChatBody(SamplingBody, NoEffectChatBody):
     """A chat to be continued by one assistant turn, or by ``n`` alternatives of it."""
 
     model_config = example(
@@ -76,21 +81,16 @@ class ChatBody(SamplingBody):
     )
 
     messages: Messages
-    max_completion_tokens: TokenCount | None = None
+    max_completion_tokens: TokenCount | None = Field(None, description="as max_tokens")
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
     response_format: ResponseFormat | None = None
     tools: Tools | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    functions: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: Literal["none"] | None = None
-    modalities: Annotated[list[Literal["text"]], Field(min_length=1)] | None = None
-    reasoning_effort: Literal["none"] | None = None
-    verbosity: Literal["medium"] | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    safety_identifier: str | None = None
+    chat_template_kwargs: TemplateVariables | None = Field(
+        None, description="variables of the model's chat template, such as enable_thinking"
+    )
 
     def needed_capabilities(self) -> Iterator[tuple[str, str]]:
         yield from super().needed_capabilities()
@@ -111,10 +111,12 @@ class ChatBody(SamplingBody):
         """Refuse fields that contradict each other. Raises ``ValidationFailed``."""
         named = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
         formatted = self.response_format is not None and self.response_format.type != "text"
+        guided = self.guided.field if self.guided else ""
+        bounds = {self.max_tokens, self.max_completion_tokens} - {None}
         wrong = {
             "max_tokens": (
-                None not in (self.max_tokens, self.max_completion_tokens),
-                "max_tokens and max_completion_tokens exclude each other.",
+                len(bounds) > 1,
+                "max_tokens and max_completion_tokens are two names of one bound.",
             ),
             "top_logprobs": (
                 bool(self.top_logprobs and not self.logprobs),
@@ -128,6 +130,11 @@ class ChatBody(SamplingBody):
             "response_format": (
                 formatted and bool(self.offered),
                 "response_format cannot be enforced where tools may be called.",
+            ),
+            guided: (
+                bool(guided) and (formatted or bool(self.offered)),
+                f"{guided} cannot be enforced beside a response_format, or where tools may be "
+                "called.",
             ),
         }
         for field, (broken, message) in wrong.items():
@@ -150,12 +157,14 @@ class ChatBody(SamplingBody):
         if self.offered and card.tool_calls:
             written = FORMATS[card.tool_calls]
             return calling(self.offered, self.tool_choice or "auto", written, schemas)
+        if self.guided is not None:
+            return self.guided.grammar(schemas)
         return self.response_format.grammar(schemas) if self.response_format else None
 
     def grammar_fields(self) -> dict[str, str]:
         """The request's field for each part of the grammar, by the part's name in the seam."""
         if not self.offered:
-            return {"grammar": "response_format"}
+            return {"grammar": self.guided.field if self.guided else "response_format"}
         may_call = [parameters_of(i) for i in chosen(self.offered, self.tool_choice or "auto")]
         parts = {f"grammar.{part}": field for part, field in enumerate(may_call)}
         return {"grammar": may_call[0] if len(may_call) == 1 else "tools", **parts}
@@ -185,7 +194,8 @@ class ChatBody(SamplingBody):
 )
 async def chat_completions(body: ChatBody, services: RequestServices, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
-    card, request, fields = _request(body, services, context, await context.schema_text())
+    schemas = await context.schema_text()
+    card, request, fields = await _request(body, services, context, schemas)
     calls = ToolCallPolicy.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
@@ -193,7 +203,7 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
         pieces = ChatPieces(calls)
         return await begin_stream(
             services.client.open_stream(card.family, "stream", request, fields),
-            lambda stream: chunks(stream, head, pieces.of, reports_usage=body.reports_usage),
+            lambda stream: chunks(stream, head, pieces.of, body.usage_reports),
             failure,
             services.settings.heartbeat_s,
         )
@@ -213,13 +223,13 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
     )
 
 
-def _request(
+async def _request(
     body: ChatBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
-    card = services.catalog.resolve(CHAT, body.model, "model")
-    services.catalog.require(card, CHAT, body.needed_capabilities())
+    card = await services.catalog.resolve(CHAT, body.model, "model", body.needed_capabilities())
     field, bound = body.bound
     check_window(bound, card, field)
+    body.check_min_tokens(bound, field)
     shown = tuple(tool.shown() for tool in body.offered)
     check_prompt("".join(shown), services.settings, "tools")
     check_prompt(
@@ -234,10 +244,15 @@ def _request(
         messages=tuple(message.plain() for message in body.messages),
         tools=shown,
         grammar=body.grammar(card, schemas),
+        template_variables=template_variables(body.chat_template_kwargs, services.settings),
         max_new_tokens=bound,
+        min_new_tokens=body.min_tokens or 0,
+        ignore_eos=bool(body.ignore_eos),
+        keep_last=body.keep_last,
+        truncate=body.truncate,
         sampling=body.sampling(logprobs=bool(body.logprobs), top_logprobs=body.top_logprobs or 0),
         stop=stops(body.stop),
         stop_after_tool_call=body.stop_after_tool_call(card),
         choices=body.n or 1,
     )
-    return card, request, {"prompt": "messages", "max_new_tokens": field, **body.grammar_fields()}
+    return card, request, {**FIELDS, "max_new_tokens": field, **body.grammar_fields()}

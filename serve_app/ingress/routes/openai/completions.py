@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from codecs import getincrementaldecoder
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam.generation import (
@@ -17,11 +17,13 @@ from deployments.seam.generation import (
     GenerationRequest,
     GenerationResult,
     Token,
-    TokenLogprob,
 )
 from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.cluster.attempts import wait_until
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
+from serve_app.ingress.cluster.merged_stream import MergedStream, TokenSource
+from serve_app.ingress.cluster.workers import gathered
 from serve_app.ingress.documentation.openapi import event_stream
-from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
@@ -31,43 +33,27 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.generation_fields import GENERATE, stops, usage
 from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.openai.completion_logprobs import (
+    Offsets,
+    offsets_of,
+    older_logprobs,
+)
+from serve_app.ingress.routes.openai.prompt_list import Prompts, check_prompts, prompt_list
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
-from serve_app.ingress.validation.fields import Text, TokenCount, TokenId, example
-from serve_app.ingress.validation.limits import check_prompt, check_window
+from serve_app.ingress.validation.fields import TokenCount, example
+from serve_app.ingress.validation.limits import check_window
+from serve_app.ingress.validation.schema_text import SchemaText
 
 router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 EVENTS = event_stream(unnamed=(CompletionChunk, OpenAIError), done=True)
-FIELDS = {"max_new_tokens": "max_tokens"}
-MAX_PROMPTS = 16
 DEFAULT_MAX_TOKENS = 16
-UTF_8 = getincrementaldecoder("utf-8")
-
-TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
-
-
-def _form(given: Any) -> str:
-    """Which of the four forms was meant, so that the others' errors are not reported."""
-    match given:
-        case [list(), *_]:
-            return "list[ids]"
-        case [int(), *_]:
-            return "ids[]"
-        case list():
-            return "list[str]"
-    return "str"
-
-
-Prompts = Annotated[
-    Annotated[Text, Tag("str")]
-    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[str]")]
-    | Annotated[TokenIds, Tag("ids[]")]
-    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[ids]")],
-    Discriminator(_form),
-]
+PROMPTS_AT_A_TIME = 32
+"""Prompts of one request that replicas work on at a time. Their engines share out slots by
+requests, so that other requests do not wait for all of them."""
 
 
 class CompletionBody(SamplingBody):
@@ -83,8 +69,8 @@ class CompletionBody(SamplingBody):
     max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: Literal[False] | None = None
-    suffix: None = None
-    best_of: Literal[1] | None = None
+    suffix: Literal[""] | None = None
+    add_special_tokens: Literal[True] | None = None
 
     @property
     def bound(self) -> int:
@@ -92,11 +78,13 @@ class CompletionBody(SamplingBody):
 
     @property
     def prompts(self) -> list[str | list[int]]:
-        """The prompts one by one: one list of token ids is one prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        ids = [each for each in self.prompt if isinstance(each, int)]
-        return [ids] if ids else [each for each in self.prompt if not isinstance(each, int)]
+        return prompt_list(self.prompt)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The request's names for fields of the seam."""
+        grammar = {"grammar": self.guided.field} if self.guided else {}
+        return {"max_new_tokens": "max_tokens", **grammar}
 
     def needed_capabilities(self) -> Iterator[tuple[str, str]]:
         yield from super().needed_capabilities()
@@ -114,8 +102,8 @@ class CompletionBody(SamplingBody):
 async def completions(
     body: CompletionBody, services: RequestServices, context: Context
 ) -> Response:
-    """One text a prompt and choice, or with ``stream`` the pieces of one prompt's."""
-    card, request = _request(body, services, context)
+    """One text a prompt and choice, or with ``stream`` their pieces, told apart by ``index``."""
+    card, request = await _request(body, services, context, await context.schema_text())
     head = {
         "id": f"cmpl-{context.request_id}",
         "object": "text_completion",
@@ -124,11 +112,14 @@ async def completions(
     }
     if body.stream:
         return await _stream(body, card.family, request, head, services)
-    calls = [
-        services.client.call(card.family, "generate", _beginning(request, prompt), FIELDS)
-        for prompt in body.prompts
-    ]
-    answers: list[GenerationResult] = await _all(calls)
+    call = partial(services.client.call, card.family, "generate")
+    answers: list[GenerationResult] = await wait_until(
+        asyncio.get_running_loop().time() + services.settings.request_timeout_s,
+        gathered(
+            [partial(call, _beginning(request, each), body.fields) for each in body.prompts],
+            PROMPTS_AT_A_TIME,
+        ),
+    )
     found = [choice for answer in answers for choice in answer.choices]
     prompt_tokens = sum(answer.prompt_tokens for answer in answers)
     return json_response(
@@ -140,16 +131,6 @@ async def completions(
     )
 
 
-async def _all(calls: list[Coroutine[Any, Any, GenerationResult]]) -> list[GenerationResult]:
-    """All answers, or the first failure, after which the others are cancelled."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
 async def _stream(
     body: CompletionBody,
     family: str,
@@ -157,31 +138,64 @@ async def _stream(
     head: dict[str, Any],
     services: Services,
 ) -> Response:
-    if len(body.prompts) > 1:
-        raise ValidationFailed("prompt must be one prompt in a stream.", field="prompt")
+    openings = [
+        partial(
+            services.client.open_stream,
+            family,
+            "stream",
+            _beginning(request, prompt),
+            body.fields,
+        )
+        for prompt in body.prompts
+    ]
     return await begin_stream(
-        services.client.open_stream(family, "stream", request, FIELDS),
-        lambda stream: chunks(stream, head, _pieces(), reports_usage=body.reports_usage),
+        _opened(openings, request.choices, services),
+        lambda stream: chunks(stream, head, _pieces(), body.usage_reports),
         failure,
         services.settings.heartbeat_s,
     )
 
 
-def _request(
-    body: CompletionBody, services: Services, context: RequestContext
+async def _opened(
+    openings: Sequence[Callable[[], Awaitable[ChunkStream]]], choices: int, services: Services
+) -> TokenSource:
+    """The stream of one prompt, or that of several."""
+    if len(openings) == 1:
+        return await openings[0]()
+    stream = MergedStream(
+        openings,
+        choices,
+        workers=PROMPTS_AT_A_TIME,
+        timeout_s=services.settings.request_timeout_s,
+    )
+    await stream.start()
+    return stream
+
+
+async def _request(
+    body: CompletionBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest]:
-    card = services.catalog.resolve(GENERATE, body.model, "model")
-    services.catalog.require(card, GENERATE, body.needed_capabilities())
+    card = await services.catalog.resolve(GENERATE, body.model, "model", body.needed_capabilities())
     body.check_stream()
     check_window(body.bound, card, "max_tokens")
-    for prompt in body.prompts:
-        if isinstance(prompt, str):
-            check_prompt(prompt, services.settings, "prompt")
+    body.check_min_tokens(body.bound, "max_tokens")
+    check_prompts(
+        body.prompts,
+        services.settings,
+        choices=body.n or 1,
+        tokens=body.bound,
+        logprobs=body.logprobs is not None,
+    )
     request = GenerationRequest(
         request_id=context.request_id,
         session=context.session,
         model=card.name,
         max_new_tokens=body.bound,
+        min_new_tokens=body.min_tokens or 0,
+        ignore_eos=bool(body.ignore_eos),
+        keep_last=body.keep_last,
+        truncate=body.truncate,
+        grammar=body.guided.grammar(schemas) if body.guided else None,
         sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
         stop=stops(body.stop),
         choices=body.n or 1,
@@ -200,36 +214,11 @@ def _choice(index: int, choice: GeneratedSequence) -> dict[str, Any]:
     return {
         "index": index,
         "text": choice.text,
-        "logprobs": _logprobs(choice.logprobs, _offsets(choice)) if choice.logprobs else None,
+        "logprobs": older_logprobs(choice.logprobs, offsets_of(choice))
+        if choice.logprobs
+        else None,
         "finish_reason": choice.finish_reason,
     }
-
-
-class Offsets:
-    """Counts where in a text each of its tokens begins, in characters.
-
-    A token may be part of a character: the character begins with the first of its tokens, and all
-    of them are there.
-    """
-
-    def __init__(self) -> None:
-        self._decoder = UTF_8(errors="replace")
-        self._at = 0
-
-    def of(self, token: TokenLogprob, *, special: bool) -> int:
-        """The offset of the next token; ``special`` ones have no text."""
-        at = self._at
-        if not special:
-            self._at += len(self._decoder.decode(token.raw))
-        return at
-
-
-def _offsets(choice: GeneratedSequence) -> list[int]:
-    """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
-    offsets = Offsets()
-    special = choice.special or (False,) * len(choice.logprobs)
-    pairs = zip(choice.logprobs, special, strict=True)
-    return [min(offsets.of(each, special=mark), len(choice.text)) for each, mark in pairs]
 
 
 def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
@@ -241,7 +230,7 @@ def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
         logprobs = None
         if token.logprob:
             offset = offsets[token.choice].of(token.logprob, special=token.special)
-            logprobs = _logprobs((token.logprob,), [offset])
+            logprobs = older_logprobs((token.logprob,), [offset])
         return [
             {
                 "index": token.choice,
@@ -252,13 +241,3 @@ def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
         ]
 
     return pieces
-
-
-def _logprobs(logprobs: tuple[TokenLogprob, ...], offsets: list[int]) -> dict[str, Any]:
-    """The endpoint's own shape; ``text_offset`` counts characters from the answer's start."""
-    return {
-        "tokens": [item.text for item in logprobs],
-        "token_logprobs": [item.logprob for item in logprobs],
-        "top_logprobs": [{text: value for text, value, _ in item.top} for item in logprobs],
-        "text_offset": offsets,
-    }

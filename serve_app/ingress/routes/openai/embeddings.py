@@ -62,19 +62,24 @@ class OpenAIEmbeddingsBody(Body):
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     user: str | None = None
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference("/embeddings", EMBED, summary="Texts as vectors", response_model=EmbeddingList)
 async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> Response:
     """Vectors of length 1, as numbers or as base64 of little-endian float32."""
-    card = services.catalog.resolve(EMBED, body.model, "model")
+    card = await services.catalog.resolve(EMBED, body.model, "model")
     texts = (body.input,) if isinstance(body.input, str) else tuple(body.input)
     embedded = await embed(
         services,
         card,
         texts,
         "input",
-        truncate=body.truncate,
+        truncate=body.truncates,
         dimensions=body.dimensions,
         fields={},
     )

@@ -11,6 +11,7 @@ from serve_app.ingress.errors import ServiceError
 
 CODES: dict[type[ServiceError], str] = {
     errors.ValidationFailed: "invalid_value",
+    errors.ContextLengthExceeded: "context_length_exceeded",
     errors.AuthenticationError: "invalid_api_key",
     errors.AuthorizationError: "insufficient_permissions",
     errors.NotFound: "not_found",

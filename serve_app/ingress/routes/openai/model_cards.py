@@ -24,7 +24,7 @@ async def list_models(services: RequestServices) -> Response:
 
 @router.get("/models/{model_id:path}", summary="One model", response_model=Model)
 async def get_model(model_id: str, services: RequestServices) -> Response:
-    return json_response(shown(services.catalog.find(model_id), services.started))
+    return json_response(shown(await services.catalog.find(model_id), services.started))
 
 
 def shown(card: ModelCard, created: int) -> dict[str, Any]:

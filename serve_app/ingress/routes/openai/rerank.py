@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.documentation.rules import all_readable
-from serve_app.ingress.routes.context import Context, RequestServices, json_response
+from serve_app.ingress.routes.context import (
+    Context,
+    RequestContext,
+    RequestServices,
+    Services,
+    json_response,
+)
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, Rerank
 from serve_app.ingress.routes.ranked_documents import RERANK, rank_documents
@@ -37,7 +43,7 @@ RerankDocument: TypeAlias = Annotated[
 ]
 
 
-class OpenAIRerankBody(Body):
+class DocumentsBody(Body):
     """A query, and documents to sort by how well they answer it."""
 
     model_config = example(
@@ -52,7 +58,21 @@ class OpenAIRerankBody(Body):
     model: ModelName | None = None
     top_n: Count | None = Field(None, description="all, unless given")
     return_documents: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        return [each if isinstance(each, str) else each.text for each in self.documents]
+
+
+class OpenAIRerankBody(DocumentsBody):
+    """A query, and documents to sort by how well they answer it."""
+
     truncate: Truncate = False
+    truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
+
+    @property
+    def truncates(self) -> bool:
+        return self.truncate or self.truncate_prompt_tokens is not None
 
 
 @router.inference(
@@ -60,9 +80,29 @@ class OpenAIRerankBody(Body):
 )
 async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Context) -> Response:
     """Relevance from 0 to 1, best first. A document that cannot be scored is a 400 naming it."""
-    card = services.catalog.resolve(RERANK, body.model, "model")
-    texts = [each if isinstance(each, str) else each.text for each in body.documents]
-    ranked = await rank_documents(body.query, texts, card, services, truncate=body.truncate)
+    answer = await ranked_answer(body, services, context, truncate=body.truncates)
+    return json_response(answer)
+
+
+async def ranked_answer(
+    body: DocumentsBody,
+    services: Services,
+    context: RequestContext,
+    *,
+    truncate: bool,
+    max_document_tokens: int | None = None,
+) -> dict[str, Any]:
+    """The answer in Jina's shape. Raises a 400 that names every document without a score."""
+    card = await services.catalog.resolve(RERANK, body.model, "model")
+    texts = body.texts
+    ranked = await rank_documents(
+        body.query,
+        texts,
+        card,
+        services,
+        truncate=truncate,
+        max_document_tokens=max_document_tokens,
+    )
     refuse(ranked.problems, "documents")
     results: list[dict[str, Any]] = [
         {
@@ -72,11 +112,9 @@ async def rerank(body: OpenAIRerankBody, services: RequestServices, context: Con
         }
         for index in ranked.order[: body.top_n]
     ]
-    usage = {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens}
-    answer = {
+    return {
         "id": f"rerank-{context.request_id}",
         "model": card.name,
         "results": results,
-        "usage": usage,
+        "usage": {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens},
     }
-    return json_response(answer)

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from inspect import signature
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from tokenizers import Tokenizer
 
 from deployments.engine.interface import STOPPED, Engine, EngineNotLoaded, EngineStopped
 from deployments.engine.own_process.client import open_engine_process
-from deployments.engine.own_process.messages import EngineLaunch, EngineReady
+from deployments.engine.own_process.messages import EngineLaunch, EngineReady, Submission
+from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.seam.generation import Grammar, Token
 from tests.deployments.engine.reading import PATIENCE_S, Reader
@@ -61,6 +63,13 @@ def test_its_texts_are_those_of_generate(shared: Engine) -> None:
         assert reader.sequence.generated == reader.ids
     load = shared.load()
     assert (load.running, load.waiting, load.slots) == (0, 0, 3)
+
+
+def test_whatever_a_sequence_is_given_reaches_the_process() -> None:
+    given = set(signature(Sequence).parameters)
+    here = {"codec", "on_token", "on_failure", "on_admitted"}
+    crosses = {field.name for field in fields(Submission)} - {"number"}
+    assert given - here - {"constraint"} == crosses - {"grammar"}
 
 
 def test_a_text_is_held_to_its_grammar_and_continued_under_it(shared: Engine) -> None:

@@ -70,7 +70,7 @@ def faults(**fields: Any) -> dict[str, str]:
         ({"bias": {"a": 101}}, {"bias.a": "expected at most 100"}),
         ({"bias": {"a": float("nan")}}, {"bias.a": "expected a finite number"}),
         ({"pair": ["a", "b", "c"]}, {"pair": "expected at most 2 items"}),
-        ({"stop": ""}, {"stop": "expected at least 1 character"}),
+        ({"stop": ["a", ""]}, {"stop.1": "expected at least 1 character"}),
         ({"stop": 7}, {"stop": "expected a string"}),
         ({"stop": "a" * 257}, {"stop": "expected at most 256 characters"}),
         ({"code": "A"}, {"code": "expected a string that matches ^[a-z]+$"}),

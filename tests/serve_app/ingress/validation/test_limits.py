@@ -6,7 +6,7 @@ import pytest
 
 from configs.settings import Settings
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.errors import ContextLengthExceeded, ValidationFailed
 from serve_app.ingress.validation.limits import (
     check_count,
     check_prompt,
@@ -53,18 +53,19 @@ def test_a_text_of_what_nobody_sees_cannot_be_read_either(text: str) -> None:
 
 
 @pytest.mark.parametrize("tokens", [None, 1, WINDOW])
-def test_a_length_up_to_the_window_passes(tokens: int | None) -> None:
-    check_window(tokens, CATALOG.find(FAST), "max_length")
+async def test_a_length_up_to_the_window_passes(tokens: int | None) -> None:
+    check_window(tokens, await CATALOG.find(FAST), "max_length")
 
 
-def test_a_length_beyond_the_window_is_refused_by_name() -> None:
-    with pytest.raises(ValidationFailed, match=rf"{FAST} has a window of {WINDOW} tokens") as error:
-        check_window(WINDOW + 1, CATALOG.find(FAST), "max_length")
+async def test_a_length_beyond_the_window_is_refused_by_name() -> None:
+    message = f"This model's maximum context length is {WINDOW} tokens; max_length is {WINDOW + 1}."
+    with pytest.raises(ContextLengthExceeded, match=message) as error:
+        check_window(WINDOW + 1, await CATALOG.find(FAST), "max_length")
     assert error.value.field == "max_length"
 
 
-def test_a_model_without_a_window_bounds_nothing() -> None:
-    check_window(10**9, CATALOG.find("house/mood"), "max_length")
+async def test_a_model_without_a_window_bounds_nothing() -> None:
+    check_window(10**9, await CATALOG.find("house/mood"), "max_length")
 
 
 def test_as_many_texts_as_allowed_pass_and_one_more_does_not() -> None:

@@ -169,7 +169,7 @@ async def test_a_stream_that_never_begins_is_an_ordinary_error() -> None:
     [
         ("adapter_id", {"adapter_id": "lora"}),
         ("decoder_input_details", {"decoder_input_details": True}),
-        ("typical_p", {"typical_p": 0.5}),
+        ("typical_p", {"typical_p": 1.5}),
         ("watermark", {"watermark": True}),
         ("best_of", {"best_of": 2}),
         ("best_of", {"best_of": 17, "do_sample": True}),
@@ -190,14 +190,30 @@ async def test_what_cannot_be_honoured_is_named(field: str, parameters: dict[str
     assert list(response.json()["details"]["field_errors"]) == [f"parameters.{field}"]
 
 
-@pytest.mark.parametrize("off", [{"watermark": False}, {"adapter_id": None}, {"typical_p": 1.0}])
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"watermark": False},
+        {"adapter_id": None},
+        {"typical_p": 1.0, "do_sample": True},
+        {"typical_p": 0.95, "do_sample": False},
+        {"typical_p": 0.95},
+        {"stop": ""},
+        {"stop_sequences": "", "stop": ["end"]},
+    ],
+)
 async def test_what_asks_for_nothing_is_accepted(off: dict[str, Any]) -> None:
     assert (await reaching(**off)).prompt
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"top_n_tokens": 2}, {"frequency_penalty": 0.5}],
+    [
+        {"top_n_tokens": 2},
+        {"frequency_penalty": 0.5},
+        {"typical_p": 0.5, "do_sample": True},
+        {"typical_p": 0.5, "temperature": 0.7},
+    ],
     ids=lambda each: next(iter(each)),
 )
 async def test_what_the_engine_cannot_do_is_named(parameters: dict[str, Any]) -> None:

@@ -172,6 +172,9 @@ async def test_summaries(parameters: dict[str, Any], bounds: tuple[int, int, boo
     (request,) = family.asked
     assert isinstance(request, SummaryRequest)
     assert (request.max_new_tokens, request.min_new_tokens, request.truncate) == bounds
+    given = parameters.get("generate_parameters", parameters)
+    assert request.default_max is not any(name.startswith("max_") for name in given)
+    assert request.default_min is not any(name.startswith("min_") for name in given)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from deployments.seam.generation import (
     ChatMessage,
@@ -17,7 +19,7 @@ from deployments.seam.generation import (
     Sampling,
     TokenLogprob,
 )
-from deployments.seam.problems import Problem
+from deployments.seam.problems import Problem, over_window
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, WINDOW, burst, generated
 from tests.serve_app.local_handle import Family
@@ -132,10 +134,99 @@ async def test_both_names_of_the_bound_are_read(field: str) -> None:
     assert (await reaching(**{field: 5})).max_new_tokens == 5
 
 
-async def test_both_bounds_at_once_are_refused() -> None:
-    response = await posted(Family(), max_tokens=5, max_completion_tokens=5)
+async def test_both_bounds_are_taken_where_they_are_the_same() -> None:
+    assert (await reaching(max_tokens=5, max_completion_tokens=5)).max_new_tokens == 5
+    response = await posted(Family(), max_tokens=5, max_completion_tokens=6)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "max_tokens"
+
+
+NOTHING: dict[str, Any] = {
+    "top_k": -1,
+    "min_p": 0,
+    "ignore_eos": False,
+    "min_tokens": 0,
+    "best_of": 1,
+    "use_beam_search": False,
+    "functions": None,
+    "audio": None,
+    "prediction": None,
+    "web_search_options": None,
+    "moderation": None,
+    "add_generation_prompt": True,
+    "continue_final_message": False,
+    "skip_special_tokens": True,
+    "return_token_ids": False,
+    "stop": "",
+    "echo": False,
+    "chat_template_kwargs": {},
+    "structured_outputs": {},
+}
+
+
+async def test_values_that_ask_for_nothing_have_no_effect() -> None:
+    plain = await reaching(seed=1)
+    for field, value in NOTHING.items():
+        request = await reaching(seed=1, **{field: value})
+        assert replace(request, request_id=plain.request_id) == plain, field
+
+
+async def test_every_field_that_openai_documents_may_be_null() -> None:
+    given = set(CompletionCreateParamsBase.__annotations__) - {"messages", "model"}
+    await reaching(**dict.fromkeys(given))
+
+
+async def test_fields_of_other_servers_reach_the_model() -> None:
+    request = await reaching(
+        min_p=0.25, min_tokens=3, ignore_eos=True, max_tokens=9, truncate_prompt_tokens=-1
+    )
+    assert (request.sampling.min_p, request.min_new_tokens, request.ignore_eos) == (0.25, 3, True)
+    assert (request.truncate, request.keep_last) == (True, None)
+    assert (await reaching(truncate_prompt_tokens=9)).keep_last == 9
+
+
+async def test_variables_of_the_chat_template_reach_it_as_json() -> None:
+    request = await reaching(chat_template_kwargs={"enable_thinking": False, "depth": [1, "é"]})
+    assert json.loads(request.template_variables) == {"enable_thinking": False, "depth": [1, "é"]}
+
+
+@pytest.mark.parametrize(
+    ("field", "variables"),
+    [
+        ("chat_template_kwargs.messages", {"messages": []}),
+        ("chat_template_kwargs.tools", {"tools": []}),
+        ("chat_template_kwargs.add_generation_prompt", {"add_generation_prompt": False}),
+        ("chat_template_kwargs.chat_template", {"chat_template": "{{ 1 }}"}),
+        ("chat_template_kwargs.a b", {"a b": 1}),
+        ("chat_template_kwargs", dict.fromkeys((f"v{i}" for i in range(33)), 1)),
+        ("chat_template_kwargs", {"text": "x" * 200_000}),
+    ],
+)
+async def test_variables_of_the_template_are_bounded(field: str, variables: Any) -> None:
+    response = await posted(Family(), chat_template_kwargs=variables)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith(field)
+
+
+async def test_vllms_constraints_do_what_a_response_format_does() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "number", "maximum": 0.1}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    by_format = await reaching(model=FULL, response_format=wanted)
+    for given in ({"guided_json": schema}, {"structured_outputs": {"json": schema}}):
+        assert (await reaching(model=FULL, **given)).grammar == by_format.grammar
+    response = await posted(Family(), model=FULL, guided_json=schema, response_format=wanted)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "guided_json")
+
+
+async def test_a_chat_over_the_window_is_told_in_the_words_that_clients_look_for() -> None:
+    problem = Problem("context_length", f"{over_window(9)}; the prompt has 12", "prompt")
+    error = (await posted(Family(problem))).json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert error["message"].startswith("This model's maximum context length is 9 tokens; ")
+    assert (error["type"], error["param"]) == ("invalid_request_error", "messages")
+    error = (await posted(Family(), max_tokens=WINDOW + 1)).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "max_tokens")
+    assert f"maximum context length is {WINDOW} tokens" in error["message"]
 
 
 async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:

@@ -9,7 +9,7 @@ from ray.exceptions import RayError
 
 from deployments.seam.generation import Token, TokenChunk
 from deployments.seam.problems import Problem
-from serve_app.ingress.routes.openai.sampling import framed
+from serve_app.ingress.routes.openai.sampling import chunk_opening, framed
 from serve_app.ingress.streams import message
 from tests.serve_app import house
 from tests.serve_app.house import burst, events
@@ -93,4 +93,4 @@ async def test_a_client_that_leaves_stops_the_generation() -> None:
 def test_a_chunk_is_framed_as_every_other_message() -> None:
     head = {"id": "chatcmpl-1", "created": 1, "model": "a/b", "object": "x", "usage": None}
     for choice in ({"index": 0, "delta": {"content": 'é"\n'}}, {}):
-        assert framed(head)(choice) == message({**head, "choices": [choice]})
+        assert framed(chunk_opening(head), choice) == message({**head, "choices": [choice]})

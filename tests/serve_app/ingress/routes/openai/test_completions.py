@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,17 +13,20 @@ from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,
     GenerationResult,
+    Grammar,
     Sampling,
     Token,
     TokenChunk,
     TokenLogprob,
 )
 from deployments.seam.problems import Problem
+from serve_app.ingress.routes.openai.completions import PROMPTS_AT_A_TIME
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, WINDOW, burst, events, generated
 from tests.serve_app.local_handle import FOREVER, Family, happens
 
 PATH = "/v1/completions"
+USAGE = {"include_usage": True}
 SECRET = "/home/inside/model.py line 7"
 LOGPROBS = (
     TokenLogprob("ab", -0.5, b"ab", (("x", -1.0, b"x"),)),
@@ -85,9 +89,68 @@ async def test_one_prompt_that_fails_fails_them_all_and_stops_the_others() -> No
     await happens(family.stopped)
 
 
-async def test_several_prompts_in_a_stream_are_refused_by_name() -> None:
-    response = await posted(Family(), prompt=["a", "b"], stream=True)
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt")
+async def test_several_prompts_in_a_stream_are_told_apart_by_their_index() -> None:
+    bursts = [
+        [burst(text, choice=0, finish="stop"), burst("!", choice=1, finish="stop")]
+        for text in "abc"
+    ]
+    response = await posted(
+        Family(*bursts), prompt=["x", "y", "z"], n=2, stream=True, stream_options=USAGE
+    )
+    *found, last, done = [data for _, data in events(response.text)]
+    choices = [chunk["choices"][0] for chunk in found]
+    texts = {choice["index"]: choice["text"] for choice in choices}
+    assert texts == {0: "a", 1: "!", 2: "b", 3: "!", 4: "c", 5: "!"}
+    assert last["usage"] == {"prompt_tokens": 9, "completion_tokens": 6, "total_tokens": 15}
+    assert done == "[DONE]"
+
+
+async def test_a_prompt_that_fails_first_gives_the_stream_its_status() -> None:
+    family = Family([FOREVER], [Problem("validation", "too long", "max_new_tokens")])
+    response = await posted(family, prompt=["x", "y"], stream=True)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "max_tokens")
+
+
+async def test_a_prompt_that_fails_later_ends_the_stream_of_all() -> None:
+    family = Family([burst("a"), FOREVER], [burst("b"), RayError(SECRET)])
+    found = [
+        data for _, data in events((await posted(family, prompt=["x", "y"], stream=True)).text)
+    ]
+    assert found[-2]["error"]["code"] == "internal_error"
+    assert found[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thousands_of_prompts_are_worked_on_some_at_a_time(stream: bool) -> None:
+    answer: Any = [burst("a", finish="stop")] if stream else generated("a")
+    family = Family(*[answer] * 2048)
+    response = await posted(family, prompt=["x"] * 2048, max_tokens=1, stream=stream)
+    assert response.status_code == 200, response.text
+    assert len(family.asked) == 2048
+    if not stream:
+        assert [choice["index"] for choice in response.json()["choices"]] == list(range(2048))
+    waiting = Family(*[[FOREVER] if stream else FOREVER] * 2048)
+    application = house.app({"generation": waiting})
+    body = {"prompt": ["x"] * 100, "max_tokens": 1, "stream": stream}
+    connection = house.Connection(application, PATH, body)
+    await happens(waiting.began)
+    connection.done.cancel()
+    await happens(waiting.stopped)
+    assert len(waiting.asked) <= PROMPTS_AT_A_TIME
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("prompt", {"prompt": ["x"] * 2049}),
+        ("max_tokens", {"prompt": ["x"] * 2048, "max_tokens": 513}),
+        ("max_tokens", {"prompt": ["x"] * 2048, "max_tokens": 33, "logprobs": 0}),
+        ("max_tokens", {"prompt": ["x"] * 2048, "max_tokens": 33, "n": 16}),
+    ],
+)
+async def test_what_a_list_of_prompts_asks_for_is_bounded(field: str, body: Any) -> None:
+    response = await posted(Family(), **body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, field)
 
 
 async def test_an_engine_without_alternatives_names_a_model_that_has_them() -> None:
@@ -112,7 +175,7 @@ async def test_log_probabilities_have_the_older_shape_with_offsets() -> None:
     assert response.json()["choices"][0]["logprobs"] == {
         "tokens": ["ab", "c"],
         "token_logprobs": [-0.5, -0.25],
-        "top_logprobs": [{"x": -1.0}, {}],
+        "top_logprobs": [{"x": -1.0, "ab": -0.5}, {"c": -0.25}],
         "text_offset": [0, 2],
     }
 
@@ -218,6 +281,101 @@ async def test_a_prompt_that_is_neither_text_nor_tokens_is_named(prompt: Any) ->
 async def test_stream_options_without_a_stream_are_named() -> None:
     response = await posted(Family(), stream_options={"include_usage": True})
     assert response.json()["error"]["param"] == "stream_options"
+
+
+NOTHING: dict[str, Any] = {
+    "best_of": 1,
+    "use_beam_search": False,
+    "ignore_eos": False,
+    "min_tokens": 0,
+    "min_p": 0,
+    "top_k": -1,
+    "suffix": "",
+    "stop": "",
+    "echo": False,
+    "skip_special_tokens": True,
+    "return_token_ids": False,
+    "stop_token_ids": [],
+    "truncate_prompt_tokens": None,
+    "structured_outputs": None,
+    "guided_json": None,
+}
+
+
+async def test_values_that_ask_for_nothing_have_no_effect() -> None:
+    (plain,) = await reaching(seed=1)
+    for field, value in NOTHING.items():
+        (request,) = await reaching(seed=1, **{field: value})
+        assert replace(request, request_id=plain.request_id) == plain, field
+
+
+async def test_fields_of_other_servers_reach_the_model() -> None:
+    (request,) = await reaching(min_p=0.25, min_tokens=3, ignore_eos=True, max_tokens=9)
+    assert (request.sampling.min_p, request.min_new_tokens, request.ignore_eos) == (0.25, 3, True)
+    (request,) = await reaching(truncate_prompt_tokens=7)
+    assert (request.keep_last, request.truncate) == (7, False)
+    (request,) = await reaching(truncate_prompt_tokens=-1)
+    assert (request.keep_last, request.truncate) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("min_tokens", {"min_tokens": 17}),
+        ("min_p", {"min_p": 1.5}),
+        ("truncate_prompt_tokens", {"truncate_prompt_tokens": 0}),
+        ("truncate_prompt_tokens", {"truncate_prompt_tokens": -2}),
+        ("best_of", {"best_of": 2}),
+        ("guided_regex", {"guided_regex": "a", "model": FAST}),
+        ("structured_outputs.json", {"structured_outputs": {"json": {}}, "model": FAST}),
+        ("guided_regex", {"guided_json": {}, "guided_regex": "a"}),
+        ("guided_json", {"guided_json": "no schema", "model": FULL}),
+        ("guided_grammar", {"guided_grammar": "root ::= x", "model": FULL}),
+    ],
+)
+async def test_what_cannot_be_meant_is_named(field: str, fields: dict[str, Any]) -> None:
+    response = await posted(Family(), **fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, field)
+
+
+SCHEMA = {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    ("given", "grammar"),
+    [
+        ({"guided_json": SCHEMA}, Grammar("json_schema", '{"type":"object"}')),
+        ({"guided_json": '{"type": "object"}'}, Grammar("json_schema", '{"type": "object"}')),
+        ({"guided_regex": "a+"}, Grammar("regex", "a+")),
+        ({"guided_choice": ["a b", "c.d\n"]}, Grammar("regex", "(a b|c\\.d\n)")),
+        (
+            {"structured_outputs": {"json": SCHEMA}},
+            Grammar("json_schema", '{"type":"object"}'),
+        ),
+        ({"structured_outputs": {"regex": "a+"}}, Grammar("regex", "a+")),
+        ({"structured_outputs": {"choice": ["x", "y"]}}, Grammar("regex", "(x|y)")),
+        ({"structured_outputs": {"json_object": True}}, Grammar("json")),
+    ],
+)
+async def test_vllms_constraints_are_grammars(given: dict[str, Any], grammar: Grammar) -> None:
+    (request,) = await reaching(model=FULL, **given)
+    assert request.grammar == grammar
+
+
+async def test_a_constraint_that_the_model_side_refuses_has_its_own_name() -> None:
+    family = Family(Problem("validation", "it is too complex", "grammar"))
+    response = await posted(family, model=FULL, structured_outputs={"regex": "a{9999}"})
+    assert response.json()["error"]["param"] == "structured_outputs.regex"
+
+
+async def test_usage_may_be_in_every_chunk() -> None:
+    family = Family([burst("a", "b"), burst("c", at=2, finish="stop")])
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    response = await posted(family, stream=True, stream_options=options)
+    found = [data for _, data in events(response.text)][:-1]
+    assert [chunk["usage"]["completion_tokens"] for chunk in found] == [1, 2, 3, 3]
+    assert [chunk["usage"]["total_tokens"] for chunk in found] == [4, 5, 6, 6]
+    assert [len(chunk["choices"]) for chunk in found] == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""The routers of other servers' APIs, which every application has."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve_app.ingress.routes import shared_rerank
+from serve_app.ingress.routes.cohere import embed as cohere_embed
+from serve_app.ingress.routes.cohere import rerank as cohere_rerank
+from serve_app.ingress.routes.tei import embed as tei_embed
+from serve_app.ingress.routes.tei import predict as tei_predict
+from serve_app.ingress.routes.tgi import generate as tgi_generate
+
+ROUTERS: tuple[APIRouter, ...] = (
+    cohere_rerank.router,
+    cohere_embed.router,
+    tei_embed.router,
+    tei_predict.router,
+    shared_rerank.router,
+    tgi_generate.router,
+)

@@ -1,0 +1,1 @@
+"""The API of text-generation-inference (TGI), at the root and below a model."""
