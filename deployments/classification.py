@@ -61,7 +61,7 @@ class Classification(TextFamily[Logits]):
             logits if isinstance(logits, Problem) else ranked(labels, scores_of(logits))
             for logits in answers
         )
-        return ClassificationResult(items, tokens)
+        return ClassificationResult(items, tokens, tuple(labels))
 
     @unavailable_as_problem
     async def zero_shot(self, request: ZeroShotRequest) -> ClassificationResult | Problem:

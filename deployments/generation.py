@@ -15,9 +15,10 @@ from deployments.engine.interface import STOPPED, Engine
 from deployments.engine.prompt_preprocessor import PromptPreprocessor
 from deployments.engine.token_chunks import Interrupted, token_chunks
 from deployments.engine.token_stream import StreamPacing
+from deployments.engine.tokenizing import detokenized, tokenized
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
-from deployments.models.errors import ModelUnavailable
+from deployments.models.errors import ModelUnavailable, unavailable_as_problem
 from deployments.models.family import FamilyDeployment
 from deployments.seam.generation import (
     GeneratedSequence,
@@ -29,6 +30,12 @@ from deployments.seam.generation import (
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from deployments.seam.summarization import SummaryRequest, SummaryResult
+from deployments.seam.tokenization import (
+    DetokenizeRequest,
+    DetokenizeResult,
+    TokenizeRequest,
+    TokenizeResult,
+)
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
@@ -97,6 +104,18 @@ class Generation(FamilyDeployment[Engine]):
     async def summarize(self, request: SummaryRequest) -> SummaryResult:
         """Summaries by a chat model; a text that does not fit fails alone."""
         return await chat_summaries.summarize(request, self.generate, self._max_requests)
+
+    @unavailable_as_problem
+    async def tokenize(self, request: TokenizeRequest) -> TokenizeResult | Problem:
+        """The token ids of a prompt or a chat; nothing is decoded."""
+        async with self._models.use(request.model) as engine:
+            return await self._prompts.in_thread(tokenized, engine, request)
+
+    @unavailable_as_problem
+    async def detokenize(self, request: DetokenizeRequest) -> DetokenizeResult | Problem:
+        """The text of token ids."""
+        async with self._models.use(request.model) as engine:
+            return await self._prompts.in_thread(detokenized, engine, request)
 
     async def _chunks(
         self, engine: Engine, request: GenerationRequest

@@ -60,9 +60,9 @@ class TextCodec:
         converted = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
         return cls(converted.backend_tokenizer, folder, chat_template)
 
-    def encode(self, prompt: str) -> list[int]:
-        """Ids of a plain text, with the special tokens that the tokenizer itself adds."""
-        return list(self._tokenizer.encode(prompt).ids)
+    def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
+        """Ids of a plain text, with the ``special_tokens`` that the tokenizer itself adds."""
+        return list(self._tokenizer.encode(prompt, add_special_tokens=special_tokens).ids)
 
     def encode_chat(
         self,
@@ -142,8 +142,9 @@ class TextCodec:
         first = bisect_left(starts, True, hi=len(starts) - 1, key=fits)
         return (*head, *messages[starts[first] :])
 
-    def decode(self, ids: Ids[int]) -> str:
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, ids: Ids[int], *, special_tokens: bool = False) -> str:
+        """The text of ``ids``, in which special tokens are spelled out only if asked for."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not special_tokens))
 
     def stream(self, prompt_ids: Ids[int] = ()) -> TextStream:
         """The detokenizer of one sequence, whose text continues that of its prompt."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.grammar.constraint import Constraint, ConstraintError
@@ -13,6 +15,9 @@ from deployments.engine.prompts import PromptTokens, available_tokens, encode_pr
 from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
 from deployments.seam.generation import GenerationRequest, Grammar
 from deployments.seam.problems import Problem
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class PromptPreprocessor:
@@ -44,6 +49,11 @@ class PromptPreprocessor:
         if isinstance(constraint, Problem):
             return constraint
         return PromptTokens(prompt, max_new_tokens, constraint)
+
+    async def in_thread(self, function: Callable[[Engine, T], R], engine: Engine, request: T) -> R:
+        """``function`` in one of the threads that tokenize."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._tokenizing, function, engine, request)
 
     async def _constraint(
         self, grammars: GrammarCompiler, grammar: Grammar

@@ -35,11 +35,13 @@ class LabelScore(NamedTuple):
 class ClassificationResult(CountsPromptTokens):
     """For each text, in order, its labels, best first, or a problem.
 
-    ``tokens`` has the tokens read for each text; it is empty for images.
+    ``tokens`` has the tokens read for each text; it is empty for images. ``labels`` are a text
+    classifier's own, in the order of its outputs.
     """
 
     items: tuple[tuple[LabelScore, ...] | Problem, ...]
     tokens: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

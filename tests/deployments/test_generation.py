@@ -30,6 +30,12 @@ from deployments.seam.generation import (
     TokenChunk,
 )
 from deployments.seam.problems import Problem
+from deployments.seam.tokenization import (
+    DetokenizeRequest,
+    DetokenizeResult,
+    TokenizeRequest,
+    TokenizeResult,
+)
 from tests.deployments.conftest import Configured
 from tests.deployments.families import started
 from tests.deployments.held_trials import HeldTrials
@@ -684,3 +690,26 @@ async def test_a_trial_ends_when_the_client_that_asked_for_it_leaves(
         await asking
     await asyncio.wait_for(trial.ended.wait(), PATIENCE_S)
     await stream.aclose()
+
+
+async def test_a_prompt_and_a_chat_are_tokenized_without_the_engine_decoding(
+    family: Generation, byte_codec: TextCodec
+) -> None:
+    plain = await family.tokenize(TokenizeRequest("tiny", prompt="Once"))
+    assert isinstance(plain, TokenizeResult)
+    assert list(plain.ids) == byte_codec.encode("Once")
+    assert "".join(plain.texts).endswith("Once")
+    chat = (ChatMessage("user", "Hi"),)
+    told = await family.tokenize(TokenizeRequest("tiny", messages=chat))
+    assert isinstance(told, TokenizeResult)
+    assert list(told.ids) == byte_codec.encode_chat(chat)
+    text = await family.detokenize(DetokenizeRequest("tiny", plain.ids))
+    assert text == DetokenizeResult(byte_codec.decode(plain.ids, special_tokens=True))
+
+
+async def test_a_token_that_the_model_does_not_know_has_no_text(
+    family: Generation, byte_codec: TextCodec
+) -> None:
+    answer = await family.detokenize(DetokenizeRequest("tiny", (byte_codec.vocab_size,)))
+    assert isinstance(answer, Problem)
+    assert (answer.kind, answer.field) == ("validation", "tokens")

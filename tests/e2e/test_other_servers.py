@@ -63,6 +63,23 @@ def test_tgis_routes_continue_a_prompt(client: httpx.Client) -> None:
     assert info["max_total_tokens"] == 8192
 
 
+def test_vllms_routes_beside_openais(client: httpx.Client) -> None:
+    scores = post(client, "/score", {"text_1": QUERY, "text_2": DOCUMENTS})["data"]
+    assert scores[1]["score"] > 0.9 > scores[0]["score"]
+    (mood,) = post(client, "/classify", {"input": "my new favourite album"})["data"]
+    assert mood["label"] == "POSITIVE"
+    assert max(mood["probs"]) == pytest.approx(1 - min(mood["probs"]), abs=1e-6)
+    (pooled,) = post(client, "/pooling", {"input": "a"})["data"]
+    assert len(pooled["data"]) == 384
+    prompt = "The capital of France is"
+    counted = post(client, "/tokenize", {"prompt": prompt, "return_token_strs": True})
+    assert "".join(counted["token_strs"]) == prompt
+    assert post(client, "/detokenize", {"tokens": counted["tokens"]}) == {"prompt": prompt}
+    chat = {"messages": [{"role": "user", "content": prompt}]}
+    answer = post(client, "/v1/chat/completions", chat | {"max_tokens": 1})
+    assert post(client, "/tokenize", chat)["count"] == answer["usage"]["prompt_tokens"]
+
+
 def test_old_clients_of_hugging_face_get_their_zero_shot_shape(client: httpx.Client) -> None:
     parameters = {"candidate_labels": ["sports", "cooking"]}
     body = {"inputs": "Beat the eggs and add flour.", "parameters": parameters}

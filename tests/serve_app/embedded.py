@@ -29,6 +29,7 @@ class Busy:
     async def generate(self, request: Any) -> Problem:
         return Problem("overloaded", "busy")
 
+    tokenize = detokenize = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
     classify_image = caption = answer_question = detect = generate
 

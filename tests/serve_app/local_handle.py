@@ -57,6 +57,7 @@ class Family:
 
     load_model = unload_model = generate
     classify_image = caption = answer_question = detect = generate
+    tokenize = detokenize = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:

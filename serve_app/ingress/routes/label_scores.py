@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from deployments.seam.classification import (
     ClassificationRequest,
+    ClassificationResult,
     LabelScore,
     ScoreFunction,
     ZeroShotRequest,
@@ -17,7 +18,7 @@ from deployments.seam.problems import Problem
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
-from serve_app.ingress.routes.text_items import FIELD, call_for_each
+from serve_app.ingress.routes.text_items import FIELD, call_for_each, call_with_result
 from serve_app.ingress.validation.fields import Answer
 
 SENTIMENT, TOPIC, ZERO_SHOT = "sentiment", "topic", "zero_shot"
@@ -51,7 +52,21 @@ async def label_scores(
     field: str = FIELD,
 ) -> list[Ranking | Problem]:
     """Every text's scores of the labels that the model was trained on, or why it has none."""
-    return await call_for_each(
+    items, _ = await labelled(texts, card, services, truncate=truncate, scores=scores, field=field)
+    return items
+
+
+async def labelled(
+    texts: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    *,
+    truncate: bool = False,
+    scores: ScoreFunction | None = None,
+    field: str = FIELD,
+) -> tuple[list[Ranking | Problem], ClassificationResult | None]:
+    """As :func:`label_scores`, with the model side's result; ``None`` if no text was read."""
+    return await call_with_result(
         texts,
         card,
         services,

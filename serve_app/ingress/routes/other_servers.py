@@ -10,6 +10,10 @@ from serve_app.ingress.routes.cohere import rerank as cohere_rerank
 from serve_app.ingress.routes.tei import embed as tei_embed
 from serve_app.ingress.routes.tei import predict as tei_predict
 from serve_app.ingress.routes.tgi import generate as tgi_generate
+from serve_app.ingress.routes.vllm import classify as vllm_classify
+from serve_app.ingress.routes.vllm import pooling as vllm_pooling
+from serve_app.ingress.routes.vllm import score as vllm_score
+from serve_app.ingress.routes.vllm import tokenize as vllm_tokenize
 
 ROUTERS: tuple[APIRouter, ...] = (
     cohere_rerank.router,
@@ -18,4 +22,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     tei_predict.router,
     shared_rerank.router,
     tgi_generate.router,
+    vllm_score.router,
+    vllm_classify.router,
+    vllm_pooling.router,
+    vllm_tokenize.router,
 )

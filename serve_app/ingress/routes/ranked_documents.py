@@ -42,12 +42,14 @@ async def rank_documents(
     truncate: bool,
     max_document_tokens: int | None = None,
     field: str = "documents",
+    query_field: str = "query",
 ) -> RankedDocuments:
     """Every document's score, or why it has none. Raises for a query that cannot be read.
 
-    Documents are cut to ``max_document_tokens``; ``field`` is the route's name for them.
+    Documents are cut to ``max_document_tokens``; ``field`` and ``query_field`` are the
+    route's names.
     """
-    check_text(query, services, "query")
+    check_text(query, services, query_field)
     check_count(len(documents), services.settings, field)
     found = {i: text_problem(text, services.settings) for i, text in enumerate(documents)}
     problems = {i: problem for i, problem in found.items() if problem is not None}
@@ -58,7 +60,7 @@ async def rank_documents(
         chosen = tuple(documents[i] for i in good)
         request = RerankRequest(card.name, query, chosen, truncate, max_document_tokens)
         result: RerankResult = await services.client.call(
-            card.family, "rerank", request, NATIVE_FIELDS
+            card.family, "rerank", request, {**NATIVE_FIELDS, "query": query_field}
         )
         tokens = sum(result.tokens)
         for i, item in zip(good, result.items, strict=True):

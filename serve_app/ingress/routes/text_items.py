@@ -59,15 +59,33 @@ async def call_for_each(
     never reach the model. ``fields`` are the route's names for the fields of the model side,
     ``field`` is the one for the texts.
     """
+    items, _ = await call_with_result(
+        texts, card, services, method, request_for, fields=fields, field=field
+    )
+    return items
+
+
+async def call_with_result(
+    texts: Sequence[str],
+    card: ModelCard,
+    services: Services,
+    method: str,
+    request_for: Callable[[tuple[str, ...]], Any],
+    *,
+    fields: Mapping[str, str] | None = None,
+    field: str = FIELD,
+) -> tuple[list[Any], Any]:
+    """As :func:`call_for_each`, with the model side's whole result; ``None`` if it got no text."""
     check_count(len(texts), services.settings, field)
     items: list[Any] = [text_problem(text, services.settings) for text in texts]
     good = [index for index, problem in enumerate(items) if problem is None]
-    if good:
-        request = request_for(tuple(texts[i] for i in good))
-        result = await services.client.call(card.family, method, request, fields)
-        for index, item in zip(good, result.items, strict=True):
-            items[index] = item
-    return items
+    if not good:
+        return items, None
+    request = request_for(tuple(texts[i] for i in good))
+    result = await services.client.call(card.family, method, request, fields)
+    for index, item in zip(good, result.items, strict=True):
+        items[index] = item
+    return items, result
 
 
 def object_or_list(

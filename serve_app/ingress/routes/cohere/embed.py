@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -23,6 +22,7 @@ from serve_app.ingress.routes.context import (
     json_response,
 )
 from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.openai.embeddings import base64_of
 from serve_app.ingress.routes.vectors import EMBED, embed
 from serve_app.ingress.validation.fields import Body, Count, ModelName, TextList, example
 
@@ -83,17 +83,13 @@ class CohereFloats(BaseModel):
     embeddings: list[list[float]]
 
 
-def _base64(vectors: Vectors) -> list[Any]:
-    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]
-
-
 def _bits(vectors: Vectors) -> Any:
     return np.packbits(vectors > 0, axis=1)
 
 
 ENCODINGS: Mapping[EmbeddingType, Callable[[Vectors], Any]] = {
     "float": list,
-    "base64": _base64,
+    "base64": base64_of,
     "binary": lambda vectors: (_bits(vectors).astype(np.int16) - 128).tolist(),
     "ubinary": lambda vectors: _bits(vectors).tolist(),
 }

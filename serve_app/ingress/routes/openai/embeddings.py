@@ -83,7 +83,7 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
         dimensions=body.dimensions,
         fields={},
     )
-    encoded = _base64(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
+    encoded = base64_of(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
     tokens = sum(embedded.tokens)
     items = [
         {"object": "embedding", "index": index, "embedding": vector}
@@ -93,5 +93,6 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
     return json_response({"object": "list", "data": items, "model": card.name, "usage": usage})
 
 
-def _base64(vectors: Vectors) -> list[Any]:
+def base64_of(vectors: Vectors) -> list[Any]:
+    """Each vector as base64 of little-endian float32."""
     return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

@@ -47,7 +47,8 @@ def _type(status: int) -> str:
 
 
 OPENAI_ERRORS = ErrorDialect(
-    re.compile(r"/v1(/.*)?|/models/(.*/)?v1/.*", re.DOTALL),
+    re.compile(r"/v1(/.*)?|/models/(.*/)?v1/.*|/(score|classify|pooling|(de)?tokenize)", re.DOTALL),
     lambda error, request_id: openai_envelope(error),
 )
-"""Under ``/v1``, and in the OpenAI routes that Hugging Face's clients find below a model."""
+"""Under ``/v1``, in the OpenAI routes that Hugging Face's clients find below a model, and in the
+routes that vLLM has beside them."""

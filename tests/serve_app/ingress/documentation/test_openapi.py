@@ -30,6 +30,7 @@ from deployments.seam.generation import (
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
+from deployments.seam.tokenization import DetokenizeResult, TokenizeResult
 from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualQuestionResult
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.catalog import Catalog
@@ -185,6 +186,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "/embed": {"inputs": "a"},
     f"/models/{EMBEDDER}/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}},
     "/predict": {"inputs": [["a"]]},
+    "/score": {"text_1": "a", "text_2": ["b"]},
+    "/classify": {"input": "a"},
+    "/pooling": {"input": "a"},
+    "/tokenize": {"messages": HI},
+    "/detokenize": {"tokens": [1]},
     "/generate": {"inputs": "Hi"},
     "/generate_stream": {"inputs": "Hi"},
     f"/models/{CHAT_MODEL}": {"inputs": "Hi"},
@@ -303,6 +309,11 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("/rerank", {"truncate": True, "truncation_direction": "Left"}),
     ("/predict", {"inputs": ["a", "b"]}),
     ("/generate", {"inputs": ""}),
+    ("/score", {"text_2": []}),
+    ("/classify", {"truncate_prompt_tokens": 5}),
+    ("/pooling", {"input": ["a", " "]}),
+    ("/tokenize", {"add_generation_prompt": False}),
+    ("/detokenize", {"tokens": []}),
 ]
 
 
@@ -373,6 +384,11 @@ ANSWERS: dict[str, Any] = {
     "/embed": EmbeddingResult(VECTORS[:1], (1,)),
     f"/models/{EMBEDDER}/similarity": EmbeddingResult(VECTORS, (1, 1)),
     "/predict": ClassificationResult((LABELS,), (1,)),
+    "/score": RerankResult((0.5,), (4,)),
+    "/classify": ClassificationResult((LABELS,), (1,), ("b", "a")),
+    "/pooling": EmbeddingResult(VECTORS[:1], (1,)),
+    "/tokenize": TokenizeResult((1, 2), ("a", "b"), 9),
+    "/detokenize": DetokenizeResult("a"),
     "/generate": TEXT,
     f"/models/{CHAT_MODEL}": TEXT,
     f"/models/{EMBEDDER}": EmbeddingResult(VECTORS, (1, 1)),
