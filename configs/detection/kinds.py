@@ -19,12 +19,15 @@ GENERATOR = ModelKind("deployments.generation:Generation", ("generate", "chat"))
 EMBEDDER = ModelKind("deployments.embeddings:Embeddings", ("embed",))
 RERANKER = ModelKind("deployments.reranking:Reranking", ("rerank",))
 SUMMARIZER = ModelKind("deployments.summarization:Summarization", ("summarize",))
-TAGGER = ModelKind("deployments.entities:Entities", ("entities",))
+_MARKERS = "deployments.entities:Entities"
+TAGGER = ModelKind(_MARKERS, ("entities",))
+READER = ModelKind(_MARKERS, ("question_answering",))
 _CLASSES = "deployments.classification:Classification"
 ZERO_SHOT = ModelKind(_CLASSES, ("zero_shot",))
 SENTIMENT = ModelKind(_CLASSES, ("sentiment",))
 TOPIC = ModelKind(_CLASSES, ("topic",))
 ANY_LABELS = ModelKind(_CLASSES, ("sentiment", "topic"))
+MASK_FILLER = ModelKind(_CLASSES, ("fill_mask",))
 _VISION = "deployments.vision:Vision"
 _WRITERS = "deployments.captioning:Captioning"
 CAPTIONER = ModelKind(_WRITERS, ("caption",))
@@ -33,6 +36,8 @@ IMAGE_WRITER = ModelKind(_WRITERS, ("caption", "visual_question"))
 
 BY_SUFFIX = {
     "ForTokenClassification": TAGGER,
+    "ForQuestionAnswering": READER,
+    "ForMaskedLM": MASK_FILLER,
     "ForImageClassification": ModelKind(_VISION, ("image_classify",)),
     "ForObjectDetection": ModelKind(_VISION, ("detect",)),
     "ForCausalLM": GENERATOR,
@@ -73,8 +78,6 @@ SENTIMENT_WORDS = frozenset(
 )
 
 HEADS_WITHOUT_FAMILY = {
-    "ForMaskedLM": "which fills masks",
-    "ForQuestionAnswering": "which finds answers in a text",
     "ForMultipleChoice": "which chooses between endings",
     "ForPreTraining": "which is a checkpoint of pre-training",
     "ForCTC": "which transcribes speech",

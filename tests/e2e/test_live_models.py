@@ -20,9 +20,9 @@ from tests.e2e import tiny_folders
 from tests.e2e.conftest import Graph, wait_until
 from tests.e2e.test_models import held, measured, memory
 from tests.e2e.tiny_folders import (
+    ENDINGS,
     GGUF,
     LLAMA,
-    MASKS,
     MOODS,
     NAMES,
     PICTURES,
@@ -163,6 +163,6 @@ def test_a_name_outside_the_list_is_not_found(
 def test_what_no_family_serves_is_refused_with_what_it_is(
     folder: Path, client: httpx.Client
 ) -> None:
-    answer = client.post(f"{NATIVE}/embeddings", json={"texts": TEXT, "model_name": MASKS})
+    answer = client.post(f"{NATIVE}/embeddings", json={"texts": TEXT, "model_name": ENDINGS})
     assert answer.status_code == 400
-    assert "BertForMaskedLM, which fills masks" in answer.json()["message"]
+    assert "BertForMultipleChoice, which chooses between endings" in answer.json()["message"]

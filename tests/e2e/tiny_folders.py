@@ -11,7 +11,7 @@ from configs.settings import Settings
 from configs.weights import materialise
 
 LLAMA, VECTORS, MOODS, NAMES = "tiny/llama", "tiny-vectors", "tiny-moods", "tiny-names"
-PICTURES, SUMMARIES, GGUF, MASKS = "tiny-pictures", "tiny-summaries", "tiny-gguf", "tiny-masks"
+PICTURES, SUMMARIES, GGUF, ENDINGS = "tiny-pictures", "tiny-summaries", "tiny-gguf", "tiny-endings"
 
 
 def make(folder: Path) -> None:
@@ -19,7 +19,7 @@ def make(folder: Path) -> None:
     import torch
     from transformers import (
         BertConfig,
-        BertForMaskedLM,
+        BertForMultipleChoice,
         BertForTokenClassification,
         LlamaConfig,
         LlamaForCausalLM,
@@ -41,7 +41,7 @@ def make(folder: Path) -> None:
     tiny.classifier(folder / MOODS)
     labels = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}
     tiny.saved(folder / NAMES, BertForTokenClassification(BertConfig(**(tiny.SIZES | labels))))
-    tiny.saved(folder / MASKS, BertForMaskedLM(BertConfig(**tiny.SIZES)))
+    tiny.saved(folder / ENDINGS, BertForMultipleChoice(BertConfig(**tiny.SIZES)))
     t5 = T5Config(
         vocab_size=tiny.SIZES["vocab_size"],
         d_model=32,

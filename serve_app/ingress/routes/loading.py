@@ -42,6 +42,10 @@ router = APIRouter(
 )
 
 
+EXAMPLE = {"dtype": "auto"}
+"""A body in the documentation, which every model can be loaded with."""
+
+
 class SourceBody(Body):
     """Where the weights are, if not where the name says: one of the two.
 
@@ -116,6 +120,7 @@ class UnloadedAnswer(BaseModel):
     summary="Load a model on every replica of its family",
     response_model=LoadedAnswer,
     responses=EVENTS,
+    openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
 )
 async def load_model(
     model_name: str,

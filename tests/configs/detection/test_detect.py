@@ -65,6 +65,8 @@ def kind(architecture: str, **config: Any) -> dict[str, Any]:
         (kind("BertForSequenceClassification", id2label={"0": "x"}), "Reranking", ("rerank",)),
         (kind("BertForSequenceClassification", num_labels=1), "Reranking", ("rerank",)),
         (kind("DebertaForTokenClassification"), "Entities", ("entities",)),
+        (kind("BertForQuestionAnswering"), "Entities", ("question_answering",)),
+        (kind("RobertaForMaskedLM"), "Classification", ("fill_mask",)),
         (kind("ViTForImageClassification"), "Vision", ("image_classify",)),
         (kind("YolosForObjectDetection"), "Vision", ("detect",)),
         (kind("CLIPModel"), "Vision", ("image_zero_shot",)),
@@ -111,8 +113,7 @@ def test_the_window_is_that_of_the_text_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        (kind("BertForMaskedLM"), "a BertForMaskedLM, which fills masks"),
-        (kind("BertForQuestionAnswering"), "which finds answers in a text"),
+        (kind("BertForMultipleChoice"), "a BertForMultipleChoice, which chooses between endings"),
         (kind("WhisperForConditionalGeneration", num_mel_bins=80), "a WhisperForConditionalGen"),
         (kind("UnheardOf"), "a UnheardOf; no family here serves that"),
         ({}, "names no architecture"),

@@ -108,9 +108,7 @@ def test_a_repository_of_gguf_files_alone_is_refused(
 def test_a_repository_that_is_not_there_is_no_model(
     repository: Repository, tmp_path: Path, kind: type[errors.HfHubHTTPError]
 ) -> None:
-    import httpx
-
-    response = httpx.Response(404, request=httpx.Request("GET", "http://hub"))
+    response: Any = SimpleNamespace(headers={}, request=None)
     repository.error = kind("missing", response=response)
     with pytest.raises(ModelNotThereError):
         inspected(tmp_path)

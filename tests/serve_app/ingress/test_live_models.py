@@ -181,11 +181,11 @@ async def test_a_name_that_leads_nowhere_costs_one_inspection(graph: Graph) -> N
 
 
 async def test_what_no_family_serves_is_a_400_that_says_what_it_is(graph: Graph) -> None:
-    graph.model("masks", "BertForMaskedLM")
+    graph.model("endings", "BertForMultipleChoice")
     for _ in range(2):
-        answer = await graph.embed("masks")
+        answer = await graph.embed("endings")
         assert answer.status_code == 400
-        assert "BertForMaskedLM, which fills masks" in answer.json()["message"]
+        assert "BertForMultipleChoice, which chooses between endings" in answer.json()["message"]
         assert list(answer.json()["details"]["field_errors"]) == ["model_name"]
     assert graph.replica.inspections == 1
 
