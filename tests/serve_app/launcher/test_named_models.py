@@ -64,15 +64,15 @@ def test_a_family_that_sleeps_in_the_embedded_profile_is_awake(tmp_path: Path) -
 
 
 def test_every_model_that_cannot_be_served_is_named_with_what_it_is(tmp_path: Path) -> None:
-    masks = model(tmp_path / "masks", "BertForMaskedLM")
+    endings = model(tmp_path / "endings", "BertForMultipleChoice")
     same = model(tmp_path / "same", "BertModel")
     (tmp_path / "other").mkdir()
     again = model(tmp_path / "other" / "same", "BertModel")
-    named = [masks, str(tmp_path / "missing"), same, again]
+    named = [endings, str(tmp_path / "missing"), same, again]
     with pytest.raises(ConfigError) as error:
         profile_of(named, Settings(hf_cache_dir=tmp_path))
     first, second, third = error.value.problems
-    assert "which fills masks" in first
+    assert "which chooses between endings" in first
     assert second.endswith("missing: no such folder, GGUF file or repository of the hub")
     assert third == "same: named twice"
 
