@@ -11,6 +11,9 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.validation.fields import Text, TokenId
 from serve_app.ingress.validation.limits import check_count, check_prompt
 
+MAX_PROMPTS = 2048
+"""Of one request; the settings' ``max_texts`` may be less."""
+
 MAX_NEW_TOKENS = 2**20
 """New tokens that a list of prompts may ask for in all, by ``n`` and ``max_tokens``."""
 
@@ -34,9 +37,9 @@ def _form(given: Any) -> str:
 
 Prompts = Annotated[
     Annotated[Text, Tag("str")]
-    | Annotated[list[Text], Field(min_length=1), Tag("list[str]")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[str]")]
     | Annotated[TokenIds, Tag("ids[]")]
-    | Annotated[list[TokenIds], Field(min_length=1), Tag("list[ids]")],
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[ids]")],
     Discriminator(_form),
 ]
 
@@ -45,23 +48,38 @@ def prompt_list(given: Any) -> list[str | list[int]]:
     """The prompts one by one: one list of token ids is one prompt."""
     if isinstance(given, str):
         return [given]
-    ids = [each for each in given if isinstance(each, int)]
-    return [ids] if ids else list(given)
+    return [given] if isinstance(given[0], int) else list(given)
 
 
 def check_prompts(
-    prompts: list[str | list[int]], settings: Settings, *, choices: int, tokens: int, logprobs: bool
+    prompts: list[str | list[int]],
+    settings: Settings,
+    *,
+    choices: int,
+    tokens: int,
+    logprobs: bool,
+    scored: bool,
 ) -> None:
     """Bound the prompts of one request, and the ``tokens`` that each of their choices may have.
 
-    Raises :class:`ValidationFailed`.
+    With ``scored`` the prompts' own tokens have log-probabilities too. Raises
+    :class:`ValidationFailed`.
     """
     check_count(len(prompts), settings, "prompt")
     for prompt in prompts:
         if isinstance(prompt, str):
             check_prompt(prompt, settings, "prompt")
+    if scored and sum(map(_most_tokens, prompts)) > MAX_NEW_TOKENS // LOGPROB_TOKENS:
+        limit = MAX_NEW_TOKENS // LOGPROB_TOKENS
+        message = f"With echo and logprobs, prompts have up to {limit} tokens, or bytes of text."
+        raise ValidationFailed(message, field="prompt")
     wanted = len(prompts) * choices * tokens * (LOGPROB_TOKENS if logprobs else 1)
     if len(prompts) > 1 and wanted > MAX_NEW_TOKENS:
         limit = MAX_NEW_TOKENS // (LOGPROB_TOKENS if logprobs else 1)
         message = f"{len(prompts)} prompts with {choices} choices of {tokens} tokens each are more"
         raise ValidationFailed(f"{message} than {limit} new tokens.", field="max_tokens")
+
+
+def _most_tokens(prompt: str | list[int]) -> int:
+    """As many tokens as a prompt can have: a text has at most one a byte."""
+    return len(prompt.encode()) if isinstance(prompt, str) else len(prompt)

@@ -1,0 +1,201 @@
+"""Tasks without a packaged model: tiny ones of random weights, served from folders over HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+import yaml
+from huggingface_hub import InferenceClient, errors
+from PIL import Image
+from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
+
+from bench.peers.running import free_port
+from tests.deployments.families import bert_config, saved
+from tests.deployments.pictures import encoded
+from tests.deployments.test_summarization import t5
+from tests.deployments.test_vision import saved_clip
+from tests.e2e.conftest import STOP_TIMEOUT_S, wait_until_ready
+
+ROOT = Path(__file__).parents[2]
+NATIVE = "/api/v1/huggingface"
+FAMILIES = {
+    "classification": ("Classification", ["fill_mask"], {"tiny/masks": ["fill_mask"]}),
+    "summarization": (
+        "Summarization",
+        ["translation"],
+        {"tiny/texts": ["text2text", "translate"]},
+    ),
+    "vision": ("Vision", ["vision"], {"tiny/images": ["image_zero_shot"]}),
+    "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
+}
+"""Class, routers, and the tasks of each model, by family."""
+
+GERMAN = {"translation_en_to_de": {"prefix": "this is "}}
+
+Open: TypeAlias = Callable[[str], InferenceClient]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A checkpoint for each model."""
+    home = tmp_path_factory.mktemp("tiny")
+    spans = BertForQuestionAnswering(bert_config("start", "end"))
+    return {
+        "tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks"),
+        "tiny/spans": saved(spans, home / "spans"),
+        "tiny/images": saved_clip(home / "images"),
+        "tiny/texts": t5(home / "texts", task_specific_params=GERMAN),
+    }
+
+
+def profile(folders: dict[str, Path]) -> dict[str, Any]:
+    families = []
+    for name, (cls, routers, models) in FAMILIES.items():
+        families.append(
+            {
+                "name": name,
+                "deployment": f"deployments.{name}:{cls}",
+                "routers": [f"serve_app.ingress.routes.{each}:router" for each in routers],
+                "models": [
+                    {
+                        "name": model,
+                        "tasks": tasks,
+                        "pinned": True,
+                        "engine": "torch",
+                        "source": {"folder": str(folders[model])},
+                    }
+                    for model, tasks in models.items()
+                ],
+            }
+        )
+    return {"name": "tiny", "families": families}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, folders: dict[str, Path]) -> Iterator[str]:
+    """A graph of these families, for as long as this module's tests last."""
+    if running := os.environ.get("PRSM_TEST_TASKS_URL"):
+        yield running
+        return
+    home, port = tmp_path_factory.mktemp("graph"), free_port()
+    file, log = home / "profile.yaml", home / "up.log"
+    file.write_text(yaml.safe_dump(profile(folders)))
+    command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", str(file)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PRSM_HF_HF_CACHE_DIR": str(home)},
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process, log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_TIMEOUT_S)
+    assert code == 0, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def native(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{url}{NATIVE}", timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def at(url: str) -> Open:
+    return lambda model: InferenceClient(model=f"{url}/models/{model}", timeout=60)
+
+
+def test_masked_words(native: httpx.Client, at: Open, folders: dict[str, Path]) -> None:
+    expected = pipeline("fill-mask", model=str(folders["tiny/masks"]))("a [MASK] cat", top_k=3)
+    answer = native.post("/fill-mask", json={"texts": "a [MASK] cat", "top_k": 3}).json()
+    assert [each["token"] for each in answer["predictions"]] == [
+        each["token_str"] for each in expected
+    ]
+    found = at("tiny/masks").fill_mask("a [MASK] cat", top_k=3)
+    assert [(each.token, each.token_str, each.sequence) for each in found] == [
+        (each["token"], each["token_str"], each["sequence"]) for each in expected
+    ]
+    (only,) = at("tiny/masks").fill_mask("a [MASK] cat", targets=["tax"])
+    assert only.token_str == "tax"
+    with pytest.raises(errors.HfHubHTTPError, match="mask"):
+        at("tiny/masks").fill_mask("a cat")
+
+
+def test_answers_out_of_a_text(native: httpx.Client, at: Open) -> None:
+    asked: dict[str, Any] = {
+        "question": "is a cat",
+        "context": "sport and tax is a cats , e f " * 20,
+    }
+    answer = native.post("/question-answering", json={**asked, "top_k": 3}).json()
+    assert answer["answer"] == asked["context"][answer["start"] : answer["end"]]
+    assert len(answer["answers"]) == 3
+    found: Any = at("tiny/spans").question_answering(**asked)
+    assert (found.answer, found.start, found.end) == tuple(
+        answer[key] for key in ("answer", "start", "end")
+    )
+    several: Any = at("tiny/spans").question_answering(**asked, top_k=3, align_to_words=False)
+    assert [each.score for each in several] == sorted(each.score for each in several)[::-1]
+
+
+def test_texts_that_are_written_from_texts(native: httpx.Client, at: Open) -> None:
+    body = {"texts": "this is a cat", "max_new_tokens": 8}
+    written = native.post("/text2text", json=body).json()
+    assert 1 <= written["usage"]["completion_tokens"] <= 8
+    client = at("tiny/texts")
+    assert client.text_generation("this is a cat", max_new_tokens=8) == written["text"]
+    told = native.post("/translate", json={**body, "texts": "a cat", "target_lang": "de"}).json()
+    assert told["translation"] == written["text"]
+    translated = client.translation(
+        "a cat", src_lang="en", tgt_lang="de", generate_parameters={"max_new_tokens": 8}
+    )
+    assert translated.translation_text == written["text"]
+    refused = native.post("/translate", json={"texts": "a cat", "target_lang": "fr"})
+    assert "en to de" in refused.json()["details"]["field_errors"]["target_lang"]
+
+
+def test_labels_of_ones_own_for_an_image(native: httpx.Client, at: Open) -> None:
+    image, labels = encoded(Image.new("RGB", (40, 30), "red")), ["w1", "w2 w3", "w4"]
+    form: dict[str, Any] = {
+        "files": {"image": ("a.png", image, "image/png")},
+        "data": {"labels": labels},
+    }
+    answer = native.post("/vision/zero-shot", **form).json()
+    scores = {each["label"]: each["score"] for each in answer["predictions"]}
+    assert sum(scores.values()) == pytest.approx(1)
+    found = at("tiny/images").zero_shot_image_classification(image, candidate_labels=labels)
+    assert {each.label: each.score for each in found} == pytest.approx(scores, abs=1e-3)
+    assert native.post("/vision/zero-shot", **form | {"data": {}}).status_code == 400
+
+
+def test_steps_of_one_graph(native: httpx.Client) -> None:
+    steps = [
+        {"id": "fill", "task": "fill_mask", "inputs": {"texts": "a [MASK] cat"}},
+        {
+            "id": "ask",
+            "task": "question_answering",
+            "inputs": {"question": "is a", "context": "$fill.predictions.0.sequence"},
+        },
+        {"id": "tell", "task": "translate", "inputs": {"texts": "${fill.text}"}},
+    ]
+    answer = native.post("/graph", json={"steps": steps}).json()
+    assert [each["status"] for each in answer["steps"]] == ["ok"] * 3
+    assert len({each["model"] for each in answer["steps"]}) == 3
+
+
+def test_requests_are_counted_by_their_tasks(url: str) -> None:
+    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    for task in ("fill_mask", "question_answering", "translate", "text2text"):
+        assert re.search(rf'requests_total{{[^}}]*task="{task}"[^}}]*}} [1-9]', metrics), task
