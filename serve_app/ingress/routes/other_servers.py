@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from serve_app.ingress.routes import shared_rerank
+from serve_app.ingress.routes.anthropic import route as anthropic
 from serve_app.ingress.routes.cohere import embed as cohere_embed
 from serve_app.ingress.routes.cohere import rerank as cohere_rerank
 from serve_app.ingress.routes.openai.responses import route as responses
@@ -18,6 +19,7 @@ from serve_app.ingress.routes.vllm import tokenize as vllm_tokenize
 
 ROUTERS: tuple[APIRouter, ...] = (
     responses.router,
+    anthropic.router,
     cohere_rerank.router,
     cohere_embed.router,
     tei_embed.router,

@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.seam.generation import GenerationResult
 from serve_app.ingress.routes.openai.chat_answers import ToolCallPolicy, whole_choice
-from serve_app.ingress.routes.openai.responses.body import ResponsesBody
+from serve_app.ingress.routes.openai.responses.body import ChosenFunction, ResponsesBody
 
 COMPLETED, INCOMPLETE, IN_PROGRESS = "completed", "incomplete", "in_progress"
 
@@ -16,7 +16,7 @@ def response_object(body: ResponsesBody, response_id: str, model: str) -> dict[s
     """An answer that has only begun. It repeats what the request said."""
     wanted = body.text.format if body.text else None
     shown = wanted.model_dump(by_alias=True, exclude_none=True) if wanted else {"type": "text"}
-    choice = body.tool_choice
+    choice = body.tool_choice or "auto"
     return {
         "id": response_id,
         "object": "response",
@@ -34,9 +34,7 @@ def response_object(body: ResponsesBody, response_id: str, model: str) -> dict[s
         "store": False,
         "temperature": 1.0 if body.temperature is None else body.temperature,
         "text": {"format": shown},
-        "tool_choice": (choice or "auto")
-        if isinstance(choice, str | None)
-        else choice.model_dump(),
+        "tool_choice": choice.model_dump() if isinstance(choice, ChosenFunction) else choice,
         "tools": [tool.model_dump() for tool in body.tools or ()],
         "top_logprobs": body.top_logprobs or 0,
         "top_p": 1.0 if body.top_p is None else body.top_p,

@@ -40,8 +40,9 @@ class Person(BaseModel):
 @asynccontextmanager
 async def client_of(family: Family) -> AsyncIterator[openai.AsyncOpenAI]:
     transport = httpx.ASGITransport(house.app({"generation": family}))
+    opened: Any = httpx.AsyncClient(transport=transport)
     async with (
-        httpx.AsyncClient(transport=transport) as http,
+        opened as http,
         openai.AsyncOpenAI(
             api_key="none", base_url="http://house/v1", http_client=http, max_retries=0
         ) as client,
@@ -172,10 +173,12 @@ async def test_logprobs_come_where_they_are_included() -> None:
 
 async def test_a_stream_has_the_events_that_the_client_reads() -> None:
     family = Family([burst("Par", "is", finish="stop")])
-    async with client_of(family) as client:
-        async with client.responses.stream(model=FULL, input="Capital?") as stream:
-            kinds = [event.type async for event in stream]
-            answer = await stream.get_final_response()
+    async with (
+        client_of(family) as client,
+        client.responses.stream(model=FULL, input="Capital?") as stream,
+    ):
+        kinds = [event.type async for event in stream]
+        answer = await stream.get_final_response()
     assert kinds == [
         "response.created",
         "response.in_progress",
@@ -195,12 +198,14 @@ async def test_a_stream_has_the_events_that_the_client_reads() -> None:
 
 async def test_a_call_in_a_stream_closes_the_text_before_it() -> None:
     family = Family([burst("See: ", CALL, " Bye.", finish="stop")])
-    async with client_of(family) as client:
-        async with client.responses.stream(model=FULL, input="Weather?", tools=[TOOL]) as stream:
-            events = [event async for event in stream]
-            answer = await stream.get_final_response()
+    async with (
+        client_of(family) as client,
+        client.responses.stream(model=FULL, input="Weather?", tools=[TOOL]) as stream,
+    ):
+        events = [event async for event in stream]
+        answer = await stream.get_final_response()
     assert [item.type for item in answer.output] == ["message", "function_call", "message"]
-    assert len({item.id for item in answer.output}) == 3
+    assert len({item.to_dict()["id"] for item in answer.output}) == 3
     numbers = [event.sequence_number for event in events if hasattr(event, "sequence_number")]
     assert numbers == list(range(len(events)))
     done = [event for event in events if event.type == "response.function_call_arguments.done"]
@@ -220,9 +225,11 @@ async def test_a_stream_can_be_parsed_and_be_cut() -> None:
 
 
 async def test_a_stream_without_a_text_has_an_empty_message() -> None:
-    async with client_of(Family([burst("", finish="stop")])) as client:
-        async with client.responses.stream(model=FULL, input="Hi") as stream:
-            answer = await stream.get_final_response()
+    async with (
+        client_of(Family([burst("", finish="stop")])) as client,
+        client.responses.stream(model=FULL, input="Hi") as stream,
+    ):
+        answer = await stream.get_final_response()
     assert [item.type for item in answer.output] == ["message"]
     assert answer.output_text == ""
 
@@ -250,7 +257,7 @@ async def test_a_stream_that_breaks_ends_with_a_failed_answer() -> None:
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-        ({"text": {"format": {"type": "json_schema"}}}, "text.format.json_schema.schema"),
+        ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         (
             {"text": {"format": {"type": "json_object"}}, "tools": [TOOL]},
@@ -264,7 +271,7 @@ async def test_a_stream_that_breaks_ends_with_a_failed_answer() -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input.0.content.0"),
         (
             {"input": [{"type": "function_call_output", "call_id": "c", "output": "a"}]},
-            "input.0.tool_call_id",
+            "input",
         ),
         ({"max_output_tokens": 5000}, "max_output_tokens"),
         ({"stream_options": {"include_obfuscation": False}}, "stream_options"),
