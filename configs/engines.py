@@ -8,8 +8,10 @@ EngineName: TypeAlias = Literal["torch", "openvino"]
 EngineChoice: TypeAlias = Literal["auto", "torch", "openvino"]
 """``auto`` is the fastest engine that can run the model, timed once on each processor."""
 
-ModelHead: TypeAlias = Literal["embedding", "sequence", "token"]
-"""The output of an encoder: a vector for each text, logits for each text, or for each token."""
+ModelHead: TypeAlias = Literal["embedding", "sequence", "token", "masked", "span"]
+"""The output of an encoder: a vector for each text, logits for each text or for each token, the
+logits of the vocabulary at the mask token of each text, or for each token two logits: that a span
+starts there, and that one ends there."""
 
 HEADS: dict[str, ModelHead] = {
     "embed": "embedding",
@@ -18,6 +20,8 @@ HEADS: dict[str, ModelHead] = {
     "zero_shot": "sequence",
     "rerank": "sequence",
     "entities": "token",
+    "fill_mask": "masked",
+    "question_answering": "span",
 }
 """The head that each task of an encoder needs. OpenVINO can run models with one of these heads."""
 
@@ -47,10 +51,11 @@ CONSTRAINED = frozenset({"response_format", "regex"})
 UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "torch": frozenset(),
     # OpenVINO GenAI 2026.4 has no logit bias, no typical sampling, and logprobs of the sampled
-    # token only. Its frequency and presence penalties move a logit towards zero, and so raise
-    # negative ones.
+    # token only, not of a prompt's. Its frequency and presence penalties move a logit towards
+    # zero, and so raise negative ones.
     "openvino": CONSTRAINED
-    | {"logit_bias", "top_logprobs", "frequency_penalty", "presence_penalty", "typical_p"},
+    | {"logit_bias", "top_logprobs", "prompt_logprobs"}
+    | {"frequency_penalty", "presence_penalty", "typical_p"},
 }
 """Request fields that an engine does not support. A request with one gets a 400 that names a model
 that supports it."""

@@ -1,15 +1,19 @@
-"""Classification: sequence classifiers, texts in, labels with their probabilities out."""
+"""Classification: sequence classifiers, texts in, labels with their probabilities out.
+
+Masked language models are here as well, since they are alike: one distribution for each text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from configs.profile import ModelSpec
 from deployments.encoders.interface import EncoderInfo, Network
+from deployments.encoders.masked_words import fill_masks, open_masked
 from deployments.encoders.text_encoders import RunBatch
 from deployments.encoders.text_family import TextFamily
 from deployments.encoders.tokenization import TokenizedText
@@ -30,6 +34,7 @@ from deployments.seam.classification import (
     ScoreFunction,
     ZeroShotRequest,
 )
+from deployments.seam.fill_mask import FillMaskRequest, FillMaskResult
 from deployments.seam.problems import Problem
 
 ZERO_SHOT = "zero_shot"
@@ -38,17 +43,21 @@ Logits: TypeAlias = npt.NDArray[np.float64]
 """One text's outputs, of shape (labels,)."""
 
 
-class Classification(TextFamily[Logits]):
-    """The deployment of the classification family: sentiment, topics, and inference (NLI)."""
+class Classification(TextFamily[Any]):
+    """The deployment of the classification family: sentiment, topics, inference (NLI), and masks.
+
+    What a model answers to a text depends on its head: :data:`Logits`, or a filled mask.
+    """
 
     tasks: ClassVar[dict[str, str]] = {
         "sentiment": "labels the mood of texts, by labels of the model's own",
         "topic": "labels what texts are about, by labels of the model's own",
         ZERO_SHOT: "scores any labels against texts",
+        "fill_mask": "finds words for a masked place in texts",
     }
 
     def __init__(self, config: FamilyConfig) -> None:
-        super().__init__(config, "sequence", _logits_of)
+        super().__init__(config, {"sequence": _logits_of, "masked": open_masked})
 
     @unavailable_as_problem
     async def classify(self, request: ClassificationRequest) -> ClassificationResult:
@@ -79,6 +88,12 @@ class Classification(TextFamily[Logits]):
                 )
 
             return await score_labels(encoder, nli_pairs(request), request, probabilities)
+
+    @unavailable_as_problem
+    async def fill_mask(self, request: FillMaskRequest) -> FillMaskResult | Problem:
+        """The likeliest tokens for the mask of every text."""
+        async with self._models.use(request.model) as encoder:
+            return await fill_masks(encoder, request)
 
 
 def _logits_of(network: Network, spec: ModelSpec) -> RunBatch[Logits]:

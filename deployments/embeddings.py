@@ -34,7 +34,7 @@ class Embeddings(TextFamily[Vectors]):
     tasks: ClassVar[dict[str, str]] = {"embed": "makes vectors of texts"}
 
     def __init__(self, config: FamilyConfig) -> None:
-        super().__init__(config, "embedding", _vectors_of)
+        super().__init__(config, {"embedding": _vectors_of})
         self._clustering = asyncio.Lock()
 
     @unavailable_as_problem

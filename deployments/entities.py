@@ -1,15 +1,20 @@
-"""Entities: token classifiers, texts in, labelled spans of their characters out."""
+"""Entities: token classifiers, texts in, labelled spans of their characters out.
+
+Models that find the answer to a question in a text are here as well, since they are alike: they
+score every token of a text's windows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from configs.profile import ModelSpec
 from deployments.batching.chunks import in_parts
+from deployments.encoders.answer_spans import find_answers, open_spans
 from deployments.encoders.interface import Network, Outputs
 from deployments.encoders.spans import Probabilities, TokenLabels, Window, windows
 from deployments.encoders.text_encoders import RunBatch, TextEncoder
@@ -20,6 +25,7 @@ from deployments.models.config import FamilyConfig
 from deployments.models.errors import unavailable_as_problem
 from deployments.seam.entities import Entity, EntityRequest, EntityResult
 from deployments.seam.problems import Problem
+from deployments.seam.question_answering import ContextQuestionRequest, ContextQuestionResult
 
 TOKENS = 4096
 """Tokens of windows whose labels are read in one go, so that other requests need not wait long."""
@@ -28,16 +34,22 @@ WindowLabels: TypeAlias = Probabilities
 """Probabilities of one window, float32 of shape (tokens, labels)."""
 
 
-class Entities(TextFamily[WindowLabels]):
+class Entities(TextFamily[Any]):
     """The deployment of the entities family. No text is too long: it is read in windows.
+
+    What a model answers to a window depends on its head: :data:`WindowLabels`, or the two logits
+    of each token.
 
     ``max_tokens`` of a model is the length of one window.
     """
 
-    tasks: ClassVar[dict[str, str]] = {"entities": "finds what is named in texts, and where"}
+    tasks: ClassVar[dict[str, str]] = {
+        "entities": "finds what is named in texts, and where",
+        "question_answering": "finds the answer to a question in a text",
+    }
 
     def __init__(self, config: FamilyConfig) -> None:
-        super().__init__(config, "token", _labels_of)
+        super().__init__(config, {"token": _labels_of, "span": open_spans})
 
     @unavailable_as_problem
     async def recognise(self, request: EntityRequest) -> EntityResult:
@@ -47,6 +59,14 @@ class Entities(TextFamily[WindowLabels]):
             items = await _find_entities(encoder, request, read, labelled)
         tokens = tuple(sum(len(window.tokens) for window in of_text) for of_text in read)
         return EntityResult(items, tokens)
+
+    @unavailable_as_problem
+    async def answer_from_context(
+        self, request: ContextQuestionRequest
+    ) -> ContextQuestionResult | Problem:
+        """The best spans of the context that answer the question."""
+        async with self._models.use(request.model) as encoder:
+            return await find_answers(encoder, request)
 
 
 LabelledWindow: TypeAlias = tuple[TokenLabels, Window, WindowLabels | Problem]

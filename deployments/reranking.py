@@ -35,7 +35,7 @@ class Reranking(TextFamily[float]):
     }
 
     def __init__(self, config: FamilyConfig) -> None:
-        super().__init__(config, "sequence", _scores_of)
+        super().__init__(config, {"sequence": _scores_of})
 
     @unavailable_as_problem
     async def rerank(self, request: RerankRequest) -> RerankResult | Problem:

@@ -27,17 +27,18 @@ class TokenizerSettings:
     """The settings of a tokenizer that are not in its ``tokenizer.json``.
 
     ``features`` names the model's inputs. With ``splits_special_tokens`` a special token that a
-    text spells out is split into ordinary tokens.
+    text spells out is split into ordinary tokens. ``mask_token`` is the one that stands for a word.
     """
 
     features: tuple[str, ...]
     truncation_side: Literal["left", "right"]
     splits_special_tokens: bool
     padding: Padding
+    mask_token: str | None = None
 
 
 class Encoded(dict[str, list[Any]]):
-    """Features by name, with a list for each row, and the word of each token."""
+    """Features by name, with a list for each row, and the word and the side of each token."""
 
     def __init__(self, features: dict[str, list[Any]], rows: Sequence[Encoding]) -> None:
         super().__init__(features)
@@ -45,6 +46,9 @@ class Encoded(dict[str, list[Any]]):
 
     def word_ids(self, row: int = 0) -> list[int | None]:
         return self._rows[row].word_ids
+
+    def sequence_ids(self, row: int = 0) -> list[int | None]:
+        return self._rows[row].sequence_ids
 
 
 class FastTokenizer:
@@ -67,6 +71,7 @@ class FastTokenizer:
             truncation_side=tokenizer.truncation_side,
             splits_special_tokens=bool(tokenizer.split_special_tokens),
             padding=Padding.of(tokenizer),
+            mask_token=tokenizer.mask_token,
         )
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
         text = json.dumps(asdict(settings), indent=2)
@@ -81,6 +86,15 @@ class FastTokenizer:
     @property
     def padding(self) -> Padding:
         return self._settings.padding
+
+    @property
+    def mask_token(self) -> str | None:
+        return self._settings.mask_token
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the library ``tokenizers``, as transformers' fast tokenizers have it."""
+        return self._tokenizer
 
     def __call__(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from configs.engines import EngineName, ModelHead
+from configs.engines import HEADS, EngineName, ModelHead
 from configs.profile import ModelSpec
 from deployments.batching.batch_runner import BatchedModel
 from deployments.batching.batcher import Batcher
@@ -29,6 +29,11 @@ WARM_UP_TEXTS, WARM_UP_TOKENS = 8, 32
 
 RunBatch: TypeAlias = Callable[[Sequence[TokenizedText]], Sequence[R | Problem]]
 """A function that runs one forward and returns one answer for each text of the batch, in order."""
+
+OpenRunBatch: TypeAlias = Callable[[Network, ModelSpec], RunBatch[R]]
+"""Makes the answers of a family from the outputs of a network with one kind of head.
+
+Raises ``ValueError`` for a model that the family cannot use."""
 
 Answers: TypeAlias = tuple[list[R | Problem], tuple[int, ...]]
 """One answer or problem a text, in order, and the number of tokens of each text."""
@@ -65,7 +70,7 @@ class TextEncoder(Generic[R]):
             unpooled=unpooled,
         )
         parts = in_parts(texts, len)
-        return await self._answer(parts, read, (truncate, unpooled), len, max_batch_size)
+        return await self.answer_parts(parts, read, (truncate, unpooled), len, max_batch_size)
 
     async def answer_pairs(self, pairs: Pairs, *, truncate: bool) -> Answers[R]:
         """Answers to pairs of texts that the model reads together."""
@@ -77,9 +82,9 @@ class TextEncoder(Generic[R]):
         sides = tuple(zip(pairs.firsts, pairs.seconds, strict=True))
         parts = in_parts(sides, _characters)
         key = (truncate, pairs.shortened, pairs.subject)
-        return await self._answer(parts, read, key, _characters)
+        return await self.answer_parts(parts, read, key, _characters)
 
-    async def _answer(
+    async def answer_parts(
         self,
         parts: Iterable[Sequence[T]],
         read: Callable[[Sequence[T]], Sequence[TokenizedText | Problem]],
@@ -87,8 +92,9 @@ class TextEncoder(Generic[R]):
         weigh: Callable[[T], int],
         max_batch_size: int | None = None,
     ) -> Answers[R]:
-        """Tokenize and queue each of the ``parts`` while the model computes earlier ones.
+        """Answers to ``parts``, each of which is tokenized while the model computes earlier ones.
 
+        ``read`` makes a tokenized text or a problem of each input, ``weigh`` counts its characters.
         Parts of several requests to this model with the same ``key`` are tokenized together.
         """
         counts: list[int] = []
@@ -106,32 +112,32 @@ class TextEncoder(Generic[R]):
 
 
 class TextEncoders(BatchedModelLoader[TextEncoder[R]], Generic[R]):
-    """Loads encoders with one kind of ``head``, on the engine that is chosen for each.
+    """Loads encoders, on the engine that is chosen for each.
 
-    ``run_batch`` makes the answers of a family from the outputs of a network. It raises
-    ``ValueError`` for a model that the family cannot use.
+    ``heads`` are the kinds of heads that the models of the family may have. The first is that of a
+    model whose tasks do not tell (tasks that only a family of someone else's knows).
     """
 
     def __init__(
         self,
         config: FamilyConfig,
         batcher: Batcher,
-        head: ModelHead,
-        run_batch: Callable[[Network, ModelSpec], RunBatch[R]],
+        heads: Mapping[ModelHead, OpenRunBatch[R]],
     ) -> None:
         super().__init__(config, batcher)
-        self._head = head
-        self._run_batch = run_batch
+        self._heads = heads
 
     def fetch(self, spec: ModelSpec) -> Path:
-        return choose_backend(self._config, spec, self._head).folder
+        return choose_backend(self._config, spec, self._head_of(spec)).folder
 
     def prepare(self, spec: ModelSpec) -> None:
-        import_backend(choose_backend(self._config, spec, self._head), self._head)
+        head = self._head_of(spec)
+        import_backend(choose_backend(self._config, spec, head), head)
 
     def load(self, spec: ModelSpec) -> TextEncoder[R]:
-        network = open_network(self._config, spec, self._head)
-        run = self._run_batch(network, spec)
+        head = self._head_of(spec)
+        network = open_network(self._config, spec, head)
+        run = self._heads[head](network, spec)
         max_tokens = spec.max_tokens or network.info.max_tokens
         lane = self._batcher.lane(
             spec.name, batched(run, concurrency=network.at_once), network.engine
@@ -140,6 +146,14 @@ class TextEncoders(BatchedModelLoader[TextEncoder[R]], Generic[R]):
         return TextEncoder(
             network.tokenizer, network.info, max_tokens, self._batcher, lane, network.engine
         )
+
+    def _head_of(self, spec: ModelSpec) -> ModelHead:
+        """Raises ``ValueError`` for tasks that need different heads: a model here has one."""
+        needed = {HEADS[task] for task in spec.tasks if task in HEADS}
+        head = needed.pop() if needed else next(iter(self._heads))
+        if needed or head not in self._heads:
+            raise ValueError(f"{spec.name}: no one head does {', '.join(spec.tasks)}")
+        return head
 
 
 def batched(run: RunBatch[R], concurrency: int = 1) -> BatchedModel[TokenizedText, R]:

@@ -88,7 +88,7 @@ class PackedModel:
 
     @torch.inference_mode()
     def forward(self, step: PackedStep) -> torch.Tensor:
-        """The logits of the sampled tokens of a step, of shape (sampled, vocabulary).
+        """The logits of the tokens ``step.sampled``, of shape (sampled, vocabulary).
 
         They are valid until the next step.
         """

@@ -37,7 +37,8 @@ class PackedStep:
     """The input of one forward. All tensors are on the model's device.
 
     ``input_ids`` and ``position_ids`` have the shape (1, tokens), ``slots`` (tokens,). The logits
-    that are wanted are those of the tokens ``sampled``, one for each chunk that ends a sequence.
+    that are wanted are those of the tokens ``sampled``: one for each chunk that ends a sequence,
+    then ``scored`` ones, from which the prompts' next tokens get their log-probabilities.
     """
 
     cache: KvCache
@@ -46,6 +47,7 @@ class PackedStep:
     slots: torch.Tensor
     sampled: torch.Tensor
     chunks: Listed[PackedChunk]
+    scored: int = 0
     _masks: dict[tuple[int, int, int | None], torch.Tensor] = field(default_factory=dict)
     _metadata: AttentionMetadata | None = None
 
@@ -58,7 +60,12 @@ class PackedStep:
         for each in chunks:
             ends.append(ends[-1] + each.last - each.first)
         sampled = [end - 1 for each, end in zip(chunks, ends[1:], strict=True) if each.samples]
-        packed = on_device([*ids, *positions, *slots, *sampled], torch.long, device)
+        scored = [
+            row
+            for each, begin in zip(chunks, ends, strict=False)
+            for row in range(begin, begin + each.scored)
+        ]
+        packed = on_device([*ids, *positions, *slots, *sampled, *scored], torch.long, device)
         rows = packed[: 3 * ends[-1]].view(3, ends[-1])
         return cls(
             cache=cache,
@@ -70,6 +77,7 @@ class PackedStep:
                 PackedChunk(begin, end, each.last, each.table.blocks, each.table.extents(each.last))
                 for each, (begin, end) in zip(chunks, pairwise(ends), strict=True)
             ],
+            scored=len(scored),
         )
 
     @property
@@ -83,7 +91,7 @@ class PackedStep:
     @property
     def decodes_only(self) -> bool:
         """Whether every chunk is one token whose logits are wanted."""
-        return len(self.chunks) == self.slots.shape[0] == self.sampled.shape[0]
+        return not self.scored and len(self.chunks) == self.slots.shape[0] == self.sampled.shape[0]
 
     def metadata(self) -> AttentionMetadata:
         """What a kernel for paged attention needs, made once for all layers."""

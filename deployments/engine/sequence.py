@@ -78,6 +78,11 @@ class Sequence:
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 
     @property
+    def scores_prompt(self) -> bool:
+        """Whether the log-probabilities of the prompt's tokens are wanted with the next token."""
+        return self.sampling.prompt_logprobs and self.choice == 0 and not self.generated
+
+    @property
     def min_tokens_left(self) -> int:
         """How many tokens must still come before an end of sequence may be chosen."""
         return max(0, self.min_new_tokens - len(self.generated))

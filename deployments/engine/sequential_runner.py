@@ -12,6 +12,7 @@ from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
 from deployments.engine.model_runner import RunnerInfo
+from deployments.engine.prompt_logprobs import PromptScores
 from deployments.engine.running import RunningBatch
 from deployments.engine.sampling import Sampler
 from deployments.engine.sequence import Sequence
@@ -22,12 +23,18 @@ _MAX_FAILED_FORWARDS = 3
 
 
 class _RunningSequence:
-    """A running sequence, its KV cache, and the tokens that are not in the cache."""
+    """A running sequence, its KV cache, and the tokens that are not in the cache.
 
-    def __init__(self, sequence: Sequence, cache: DynamicCache) -> None:
+    ``scores`` are there until the first token, where its prompt's log-probabilities are wanted.
+    """
+
+    def __init__(
+        self, sequence: Sequence, cache: DynamicCache, scores: PromptScores | None
+    ) -> None:
         self.sequence = sequence
         self.cache = cache
         self.pending = [*sequence.prompt_ids, *sequence.generated]
+        self.scores = scores
 
 
 class SequentialRunner:
@@ -42,6 +49,7 @@ class SequentialRunner:
         self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
     ) -> None:
         self._model = model
+        self._codec = codec
         self._sampler = Sampler(codec, model.device)
         self._budget = budget
         self._prefill_chunk = prefill_chunk
@@ -58,7 +66,8 @@ class SequentialRunner:
     def admit(self, sequence: Sequence) -> None:
         cache = DynamicCache(config=self._model.config)
         self._sampler.add(sequence)
-        self._running[sequence] = _RunningSequence(sequence, cache)
+        scores = PromptScores(sequence, self._codec) if sequence.scores_prompt else None
+        self._running[sequence] = _RunningSequence(sequence, cache, scores)
 
     def free(self, sequence: Sequence) -> None:
         self._sampler.remove(sequence)
@@ -90,27 +99,33 @@ class SequentialRunner:
     @torch.inference_mode()
     def _advance(self, batch: RunningBatch, running: _RunningSequence) -> None:
         """Prefill a chunk or decode; samples a token once all of the sequence is in the cache."""
+        first = len(running.sequence.prompt_ids) - len(running.pending)
         chunk = running.pending[: self._prefill_chunk]
         running.pending = running.pending[self._prefill_chunk :]
         batch.count(running.sequence, len(chunk) // PREFILL_TOKENS_PER_UNIT)
         self._failed_forwards += 1
-        logits = self._forward(chunk, running.cache)
+        logits = self._forward(chunk, running.cache, wanted=len(chunk) if running.scores else 1)
         self._failed_forwards = 0
+        if running.scores is not None:
+            running.scores.add(first, logits if running.pending else logits[:-1])
+            logits = logits[-1:]
         if not running.pending:
             masks = self._sampler.prepare([running.sequence])
             (sampled,) = self._sampler.sample([running.sequence], logits, masks)
             if isinstance(sampled, ConstraintError):
                 raise sampled
+            if running.scores is not None:
+                sampled, running.scores = running.scores.added_to(sampled), None
             running.pending = [sampled.token_id]
             batch.append(running.sequence, sampled.token_id, sampled.logprob)
 
-    def _forward(self, chunk: list[int], cache: DynamicCache) -> torch.Tensor:
-        """Add tokens to a cache; returns the logits after the last one: (1, vocabulary)."""
+    def _forward(self, chunk: list[int], cache: DynamicCache, wanted: int) -> torch.Tensor:
+        """Add tokens to a cache; the logits after the last ones, of shape (wanted, vocabulary)."""
         output = self._model(
             input_ids=torch.tensor([chunk], device=self._device),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=wanted,
         )
-        logits: torch.Tensor = output.logits[:, -1]
+        logits: torch.Tensor = output.logits[0, -wanted:]
         return logits

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 
 from deployments.engine.kv_blocks import BlockHash, BlockPool, BlockTable
 from deployments.engine.sequence import Sequence
+from deployments.engine.tuning import MAX_SCORED_PREFILL
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The tokens ``first`` to ``last`` (exclusive) of a sequence, to be computed in a step."""
+    """The tokens ``first`` to ``last`` (exclusive) of a sequence, to be computed in a step.
+
+    With ``scores`` the log-probabilities of its prompt's tokens are wanted.
+    """
 
     table: BlockTable
     first: int
     last: int
+    scores: bool = False
+
+    @property
+    def scored(self) -> int:
+        """From how many of its tokens, the first ones, the next one's log-probability is wanted."""
+        return self.last - self.first - self.samples if self.scores else 0
 
     @property
     def samples(self) -> bool:
@@ -37,6 +47,11 @@ class RunningSequence:
         self._max_tokens = len(sequence.prompt_ids) + sequence.max_new_tokens
 
     @property
+    def scores_prompt(self) -> bool:
+        """Whether the log-probabilities of the prompt's tokens are still wanted."""
+        return self.sequence.scores_prompt and len(self.token_ids) == len(self.sequence.prompt_ids)
+
+    @property
     def complete(self) -> bool:
         """Whether its last token ends it, as far as that is known before it is delivered."""
         sampled = len(self.token_ids) > len(self.sequence.prompt_ids)
@@ -50,7 +65,8 @@ class StepPlanner:
     Every decoding sequence has its token in every step. Prompts are prefilled in chunks beside
     them; ``max_mixed`` bounds their tokens in a step with decoding sequences, so that these do not
     wait for long. The least served request is prefilled first. A prompt waits while another one
-    with the same next block is prefilled, and shares that block then.
+    with the same next block is prefilled, and shares that block then. One whose log-probabilities
+    are wanted shares no blocks of others, and ``MAX_SCORED_PREFILL`` bounds the tokens of those.
     """
 
     def __init__(self, pool: BlockPool, max_tokens: int, max_mixed: int) -> None:
@@ -69,10 +85,15 @@ class StepPlanner:
         prefilling = [each for each in active if each.table.missing > 1]
         prefilling.sort(key=lambda each: served(each.sequence))
         claimed = set[BlockHash]()
+        left_to_score = MAX_SCORED_PREFILL
         for each in prefilling:
             if left <= 0:
                 break
-            chunk = self._prefill(each.table, left, claimed)
+            if each.scores_prompt:
+                chunk = self._chunk(each.table, min(left, left_to_score), scores=True)
+                left_to_score -= chunk.last - chunk.first if chunk else 0
+            else:
+                chunk = self._prefill(each.table, left, claimed)
             if chunk is not None:
                 chunks[each] = chunk
                 left -= chunk.last - chunk.first
@@ -87,13 +108,15 @@ class StepPlanner:
         claimed.update(wanted)
         return None if waits else self._chunk(table, limit)
 
-    def _chunk(self, table: BlockTable, limit: int) -> Chunk | None:
+    def _chunk(self, table: BlockTable, limit: int, *, scores: bool = False) -> Chunk | None:
         """A chunk of at most ``limit`` tokens; ``None`` when there are no blocks for it."""
+        if limit <= 0:
+            return None
         total, size = len(table.token_ids), self._pool.block_tokens
         first, last = table.computed, min(table.computed + limit, total)
         if last < total and last - first > size:
             last -= last % size  # ends with a block, so that the next tokens may be shared
-        return Chunk(table, first, last) if table.reserve(last) else None
+        return Chunk(table, first, last, scores) if table.reserve(last) else None
 
     def _make_room(self, active: list[RunningSequence]) -> None:
         """All wait for blocks, though together they should fit: the youngest gives up its own."""

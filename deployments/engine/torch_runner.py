@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Listed
 
+import torch
+
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.kv_blocks import BlockPool
 from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.packed_model import PackedModel
+from deployments.engine.prompt_logprobs import PromptScores
 from deployments.engine.running import RunningBatch
 from deployments.engine.sampling import Sampled, Sampler
 from deployments.engine.sequence import Sequence
@@ -43,12 +46,14 @@ class TorchRunner:
             str(device), computes_in_thread=on_cpu, kv_cache_bytes=cache.nbytes if on_cpu else 0
         )
         self._bytes = weight_bytes + (0 if on_cpu else cache.nbytes)
+        self._codec = codec
         self._vocabulary = model.vocabulary
         self._pool = BlockPool(cache.blocks, cache.block_tokens, contiguous=cache.contiguous)
         self._planner = StepPlanner(self._pool, max_batched_tokens, max_mixed_prefill)
         self._sampler = Sampler(codec, model.device)
         self._overlap = overlap
         self._running: dict[Sequence, RunningSequence] = {}
+        self._scores: dict[Sequence, PromptScores] = {}
         self._undelivered: list[tuple[Sequence, Sampled | ConstraintError]] = []
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
@@ -66,9 +71,12 @@ class TorchRunner:
             raise ValueError("the prompt has token ids that the model does not know")
         self._sampler.add(sequence)
         self._running[sequence] = RunningSequence(sequence, self._pool)
+        if sequence.scores_prompt:
+            self._scores[sequence] = PromptScores(sequence, self._codec)
 
     def free(self, sequence: Sequence) -> None:
         running = self._running.pop(sequence, None)
+        self._scores.pop(sequence, None)
         self._sampler.remove(sequence)
         # A preempted sequence may be admitted again at once, and samples the same token again.
         self._undelivered = [each for each in self._undelivered if each[0] is not sequence]
@@ -105,6 +113,9 @@ class TorchRunner:
         if not self._overlap:
             masks = self._sampler.prepare([each.sequence for each in sampling])
         logits = self._model.forward(step)
+        if step.scored:
+            self._score(chunks, logits[-step.scored :])
+            logits = logits[: -step.scored]
         for running, chunk in chunks.items():
             chunk.table.advance(chunk.last)
             batch.count(running.sequence, (chunk.last - chunk.first) // PREFILL_TOKENS_PER_UNIT)
@@ -117,8 +128,19 @@ class TorchRunner:
         sampled = self._sampler.sample([each.sequence for each in sampling], logits, masks)
         for running, outcome in zip(sampling, sampled, strict=True):
             if isinstance(outcome, Sampled):
+                if running.scores_prompt:
+                    outcome = self._scores.pop(running.sequence).added_to(outcome)
                 running.token_ids.append(outcome.token_id)
             self._undelivered.append((running.sequence, outcome))
+
+    def _score(self, chunks: dict[RunningSequence, Chunk], logits: torch.Tensor) -> None:
+        """Read the log-probabilities of prompts from the logits of all scored tokens, in order."""
+        row = 0
+        for running, chunk in chunks.items():
+            if chunk.scored:
+                rows = logits[row : row + chunk.scored]
+                self._scores[running.sequence].add(chunk.first, rows)
+                row += chunk.scored
 
     def _deliver(self, batch: RunningBatch) -> None:
         undelivered, self._undelivered = self._undelivered, []

@@ -28,6 +28,10 @@ MAX_MIXED_PREFILL_ON_CPU = 64
 """Prompt tokens of a step that decodes other sequences too, on a CPU: so many cost about as much as
 the tokens of 16 sequences, whose gaps between tokens stay below three times the usual."""
 
+MAX_SCORED_PREFILL = 128
+"""Prompt tokens of a step whose log-probabilities are wanted: each needs a row of logits, which are
+0.6 MB in float32 for a vocabulary of 150,000 tokens."""
+
 CACHED_WINDOWS = 16
 """Full windows of cached prefixes, beside those of the slots, that the default KV cache of a small
 model has room for."""

@@ -21,7 +21,8 @@ class Sampling:
     tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the generated ones
     (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
     logits. With ``logprobs`` the token's log-probability and those of the ``top_logprobs`` most
-    likely tokens are reported, from the model's own distribution, before any of the above. The same
+    likely tokens are reported, from the model's own distribution, before any of the above; with
+    ``prompt_logprobs`` besides, those of the prompt's tokens, with the first choice. The same
     ``seed`` gives the same tokens.
     """
 
@@ -37,6 +38,7 @@ class Sampling:
     seed: int = 0
     min_p: float = 0.0
     typical_p: float = 1.0
+    prompt_logprobs: bool = False
 
     @property
     def greedy(self) -> bool:
@@ -165,7 +167,8 @@ class TokenLogprob:
     """Natural-log probability of a token and of the most likely tokens in its place.
 
     ``top`` has their text, log-probability and bytes, ``top_ids`` their ids; ``top_special`` are
-    the ids among them that have no text.
+    the ids among them that have no text. ``prompt`` is there at a text's first token, where the
+    prompt's log-probabilities are asked for.
     """
 
     text: str
@@ -174,6 +177,25 @@ class TokenLogprob:
     top: tuple[tuple[str, float, bytes], ...] = ()
     top_ids: tuple[int, ...] = ()
     top_special: frozenset[int] = frozenset()
+    prompt: PromptLogprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLogprobs:
+    """The tokens of a prompt, each with its log-probability after those before it.
+
+    The first one's is 0, since nothing is before it. ``special`` tells for each if it has no text.
+    """
+
+    tokens: tuple[TokenLogprob, ...]
+    special: tuple[bool, ...]
+
+    @property
+    def text(self) -> str:
+        """The prompt as the model read it."""
+        pairs = zip(self.tokens, self.special, strict=True)
+        raw = b"".join(token.raw for token, special in pairs if not special)
+        return raw.decode("utf-8", errors="replace")
 
 
 class Token(NamedTuple):
@@ -226,6 +248,11 @@ class GeneratedSequence:
     logprobs: tuple[TokenLogprob, ...] = ()
     stop_string: str | None = None
     special: tuple[bool, ...] = ()
+
+    @property
+    def prompt(self) -> PromptLogprobs | None:
+        """The log-probabilities of its prompt, where they are asked for."""
+        return self.logprobs[0].prompt if self.logprobs else None
 
 
 @dataclass(frozen=True, slots=True)

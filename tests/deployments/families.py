@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import BertConfig, BertTokenizer
 
+from configs.engines import ModelHead
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
@@ -33,10 +35,10 @@ async def started(family: F) -> F:
 def watch_batches(family: FamilyDeployment[Any], watch: Callable[[Sequence[Any]], None]) -> None:
     """Have ``watch`` called with each batch of texts before a model of ``family`` runs it."""
     loader: Any = family._loader
-    run_batch = loader._run_batch
+    heads = loader._heads
 
-    def watched(network: Any, spec: ModelSpec) -> Any:
-        run = run_batch(network, spec)
+    def watched(head: ModelHead, network: Any, spec: ModelSpec) -> Any:
+        run = heads[head](network, spec)
 
         def watched_run(batch: Sequence[Any]) -> Any:
             watch(batch)
@@ -44,7 +46,7 @@ def watch_batches(family: FamilyDeployment[Any], watch: Callable[[Sequence[Any]]
 
         return watched_run
 
-    loader._run_batch = watched
+    loader._heads = {head: partial(watched, head) for head in heads}
 
 
 def family_of(folder: Path, *tasks: str, **fields: Any) -> FamilyConfig:

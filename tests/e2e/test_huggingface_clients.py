@@ -146,7 +146,7 @@ def test_what_an_engine_cannot_do_is_named_with_a_model_that_can(
     "parameter",
     [
         {"adapter_id": "some-lora"},
-        {"typical_p": 0.5},
+        {"typical_p": 0.5, "do_sample": True},
         {"watermark": True},
         {"decoder_input_details": True, "details": True},
         {"temperature": 3.0},

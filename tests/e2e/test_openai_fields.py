@@ -146,3 +146,37 @@ def test_a_constrained_request_to_the_default_is_answered_by_a_model_that_can(
     assert plain["model"] == CHAT
     refused = client.post("/v1/chat/completions", json={**body, "model": CHAT})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "guided_regex")
+
+
+def test_multiple_choice_is_scored_by_the_log_probabilities_of_prompts(
+    openai_client: OpenAI,
+) -> None:
+    """As lm-evaluation-harness does: the likelier continuation of a question is the answer."""
+    asked: dict[str, Any] = {"model": TORCH, "temperature": 0}
+    written = openai_client.completions.create(
+        prompt="The capital of France is", max_tokens=3, logprobs=1, **asked
+    ).choices[0]
+    assert written.logprobs is not None
+    prompts = [f"The capital of France is{end}" for end in (written.text, " Oslo, a", " 1815 and")]
+    scored = openai_client.completions.create(
+        prompt=prompts, max_tokens=1, echo=True, logprobs=1, **asked
+    )
+    totals = []
+    for choice, prompt in zip(scored.choices, prompts, strict=True):
+        assert choice.text.startswith(prompt)
+        assert choice.logprobs is not None
+        values = choice.logprobs.token_logprobs or []
+        assert values[0] is None
+        totals.append(sum(values[1:-1]))
+    assert totals[0] == max(totals)
+    found = scored.choices[0].logprobs
+    assert found is not None
+    assert (found.token_logprobs or [])[-4:-1] == pytest.approx(
+        written.logprobs.token_logprobs, abs=1e-2
+    )
+    alone = openai_client.completions.create(
+        prompt=prompts, max_tokens=0, echo=True, logprobs=1, **asked
+    )
+    assert [choice.text for choice in alone.choices] == prompts
+    assert alone.usage is not None
+    assert alone.usage.completion_tokens == 0

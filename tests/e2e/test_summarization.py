@@ -58,7 +58,7 @@ def test_a_list_keeps_one_object_around_it_and_bad_texts_fail_alone(
     assert isinstance(bridge, str)
     assert cat != bridge
     assert all(bad["error"]["error_type"] == "validation_error" for bad in (empty, big, long))
-    assert "window" in long["error"]["message"]
+    assert "context length" in long["error"]["message"]
     assert answer["usage"]["completion_tokens"] == 16
 
 

@@ -141,8 +141,11 @@ class RequestRecord:
             yield signals.CANCELLED.of(model, task)
         for (name, its_task), use in self._uses.items():
             yield from _samples_of(name, its_task, use)
+        # Of a request with many prompts, most only begin when others have ended.
+        first = {stream.model: stream.first for stream in reversed(self._streams)}
+        for name, at in first.items():
+            yield signals.FIRST_TOKEN.of(name, amount=at - self._began)
         for stream in self._streams:
-            yield signals.FIRST_TOKEN.of(stream.model, amount=stream.first - self._began)
             if stream.per_token_s is not None:
                 yield signals.PER_TOKEN.of(stream.model, amount=stream.per_token_s)
 

@@ -166,9 +166,9 @@ def test_the_shipped_profiles_do_what_their_code_does(name: str) -> None:
             "object-detection is Hugging Face's word for detect",
         ),
         (
-            tasks("embeddings", "fill-mask"),
+            tasks("embeddings", "depth-estimation"),
             "embeddings.models.sentence-transformers/all-MiniLM-L6-v2.tasks",
-            "unknown task fill-mask; deployments.embeddings:Embeddings does embed",
+            "unknown task depth-estimation; deployments.embeddings:Embeddings does embed",
         ),
         (
             tasks("vision", "image_classify", "detect"),

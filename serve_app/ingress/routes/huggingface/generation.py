@@ -100,7 +100,8 @@ class GenerateParameters(Body):
             yield "parameters.frequency_penalty", "frequency_penalty"
         if self.top_n_tokens:
             yield "parameters.top_n_tokens", "top_logprobs"
-        if self.samples and (self.typical_p or 1.0) < 1.0:
+        sampling = self.sampling(logprobs=False)
+        if sampling.typical_p < 1.0 and not sampling.greedy:
             yield "parameters.typical_p", "typical_p"
         if self.grammar:
             yield "parameters.grammar", self.grammar.capability

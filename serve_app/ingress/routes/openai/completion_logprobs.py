@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecs import getincrementaldecoder
 from typing import Any
 
-from deployments.seam.generation import GeneratedSequence, TokenLogprob
+from deployments.seam.generation import GeneratedSequence, PromptLogprobs, TokenLogprob
 
 UTF_8 = getincrementaldecoder("utf-8")
 
@@ -28,16 +28,40 @@ class Offsets:
             self._at += len(self._decoder.decode(token.raw))
         return at
 
+    def piece(self, token: TokenLogprob, *, special: bool) -> dict[str, Any]:
+        """The log-probabilities of the next token of a stream."""
+        return _shaped((token,), [self.of(token, special=special)])
 
-def offsets_of(choice: GeneratedSequence) -> list[int]:
-    """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
+
+def logprobs_of(choice: GeneratedSequence) -> dict[str, Any]:
+    """The log-probabilities of a whole text."""
+    return _shaped(choice.logprobs, _offsets(Offsets(), choice, len(choice.text)))
+
+
+def echoed_logprobs(prompt: PromptLogprobs, choice: GeneratedSequence | None) -> dict[str, Any]:
+    """Those of a prompt and, unless it is alone, of the text behind it.
+
+    The first token has none, for nothing is before it.
+    """
     offsets = Offsets()
+    pairs = zip(prompt.tokens, prompt.special, strict=True)
+    tokens, places = prompt.tokens, [offsets.of(each, special=mark) for each, mark in pairs]
+    if choice is not None:
+        tokens += choice.logprobs
+        places += _offsets(offsets, choice, len(prompt.text) + len(choice.text))
+    shaped = _shaped(tokens, places)
+    shaped["token_logprobs"][0] = shaped["top_logprobs"][0] = None
+    return shaped
+
+
+def _offsets(offsets: Offsets, choice: GeneratedSequence, end: int) -> list[int]:
+    """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
     special = choice.special or (False,) * len(choice.logprobs)
     pairs = zip(choice.logprobs, special, strict=True)
-    return [min(offsets.of(each, special=mark), len(choice.text)) for each, mark in pairs]
+    return [min(offsets.of(each, special=mark), end) for each, mark in pairs]
 
 
-def older_logprobs(logprobs: tuple[TokenLogprob, ...], offsets: list[int]) -> dict[str, Any]:
+def _shaped(logprobs: tuple[TokenLogprob, ...], offsets: list[int]) -> dict[str, Any]:
     """The endpoint's own shape; ``text_offset`` counts characters from the answer's start.
 
     ``top_logprobs`` have the chosen token too, and may have one more than was asked for.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,10 +12,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from deployments.seam.generation import (
-    GeneratedSequence,
     GenerationRequest,
     GenerationResult,
-    Token,
 )
 from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.attempts import wait_until
@@ -24,6 +21,7 @@ from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.cluster.merged_stream import MergedStream, TokenSource
 from serve_app.ingress.cluster.workers import gathered
 from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
@@ -33,17 +31,13 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.generation_fields import GENERATE, stops, usage
 from serve_app.ingress.routes.inference_router import InferenceRouter
-from serve_app.ingress.routes.openai.completion_logprobs import (
-    Offsets,
-    offsets_of,
-    older_logprobs,
-)
+from serve_app.ingress.routes.openai.completion_choices import Echo, choice_pieces, whole_choices
 from serve_app.ingress.routes.openai.prompt_list import Prompts, check_prompts, prompt_list
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
-from serve_app.ingress.validation.fields import TokenCount, example
+from serve_app.ingress.validation.fields import MinTokens, example
 from serve_app.ingress.validation.limits import check_window
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -66,9 +60,11 @@ class CompletionBody(SamplingBody):
     max_values = MAX_NUMBERS
 
     prompt: Prompts
-    max_tokens: TokenCount | None = Field(None, description="new tokens; 16 when not given")
+    max_tokens: MinTokens | None = Field(
+        None, description="new tokens; 16 when not given, and 0 only with echo"
+    )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    echo: Literal[False] | None = None
+    echo: bool | None = Field(None, description="the prompt before each text")
     suffix: Literal[""] | None = None
     add_special_tokens: Literal[True] | None = None
 
@@ -81,6 +77,34 @@ class CompletionBody(SamplingBody):
         return prompt_list(self.prompt)
 
     @property
+    def repeated(self) -> Echo | None:
+        """What of the prompts is repeated in the answer."""
+        if not self.echo:
+            return None
+        return Echo(
+            self.prompts,
+            self.n or 1,
+            alone=self.bound == 0,
+            logprobs=self.logprobs is not None,
+        )
+
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether log-probabilities of prompts are needed: the text of tokens comes with them."""
+        given_as_text = all(isinstance(each, str) for each in self.prompts)
+        return bool(self.echo) and (self.logprobs is not None or not given_as_text)
+
+    def check_echo(self) -> None:
+        """Refuse what cannot be repeated. Raises ``ValidationFailed``."""
+        if self.bound == 0 and not self.echo:
+            raise ValidationFailed("max_tokens is at least 1, or 0 with echo.", field="max_tokens")
+        if self.bound == 0 and self.stream:
+            raise ValidationFailed("max_tokens is at least 1 in a stream.", field="max_tokens")
+        if self.stream and self.scores_prompts:
+            message = "echo cannot be streamed with logprobs, or of token ids."
+            raise ValidationFailed(message, field="echo")
+
+    @property
     def fields(self) -> dict[str, str]:
         """The request's names for fields of the seam."""
         grammar = {"grammar": self.guided.field} if self.guided else {}
@@ -90,6 +114,8 @@ class CompletionBody(SamplingBody):
         yield from super().needed_capabilities()
         if self.logprobs:
             yield "logprobs", "top_logprobs"
+        if self.scores_prompts:
+            yield "echo", "prompt_logprobs"
 
 
 @router.inference(
@@ -120,13 +146,14 @@ async def completions(
             PROMPTS_AT_A_TIME,
         ),
     )
-    found = [choice for answer in answers for choice in answer.choices]
+    echo = body.repeated
+    new_tokens = sum(choice.tokens for answer in answers for choice in answer.choices)
     prompt_tokens = sum(answer.prompt_tokens for answer in answers)
     return json_response(
         {
             **head,
-            "choices": [_choice(index, choice) for index, choice in enumerate(found)],
-            "usage": usage(prompt_tokens, sum(choice.tokens for choice in found)),
+            "choices": list(whole_choices(answers, echo)),
+            "usage": usage(prompt_tokens, 0 if echo and echo.alone else new_tokens),
         }
     )
 
@@ -150,7 +177,7 @@ async def _stream(
     ]
     return await begin_stream(
         _opened(openings, request.choices, services),
-        lambda stream: chunks(stream, head, _pieces(), body.usage_reports),
+        lambda stream: chunks(stream, head, choice_pieces(body.repeated), body.usage_reports),
         failure,
         services.settings.heartbeat_s,
     )
@@ -177,6 +204,7 @@ async def _request(
 ) -> tuple[ModelCard, GenerationRequest]:
     card = await services.catalog.resolve(GENERATE, body.model, "model", body.needed_capabilities())
     body.check_stream()
+    body.check_echo()
     check_window(body.bound, card, "max_tokens")
     body.check_min_tokens(body.bound, "max_tokens")
     check_prompts(
@@ -185,18 +213,25 @@ async def _request(
         choices=body.n or 1,
         tokens=body.bound,
         logprobs=body.logprobs is not None,
+        scored=body.scores_prompts,
     )
     request = GenerationRequest(
         request_id=context.request_id,
         session=context.session,
         model=card.name,
-        max_new_tokens=body.bound,
+        max_new_tokens=max(1, body.bound),
         min_new_tokens=body.min_tokens or 0,
         ignore_eos=bool(body.ignore_eos),
         keep_last=body.keep_last,
         truncate=body.truncate,
         grammar=body.guided.grammar(schemas) if body.guided else None,
-        sampling=body.sampling(logprobs=body.logprobs is not None, top_logprobs=body.logprobs or 0),
+        sampling=replace(
+            body.sampling(
+                logprobs=body.logprobs is not None or body.scores_prompts,
+                top_logprobs=body.logprobs or 0,
+            ),
+            prompt_logprobs=body.scores_prompts,
+        ),
         stop=stops(body.stop),
         choices=body.n or 1,
     )
@@ -208,36 +243,3 @@ def _beginning(request: GenerationRequest, prompt: str | list[int]) -> Generatio
     if isinstance(prompt, str):
         return replace(request, prompt=prompt, prompt_ids=None)
     return replace(request, prompt=None, prompt_ids=tuple(prompt))
-
-
-def _choice(index: int, choice: GeneratedSequence) -> dict[str, Any]:
-    return {
-        "index": index,
-        "text": choice.text,
-        "logprobs": older_logprobs(choice.logprobs, offsets_of(choice))
-        if choice.logprobs
-        else None,
-        "finish_reason": choice.finish_reason,
-    }
-
-
-def _pieces() -> Callable[[Token], list[dict[str, Any]]]:
-    offsets: dict[int, Offsets] = defaultdict(Offsets)
-
-    def pieces(token: Token) -> list[dict[str, Any]]:
-        if not (token.text or token.logprob or token.finish_reason):
-            return []
-        logprobs = None
-        if token.logprob:
-            offset = offsets[token.choice].of(token.logprob, special=token.special)
-            logprobs = older_logprobs((token.logprob,), [offset])
-        return [
-            {
-                "index": token.choice,
-                "text": token.text,
-                "logprobs": logprobs,
-                "finish_reason": token.finish_reason,
-            }
-        ]
-
-    return pieces

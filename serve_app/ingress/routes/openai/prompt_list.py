@@ -50,18 +50,34 @@ def prompt_list(given: Any) -> list[str | list[int]]:
 
 
 def check_prompts(
-    prompts: list[str | list[int]], settings: Settings, *, choices: int, tokens: int, logprobs: bool
+    prompts: list[str | list[int]],
+    settings: Settings,
+    *,
+    choices: int,
+    tokens: int,
+    logprobs: bool,
+    scored: bool,
 ) -> None:
     """Bound the prompts of one request, and the ``tokens`` that each of their choices may have.
 
-    Raises :class:`ValidationFailed`.
+    With ``scored`` the prompts' own tokens have log-probabilities too. Raises
+    :class:`ValidationFailed`.
     """
     check_count(len(prompts), settings, "prompt")
     for prompt in prompts:
         if isinstance(prompt, str):
             check_prompt(prompt, settings, "prompt")
+    if scored and sum(map(_most_tokens, prompts)) > MAX_NEW_TOKENS // LOGPROB_TOKENS:
+        limit = MAX_NEW_TOKENS // LOGPROB_TOKENS
+        message = f"With echo and logprobs, prompts have up to {limit} tokens, or bytes of text."
+        raise ValidationFailed(message, field="prompt")
     wanted = len(prompts) * choices * tokens * (LOGPROB_TOKENS if logprobs else 1)
     if len(prompts) > 1 and wanted > MAX_NEW_TOKENS:
         limit = MAX_NEW_TOKENS // (LOGPROB_TOKENS if logprobs else 1)
         message = f"{len(prompts)} prompts with {choices} choices of {tokens} tokens each are more"
         raise ValidationFailed(f"{message} than {limit} new tokens.", field="max_tokens")
+
+
+def _most_tokens(prompt: str | list[int]) -> int:
+    """As many tokens as a prompt can have: a text has at most one a byte."""
+    return len(prompt.encode()) if isinstance(prompt, str) else len(prompt)

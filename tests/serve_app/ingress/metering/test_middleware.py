@@ -108,7 +108,7 @@ async def test_what_is_asked_for_besides_inference_is_not_counted() -> None:
         (GENERATE, {"prompt": "Hi", "max_length": 2000}, FAST, "generate", "validation_error"),
         (GENERATE, {"prompt": "x" * 2000}, "unknown", "generate", "payload_too_large"),
         (CHAT, {"messages": []}, "unknown", "chat", "validation_error"),
-        (CHAT, {**HELLO, "logit_bias": {"1": 5}}, FAST, "chat", "validation_error"),
+        (CHAT, {**HELLO, "model": FAST, "logit_bias": {"1": 5}}, FAST, "chat", "validation_error"),
         (CLASSIFY, {"texts": " "}, "house/mood", "sentiment", "validation_error"),
     ],
 )

@@ -111,3 +111,15 @@ def test_a_request_that_no_model_answered_has_no_time() -> None:
     samples, finished = closed(record)
     assert finished.seconds is None
     assert not [name for name in samples if name[0] == "inference_duration_seconds"]
+
+
+def test_the_first_token_of_a_request_with_many_prompts_is_counted_once() -> None:
+    clock = Clock()
+    record = RequestRecord("generate", clock=clock)
+    use = record.use("one")
+    for _ in range(3):
+        clock.now += 2.0
+        record.streamed(use, "one", choices=1).add(burst("a", finish="stop"))
+    samples, _ = record.close(success=True)
+    (first,) = (each for each in samples if each.signal == "time_to_first_token_seconds")
+    assert first.amounts == (2.0,)

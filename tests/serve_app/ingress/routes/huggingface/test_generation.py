@@ -36,10 +36,11 @@ def two_tokens() -> Family:
     return Family([TokenChunk(3, (token(0, " Paris"),)), TokenChunk(3, (last,))])
 
 
-async def reaching(**parameters: Any) -> GenerationRequest:
+async def reaching(engine: str = "torch", **parameters: Any) -> GenerationRequest:
     """The request that reaches the family."""
     family = Family(GenerationResult(3, (GeneratedSequence(" Paris", "stop", 2),)))
-    await hub.post(family, TASKS, {"inputs": "The capital is", "parameters": parameters})
+    body = {"inputs": "The capital is", "parameters": parameters}
+    await hub.post(family, TASKS, body, engine=engine)
     (request,) = family.asked
     assert isinstance(request, GenerationRequest)
     return request
@@ -198,12 +199,18 @@ async def test_what_cannot_be_honoured_is_named(field: str, parameters: dict[str
         {"typical_p": 1.0, "do_sample": True},
         {"typical_p": 0.95, "do_sample": False},
         {"typical_p": 0.95},
+        {"typical_p": 0.95, "temperature": 0.0},
+        {"typical_p": 0.95, "do_sample": True, "top_k": 1},
         {"stop": ""},
         {"stop_sequences": "", "stop": ["end"]},
     ],
 )
 async def test_what_asks_for_nothing_is_accepted(off: dict[str, Any]) -> None:
-    assert (await reaching(**off)).prompt
+    assert (await reaching("openvino", **off)).prompt
+
+
+async def test_typical_sampling_reaches_an_engine_that_has_it() -> None:
+    assert (await reaching(typical_p=0.5, do_sample=True)).sampling.typical_p == 0.5
 
 
 @pytest.mark.parametrize(
