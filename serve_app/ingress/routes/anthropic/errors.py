@@ -49,4 +49,6 @@ def anthropic_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": told, "request_id": request_id}
 
 
-ANTHROPIC_ERRORS = ErrorDialect(re.compile(r"/v1/messages(/.*)?", re.DOTALL), anthropic_envelope)
+ANTHROPIC_ERRORS = ErrorDialect(
+    re.compile(r"(/models/.+)?/v1/messages(/count_tokens)?", re.DOTALL), anthropic_envelope
+)

@@ -14,11 +14,11 @@ from serve_app.ingress.routes.anthropic.body import NAMES, CountTokensBody, Mess
 from serve_app.ingress.routes.anthropic.errors import ERRORS, AnthropicError
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel
 from serve_app.ingress.routes.translated_chat import TranslatedChat
 from serve_app.ingress.streams import begin_stream
 
-router = InferenceRouter(prefix="/v1", tags=["anthropic"], responses=ERRORS)
+router = ModelPathRouter(prefix="", tags=["anthropic"], responses=ERRORS)
 
 
 class AnthropicMessage(BaseModel):
@@ -55,8 +55,8 @@ KINDS = (
 EVENTS = event_stream({**dict.fromkeys(KINDS, MessageEvent), "error": AnthropicError})
 
 
-@router.inference(
-    "/messages",
+@router.inference_twice(
+    "/v1/messages",
     CHAT,
     name="anthropic_messages",
     summary="Anthropic: continue a chat",
@@ -64,9 +64,10 @@ EVENTS = event_stream({**dict.fromkeys(KINDS, MessageEvent), "error": AnthropicE
     response_model=AnthropicMessage,
 )
 async def anthropic_messages(
-    body: MessagesBody, services: RequestServices, context: Context
+    body: MessagesBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """One message, or with ``stream`` its events."""
+    body = body if model is None else body.model_copy(update={"model": model})
     chat = await TranslatedChat.of(body.chat(), NAMES, services, context)
     if body.stream:
         events = MessageEvents(context.request_id, chat.card.name, chat.calls)
@@ -76,17 +77,18 @@ async def anthropic_messages(
     return json_response(whole_message(result, chat.calls, context.request_id, chat.card.name))
 
 
-@router.inference(
-    "/messages/count_tokens",
+@router.inference_twice(
+    "/v1/messages/count_tokens",
     CHAT,
     name="anthropic_count_tokens",
     summary="Anthropic: count a chat's tokens",
     response_model=CountedTokens,
 )
 async def anthropic_count_tokens(
-    body: CountTokensBody, services: RequestServices, context: Context
+    body: CountTokensBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """The tokens that the model would read; nothing is decoded."""
+    body = body if model is None else body.model_copy(update={"model": model})
     chat = await TranslatedChat.of(body.prompt(), NAMES, services, context)
     request = TokenizeRequest(
         chat.card.name, messages=chat.request.messages, tools=chat.request.tools

@@ -22,6 +22,7 @@ class InputPart(Body):
     text: str
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     logprobs: list[Any] | None = None
+    parsed: Any = Field(None, description="what OpenAI's client parsed of it; no effect")
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel
 from serve_app.ingress.routes.openai.responses.answer import ended, response_object, whole_output
 from serve_app.ingress.routes.openai.responses.body import NAMES, ResponsesBody
 from serve_app.ingress.routes.openai.responses.events import ResponseEvents
@@ -19,7 +19,7 @@ from serve_app.ingress.routes.openai.shapes import ERRORS
 from serve_app.ingress.routes.translated_chat import TranslatedChat
 from serve_app.ingress.streams import begin_stream
 
-router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
+router = ModelPathRouter(prefix="", tags=["openai"], responses=ERRORS)
 
 
 class ResponseUsage(BaseModel):
@@ -73,15 +73,19 @@ EVENTS = event_stream(
 )
 
 
-@router.inference(
-    "/responses",
+@router.inference_twice(
+    "/v1/responses",
     CHAT,
+    name="responses",
     summary="Answer a chat, in the Responses API",
     responses=EVENTS,
     response_model=ResponseObject,
 )
-async def responses(body: ResponsesBody, services: RequestServices, context: Context) -> Response:
+async def responses(
+    body: ResponsesBody, model: PathModel, services: RequestServices, context: Context
+) -> Response:
     """One answer, or with ``stream`` its events. Nothing is stored."""
+    body = body if model is None else body.model_copy(update={"model": model})
     if body.stream_options is not None and not body.stream:
         raise ValidationFailed("stream_options needs stream to be true.", field="stream_options")
     chat = await TranslatedChat.of(

@@ -234,3 +234,12 @@ async def test_an_unknown_model_is_not_found() -> None:
     response = await sent(Family(), model="claude-opus-4-5")
     assert (response.status_code, response.json()["error"]["type"]) == (404, "not_found_error")
     assert FULL in response.json()["error"]["message"]
+
+
+async def test_below_a_model_the_path_decides() -> None:
+    family = Family(generated("Hi"))
+    path = f"/models/{FULL}/v1/messages"
+    response = await sent(family, path, model="claude-opus-4-5")
+    assert response.json()["model"] == family.asked[0].model == FULL
+    refused = await sent(family, path, max_tokens=0)
+    assert refused.json()["error"]["type"] == "invalid_request_error"

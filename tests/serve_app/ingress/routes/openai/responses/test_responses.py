@@ -290,3 +290,11 @@ async def test_what_the_model_side_refuses_has_this_apis_names() -> None:
     body = {"input": "Hi", "max_output_tokens": 5}
     response = await house.post(house.app({"generation": family}), "/v1/responses", body)
     assert response.json()["error"]["param"] == "max_output_tokens"
+
+
+async def test_below_a_model_the_path_decides() -> None:
+    family = Family(generated("Hi"))
+    application = house.app({"generation": family})
+    path = f"/models/{FULL}/v1/responses"
+    response = await house.post(application, path, {"model": "dummy", "input": "Hi"})
+    assert response.json()["model"] == family.asked[0].model == FULL
