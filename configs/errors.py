@@ -18,6 +18,7 @@ EXAMPLES = {
     r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$": ", as name or owner/name",
     r"^[a-z][a-z0-9_]*$": ", as small letters, digits and _",
     r"^[\w.-]+(/[\w.-]+)?$": ", as owner/repository",
+    r"^[\w.*?\-]+(/[\w.*?\-]+)?$": ", as owner/repository, where * stands for any part",
     r"^[A-Za-z0-9][\w.-]*==[\w.!+]+$": ", as package==1.2.3",
     r"^[0-9a-f]{64}$": ", as the 64 digits of a SHA-256",
     r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$": ", as package or package.part",

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic import StringConstraints as Text
 
+from configs.allow import AllowList, AllowRule, Quantization
 from configs.engines import (
     DEFAULT_KV_CACHE_GB,
     GENERATION_TASKS,
@@ -29,6 +30,7 @@ from configs.engines import (
     ModelHead,
     ToolCalls,
 )
+from configs.model_names import ModelName
 from configs.options import LEDGER_OPTIONS, Section
 from configs.options import DeploymentOptions as DeploymentOptions
 from configs.options import UserConfig as UserConfig
@@ -48,7 +50,6 @@ OPENVINO_NOTES: dict[Dtype, tuple[str, ...]] = {
 """Notes on the texts of generators on OpenVINO, by the dtype that a profile names."""
 
 ImportPath = Annotated[str, Text(pattern=r"^[\w.]+:\w+$")]
-ModelName = Annotated[str, Text(pattern=r"^[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?$", max_length=200)]
 
 
 class ModelSpec(Section):
@@ -77,7 +78,7 @@ class ModelSpec(Section):
     engine: EngineChoice = "auto"
     pinned: bool = False
     dtype: Dtype = "auto"
-    quantization: Literal["none", "int8", "nf4"] = "none"
+    quantization: Quantization = "none"
     trust_remote_code: bool = False
     window: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
@@ -159,7 +160,7 @@ class FamilySpec(Section):
     deployment: ImportPath
     routers: tuple[ImportPath, ...] = ()
     options: DeploymentOptions = DeploymentOptions()
-    models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
+    models: tuple[ModelSpec, ...] = ()
 
     @property
     def deployment_name(self) -> str:
@@ -168,13 +169,17 @@ class FamilySpec(Section):
 
 
 class Profile(Section):
-    """Everything that is served. ``nodes`` says whether replicas may run on several machines."""
+    """Everything that is served. ``nodes`` says whether replicas may run on several machines.
+
+    ``allow`` says which other models may be loaded by name.
+    """
 
     name: str
     nodes: Literal["one", "many"] = "one"
     settings: dict[str, Any] = Field(default={})
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
+    allow: tuple[AllowRule, ...] = ()
     ingress: DeploymentOptions = DeploymentOptions()
     ledger: DeploymentOptions = LEDGER_OPTIONS
     families: Annotated[tuple[FamilySpec, ...], Field(min_length=1)]
@@ -197,3 +202,8 @@ class Profile(Section):
 def load_settings(profile: Profile, origin: str | None = None) -> Settings:
     """The settings with the profile's values. Raises :class:`~configs.errors.ConfigError`."""
     return resolve(profile.settings, origin or f"profile {profile.name}: settings")
+
+
+def allow_list(profile: Profile, settings: Settings) -> AllowList:
+    """The models that may be loaded by name, by the profile and by the settings."""
+    return AllowList(profile.allow, settings.models_folder)

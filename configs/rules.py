@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from jinja2 import Environment, TemplateSyntaxError
 
+from configs.allow_rules import allow_problems
 from configs.databases import is_sqlite
-from configs.dtype_rules import broken_dtype
-from configs.engines import GENERATION_TASKS
 from configs.gpu_memory import too_large
+from configs.model_rules import broken_model
 from configs.options import Autoscaling, DeploymentOptions
 from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.routers import router_problems
@@ -38,9 +38,6 @@ DEFAULT_MODELS = {
 CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
 """The router of conversations, which needs a database."""
 
-GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
-"""Keys that only models for text generation use."""
-
 WITHOUT_LIMITS = frozenset({"deployments.generation:Generation"})
 """The deployments of families that form no batches, and so have no ``user_config``."""
 
@@ -53,6 +50,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
+    problems += allow_problems(profile)
     problems += [*_without_limits(profile), *_on_no_gpu(profile), *_trusted(profile)]
     for family in profile.families:
         key = f"families.{family.name}"
@@ -192,19 +190,17 @@ def _models(key: str, family: FamilySpec, profile: Profile) -> Iterator[str]:
         where = f"{key}.models.{model.name}"
         if model.trust_remote_code and model.name not in profile.trusted_models:
             yield f"{where}.trust_remote_code: expected the name in trusted_models as well"
-        if model.engine == "openvino" and model.quantization != "none":
-            yield f"{where}.quantization: expected none (the openvino engine takes weights as is)"
-        yield from (f"{where}.{problem}" for problem in _exported(model))
-        yield from (f"{where}.{problem}" for problem in broken_dtype(model, profile.nodes))
-        if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
-            yield f"{where}.forwards: expected 1 (only encoders on openvino run several at a time)"
+        yield from (f"{where}.{problem}" for problem in broken_model(model, profile.nodes))
         if problem := _template(model, elsewhere=profile.nodes == "many"):
             yield f"{where}.chat_template: {problem}"
-        yield from (f"{where}.{problem}" for problem in _of_generators(model))
-        if model.tool_calls and "chat" not in model.tasks:
-            yield f"{where}.tool_calls: expected the task chat as well"
-    if not any(model.pinned for model in family.models):
+    if not (profile.allow or _may_sleep(family) or any(model.pinned for model in family.models)):
         yield f"{key}.models: expected at least one pinned model"
+
+
+def _may_sleep(family: FamilySpec) -> bool:
+    """Whether a family has no models of its own, and no replica unless it is called."""
+    scaling = family.options.scaling
+    return not family.models and scaling is not None and scaling.min_replicas == 0
 
 
 def _template(model: ModelSpec, *, elsewhere: bool) -> str | None:
@@ -252,20 +248,3 @@ def _pinned(where: str, source: HubSource) -> Iterator[str]:
             f"{where}.revision: expected a commit, since {source.revision} may be another one "
             "for each node (nodes: many)"
         )
-
-
-def _of_generators(model: ModelSpec) -> Iterator[str]:
-    """Other models must not have the keys of text generators."""
-    if GENERATION_TASKS.isdisjoint(model.tasks):
-        given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
-        yield from (f"{name}: expected none (only text generators have it)" for name in given)
-
-
-def _exported(model: ModelSpec) -> Iterator[str]:
-    """Problems of a model for which the profile demands OpenVINO."""
-    if model.engine != "openvino" or not GENERATION_TASKS.isdisjoint(model.tasks):
-        return
-    if model.head is None:
-        yield f"engine: expected auto or torch (no openvino engine does {', '.join(model.tasks)})"
-    if model.trust_remote_code:
-        yield "engine: expected auto or torch (openvino converts no model with code of its own)"

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices(f"{PREFIX}HF_TOKEN", f"{PREFIX}TOKEN")
     )
     hf_cache_dir: Path = Path("./cache/huggingface")
+    models_folder: Path | None = Field(
+        default=None, description="models in folders below it are loaded by name"
+    )
+    max_live_models: int = Field(
+        default=256, ge=1, le=4096, description="that are loaded by name beside the profile's"
+    )
     default_text_model: str | None = None
     default_generation_model: str | None = None
     default_embedding_model: str | None = None
@@ -165,6 +171,8 @@ class Settings(BaseSettings):
     def located(self) -> Settings:
         """The same settings with absolute paths, for processes that run in other directories."""
         changed: dict[str, Any] = {"hf_cache_dir": self.hf_cache_dir.resolve()}
+        if self.models_folder is not None:
+            changed["models_folder"] = self.models_folder.resolve()
         if self.api_keys_file is not None:
             changed["api_keys_file"] = self.api_keys_file.resolve()
         if self.conversations_url is not None:

@@ -10,7 +10,7 @@ from ray.serve import Application
 
 from configs.import_paths import imported
 from configs.options import DeploymentOptions
-from configs.profile import load_settings
+from configs.profile import allow_list, load_settings
 from configs.profile_file import load_profile
 from configs.routers import ROUTER, ROUTER_OPTION
 from configs.serve_schema import INGRESS, LEDGER
@@ -45,7 +45,9 @@ def build(args: GraphArgs) -> Application:
     if settings.api_keys_file is not None:
         read_keys(settings.api_keys_file)
     purposes = purposes_of(all_routers(routers_of(profile)))
-    labels = ledger_config(Catalog(profile, settings), purposes.tasks)
+    allowed = allow_list(profile, settings)
+    live = settings.max_live_models if allowed else 0
+    labels = ledger_config(Catalog(profile, settings), purposes.tasks, live)
     ledger = deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}
     for family in profile.families:
@@ -55,6 +57,7 @@ def build(args: GraphArgs) -> Application:
             settings=settings,
             gpu_fraction=family.options.ray_actor_options.num_gpus,
             ledger=ledger,
+            allowed=allowed,
         )
         cls = imported(family.deployment)
         made = deployment(cls, family.deployment_name, _with_router(family.options))

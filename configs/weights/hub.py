@@ -68,10 +68,11 @@ def _snapshot(
             )
         )
     except (OSError, *others) as error:
-        raise _explained(source, error) from error
+        raise explained(source, error) from error
 
 
-def _explained(source: HubSource, error: Exception) -> HubUnavailableError:
+def explained(source: HubSource, error: Exception) -> HubUnavailableError:
+    """The error for a failed access to the hub, with a message that says what to do."""
     from huggingface_hub import errors as hub
 
     what = f"{source.hub}@{source.revision or 'main'}"

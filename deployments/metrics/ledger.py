@@ -32,10 +32,15 @@ MAX_REPORTERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LedgerConfig:
-    """The values that the labels ``model_name`` and ``task`` may have; others become "unknown"."""
+    """The values that the labels ``model_name`` and ``task`` may have; others become "unknown".
+
+    The first ``live_models`` names of other models are taken as well: those that are loaded by
+    name. Replicas report no names that are not of models.
+    """
 
     models: frozenset[str]
     tasks: frozenset[str]
+    live_models: int = 0
 
 
 @dataclass(slots=True)
@@ -55,10 +60,11 @@ class Ledger:
     """
 
     def __init__(self, config: LedgerConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self._known: Mapping[str, frozenset[str]] = {
-            "model_name": config.models | {SEVERAL},
-            "task": config.tasks,
+        self._known: Mapping[str, set[str]] = {
+            "model_name": {*config.models, SEVERAL, UNKNOWN},
+            "task": {*config.tasks},
         }
+        self._max_models = len(self._known["model_name"]) + config.live_models
         self._clock = clock
         self._reporters: OrderedDict[str, _ReporterState] = OrderedDict()
         self._instruments = Instruments(self._gauge)
@@ -107,7 +113,12 @@ class Ledger:
 
     def _known_value(self, label: str, value: str) -> str:
         known = self._known.get(label)
-        return value if known is None or value in known else UNKNOWN
+        if known is None or value in known:
+            return value
+        if label == "model_name" and len(known) < self._max_models:
+            known.add(value)
+            return value
+        return UNKNOWN
 
     def _gauge(self, signal: Signal) -> dict[tuple[str, ...], float]:
         """The cluster's values of a gauge, by labels, from replicas that reported lately."""

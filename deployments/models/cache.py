@@ -20,6 +20,7 @@ from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 from deployments.models.memory_budget import MemoryBudget
+from deployments.models.model_specs import ModelSpecs
 from deployments.models.shared_tasks import SharedTasks
 from deployments.seam.replicas import ModelStatus, Stage
 
@@ -48,22 +49,23 @@ class ModelCache(Generic[M]):
 
     def __init__(
         self,
-        specs: Sequence[ModelSpec],
+        specs: Sequence[ModelSpec] | ModelSpecs,
         loader: ModelLoader[M],
         record: Callable[[ModelEvent, str], None],
         budget_gb: float | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        self._specs = {spec.name: spec for spec in specs}
+        self.specs = specs if isinstance(specs, ModelSpecs) else ModelSpecs(specs)
+        of_profile = self.specs.profile.values()
         self._loader = loader
         self._record = record
         self._budget = MemoryBudget(budget_gb)
-        self._downloads = Downloads(loader, len(specs))
+        self._downloads = Downloads(loader, len(of_profile))
         self._thread = LoadThread(loader, record)
         self._backoff = backoff or Backoff()
         self._crashes = CrashCounter()
         self._loaded: dict[str, LoadedModel[M]] = {}
-        self._pinned = {spec.name for spec in specs if spec.pinned}
+        self._pinned = {spec.name for spec in of_profile if spec.pinned}
         self._stages: dict[str, Stage] = {}
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
         self._loads = SharedTasks[None]()
@@ -81,11 +83,6 @@ class ModelCache(Generic[M]):
         """The stage of every model that is loaded or on its way."""
         here = self._loaded.keys() | self._stages.keys()
         return {name: self._stages.get(name, "warm") for name in here}
-
-    @property
-    def names(self) -> Collection[str]:
-        """Every model that may be loaded here."""
-        return self._specs.keys()
 
     def is_pinned(self, name: str) -> bool:
         """Whether ``name`` stays loaded until an order unloads it."""
@@ -108,7 +105,7 @@ class ModelCache(Generic[M]):
         Models in ``leave_out`` were unloaded by an order: they load when a request needs them.
         """
         self._pinned -= set(leave_out)
-        for name, spec in self._specs.items():
+        for name, spec in self.specs.profile.items():
             if name in self._pinned and name not in self._loaded:
                 await self._loads.start(name, partial(self._load_pinned, spec))
 
@@ -196,6 +193,7 @@ class ModelCache(Generic[M]):
         """The model ``name``, loaded and alive. Raises :class:`ModelUnavailable`."""
         has_loaded = False
         while True:
+            spec = await self.specs.find(name)
             if (unload := self._unloads.get(name)) is not None:
                 await asyncio.wait({unload})
             elif (loaded := self._loaded.get(name)) is not None:
@@ -205,17 +203,18 @@ class ModelCache(Generic[M]):
                 if has_loaded:
                     raise ModelUnavailable(name, REASON)
             else:
-                await self._wait_for_load(name, even_if_failed=even_if_failed)
+                await self._wait_for_load(spec, even_if_failed=even_if_failed)
                 has_loaded = True
 
-    async def _wait_for_load(self, name: str, *, even_if_failed: bool) -> None:
-        """Wait for the one load of ``name``, which goes on if this is cancelled."""
+    async def _wait_for_load(self, spec: ModelSpec, *, even_if_failed: bool) -> None:
+        """Wait for the one load of ``spec``, which goes on if this is cancelled."""
+        name = spec.name
         task = self._loads.get(name)
         if task is None:
             reason = None if even_if_failed else self._backoff.reason(name)
             if reason is not None:
                 raise ModelUnavailable(name, reason)
-            task = self._loads.start(name, partial(self._load, self._specs[name]))
+            task = self._loads.start(name, partial(self._load, spec))
         await asyncio.wait({task})
         if task.cancelled():
             raise ModelUnavailable(name, "an order unloaded it while its files were fetched")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from configs.allow import AllowList
 from configs.engines import ModelHead
 from configs.processor import usable_cores
 from configs.profile import ModelSpec
@@ -15,13 +16,17 @@ from configs.weights import DtypeChoice, Export, exported, fastest_dtype, materi
 
 @dataclass(frozen=True, slots=True)
 class FamilyConfig:
-    """The constructor argument of a family's deployment. ``ledger`` is a handle, under Serve."""
+    """The constructor argument of a family's deployment. ``ledger`` is a handle, under Serve.
+
+    ``allowed`` says which models may be loaded by name beside ``models``.
+    """
 
     name: str
     models: tuple[ModelSpec, ...]
     settings: Settings
     gpu_fraction: float = 0.0
     ledger: Any = None
+    allowed: AllowList = field(default_factory=AllowList)
 
     def folder(self, model: ModelSpec) -> Path:
         """The model's weights on this node; fetched and converted here if they are not yet."""

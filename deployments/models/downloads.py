@@ -13,18 +13,22 @@ from deployments.models.loader import ModelLoader
 from deployments.models.memory_budget import min_bytes
 from deployments.models.shared_tasks import SharedTasks
 
+LIVE_MODELS = 8
+"""How many models that the profile does not name are downloaded at the same time."""
+
 
 class Downloads:
     """Downloads the files of each model once for all callers.
 
-    There are as many threads as ``models``, so that a download that takes minutes delays no other.
+    There is a thread for each of the profile's ``models``, and some for those that are loaded by
+    name, so that a download that takes minutes delays no other.
     A download goes on when all callers are cancelled, since a thread cannot be stopped; a
     later caller joins it.
     """
 
     def __init__(self, loader: ModelLoader[Any], models: int) -> None:
         self._loader = loader
-        self._threads = ThreadPoolExecutor(max(1, models), thread_name_prefix="fetch")
+        self._threads = ThreadPoolExecutor(models + LIVE_MODELS, thread_name_prefix="fetch")
         self._running = SharedTasks[int]()
 
     async def now(self, spec: ModelSpec) -> None:

@@ -21,6 +21,15 @@ class ModelUnavailable(Exception):
         self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
 
 
+class ModelGone(ModelUnavailable):
+    """A model that was loaded by name is not known any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "it is not served any more")
+        message = f"The model {name} was removed a moment ago. Ask again to load it anew."
+        self.problem = Problem("unavailable", message)
+
+
 class OutOfMemory(ModelUnavailable):
     """Memory of the host or of the GPU ran out while a model was loaded."""
 

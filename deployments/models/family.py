@@ -11,17 +11,21 @@ from typing import Any, Generic, Protocol, TypeVar
 import ray
 from ray import serve
 
+from configs.detection import DetectedModel, Inspection
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import StillInUseError, unavailable_as_problem
+from deployments.models.inspection import inspected
 from deployments.models.joined_calls import CallRunner
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 from deployments.models.memory import cuda_memory
+from deployments.models.model_specs import ModelSpecs
 from deployments.models.order_follower import OrderFollower
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
+from deployments.seam.live_models import live_models_here
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import (
     LiveLimits,
@@ -76,7 +80,9 @@ class FamilyDeployment(Generic[M]):
         self._loader = loader
         self._limits = limits
         self._meter = meter
-        self._models = ModelCache(config.models, loader, meter.model, config.settings.max_memory_gb)
+        self._config = config
+        specs = ModelSpecs(config.models, config.name, live_models_here(), config.allowed)
+        self._models = ModelCache(specs, loader, meter.model, config.settings.max_memory_gb)
         self._orders = OrderFollower(self._models)
         self._calls = CallRunner(self)
         meter.register(self._gauges)
@@ -119,7 +125,8 @@ class FamilyDeployment(Generic[M]):
     async def unload_model(self, order: ModelOrder) -> UnloadResult | Problem:
         """Unload a model once no request uses it. A model that was not loaded is unloaded.
 
-        Unloading does not disable the model: a later request loads it again.
+        Unloading does not disable the model: a later request loads it again, if it is still in the
+        profile or among the live models of the cluster.
         """
         started = time.monotonic()
         try:
@@ -127,7 +134,12 @@ class FamilyDeployment(Generic[M]):
         except StillInUseError:
             message = f"Requests are still running on {order.model}; it was not unloaded."
             return Problem("unavailable", message)
+        self._models.specs.forget(order.model)
         return UnloadResult(*_replica_and_node(), freed, time.monotonic() - started)
+
+    async def inspect_model(self, request: Inspection) -> DetectedModel | Problem:
+        """What a model is that the profile does not name, which this family need not serve."""
+        return await inspected(request, self._config)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
         """The models of this replica, and the live limits that it keeps to."""
@@ -141,7 +153,8 @@ class FamilyDeployment(Generic[M]):
 
     async def record_replica_metadata(self) -> ReplicaMetadata:
         """Called by Serve once, before the first health check, for the request routers."""
-        return {"pinned": [name for name in self._models.names if self._models.is_pinned(name)]}
+        names = self._models.specs.names
+        return {"pinned": [name for name in names if self._models.is_pinned(name)]}
 
     def _gauges(self) -> Iterator[MetricSample]:
         for loaded in self._models.loaded:

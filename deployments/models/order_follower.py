@@ -49,8 +49,12 @@ class OrderFollower:
 
     async def _follow_all(self) -> None:
         orders = await asyncio.to_thread(self._read)
+        removed = await asyncio.to_thread(self._removed)
         # At the same time: a model whose files download for minutes must not delay the others.
-        await asyncio.gather(*(self._follow(name, loaded) for name, loaded in orders.items()))
+        await asyncio.gather(
+            *(self._follow(name, loaded) for name, loaded in orders.items()),
+            *(self._remove(name) for name in removed),
+        )
 
     async def _follow(self, name: str, loaded: bool) -> None:
         try:
@@ -63,10 +67,26 @@ class OrderFollower:
         except StillInUseError:
             logger.info("%s is unloaded when no request uses it", name)
 
-    def _read(self) -> dict[str, bool]:
+    async def _remove(self, name: str) -> None:
+        """Unload a live model that was removed while this replica was not told."""
         try:
-            orders = self._orders.all()
+            await self._models.unload(name, within_s=0)
+        except StillInUseError:
+            logger.info("%s is removed when no request uses it", name)
+        else:
+            self._models.specs.forget(name)
+
+    def _read(self) -> dict[str, bool]:
+        """The orders for models that this replica may load."""
+        try:
+            orders, served = self._orders.all(), self._models.specs.stored()
         except RayError as error:
             logger.warning("orders cannot be read: %s", error)
             return {}
-        return {name: loaded for name, loaded in orders.items() if name in self._models.names}
+        return {name: loaded for name, loaded in orders.items() if name in served}
+
+    def _removed(self) -> list[str]:
+        try:
+            return self._models.specs.changed()
+        except RayError:
+            return []

@@ -17,6 +17,7 @@ from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.reporter import Reporter
+from deployments.seam.live_models import live_models_here
 from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
@@ -28,6 +29,7 @@ from serve_app.ingress.documentation.security import with_security
 from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.head_requests import HeadRequests
+from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
@@ -125,7 +127,6 @@ class Ingress:
     def __init__(
         self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
     ) -> None:
-        catalog = Catalog(profile, settings)
         client = DeploymentClient(
             {**handles, LEDGER: ledger},
             settings.request_timeout_s,
@@ -134,7 +135,10 @@ class Ingress:
         )
         remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
-        self._services = Services(catalog, client, settings, ServeReadiness(), orders_here())
+        orders = orders_here()
+        live = LiveModels(profile, settings, client, live_models_here(), orders)
+        catalog = Catalog(profile, settings, live)
+        self._services = Services(catalog, client, settings, ServeReadiness(), orders)
         self._profile = profile
         self._host = checked_host(settings)
         self._app: FastAPI | None = None

@@ -1,48 +1,22 @@
 """The models that are served, and which of them answers a request.
 
-The catalog reads the profile and calls no replica for its models, so a lookup does not start a
-family that is scaled to zero. A lookup is a coroutine, since a name outside the profile may have to
-be looked up elsewhere.
+For the models of the profile the catalog calls no replica, so a lookup does not start a family that
+is scaled to zero. A name outside the profile may be that of a live model, or become one
+(:mod:`serve_app.ingress.live_models`).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Protocol
 
-from configs.engines import Dtype, ToolCalls
-from configs.profile import FamilySpec, ModelSpec, Profile
+from configs.profile import Profile
 from configs.settings import Settings
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """A model as the profile describes it. ``window`` and ``max_tokens`` are in tokens.
-
-    ``notes`` say what a client should know about its answers.
-
-    The ``engine`` ``auto`` means that each node times the candidate ``engines`` and picks one. The
-    ingress does not know which.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    family: str
-    deployment: str
-    tasks: tuple[str, ...]
-    engine: str
-    engines: tuple[str, ...]
-    revision: str | None
-    unsupported: frozenset[str]
-    window: int | None
-    max_tokens: int | None
-    pinned: bool
-    dtype: Dtype = "auto"
-    notes: tuple[str, ...] = ()
-    tool_calls: ToolCalls | None = None
+from serve_app.ingress.errors import ModelNotFound, ServiceError, ValidationFailed
+from serve_app.ingress.live_models import LiveModels, LiveOrder
+from serve_app.ingress.model_card import ModelCard, card_of
 
 
 class LookupObserver(Protocol):
@@ -58,9 +32,12 @@ class LookupObserver(Protocol):
 class Catalog:
     """Model cards by name, alias and task."""
 
-    def __init__(self, profile: Profile, settings: Settings) -> None:
-        self.cards = tuple(_card(family, m) for family in profile.families for m in family.models)
-        self._by_name = {name: card for card in self.cards for name in (card.name, *card.aliases)}
+    def __init__(
+        self, profile: Profile, settings: Settings, live: LiveModels | None = None
+    ) -> None:
+        self.own = tuple(card_of(each, m) for each in profile.families for m in each.models)
+        self._live = live
+        self._by_name = {name: card for card in self.own for name in (card.name, *card.aliases)}
         self._preferred = (
             settings.default_generation_model,
             settings.default_text_model,
@@ -69,18 +46,79 @@ class Catalog:
         )
         self._observer: LookupObserver | None = None
 
+    @property
+    def max_live(self) -> int:
+        """How many live models there may be."""
+        return self._live.max_models if self._live is not None and self._live.allowed else 0
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Those of the profile, and of live models as far as they are known."""
+        return self.own if self._live is None else (*self.own, *self._live.cards)
+
     def observed_by(self, observer: LookupObserver) -> Catalog:
         """The same catalog, with ``observer`` notified of its lookups."""
         catalog = copy.copy(self)
         catalog._observer = observer
         return catalog
 
+    async def refresh(self) -> tuple[ModelCard, ...]:
+        """The cards, with those of live models that other replicas of the ingress added."""
+        if self._live is not None:
+            await self._live.refresh()
+        return self.cards
+
     async def find(self, name: str, field: str = "model") -> ModelCard:
         """The card of a name or alias, whatever its task. Raises :class:`ModelNotFound`."""
-        card = self._by_name.get(name)
+        card = await self._named(name, field)
         if card is None:
-            raise ModelNotFound(name, [card.name for card in self.cards], field)
+            raise self._not_found(name, self.cards, field)
         return card
+
+    async def known(self, names: Iterable[str | None]) -> None:
+        """Look models up that may have to be inspected first, so that :attr:`cards` has them.
+
+        A name that leads to no model is left out.
+        """
+        for name in dict.fromkeys(names):
+            with suppress(ServiceError):
+                if name is not None:
+                    await self._named(name, "model_name")
+
+    async def ordered(self, name: str, order: LiveOrder, field: str = "model_name") -> ModelCard:
+        """The card of a model that an order loads, as the order wants it.
+
+        Raises :class:`ModelNotFound`, and :class:`ValidationFailed` for a wish that is not granted.
+        """
+        if (own := self._by_name.get(name)) is not None:
+            order.check(own)
+            return own
+        card = None if self._live is None else await self._live.adopt(name, field, order)
+        if card is None:
+            raise self._not_found(name, self.cards, field)
+        return card
+
+    async def removed(self, name: str, field: str = "model_name") -> ModelCard:
+        """The card of a model that an order unloads. A live model is not known after this.
+
+        Raises :class:`ModelNotFound`.
+        """
+        card = self._by_name.get(name)
+        if card is None and self._live is not None:
+            card = await self._live.remove(name)
+        if card is None:
+            raise self._not_found(name, self.cards, field)
+        return card
+
+    async def _named(self, name: str, field: str) -> ModelCard | None:
+        card = self._by_name.get(name)
+        if card is not None or self._live is None:
+            return card
+        return await self._live.find(name, field)
+
+    def _not_found(self, name: str, cards: Iterable[ModelCard], field: str) -> ModelNotFound:
+        allowed = [] if self._live is None else self._live.allowed.shown
+        return ModelNotFound(name, [card.name for card in cards], field, allowed)
 
     async def resolve(
         self,
@@ -101,24 +139,25 @@ class Catalog:
         needed = list(needed)
         if self._observer is not None:
             self._observer.lookup_started(task)
-        card = self._resolved(task, name, field, {capability for _, capability in needed})
+        card = await self._resolved(task, name, field, {capability for _, capability in needed})
         if self._observer is not None:
             self._observer.found(task, card.name)
         self.require(card, task, needed)
         return card
 
-    def _resolved(
+    async def _resolved(
         self, task: str, name: str | None, field: str, capabilities: Set[str] = frozenset()
     ) -> ModelCard:
-        able = [card for card in self.cards if task in card.tasks]
+        able = [card for card in self.own if task in card.tasks]
         if name is None or (name == task and name not in self._by_name):
             if not able:
                 raise ValidationFailed(f"No model is configured for {task}.", field=field)
             capable = [card for card in able if capabilities.isdisjoint(card.unsupported)]
             return self._default(capable or able)
-        card = self._by_name.get(name)
+        card = await self._named(name, field)
         if card is None or task not in card.tasks:
-            raise ModelNotFound(name, [card.name for card in able], field)
+            others = (each for each in self.cards if task in each.tasks)
+            raise self._not_found(name, others, field)
         return card
 
     async def resolve_first(
@@ -129,10 +168,10 @@ class Catalog:
         Raises as :meth:`resolve` does, for the last of ``tasks``.
         """
         *earlier, last = tasks
-        named = None if name is None else self._by_name.get(name)
+        named = None if name is None else await self._named(name, field)
         for task in earlier:
-            able = [card for card in self.cards if task in card.tasks]
-            if named in able or (name is None and able):
+            able = self.own if name is None else [named] if named else ()
+            if any(task in card.tasks for card in able):
                 return task, await self.resolve(task, name, field)
         return last, await self.resolve(last, name, field)
 
@@ -159,23 +198,3 @@ class Catalog:
             if card in able:
                 return card
         return next((card for card in able if card.pinned), able[0])
-
-
-def _card(family: FamilySpec, model: ModelSpec) -> ModelCard:
-    return ModelCard(
-        name=model.name,
-        aliases=model.aliases,
-        family=family.name,
-        deployment=family.deployment_name,
-        tasks=model.tasks,
-        engine=model.engines[0] if len(model.engines) == 1 else model.engine,
-        engines=model.engines,
-        revision=getattr(model.source, "revision", None),
-        unsupported=model.unsupported,
-        window=model.window,
-        max_tokens=model.max_tokens,
-        pinned=model.pinned,
-        dtype=model.dtype,
-        notes=model.notes,
-        tool_calls=model.tool_calls,
-    )

@@ -89,15 +89,23 @@ class NotFound(ServiceError):
 
 
 class ModelNotFound(NotFound):
-    """The model is unknown or not allowed. The answer lists those that are served."""
+    """The model is unknown or not allowed. The answer lists those that are served, and by
+    ``allowed`` those that could be loaded by name."""
 
-    def __init__(self, name: str, available: Sequence[str], field: str) -> None:
+    def __init__(
+        self, name: str, available: Sequence[str], field: str, allowed: Sequence[str] = ()
+    ) -> None:
         shown = ", ".join(available) or "none"
         name = name[:MAX_NAME_LENGTH]
+        others = f" Loaded by name: {', '.join(allowed)}." if allowed else ""
         super().__init__(
-            f"The model {name!r} is not served here, or not for this. Available: {shown}.",
+            f"The model {name!r} is not served here, or not for this. Available: {shown}.{others}",
             field=field,
-            details={"model": name, "available": list(available)},
+            details={
+                "model": name,
+                "available": list(available),
+                **({"allowed": list(allowed)} if allowed else {}),
+            },
         )
 
 

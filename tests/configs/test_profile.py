@@ -125,7 +125,6 @@ def set_at(profile: dict[str, Any], path: str, value: Any) -> None:
         ("families.0.name", "Big Family", "should match pattern"),
         ("families.0.deployment", "deployments.generation", "should match pattern"),
         ("families.0.routers", ["no colon"], "should match pattern"),
-        ("families.0.models", [], "at least 1 item"),
         ("families.0.models.0.name", "../up", "should match pattern"),
         ("families.0.models.0.name", "a/b/c", "should match pattern"),
         ("families.0.models.0.aliases", ["two words"], "should match pattern"),

@@ -392,3 +392,17 @@ def test_a_misspelt_default_model_comes_with_the_right_one(sound: dict[str, Any]
     sound["settings"]["default_embedding_model"] = "house/raeder"
     (problem,) = broken(sound)
     assert problem.endswith("got 'house/raeder'; did you mean house/reader?")
+
+
+def test_a_family_has_a_pinned_model_or_may_sleep_or_models_are_loaded_by_name(
+    sound: dict[str, Any],
+) -> None:
+    empty = {**family(sound, 1), "name": "other", "models": []}
+    sound["families"].append(empty)
+    assert broken(sound) == ["families.other.models: expected at least one pinned model"]
+    sleeping = {"autoscaling_config": {"min_replicas": 0}}
+    sound["families"][-1] = {**empty, "options": sleeping}
+    assert broken(sound) == []
+    sound["families"][-1] = empty
+    sound["allow"] = [{"hub": "my-org/*"}]
+    assert broken(sound) == []

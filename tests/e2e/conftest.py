@@ -31,10 +31,14 @@ BODY_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Graph:
-    """A running graph. ``launcher`` is its process, None where this session did not start it."""
+    """A running graph. ``launcher`` is its process, None where this session did not start it.
+
+    Models in ``models_folder`` are loaded by name.
+    """
 
     url: str
     launcher: psutil.Process | None
+    models_folder: Path | None = None
 
     def replica(self, deployment: str) -> psutil.Process:
         """The process of a deployment's only replica."""
@@ -48,12 +52,16 @@ class Graph:
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     """The embedded graph, which runs until the session ends."""
     if running := os.environ.get("PRSM_TEST_URL"):
-        yield Graph(running, None)  # a graph that runs already: quicker while developing
+        folder = os.environ.get("PRSM_HF_MODELS_FOLDER")
+        # A graph that runs already: quicker while developing.
+        yield Graph(running, None, None if folder is None else Path(folder))
         return
     port = free_port()
     log = tmp_path_factory.mktemp("graph") / "up.log"
     launcher = Path(sys.executable).with_name("prsm-serve")
+    models = tmp_path_factory.mktemp("models")
     settings = {
+        "PRSM_HF_MODELS_FOLDER": str(models),
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
         "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
@@ -69,7 +77,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process, log)
-        yield Graph(url, psutil.Process(process.pid))
+        yield Graph(url, psutil.Process(process.pid), models)
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(STOP_TIMEOUT_S)

@@ -17,10 +17,10 @@ from ray.exceptions import RayError
 from deployments.seam.orders import Orders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError, Unavailable, from_problem
+from serve_app.ingress.model_card import ModelCard
 
 REPORT_TIMEOUT_S = 3.0
 """The time limit for the reports of replicas, which answer at once unless they hang."""
@@ -96,7 +96,8 @@ class ClusterModels:
         started. A model that no replica has counts as unloaded. Raises :class:`ServiceError` when a
         replica still uses it.
         """
-        await self._store(card, loaded=False)
+        if not card.live:  # a live one is not in the store any more: replicas do not know it
+            await self._store(card, loaded=False)
         order = ModelOrder(card.name, timeout_s)
         try:
             answers = await self._client.broadcast(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ray.serve.exceptions import DeploymentUnavailableError
 
+from configs.detection import Inspection
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
@@ -27,8 +28,8 @@ SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "p
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
 other side cannot import; both sides can import the classes of ``deployments.seam``."""
 
-UNJOINED = (GenerationRequest, ModelOrder)
-"""Requests that never share a list. They take long, and each belongs on a replica of its own: the
+UNJOINED = (GenerationRequest, ModelOrder, Inspection)
+"""Requests that never share a list. They take long, or each belongs on a replica of its own: the
 one that has its prefix, or the one that is to load the model."""
 
 

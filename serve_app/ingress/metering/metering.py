@@ -92,11 +92,15 @@ class Metering:
 
 def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
     """Metering with a ledger in this process, for an application outside Serve."""
-    ledger = Ledger(ledger_config(catalog, tasks))
+    ledger = Ledger(ledger_config(catalog, tasks, catalog.max_live))
     return Metering(ledger, Reporter(ledger.add))
 
 
-def ledger_config(catalog: Catalog, tasks: Iterable[str]) -> LedgerConfig:
-    """The values that labels of metrics can have: models, and ``tasks`` of routes and models."""
+def ledger_config(catalog: Catalog, tasks: Iterable[str], live_models: int = 0) -> LedgerConfig:
+    """The values that labels of metrics can have: models, and ``tasks`` of routes and models.
+
+    Beside the catalog's models there may be so many ``live_models``.
+    """
     of_models = frozenset(task for card in catalog.cards for task in card.tasks)
-    return LedgerConfig(frozenset(card.name for card in catalog.cards), of_models.union(tasks))
+    names = frozenset(card.name for card in catalog.cards)
+    return LedgerConfig(names, of_models.union(tasks), live_models)

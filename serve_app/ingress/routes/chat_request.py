@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configs.settings import Settings
 from deployments.seam.generation import ChatMessage, GenerationRequest, Sampling
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext
 from serve_app.ingress.routes.generation_fields import seed_of
 

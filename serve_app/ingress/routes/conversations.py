@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from deployments.seam.generation import FinishReason, GenerationRequest, GenerationResult
 from serve_app.ingress.caller import Caller
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.conversations import Conversation, Conversations, Lease, Turn
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import MethodNotAllowed, ModelNotFound, Unavailable
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.chat_request import CHAT, chat_request
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,

@@ -13,7 +13,7 @@ from deployments.seam.question_answering import (
     ContextQuestionRequest,
     ContextQuestionResult,
 )
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.validation.limits import check_prompt, check_readable
 

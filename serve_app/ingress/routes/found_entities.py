@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deployments.seam.entities import Aggregation, Entity, EntityRequest
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
 

@@ -14,11 +14,11 @@ from deployments.seam.generation import (
     GenerationResult,
     Sampling,
 )
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     NATIVE_FIELDS,
     Context,

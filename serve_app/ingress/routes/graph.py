@@ -124,6 +124,7 @@ async def graph(
     the rest. Items of a list that fail alone do not fail their step.
     """
     budget = DataBudget(services.settings.max_graph_bytes)
+    await services.catalog.known(step.model_name for step in body.steps)
     pipeline = _pipeline(body, services, tasks, budget)
 
     async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:

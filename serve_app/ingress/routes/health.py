@@ -39,7 +39,7 @@ async def health(services: RequestServices) -> Response:
     body: dict[str, Any] = {
         "status": "healthy" if state.ready else "unhealthy",
         "deployments": state.deployments,
-        "models": [card.name for card in services.catalog.cards],
+        "models": [card.name for card in await services.catalog.refresh()],
         **({"reason": state.reason} if state.reason else {}),
     }
     return json_response(body, status=200 if state.ready else 503)

@@ -15,8 +15,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.front.access import HOST
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestServices, json_response
 
 router = APIRouter(tags=["health"])

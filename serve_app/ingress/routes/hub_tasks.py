@@ -14,8 +14,8 @@ from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import NotFound, UnsupportedMediaType
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.validation.fields import Body
 

@@ -12,8 +12,8 @@ from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore, ScoreFunction
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 
 IMAGE_CLASSIFY, IMAGE_ZERO_SHOT = "image_classify", "image_zero_shot"

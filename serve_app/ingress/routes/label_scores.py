@@ -15,8 +15,8 @@ from deployments.seam.classification import (
     ZeroShotRequest,
 )
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each, call_with_result
 from serve_app.ingress.validation.fields import Answer

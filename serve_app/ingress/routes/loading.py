@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from configs.engines import Dtype
+from configs.live_models import LiveOptions
 from deployments.seam.replicas import ModelStatus, ReplicaReport
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.documentation.openapi import event_stream
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.live_models import LiveOrder
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,
     Context,
@@ -24,12 +28,53 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.native_events import ErrorEvent, ProgressEvent, error_event
 from serve_app.ingress.streams import begin_stream, event
-from serve_app.ingress.validation.json_body import no_query
+from serve_app.ingress.validation.fields import Body, ModelName
+from serve_app.ingress.validation.json_body import JsonRoute, no_query
 
 POLL_S = 0.25
 """Poll interval for the stage."""
 
-router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"], dependencies=[Depends(no_query)])
+router = APIRouter(
+    prefix=NATIVE_PREFIX,
+    tags=["models"],
+    route_class=JsonRoute,
+    dependencies=[Depends(no_query)],
+)
+
+
+EXAMPLE = {"dtype": "auto"}
+"""A body in the documentation, which every model can be loaded with."""
+
+
+class SourceBody(Body):
+    """Where the weights are, if not where the name says: one of the two.
+
+    ``folder`` is a name below a folder of the allow-list, never a path.
+    """
+
+    hub: ModelName | None = None
+    folder: ModelName | None = None
+
+
+class LoadBody(Body):
+    """How a model is served that the profile does not name; what is left out is found out.
+
+    ``task`` is one of the profile's words for tasks.
+    """
+
+    task: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    revision: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    quantization: Literal["none", "int8", "nf4"] | None = None
+    dtype: Dtype | None = None
+    source: SourceBody | None = None
+
+    def order(self) -> LiveOrder:
+        """Raises :class:`ValidationFailed` for a source of no kind or of two kinds."""
+        source = self.source or SourceBody()
+        if self.source is not None and (source.hub is None) == (source.folder is None):
+            raise ValidationFailed("source has to have either hub or folder.", field="source")
+        options = LiveOptions(self.task, self.quantization, self.dtype)
+        return LiveOrder(options, self.revision, source.hub, source.folder)
 
 
 class LoadedReplica(BaseModel):
@@ -75,16 +120,25 @@ class UnloadedAnswer(BaseModel):
     summary="Load a model on every replica of its family",
     response_model=LoadedAnswer,
     responses=EVENTS,
+    openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
 )
 async def load_model(
-    model_name: str, request: Request, services: RequestServices, context: Context
+    model_name: str,
+    request: Request,
+    services: RequestServices,
+    context: Context,
+    body: LoadBody | None = None,
 ) -> Response:
     """Answers when it is loaded on every replica; at once if it is loaded already.
+
+    A model that the profile does not name is inspected first, if its allow-list has the name; the
+    body may say how it is served.
 
     It stays until it is deleted: it is not evicted, and replicas that start later load it too. With
     ``Accept: text/event-stream`` every step is a ``progress`` event.
     """
-    card = await services.catalog.find(model_name, "model_name")
+    order = LiveOrder() if body is None else body.order()
+    card = await services.catalog.ordered(model_name, order)
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await cluster.load(card, services.settings.request_timeout_s)
@@ -108,9 +162,10 @@ async def unload_model(model_name: str, services: RequestServices, context: Cont
     Requests that run on it are not cut: it goes when they have ended, and those that come meanwhile
     wait and load it again. Of a model that is not loaded nothing is left to do: 200. A pinned model
     goes like any other, since an operator's order outranks the profile; it stays away, from
-    replicas that start later too, until it is loaded by order or a request asks for it.
+    replicas that start later too, until it is loaded by order or a request asks for it. A model
+    that was loaded by name is not listed any more; a request for it inspects and loads it anew.
     """
-    card = await services.catalog.find(model_name, "model_name")
+    card = await services.catalog.removed(model_name)
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     gone = await cluster.unload(card, services.settings.request_timeout_s)
     replicas = [

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from deployments.seam.fill_mask import FillMaskRequest, TokenPrediction
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
 

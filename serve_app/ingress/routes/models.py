@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from configs.engines import UNSUPPORTED
 from deployments.seam.replicas import CudaMemory, ModelStatus, ReplicaReport
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.cluster_models import FRESH_S, ClusterModels, ClusterReport
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, RequestServices
 
 GIB = 1024**3
@@ -77,7 +77,8 @@ class ModelEntry(BaseModel):
 
     ``supported`` and ``unsupported`` name request fields that not every engine can honour.
     ``dtype`` is what the profile says; ``notes`` say in sentences what to know about the answers.
-    ``live_limits`` has each running replica of the model's family.
+    ``live_limits`` has each running replica of the model's family. A ``live`` model is not in the
+    profile: it was loaded by name.
     """
 
     name: str
@@ -94,6 +95,7 @@ class ModelEntry(BaseModel):
     limits: ModelLimits
     live_limits: list[LiveLimitsEntry]
     pinned: bool
+    live: bool
     loaded: list[ModelPlace]
 
 
@@ -150,7 +152,7 @@ async def list_models(services: RequestServices, context: Context) -> Response:
     Where models are loaded may be a second old, but never older than an order that was answered
     by the same replica of the ingress.
     """
-    cards = services.catalog.cards
+    cards = await services.catalog.refresh()
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
     found = await cluster.report((card.family for card in cards), FRESH_S)
     return context.answer({"models": [_entry(card, found) for card in cards]})
@@ -163,8 +165,9 @@ async def list_models(services: RequestServices, context: Context) -> Response:
 )
 async def loaded_models(services: RequestServices, context: Context) -> Response:
     """Wakes no family that sleeps, and waits for no replica that hangs. As old as ``/models``."""
+    cards = await services.catalog.refresh()
     cluster = ClusterModels(services.client, services.orders, services.report_cache)
-    found = await cluster.report((card.family for card in services.catalog.cards), FRESH_S)
+    found = await cluster.report((card.family for card in cards), FRESH_S)
     held = [
         {
             "replica": report.replica,
@@ -174,7 +177,7 @@ async def loaded_models(services: RequestServices, context: Context) -> Response
             "gpu_bytes": status.gpu_bytes,
             "kv_cache_bytes": status.kv_cache_bytes,
         }
-        for card in services.catalog.cards
+        for card in cards
         for report, status in found.loaded(card.name)
     ]
     names = list(dict.fromkeys(each["model"] for each in held))
@@ -212,6 +215,7 @@ def _entry(card: ModelCard, found: ClusterReport) -> dict[str, Any]:
         "limits": {"window": card.window, "max_tokens": card.max_tokens},
         "live_limits": [_live(report) for report in found.reports if _is_of_family(report, card)],
         "pinned": card.pinned,
+        "live": card.live,
         "loaded": [_place(report, status) for report, status in found.loaded(card.name)],
     }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
 from deployments.seam.reranking import RerankRequest, RerankResult
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
 from serve_app.ingress.routes.vectors import check_text
 from serve_app.ingress.validation.limits import check_count, text_problem

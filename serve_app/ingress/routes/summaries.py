@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
 from serve_app.ingress.validation.limits import check_window

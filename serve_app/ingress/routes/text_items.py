@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import from_problem
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services, TaskResult
 from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.validation.fields import Body, ModelName, Texts, Truncate

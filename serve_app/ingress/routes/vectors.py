@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from deployments.seam.embeddings import EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
 from serve_app.ingress.validation.limits import (
     check_count,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from deployments.seam.classification import LabelScore
 from deployments.seam.vision import Detection
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import (
     NATIVE_FIELDS,

@@ -60,7 +60,8 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route whose body, if it takes one, is ``application/json`` and nothing else.
+    """A route whose body, if it takes one, is ``application/json`` and nothing else. Where the body
+    is optional, it may be empty.
 
     Query parameters are refused where there is a body: their fields belong into it.
     """
@@ -68,14 +69,15 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        required = self.body_field is not None and self.body_field.field_info.is_required()
         max_values = _max_values(self)
 
         async def handle_json(request: Request) -> Response:
-            if takes_body:
-                await no_query(request)
-                _require_json(request)
             json_request = JsonRequest(request, max_values)
             if takes_body:
+                await no_query(request)
+            if takes_body and (required or await json_request.body()):
+                _require_json(request)
                 with suppress(json.JSONDecodeError):  # FastAPI parses again, and answers that
                     await json_request.json()
             return await handle(json_request)

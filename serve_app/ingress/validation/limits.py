@@ -5,8 +5,8 @@ from __future__ import annotations
 from configs.blank import is_blank
 from configs.settings import Settings
 from deployments.seam.problems import Problem, over_window
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ContextLengthExceeded, ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 
 
 def check_prompt(text: str, settings: Settings, field: str) -> None:

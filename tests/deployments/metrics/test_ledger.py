@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.metrics import signals
@@ -185,3 +187,13 @@ async def test_a_new_ledger_begins_from_zero_at_a_later_time() -> None:
     before, after = await values(first), await values(second)
     assert (before[key], after[key]) == (2, 1)
     assert after[created] >= before[created]
+
+
+async def test_as_many_other_names_are_labels_as_models_may_be_loaded_by_name() -> None:
+    ledger = Ledger(replace(CONFIG, live_models=2))
+    names = ("new", "newer", "new", "newest", "one")
+    await ledger.add(MetricReport("a", 1, tuple(request(name) for name in names)))
+    found = await values(ledger)
+    known = ("new", "newer", "one", "unknown")
+    counts = [found["requests_total", name, "chat", "success"] for name in known]
+    assert counts == [2, 1, 1, 1]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.allow import AllowList
+from configs.live_models import LiveModel
 from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
@@ -16,12 +18,14 @@ from deployments.generation import NoLiveLimits
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.family import FamilyDeployment
+from deployments.seam.live_models import OwnLiveModels
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
 from tests.deployments.loaders import InstantLoader
 
 PATIENCE_S = 30.0
+FOLDER = Path("/models")
 
 
 class NamesLoader(InstantLoader[str]):
@@ -58,7 +62,7 @@ class Names(FamilyDeployment[str]):
         )
         loader = NamesLoader(broken, far)
         self.fetching, self.delivered = loader.fetching, loader.delivered
-        config = FamilyConfig("names", specs, Settings())
+        config = FamilyConfig("names", specs, Settings(), allowed=AllowList((), FOLDER))
         super().__init__(config, loader, NoLiveLimits("names"), Meter(None))
 
     async def settle(self) -> None:
@@ -84,6 +88,19 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
     made = OwnOrders()
     monkeypatch.setattr("deployments.models.order_follower.orders_here", lambda: made)
     return made
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> OwnLiveModels:
+    """The store of live models of every replica that starts."""
+    made = OwnLiveModels()
+    monkeypatch.setattr("deployments.models.family.live_models_here", lambda: made)
+    return made
+
+
+def new(name: str = "new", **spec: str) -> LiveModel:
+    source = FolderSource(folder=FOLDER / name)
+    return LiveModel("names", ModelSpec(name=name, tasks=("embed",), source=source, **spec))
 
 
 @pytest.mark.usefixtures("orders")
@@ -215,3 +232,43 @@ async def test_routers_learn_what_is_loaded_and_what_is_on_its_way() -> None:
     assert (await family.record_routing_stats())["models"]["two"] == "warm"
     await family.unload_model(ModelOrder("two", PATIENCE_S))
     assert await family.record_routing_stats() == {"models": {"pin": "warm"}}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_model_that_was_stored_after_the_start_is_loaded_when_it_is_asked_for(
+    live: OwnLiveModels,
+) -> None:
+    family = await with_pinned(Names(set()))
+    live.put(new())
+    async with family._models.use("new") as model:
+        assert model == "new"
+    assert await family.held() == {"pin", "new"}
+
+
+async def test_a_replica_that_starts_later_loads_live_models_that_an_order_keeps(
+    live: OwnLiveModels, orders: OwnOrders
+) -> None:
+    live.put(new("kept"))
+    live.put(new("idle"))
+    orders.give("kept", loaded=True)
+    family = await with_pinned(Names(set()))
+    await family.settle()
+    assert await family.held() == {"pin", "kept"}
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_live_model_that_was_removed_leaves_replicas_that_were_not_told(
+    live: OwnLiveModels,
+) -> None:
+    family = await with_pinned(Names(set()))
+    for name in ("gone", "changed", "same"):
+        live.put(new(name))
+        await family.load_model(ModelOrder(name, PATIENCE_S))
+    live.remove("gone")
+    live.put(new("changed", dtype="float32"))
+    await family.settle()
+    assert await family.held() == {"pin", "same"}
+    gone = await family.load_model(ModelOrder("gone", PATIENCE_S))
+    assert isinstance(gone, Problem)
+    assert "Ask again" in gone.message
+    assert isinstance(await family.load_model(ModelOrder("changed", PATIENCE_S)), ReplicaReport)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from configs.labels import ZeroShotLabels
 from deployments.seam.classification import ScoreFunction
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs

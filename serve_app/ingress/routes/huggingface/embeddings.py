@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.hub_tasks import HubTasks

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from deployments.seam.entities import Aggregation, Entity
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.found_entities import ENTITIES, find_entities
 from serve_app.ingress.routes.hub_tasks import HubTasks

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from deployments.seam.fill_mask import TokenPrediction
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs

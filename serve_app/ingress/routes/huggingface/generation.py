@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops
 from serve_app.ingress.routes.hub_tasks import HubTasks

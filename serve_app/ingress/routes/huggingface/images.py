@@ -11,7 +11,7 @@ from starlette.responses import Response
 from configs.labels import ZeroShotLabels
 from deployments.seam.classification import LabelScore, ScoreFunction
 from deployments.seam.vision import Detection
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ModelNotFound, NotFound
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Context, RequestContext, RequestServices, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.errors import HubError

@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
 from serve_app.ingress.errors import NotFound, Unavailable
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestServices, Services, json_response
 from serve_app.ingress.routes.generation_fields import GENERATE
 from serve_app.ingress.routes.hub_tasks import HubTasks

@@ -13,10 +13,10 @@ from deployments.seam.generation import (
     Grammar,
     ToolCallMarkers,
 )
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.documentation.rules import INTEGER, ITEMS, OBJECT, TRUE, never, when
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import (
     Context,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.seam.generation import GeneratedSequence, Token, TokenLogprob, ToolCall
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.openai.call_scanner import FORMATS, ToolCallFormat, ToolCallScanner
 from serve_app.ingress.routes.openai.tools import Tool
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,13 +15,13 @@ from deployments.seam.generation import (
     GenerationRequest,
     GenerationResult,
 )
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.attempts import wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.cluster.merged_stream import MergedStream, TokenSource
 from serve_app.ingress.cluster.workers import gathered
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     Context,
     RequestContext,
@@ -72,7 +72,7 @@ class CompletionBody(SamplingBody):
     def bound(self) -> int:
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
-    @property
+    @cached_property
     def prompts(self) -> list[str | list[int]]:
         return prompt_list(self.prompt)
 

@@ -9,16 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from deployments.seam.generation import Grammar
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.grammars import choice_grammar, json_grammar, regex_grammar
-from serve_app.ingress.validation.fields import Body, Text, TextOrObject
+from serve_app.ingress.validation.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body
 from serve_app.ingress.validation.schema_text import SchemaText
 
 MAX_CHOICES = 1024
-TextChoices = Annotated[list[Text], Field(min_length=1, max_length=MAX_CHOICES)]
+MAX_CHARACTERS = 32 * 1024
+"""The model side takes no longer grammars."""
+
+
+def _short(choices: list[str]) -> list[str]:
+    if sum(map(len, choices)) > MAX_CHARACTERS:
+        raise ValueError(f"expected at most {MAX_CHARACTERS} characters together")
+    return choices
+
+
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)]
+TextChoices = Annotated[
+    list[Expression], Field(min_length=1, max_length=MAX_CHOICES), AfterValidator(_short)
+]
+Schema = Annotated[Annotated[Expression, TEXT] | Annotated[dict[str, Any], OBJECT], TEXT_OR_OBJECT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +68,8 @@ class GuidedOutput:
 class StructuredOutputs(Body):
     """One of its fields is given. White space in JSON is always fixed here."""
 
-    definition: TextOrObject | None = Field(None, alias="json")
-    regex: Text | None = None
+    definition: Schema | None = Field(None, alias="json")
+    regex: Expression | None = None
     choice: TextChoices | None = None
     json_object: bool | None = None
     disable_any_whitespace: bool | None = None
@@ -77,8 +91,8 @@ class GuidedBody(Body):
     """The fields of constrained decoding. The ``guided_`` ones are vLLM's older names."""
 
     structured_outputs: StructuredOutputs | None = None
-    guided_json: TextOrObject | None = Field(None, description="a JSON schema")
-    guided_regex: Text | None = None
+    guided_json: Schema | None = Field(None, description="a JSON schema")
+    guided_regex: Expression | None = None
     guided_choice: TextChoices | None = None
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestServices, json_response
 from serve_app.ingress.routes.openai.shapes import ERRORS, Model, ModelList
 from serve_app.ingress.validation.json_body import JsonRoute
@@ -17,8 +17,8 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute, respons
 
 @router.get("/models", summary="List models", response_model=ModelList)
 async def list_models(services: RequestServices) -> Response:
-    """Every configured model; none of them is woken by the question."""
-    cards = [shown(card, services.started) for card in services.catalog.cards]
+    """Every model that is configured or was loaded by name; the question wakes none of them."""
+    cards = [shown(card, services.started) for card in await services.catalog.refresh()]
     return json_response({"object": "list", "data": cards})
 
 

@@ -11,6 +11,9 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.validation.fields import Text, TokenId
 from serve_app.ingress.validation.limits import check_count, check_prompt
 
+MAX_PROMPTS = 2048
+"""Of one request; the settings' ``max_texts`` may be less."""
+
 MAX_NEW_TOKENS = 2**20
 """New tokens that a list of prompts may ask for in all, by ``n`` and ``max_tokens``."""
 
@@ -34,9 +37,9 @@ def _form(given: Any) -> str:
 
 Prompts = Annotated[
     Annotated[Text, Tag("str")]
-    | Annotated[list[Text], Field(min_length=1), Tag("list[str]")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[str]")]
     | Annotated[TokenIds, Tag("ids[]")]
-    | Annotated[list[TokenIds], Field(min_length=1), Tag("list[ids]")],
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS), Tag("list[ids]")],
     Discriminator(_form),
 ]
 
@@ -45,8 +48,7 @@ def prompt_list(given: Any) -> list[str | list[int]]:
     """The prompts one by one: one list of token ids is one prompt."""
     if isinstance(given, str):
         return [given]
-    ids = [each for each in given if isinstance(each, int)]
-    return [ids] if ids else list(given)
+    return [given] if isinstance(given[0], int) else list(given)
 
 
 def check_prompts(

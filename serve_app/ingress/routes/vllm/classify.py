@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from deployments.seam.problems import Problem
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import all_readable
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Context, RequestServices, Services, json_response
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.label_scores import SENTIMENT, TOPIC, labelled

@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Context, RequestServices, Services, json_response
 from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.inference_router import InferenceRouter

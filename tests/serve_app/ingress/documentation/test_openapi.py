@@ -292,6 +292,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"response_format": {"type": "text", "json_schema": {"name": "x"}}}),
     (CHAT, {"modalities": ["audio"]}),
     (COMPLETIONS, {"prompt": []}),
+    (COMPLETIONS, {"prompt": ["x"] * 2049}),
     (COMPLETIONS, {"prompt": [-1]}),
     (COMPLETIONS, {"logprobs": 6}),
     (COMPLETIONS, {"stream_options": {}}),

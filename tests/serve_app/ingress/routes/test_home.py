@@ -195,7 +195,7 @@ async def test_names_are_escaped() -> None:
     wild = "a<b>&'\"</code>"
     card = replace(house.services({}).catalog.cards[0], name=wild, family="<i>")
     services = house.services({})
-    services.catalog.cards = (card,)
+    services.catalog.own = (card,)
     response = await house.get(create_app(services, []), "/", accept=BROWSER)
     page = Page(response)
     assert not {"b", "i"} & set(page.seen)

@@ -103,6 +103,19 @@ async def test_a_model_is_loaded_on_every_replica_and_the_order_is_kept() -> Non
     assert graph.orders.all() == {FULL: True}
 
 
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", ""])
+async def test_an_order_needs_no_body_whatever_the_client_calls_it(media_type: str) -> None:
+    graph = House(Replica("a"))
+    transport = httpx.ASGITransport(graph.app)
+    headers = {"content-type": media_type} if media_type else {}
+    async with httpx.AsyncClient(transport=transport, base_url="http://house") as client:
+        answer = await client.post(f"{NATIVE}/models/{FULL}", headers=headers)
+        filled = await client.post(
+            f"{NATIVE}/models/{FULL}", headers={"content-type": "text/plain"}, content=b"{}"
+        )
+    assert (answer.status_code, filled.status_code) == (200, 415)
+
+
 async def test_an_alias_is_the_model() -> None:
     graph = House(Replica("a"))
     assert (await graph.load("fast")).json()["model"] == FAST

@@ -332,6 +332,8 @@ async def test_fields_of_other_servers_reach_the_model() -> None:
         ("guided_regex", {"guided_json": {}, "guided_regex": "a"}),
         ("guided_json", {"guided_json": "no schema", "model": FULL}),
         ("guided_grammar", {"guided_grammar": "root ::= x", "model": FULL}),
+        ("guided_choice", {"guided_choice": ["x" * 1000] * 33, "model": FULL}),
+        ("guided_regex", {"guided_regex": "x" * 33_000, "model": FULL}),
     ],
 )
 async def test_what_cannot_be_meant_is_named(field: str, fields: dict[str, Any]) -> None:

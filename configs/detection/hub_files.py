@@ -1,0 +1,65 @@
+"""The files of a repository on the model hub: the list of all, and the small ones that say what
+the model is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from configs.detection.errors import ModelNotThereError, ModelRefusedError
+from configs.detection.model_files import MAX_FILES, MAX_JSON_BYTES, ModelFiles
+from configs.weights import HubSource
+from configs.weights.hub import explained
+
+TIMEOUT_S = 20.0
+"""How long the hub may take to list a repository."""
+
+TELLING = (
+    "config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "README.md",
+)
+"""The files that are read."""
+
+
+def hub_files(source: HubSource, cache_dir: Path, token: str | None) -> tuple[ModelFiles, str]:
+    """The files of a repository, and its commit. Downloads only those of ``TELLING``.
+
+    Raises :class:`ModelNotThereError` if there is no such repository or revision, and
+    ``HubUnavailableError`` while the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, errors, hf_hub_download
+
+    try:
+        info: Any = HfApi(token=token).model_info(
+            source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT_S
+        )
+        sizes = {each.rfilename: each.size or 0 for each in info.siblings or ()}
+        if len(sizes) > MAX_FILES:
+            raise ModelRefusedError(f"it has more than {MAX_FILES} files")
+        telling = [name for name in TELLING if name in sizes and _is_small(name, sizes[name])]
+        paths = [
+            hf_hub_download(
+                source.hub, name, revision=info.sha, cache_dir=cache_dir / "hub", token=token
+            )
+            for name in telling
+        ]
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+        raise ModelNotThereError(source.hub) from None
+    except (OSError, errors.HFValidationError, errors.HTTPError) as error:  # type: ignore[attr-defined]
+        raise explained(source, error) from error
+    folder = Path(paths[0]).parent if paths else cache_dir / "hub"
+    unread = {name for name in TELLING if name not in telling}
+    found = {name: size for name, size in sizes.items() if name not in unread}
+    return ModelFiles(folder, found), str(info.sha)
+
+
+def _is_small(name: str, size: int) -> bool:
+    """Raises :class:`ModelRefusedError` for a file that is too large to be read."""
+    if size <= MAX_JSON_BYTES:
+        return True
+    if name == "README.md":
+        return False
+    raise ModelRefusedError(f"its {name} has more than {MAX_JSON_BYTES} bytes")

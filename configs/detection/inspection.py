@@ -1,0 +1,55 @@
+"""Finds a model where its source says, and finds out what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.detection.detect import DetectedModel, detect
+from configs.detection.errors import ModelNotThereError, ModelRefusedError
+from configs.detection.hub_files import hub_files
+from configs.detection.model_files import ModelFiles
+from configs.weights import FolderSource, HubSource
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A model to inspect. A folder must be below ``root``. Its weights may have ``max_gb`` GiB."""
+
+    source: HubSource | FolderSource
+    root: Path | None
+    max_gb: float
+    trust_remote_code: bool = False
+
+
+def inspect_model(
+    inspection: Inspection, cache_dir: Path, token: str | None = None
+) -> DetectedModel:
+    """What the model is. Blocks for as long as the file system or the hub takes.
+
+    Raises :class:`ModelNotThereError`, :class:`ModelRefusedError`, and ``HubUnavailableError``
+    while the hub cannot be reached.
+    """
+    source, revision = inspection.source, None
+    if isinstance(source, HubSource):
+        files, revision = hub_files(source, cache_dir, token)
+        if not files.has("config.json") and files.with_suffix(".gguf"):
+            raise ModelRefusedError("it has only GGUF files, which are loaded from folders alone")
+    else:
+        files = _in_folder(source, inspection.root)
+    found = detect(files, trust_remote_code=inspection.trust_remote_code)
+    if found.weight_bytes > inspection.max_gb * GIB:
+        size = f"{found.weight_bytes / GIB:.1f} GiB"
+        raise ModelRefusedError(f"its weights have {size}; at most {inspection.max_gb:g} may be")
+    if found.format == "pickle" and not source.allow_bin:
+        raise ModelRefusedError("it has no safetensors weights, and pickles are not loaded here")
+    return replace(found, revision=revision)
+
+
+def _in_folder(source: FolderSource, root: Path | None) -> ModelFiles:
+    try:
+        return ModelFiles.of_folder(source.folder, root or source.folder.parent)
+    except OSError:
+        raise ModelNotThereError(source.folder.name) from None

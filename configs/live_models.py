@@ -1,0 +1,151 @@
+"""Models that are loaded by name beside those of the profile: how each of them is served."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from configs.allow import AllowedSource, AllowList, Quantization
+from configs.detection import DetectedModel, ModelKind
+from configs.engines import GENERATION_TASKS, Dtype, EngineChoice
+from configs.model_rules import broken_model
+from configs.profile import FamilySpec, ModelSpec, Profile
+from configs.weights import SimpleConversion
+
+
+class LiveModelError(ValueError):
+    """A model cannot be served as it is asked for. ``field`` is the option at fault, if one is."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """What an order asks of a model; ``None`` leaves it to the rule that allows the model."""
+
+    task: str | None = None
+    quantization: Quantization | None = None
+    dtype: Dtype | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """A model that is served beside the profile's, and the family that serves it.
+
+    ``added`` is when it was loaded by name for the first time, in seconds since 1970.
+    """
+
+    family: str
+    spec: ModelSpec
+    added: float = 0.0
+
+    def to_json(self) -> bytes:
+        spec = self.spec.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps({"family": self.family, "spec": spec, "added": self.added}).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> LiveModel | None:
+        """``None`` for what this version of the service does not understand."""
+        try:
+            value = json.loads(text)
+            spec = ModelSpec.model_validate(value["spec"])
+            return cls(str(value["family"]), spec, float(value["added"]))
+        except (ValueError, KeyError, TypeError, ValidationError):
+            return None
+
+    def is_allowed(self, allowed: AllowList) -> bool:
+        """Whether the rules of today still allow it."""
+        code = self.spec.trust_remote_code
+        return allowed.rule_for(self.spec.source, trust_remote_code=code) is not None
+
+
+def live_model(
+    name: str,
+    allowed: AllowedSource,
+    found: DetectedModel,
+    profile: Profile,
+    options: LiveOptions | None = None,
+) -> LiveModel:
+    """How the model ``found`` is served under ``name``.
+
+    Raises :class:`LiveModelError` if no family of the profile can serve it so.
+    """
+    wanted, rule = options or LiveOptions(), allowed.rule
+    kind = _kind(found, wanted.task)
+    family = _family(kind, rule.family, found, profile)
+    on_gpu = family.options.ray_actor_options.num_gpus > 0
+    from_gguf = found.format == "gguf"
+    engine = rule.engine or ("openvino" if from_gguf and not on_gpu else "torch")
+    fast_dtype: Dtype = "float32" if from_gguf and engine == "openvino" else "auto"
+    spec = ModelSpec(
+        name=name,
+        tasks=kind.tasks,
+        source=_source(allowed, found, engine),
+        engine=engine,
+        dtype=wanted.dtype or rule.dtype or fast_dtype,
+        quantization=wanted.quantization or rule.quantization,
+        trust_remote_code=rule.trust_remote_code,
+        **_limits(allowed, found, kind),
+    )
+    for problem in broken_model(spec, profile.nodes):
+        field, _, message = problem.partition(": ")
+        raise LiveModelError(f"{field}: {message}", field)
+    return LiveModel(family.name, spec, time.time())
+
+
+def _kind(found: DetectedModel, task: str | None) -> ModelKind:
+    if task is None:
+        return found.kinds[0]
+    able = [kind for kind in found.kinds if task in kind.tasks]
+    if not able:
+        tasks = dict.fromkeys(each for kind in found.kinds for each in kind.tasks)
+        raise LiveModelError(f"it is a {found.what}, which does {', '.join(tasks)}", "task")
+    return min(able, key=lambda kind: len(kind.tasks))
+
+
+def _family(
+    kind: ModelKind, name: str | None, found: DetectedModel, profile: Profile
+) -> FamilySpec:
+    for family in profile.families:
+        if family.name == name or (name is None and family.deployment == kind.deployment):
+            return family
+    tasks = ", ".join(kind.tasks)
+    raise LiveModelError(
+        f"it is a {found.what}, for {tasks}; the profile has no family of {kind.deployment}"
+    )
+
+
+def _source(allowed: AllowedSource, found: DetectedModel, engine: EngineChoice) -> Any:
+    """The source at the commit that was inspected, with the conversion that it needs."""
+    if found.format == "gguf":
+        recipe = "gguf-tokenizer" if engine == "openvino" else "gguf-safetensors"
+        conversion = SimpleConversion.model_validate({"recipe": recipe})
+        return allowed.source.model_copy(update={"convert": conversion})
+    if found.revision is not None:
+        return allowed.source.model_copy(update={"revision": found.revision})
+    return allowed.source
+
+
+def _limits(allowed: AllowedSource, found: DetectedModel, kind: ModelKind) -> dict[str, Any]:
+    rule = allowed.rule
+    if not GENERATION_TASKS.isdisjoint(kind.tasks):
+        window = min(found.window or rule.max_window, rule.max_window)
+        cache = {} if rule.kv_cache_gb is None else {"kv_cache_gb": rule.kv_cache_gb}
+        return {"window": window, **cache}
+    return {} if found.max_tokens is None else {"max_tokens": found.max_tokens}
+
+
+def families_that_run(profile: Profile) -> Sequence[str]:
+    """The families by name, those first that always have a replica."""
+    sleeping = {
+        family.name: family.options.scaling is not None and not family.options.scaling.min_replicas
+        for family in profile.families
+    }
+    return sorted(sleeping, key=sleeping.__getitem__)

@@ -1,0 +1,43 @@
+"""The rules of one model of a profile, or of one that is loaded by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from configs.dtype_rules import broken_dtype
+from configs.engines import GENERATION_TASKS
+from configs.profile import ModelSpec
+
+GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
+"""Keys that only models for text generation use."""
+
+
+def broken_model(model: ModelSpec, nodes: Literal["one", "many"]) -> Iterator[str]:
+    """A message for each rule that ``model`` breaks, as ``key: what was expected``."""
+    if model.engine == "openvino" and model.quantization != "none":
+        yield "quantization: expected none (the openvino engine takes weights as is)"
+    yield from _exported(model)
+    yield from broken_dtype(model, nodes)
+    if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
+        yield "forwards: expected 1 (only encoders on openvino run several at a time)"
+    yield from _of_generators(model)
+    if model.tool_calls and "chat" not in model.tasks:
+        yield "tool_calls: expected the task chat as well"
+
+
+def _of_generators(model: ModelSpec) -> Iterator[str]:
+    """Other models must not have the keys of text generators."""
+    if GENERATION_TASKS.isdisjoint(model.tasks):
+        given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
+        yield from (f"{name}: expected none (only text generators have it)" for name in given)
+
+
+def _exported(model: ModelSpec) -> Iterator[str]:
+    """Problems of a model for which the profile demands OpenVINO."""
+    if model.engine != "openvino" or not GENERATION_TASKS.isdisjoint(model.tasks):
+        return
+    if model.head is None:
+        yield f"engine: expected auto or torch (no openvino engine does {', '.join(model.tasks)})"
+    if model.trust_remote_code:
+        yield "engine: expected auto or torch (openvino converts no model with code of its own)"

@@ -1,0 +1,285 @@
+"""Models that are loaded by name beside those of the profile, as one replica of the ingress knows
+them.
+
+A name that the allow-list matches is inspected by a replica of a family, since the ingress may not
+see the model's files. What is found becomes a card in the cluster's store
+(:mod:`deployments.seam.live_models`), which all processes read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from ray.exceptions import RayError
+
+from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
+from configs.detection import DetectedModel, Inspection
+from configs.live_models import (
+    LiveModel,
+    LiveModelError,
+    LiveOptions,
+    families_that_run,
+    live_model,
+)
+from configs.profile import Profile, allow_list
+from configs.settings import Settings
+from configs.weights import HubSource
+from deployments.seam.live_models import LiveModelStore
+from deployments.seam.orders import Orders
+from serve_app.ingress.cluster.cluster_models import ClusterModels
+from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.report_cache import ReportCache
+from serve_app.ingress.errors import NotFound, ServiceError, Unavailable, ValidationFailed
+from serve_app.ingress.failures import RecentFailures
+from serve_app.ingress.model_card import ModelCard, card_of
+
+FRESH_S = 0.5
+"""How old what was read from the store may be."""
+
+INSPECTION_TIMEOUT_S = 60.0
+MAX_INSPECTIONS = 4
+"""How many models are inspected at the same time."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOrder:
+    """What an order to load a model asks for. ``hub`` or ``folder`` names the model's source."""
+
+    options: LiveOptions = field(default_factory=LiveOptions)
+    revision: str | None = None
+    hub: str | None = None
+    folder: str | None = None
+
+    def check(self, card: ModelCard) -> None:
+        """Raise :class:`ValidationFailed` if a model of the profile is wanted otherwise."""
+        wanted = {
+            "task": self.options.task,
+            "quantization": self.options.quantization,
+            "dtype": self.options.dtype,
+            "revision": self.revision,
+            "source": self.hub or self.folder,
+        }
+        for key, value in wanted.items():
+            known = card.tasks if key == "task" else (getattr(card, key, None),)
+            if value is not None and value not in known:
+                message = f"{key} of {card.name} is in the profile, and an order cannot change it."
+                raise ValidationFailed(message, field=key)
+
+
+class LiveModels:
+    """The cards of live models: read from the store, or made of what an inspection finds."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        settings: Settings,
+        client: DeploymentClient,
+        store: LiveModelStore,
+        orders: Orders,
+    ) -> None:
+        self.allowed: AllowList = allow_list(profile, settings)
+        self._profile = profile
+        self._families = {family.name: family for family in profile.families}
+        self.max_models = settings.max_live_models
+        self._client = client
+        self._store = store
+        self._orders = orders
+        self._cluster = ClusterModels(client, orders, ReportCache())
+        self._models: dict[str, LiveModel] = {}
+        self._cards: dict[str, ModelCard] = {}
+        self._version: bytes | None = None
+        self._read_at = -FRESH_S
+        self._reading = asyncio.Lock()
+        self._inspecting = asyncio.Semaphore(MAX_INSPECTIONS)
+        self._adopting: dict[str, asyncio.Task[ModelCard | None]] = {}
+        self._failures = RecentFailures()
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """The cards as they were last read."""
+        return tuple(self._cards.values())
+
+    async def refresh(self) -> None:
+        """Read the store if what is known is too old, and if the store has changed.
+
+        While the store cannot be read, what is known stays.
+        """
+        if not self.allowed or time.monotonic() - self._read_at < FRESH_S:
+            return
+        async with self._reading:
+            if time.monotonic() - self._read_at < FRESH_S:
+                return
+            try:
+                await asyncio.to_thread(self._read)
+            except RayError:
+                return
+            finally:
+                self._read_at = time.monotonic()
+
+    async def find(self, name: str, field: str) -> ModelCard | None:
+        """The card of a live model, which the allow-list may make of ``name`` now.
+
+        ``None`` if it is not allowed or not there. Raises :class:`ServiceError` if it is there but
+        cannot be served.
+        """
+        await self.refresh()
+        if (card := self._cards.get(name)) is not None:
+            return card
+        if not self.allowed.sources(name):
+            return None
+        task = self._adopting.get(name)
+        if task is None:
+            if self._failures.is_nothing(name):
+                return None
+            task = asyncio.get_running_loop().create_task(self.adopt(name, field))
+            self._adopting[name] = task
+            task.add_done_callback(partial(self._adopted, name))
+        return await asyncio.shield(task)
+
+    async def adopt(
+        self, name: str, field: str, order: LiveOrder | None = None
+    ) -> ModelCard | None:
+        """Inspect the model and keep its card; ``None`` if it is not allowed or not there.
+
+        Raises :class:`ServiceError` if it cannot be served, or not as an ``order`` wants it.
+        """
+        await self.refresh()
+        for allowed in self._sources(name, order):
+            try:
+                async with self._inspecting:
+                    found = await self._inspected(allowed)
+            except NotFound:
+                continue
+            except ValidationFailed as error:
+                raise _refused(name, error.message, field) from None
+            options = None if order is None else order.options
+            try:
+                made = live_model(name, allowed, found, self._profile, options)
+            except LiveModelError as error:
+                raise _refused(name, str(error), error.field or field) from None
+            return await self._kept(made)
+        return None
+
+    async def remove(self, name: str) -> ModelCard | None:
+        """Forget a live model everywhere; its card, or ``None`` if there is none."""
+        self._read_at = -FRESH_S
+        await self.refresh()
+        card = self._cards.pop(name, None)
+        if card is not None:
+            self._models.pop(name, None)
+            await self._in_store(partial(self._store.remove, name))
+            await self._in_store(partial(self._orders.withdraw, name))
+        return card
+
+    def _sources(self, name: str, order: LiveOrder | None) -> list[AllowedSource]:
+        if order is None:
+            return self.allowed.sources(name)
+        if order.hub is not None:
+            found = self.allowed.sources(order.hub, (HubRule,))
+        elif order.folder is not None:
+            found = self.allowed.sources(order.folder, (FolderRule,))
+        else:
+            found = self.allowed.sources(name)
+        if order.revision is None:
+            return found
+        update = {"revision": order.revision}
+        at = (replace(each, source=each.source.model_copy(update=update)) for each in found)
+        return [each for each in at if each.rule.allows(each.source)]
+
+    async def _inspected(self, allowed: AllowedSource) -> DetectedModel:
+        """What the model is, by the first family whose replica sees its files.
+
+        Raises :class:`NotFound` if none does.
+        """
+        rule, source = allowed.rule, allowed.source
+        root = rule.base if isinstance(rule, FolderRule) else None
+        request = Inspection(source, root, rule.max_gb, rule.trust_remote_code)
+        families = families_that_run(self._profile)
+        everywhere = isinstance(source, HubSource) or self._profile.nodes == "one"
+        missing = NotFound("There is no such model.")
+        for family in families[:1] if everywhere else families:
+            try:
+                found: DetectedModel = await self._client.call(
+                    family, "inspect_model", request, timeout_s=INSPECTION_TIMEOUT_S
+                )
+            except NotFound as error:
+                missing = error
+            else:
+                return found
+        raise missing
+
+    async def _kept(self, made: LiveModel) -> ModelCard:
+        """The card of ``made``, which is in the store then.
+
+        Raises :class:`ValidationFailed` if the model is loaded otherwise now, and
+        :class:`Unavailable` if there are too many.
+        """
+        name = made.spec.name
+        known = self._models.get(name)
+        if known is not None and known.spec != made.spec and await self._loaded([known]):
+            message = f"The model {name} is loaded with other options: unload it first."
+            raise ValidationFailed(message, field="model_name")
+        if known is None or known.spec != made.spec:
+            if known is None and len(self._models) >= self.max_models:
+                await self._make_room()
+            await self._in_store(partial(self._store.put, made))
+            self._know(made)
+        self._failures.forget(name)
+        return self._cards[name]
+
+    async def _make_room(self) -> None:
+        """Forget the oldest live model that is not loaded and that no order keeps."""
+        ordered = await self._in_store(self._orders.all)
+        idle = [each for name, each in self._models.items() if name not in ordered]
+        loaded = await self._loaded(idle)
+        idle = [each for each in idle if each.spec.name not in loaded]
+        if not idle:
+            known = f"{self.max_models} models are loaded by name already"
+            raise Unavailable(f"{known}: unload one of them first.", 30)
+        await self.remove(min(idle, key=lambda model: model.added).spec.name)
+
+    async def _loaded(self, models: list[LiveModel]) -> set[str]:
+        """The names of those that a replica has or is loading."""
+        found = await self._cluster.report({model.family for model in models}, 0.0)
+        return {each.spec.name for each in models if found.of(each.spec.name)}
+
+    def _read(self) -> None:
+        version = self._store.version()
+        if version == self._version:
+            return
+        models = self._store.all()
+        self._models, self._cards = {}, {}
+        for model in models.values():
+            if model.family in self._families and model.is_allowed(self.allowed):
+                self._know(model)
+        self._version = version
+
+    def _know(self, model: LiveModel) -> None:
+        name = model.spec.name
+        self._models[name] = model
+        self._cards[name] = card_of(self._families[model.family], model.spec, live=True)
+
+    def _adopted(self, name: str, task: asyncio.Task[ModelCard | None]) -> None:
+        del self._adopting[name]
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ServiceError):
+            self._failures.note(name, error)
+        elif not task.cancelled() and error is None and task.result() is None:
+            self._failures.note(name, None)
+
+    async def _in_store(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except RayError:
+            raise Unavailable("The cluster's store cannot be reached right now.") from None
+
+
+def _refused(name: str, why: str, field: str) -> ValidationFailed:
+    return ValidationFailed(f"The model {name} cannot be served: {why}.", field=field)

@@ -1,0 +1,205 @@
+"""What a model is, found out from its files; and files that cannot be right."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.detection import (
+    DetectedModel,
+    Inspection,
+    ModelNotThereError,
+    ModelRefusedError,
+    inspect_model,
+)
+from configs.weights import FolderSource
+
+EMPTY = (2).to_bytes(8, "little") + b"{}"
+NLI = {"id2label": {"0": "contradiction", "1": "neutral", "2": "entailment"}}
+STARS = {"id2label": {"0": "1 star", "1": "2 stars"}}
+
+
+def folder(root: Path, config: dict[str, Any] | None = None, **files: Any) -> Path:
+    """A folder with a tokenizer, a preprocessor and weights, unless ``files`` say otherwise."""
+    made = root / "models" / "model"
+    made.mkdir(parents=True)
+    contents: dict[str, Any] = {
+        "tokenizer.json": {},
+        "preprocessor_config.json": {},
+        "model.safetensors": EMPTY,
+    }
+    if config is not None:
+        contents["config.json"] = config
+    contents |= {name.replace("__", "."): content for name, content in files.items()}
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            (made / name).write_bytes(content)
+        elif content is not None:
+            (made / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return made
+
+
+def inspected(made: Path, **options: Any) -> DetectedModel:
+    source = FolderSource(folder=made, allow_bin=options.pop("allow_bin", False))
+    limits = {"max_gb": 1.0} | options
+    return inspect_model(Inspection(source, made.parent, **limits), made.parent)
+
+
+def kind(architecture: str, **config: Any) -> dict[str, Any]:
+    return {"architectures": [architecture], **config}
+
+
+@pytest.mark.parametrize(
+    ("config", "family", "tasks"),
+    [
+        (kind("LlamaForCausalLM"), "Generation", ("generate", "chat")),
+        (kind("GPT2LMHeadModel"), "Generation", ("generate", "chat")),
+        (kind("BertModel", model_type="bert"), "Embeddings", ("embed",)),
+        (kind("BertForSequenceClassification", **NLI), "Classification", ("zero_shot",)),
+        (kind("BertForSequenceClassification", **STARS), "Classification", ("sentiment",)),
+        (kind("BertForSequenceClassification"), "Classification", ("sentiment", "topic")),
+        (kind("BertForSequenceClassification", id2label={"0": "x"}), "Reranking", ("rerank",)),
+        (kind("BertForSequenceClassification", num_labels=1), "Reranking", ("rerank",)),
+        (kind("DebertaForTokenClassification"), "Entities", ("entities",)),
+        (kind("BertForQuestionAnswering"), "Entities", ("question_answering",)),
+        (kind("RobertaForMaskedLM"), "Classification", ("fill_mask",)),
+        (kind("ViTForImageClassification"), "Vision", ("image_classify",)),
+        (kind("YolosForObjectDetection"), "Vision", ("detect",)),
+        (kind("CLIPModel"), "Vision", ("image_zero_shot",)),
+        (kind("ViltForQuestionAnswering"), "Vision", ("visual_question",)),
+        (kind("VisionEncoderDecoderModel"), "Captioning", ("caption",)),
+        (
+            kind("LlavaForConditionalGeneration", vision_config={}),
+            "Captioning",
+            ("caption", "visual_question"),
+        ),
+        (kind("T5ForConditionalGeneration"), "Summarization", ("summarize",)),
+        (kind("MarianMTModel"), "Summarization", ("summarize",)),
+    ],
+)
+def test_the_architecture_names_the_family_and_the_tasks(
+    tmp_path: Path, config: dict[str, Any], family: str, tasks: tuple[str, ...]
+) -> None:
+    first = inspected(folder(tmp_path, config)).kinds[0]
+    assert first.deployment.rpartition(":")[2] == family
+    assert first.tasks == tasks
+
+
+def test_a_checkpoint_of_sentence_transformers_makes_vectors(tmp_path: Path) -> None:
+    config = kind("BertModel", model_type="bert", max_position_embeddings=512)
+    limit = {"max_seq_length": 256}
+    found = inspected(
+        folder(tmp_path, config, modules__json=[{}], sentence_bert_config__json=limit)
+    )
+    assert found.kinds[0].tasks == ("embed",)
+    assert found.max_tokens == 256
+
+
+def test_the_front_matter_of_the_readme_tells_a_reranker(tmp_path: Path) -> None:
+    readme = "---\nlicense: mit\npipeline_tag: text-ranking\n---\n# A model\n"
+    config = kind("BertForSequenceClassification")
+    assert inspected(folder(tmp_path, config, README__md=readme)).kinds[0].tasks == ("rerank",)
+
+
+def test_the_window_is_that_of_the_text_model(tmp_path: Path) -> None:
+    config = kind("LlamaForCausalLM", text_config={"max_position_embeddings": 77})
+    assert inspected(folder(tmp_path, config)).window == 77
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (kind("BertForMultipleChoice"), "a BertForMultipleChoice, which chooses between endings"),
+        (kind("WhisperForConditionalGeneration", num_mel_bins=80), "a WhisperForConditionalGen"),
+        (kind("UnheardOf"), "a UnheardOf; no family here serves that"),
+        ({}, "names no architecture"),
+        ({"architectures": "BertModel"}, "no list of architectures"),
+        (kind("BertModel", model_type="bert", auto_map={}), "code of its own"),
+    ],
+)
+def test_what_no_family_serves_is_refused_with_what_it_is(
+    tmp_path: Path, config: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match=why):
+        inspected(folder(tmp_path, config, code__py="print()"))
+
+
+def test_code_of_a_model_is_accepted_where_it_is_trusted(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM", auto_map={}), code__py="print()")
+    assert inspected(made, trust_remote_code=True).kinds
+
+
+BAD_FILES: list[tuple[dict[str, Any], str]] = [
+    ({"config__json": "{"}, "config.json is not JSON"),
+    ({"config__json": "[]"}, "config.json is not an object"),
+    ({"config__json": "[" * 100_000}, "config.json is not JSON"),
+    ({"config__json": b"\xff\xfe{}"}, "config.json is not JSON"),
+    ({"config__json": " " * 1_100_000}, "config.json has more than"),
+    ({"model__safetensors": b""}, "model.safetensors is not safetensors, or damaged"),
+    ({"model__safetensors": b"\xff" * 16}, "model.safetensors is not safetensors, or damaged"),
+    ({"model__safetensors": EMPTY[:-1]}, "model.safetensors is not safetensors, or damaged"),
+    ({"model__safetensors": EMPTY[:8] + b"xx"}, "model.safetensors is not safetensors"),
+    ({"model__safetensors": None}, "has no safetensors weights"),
+    ({"tokenizer__json": None}, "has no tokenizer"),
+    ({"config__json": None}, "has no config.json"),
+]
+
+
+@pytest.mark.parametrize(("files", "why"), BAD_FILES)
+def test_files_that_cannot_be_right_are_refused(
+    tmp_path: Path, files: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match=why):
+        inspected(folder(tmp_path, kind("LlamaForCausalLM"), **files))
+
+
+def test_pickles_are_refused_unless_the_rule_converts_them(tmp_path: Path) -> None:
+    files = {"model__safetensors": None, "pytorch_model__bin": b"pickle"}
+    made = folder(tmp_path, kind("LlamaForCausalLM"), **files)
+    with pytest.raises(ModelRefusedError, match="pickles are not loaded here"):
+        inspected(made)
+    assert inspected(made, allow_bin=True).format == "pickle"
+
+
+def test_weights_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM"))
+    with (made / "model-2.safetensors").open("wb") as file:
+        file.write(EMPTY)
+        file.truncate(2**20)
+    with pytest.raises(ModelRefusedError, match="at most"):
+        inspected(made, max_gb=0.0005)
+
+
+def test_a_folder_outside_the_allowed_one_is_not_there(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM"))
+    inside = tmp_path / "allowed"
+    inside.mkdir()
+    (inside / "link").symlink_to(made)
+    for path in (inside / "link", inside / ".." / "models" / "model", inside, inside / "missing"):
+        with pytest.raises(ModelNotThereError):
+            inspect_model(Inspection(FolderSource(folder=path), inside, 1.0), tmp_path)
+
+
+def test_a_file_that_leads_out_of_the_allowed_folder_is_refused(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM"))
+    (tmp_path / "secret").write_text("{}")
+    (made / "generation_config.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelRefusedError, match="leads out of the folder"):
+        inspected(made)
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM"), config__json=None)
+    os.mkfifo(made / "config.json")
+    with pytest.raises(ModelRefusedError, match=r"has no config\.json"):
+        inspected(made)
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "models" / "model").mkdir(parents=True)
+    with pytest.raises(ModelNotThereError):
+        inspected(tmp_path / "models" / "model")

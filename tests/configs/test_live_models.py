@@ -1,0 +1,114 @@
+"""How a model that was found is served: family, engine, limits, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
+from configs.detection import DetectedModel
+from configs.detection.kinds import ANY_LABELS, EMBEDDER, GENERATOR, SUMMARIZER, TOPIC
+from configs.live_models import LiveModel, LiveModelError, LiveOptions, live_model
+from configs.profile import Profile
+from configs.weights import FolderSource, HubSource
+from tests.serve_app.house import profile
+
+FOUND = DetectedModel("LlamaForCausalLM", (GENERATOR,), "safetensors", 10, window=100_000)
+VECTORS = DetectedModel("BertModel", (EMBEDDER,), "safetensors", 10, window=512, max_tokens=256)
+LABELS = DetectedModel(
+    "BertForSequenceClassification", (ANY_LABELS, TOPIC), "safetensors", 10, window=512
+)
+
+
+def in_folder(**limits: Any) -> AllowedSource:
+    rule = FolderRule(folder=Path("/models/*"), **limits)
+    return AllowedSource(rule, FolderSource(folder=Path("/models/new")))
+
+
+def made(found: DetectedModel = FOUND, task: str | None = None, **limits: Any) -> LiveModel:
+    return live_model("new", in_folder(**limits), found, profile(), LiveOptions(task))
+
+
+def test_a_text_generator_goes_to_the_first_family_of_its_class() -> None:
+    model = made()
+    assert (model.family, model.spec.tasks) == ("generation", ("generate", "chat"))
+    assert (model.spec.engine, model.spec.window) == ("torch", 8192)
+
+
+def test_limits_are_those_of_the_rule_and_of_the_files() -> None:
+    assert made(max_window=512, kv_cache_gb=0.5).spec.window == 512
+    assert made(max_window=512, kv_cache_gb=0.5).spec.kv_cache_gb == 0.5
+    assert made(VECTORS).spec.max_tokens == 256
+
+
+def test_a_gguf_file_is_converted_for_its_engine() -> None:
+    found = DetectedModel("GGUF llama", (GENERATOR,), "gguf", 10, window=2048)
+    quick, torch = made(found).spec, made(found, engine="torch").spec
+    assert quick.source.convert is not None
+    assert torch.source.convert is not None
+    assert (quick.source.convert.recipe, quick.dtype) == ("gguf-tokenizer", "float32")
+    assert (torch.source.convert.recipe, torch.dtype) == ("gguf-safetensors", "auto")
+
+
+def test_a_repository_stays_at_the_commit_that_was_inspected() -> None:
+    found = DetectedModel("BertModel", (EMBEDDER,), "safetensors", 10, revision="abc")
+    allowed = AllowedSource(HubRule(hub="a/*"), HubSource(hub="a/b"))
+    model = live_model("a/b", allowed, found, profile())
+    assert model.spec.source == HubSource(hub="a/b", revision="abc")
+
+
+def test_an_order_may_choose_between_the_tasks_that_a_model_can_do() -> None:
+    assert made(LABELS).spec.tasks == ("sentiment", "topic")
+    assert made(LABELS, "topic").spec.tasks == ("topic",)
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "limits", "message", "field"),
+    [
+        (LABELS, {"task": "embed"}, {}, "which does sentiment, topic", "task"),
+        (FOUND, {"dtype": "dynamic-int8"}, {}, "dtype: expected", "dtype"),
+        (FOUND, {"quantization": "int8"}, {"engine": "openvino"}, "quantization:", "quantization"),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_names_its_field(
+    found: DetectedModel,
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    message: str,
+    field: str,
+) -> None:
+    with pytest.raises(LiveModelError, match=message) as error:
+        live_model("new", in_folder(**limits), found, profile(), LiveOptions(**options))
+    assert error.value.field == field
+
+
+def test_a_model_whose_family_is_not_in_the_profile_is_refused() -> None:
+    found = DetectedModel("T5ForConditionalGeneration", (SUMMARIZER,), "safetensors", 10)
+    with pytest.raises(LiveModelError, match="the profile has no family of"):
+        made(found)
+
+
+def test_the_rule_may_name_the_family() -> None:
+    content = profile().model_dump(mode="json")
+    content["families"].append({**content["families"][1], "name": "other", "models": []})
+    two = Profile.model_validate(content)
+    model = live_model("new", in_folder(family="other"), VECTORS, two)
+    assert model.family == "other"
+
+
+def test_a_model_is_the_same_after_it_was_stored() -> None:
+    model = made(kv_cache_gb=0.5)
+    assert LiveModel.from_json(model.to_json()) == model
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"family": "x", "spec": {}, "added": 1}'])
+def test_what_another_version_stored_is_left_out(text: bytes) -> None:
+    assert LiveModel.from_json(text) is None
+
+
+def test_a_stored_model_is_dropped_when_the_rules_no_longer_allow_it() -> None:
+    model = made()
+    assert model.is_allowed(AllowList([FolderRule(folder=Path("/models/*"))]))
+    assert not model.is_allowed(AllowList([FolderRule(folder=Path("/others/*"))]))

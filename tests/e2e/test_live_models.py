@@ -1,0 +1,168 @@
+"""Models of the operator's folder answer by name alone, in a graph that nobody restarts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from huggingface_hub import InferenceClient
+from openai import OpenAI
+from PIL import Image
+
+from tests.deployments import tiny
+from tests.e2e import tiny_folders
+from tests.e2e.conftest import Graph, wait_until
+from tests.e2e.test_models import held, measured, memory
+from tests.e2e.tiny_folders import (
+    ENDINGS,
+    GGUF,
+    LLAMA,
+    MOODS,
+    NAMES,
+    PICTURES,
+    SUMMARIES,
+    VECTORS,
+)
+
+NATIVE = "/api/v1/huggingface"
+TEXT = tiny.text(1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def folder(graph: Graph) -> Path:
+    """The operator's folder, with a model of each kind."""
+    if graph.models_folder is None:
+        pytest.skip("the running graph has no folder of models (PRSM_HF_MODELS_FOLDER)")
+    if not (graph.models_folder / GGUF).exists():
+        tiny_folders.make(graph.models_folder)
+    return graph.models_folder
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (tiny.SIDE, tiny.SIDE), "red").save(file, "png")
+    return file.getvalue()
+
+
+def inferred(url: str, model: str, ask: Callable[[InferenceClient], Any]) -> Any:
+    return ask(InferenceClient(model=f"{url}/models/{model}", timeout=120))
+
+
+def posted(client: httpx.Client, route: str, body: dict[str, Any]) -> Any:
+    answer = client.post(f"{NATIVE}{route}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_every_kind_of_model_answers_by_name_alone(
+    folder: Path, client: httpx.Client, base_url: str, openai_client: OpenAI
+) -> None:
+    before = {model["name"] for model in client.get(f"{NATIVE}/models").json()["models"]}
+
+    body = {"prompt": TEXT, "model_name": LLAMA, "max_new_tokens": 3}
+    assert posted(client, "/generate", body)["model"] == LLAMA
+    chat = openai_client.chat.completions.create(
+        model=LLAMA, messages=[{"role": "user", "content": TEXT}], max_tokens=3
+    )
+    assert chat.model == LLAMA
+    assert isinstance(inferred(base_url, LLAMA, lambda c: c.text_generation(TEXT)), str)
+
+    vector = posted(client, "/embeddings", {"texts": TEXT, "model_name": VECTORS})["embeddings"]
+    assert len(vector) == tiny.SIZES["hidden_size"]
+    assert inferred(base_url, VECTORS, lambda c: c.feature_extraction(TEXT)).size == len(vector)
+
+    mood = posted(client, "/classify", {"texts": TEXT, "model_name": MOODS})
+    assert mood["sentiment"] in {"glad", "sad", "mad"}
+    best = inferred(base_url, MOODS, lambda c: c.text_classification(TEXT))[0]
+    assert best.label == mood["sentiment"]
+
+    found = posted(client, "/entities", {"texts": TEXT, "model_name": NAMES})
+    tagged = inferred(base_url, NAMES, lambda c: c.token_classification(TEXT))
+    assert [each.word for each in tagged] == [each["text"] for each in found["entities"]]
+
+    image = {"image": ("red.png", picture(), "image/png")}
+    shown = client.post(f"{NATIVE}/vision/classify?model_name={PICTURES}", files=image)
+    assert len(shown.json()["classifications"]) == 3
+    assert len(inferred(base_url, PICTURES, lambda c: c.image_classification(picture()))) == 3
+
+    short = {"texts": TEXT, "model_name": SUMMARIES, "max_length": 5, "min_length": 1}
+    assert posted(client, "/summarize", short)["model"] == SUMMARIES
+    summary = inferred(base_url, SUMMARIES, lambda c: c.summarization(TEXT))
+    assert isinstance(summary.summary_text, str)
+
+    listed = {model["name"]: model for model in client.get(f"{NATIVE}/models").json()["models"]}
+    added = listed.keys() - before
+    assert {LLAMA, VECTORS, MOODS, NAMES, PICTURES, SUMMARIES} <= added | before
+    assert listed[LLAMA]["live"]
+    assert listed[LLAMA]["limits"]["window"] == 256
+    assert LLAMA in {each.id for each in openai_client.models.list()}
+
+
+def test_a_gguf_file_is_served_from_its_folder(folder: Path, client: httpx.Client) -> None:
+    body = {"prompt": "The capital of France is", "model_name": GGUF, "max_new_tokens": 8}
+    answer = posted(client, "/generate", body | {"temperature": 0})
+    assert "Paris" in answer["generated_text"]
+    assert client.delete(f"{NATIVE}/models/{GGUF}").status_code == 200
+
+
+def test_many_requests_for_a_new_model_load_it_once_and_its_memory_is_given_back(
+    folder: Path, graph: Graph, client: httpx.Client
+) -> None:
+    body = {"prompt": TEXT, "model_name": LLAMA, "max_new_tokens": 3}
+    path = f"{NATIVE}/models/{LLAMA}"
+    posted(client, "/generate", body)  # the libraries of the first load stay in memory
+    assert client.delete(path).status_code == 200
+    assert LLAMA not in {model["name"] for model in client.get(f"{NATIVE}/models").json()["models"]}
+    replica = measured(graph, "Generation")
+    before = memory(replica)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: posted(client, "/generate", body), range(8)))
+    assert len(answers) == 8
+    assert held(client)[LLAMA] > 0
+    usage = client.get(f"{NATIVE}/models/loaded").json()["memory_usage"]["replicas"]
+    assert [each["model"] for each in usage].count(LLAMA) == 1
+    assert client.delete(path).status_code == 200
+    assert LLAMA not in held(client)
+    assert memory(replica) - before < 16 * 1024**2
+
+
+def test_a_model_loaded_by_order_is_known_to_a_replica_that_starts_later(
+    folder: Path, graph: Graph, client: httpx.Client
+) -> None:
+    replica = measured(graph, "Classification")
+    client.delete(f"{NATIVE}/models/{MOODS}")  # a request may have loaded it otherwise
+    order = client.post(f"{NATIVE}/models/{MOODS}", json={"task": "topic", "dtype": "float32"})
+    assert order.status_code == 200, order.text
+    body = {"texts": TEXT, "model_name": MOODS}
+    first = posted(client, "/topics", body)
+    replica.kill()
+    wait_until(lambda: not replica.is_running())
+    wait_until(lambda: client.post(f"{NATIVE}/topics", json=body).status_code == 200)
+    assert posted(client, "/topics", body)["category"] == first["category"]
+    assert client.delete(f"{NATIVE}/models/{MOODS}").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["no/such", "tiny", "a/b/c", "%2e%2e", "%2Fetc", "tiny%2F..%2Fx"])
+def test_a_name_outside_the_list_is_not_found(
+    folder: Path, client: httpx.Client, name: str
+) -> None:
+    """Also where the client's library would have normalised the path."""
+    decoded = unquote(name)
+    answer = client.post(f"{NATIVE}/embeddings", json={"texts": TEXT, "model_name": decoded})
+    assert answer.status_code == 404
+    assert "operator" in " ".join(answer.json()["details"]["allowed"])
+    assert client.post(f"{NATIVE}/models/{name}").status_code == 404
+
+
+def test_what_no_family_serves_is_refused_with_what_it_is(
+    folder: Path, client: httpx.Client
+) -> None:
+    answer = client.post(f"{NATIVE}/embeddings", json={"texts": TEXT, "model_name": ENDINGS})
+    assert answer.status_code == 400
+    assert "BertForMultipleChoice, which chooses between endings" in answer.json()["message"]
