@@ -11,9 +11,9 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from deployments.seam.generation import GenerationRequest, GenerationResult
-from serve_app.ingress.catalog import ModelCard
 from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.errors import ServiceError, invalid_fields
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.huggingface.request_body import parsed
 from serve_app.ingress.routes.openai.chat import ChatBody, generation_request
