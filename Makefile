@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 PROFILE ?= embedded
 PORT ?= 8000
 # All tests run in two processes; those that start a graph share one of them (tests/conftest.py).
-IN_TWO := --numprocesses 2
+# If a process dies, the run fails at once: its tests would be run again only at the very end.
+IN_TWO := --numprocesses 2 --max-worker-restart 0
 
 .PHONY: serve test test-long lint types format lock clean
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 
 from configs.allow import HubRule
 from configs.profile import Profile
+from configs.settings import Settings
 from configs.suggestions import hint
 
 
-def allow_problems(profile: Profile) -> Iterator[str]:
-    """A message for each mistake in ``allow``, as ``key: what was expected``."""
+def allow_problems(profile: Profile, settings: Settings) -> Iterator[str]:
+    """A message for each mistake in ``allow`` or of the folder in the settings, as ``key: what was
+    expected``. Folders are looked for if all is on one node."""
+    folder = settings.models_folder
+    if folder is not None and profile.nodes == "one" and not folder.is_dir():
+        yield f"settings.models_folder: expected a folder that is there (got {folder})"
     families = [family.name for family in profile.families]
     for index, rule in enumerate(profile.allow):
         where = f"allow.{index}"

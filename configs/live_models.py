@@ -17,6 +17,9 @@ from configs.model_rules import broken_model
 from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.weights import SimpleConversion
 
+OWN = "deployments."
+"""The beginning of the import paths of this service's families."""
+
 
 class LiveModelError(ValueError):
     """A model cannot be served as it is asked for. ``field`` is the option at fault, if one is."""
@@ -113,10 +116,16 @@ def _kind(found: DetectedModel, task: str | None) -> ModelKind:
 def _family(
     kind: ModelKind, name: str | None, found: DetectedModel, profile: Profile
 ) -> FamilySpec:
-    for family in profile.families:
-        if family.name == name or (name is None and family.deployment == kind.deployment):
-            return family
     tasks = ", ".join(kind.tasks)
+    for family in profile.families:
+        fits = family.deployment == kind.deployment
+        if name is None and fits:
+            return family
+        if family.name == name:
+            # A class that is not of this service may serve the same kind of models.
+            if fits or not family.deployment.startswith(OWN):
+                return family
+            raise LiveModelError(f"it is a {found.what}, for {tasks}; {name} does not serve that")
     raise LiveModelError(
         f"it is a {found.what}, for {tasks}; the profile has no family of {kind.deployment}"
     )

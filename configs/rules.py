@@ -50,7 +50,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems += _conversations(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
-    problems += allow_problems(profile)
+    problems += allow_problems(profile, settings)
     problems += [*_without_limits(profile), *_on_no_gpu(profile), *_trusted(profile)]
     for family in profile.families:
         key = f"families.{family.name}"

@@ -1,7 +1,8 @@
-"""Summarization: sequence-to-sequence models, texts in, summaries out, decoded greedily.
+"""Summarization: sequence-to-sequence models, texts in, texts out, decoded greedily.
 
-A summary whose caller was cancelled ends at its next token. A long summary pauses when much
-shorter ones wait for the model, and is continued after them from the tokens that it has.
+They translate and write other texts as well, as a model's tasks say. A text whose caller was
+cancelled ends at its next token. A long text pauses when much shorter ones wait for the model, and
+is continued after them from the tokens that it has.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from deployments.batching.chunks import in_parts
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
+from deployments.encoders.instructions import (
+    Instruction,
+    summary_instruction,
+    translation_instruction,
+)
 from deployments.encoders.padding import Padding
 from deployments.encoders.tokenization import TokenizedText, token_limit, tokenize
 from deployments.metrics.meter import Meter
@@ -29,23 +35,28 @@ from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
+from deployments.seam.text2text import Text2TextRequest, Text2TextResult, WrittenText
 
 TOKENS_BEFORE_PAUSE = 64
-"""Tokens that a summary has before it may pause: to continue, the text has to be read again."""
+"""Tokens that a text has before it may pause: to continue, its passage has to be read again."""
+
+NEW_TOKENS = 256
+"""The maximum of new tokens of a text, where neither the request nor the model sets one."""
 
 WRITTEN_TOKEN_BYTES = 36
 """Bytes of a written token in its tuple: a pointer and an integer object."""
 
 
-class SummaryBounds(NamedTuple):
-    """The bounds of a summary in tokens, and how many are written already.
+class TextBounds(NamedTuple):
+    """The bounds of a text in tokens, how many are written already, and the first of them.
 
-    Only passages with equal bounds share a forward.
+    Only passages with equal bounds share a forward. ``first`` is ``None`` if the model chooses it.
     """
 
     max_tokens: int
     min_tokens: int
     written: int
+    first: int | None
 
     @property
     def left(self) -> int:
@@ -54,13 +65,14 @@ class SummaryBounds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Passage(TokenizedText):
-    """A text, and the bounds of its summary in tokens.
+    """What the model reads, and the bounds of the text that it writes, in tokens.
 
     ``ids`` are the tokens of the decoder so far, of which the first is its start token.
     """
 
     max_new_tokens: int
     min_new_tokens: int
+    first_token: int | None = None
     ids: tuple[int, ...] = ()
 
     @property
@@ -68,90 +80,134 @@ class Passage(TokenizedText):
         return super(Passage, self).nbytes + WRITTEN_TOKEN_BYTES * len(self.ids)
 
     @property
-    def bounds(self) -> SummaryBounds:
-        return SummaryBounds(self.max_new_tokens, self.min_new_tokens, max(0, len(self.ids) - 1))
+    def bounds(self) -> TextBounds:
+        written = max(0, len(self.ids) - 1)
+        return TextBounds(self.max_new_tokens, self.min_new_tokens, written, self.first_token)
 
 
 @dataclass(frozen=True, slots=True)
-class Summarizer:
+class WritingOrder:
+    """How the texts of a request are read and what is written from each."""
+
+    instruction: Instruction
+    max_new_tokens: int
+    min_new_tokens: int
+    truncate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seq2SeqModel:
     """One loaded model.
 
-    A text may have ``max_tokens`` tokens with the ``prefix`` that the model wants before it (T5's
-    "summarize: "); a summary may have ``max_new_tokens``.
+    A text may have ``max_tokens`` tokens with what the model is told before it; a text that it
+    writes may have ``max_new_tokens``.
     """
 
     tokenizer: Any
+    config: Any
     max_tokens: int
-    prefix: str
     max_new_tokens: int
-    lane: Lane[Passage, Summary]
+    lane: Lane[Passage, WrittenText]
     engine: EngineName = "torch"
 
-    def passages(self, request: SummaryRequest) -> list[Passage | Problem]:
-        """The texts of a request as the model reads them."""
-        texts = [self.prefix + text for text in request.texts]
-        tokenized = tokenize(self.tokenizer, texts, self.max_tokens, truncate=request.truncate)
-        bounds = (request.max_new_tokens, request.min_new_tokens)
+    def passages(self, order: WritingOrder, texts: Sequence[str]) -> list[Passage | Problem]:
+        """The texts of a request as the model reads them. Not in two threads at a time."""
+        if order.instruction.source is not None:
+            self.tokenizer.src_lang = order.instruction.source  # a state of the tokenizer
+        told = [order.instruction.prefix + text for text in texts]
+        tokenized = tokenize(self.tokenizer, told, self.max_tokens, truncate=order.truncate)
+        bounds = (order.max_new_tokens, order.min_new_tokens, order.instruction.first_token)
         return [
             each if isinstance(each, Problem) else Passage(each.features, *bounds)
             for each in tokenized
         ]
 
 
-class Summarization(FamilyDeployment[Summarizer]):
-    """The deployment of the summarization family."""
+class Summarization(FamilyDeployment[Seq2SeqModel]):
+    """The deployment of sequence-to-sequence models. A text that is too long fails alone."""
 
-    tasks: ClassVar[dict[str, str]] = {"summarize": "writes what a text says, in short"}
+    tasks: ClassVar[dict[str, str]] = {
+        "summarize": "writes what a text says, in short",
+        "translate": "writes texts in another language",
+        "text2text": "writes a text from a text, as the model was trained to",
+    }
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
         self._batcher = Batcher(config, meter)
-        super().__init__(config, SummarizerLoader(config, self._batcher), self._batcher, meter)
+        super().__init__(config, Seq2SeqLoader(config, self._batcher), self._batcher, meter)
 
     @unavailable_as_problem
     async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
-        """A summary of every text; a text that is too long fails alone."""
+        """A summary of every text."""
         async with self._models.use(request.model) as model:
-            bound = model.max_new_tokens
-            request = request.within(bound)
-            for field in ("max_new_tokens", "min_new_tokens"):
-                if (tokens := getattr(request, field)) > bound:
-                    message = f"the model writes up to {bound} tokens, not {tokens}"
-                    return Problem("validation", message, field)
-            parts = (
-                partial(model.passages, replace(request, texts=texts))
-                for texts in in_parts(request.texts, len)
+            request = request.within(model.max_new_tokens)
+            order = WritingOrder(
+                summary_instruction(model.config),
+                request.max_new_tokens,
+                request.min_new_tokens,
+                request.truncate,
             )
-            passages = self._batcher.preprocessed(parts)
-            summaries = await self._batcher.answers(model.lane, passages)
-        return SummaryResult(tuple(summaries))
+            written = await self._write(model, order, request.texts)
+        if isinstance(written, Problem):
+            return written
+        return SummaryResult(
+            tuple(each if isinstance(each, Problem) else Summary(*each) for each in written)
+        )
+
+    @unavailable_as_problem
+    async def text2text(self, request: Text2TextRequest) -> Text2TextResult | Problem:
+        """A translation of every text, or whatever the model writes from it."""
+        source, target = request.source_lang, request.target_lang
+        async with self._models.use(request.model) as model:
+            instruction: Instruction | Problem = Instruction()
+            if request.translate or source is not None or target is not None:
+                instruction = translation_instruction(model.tokenizer, model.config, source, target)
+            if isinstance(instruction, Problem):
+                return instruction
+            max_new_tokens = request.max_new_tokens or min(NEW_TOKENS, model.max_new_tokens)
+            order = WritingOrder(instruction, max_new_tokens, 0, request.truncate)
+            written = await self._write(model, order, request.texts)
+        return written if isinstance(written, Problem) else Text2TextResult(tuple(written))
+
+    async def _write(
+        self, model: Seq2SeqModel, order: WritingOrder, texts: Sequence[str]
+    ) -> list[WrittenText | Problem] | Problem:
+        """What the model writes from each text."""
+        bound = model.max_new_tokens
+        for field in ("max_new_tokens", "min_new_tokens"):
+            if (tokens := getattr(order, field)) > bound:
+                message = f"the model writes up to {bound} tokens, not {tokens}"
+                return Problem("validation", message, field)
+        parts = (partial(model.passages, order, some) for some in in_parts(texts, len))
+        return await self._batcher.answers(model.lane, self._batcher.preprocessed(parts))
 
 
-class SummarizerLoader(BatchedModelLoader[Summarizer]):
+class Seq2SeqLoader(BatchedModelLoader[Seq2SeqModel]):
     """Loads sequence-to-sequence models."""
 
-    def load(self, spec: ModelSpec) -> Summarizer:
+    def load(self, spec: ModelSpec) -> Seq2SeqModel:
         folder = self._config.folder(spec)
         tokenizer = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
         model, device = load_model("AutoModelForSeq2SeqLM", folder, self._config, spec)
-        # Checkpoints for summaries bring lengths and beams of their own; here a request decides.
+        # Checkpoints bring lengths and beams of their own; here a request decides.
         for name in ("max_length", "min_length", "num_beams", "early_stopping", "length_penalty"):
             setattr(model.generation_config, name, None)
         max_new_tokens = self._config.settings.decode_max_new_tokens
         if (positions := _positions(model.config)) is not None:
             max_new_tokens = min(max_new_tokens, positions)
-        run = partial(_summaries, model, tokenizer, device)
+        run = partial(_texts, model, tokenizer, device)
         batched = BatchedModel(run, size=len, kind=_bounds, nbytes=_nbytes, by_steps=True)
-        return Summarizer(
+        return Seq2SeqModel(
             tokenizer,
+            model.config,
             spec.max_tokens or token_limit(tokenizer, model),
-            _prefix(model.config),
             max_new_tokens,
             self._batcher.lane(spec.name, batched),
         )
 
 
-def _bounds(passage: Passage) -> SummaryBounds:
+def _bounds(passage: Passage) -> TextBounds:
     return passage.bounds
 
 
@@ -159,10 +215,10 @@ def _nbytes(passage: Passage) -> int:
     return passage.nbytes
 
 
-def _summaries(
+def _texts(
     model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: DecodeSteps
-) -> list[Summary | Paused[Passage]]:
-    """Summaries of passages that have the same bounds. A pause leaves all of them unfinished."""
+) -> list[WrittenText | Paused[Passage]]:
+    """The texts of passages that have the same bounds. A pause leaves all of them unfinished."""
     import torch
 
     from deployments.batching.greedy_decoding import stopping
@@ -183,12 +239,12 @@ def _summaries(
         )
     ends = _end_tokens(model.generation_config)
     pairs = zip(batch, rows.tolist(), strict=True)
-    return [_summary(tokenizer, passage, row, ends) for passage, row in pairs]
+    return [_text(tokenizer, passage, row, ends) for passage, row in pairs]
 
 
-def _summary(
+def _text(
     tokenizer: Any, passage: Passage, row: Sequence[int], ends: frozenset[int]
-) -> Summary | Paused[Passage]:
+) -> WrittenText | Paused[Passage]:
     """The text of one row of tokens, or the passage to continue if the row has not ended.
 
     The first token of a row is the decoder's start token.
@@ -197,24 +253,26 @@ def _summary(
     if len(ids) < passage.max_new_tokens and ids[-1] not in ends:
         return Paused(replace(passage, ids=tuple(row)))
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return Summary(text, len(passage), len(ids))
+    return WrittenText(text, len(passage), len(ids))
 
 
-def _should_pause(bounds: SummaryBounds, steps: DecodeSteps) -> bool:
-    """Whether a waiting summary needs less than half of the tokens that this batch still needs."""
+def _should_pause(bounds: TextBounds, steps: DecodeSteps) -> bool:
+    """Whether a waiting text needs less than half of the tokens that this batch still needs."""
     if steps.taken < TOKENS_BEFORE_PAUSE:
         return False
     left = bounds.left - steps.taken
     return any(
-        isinstance(kind, SummaryBounds) and 2 * kind.left < left for kind in steps.waiting_kinds()
+        isinstance(kind, TextBounds) and 2 * kind.left < left for kind in steps.waiting_kinds()
     )
 
 
-def _greedy(model: Any, bounds: SummaryBounds) -> Any:
+def _greedy(model: Any, bounds: TextBounds) -> Any:
     """The model's own settings, with what remains of the request's bounds."""
     config = deepcopy(model.generation_config)
     min_new_tokens = max(0, bounds.min_tokens - bounds.written)
     config.update(do_sample=False, max_new_tokens=bounds.left, min_new_tokens=min_new_tokens)
+    if bounds.first is not None:
+        config.forced_bos_token_id = bounds.first
     return config
 
 
@@ -235,9 +293,3 @@ def _positions(config: Any) -> int | None:
     names = ("max_decoder_position_embeddings", "max_position_embeddings")
     found = (getattr(decoder, name, None) for name in names)
     return next((int(number) for number in found if number), None)
-
-
-def _prefix(config: Any) -> str:
-    """The text that the checkpoint's authors put before a text to summarise."""
-    settings = getattr(config, "task_specific_params", None) or {}
-    return str((settings.get("summarization") or {}).get("prefix") or "")

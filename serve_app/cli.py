@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `--help` and refusals com
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -51,6 +52,7 @@ front_options = with_options(
 
 
 @main.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
 @graph_options
 @front_options
 @click.option(
@@ -77,6 +79,7 @@ front_options = with_options(
     help="Seconds that answers under way get to finish when stopping.",
 )
 def up(
+    models: tuple[str, ...],
     profile: str | None,
     config: str | None,
     host: str | None,
@@ -86,15 +89,44 @@ def up(
     timeout: float,
     drain: float,
 ) -> None:
-    """Start the graph here, wait until it answers, and stop it on Ctrl-C."""
+    """Start the graph here, wait until it answers, and stop it on Ctrl-C.
+
+    Serves each MODEL (a name of the hub, a folder, a GGUF file) if any is given, else the profile.
+    """
     from serve_app.launcher.up import UpOptions
     from serve_app.launcher.up import up as start
 
     address = None if ray_address in (None, "", "local") else ray_address
     options = UpOptions(dashboard_port, address, timeout, drain)
+    if models:
+        if profile is not None or config is not None:
+            raise click.UsageError("MODEL excludes --profile and --config")
+        profile = _profile_of(models)
     plan = _plan(profile, config, host, port)
     _check_keys(plan, required=True)
     sys.exit(start(plan, options))
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--output", metavar="FILE", help="Where to write it [default: standard output].")
+def init(models: tuple[str, ...], output: str | None) -> None:
+    """Write a profile that serves each MODEL: a name of the hub, a folder, a GGUF file."""
+    from configs.errors import ConfigError
+    from configs.settings import resolve
+    from serve_app.launcher.named_models import profile_of
+
+    try:
+        text = profile_of(models, resolve({}, "settings"))
+        if output is None:
+            click.echo(text, nl=False)
+            return
+        with Path(output).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except ConfigError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{output}: cannot be written ({error.strerror})")
 
 
 @main.command()
@@ -199,6 +231,18 @@ def _plan(
         raise click.UsageError("--profile and --config exclude each other")
     try:
         return load_plan(profile, config, host, port)
+    except ConfigError as error:
+        _refuse(str(error))
+
+
+def _profile_of(models: tuple[str, ...]) -> str:
+    """The path of a profile that serves ``models``."""
+    from configs.errors import ConfigError
+    from configs.settings import resolve
+    from serve_app.launcher.named_models import written_profile
+
+    try:
+        return str(written_profile(models, resolve({}, "settings")))
     except ConfigError as error:
         _refuse(str(error))
 

@@ -5,6 +5,7 @@
   ``scheduler`` (which sequences run or wait) and a ``model_runner`` (the model and its KV cache).
 - Model runners: ``torch_runner`` wherever torch runs (opened by ``torch_engine``),
   ``sequential_runner`` for models that it cannot run, ``openvino`` on CPUs in a process of its own.
+- ``own_process``: the whole torch engine in a process of its own, as on CPUs.
 - Of the torch runner: ``step_plan`` plans a step over ``kv_blocks``, ``packed_step`` makes tensors
   of it, ``packed_model`` computes it through ``attention`` and the ``kv_cache``, if the
   ``packing_probe`` finds that it can. The cache is a

@@ -73,11 +73,7 @@ class EngineCore:
         return self._runner.info.device
 
     def submit(self, sequence: Sequence) -> None:
-        prompt, new = len(sequence.prompt_ids), sequence.max_new_tokens
-        if prompt == 0 or new < 1 or prompt + new > self.window:
-            raise ValueError(
-                f"{prompt} prompt and {new} new tokens do not fit a window of {self.window}"
-            )
+        sequence.check_window(self.window)
         with self._wake:
             if self._stopped is not None or self._closing:
                 raise EngineStopped(self._stopped or "The engine is closing")

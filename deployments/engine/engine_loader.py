@@ -14,7 +14,7 @@ from deployments.engine.settings import EngineSettings
 from deployments.metrics import signals
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
-from deployments.models.device import claim_device, computes_in_half
+from deployments.models.device import claim_device, computes_in_half, pick_device
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB, import_libraries
 from deployments.models.pretrained import load_options
@@ -35,7 +35,9 @@ class EngineLoader:
 
     def prepare(self, spec: ModelSpec) -> None:
         if "torch" in spec.engines:
-            import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
+            import_libraries("torch")
+            if pick_device(self._config) != "cpu":
+                import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
 
     def load(self, spec: ModelSpec) -> Engine:
         """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""
@@ -54,7 +56,10 @@ class EngineLoader:
         else:
             device = claim_device(self._config)
             options = load_options(self._config, spec, device)
-            settings = replace(settings, device=device, options=options)
+            # A GPU has a context and a share of its memory for each process, so one has to do.
+            settings = replace(
+                settings, device=device, options=options, own_process=device == "cpu"
+            )
         engine = open_engine(kind, self._config.folder(spec), settings)
         if spec.tool_calls and not engine.codec.shows_tools:
             engine.close()

@@ -27,6 +27,10 @@ def open_engine(
         from deployments.engine.openvino.runner import open_openvino_engine
 
         return open_openvino_engine(folder, given)
+    if given.own_process:
+        from deployments.engine.own_process.client import open_engine_process
+
+        return open_engine_process(folder, given)
     from deployments.engine.torch_engine import open_torch_engine
 
     return open_torch_engine(folder, given)

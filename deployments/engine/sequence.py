@@ -55,6 +55,8 @@ class Sequence:
         self.choice = choice
         self.request_id = request_id
         self.constraint = constraint
+        self.stop = tuple(stop)
+        self.stop_after_tool_call = stop_after_tool_call
         self.generated: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.cancelled = False
@@ -64,9 +66,9 @@ class Sequence:
         self._special_ids = codec.special_ids
         self._text = codec.stream(self.prompt_ids)
         self._stops = (
-            StopScanner(stop)
+            StopScanner(self.stop)
             if stop_after_tool_call is None
-            else ToolCallStopScanner(stop, stop_after_tool_call)
+            else ToolCallStopScanner(self.stop, stop_after_tool_call)
         )
         for token_id in resume_ids:
             self._take(token_id)
@@ -91,6 +93,13 @@ class Sequence:
     def finished(self) -> bool:
         """Whether it is complete, cancelled or failed: it needs no slot any more."""
         return self.cancelled or self.finish_reason is not None
+
+    def check_window(self, window: int) -> None:
+        """Raise ``ValueError`` when prompt and new tokens do not fit a window of so many tokens."""
+        prompt, new = len(self.prompt_ids), self.max_new_tokens
+        if prompt == 0 or new < 1 or prompt + new > window:
+            tokens = f"{prompt} prompt and {new} new tokens"
+            raise ValueError(f"{tokens} do not fit a window of {window}")
 
     def admitted(self) -> None:
         """Tell ``on_admitted``, the first time this is called."""
@@ -118,6 +127,12 @@ class Sequence:
         )
         self._on_token(token)
         return self.finish_reason is not None
+
+    def deliver(self, token: Token) -> None:
+        """Take the next token with its text, as another process decoded it, and deliver it."""
+        self.generated.append(token.token_id)
+        self.finish_reason = token.finish_reason
+        self._on_token(token)
 
     def fail(self, problem: Problem) -> None:
         """Report that no further token will come."""

@@ -23,8 +23,9 @@ class EngineSettings:
     torch the name of a torch dtype. "auto" is float32 on a CPU, bfloat16 where a GPU has it, else
     float16.
 
-    Only torch knows ``device``, where "auto" is the best device there is, and ``options``, which
-    are further keyword arguments of ``from_pretrained`` and outrank ``dtype``.
+    Only torch knows ``device``, where "auto" is the best device there is, ``options``, which are
+    further keyword arguments of ``from_pretrained`` and outrank ``dtype``, and ``own_process``,
+    which starts the engine in a process of its own. OpenVINO always has one.
     """
 
     slots: int = 16
@@ -37,3 +38,4 @@ class EngineSettings:
     device: str = "auto"
     dtype: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
+    own_process: bool = False

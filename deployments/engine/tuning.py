@@ -55,9 +55,6 @@ SEED_SEGMENT_TOKENS = 128
 MAX_EVICTIONS = 8
 """Evictions in a row, without a token between them, after which a sequence fails."""
 
-REMEMBERED_PROMPTS = 64
-"""Prompts that are remembered as being in the prefix cache."""
-
 # Token stream pacing: bench.streams (tokens a second to 64 clients).
 PACING_FACTOR = 3.0
 """Wait three times the time we spend on an item before sending the next: the ingress, often on the

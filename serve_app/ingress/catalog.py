@@ -15,7 +15,8 @@ from typing import Protocol
 from configs.profile import Profile
 from configs.settings import Settings
 from serve_app.ingress.errors import ModelNotFound, ServiceError, ValidationFailed
-from serve_app.ingress.live_models import LiveModels, LiveOrder
+from serve_app.ingress.live_models import LiveModels
+from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,6 @@ from configs.detection import DetectedModel, Inspection
 from configs.live_models import (
     LiveModel,
     LiveModelError,
-    LiveOptions,
     families_that_run,
     live_model,
 )
@@ -36,6 +35,7 @@ from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import NotFound, ServiceError, Unavailable, ValidationFailed
 from serve_app.ingress.failures import RecentFailures
+from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
 
 FRESH_S = 0.5
@@ -46,31 +46,6 @@ MAX_INSPECTIONS = 4
 """How many models are inspected at the same time."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class LiveOrder:
-    """What an order to load a model asks for. ``hub`` or ``folder`` names the model's source."""
-
-    options: LiveOptions = field(default_factory=LiveOptions)
-    revision: str | None = None
-    hub: str | None = None
-    folder: str | None = None
-
-    def check(self, card: ModelCard) -> None:
-        """Raise :class:`ValidationFailed` if a model of the profile is wanted otherwise."""
-        wanted = {
-            "task": self.options.task,
-            "quantization": self.options.quantization,
-            "dtype": self.options.dtype,
-            "revision": self.revision,
-            "source": self.hub or self.folder,
-        }
-        for key, value in wanted.items():
-            known = card.tasks if key == "task" else (getattr(card, key, None),)
-            if value is not None and value not in known:
-                message = f"{key} of {card.name} is in the profile, and an order cannot change it."
-                raise ValidationFailed(message, field=key)
 
 
 class LiveModels:
@@ -117,11 +92,16 @@ class LiveModels:
             if time.monotonic() - self._read_at < FRESH_S:
                 return
             try:
-                await asyncio.to_thread(self._read)
+                found = await asyncio.to_thread(self._changed)
             except RayError:
                 return
             finally:
                 self._read_at = time.monotonic()
+            if found is not None:
+                self._version, models = found
+                self._models, self._cards = {}, {}
+                for model in models:
+                    self._know(model)
 
     async def find(self, name: str, field: str) -> ModelCard | None:
         """The card of a live model, which the allow-list may make of ``name`` now.
@@ -136,12 +116,15 @@ class LiveModels:
             return None
         task = self._adopting.get(name)
         if task is None:
-            if self._failures.is_nothing(name):
+            if self._is_nothing(name, field):
                 return None
             task = asyncio.get_running_loop().create_task(self.adopt(name, field))
             self._adopting[name] = task
             task.add_done_callback(partial(self._adopted, name))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except ValidationFailed as error:  # the caller that began it may call the field otherwise
+            raise ValidationFailed(error.message, field=field) from None
 
     async def adopt(
         self, name: str, field: str, order: LiveOrder | None = None
@@ -177,6 +160,13 @@ class LiveModels:
             await self._in_store(partial(self._store.remove, name))
             await self._in_store(partial(self._orders.withdraw, name))
         return card
+
+    def _is_nothing(self, name: str, field: str) -> bool:
+        """Whether there was no such model a moment ago. Raises why it could not be served."""
+        try:
+            return self._failures.is_nothing(name)
+        except ValidationFailed as error:
+            raise ValidationFailed(error.message, field=field) from None
 
     def _sources(self, name: str, order: LiveOrder | None) -> list[AllowedSource]:
         if order is None:
@@ -250,16 +240,17 @@ class LiveModels:
         found = await self._cluster.report({model.family for model in models}, 0.0)
         return {each.spec.name for each in models if found.of(each.spec.name)}
 
-    def _read(self) -> None:
+    def _changed(self) -> tuple[bytes, list[LiveModel]] | None:
+        """The store's version and its models that are served here, unless they are known.
+
+        The version is read first: if it changes meanwhile, the next call reads again.
+        """
         version = self._store.version()
         if version == self._version:
-            return
-        models = self._store.all()
-        self._models, self._cards = {}, {}
-        for model in models.values():
-            if model.family in self._families and model.is_allowed(self.allowed):
-                self._know(model)
-        self._version = version
+            return None
+        models = self._store.all().values()
+        served = (model for model in models if model.family in self._families)
+        return version, [model for model in served if model.is_allowed(self.allowed)]
 
     def _know(self, model: LiveModel) -> None:
         name = model.spec.name

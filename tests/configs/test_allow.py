@@ -128,3 +128,10 @@ def test_a_mistake_in_a_rule_is_named(
     message = refusal(written(sound))
     assert "allow.0" in message
     assert expected in message
+
+
+def test_the_folder_of_the_settings_has_to_be_there_on_one_node(
+    sound: dict[str, Any], written: Callable[[dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    sound["settings"]["models_folder"] = str(tmp_path / "missing")
+    assert "settings.models_folder: expected a folder" in refusal(written(sound))

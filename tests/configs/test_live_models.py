@@ -98,6 +98,11 @@ def test_the_rule_may_name_the_family() -> None:
     assert model.family == "other"
 
 
+def test_a_family_that_does_not_serve_the_kind_of_model_is_refused() -> None:
+    with pytest.raises(LiveModelError, match="for embed; generation does not serve that"):
+        live_model("new", in_folder(family="generation"), VECTORS, profile())
+
+
 def test_a_model_is_the_same_after_it_was_stored() -> None:
     model = made(kv_cache_gb=0.5)
     assert LiveModel.from_json(model.to_json()) == model

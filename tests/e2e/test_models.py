@@ -17,6 +17,8 @@ TWIN = "HuggingFaceTB/SmolLM2-135M-Instruct-torch"
 RERANKER = "cross-encoder/ms-marco-MiniLM-L12-v2"
 MODEL = f"{NATIVE}/models/{TWIN}"
 WEIGHTS = 135_000_000 * (2 if native_bfloat16() else 4)
+LIBRARIES = 600_000_000
+"""Python, torch and transformers in the process of the torch engine."""
 
 
 def held(client: httpx.Client) -> dict[str, int]:
@@ -50,7 +52,7 @@ def test_a_model_is_loaded_used_and_unloaded_and_its_memory_is_freed(
     stages = [data["stage"] for name, data in told if name == "progress"]
     assert stages[-1] == "warm"
     assert told[-1][0] == "result"
-    assert 0.9 * WEIGHTS < held(client)[TWIN] < 1.5 * WEIGHTS
+    assert 0.9 * WEIGHTS < held(client)[TWIN] < 1.5 * WEIGHTS + LIBRARIES
     listed = client.get(f"{NATIVE}/models").json()["models"]
     assert next(model for model in listed if model["name"] == TWIN)["loaded"]
 

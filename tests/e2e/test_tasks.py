@@ -15,19 +15,31 @@ import httpx
 import pytest
 import yaml
 from huggingface_hub import InferenceClient, errors
+from PIL import Image
 from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
 from bench.peers.running import free_port
 from tests.deployments.families import bert_config, saved
+from tests.deployments.pictures import encoded
+from tests.deployments.test_summarization import t5
+from tests.deployments.test_vision import saved_clip
 from tests.e2e.conftest import STOP_TIMEOUT_S, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 NATIVE = "/api/v1/huggingface"
 FAMILIES = {
     "classification": ("Classification", ["fill_mask"], {"tiny/masks": ["fill_mask"]}),
+    "summarization": (
+        "Summarization",
+        ["translation"],
+        {"tiny/texts": ["text2text", "translate"]},
+    ),
+    "vision": ("Vision", ["vision"], {"tiny/images": ["image_zero_shot"]}),
     "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
 }
 """Class, routers, and the tasks of each model, by family."""
+
+GERMAN = {"translation_en_to_de": {"prefix": "this is "}}
 
 Open: TypeAlias = Callable[[str], InferenceClient]
 
@@ -40,6 +52,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks"),
         "tiny/spans": saved(spans, home / "spans"),
+        "tiny/images": saved_clip(home / "images"),
+        "tiny/texts": t5(home / "texts", task_specific_params=GERMAN),
     }
 
 
@@ -136,6 +150,36 @@ def test_answers_out_of_a_text(native: httpx.Client, at: Open) -> None:
     assert [each.score for each in several] == sorted(each.score for each in several)[::-1]
 
 
+def test_texts_that_are_written_from_texts(native: httpx.Client, at: Open) -> None:
+    body = {"texts": "this is a cat", "max_new_tokens": 8}
+    written = native.post("/text2text", json=body).json()
+    assert 1 <= written["usage"]["completion_tokens"] <= 8
+    client = at("tiny/texts")
+    assert client.text_generation("this is a cat", max_new_tokens=8) == written["text"]
+    told = native.post("/translate", json={**body, "texts": "a cat", "target_lang": "de"}).json()
+    assert told["translation"] == written["text"]
+    translated = client.translation(
+        "a cat", src_lang="en", tgt_lang="de", generate_parameters={"max_new_tokens": 8}
+    )
+    assert translated.translation_text == written["text"]
+    refused = native.post("/translate", json={"texts": "a cat", "target_lang": "fr"})
+    assert "en to de" in refused.json()["details"]["field_errors"]["target_lang"]
+
+
+def test_labels_of_ones_own_for_an_image(native: httpx.Client, at: Open) -> None:
+    image, labels = encoded(Image.new("RGB", (40, 30), "red")), ["w1", "w2 w3", "w4"]
+    form: dict[str, Any] = {
+        "files": {"image": ("a.png", image, "image/png")},
+        "data": {"labels": labels},
+    }
+    answer = native.post("/vision/zero-shot", **form).json()
+    scores = {each["label"]: each["score"] for each in answer["predictions"]}
+    assert sum(scores.values()) == pytest.approx(1)
+    found = at("tiny/images").zero_shot_image_classification(image, candidate_labels=labels)
+    assert {each.label: each.score for each in found} == pytest.approx(scores, abs=1e-3)
+    assert native.post("/vision/zero-shot", **form | {"data": {}}).status_code == 400
+
+
 def test_steps_of_one_graph(native: httpx.Client) -> None:
     steps = [
         {"id": "fill", "task": "fill_mask", "inputs": {"texts": "a [MASK] cat"}},
@@ -144,13 +188,14 @@ def test_steps_of_one_graph(native: httpx.Client) -> None:
             "task": "question_answering",
             "inputs": {"question": "is a", "context": "$fill.predictions.0.sequence"},
         },
+        {"id": "tell", "task": "translate", "inputs": {"texts": "${fill.text}"}},
     ]
     answer = native.post("/graph", json={"steps": steps}).json()
-    assert [each["status"] for each in answer["steps"]] == ["ok", "ok"]
-    assert {each["model"] for each in answer["steps"]} == {"tiny/masks", "tiny/spans"}
+    assert [each["status"] for each in answer["steps"]] == ["ok"] * 3
+    assert len({each["model"] for each in answer["steps"]}) == 3
 
 
 def test_requests_are_counted_by_their_tasks(url: str) -> None:
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
-    for task in ("fill_mask", "question_answering"):
+    for task in ("fill_mask", "question_answering", "translate", "text2text"):
         assert re.search(rf'requests_total{{[^}}]*task="{task}"[^}}]*}} [1-9]', metrics), task

@@ -32,7 +32,7 @@ class Busy:
     tokenize = detokenize = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
     classify_image = caption = answer_question = detect = fill_mask = generate
-    answer_from_context = generate
+    answer_from_context = text2text = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Problem]:
         yield Problem("overloaded", "busy")

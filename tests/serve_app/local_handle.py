@@ -57,7 +57,8 @@ class Family:
 
     load_model = unload_model = generate
     classify_image = caption = answer_question = detect = fill_mask = generate
-    answer_from_context = tokenize = detokenize = generate
+    classify_image = caption = answer_question = detect = fill_mask = generate
+    answer_from_context = text2text = tokenize = detokenize = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:

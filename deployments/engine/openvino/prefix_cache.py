@@ -2,54 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator
 
 from cachetools import LRUCache
 
-from deployments.engine.sequence import Sequence
-from deployments.engine.tuning import REMEMBERED_PROMPTS
-
-
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    """``tokens`` were in the cache when ``at`` tokens had been computed in all."""
-
-    tokens: int
-    at: int
+from deployments.engine.openvino.genai_config import KV_BLOCK_TOKENS
 
 
 class PrefixCacheEstimate:
-    """How many first tokens of a sequence are in a prefix cache of ``capacity`` tokens.
+    """How many first tokens of a text are in a prefix cache of ``capacity`` tokens.
 
-    Blocks without a sequence are evicted as others are computed, the oldest first. So a prefix
-    counts as cached until a quarter of the capacity was computed after it.
+    The cache keeps blocks of tokens, each of which counts together with all before it: texts that
+    begin alike share blocks. Those without a sequence are evicted as others are computed, the
+    oldest first, so a block counts as cached until a quarter of the capacity was computed after it.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._computed = 0
-        self._sequences: WeakKeyDictionary[Sequence, _Cached] = WeakKeyDictionary()
-        self._prompts: LRUCache[tuple[int, ...], _Cached] = LRUCache(REMEMBERED_PROMPTS)
+        self._remembered_at: LRUCache[int, int] = LRUCache(max(1, capacity // KV_BLOCK_TOKENS))
 
     def compute(self, tokens: int) -> None:
         """Count tokens that were prefilled or decoded."""
         self._computed += tokens
 
-    def remember(self, sequence: Sequence, tokens: int) -> None:
-        """The first ``tokens`` of this sequence are in the cache."""
-        self._sequences[sequence] = _Cached(tokens, self._computed)
+    def remember(self, token_ids: tuple[int, ...]) -> None:
+        """These tokens, from the beginning of a text, are in the cache."""
+        for _, block in _blocks(token_ids):
+            self._remembered_at[block] = self._computed
 
-    def remember_prompt(self, prompt_ids: tuple[int, ...]) -> None:
-        """All of this prompt is in the cache, for other sequences that have the same."""
-        self._prompts[prompt_ids] = _Cached(len(prompt_ids), self._computed)
+    def cached_tokens(self, token_ids: tuple[int, ...]) -> int:
+        """How many of the first tokens of a text are in the cache; fewer when in doubt."""
+        cached = 0
+        for end, block in _blocks(token_ids):
+            at = self._remembered_at.get(block)
+            if at is None or (self._computed - at) * 4 > self._capacity:
+                break
+            cached = end
+        return cached
 
-    def cached_tokens(self, sequence: Sequence) -> int:
-        """How many of its first tokens are in the cache; 0 when in doubt."""
-        own, shared = self._sequences.get(sequence), self._prompts.get(sequence.prompt_ids)
-        return max(self._still_cached(own), self._still_cached(shared))
 
-    def _still_cached(self, cached: _Cached | None) -> int:
-        if cached is None or (self._computed - cached.at) * 4 > self._capacity:
-            return 0
-        return cached.tokens
+def _blocks(token_ids: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """The end of each block, the last one perhaps not full, and a hash of all tokens up to it.
+
+    Two texts of one hash would only cost a longer step than planned.
+    """
+    before = 0
+    for first in range(0, len(token_ids), KV_BLOCK_TOKENS):
+        block = token_ids[first : first + KV_BLOCK_TOKENS]
+        before = hash((before, block))
+        yield first + len(block), before

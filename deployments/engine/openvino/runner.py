@@ -108,7 +108,8 @@ class OpenVinoRunner:
         return sum(count // KV_BLOCK_TOKENS + 1 for count in tokens) < self._blocks
 
     def admit(self, sequence: Sequence) -> None:
-        self._resume(SequenceRun(0, sequence, cached=self._prefix_cache.cached_tokens(sequence)))
+        cached = self._prefix_cache.cached_tokens((*sequence.prompt_ids, *sequence.generated))
+        self._resume(SequenceRun(0, sequence, cached=cached))
 
     def free(self, sequence: Sequence) -> None:
         run = self._by_sequence.pop(sequence, None)
@@ -120,7 +121,8 @@ class OpenVinoRunner:
         else:
             self._cancels.append(run.run_id)
         decoded = len(sequence.generated) - run.start - run.replayed
-        self._prefix_cache.remember(sequence, run.cached + decoded)
+        cached = run.cached - run.prefilling + decoded
+        self._prefix_cache.remember((*sequence.prompt_ids, *sequence.generated)[:cached])
 
     def step(self, batch: RunningBatch) -> None:
         command = StepCommand(tuple(self._admissions(batch)), tuple(self._cancels))
@@ -194,7 +196,7 @@ class OpenVinoRunner:
             self._start(run)
             return
         if not sequence.generated:
-            self._prefix_cache.remember_prompt(sequence.prompt_ids)
+            self._prefix_cache.remember(sequence.prompt_ids)
         if run.replayed:
             self._check_replayed(batch, run, token_id)
             return

@@ -17,7 +17,7 @@ from deployments.seam.replicas import ModelStatus, ReplicaReport
 from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.live_models import LiveOrder
+from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     NATIVE_PREFIX,

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestContext, Services, TaskResult
-from serve_app.ingress.routes.image_body import documented, image_body
 from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.upload_body import Upload, documented, upload_body
 from serve_app.ingress.validation.fields import Body
 
 B = TypeVar("B", bound=Body)
@@ -38,13 +38,13 @@ class NativeRouter(InferenceRouter):
     """A family's native routes, each by its function alone.
 
     The function takes ``body, services, context``, annotated as a route of FastAPI's; its docstring
-    documents the route. With ``images`` the bodies may also come as a form with a file.
+    documents the route. With an ``upload`` the bodies may also come as a form with that file.
     """
 
-    def __init__(self, tag: str, *, images: bool = False) -> None:
+    def __init__(self, tag: str, *, upload: Upload | None = None) -> None:
         super().__init__(prefix=NATIVE_PREFIX, tags=[tag])
         self.tasks: list[NativeTask] = []
-        self._images = images
+        self._upload = upload
 
     def task(
         self,
@@ -61,6 +61,8 @@ class NativeRouter(InferenceRouter):
         ``also_called`` are as in :meth:`inference`.
         """
 
+        upload = self._upload
+
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
             if step is not None:
                 self.step(step, *model_tasks)(function)
@@ -70,7 +72,7 @@ class NativeRouter(InferenceRouter):
                 also_called=also_called,
                 summary=summary,
                 response_model=answer,
-                openapi_extra=documented(_body_of(function)) if self._images else None,
+                openapi_extra=documented(_body_of(function), upload) if upload else None,
             )
             route(self._endpoint(function))
             return function
@@ -91,10 +93,10 @@ class NativeRouter(InferenceRouter):
         async def endpoint(body: B, services: Services, context: RequestContext) -> Response:
             return context.respond(await function(body, services, context))
 
-        if self._images:
+        if self._upload is not None:
             signature = inspect.signature(function, eval_str=True)
             body = _body_of(function)
-            read = Annotated[body, Depends(image_body(body))]  # type: ignore[valid-type]
+            read = Annotated[body, Depends(upload_body(body, self._upload))]  # type: ignore[valid-type]
             given = signature.parameters["body"].replace(annotation=read)
             parameters = [given, *list(signature.parameters.values())[1:]]
             endpoint.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

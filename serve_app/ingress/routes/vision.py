@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from configs.labels import ZeroShotLabels
 from deployments.seam.classification import LabelScore
 from deployments.seam.vision import Detection
 from serve_app.ingress.model_card import ModelCard
@@ -19,11 +20,13 @@ from serve_app.ingress.routes.context import (
 )
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.images import hub_tasks
+from serve_app.ingress.routes.label_scores import Prediction
 from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.ingress.routes.upload_body import IMAGE_FILE
 from serve_app.ingress.validation.fields import Answer, Body, ImageSent, ModelName, Text, example
 from serve_app.ingress.validation.limits import check_prompt
 
-router = NativeRouter("vision", images=True)
+router = NativeRouter("vision", upload=IMAGE_FILE)
 router.hub_tasks.add(hub_tasks)
 
 RED_DOT = (
@@ -42,6 +45,12 @@ class ImageClassifyBody(ImageBody):
     model_config = example(image=RED_DOT, top_k=3)
 
     top_k: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class ImageZeroShotBody(ImageBody):
+    model_config = example(image=RED_DOT, labels=["a red dot", "a cat"])
+
+    labels: ZeroShotLabels = Field(description="1 to 64 labels of your own")
 
 
 class CaptionBody(ImageBody):
@@ -67,6 +76,10 @@ class ImageLabel(BaseModel):
 
 class ImageClassifyAnswer(Answer):
     classifications: list[ImageLabel]
+
+
+class ImagePredictionsAnswer(Answer):
+    predictions: list[Prediction]
 
 
 class CaptionAnswer(Answer):
@@ -110,6 +123,28 @@ async def classify(
     card, image = await _card_and_image(image_models.IMAGE_CLASSIFY, body, services)
     labels = await image_models.label_image(image, card, services, NATIVE_FIELDS, top_k=body.top_k)
     return TaskResult({"classifications": [_label(each) for each in labels]}, card.name)
+
+
+@router.task(
+    "/vision/zero-shot",
+    image_models.IMAGE_ZERO_SHOT,
+    step="zero_shot_image",
+    answer=ImagePredictionsAnswer,
+    summary="Labels of your own for an image",
+)
+async def zero_shot(
+    body: ImageZeroShotBody, services: RequestServices, context: Context
+) -> TaskResult:
+    """``{predictions: [{label, score}]}``, every label, best first.
+
+    In a form ``labels`` is given once for each label.
+    """
+    card, image = await _card_and_image(image_models.IMAGE_ZERO_SHOT, body, services)
+    labels = await image_models.label_image(
+        image, card, services, NATIVE_FIELDS, top_k=len(body.labels), labels=tuple(body.labels)
+    )
+    predictions = [{"label": each.label, "score": each.score} for each in labels]
+    return TaskResult({"predictions": predictions}, card.name)
 
 
 @router.task(

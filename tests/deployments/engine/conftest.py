@@ -48,7 +48,8 @@ def openvino_engine(gguf_folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def torch_engine(torch_folder: Path) -> Iterator[Engine]:
-    engine = open_engine("torch", torch_folder, EngineSettings(slots=4, device="cpu", threads=1))
+    settings = EngineSettings(slots=4, device="cpu", threads=1, own_process=True)
+    engine = open_engine("torch", torch_folder, settings)
     yield engine
     engine.close()
 
@@ -63,7 +64,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def needs(request: pytest.FixtureRequest, engine: Engine) -> Callable[[str], None]:
     """Skips the test on an engine that says it cannot honour a field."""
-    kind: Literal["openvino", "torch"] = "torch" if engine.process_id is None else "openvino"
+    kind: Literal["openvino", "torch"] = request.node.callspec.params["engine"]
 
     def check(field: str) -> None:
         if field in UNSUPPORTED[kind]:

@@ -187,6 +187,9 @@ async def test_what_no_family_serves_is_a_400_that_says_what_it_is(graph: Graph)
         assert answer.status_code == 400
         assert "BertForMultipleChoice, which chooses between endings" in answer.json()["message"]
         assert list(answer.json()["details"]["field_errors"]) == ["model_name"]
+        body = {"input": "hello", "model": "endings"}
+        openai = await house.post(graph.app, "/v1/embeddings", body)
+        assert openai.json()["error"]["param"] == "model"
     assert graph.replica.inspections == 1
 
 

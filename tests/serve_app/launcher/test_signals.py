@@ -1,4 +1,3 @@
-import os
 import signal
 
 import pytest
@@ -10,17 +9,17 @@ from serve_app.launcher.signals import STOPPING, StopSignals
 def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
     with StopSignals() as signals:
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         assert signals.first == number
         assert not signals.hurry.is_set()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert signals.hurry.is_set()
 
 
 def test_once_disarmed_a_signal_raises_nothing() -> None:
     with StopSignals() as signals:
         signals.disarm()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert signals.first == signal.SIGTERM
 
 

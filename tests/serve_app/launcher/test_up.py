@@ -117,7 +117,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_a_signal_at_any_moment_is_an_orderly_end(
     start: Callable[..., int], moment: str, number: int
 ) -> None:
-    assert start(moment, lambda: os.kill(os.getpid(), number)) == EXIT_STOPPED == 0
+    assert start(moment, lambda: signal.raise_signal(number)) == EXIT_STOPPED == 0
 
 
 @pytest.mark.parametrize("moment", ["start", "deploy", "wait", "watch"])
@@ -141,4 +141,4 @@ def test_a_process_that_could_not_be_ended_is_a_failure(
     start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serve_app.launcher.processes.end", lambda *_: [4711])
-    assert start("watch", lambda: os.kill(os.getpid(), signal.SIGTERM)) == EXIT_FAILED
+    assert start("watch", lambda: signal.raise_signal(signal.SIGTERM)) == EXIT_FAILED

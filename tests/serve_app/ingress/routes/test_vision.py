@@ -28,6 +28,7 @@ VISION = f"{house.NATIVE}/vision"
 TASKS = {
     "vision": {
         "house/labels": "image_classify",
+        "house/any": "image_zero_shot",
         "house/answers": "visual_question",
         "house/boxes": "detect",
     },
@@ -170,3 +171,38 @@ async def test_a_model_of_another_task_is_not_found() -> None:
     response = await sent(application(), "detect", json=body)
     assert response.status_code == 404
     assert response.json()["details"]["available"] == ["house/boxes"]
+
+
+ANY = ClassificationResult(((LabelScore("cat", 0.75), LabelScore("dog", 0.25)),))
+OWN = vision.ImageClassificationRequest("house/any", PNG, 2, ("dog", "cat"))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"json": {"image": TEXT, "labels": ["dog", "cat"]}},
+        {**FILE, "data": {"labels": ["dog", "cat"]}},
+        {**FILE, "params": [("labels", "dog"), ("labels", "cat")]},
+    ],
+    ids=["JSON", "form", "query"],
+)
+async def test_labels_of_ones_own_come_as_json_or_one_by_one(request_: dict[str, Any]) -> None:
+    family = Family(ANY)
+    response = await sent(application(family), "zero-shot", **request_)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer["predictions"] == [
+        {"label": "cat", "score": 0.75},
+        {"label": "dog", "score": 0.25},
+    ]
+    assert answer["model"] == "house/any"
+    assert family.asked == [OWN]
+
+
+@pytest.mark.parametrize("labels", [[], ["cat", "cat"], [" "], ["x"] * 65, "cat", None])
+async def test_labels_that_are_none_are_named(labels: Any) -> None:
+    body = {"image": TEXT} | ({} if labels is None else {"labels": labels})
+    response = await sent(application(), "zero-shot", json=body)
+    assert response.status_code == 400
+    (named,) = response.json()["details"]["field_errors"]
+    assert named.startswith("labels")

@@ -1,10 +1,11 @@
-"""Bodies with an image: JSON with base64 in it, or a multipart form with a file."""
+"""Bodies with an image or audio: JSON with base64 in it, or a multipart form with a file."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -20,40 +21,61 @@ from serve_app.ingress.validation.json_body import JSON_TYPE
 
 B = TypeVar("B", bound=Body)
 
-IMAGE = "image"
+Texts = dict[str, str | list[str]]
+"""The fields of a form and of the query; one that is a list has all of its values."""
+
 MULTIPART = "multipart/form-data"
 MAX_FILES = 4
-MAX_FIELDS = 32
+MAX_FIELDS = 96
 UTF_8 = frozenset({"utf-8", "utf8"})
 
 
-def image_body(model: type[B]) -> Callable[[Request], Awaitable[B]]:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file: the name of its part in a form, the field of the body that it becomes, and what it
+    is, in words."""
+
+    part: str
+    field: str
+    about: str
+
+
+IMAGE_FILE = Upload("image", "image", "an image file")
+AUDIO_FILE = Upload("file", "audio", "a WAV or FLAC file")
+
+
+def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable[B]]:
     """A dependency that reads ``model`` from whichever form the request has.
 
-    The image is the file ``image`` of a multipart form, or ``image`` of a JSON object. The other
-    fields are beside it or in the query string; there and in forms they are text, from which
-    numbers and booleans are read, while in JSON they must be what they are. A field that ``model``
-    does not know, or that is given twice, is an error that names it.
+    The file is a part of a multipart form, or a field of a JSON object. The other fields are beside
+    it or in the query string; there and in forms they are text, from which numbers and booleans are
+    read, while in JSON they must be what they are. A field that ``model`` does not know, or that is
+    given twice and is no list, is an error that names it.
     """
     parser = FormParser(model)
 
     async def read(request: Request) -> B:
-        texts = _each_once(request.query_params.multi_items())
-        if IMAGE in texts:
-            raise ValidationFailed("image belongs in the body.", field=IMAGE)
-        fields = await _fields(request, texts)
+        texts: Texts = {}
+        for name, text in request.query_params.multi_items():
+            parser.add(texts, name, text)
+        for name in (upload.part, upload.field):
+            if name in texts:
+                raise ValidationFailed(f"{name} belongs in the body.", field=name)
+        fields = await _fields(request, texts, parser, upload)
         body: B = parser.validated(fields, texts)
         return body
 
     return read
 
 
-def documented(model: type[Body]) -> dict[str, Any]:
+def documented(model: type[Body], upload: Upload) -> dict[str, Any]:
     """The OpenAPI description of such a body, for ``openapi_extra`` of its route."""
     schema = model.model_json_schema()
-    file = {"type": "string", "format": "binary", "description": "an image file"}
+    file = {"type": "string", "format": "binary", "description": upload.about}
     form = {k: v for k, v in schema.items() if k != "example"}
-    form["properties"] = {**schema["properties"], IMAGE: file}
+    properties = {k: v for k, v in schema["properties"].items() if k != upload.field}
+    form["properties"] = {**properties, upload.part: file}
+    form["required"] = [upload.part if k == upload.field else k for k in schema["required"]]
     content = {MULTIPART: {"schema": form}, "application/json": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -67,8 +89,24 @@ class FormParser:
             name: TypeAdapter[Any](field.rebuild_annotation())
             for name, field in model.model_fields.items()
         }
+        self._lists = {
+            name
+            for name, field in model.model_fields.items()
+            if get_origin(field.annotation) is list
+        }
 
-    def validated(self, fields: Any, texts: Mapping[str, str]) -> Any:
+    def add(self, texts: Texts, name: str, text: str) -> None:
+        """Add a value to ``texts``. Raises for a second one of a field that is no list."""
+        if name in self._lists:
+            values = texts.setdefault(name, [])
+            assert isinstance(values, list)
+            values.append(text)
+        elif name in texts:
+            raise _given_twice(name)
+        else:
+            texts[name] = text
+
+    def validated(self, fields: Any, texts: Mapping[str, str | list[str]]) -> Any:
         """Raises ``RequestValidationError`` as FastAPI does for its own bodies."""
         try:
             if isinstance(fields, dict):
@@ -77,17 +115,19 @@ class FormParser:
         except ValidationError as error:
             raise _invalid(error) from None
 
-    def _read(self, name: str, text: str) -> Any:
+    def _read(self, name: str, text: str | list[str]) -> Any:
         adapter = self._types.get(name)
         if adapter is None:
             return text  # the model refuses it as unknown
         try:
+            if isinstance(text, list):  # of texts; pydantic reads no lists out of strings
+                return adapter.validate_python(text)
             return adapter.validate_strings(text)
         except ValidationError as error:
             raise _invalid(error, name) from None
 
 
-async def _fields(request: Request, texts: dict[str, str]) -> Any:
+async def _fields(request: Request, texts: Texts, parser: FormParser, upload: Upload) -> Any:
     """The fields of a JSON body, or a form's file. Texts of a form are added to ``texts``."""
     content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if JSON_TYPE.fullmatch(content_type):
@@ -97,7 +137,7 @@ async def _fields(request: Request, texts: dict[str, str]) -> Any:
             raise _given_twice(twice[0])
         return fields
     if content_type.lower() == MULTIPART:
-        return await _form(request, texts)
+        return await _form(request, texts, parser, upload)
     raise HTTPException(
         415, f"The body must be {MULTIPART} or application/json, not {content_type[:100]!r}."
     )
@@ -112,7 +152,9 @@ async def _json(request: Request) -> Any:
         raise RequestValidationError([unreadable]) from None
 
 
-async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
+async def _form(
+    request: Request, texts: Texts, parser: FormParser, upload: Upload
+) -> dict[str, Any]:
     """The form's one file; its texts are added to ``texts``. Their number and sizes are bounded.
 
     python-multipart bounds how many headers a part may have, and how long they may be.
@@ -125,14 +167,14 @@ async def _form(request: Request, texts: dict[str, str]) -> dict[str, Any]:
         max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=largest
     ) as form:
         for name, value in form.multi_items():
-            if name in files or name in texts:
+            if isinstance(value, UploadFile) != (name == upload.part):
+                raise _misplaced(name, upload)
+            if not isinstance(value, UploadFile):
+                parser.add(texts, name, value)
+            elif upload.field in files:
                 raise _given_twice(name)
-            if isinstance(value, UploadFile) != (name == IMAGE):
-                raise _misplaced(name)
-            if isinstance(value, UploadFile):
-                files[name] = await value.read()
             else:
-                texts[name] = value
+                files[upload.field] = await value.read()
     return files
 
 
@@ -147,20 +189,12 @@ def _require_utf_8(content_type: str) -> None:
         raise HTTPException(415, f"A form's charset must be utf-8, not {charset[:100]!r}.")
 
 
-def _misplaced(name: str) -> ValidationFailed:
-    if name == IMAGE:
-        message = "image must be a file of the form (with curl: -F image=@photo.jpg)."
-        return ValidationFailed(message, field=IMAGE)
-    return ValidationFailed(f"{name[:100]} is a file; only image may be one.", field=name[:100])
-
-
-def _each_once(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    once: dict[str, str] = {}
-    for name, text in pairs:
-        if name in once:
-            raise _given_twice(name)
-        once[name] = text
-    return once
+def _misplaced(name: str, upload: Upload) -> ValidationFailed:
+    part = upload.part
+    if name == part:
+        message = f"{part} must be a file of the form (with curl: -F {part}=@FILE)."
+        return ValidationFailed(message, field=part)
+    return ValidationFailed(f"{name[:100]} is a file; only {part} may be one.", field=name[:100])
 
 
 def _given_twice(name: str) -> ValidationFailed:

@@ -1,0 +1,123 @@
+"""Translation and text2text generation: greedy, by sequence-to-sequence models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from starlette.responses import Response
+
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.model_card import ModelCard
+from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.hub_tasks import HubTasks
+from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
+from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
+from serve_app.ingress.routes.text_items import texts_of
+from serve_app.ingress.routes.written_texts import (
+    TEXT2TEXT,
+    TRANSLATE,
+    LanguageCode,
+    WritingOptions,
+    write_texts,
+)
+from serve_app.ingress.validation.fields import Body, TokenCount
+
+hub_tasks = HubTasks()
+
+FIELDS = {
+    "max_new_tokens": "parameters.max_new_tokens",
+    "source_lang": "parameters.src_lang",
+    "target_lang": "parameters.tgt_lang",
+}
+
+
+class WritingBounds(Body):
+    """Tokens of the text; both names are the same, since nothing else is counted."""
+
+    max_length: TokenCount | None = None
+    max_new_tokens: TokenCount | None = None
+    do_sample: Off = None
+    num_beams: Literal[1] | None = None
+
+
+class WritingParameters(WritingBounds):
+    """Bounds are taken here too, as the client's ``text_generation`` sends them."""
+
+    clean_up_tokenization_spaces: Off = None
+    decoder_input_details: Off = None
+    details: Off = None
+    generate_parameters: WritingBounds | None = None
+    return_full_text: Off = None
+    truncation: Literal["do_not_truncate", "longest_first", "only_first"] | None = None
+    watermark: Off = None
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The bound, wherever it is given. Raises if it is given twice and differs."""
+        bounds = [each for each in (self.generate_parameters, self) if each is not None]
+        given = {each.max_new_tokens or each.max_length for each in bounds} - {None}
+        if len(given) > 1:
+            message = "the bound is given twice."
+            raise ValidationFailed(message, field=FIELDS["max_new_tokens"])
+        return next(iter(given), None)
+
+    @property
+    def options(self) -> WritingOptions:
+        truncates = self.truncation not in (None, "do_not_truncate")
+        return WritingOptions(max_new_tokens=self.max_tokens, truncate=truncates)
+
+
+class TranslationParameters(WritingParameters):
+    src_lang: LanguageCode | None = None
+    tgt_lang: LanguageCode | None = None
+
+    @property
+    def options(self) -> WritingOptions:
+        given = super().options
+        return WritingOptions(self.src_lang, self.tgt_lang, given.max_new_tokens, given.truncate)
+
+
+class TranslationBody(Body):
+    inputs: Inputs
+    parameters: TranslationParameters = TranslationParameters()
+    options: HubOptions | None = None
+
+
+class HubText2TextBody(Body):
+    """``stream`` is the field of ``text_generation``; these models' texts come whole."""
+
+    inputs: Inputs
+    parameters: WritingParameters = WritingParameters()
+    stream: Off = None
+    options: HubOptions | None = None
+
+
+@hub_tasks.task("translation", TRANSLATE, distinguishing={"src_lang", "tgt_lang"})
+async def translation(
+    body: TranslationBody, card: ModelCard, services: Services, context: RequestContext
+) -> Response:
+    """``[{translation_text}]``, one a text."""
+    return await _written(body, TRANSLATE, "translation_text", card, services, context)
+
+
+@hub_tasks.task("text2text-generation", TEXT2TEXT)
+async def text2text_generation(
+    body: HubText2TextBody, card: ModelCard, services: Services, context: RequestContext
+) -> Response:
+    """``[{generated_text}]``, one a text."""
+    return await _written(body, TEXT2TEXT, "generated_text", card, services, context)
+
+
+async def _written(
+    body: TranslationBody | HubText2TextBody,
+    task: str,
+    name: str,
+    card: ModelCard,
+    services: Services,
+    context: RequestContext,
+) -> Response:
+    """The answer, with each text under ``name``."""
+    texts, options = texts_of(body.inputs), body.parameters.options
+    items = await write_texts(texts, task, options, card, services, fields=FIELDS, field=FIELD)
+    shown: list[Any] = input_answers(body.inputs, items, lambda _, item: {name: item.text})
+    return context.bare_list(shown, card.name)
