@@ -18,7 +18,11 @@ class ModelKind:
 GENERATOR = ModelKind("deployments.generation:Generation", ("generate", "chat"))
 EMBEDDER = ModelKind("deployments.embeddings:Embeddings", ("embed",))
 RERANKER = ModelKind("deployments.reranking:Reranking", ("rerank",))
-SUMMARIZER = ModelKind("deployments.summarization:Summarization", ("summarize",))
+_SEQ2SEQ = "deployments.summarization:Summarization"
+SUMMARIZER = ModelKind(_SEQ2SEQ, ("summarize",))
+TRANSLATOR = ModelKind(_SEQ2SEQ, ("translate",))
+REWRITER = ModelKind(_SEQ2SEQ, ("text2text",))
+T5 = ModelKind(_SEQ2SEQ, ("summarize", "translate", "text2text"))
 _MARKERS = "deployments.entities:Entities"
 TAGGER = ModelKind(_MARKERS, ("entities",))
 READER = ModelKind(_MARKERS, ("question_answering",))
@@ -53,8 +57,18 @@ BY_NAME = {
     "BlipForQuestionAnswering": IMAGE_ANSWERER,
     "VisionEncoderDecoderModel": CAPTIONER,
     "BlipForConditionalGeneration": CAPTIONER,
-    "MarianMTModel": SUMMARIZER,
+    "MarianMTModel": TRANSLATOR,
 }
+
+T5_CLASSES = ("T5", "MT5", "UMT5", "LongT5")
+"""Beginnings of the names of classes whose models are told in words what to do."""
+
+SEQ2SEQ_TAGS = {
+    "summarization": SUMMARIZER,
+    "translation": TRANSLATOR,
+    "text2text-generation": REWRITER,
+}
+"""By the ``pipeline_tag`` of a model card."""
 
 TEXT_ENCODERS = frozenset(
     {
@@ -119,7 +133,7 @@ def kinds_of(name: str, config: Mapping[str, Any], pipeline_tag: str = "") -> li
     if kind := BY_NAME.get(name) or _by_suffix(name):
         return [kind]
     if name.endswith("ForConditionalGeneration"):
-        return _kinds_of_writer(config)
+        return _kinds_of_writer(name, config, pipeline_tag)
     if name.endswith("Model") and config.get("model_type") in TEXT_ENCODERS:
         return [EMBEDDER]
     return []
@@ -129,11 +143,18 @@ def _by_suffix(name: str) -> ModelKind | None:
     return next((kind for end, kind in BY_SUFFIX.items() if name.endswith(end)), None)
 
 
-def _kinds_of_writer(config: Mapping[str, Any]) -> list[ModelKind]:
+def _kinds_of_writer(name: str, config: Mapping[str, Any], pipeline_tag: str) -> list[ModelKind]:
     if "vision_config" in config:
         return [IMAGE_WRITER, CAPTIONER, IMAGE_ANSWERER]
     hears = any(key in config for key in ("audio_config", "num_mel_bins", "input_feat_per_channel"))
-    return [] if hears else [SUMMARIZER]
+    if hears:
+        return []
+    first = [T5] if name.startswith(T5_CLASSES) else []
+    if pipeline_tag in SEQ2SEQ_TAGS:
+        first.append(SEQ2SEQ_TAGS[pipeline_tag])
+    elif name.startswith("M2M100"):  # NLLB, too
+        first.append(TRANSLATOR)
+    return [*first, SUMMARIZER, TRANSLATOR, REWRITER]
 
 
 def without_family(names: Sequence[str]) -> str:

@@ -77,8 +77,14 @@ def kind(architecture: str, **config: Any) -> dict[str, Any]:
             "Captioning",
             ("caption", "visual_question"),
         ),
-        (kind("T5ForConditionalGeneration"), "Summarization", ("summarize",)),
-        (kind("MarianMTModel"), "Summarization", ("summarize",)),
+        (
+            kind("T5ForConditionalGeneration"),
+            "Summarization",
+            ("summarize", "translate", "text2text"),
+        ),
+        (kind("BartForConditionalGeneration"), "Summarization", ("summarize",)),
+        (kind("M2M100ForConditionalGeneration"), "Summarization", ("translate",)),
+        (kind("MarianMTModel"), "Summarization", ("translate",)),
     ],
 )
 def test_the_architecture_names_the_family_and_the_tasks(
@@ -103,6 +109,25 @@ def test_the_front_matter_of_the_readme_tells_a_reranker(tmp_path: Path) -> None
     readme = "---\nlicense: mit\npipeline_tag: text-ranking\n---\n# A model\n"
     config = kind("BertForSequenceClassification")
     assert inspected(folder(tmp_path, config, README__md=readme)).kinds[0].tasks == ("rerank",)
+
+
+@pytest.mark.parametrize(
+    ("tag", "task"),
+    [
+        ("translation", "translate"),
+        ("summarization", "summarize"),
+        ("text2text-generation", "text2text"),
+    ],
+)
+def test_the_front_matter_of_the_readme_tells_what_a_model_writes(
+    tmp_path: Path, tag: str, task: str
+) -> None:
+    config = kind("BartForConditionalGeneration")
+    first, *others = inspected(
+        folder(tmp_path, config, README__md=f"---\npipeline_tag: {tag}\n---\n")
+    ).kinds
+    assert first.tasks == (task,)
+    assert {other.tasks[0] for other in others} == {"translate", "summarize", "text2text"} - {task}
 
 
 def test_the_window_is_that_of_the_text_model(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def translation(
     return await _written(body, TRANSLATE, "translation_text", card, services, context)
 
 
-@hub_tasks.task("text2text-generation", TEXT2TEXT)
+@hub_tasks.task("text2text-generation", TEXT2TEXT, distinguishing={"stream"})
 async def text2text_generation(
     body: HubText2TextBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.seam.problems import Problem
+from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.text2text import Text2TextRequest, Text2TextResult, WrittenText
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.one_family import MODEL, application, field_errors, posted
@@ -90,21 +91,27 @@ async def test_hugging_faces_clients_translate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "parameters", "answer"),
+    ("path", "body", "answer"),
     [
-        ("", {}, "generated_text"),
-        ("", {"max_new_tokens": 5, "details": False, "return_full_text": False}, "generated_text"),
-        ("", {"tgt_lang": "de"}, "translation_text"),
+        ("", {}, "translation_text"),
+        ("", {"parameters": {"tgt_lang": "de"}}, "translation_text"),
+        ("", {"parameters": {"details": False}, "stream": False}, "generated_text"),
         ("/pipeline/translation", {}, "translation_text"),
+        ("/pipeline/text2text-generation", {"parameters": {}}, "generated_text"),
     ],
 )
 async def test_a_model_of_both_tasks_does_what_the_request_says(
-    path: str, parameters: dict[str, Any], answer: str
+    path: str, body: dict[str, Any], answer: str
 ) -> None:
-    family = Family(Text2TextResult((FERRY,)))
-    body = {"inputs": "a", "parameters": parameters}
+    family, body = Family(Text2TextResult((FERRY,))), {"inputs": "a", **body}
     given = await hub.post(family, "translate text2text", body, f"{hub.MODEL}{path}")
     assert given == [{answer: "die Fähre"}]
+
+
+async def test_a_bare_text_is_summarised_by_a_model_that_does_everything() -> None:
+    family = Family(SummaryResult((Summary("short", 9, 2),)))
+    answer = await hub.post(family, "summarize translate text2text", {"inputs": "a"})
+    assert answer == [{"summary_text": "short"}]
 
 
 async def test_hugging_faces_clients_get_an_entry_for_each_text() -> None:
