@@ -39,6 +39,13 @@ class ServiceError(Exception):
         self.details = dict(details or {})
         self.headers = dict(headers or {})
 
+    @property
+    def named(self) -> str:
+        """The message with the field at fault, for APIs whose errors have no place for it."""
+        if self.field is None or self.field in self.message:
+            return self.message
+        return f"{self.field}: {self.message}"
+
 
 class InternalError(ServiceError):
     """An unforeseen failure, whose details are logged and not shown."""

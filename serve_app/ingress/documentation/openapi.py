@@ -39,7 +39,7 @@ def operation_id(route: APIRoute) -> str:
     """The name of the route's function, with a prefix where two APIs have the same."""
     name = route.name.removesuffix("_route")
     path = route.path_format
-    if path.startswith("/v1/"):
+    if path.startswith("/v1/") and "openai" in route.tags:
         return f"openai_{name}"
     if "/vision/" in path:
         return f"vision_{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serve_app.ingress.error_answers import ErrorAnswers
+from serve_app.ingress.routes.anthropic.errors import ANTHROPIC_ERRORS
 from serve_app.ingress.routes.cohere.errors import COHERE_ERRORS
 from serve_app.ingress.routes.errors import NATIVE_ERRORS
 from serve_app.ingress.routes.huggingface.errors import HUB_ERRORS
@@ -11,5 +12,7 @@ from serve_app.ingress.routes.tei.errors import TEI_ERRORS
 
 
 def error_answers() -> ErrorAnswers:
-    """Those with fewer paths first: OpenAI has some below ``/models``, Cohere one below ``/v1``."""
-    return ErrorAnswers((COHERE_ERRORS, OPENAI_ERRORS, TEI_ERRORS, HUB_ERRORS, NATIVE_ERRORS))
+    """Those with fewer paths first: OpenAI has some below ``/models``, others below ``/v1``."""
+    return ErrorAnswers(
+        (COHERE_ERRORS, ANTHROPIC_ERRORS, OPENAI_ERRORS, TEI_ERRORS, HUB_ERRORS, NATIVE_ERRORS)
+    )

@@ -25,7 +25,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def cohere_envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
-    return {"id": request_id, "message": error.message}
+    return {"id": request_id, "message": error.named}
 
 
 COHERE_ERRORS = ErrorDialect(re.compile(r"/v2(/.*)?|/v1/embed", re.DOTALL), cohere_envelope)

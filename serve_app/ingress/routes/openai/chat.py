@@ -195,7 +195,7 @@ class ChatBody(SamplingBody, NoEffectChatBody):
 async def chat_completions(body: ChatBody, services: RequestServices, context: Context) -> Response:
     """One answer, or with ``stream`` its pieces as they are decoded."""
     schemas = await context.schema_text()
-    card, request, fields = await _request(body, services, context, schemas)
+    card, request, fields = await generation_request(body, services, context, schemas)
     calls = ToolCallPolicy.of(card, body.offered, forced=body.forces_call)
     head = {"id": f"chatcmpl-{context.request_id}", "created": now(), "model": card.name}
     if body.stream:
@@ -223,9 +223,10 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
     )
 
 
-async def _request(
+async def generation_request(
     body: ChatBody, services: Services, context: RequestContext, schemas: SchemaText
 ) -> tuple[ModelCard, GenerationRequest, dict[str, str]]:
+    """The model, its request, and this API's names for the request's fields."""
     card = await services.catalog.resolve(CHAT, body.model, "model", body.needed_capabilities())
     field, bound = body.bound
     check_window(bound, card, field)

@@ -178,6 +178,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "Hi", "model": CHAT_MODEL},
     "/v1/embeddings": {"input": "a"},
     "/v1/rerank": {"query": "a", "documents": ["b", {"text": "c"}]},
+    "/v1/responses": {"input": HI, "model": CHAT_MODEL},
+    "/v1/messages": {"messages": HI, "max_tokens": 9, "model": CHAT_MODEL},
+    "/v1/messages/count_tokens": {"messages": HI, "system": "a"},
     "/v2/rerank": {"query": "a", "documents": ["b", "c"]},
     "/v2/embed": {"texts": ["a", "b"], "embedding_types": ["float", "ubinary"]},
     "/v1/embed": {"texts": ["a", "b"]},
@@ -303,6 +306,17 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (f"/models/{CHAT_MODEL}", {"parameters": {"temperature": 3}}),
     (f"/models/{CHAT_MODEL}", {"parameters": {"watermark": "yes"}}),
     (f"/models/{EMBEDDER}", {"inputs": 7}),
+    ("/v1/responses", {"input": []}),
+    ("/v1/responses", {"store": True}),
+    ("/v1/responses", {"previous_response_id": "resp_1"}),
+    ("/v1/responses", {"background": True}),
+    ("/v1/responses", {"text": {"format": {"type": "json_schema"}}}),
+    ("/v1/responses", {"tools": [{"type": "web_search"}]}),
+    ("/v1/responses", {"stream_options": {}}),
+    ("/v1/messages", {"messages": []}),
+    ("/v1/messages", {"max_tokens": ...}),
+    ("/v1/messages", {"thinking": {"type": "enabled"}}),
+    ("/v1/messages", {"tools": [{"name": "a b", "input_schema": {}}]}),
     ("/v2/rerank", {"max_tokens_per_doc": 0}),
     ("/v2/embed", {"embedding_types": ["int8"]}),
     ("/v2/embed", {"truncate": "START"}),
@@ -377,6 +391,9 @@ ANSWERS: dict[str, Any] = {
     "/v1/completions": TEXT,
     "/v1/embeddings": EmbeddingResult(VECTORS[:1], (1,)),
     "/v1/rerank": RerankResult((0.5, 0.25), (4, 4)),
+    "/v1/responses": TEXT,
+    "/v1/messages": TEXT,
+    "/v1/messages/count_tokens": TokenizeResult((1, 2), ("a", "b"), 9),
     "/v2/rerank": RerankResult((0.5, 0.25), (4, 4)),
     "/v2/embed": EmbeddingResult(VECTORS, (1, 1)),
     "/v1/embed": EmbeddingResult(VECTORS, (1, 1)),
@@ -408,7 +425,16 @@ async def test_answers_are_as_documented(path: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [GENERATE, CHAT, f"/models/{CHAT_MODEL}", "/v2/embed", "/v1/embed", "/predict", "/generate"],
+    [
+        GENERATE,
+        CHAT,
+        f"/models/{CHAT_MODEL}",
+        "/v2/embed",
+        "/v1/embed",
+        "/predict",
+        "/generate",
+        "/v1/messages",
+    ],
 )
 @pytest.mark.parametrize("body", [{"no": 1}, {}])
 async def test_refusals_are_as_documented(path: str, body: dict[str, Any]) -> None:
@@ -429,6 +455,8 @@ async def test_refusals_are_as_documented(path: str, body: dict[str, Any]) -> No
         f"/models/{CHAT_MODEL}/v1/chat/completions",
         f"/models/{CHAT_MODEL}/v1/completions",
         "/generate_stream",
+        "/v1/responses",
+        "/v1/messages",
     ],
 )
 async def test_events_are_as_documented(path: str, kind: str, tmp_path: Path) -> None:

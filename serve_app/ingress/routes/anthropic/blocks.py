@@ -1,0 +1,135 @@
+"""The blocks of Anthropic's messages, and the chat's messages that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from serve_app.ingress.routes.openai.messages import CallId
+from serve_app.ingress.routes.openai.tools import FunctionName
+from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
+
+CacheControl: TypeAlias = Annotated[
+    dict[str, Any], Field(max_length=16, description="no effect: prefixes are shared anyway")
+]
+MAX_BLOCKS = 2048
+
+
+class TextBlock(Body):
+    type: Literal["text"]
+    text: str
+    cache_control: CacheControl | None = None
+    citations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, block: Any) -> Any:
+        """One error for a block of another type, and not one for each of its fields."""
+        kind = block.get("type") if isinstance(block, dict) else None
+        if not isinstance(kind, str) or kind == "text":
+            return block
+        if kind in {"image", "document"}:
+            raise ValueError("chat models read no images or documents here")
+        return {"type": kind, "text": ""}
+
+
+class ToolUseBlock(Body):
+    """A call that the model made earlier."""
+
+    type: Literal["tool_use"]
+    id: CallId
+    name: FunctionName
+    input: dict[str, Any]
+    cache_control: CacheControl | None = None
+    caller: dict[str, Any] | None = None
+
+
+TextBlocks: TypeAlias = Annotated[list[TextBlock], Field(max_length=MAX_BLOCKS, fail_fast=True)]
+TextContent: TypeAlias = Annotated[Annotated[str, TEXT] | Annotated[TextBlocks, LIST], TEXT_OR_LIST]
+
+
+class ToolResultBlock(Body):
+    """What the client's function answered to a call. ``is_error`` has no effect: say it in text."""
+
+    type: Literal["tool_result"]
+    tool_use_id: CallId
+    content: TextContent | None = None
+    is_error: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class ThinkingBlock(Body):
+    """The thinking of another server's model, which has no effect."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
+THINKING = {"thinking", "redacted_thinking"}
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    if kind in THINKING:
+        return "thinking[]"
+    return f"{kind}[]" if kind in {"tool_use", "tool_result"} else "[]"
+
+
+Block = Annotated[
+    Annotated[TextBlock, Tag("[]")]
+    | Annotated[ToolUseBlock, Tag("tool_use[]")]
+    | Annotated[ToolResultBlock, Tag("tool_result[]")]
+    | Annotated[ThinkingBlock, Tag("thinking[]")],
+    Discriminator(_kind),
+]
+Blocks: TypeAlias = Annotated[
+    list[Block], Field(min_length=1, max_length=MAX_BLOCKS, fail_fast=True)
+]
+
+
+class MessageParam(Body):
+    """One turn. A tool's results are in a user's turn, its calls in an assistant's."""
+
+    role: Literal["user", "assistant"]
+    content: Annotated[Annotated[str, TEXT] | Annotated[Blocks, LIST], TEXT_OR_LIST]
+
+    @model_validator(mode="after")
+    def _coherent(self) -> MessageParam:
+        for block in self.content if isinstance(self.content, list) else ():
+            if isinstance(block, ToolUseBlock) and self.role != "assistant":
+                raise ValueError("only an assistant's message has tool_use blocks")
+            if isinstance(block, ToolResultBlock) and self.role != "user":
+                raise ValueError("only a user's message has tool_result blocks")
+        return self
+
+    def chat_messages(self) -> list[dict[str, Any]]:
+        """The results of tools, each a message of its own; then the turn's text and calls."""
+        if isinstance(self.content, str):
+            return [{"role": self.role, "content": self.content}]
+        results = [_result(each) for each in self.content if isinstance(each, ToolResultBlock)]
+        text = [each.text for each in self.content if isinstance(each, TextBlock)]
+        calls = [_call(each) for each in self.content if isinstance(each, ToolUseBlock)]
+        turn: dict[str, Any] = {"role": self.role, "content": "".join(text)}
+        if calls:
+            turn |= {"content": turn["content"] or None, "tool_calls": calls}
+        return [*results, turn] if text or calls or not results else results
+
+
+def text_of(content: str | Sequence[TextBlock] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(block.text for block in content)
+
+
+def _result(block: ToolResultBlock) -> dict[str, Any]:
+    content = text_of(block.content)
+    return {"role": "tool", "tool_call_id": block.tool_use_id, "content": content}
+
+
+def _call(block: ToolUseBlock) -> dict[str, Any]:
+    function = {"name": block.name, "arguments": block.input}
+    return {"id": block.id, "type": "function", "function": function}
