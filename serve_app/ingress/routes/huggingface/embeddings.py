@@ -15,13 +15,15 @@ from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, NoParameters
 from serve_app.ingress.routes.vectors import EMBED, check_text, embed
-from serve_app.ingress.validation.fields import Body, Readable, TextList, ruled
+from serve_app.ingress.validation.fields import Body, Readable, TextList, example, ruled
 
 hub_tasks = HubTasks()
 
 
 class FeatureBody(Body):
     """Texts to embed. ``prompt_name`` is one of the prompts that the model was published with."""
+
+    model_config = example(inputs=["a cat", "a dog"])
 
     inputs: Inputs
     normalize: bool | None = None
@@ -43,6 +45,10 @@ class Sentences(Body):
 
 class HubSimilarityBody(Body):
     """One sentence, and others to compare it with."""
+
+    model_config = example(
+        inputs={"source_sentence": "a cat", "sentences": ["a kitten", "a bicycle"]}
+    )
 
     inputs: Sentences
     parameters: NoParameters | None = None

@@ -42,6 +42,8 @@ class TokenizePromptBody(Body):
 class TokenizeChatBody(Body):
     """A chat, as ``/v1/chat/completions`` reads it: with the template's own special tokens."""
 
+    model_config = example(messages=[{"role": "user", "content": "Hello!"}])
+
     messages: Messages
     model: ModelName | None = None
     tools: Tools | None = None
