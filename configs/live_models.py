@@ -151,8 +151,8 @@ def _limits(allowed: AllowedSource, found: DetectedModel, kind: ModelKind) -> di
     return {} if found.max_tokens is None else {"max_tokens": found.max_tokens}
 
 
-def families_that_run(profile: Profile) -> Sequence[str]:
-    """The families by name, those first that always have a replica."""
+def families_awake_first(profile: Profile) -> Sequence[str]:
+    """The names of all families; those that always have a replica come first."""
     sleeping = {
         family.name: family.options.scaling is not None and not family.options.scaling.min_replicas
         for family in profile.families

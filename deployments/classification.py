@@ -46,7 +46,7 @@ Logits: TypeAlias = npt.NDArray[np.float64]
 class Classification(TextFamily[Any]):
     """The deployment of the classification family: sentiment, topics, inference (NLI), and masks.
 
-    What a model answers to a text depends on its head: :data:`Logits`, or a filled mask.
+    A model answers with :data:`Logits` or with a filled mask, depending on its head.
     """
 
     tasks: ClassVar[dict[str, str]] = {

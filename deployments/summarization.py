@@ -35,7 +35,7 @@ from deployments.models.family import FamilyDeployment
 from deployments.models.pretrained import load_model, load_tokenizer
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
-from deployments.seam.text2text import Text2TextRequest, Text2TextResult, WrittenText
+from deployments.seam.text2text import Text2TextOutput, Text2TextRequest, Text2TextResult
 
 TOKENS_BEFORE_PAUSE = 64
 """Tokens that a text has before it may pause: to continue, its passage has to be read again."""
@@ -86,7 +86,7 @@ class Passage(TokenizedText):
 
 
 @dataclass(frozen=True, slots=True)
-class WritingOrder:
+class Seq2SeqOptions:
     """How the texts of a request are read and what is written from each."""
 
     instruction: Instruction
@@ -107,10 +107,10 @@ class Seq2SeqModel:
     config: Any
     max_tokens: int
     max_new_tokens: int
-    lane: Lane[Passage, WrittenText]
+    lane: Lane[Passage, Text2TextOutput]
     engine: EngineName = "torch"
 
-    def passages(self, order: WritingOrder, texts: Sequence[str]) -> list[Passage | Problem]:
+    def passages(self, order: Seq2SeqOptions, texts: Sequence[str]) -> list[Passage | Problem]:
         """The texts of a request as the model reads them. Not in two threads at a time."""
         if order.instruction.source is not None:
             self.tokenizer.src_lang = order.instruction.source  # a state of the tokenizer
@@ -142,7 +142,7 @@ class Summarization(FamilyDeployment[Seq2SeqModel]):
         """A summary of every text."""
         async with self._models.use(request.model) as model:
             request = request.within(model.max_new_tokens)
-            order = WritingOrder(
+            order = Seq2SeqOptions(
                 summary_instruction(model.config),
                 request.max_new_tokens,
                 request.min_new_tokens,
@@ -166,13 +166,13 @@ class Summarization(FamilyDeployment[Seq2SeqModel]):
             if isinstance(instruction, Problem):
                 return instruction
             max_new_tokens = request.max_new_tokens or min(NEW_TOKENS, model.max_new_tokens)
-            order = WritingOrder(instruction, max_new_tokens, 0, request.truncate)
+            order = Seq2SeqOptions(instruction, max_new_tokens, 0, request.truncate)
             written = await self._write(model, order, request.texts)
         return written if isinstance(written, Problem) else Text2TextResult(tuple(written))
 
     async def _write(
-        self, model: Seq2SeqModel, order: WritingOrder, texts: Sequence[str]
-    ) -> list[WrittenText | Problem] | Problem:
+        self, model: Seq2SeqModel, order: Seq2SeqOptions, texts: Sequence[str]
+    ) -> list[Text2TextOutput | Problem] | Problem:
         """What the model writes from each text."""
         bound = model.max_new_tokens
         for field in ("max_new_tokens", "min_new_tokens"):
@@ -217,7 +217,7 @@ def _nbytes(passage: Passage) -> int:
 
 def _texts(
     model: Any, tokenizer: Any, device: str, batch: Sequence[Passage], steps: DecodeSteps
-) -> list[WrittenText | Paused[Passage]]:
+) -> list[Text2TextOutput | Paused[Passage]]:
     """The texts of passages that have the same bounds. A pause leaves all of them unfinished."""
     import torch
 
@@ -244,7 +244,7 @@ def _texts(
 
 def _text(
     tokenizer: Any, passage: Passage, row: Sequence[int], ends: frozenset[int]
-) -> WrittenText | Paused[Passage]:
+) -> Text2TextOutput | Paused[Passage]:
     """The text of one row of tokens, or the passage to continue if the row has not ended.
 
     The first token of a row is the decoder's start token.
@@ -253,7 +253,7 @@ def _text(
     if len(ids) < passage.max_new_tokens and ids[-1] not in ends:
         return Paused(replace(passage, ids=tuple(row)))
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return WrittenText(text, len(passage), len(ids))
+    return Text2TextOutput(text, len(passage), len(ids))
 
 
 def _should_pause(bounds: TextBounds, steps: DecodeSteps) -> bool:

@@ -24,7 +24,7 @@ class PromptScores:
         self._top = sequence.sampling.top_logprobs
         self._codec = codec
         self._found: list[TokenLogprob] = []
-        """Those of the tokens behind the first."""
+        """Log-probabilities of the prompt's tokens, without the first, which has none."""
 
     def add(self, first: int, logits: torch.Tensor) -> None:
         """Take the raw ``logits`` of the prompt's tokens from ``first`` on, (tokens, vocabulary).

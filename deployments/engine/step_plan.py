@@ -24,7 +24,8 @@ class Chunk:
 
     @property
     def scored(self) -> int:
-        """From how many of its tokens, the first ones, the next one's log-probability is wanted."""
+        """How many of the chunk's tokens, from its first, predict a prompt token whose
+        log-probability is wanted."""
         return self.last - self.first - self.samples if self.scores else 0
 
     @property

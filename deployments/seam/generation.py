@@ -52,7 +52,7 @@ class Sampling:
 
     @property
     def truncated(self) -> bool:
-        """Whether less likely tokens are cut off before one is drawn."""
+        """Whether less likely tokens are cut off before one is sampled."""
         return bool(self.top_k or self.min_p) or self.nucleus < 1.0 or self.typical_p < 1.0
 
 

@@ -26,7 +26,7 @@ class Text2TextRequest:
     truncate: bool = False
 
 
-class WrittenText(NamedTuple):
+class Text2TextOutput(NamedTuple):
     """``prompt_tokens`` were read for ``text``, which has ``tokens`` tokens."""
 
     text: str
@@ -38,11 +38,11 @@ class WrittenText(NamedTuple):
 class Text2TextResult:
     """For each text, in order, what the model wrote, or a problem."""
 
-    items: tuple[WrittenText | Problem, ...]
+    items: tuple[Text2TextOutput | Problem, ...]
 
     @property
     def token_counts(self) -> TokenCounts:
-        written = [item for item in self.items if isinstance(item, WrittenText)]
+        written = [item for item in self.items if isinstance(item, Text2TextOutput)]
         return TokenCounts(
             sum(item.prompt_tokens for item in written), sum(item.tokens for item in written)
         )

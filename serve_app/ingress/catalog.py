@@ -89,7 +89,8 @@ class Catalog:
     async def ordered(self, name: str, order: LiveOrder, field: str = "model_name") -> ModelCard:
         """The card of a model that an order loads, as the order wants it.
 
-        Raises :class:`ModelNotFound`, and :class:`ValidationFailed` for a wish that is not granted.
+        Raises :class:`ModelNotFound`, and :class:`ValidationFailed` for an option that the
+        model's profile entry or the allow-list does not permit.
         """
         if (own := self._by_name.get(name)) is not None:
             order.check(own)
@@ -130,9 +131,9 @@ class Catalog:
     ) -> ModelCard:
         """The card that answers ``task``: the named model, or the default.
 
-        The name of the task itself stands for the default as well. That is the default among the
-        models that have the capabilities of ``needed``, pairs as of :meth:`require`. If none has
-        them all, or another model is named, :meth:`require` refuses the request.
+        The task's own name also means the default. Of the models that support everything in
+        ``needed`` (pairs as of :meth:`require`) the preferred one is taken. If no model supports
+        all of it, or a named model does not, :meth:`require` refuses the request.
 
         Raises :class:`ModelNotFound`, which lists the models for the task, when the name is unknown
         or its model does not do the task, and :class:`ValidationFailed` as :meth:`require` does.

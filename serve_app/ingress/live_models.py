@@ -22,7 +22,7 @@ from configs.detection import DetectedModel, Inspection
 from configs.live_models import (
     LiveModel,
     LiveModelError,
-    families_that_run,
+    families_awake_first,
     live_model,
 )
 from configs.profile import Profile, allow_list
@@ -116,7 +116,7 @@ class LiveModels:
             return None
         task = self._adopting.get(name)
         if task is None:
-            if self._is_nothing(name, field):
+            if self._known_missing(name, field):
                 return None
             task = asyncio.get_running_loop().create_task(self.adopt(name, field))
             self._adopting[name] = task
@@ -161,10 +161,10 @@ class LiveModels:
             await self._in_store(partial(self._orders.withdraw, name))
         return card
 
-    def _is_nothing(self, name: str, field: str) -> bool:
+    def _known_missing(self, name: str, field: str) -> bool:
         """Whether there was no such model a moment ago. Raises why it could not be served."""
         try:
-            return self._failures.is_nothing(name)
+            return self._failures.known_missing(name)
         except ValidationFailed as error:
             raise ValidationFailed(error.message, field=field) from None
 
@@ -191,7 +191,7 @@ class LiveModels:
         rule, source = allowed.rule, allowed.source
         root = rule.base if isinstance(rule, FolderRule) else None
         request = Inspection(source, root, rule.max_gb, rule.trust_remote_code)
-        families = families_that_run(self._profile)
+        families = families_awake_first(self._profile)
         everywhere = isinstance(source, HubSource) or self._profile.nodes == "one"
         missing = NotFound("There is no such model.")
         for family in families[:1] if everywhere else families:

@@ -10,7 +10,7 @@ import torch
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
 
 from deployments.seam.problems import Problem
-from deployments.seam.text2text import Text2TextRequest, Text2TextResult, WrittenText
+from deployments.seam.text2text import Text2TextOutput, Text2TextRequest, Text2TextResult
 from deployments.summarization import NEW_TOKENS, Summarization
 from tests.deployments.families import MAX_TOKENS, family_of, tokenizer
 from tests.deployments.test_summarization import LONG, TEXTS, bart, greedy, t5
@@ -37,7 +37,7 @@ async def test_a_text_is_the_models_greedy_one(tmp_path: Path) -> None:
         expected = greedy(folder, text, 12, 0)
         shown = tokenizer().decode(expected, skip_special_tokens=True).strip()
         read = len(tokenizer()(text)["input_ids"])
-        assert each == WrittenText(shown, read, len(expected))
+        assert each == Text2TextOutput(shown, read, len(expected))
 
 
 async def test_a_translation_has_the_prefix_of_its_languages(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ async def test_a_language_that_the_model_does_not_have_is_a_problem(tmp_path: Pa
 async def test_a_text_that_is_too_long_fails_alone_unless_cut(tmp_path: Path) -> None:
     model = family(t5(tmp_path / "model"))
     first, bad = await written(model, TEXTS[0], LONG, max_new_tokens=5)
-    assert isinstance(first, WrittenText)
+    assert isinstance(first, Text2TextOutput)
     assert f"takes {MAX_TOKENS}" in bad.message
     (cut,) = await written(model, LONG, max_new_tokens=5, truncate=True)
     assert cut.prompt_tokens == MAX_TOKENS

@@ -18,7 +18,7 @@ from deployments.engine.own_process.messages import (
     Admitted,
     Cancellation,
     EngineLaunch,
-    EngineNews,
+    EngineOutputs,
     EngineReady,
     LoadFailure,
     Outcome,
@@ -58,8 +58,8 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
 class EngineClient:
     """The :class:`~deployments.engine.interface.Engine` in another process.
 
-    The process decodes and detokenizes; here its news reach the callbacks of the sequences, on a
-    thread of this class. ``hang_after_s`` bounds how long no news may come while sequences are
+    The process decodes and detokenizes; here its outputs reach the callbacks of the sequences, on a
+    thread of this class. ``hang_after_s`` bounds how long no outputs may come while sequences are
     open.
     """
 
@@ -72,7 +72,7 @@ class EngineClient:
         self._process = process
         self._hang_after_s = hang_after_s
         self._load = ready.load
-        self._news_at = time.monotonic()
+        self._outputs_at = time.monotonic()
         self._lock = threading.Lock()
         self._numbers = count()
         self._open: dict[int, Sequence] = {}
@@ -103,7 +103,7 @@ class EngineClient:
             if self._stopped is not None:
                 raise EngineStopped(self._stopped)
             if not self._open:
-                self._news_at = time.monotonic()
+                self._outputs_at = time.monotonic()
             number = next(self._numbers)
             self._open[number] = sequence
             self._number_of[sequence] = number
@@ -117,7 +117,7 @@ class EngineClient:
                 self._outbox.put(Cancellation(number))
 
     def load(self) -> EngineLoad:
-        """As of the last news. A preempted sequence counts as running if a slot is left for it."""
+        """As of the last outputs. A preempted sequence counts as running if there is a slot."""
         with self._lock:
             load, sequences = self._load, len(self._open)
             running = min(load.slots, len(self._admitted))
@@ -126,7 +126,7 @@ class EngineClient:
     def check(self) -> None:
         if self._stopped is not None:
             raise EngineStopped(self._stopped)
-        if self._open and time.monotonic() - self._news_at > self._hang_after_s:
+        if self._open and time.monotonic() - self._outputs_at > self._hang_after_s:
             raise EngineStopped(f"The engine says nothing for {self._hang_after_s:.0f} s")
 
     def close(self) -> None:
@@ -153,12 +153,12 @@ class EngineClient:
         stopped: str | None = None
         try:
             while stopped is None:
-                news: EngineNews = self._process.connection.recv()
-                self._news_at = time.monotonic()
-                self._load = news.load
-                for number, outcome in news.outcomes:
+                outputs: EngineOutputs = self._process.connection.recv()
+                self._outputs_at = time.monotonic()
+                self._load = outputs.load
+                for number, outcome in outputs.outcomes:
                     self._deliver(number, outcome)
-                stopped = news.stopped
+                stopped = outputs.stopped
         except (EOFError, OSError):
             stopped = f"The decoding process ended with code {self._process.exit_code}"
         self._end(stopped)

@@ -38,7 +38,7 @@ class LoadFailure:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A sequence to decode, under the number by which news tell of it.
+    """A sequence to decode. ``number`` identifies it in later outputs.
 
     ``resume_ids`` are as in :class:`~deployments.engine.sequence.Sequence`.
     """
@@ -90,7 +90,7 @@ Outcome: TypeAlias = Admitted | Token | Problem
 
 
 @dataclass(frozen=True, slots=True)
-class EngineNews:
+class EngineOutputs:
     """What happened to sequences, by their numbers and in order, and how the engine is.
 
     It comes as soon as something happened, and every second while sequences run. ``stopped`` says

@@ -20,7 +20,7 @@ from deployments.engine.own_process.messages import (
     Admitted,
     Cancellation,
     EngineLaunch,
-    EngineNews,
+    EngineOutputs,
     EngineReady,
     LoadFailure,
     Outcome,
@@ -37,9 +37,9 @@ HEARTBEAT_S = 1.0
 
 
 class EngineServer:
-    """Submits to the engine what messages say, and sends news of it.
+    """Submits to the engine what messages say, and sends its outputs.
 
-    Messages are read on the main thread, and news are sent on another. The outcomes that arrive
+    Messages are read on the main thread, and outputs are sent on another. The outcomes that arrive
     while one message is sent share the next.
     """
 
@@ -53,7 +53,7 @@ class EngineServer:
 
     def run(self) -> None:
         """Serve until the connection is closed: raises ``EOFError`` then."""
-        threading.Thread(target=self._send_news, name="news", daemon=True).start()
+        threading.Thread(target=self._send_outputs, name="outputs", daemon=True).start()
         while True:
             message = self._connection.recv()
             if isinstance(message, Submission):
@@ -111,7 +111,7 @@ class EngineServer:
             self._outcomes.append((number, outcome))
             self._happened.notify()
 
-    def _send_news(self) -> None:
+    def _send_outputs(self) -> None:
         stopped: str | None = None
         busy = True
         while stopped is None:
@@ -124,7 +124,7 @@ class EngineServer:
             # After the last outcome once more: by then its slot is free.
             busy = bool(outcomes) or load.running + load.waiting > 0
             try:
-                self._connection.send(EngineNews(outcomes, load, stopped))
+                self._connection.send(EngineOutputs(outcomes, load, stopped))
             except OSError:
                 return
 

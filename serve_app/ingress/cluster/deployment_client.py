@@ -29,8 +29,8 @@ SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "p
 other side cannot import; both sides can import the classes of ``deployments.seam``."""
 
 UNJOINED = (GenerationRequest, ModelOrder, Inspection)
-"""Requests that never share a list. They take long, or each belongs on a replica of its own: the
-one that has its prefix, or the one that is to load the model."""
+"""Requests that never share a list. Generation and inspection take long; a generation request
+belongs on the replica that has its prefix, and an order on the one that is to load the model."""
 
 
 class ObservedCall(Protocol):

@@ -24,10 +24,10 @@ class TokenSource(Protocol):
 class MergedStream:
     """The chunks of several streams, as they come. Closing it closes them all.
 
-    ``openings`` open the streams, each of so many ``choices``; up to ``workers`` are open at a
-    time. The choices are numbered through, and ``prompt_tokens`` counts those of all prompts that
-    have begun. Chunks wait for their reader, so that a slow one holds the streams up. The streams
-    have ``timeout_s`` seconds together.
+    ``openings`` open the streams, one per prompt, each with ``choices`` choices; up to ``workers``
+    are open at a time. The choices are numbered through, and ``prompt_tokens`` counts those of all
+    prompts that have begun. Chunks wait for their reader, so that a slow one holds the streams up.
+    The streams have ``timeout_s`` seconds together.
     """
 
     def __init__(

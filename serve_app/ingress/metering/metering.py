@@ -99,7 +99,7 @@ def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
 def ledger_config(catalog: Catalog, tasks: Iterable[str], live_models: int = 0) -> LedgerConfig:
     """The values that labels of metrics can have: models, and ``tasks`` of routes and models.
 
-    Beside the catalog's models there may be so many ``live_models``.
+    Up to ``live_models`` further model names become labels: those of models loaded by name.
     """
     of_models = frozenset(task for card in catalog.cards for task in card.tasks)
     names = frozenset(card.name for card in catalog.cards)

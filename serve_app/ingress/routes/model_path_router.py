@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
+from pydantic import BaseModel
 
 from serve_app.ingress.routes.inference_router import Endpoint, InferenceRouter
+
+B = TypeVar("B", bound=BaseModel)
 
 BELOW = "/models/{model_id:path}"
 PARAMETER = {
@@ -25,6 +28,11 @@ async def model_in_path(request: Request) -> str | None:
 
 
 PathModel = Annotated[str | None, Depends(model_in_path)]
+
+
+def with_path_model(body: B, model: str | None) -> B:
+    """The body, which asks for the path's model where the path names one."""
+    return body if model is None else body.model_copy(update={"model": model})
 
 
 class ModelPathRouter(InferenceRouter):

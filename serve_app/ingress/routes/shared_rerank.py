@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from serve_app.ingress.routes.cohere.rerank import CohereRerank, CohereRerankBody, cohere_answer
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel
+from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel, with_path_model
 from serve_app.ingress.routes.ranked_documents import RERANK
 from serve_app.ingress.routes.tei.errors import ERRORS
 from serve_app.ingress.routes.tei.rerank import TeiRank, TeiRerankBody, tei_ranks
@@ -46,5 +46,5 @@ async def shared_rerank(
     if isinstance(body, TeiRerankBody):
         ranks, name = await tei_ranks(body, model, services)
         return context.bare_list(ranks, name)
-    named = body if model is None else body.model_copy(update={"model": model})
+    named = with_path_model(body, model)
     return json_response(await cohere_answer(named, services, context))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from deployments.seam.problems import Problem
-from deployments.seam.text2text import WrittenText
+from deployments.seam.text2text import Text2TextOutput
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import (
     NATIVE_FIELDS,
@@ -19,6 +19,13 @@ from serve_app.ingress.routes.context import (
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.translation import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.ingress.routes.text2text_calls import (
+    TEXT2TEXT,
+    TRANSLATE,
+    LanguageCode,
+    Text2TextOptions,
+    generate_text2text,
+)
 from serve_app.ingress.routes.text_items import (
     ItemError,
     TruncatableTextsBody,
@@ -26,20 +33,13 @@ from serve_app.ingress.routes.text_items import (
     only,
     texts_of,
 )
-from serve_app.ingress.routes.written_texts import (
-    TEXT2TEXT,
-    TRANSLATE,
-    LanguageCode,
-    WritingOptions,
-    write_texts,
-)
 from serve_app.ingress.validation.fields import Answer, TokenCount, example
 
 router = NativeRouter("translation")
 router.hub_tasks.add(hub_tasks)
 
 
-class WritingBody(TruncatableTextsBody):
+class Seq2SeqBody(TruncatableTextsBody):
     """One text for one answer, a list for a list of them. Languages are codes of the model."""
 
     source_lang: LanguageCode | None = None
@@ -47,17 +47,17 @@ class WritingBody(TruncatableTextsBody):
     max_new_tokens: TokenCount | None = None
 
     @property
-    def options(self) -> WritingOptions:
-        return WritingOptions(
+    def options(self) -> Text2TextOptions:
+        return Text2TextOptions(
             self.source_lang, self.target_lang, self.max_new_tokens, self.truncate
         )
 
 
-class TranslateBody(WritingBody):
+class TranslateBody(Seq2SeqBody):
     model_config = example(texts="The ferry leaves at noon.", source_lang="en", target_lang="de")
 
 
-class Text2TextBody(WritingBody):
+class Text2TextBody(Seq2SeqBody):
     model_config = example(texts="translate English to German: The ferry leaves at noon.")
 
 
@@ -71,12 +71,12 @@ class TranslateAnswer(TranslatedText, Answer):
     usage: dict[str, int]
 
 
-class TextOfText(BaseModel):
+class Text2TextItem(BaseModel):
     text: str
 
 
-class Text2TextAnswer(TextOfText, Answer):
-    """One text's answer; in a list each is a bare ``TextOfText``, or ``{error: ...}``."""
+class Text2TextAnswer(Text2TextItem, Answer):
+    """One text's answer; in a list each is a bare ``Text2TextItem``, or ``{error: ...}``."""
 
     usage: dict[str, int]
 
@@ -98,7 +98,7 @@ async def translate(body: TranslateBody, services: RequestServices, context: Con
     "/text2text",
     TEXT2TEXT,
     step="text2text",
-    answer=Text2TextAnswer | list[TextOfText | ItemError],
+    answer=Text2TextAnswer | list[Text2TextItem | ItemError],
     summary="What a sequence-to-sequence model writes from texts",
 )
 async def text2text(body: Text2TextBody, services: RequestServices, context: Context) -> TaskResult:
@@ -108,17 +108,19 @@ async def text2text(body: Text2TextBody, services: RequestServices, context: Con
 
 
 async def _written(
-    body: WritingBody, task: str, name: str, card: ModelCard, services: Services
+    body: Seq2SeqBody, task: str, name: str, card: ModelCard, services: Services
 ) -> TaskResult:
     """The answer, with each text under ``name``."""
     texts = texts_of(body.texts)
-    items = await write_texts(texts, task, body.options, card, services, fields=NATIVE_FIELDS)
+    items = await generate_text2text(
+        texts, task, body.options, card, services, fields=NATIVE_FIELDS
+    )
     if isinstance(body.texts, str):
-        item: WrittenText = only(items)
+        item: Text2TextOutput = only(items)
         counts = usage(item.prompt_tokens, item.tokens)
         return TaskResult({name: item.text, "usage": counts}, card.name)
     return TaskResult([_in_list(name, item) for item in items], card.name)
 
 
-def _in_list(name: str, item: WrittenText | Problem) -> dict[str, Any]:
+def _in_list(name: str, item: Text2TextOutput | Problem) -> dict[str, Any]:
     return failed_item(item) if isinstance(item, Problem) else {name: item.text}

@@ -1,4 +1,4 @@
-"""Bodies with an image or audio: JSON with base64 in it, or a multipart form with a file."""
+"""Bodies with an image: JSON with base64 in it, or a multipart form with a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ class Upload:
 
 
 IMAGE_FILE = Upload("image", "image", "an image file")
-AUDIO_FILE = Upload("file", "audio", "a WAV or FLAC file")
 
 
 def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable[B]]:

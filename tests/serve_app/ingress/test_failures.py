@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.failures import MAX_NAMES, REMEMBERED_S, RecentFailures
+from serve_app.ingress.failures import MAX_NAMES, TTL_S, RecentFailures
 
 
 class Clock:
@@ -22,27 +22,27 @@ def test_an_error_is_raised_again_for_a_moment_and_never_the_same_object() -> No
     raised = []
     for _ in range(2):
         with pytest.raises(ValidationFailed, match="it is bad") as error:
-            failures.is_nothing("bad")
+            failures.known_missing("bad")
         assert (error.value.field, error.value.status) == ("model", 400)
         assert error.value.details == {"field_errors": {"model": "it is bad"}}
         raised.append(error.value)
     assert raised[0] is not raised[1]
-    clock.now += REMEMBERED_S
-    assert not failures.is_nothing("bad")
+    clock.now += TTL_S
+    assert not failures.known_missing("bad")
 
 
 def test_a_name_of_nothing_is_known_until_it_is_forgotten() -> None:
     failures = RecentFailures(Clock())
-    assert not failures.is_nothing("missing")
+    assert not failures.known_missing("missing")
     failures.note("missing", None)
-    assert failures.is_nothing("missing")
+    assert failures.known_missing("missing")
     failures.forget("missing")
-    assert not failures.is_nothing("missing")
+    assert not failures.known_missing("missing")
 
 
 def test_the_oldest_of_too_many_names_is_dropped() -> None:
     failures = RecentFailures(Clock())
     for number in range(MAX_NAMES + 1):
         failures.note(f"name-{number}", None)
-    assert not failures.is_nothing("name-0")
-    assert failures.is_nothing("name-1")
+    assert not failures.known_missing("name-0")
+    assert failures.known_missing("name-1")

@@ -14,7 +14,7 @@ from serve_app.ingress.routes.anthropic.body import NAMES, CountTokensBody, Mess
 from serve_app.ingress.routes.anthropic.errors import ERRORS, AnthropicError
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel
+from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel, with_path_model
 from serve_app.ingress.routes.translated_chat import TranslatedChat
 from serve_app.ingress.streams import begin_stream
 
@@ -67,7 +67,7 @@ async def anthropic_messages(
     body: MessagesBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """One message, or with ``stream`` its events."""
-    body = body if model is None else body.model_copy(update={"model": model})
+    body = with_path_model(body, model)
     chat = await TranslatedChat.of(body.chat(), NAMES, services, context)
     if body.stream:
         events = MessageEvents(context.request_id, chat.card.name, chat.calls)
@@ -88,7 +88,7 @@ async def anthropic_count_tokens(
     body: CountTokensBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """The tokens that the model would read; nothing is decoded."""
-    body = body if model is None else body.model_copy(update={"model": model})
+    body = with_path_model(body, model)
     chat = await TranslatedChat.of(body.prompt(), NAMES, services, context)
     request = TokenizeRequest(
         chat.card.name, messages=chat.request.messages, tools=chat.request.tools

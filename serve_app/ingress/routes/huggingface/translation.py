@@ -12,14 +12,14 @@ from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
-from serve_app.ingress.routes.text_items import texts_of
-from serve_app.ingress.routes.written_texts import (
+from serve_app.ingress.routes.text2text_calls import (
     TEXT2TEXT,
     TRANSLATE,
     LanguageCode,
-    WritingOptions,
-    write_texts,
+    Text2TextOptions,
+    generate_text2text,
 )
+from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TokenCount
 
 hub_tasks = HubTasks()
@@ -31,7 +31,7 @@ FIELDS = {
 }
 
 
-class WritingBounds(Body):
+class Text2TextBounds(Body):
     """Tokens of the text; both names are the same, since nothing else is counted."""
 
     max_length: TokenCount | None = None
@@ -40,13 +40,13 @@ class WritingBounds(Body):
     num_beams: Literal[1] | None = None
 
 
-class WritingParameters(WritingBounds):
+class Text2TextParameters(Text2TextBounds):
     """Bounds are taken here too, as the client's ``text_generation`` sends them."""
 
     clean_up_tokenization_spaces: Off = None
     decoder_input_details: Off = None
     details: Off = None
-    generate_parameters: WritingBounds | None = None
+    generate_parameters: Text2TextBounds | None = None
     return_full_text: Off = None
     truncation: Literal["do_not_truncate", "longest_first", "only_first"] | None = None
     watermark: Off = None
@@ -62,19 +62,19 @@ class WritingParameters(WritingBounds):
         return next(iter(given), None)
 
     @property
-    def options(self) -> WritingOptions:
+    def options(self) -> Text2TextOptions:
         truncates = self.truncation not in (None, "do_not_truncate")
-        return WritingOptions(max_new_tokens=self.max_tokens, truncate=truncates)
+        return Text2TextOptions(max_new_tokens=self.max_tokens, truncate=truncates)
 
 
-class TranslationParameters(WritingParameters):
+class TranslationParameters(Text2TextParameters):
     src_lang: LanguageCode | None = None
     tgt_lang: LanguageCode | None = None
 
     @property
-    def options(self) -> WritingOptions:
+    def options(self) -> Text2TextOptions:
         given = super().options
-        return WritingOptions(self.src_lang, self.tgt_lang, given.max_new_tokens, given.truncate)
+        return Text2TextOptions(self.src_lang, self.tgt_lang, given.max_new_tokens, given.truncate)
 
 
 class TranslationBody(Body):
@@ -87,7 +87,7 @@ class HubText2TextBody(Body):
     """``stream`` is the field of ``text_generation``; these models' texts come whole."""
 
     inputs: Inputs
-    parameters: WritingParameters = WritingParameters()
+    parameters: Text2TextParameters = Text2TextParameters()
     stream: Off = None
     options: HubOptions | None = None
 
@@ -118,6 +118,8 @@ async def _written(
 ) -> Response:
     """The answer, with each text under ``name``."""
     texts, options = texts_of(body.inputs), body.parameters.options
-    items = await write_texts(texts, task, options, card, services, fields=FIELDS, field=FIELD)
+    items = await generate_text2text(
+        texts, task, options, card, services, fields=FIELDS, field=FIELD
+    )
     shown: list[Any] = input_answers(body.inputs, items, lambda _, item: {name: item.text})
     return context.bare_list(shown, card.name)

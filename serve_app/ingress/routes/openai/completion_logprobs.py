@@ -39,9 +39,9 @@ def logprobs_of(choice: GeneratedSequence) -> dict[str, Any]:
 
 
 def echoed_logprobs(prompt: PromptLogprobs, choice: GeneratedSequence | None) -> dict[str, Any]:
-    """Those of a prompt and, unless it is alone, of the text behind it.
+    """Log-probabilities of a prompt and, if there is a choice, of the text generated after it.
 
-    The first token has none, for nothing is before it.
+    The first token has none: nothing precedes it.
     """
     offsets = Offsets()
     pairs = zip(prompt.tokens, prompt.special, strict=True)
@@ -55,7 +55,8 @@ def echoed_logprobs(prompt: PromptLogprobs, choice: GeneratedSequence | None) ->
 
 
 def _offsets(offsets: Offsets, choice: GeneratedSequence, end: int) -> list[int]:
-    """Tokens of a stop string that ended the text are at its end, for it is not part of it."""
+    """The offset of each token. A stop string is not part of the text, so its tokens get the offset
+    of the text's end."""
     special = choice.special or (False,) * len(choice.logprobs)
     pairs = zip(choice.logprobs, special, strict=True)
     return [min(offsets.of(each, special=mark), end) for each, mark in pairs]

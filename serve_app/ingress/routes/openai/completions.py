@@ -78,7 +78,7 @@ class CompletionBody(SamplingBody):
 
     @property
     def repeated(self) -> Echo | None:
-        """What of the prompts is repeated in the answer."""
+        """The prompts to repeat in the answer; ``None`` without ``echo``."""
         if not self.echo:
             return None
         return Echo(

@@ -18,7 +18,7 @@ MAX_NEW_TOKENS = 2**20
 """New tokens that a list of prompts may ask for in all, by ``n`` and ``max_tokens``."""
 
 LOGPROB_TOKENS = 16
-"""A token with log-probabilities counts as so many, since the answer holds as many bytes."""
+"""A token with log-probabilities counts as 16 tokens: its entry takes about 16 times the bytes."""
 
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 

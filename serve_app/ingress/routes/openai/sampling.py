@@ -172,7 +172,7 @@ async def chunks(
 
 
 def chunk_opening(head: dict[str, Any]) -> bytes:
-    """A chunk up to its choice, which is the same for many chunks."""
+    """The bytes of a chunk before its choices; consecutive chunks share them."""
     return b"data: " + one_line(head)[:-1] + b',"choices":['
 
 

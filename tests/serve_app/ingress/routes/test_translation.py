@@ -8,12 +8,12 @@ import pytest
 
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryResult
-from deployments.seam.text2text import Text2TextRequest, Text2TextResult, WrittenText
+from deployments.seam.text2text import Text2TextOutput, Text2TextRequest, Text2TextResult
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.one_family import MODEL, application, field_errors, posted
 from tests.serve_app.local_handle import Family
 
-FERRY = WrittenText("die Fähre", 5, 3)
+FERRY = Text2TextOutput("die Fähre", 5, 3)
 LONG = Problem("validation", "too long")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
 

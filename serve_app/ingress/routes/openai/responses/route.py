@@ -11,7 +11,7 @@ from serve_app.ingress.documentation.openapi import event_stream
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel
+from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel, with_path_model
 from serve_app.ingress.routes.openai.responses.answer import ended, response_object, whole_output
 from serve_app.ingress.routes.openai.responses.body import NAMES, ResponsesBody
 from serve_app.ingress.routes.openai.responses.events import ResponseEvents
@@ -85,7 +85,7 @@ async def responses(
     body: ResponsesBody, model: PathModel, services: RequestServices, context: Context
 ) -> Response:
     """One answer, or with ``stream`` its events. Nothing is stored."""
-    body = body if model is None else body.model_copy(update={"model": model})
+    body = with_path_model(body, model)
     if body.stream_options is not None and not body.stream:
         raise ValidationFailed("stream_options needs stream to be true.", field="stream_options")
     chat = await TranslatedChat.of(

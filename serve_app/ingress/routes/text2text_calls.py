@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from pydantic import StringConstraints
 
 from deployments.seam.problems import Problem
-from deployments.seam.text2text import Text2TextRequest, WrittenText
+from deployments.seam.text2text import Text2TextOutput, Text2TextRequest
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
@@ -20,7 +20,7 @@ LanguageCode: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_len
 
 
 @dataclass(frozen=True, slots=True)
-class WritingOptions:
+class Text2TextOptions:
     """Languages as codes of the model, and how much is written and read."""
 
     source_lang: str | None = None
@@ -29,16 +29,16 @@ class WritingOptions:
     truncate: bool = False
 
 
-async def write_texts(
+async def generate_text2text(
     texts: Sequence[str],
     task: str,
-    options: WritingOptions,
+    options: Text2TextOptions,
     card: ModelCard,
     services: Services,
     *,
     fields: Mapping[str, str],
     field: str = FIELD,
-) -> list[WrittenText | Problem]:
+) -> list[Text2TextOutput | Problem]:
     """What the model writes from every text, or why there is nothing.
 
     ``fields`` are the route's names for the fields of the model side, ``field`` for the texts.
