@@ -15,7 +15,7 @@ from configs.detection import DetectedModel, ModelKind
 from configs.engines import GENERATION_TASKS, Dtype, EngineChoice
 from configs.model_rules import broken_model
 from configs.profile import FamilySpec, ModelSpec, Profile
-from configs.weights import SimpleConversion
+from configs.weights import HubSource, SimpleConversion
 
 OWN = "deployments."
 """The beginning of the import paths of this service's families."""
@@ -43,15 +43,23 @@ class LiveModel:
     """A model that is served beside the profile's, and the family that serves it.
 
     ``added`` is when it was loaded by name for the first time, in seconds since 1970.
+    ``asked_revision`` is the branch, tag or commit that was asked for, if one was: the source of
+    ``spec`` has the commit that it meant then.
     """
 
     family: str
     spec: ModelSpec
     added: float = 0.0
+    asked_revision: str | None = None
 
     def to_json(self) -> bytes:
-        spec = self.spec.model_dump(mode="json", exclude_defaults=True)
-        return json.dumps({"family": self.family, "spec": spec, "added": self.added}).encode()
+        value = {
+            "family": self.family,
+            "spec": self.spec.model_dump(mode="json", exclude_defaults=True),
+            "added": self.added,
+            "asked_revision": self.asked_revision,
+        }
+        return json.dumps(value).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> LiveModel | None:
@@ -59,14 +67,17 @@ class LiveModel:
         try:
             value = json.loads(text)
             spec = ModelSpec.model_validate(value["spec"])
-            return cls(str(value["family"]), spec, float(value["added"]))
+            asked = value.get("asked_revision")
+            return cls(str(value["family"]), spec, float(value["added"]), asked)
         except (ValueError, KeyError, TypeError, ValidationError):
             return None
 
     def is_allowed(self, allowed: AllowList) -> bool:
         """Whether the rules of today still allow it."""
-        code = self.spec.trust_remote_code
-        return allowed.rule_for(self.spec.source, trust_remote_code=code) is not None
+        code, source = self.spec.trust_remote_code, self.spec.source
+        if self.asked_revision is not None:
+            source = source.model_copy(update={"revision": self.asked_revision})
+        return allowed.rule_for(source, trust_remote_code=code) is not None
 
 
 def live_model(
@@ -100,7 +111,8 @@ def live_model(
     for problem in broken_model(spec, profile.nodes):
         field, _, message = problem.partition(": ")
         raise LiveModelError(f"{field}: {message}", field)
-    return LiveModel(family.name, spec, time.time())
+    asked = allowed.source.revision if isinstance(allowed.source, HubSource) else None
+    return LiveModel(family.name, spec, time.time(), asked)
 
 
 def _kind(found: DetectedModel, task: str | None) -> ModelKind:

@@ -59,6 +59,18 @@ def test_a_repository_stays_at_the_commit_that_was_inspected() -> None:
     assert model.spec.source == HubSource(hub="a/b", revision="abc")
 
 
+@pytest.mark.parametrize("revision", [None, "v1.2"])
+def test_a_model_of_a_branch_or_tag_is_still_allowed_at_its_commit(revision: str | None) -> None:
+    found = DetectedModel("BertModel", (EMBEDDER,), "safetensors", 10, revision="abc")
+    rules = AllowList([HubRule(hub="a/*", revision=revision)])
+    (allowed,) = rules.sources("a/b")
+    model = live_model("a/b", allowed, found, profile())
+    assert model.spec.source == HubSource(hub="a/b", revision="abc")
+    assert LiveModel.from_json(model.to_json()) == model
+    assert model.is_allowed(rules)
+    assert not model.is_allowed(AllowList([HubRule(hub="a/*", revision="v2")]))
+
+
 def test_an_order_may_choose_between_the_tasks_that_a_model_can_do() -> None:
     assert made(LABELS).spec.tasks == ("sentiment", "topic")
     assert made(LABELS, "topic").spec.tasks == ("topic",)
