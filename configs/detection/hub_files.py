@@ -46,6 +46,8 @@ def hub_files(source: HubSource, cache_dir: Path, token: str | None) -> tuple[Mo
             )
             for name in telling
         ]
+    except errors.GatedRepoError as error:  # which is a RepositoryNotFoundError
+        raise explained(source, error) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
         raise ModelNotThereError(source.hub) from None
     except (OSError, errors.HFValidationError, errors.HTTPError) as error:  # type: ignore[attr-defined]

@@ -114,6 +114,15 @@ def test_a_repository_that_is_not_there_is_no_model(
         inspected(tmp_path)
 
 
+def test_a_repository_whose_owner_asks_for_consent_is_there(
+    repository: Repository, tmp_path: Path
+) -> None:
+    response: Any = SimpleNamespace(headers={}, request=None)
+    repository.error = errors.GatedRepoError("gated", response=response)
+    with pytest.raises(HubUnavailableError, match="asks for consent"):
+        inspected(tmp_path)
+
+
 def test_a_hub_that_cannot_be_reached_is_unavailable(
     repository: Repository, tmp_path: Path
 ) -> None:
