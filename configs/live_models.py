@@ -98,7 +98,7 @@ def live_model(
     from_gguf = found.format == "gguf"
     engine = rule.engine or ("openvino" if from_gguf and not on_gpu else "torch")
     fast_dtype: Dtype = "float32" if from_gguf and engine == "openvino" else "auto"
-    spec = ModelSpec(
+    spec = _spec(
         name=name,
         tasks=kind.tasks,
         source=_source(allowed, found, engine),
@@ -113,6 +113,15 @@ def live_model(
         raise LiveModelError(f"{field}: {message}", field)
     asked = allowed.source.revision if isinstance(allowed.source, HubSource) else None
     return LiveModel(family.name, spec, time.time(), asked)
+
+
+def _spec(**options: Any) -> ModelSpec:
+    try:
+        return ModelSpec(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else None
+        raise LiveModelError(f"{field}: {first['msg']}", field) from None
 
 
 def _kind(found: DetectedModel, task: str | None) -> ModelKind:

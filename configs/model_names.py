@@ -15,6 +15,6 @@ ModelName = Annotated[str, Text(pattern=PATTERN, max_length=MAX_LENGTH)]
 
 def is_model_name(name: str) -> bool:
     """Whether ``name`` can name a model; no part of it is hidden or leads out of its folder."""
-    if len(name) > MAX_LENGTH or re.fullmatch(PATTERN, name) is None:
+    if len(name) > MAX_LENGTH or re.fullmatch(PATTERN, name, re.ASCII) is None:
         return False
     return not any(part.startswith(".") for part in name.split("/"))

@@ -25,6 +25,7 @@ from configs.live_models import (
     families_awake_first,
     live_model,
 )
+from configs.model_names import is_model_name
 from configs.profile import Profile, allow_list
 from configs.settings import Settings
 from configs.weights import HubSource
@@ -133,6 +134,8 @@ class LiveModels:
 
         Raises :class:`ServiceError` if it cannot be served, or not as an ``order`` wants it.
         """
+        if not is_model_name(name):  # a source of another name may be allowed
+            return None
         await self.refresh()
         for allowed in self._sources(name, order):
             try:

@@ -35,6 +35,7 @@ def rule(**given: Any) -> HubRule | FolderRule:
         ("my-org/*", "my-org/.hidden", False),
         ("my-org/*", "my-org/a/b", False),
         ("my-org/*", "my-org/a b", False),
+        ("my-org/*", "my-org/b²", False),
         ("my-org/*", "my-org/" + "a" * 200, False),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_a_wish_that_cannot_be_granted_names_its_field(
 ) -> None:
     with pytest.raises(LiveModelError, match=message) as error:
         live_model("new", in_folder(**limits), found, profile(), LiveOptions(**options))
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("name", "max_tokens", "field"), [("a b", 256, "name"), ("new", -1, "max_tokens")]
+)
+def test_what_no_profile_could_say_is_refused(name: str, max_tokens: int, field: str) -> None:
+    found = replace(VECTORS, max_tokens=max_tokens)
+    with pytest.raises(LiveModelError, match=field) as error:
+        live_model(name, in_folder(), found, profile())
     assert error.value.field == field
 
 

@@ -256,6 +256,8 @@ async def test_a_loaded_model_is_not_changed_by_another_order(graph: Graph) -> N
         ("new", {"source": {"folder": "/etc"}}, 404, None),
         ("new", {"source": {"folder": "../secret"}}, 404, None),
         ("new", {"source": {"hub": "any/model"}}, 404, None),
+        ("x/y/z", {"source": {"folder": "new"}}, 404, None),
+        ("x/y²", {"source": {"folder": "new"}}, 404, None),
         (FULL, {"dtype": "float32"}, 400, "dtype"),
         (FULL, {"task": "embed"}, 400, "task"),
     ],
