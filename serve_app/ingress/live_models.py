@@ -44,7 +44,10 @@ FRESH_S = 0.5
 
 INSPECTION_TIMEOUT_S = 60.0
 MAX_INSPECTIONS = 4
-"""How many models are inspected at the same time."""
+"""How many models are inspected at the same time for requests, and how many for orders."""
+
+MAX_LOOKUPS = 64
+"""How many names may be looked up or wait for it; another is refused."""
 
 T = TypeVar("T")
 
@@ -74,6 +77,7 @@ class LiveModels:
         self._read_at = -FRESH_S
         self._reading = asyncio.Lock()
         self._inspecting = asyncio.Semaphore(MAX_INSPECTIONS)
+        self._ordering = asyncio.Semaphore(MAX_INSPECTIONS)
         self._adopting: dict[str, asyncio.Task[ModelCard | None]] = {}
         self._failures = RecentFailures()
 
@@ -108,7 +112,7 @@ class LiveModels:
         """The card of a live model, which the allow-list may make of ``name`` now.
 
         ``None`` if it is not allowed or not there. Raises :class:`ServiceError` if it is there but
-        cannot be served.
+        cannot be served, or if too many names are being looked up.
         """
         await self.refresh()
         if (card := self._cards.get(name)) is not None:
@@ -119,6 +123,8 @@ class LiveModels:
         if task is None:
             if self._known_missing(name, field):
                 return None
+            if len(self._adopting) >= MAX_LOOKUPS:
+                raise Unavailable("Too many new models are asked for right now.")
             task = asyncio.get_running_loop().create_task(self.adopt(name, field))
             self._adopting[name] = task
             task.add_done_callback(partial(self._adopted, name))
@@ -137,9 +143,10 @@ class LiveModels:
         if not is_model_name(name):  # a source of another name may be allowed
             return None
         await self.refresh()
+        slots = self._inspecting if order is None else self._ordering
         for allowed in self._sources(name, order):
             try:
-                async with self._inspecting:
+                async with slots:
                     found = await self._inspected(allowed)
             except NotFound:
                 continue

@@ -78,7 +78,7 @@ class PipelineRun:
                 for step in self._pipeline.steps:
                     group.create_task(self._run_step(step))
         except TimeoutError:
-            late = DeadlineExceeded(f"the graph took longer than its {timeout_s:g} s")
+            late = DeadlineExceeded(f"the steps took longer than their {timeout_s:.3g} s")
             for step in self._pipeline.steps:
                 if step.id not in self._outcomes:
                     self._outcomes[step.id] = self._failure(step, late)

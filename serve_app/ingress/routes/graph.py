@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed
+from serve_app.ingress.errors import DeadlineExceeded, ModelNotFound, ValidationFailed
 from serve_app.ingress.pipeline.budget import DataBudget
 from serve_app.ingress.pipeline.pipeline import Pipeline, build_pipeline
 from serve_app.ingress.pipeline.references import ID, ReferenceLimits
@@ -123,16 +124,22 @@ async def graph(
     is 200, and each step has its own: a step that fails fails those that refer to it, and leaves
     the rest. Items of a list that fail alone do not fail their step.
     """
-    budget = DataBudget(services.settings.max_graph_bytes)
-    await services.catalog.known(step.model_name for step in body.steps)
+    settings = services.settings
+    if len(body.steps) > settings.max_graph_steps:
+        message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
+        raise ValidationFailed(message, field="steps")
+    clock = asyncio.get_running_loop().time
+    end = clock() + settings.graph_timeout_s
+    await _look_up_models(body, services)
+    budget = DataBudget(settings.max_graph_bytes)
     pipeline = _pipeline(body, services, tasks, budget)
 
     async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:
         own = RequestContext(context.request_id, session=context.session)
         return await task.function(inputs, services, own)
 
-    run = PipelineRun(pipeline, perform, budget, services.settings.max_graph_concurrency)
-    outcomes = await run.outcomes(services.settings.graph_timeout_s)
+    run = PipelineRun(pipeline, perform, budget, settings.max_graph_concurrency)
+    outcomes = await run.outcomes(end - clock())
     answer = {
         "outputs": {
             name: outcome.result.body
@@ -144,14 +151,21 @@ async def graph(
     return context.answer(answer)
 
 
+async def _look_up_models(body: GraphBody, services: Services) -> None:
+    """Raises :class:`DeadlineExceeded` if that takes as long as the whole graph may."""
+    limit_s = services.settings.graph_timeout_s
+    try:
+        async with asyncio.timeout(limit_s):
+            await services.catalog.known(step.model_name for step in body.steps)
+    except TimeoutError:
+        message = f"The models of the graph were not found within its {limit_s:g} s."
+        raise DeadlineExceeded(message) from None
+
+
 def _pipeline(
     body: GraphBody, services: Services, tasks: Mapping[str, NativeTask], budget: DataBudget
 ) -> Pipeline:
     settings = services.settings
-    if len(body.steps) > settings.max_graph_steps:
-        message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
-        raise ValidationFailed(message, field="steps")
-
     requests = [
         StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps
     ]

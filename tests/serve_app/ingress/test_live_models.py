@@ -32,7 +32,7 @@ from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.routes.context import Services
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, NATIVE
-from tests.serve_app.local_handle import Family, LocalHandle
+from tests.serve_app.local_handle import PATIENCE_S, Family, LocalHandle, happens
 
 SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 
@@ -46,9 +46,15 @@ class Replica(Family):
         self.problem = problem
         self.inspections = 0
         self.loads = 0
+        self.slow: frozenset[str] = frozenset()
+        """The names of folders whose inspection does not end before ``release`` is set."""
+        self.release = asyncio.Event()
 
     async def inspect_model(self, request: Inspection) -> DetectedModel | Problem:
         self.inspections += 1
+        if Path(request.source.name).name in self.slow:
+            self.began.set()
+            await happens(self.release)
         return await inspected(request, self._config)
 
     async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
@@ -202,12 +208,33 @@ async def test_a_live_model_does_only_its_own_tasks_and_is_never_the_default(gra
     assert [request.model for request in graph.replica.asked] == ["house/mood"]
 
 
+def embeddings_step(name: str, model: str) -> dict[str, Any]:
+    return {"id": name, "task": "embeddings", "model_name": model, "inputs": {"texts": "hello"}}
+
+
 async def test_a_step_of_a_graph_may_name_a_new_model(graph: Graph) -> None:
     graph.model("new")
-    step = {"id": "v", "task": "embeddings", "model_name": "new", "inputs": {"texts": "hello"}}
-    answer = await house.post(graph.app, f"{NATIVE}/graph", {"steps": [step]})
+    body = {"steps": [embeddings_step("v", "new")]}
+    answer = await house.post(graph.app, f"{NATIVE}/graph", body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["steps"][0]["status"] == "ok"
+
+
+async def test_a_graph_of_too_many_steps_looks_no_model_up(graph: Graph) -> None:
+    steps = [embeddings_step(f"s{i}", f"model-{i}") for i in range(33)]
+    answer = await house.post(graph.app, f"{NATIVE}/graph", {"steps": steps})
+    assert answer.status_code == 400
+    assert list(answer.json()["details"]["field_errors"]) == ["steps"]
+    assert graph.replica.inspections == 0
+
+
+async def test_a_graph_whose_models_are_not_found_in_its_time_is_a_504(tmp_path: Path) -> None:
+    graph = Graph(tmp_path, graph_timeout_s=0.05)
+    graph.replica.slow = frozenset({"new"})
+    body = {"steps": [embeddings_step("v", "new")]}
+    answer = await asyncio.wait_for(house.post(graph.app, f"{NATIVE}/graph", body), PATIENCE_S / 2)
+    assert answer.status_code == 504
+    graph.replica.release.set()
 
 
 async def test_an_order_loads_a_model_and_is_kept(graph: Graph) -> None:
@@ -234,6 +261,36 @@ async def test_an_order_says_how_a_model_is_served(graph: Graph) -> None:
     assert (await graph.order("topics", body)).status_code == 200
     spec = graph.store.all()["topics"].spec
     assert (spec.tasks, spec.dtype) == (("topic",), "float32")
+
+
+async def test_an_order_does_not_wait_behind_the_inspections_of_requests(graph: Graph) -> None:
+    names = [f"slow-{i}" for i in range(live_models.MAX_INSPECTIONS + 1)]
+    graph.replica.slow = frozenset(names)
+    graph.model("new")
+    waiting = [asyncio.ensure_future(graph.embed(name)) for name in names]
+    await happens(graph.replica.began)
+    answer = await asyncio.wait_for(graph.order("new"), PATIENCE_S)
+    assert answer.status_code == 200
+    assert not any(each.done() for each in waiting)
+    graph.replica.release.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_while_too_many_new_names_are_looked_up_another_is_a_503(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_models, "MAX_LOOKUPS", 1)
+    graph.replica.slow = frozenset({"first"})
+    graph.model("first")
+    graph.model("second")
+    first = asyncio.ensure_future(graph.embed("first"))
+    await happens(graph.replica.began)
+    answer = await graph.embed("second")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    same = asyncio.ensure_future(graph.embed("first"))
+    graph.replica.release.set()
+    assert [(await each).status_code for each in (first, same)] == [200, 200]
+    assert (await graph.embed("second")).status_code == 200
 
 
 async def test_a_loaded_model_is_not_changed_by_another_order(graph: Graph) -> None:
