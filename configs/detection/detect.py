@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
@@ -98,6 +99,7 @@ def _sentence_kinds(files: ModelFiles) -> list[ModelKind]:
     modules = files.json_value("modules.json")
     if modules is None:
         return []
+    _check_module_paths(modules)
     kind = files.json("config_sentence_transformers.json").get("model_type", "SentenceTransformer")
     if kind == "CrossEncoder":
         return [RERANKER]
@@ -105,6 +107,15 @@ def _sentence_kinds(files: ModelFiles) -> list[ModelKind]:
         shown = str(kind)[:100]
         raise ModelRefusedError(f"it is a {shown} of sentence-transformers; no family serves that")
     return [EMBEDDER]
+
+
+def _check_module_paths(modules: Any) -> None:
+    """Raises :class:`ModelRefusedError` for a module outside the model's folder."""
+    for module in modules if isinstance(modules, list) else ():
+        path = module.get("path", "") if isinstance(module, dict) else None
+        pure = PurePosixPath(path) if isinstance(path, str) else None
+        if pure is None or pure.is_absolute() or ".." in pure.parts:
+            raise ModelRefusedError("its modules.json names a path that is not inside its folder")
 
 
 def _first_kinds(names: list[str], config: Mapping[str, Any], files: ModelFiles) -> list[ModelKind]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -32,18 +33,18 @@ class ModelFiles:
 
     @classmethod
     def of_folder(cls, folder: Path, root: Path) -> ModelFiles:
-        """All files of a folder, which must be inside ``root``, wherever links lead.
+        """All files of a folder and below it, which must be inside ``root``.
 
         Raises :class:`ModelNotThereError` if there is no such folder below ``root``, and
-        :class:`ModelRefusedError` if a file of it is elsewhere, or there are too many.
+        :class:`ModelRefusedError` if a link in it leads out of it, or it has too many files.
         """
         top, home = root.resolve(), folder.resolve()
         if home == top or not home.is_relative_to(top) or not home.is_dir():
             raise ModelNotThereError(folder.name)
-        found = dict(islice(_files(home, top), MAX_FILES + 1))
+        found = dict(islice(_files(home), MAX_FILES + 1))
         if len(found) > MAX_FILES:
-            raise ModelRefusedError(f"it has more than {MAX_FILES} files")
-        return cls(home, found)
+            raise ModelRefusedError(f"it has more than {MAX_FILES} files and folders")
+        return cls(home, {name: size for name, size in found.items() if not name.endswith("/")})
 
     def has(self, *names: str) -> bool:
         """Whether one of these files is there."""
@@ -107,13 +108,19 @@ class ModelFiles:
             raise ModelRefusedError(f"its {name} cannot be read") from None
 
 
-def _files(home: Path, top: Path) -> Iterator[tuple[str, int]]:
-    """The names and sizes of regular files, down to the folders in the folder."""
-    for path in home.iterdir():
-        inner = path.iterdir() if path.is_dir() and not path.is_symlink() else (path,)
-        for file in inner:
-            if not file.is_file():
-                continue
-            if not file.resolve().is_relative_to(top):
-                raise ModelRefusedError(f"its {file.name} is a link that leads out of the folder")
-            yield str(file.relative_to(home)), file.stat().st_size
+def _files(home: Path) -> Iterator[tuple[str, int]]:
+    """The names and sizes of regular files. Folders have the size 0 and names that end in /.
+
+    Raises :class:`ModelRefusedError` for a link that leads out of ``home``. Links are not followed.
+    """
+    waiting = [home]
+    while waiting:
+        for path in waiting.pop().iterdir():
+            name = path.relative_to(home).as_posix()
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+                raise ModelRefusedError(f"its {name} is a link that leads out of the folder")
+            if path.is_file():
+                yield name, path.stat().st_size
+            elif path.is_dir() and not path.is_symlink():
+                waiting.append(path)
+                yield f"{name}/", 0

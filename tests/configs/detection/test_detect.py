@@ -15,6 +15,7 @@ from configs.detection import (
     ModelNotThereError,
     ModelRefusedError,
     inspect_model,
+    model_files,
 )
 from configs.weights import FolderSource
 
@@ -209,11 +210,46 @@ def test_a_folder_outside_the_allowed_one_is_not_there(tmp_path: Path) -> None:
             inspect_model(Inspection(FolderSource(folder=path), inside, 1.0), tmp_path)
 
 
-def test_a_file_that_leads_out_of_the_allowed_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["generation_config.json", "1_Pooling", "a/b/c/deep.json"])
+@pytest.mark.parametrize("target", ["secret", "secret.json", "models/other", "missing"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(
+    tmp_path: Path, name: str, target: str
+) -> None:
     made = folder(tmp_path, kind("LlamaForCausalLM"))
-    (tmp_path / "secret").write_text("{}")
-    (made / "generation_config.json").symlink_to(tmp_path / "secret")
-    with pytest.raises(ModelRefusedError, match="leads out of the folder"):
+    (tmp_path / "secret.json").write_text("{}")
+    for each in ("secret", "models/other"):
+        (tmp_path / each).mkdir()
+    (made / name).parent.mkdir(parents=True, exist_ok=True)
+    (made / name).symlink_to(tmp_path / target)
+    with pytest.raises(ModelRefusedError, match=f"its {name} is a link that leads out of the fold"):
+        inspected(made)
+
+
+def test_links_inside_the_folder_are_followed_once(tmp_path: Path) -> None:
+    made = folder(tmp_path, kind("LlamaForCausalLM"), tokenizer__json=None, config__json=None)
+    (made / "blobs").mkdir()
+    (made / "blobs" / "1").write_text(json.dumps(kind("LlamaForCausalLM")))
+    (made / "config.json").symlink_to("blobs/1")
+    (made / "tokenizer.json").symlink_to(made / "blobs" / "1")
+    (made / "blobs" / "again").symlink_to(made)
+    assert inspected(made).kinds[0].tasks == ("generate", "chat")
+
+
+def test_a_folder_of_too_many_folders_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "MAX_FILES", 10)
+    made = folder(tmp_path, kind("LlamaForCausalLM"))
+    made.joinpath(*"abcdefghijk").mkdir(parents=True)
+    with pytest.raises(ModelRefusedError, match="more than 10 files and folders"):
+        inspected(made)
+
+
+@pytest.mark.parametrize("module", [{"path": "../../other"}, {"path": "/etc"}, {"path": 1}, "x"])
+def test_a_module_outside_the_folder_is_refused(tmp_path: Path, module: Any) -> None:
+    modules = [{"path": ""}, {"path": "1_Pooling"}, module]
+    made = folder(tmp_path, kind("BertModel", model_type="bert"), modules__json=modules)
+    with pytest.raises(ModelRefusedError, match=r"modules\.json names a path"):
         inspected(made)
 
 
