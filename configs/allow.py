@@ -29,7 +29,8 @@ class AllowLimits(Section):
     """What holds for every model of a rule.
 
     ``family`` serves them, by default the first family of the profile that can. ``max_gb`` bounds
-    the size of a model's files, ``max_window`` the context length of a text generator, in tokens.
+    what is downloaded of a repository, and the weights in a folder. ``max_window`` bounds the
+    context length of a text generator, in tokens.
     Without an ``engine`` or a ``dtype`` a model gets what loads it soonest: for GGUF OpenVINO and
     float32, else torch.
     """

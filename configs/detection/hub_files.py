@@ -3,13 +3,14 @@ the model is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
 from configs.detection.model_files import MAX_FILES, MAX_JSON_BYTES, ModelFiles
 from configs.weights import HubSource
-from configs.weights.hub import explained
+from configs.weights.hub import downloaded, explained
 
 TIMEOUT_S = 20.0
 """How long the hub may take to list a repository."""
@@ -24,8 +25,17 @@ TELLING = (
 """The files that are read."""
 
 
-def hub_files(source: HubSource, cache_dir: Path, token: str | None) -> tuple[ModelFiles, str]:
-    """The files of a repository, and its commit. Downloads only those of ``TELLING``.
+@dataclass(frozen=True, slots=True)
+class HubFiles:
+    """The files of a repository, its commit, and how many bytes loading the model downloads."""
+
+    files: ModelFiles
+    commit: str
+    download_bytes: int
+
+
+def hub_files(source: HubSource, cache_dir: Path, token: str | None) -> HubFiles:
+    """The files of a repository. Downloads only those of ``TELLING``.
 
     Raises :class:`ModelNotThereError` if there is no such repository or revision, and
     ``HubUnavailableError`` while the hub cannot be reached.
@@ -55,7 +65,8 @@ def hub_files(source: HubSource, cache_dir: Path, token: str | None) -> tuple[Mo
     folder = Path(paths[0]).parent if paths else cache_dir / "hub"
     unread = {name for name in TELLING if name not in telling}
     found = {name: size for name, size in sizes.items() if name not in unread}
-    return ModelFiles(folder, found), str(info.sha)
+    size = sum(sizes[name] for name in downloaded(source, sizes))
+    return HubFiles(ModelFiles(folder, found), str(info.sha), size)
 
 
 def _is_small(name: str, size: int) -> bool:

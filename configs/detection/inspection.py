@@ -16,7 +16,10 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A model to inspect. A folder must be below ``root``. Its weights may have ``max_gb`` GiB."""
+    """A model to inspect. A folder must be below ``root``.
+
+    ``max_gb`` bounds, in GiB, its weights in a folder, or what is downloaded of a repository.
+    """
 
     source: HubSource | FolderSource
     root: Path | None
@@ -32,20 +35,32 @@ def inspect_model(
     Raises :class:`ModelNotThereError`, :class:`ModelRefusedError`, and ``HubUnavailableError``
     while the hub cannot be reached.
     """
-    source, revision = inspection.source, None
+    source = inspection.source
     if isinstance(source, HubSource):
-        files, revision = hub_files(source, cache_dir, token)
-        if not files.has("config.json") and files.with_suffix(".gguf"):
-            raise ModelRefusedError("it has only GGUF files, which are loaded from folders alone")
+        found = _in_repository(source, inspection, cache_dir, token)
     else:
         files = _in_folder(source, inspection.root)
-    found = detect(files, trust_remote_code=inspection.trust_remote_code)
-    if found.weight_bytes > inspection.max_gb * GIB:
-        size = f"{found.weight_bytes / GIB:.1f} GiB"
-        raise ModelRefusedError(f"its weights have {size}; at most {inspection.max_gb:g} may be")
+        found = detect(files, trust_remote_code=inspection.trust_remote_code)
+        _check_size(found.weight_bytes, inspection.max_gb)
     if found.format == "pickle" and not source.allow_bin:
         raise ModelRefusedError("it has no safetensors weights, and pickles are not loaded here")
-    return replace(found, revision=revision)
+    return found
+
+
+def _in_repository(
+    source: HubSource, inspection: Inspection, cache_dir: Path, token: str | None
+) -> DetectedModel:
+    found = hub_files(source, cache_dir, token)
+    if not found.files.has("config.json") and found.files.with_suffix(".gguf"):
+        raise ModelRefusedError("it has only GGUF files, which are loaded from folders alone")
+    model = detect(found.files, trust_remote_code=inspection.trust_remote_code)
+    _check_size(found.download_bytes, inspection.max_gb)
+    return replace(model, revision=found.commit)
+
+
+def _check_size(size: int, max_gb: float) -> None:
+    if size > max_gb * GIB:
+        raise ModelRefusedError(f"its files have {size / GIB:.1f} GiB; at most {max_gb:g} may be")
 
 
 def _in_folder(source: FolderSource, root: Path | None) -> ModelFiles:

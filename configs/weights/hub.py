@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, PathNotInSourceError
 from configs.weights.sources import HubSource
@@ -26,20 +27,51 @@ def fetch(source: HubSource, folder: Path, hub_cache: Path, token: str | None) -
     """
     snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token)
     revision = snapshot.name
-    if source.convert is None and source.allow_bin:
-        pickles = [f"{place}pytorch_model*.bin*" for place in _without_weights(snapshot)]
-        if pickles:
-            snapshot = _snapshot(source, revision, pickles, hub_cache, token)
+    names = [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*")]
+    if pickles := _pickles(source, names):
+        snapshot = _snapshot(source, revision, pickles, hub_cache, token)
     _copy(_chosen(source, snapshot), folder)
     if source.convert is None and source.path is None:
         _require_weights(source, folder)
     return revision
 
 
+def downloaded(source: HubSource, names: Collection[str]) -> set[str]:
+    """Which of a repository's files :func:`fetch` downloads."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    def matching(patterns: list[str]) -> set[str]:
+        ignored = _ignored(source)
+        return set(filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=ignored))
+
+    found = matching(_patterns(source))
+    pickles = _pickles(source, found)
+    return found | matching(pickles) if pickles else found
+
+
 def _patterns(source: HubSource) -> list[str]:
     if source.path is not None:
         return [source.path, f"{source.path}/*"]
     return [*_TEXTS, *(_WEIGHTS if source.convert is None else (*_WEIGHTS, *_TO_CONVERT))]
+
+
+def _ignored(source: HubSource) -> list[str] | None:
+    keep_exports = source.convert is not None or source.path is not None
+    return None if keep_exports else list(_OTHER_EXPORTS)
+
+
+def _pickles(source: HubSource, names: Collection[str]) -> list[str]:
+    """Patterns of pickles to convert: in folders with a configuration but no safetensors."""
+    if source.convert is not None or not source.allow_bin:
+        return []
+    homes = {str(PurePosixPath(name).parent) for name in names if _is_config(name)} | {"."}
+    full = {str(PurePosixPath(name).parent) for name in names if name.endswith(".safetensors")}
+    places = ("" if home == "." else f"{home}/" for home in sorted(homes - full))
+    return [f"{place}pytorch_model*.bin*" for place in places]
+
+
+def _is_config(name: str) -> bool:
+    return PurePosixPath(name).name == "config.json"
 
 
 def _snapshot(
@@ -55,7 +87,6 @@ def _snapshot(
         hub.RevisionResolutionError,
         hub.XetDownloadError,
     )
-    keep_exports = source.convert is not None or source.path is not None
     try:
         return Path(
             snapshot_download(
@@ -64,7 +95,7 @@ def _snapshot(
                 cache_dir=cache,
                 token=token,
                 allow_patterns=patterns,
-                ignore_patterns=None if keep_exports else list(_OTHER_EXPORTS),
+                ignore_patterns=_ignored(source),
             )
         )
     except (OSError, *others) as error:
@@ -90,13 +121,6 @@ def explained(source: HubSource, error: Exception) -> HubUnavailableError:
     else:
         why = f"the download failed ({type(error).__name__}: {str(error)[:300]})"
     return HubUnavailableError(f"{what}: {why}.")
-
-
-def _without_weights(snapshot: Path) -> list[str]:
-    """Folders with a configuration but no safetensors, as prefixes of file names."""
-    homes = {config.parent for config in snapshot.rglob("config.json")} | {snapshot}
-    bare = (home for home in homes if not any(home.glob("*.safetensors")))
-    return ["" if home == snapshot else f"{home.relative_to(snapshot)}/" for home in bare]
 
 
 def _chosen(source: HubSource, snapshot: Path) -> Path:

@@ -75,11 +75,34 @@ def test_only_what_tells_the_kind_of_model_is_downloaded(
     assert set(repository.fetched) == {"config.json", "README.md"}
 
 
-def test_weights_beyond_the_limit_are_refused_before_they_are_downloaded(
-    repository: Repository, tmp_path: Path
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "sub/more.safetensors", "merges.txt", "data.json", "README.md", "x.py"],
+)
+def test_files_beyond_the_limit_are_refused_before_they_are_downloaded(
+    repository: Repository, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(ModelRefusedError, match=r"its weights have 1\.0 GiB"):
-        inspected(tmp_path, max_gb=0.5)
+    repository.sizes[name] = 3 * 2**30
+    with pytest.raises(ModelRefusedError, match=r"its files have [34]\.0 GiB; at most 2"):
+        inspected(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "onnx/model.onnx", "openvino/config.json", "other.gguf", "x.bin"]
+)
+@pytest.mark.parametrize("allow_bin", [False, True])
+def test_files_that_are_not_downloaded_do_not_count(
+    repository: Repository, tmp_path: Path, name: str, allow_bin: bool
+) -> None:
+    repository.sizes[name] = 2**40
+    assert inspected(tmp_path, allow_bin=allow_bin).format == "safetensors"
+
+
+def test_pickles_count_where_they_are_converted(repository: Repository, tmp_path: Path) -> None:
+    repository.sizes = {"pytorch_model.bin": 3 * 2**30}
+    with pytest.raises(ModelRefusedError, match=r"its files have 3\.0 GiB"):
+        inspected(tmp_path, allow_bin=True)
+    assert inspected(tmp_path, max_gb=4.0, allow_bin=True).format == "pickle"
 
 
 def test_a_huge_configuration_is_not_downloaded(repository: Repository, tmp_path: Path) -> None:
@@ -90,7 +113,7 @@ def test_a_huge_configuration_is_not_downloaded(repository: Repository, tmp_path
 
 
 def test_a_huge_readme_is_left_out(repository: Repository, tmp_path: Path) -> None:
-    repository.sizes["README.md"] = 2**40
+    repository.sizes["README.md"] = 2**21
     assert inspected(tmp_path).kinds[0].tasks == ("embed",)
     assert repository.fetched == ["config.json"]
 
