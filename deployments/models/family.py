@@ -17,7 +17,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import StillInUseError, unavailable_as_problem
-from deployments.models.inspection import inspected
+from deployments.models.inspection import ModelInspector
 from deployments.models.joined_calls import CallRunner
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -81,8 +81,10 @@ class FamilyDeployment(Generic[M]):
         self._limits = limits
         self._meter = meter
         self._config = config
+        settings = config.settings
+        self._inspector = ModelInspector(settings.hf_cache_dir, settings.token)
         specs = ModelSpecs(config.models, config.name, live_models_here(), config.allowed)
-        self._models = ModelCache(specs, loader, meter.model, config.settings.max_memory_gb)
+        self._models = ModelCache(specs, loader, meter.model, settings.max_memory_gb)
         self._orders = OrderFollower(self._models)
         self._calls = CallRunner(self)
         meter.register(self._gauges)
@@ -139,7 +141,7 @@ class FamilyDeployment(Generic[M]):
 
     async def inspect_model(self, request: Inspection) -> DetectedModel | Problem:
         """What a model is that the profile does not name, which this family need not serve."""
-        return await inspected(request, self._config)
+        return await self._inspector.inspect(request)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
         """The models of this replica, and the live limits that it keeps to."""

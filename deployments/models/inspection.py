@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from configs.detection import (
     DetectedModel,
@@ -12,20 +14,32 @@ from configs.detection import (
     inspect_model,
 )
 from configs.weights import WeightsError
-from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 
+MAX_THREADS = 4
 
-async def inspected(request: Inspection, config: FamilyConfig) -> DetectedModel | Problem:
-    """What the model is, or why it cannot be served. Files are read in a thread."""
-    settings = config.settings
-    try:
-        return await asyncio.to_thread(
-            inspect_model, request, settings.hf_cache_dir, settings.token
-        )
-    except ModelNotThereError:
-        return Problem("not_found", "There is no such model.")
-    except ModelRefusedError as error:
-        return Problem("validation", str(error))
-    except WeightsError as error:
-        return Problem("unavailable", str(error))
+
+class ModelInspector:
+    """Inspects models in threads of its own: other work does not wait for a file system that hangs.
+
+    Inspections beyond ``MAX_THREADS`` wait.
+    """
+
+    def __init__(self, cache_dir: Path, token: str | None) -> None:
+        self._cache_dir = cache_dir
+        self._token = token
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "inspect")
+
+    async def inspect(self, request: Inspection) -> DetectedModel | Problem:
+        """What the model is, or why it cannot be served."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(
+                self._threads, inspect_model, request, self._cache_dir, self._token
+            )
+        except ModelNotThereError:
+            return Problem("not_found", "There is no such model.")
+        except ModelRefusedError as error:
+            return Problem("validation", str(error))
+        except WeightsError as error:
+            return Problem("unavailable", str(error))

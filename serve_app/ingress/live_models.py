@@ -246,9 +246,13 @@ class LiveModels:
         await self.remove(min(idle, key=lambda model: model.added).spec.name)
 
     async def _loaded(self, models: list[LiveModel]) -> set[str]:
-        """The names of those that a replica has or is loading."""
+        """The names of those that a replica has or is loading, or may have: one did not answer."""
         found = await self._cluster.report({model.family for model in models}, 0.0)
-        return {each.spec.name for each in models if found.of(each.spec.name)}
+        return {
+            each.spec.name
+            for each in models
+            if each.family in found.unanswered or found.of(each.spec.name)
+        }
 
     def _changed(self) -> tuple[bytes, list[LiveModel]] | None:
         """The store's version and its models that are served here, unless they are known.

@@ -16,8 +16,7 @@ from ray.exceptions import RayError
 from configs.detection import DetectedModel, Inspection
 from configs.live_models import LiveModel
 from configs.settings import Settings
-from deployments.models.config import FamilyConfig
-from deployments.models.inspection import inspected
+from deployments.models.inspection import ModelInspector
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.live_models import OwnLiveModels
@@ -42,7 +41,8 @@ class Replica(Family):
 
     def __init__(self, folder: Path, problem: Problem | None = None) -> None:
         super().__init__()
-        self._config = FamilyConfig("x", (), Settings(hf_cache_dir=folder))
+        self._inspector = ModelInspector(folder, None)
+        self.answers = True
         self.problem = problem
         self.inspections = 0
         self.loads = 0
@@ -55,7 +55,12 @@ class Replica(Family):
         if Path(request.source.name).name in self.slow:
             self.began.set()
             await happens(self.release)
-        return await inspected(request, self._config)
+        return await self._inspector.inspect(request)
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        if not self.answers:
+            raise RayError
+        return await super().loaded_models(request)
 
     async def load_model(self, order: ModelOrder) -> ReplicaReport | Problem:
         if self.problem is not None:
@@ -352,6 +357,18 @@ async def test_when_there_are_too_many_the_oldest_that_is_not_loaded_is_forgotte
     answer = await graph.embed("second")
     assert answer.status_code == 503
     assert "unload one of them first" in answer.json()["message"]
+
+
+async def test_a_model_whose_replica_does_not_answer_counts_as_loaded(tmp_path: Path) -> None:
+    graph = Graph(tmp_path, max_live_models=1)
+    graph.model("first")
+    graph.model("second")
+    assert (await graph.order("first")).status_code == 200
+    graph.orders.withdraw("first")
+    graph.replica.answers = False
+    assert (await graph.embed("second")).status_code == 503
+    assert (await graph.order("first", {"dtype": "float32"})).status_code == 400
+    assert set(graph.store.all()) == {"first"}
 
 
 class Away(OwnLiveModels):
