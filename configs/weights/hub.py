@@ -38,7 +38,7 @@ def fetch(source: HubSource, folder: Path, hub_cache: Path, token: str | None) -
 
 def downloaded(source: HubSource, names: Collection[str]) -> set[str]:
     """Which of a repository's files :func:`fetch` downloads."""
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     def matching(patterns: list[str]) -> set[str]:
         ignored = _ignored(source)
