@@ -45,14 +45,23 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
     codec = TextCodec.from_folder(folder, settings.chat_template)
     process = ChildProcess("deployments.engine.own_process.server")
     try:
-        process.connection.send(EngineLaunch(str(folder), settings))
-        answer = process.connection.recv()
-    except (EOFError, OSError):
-        answer = LoadFailure(f"its process ended with code {process.exit_code}")
+        answer = _launch(process, EngineLaunch(str(folder), settings))
+    except BaseException:
+        process.close()
+        raise
     if isinstance(answer, EngineReady):
         return EngineClient(codec, process, answer, settings.hang_after_s)
     process.close()
     raise EngineNotLoaded(answer.reason)
+
+
+def _launch(process: ChildProcess, launch: EngineLaunch) -> EngineReady | LoadFailure:
+    try:
+        process.connection.send(launch)
+        answer: EngineReady | LoadFailure = process.connection.recv()
+    except (EOFError, OSError):
+        return LoadFailure(f"its process ended with code {process.exit_code}")
+    return answer
 
 
 class EngineClient:
@@ -148,6 +157,9 @@ class EngineClient:
                 self._process.connection.send(message)
         except OSError:
             return  # the process is gone, as the other thread learns too
+        except Exception as error:
+            logger.exception("The engine's process could not be told something")
+            self._end(f"The engine cannot be told what to do: {type(error).__name__}")
 
     def _receive(self) -> None:
         stopped: str | None = None
@@ -161,6 +173,9 @@ class EngineClient:
                 stopped = outputs.stopped
         except (EOFError, OSError):
             stopped = f"The decoding process ended with code {self._process.exit_code}"
+        except Exception as error:
+            logger.exception("The engine's process said what cannot be read")
+            stopped = f"The engine cannot be understood: {type(error).__name__}"
         self._end(stopped)
 
     def _deliver(self, number: int, outcome: Outcome) -> None:

@@ -50,7 +50,7 @@ class CohereEmbedBody(Body):
     texts: TextList
     model: ModelName | None = None
     input_type: InputType | None = None
-    embedding_types: Annotated[list[EmbeddingType], Field(min_length=1)] | None = None
+    embedding_types: Annotated[list[EmbeddingType], Field(min_length=1, max_length=4)] | None = None
     truncate: Literal["NONE", "END"] = Field("END", description="cut long texts, or refuse them")
     output_dimension: Count | None = None
     priority: Priority | None = None
@@ -146,7 +146,7 @@ def _by_type(
     body: CohereEmbedBody, embedded: EmbeddingResult, context: RequestContext, version: str
 ) -> dict[str, Any]:
     types: list[EmbeddingType] = body.embedding_types or ["float"]
-    vectors = {each: ENCODINGS[each](embedded.vectors) for each in types}
+    vectors = {each: ENCODINGS[each](embedded.vectors) for each in dict.fromkeys(types)}
     by_type = {"response_type": "embeddings_by_type", "embeddings": vectors}
     return _head(body, embedded, context, version) | by_type
 

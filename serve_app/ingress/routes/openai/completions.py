@@ -213,6 +213,7 @@ async def _request(
         choices=body.n or 1,
         tokens=body.bound,
         logprobs=body.logprobs is not None,
+        echoed=bool(body.echo),
         scored=body.scores_prompts,
     )
     request = GenerationRequest(

@@ -58,20 +58,25 @@ def check_prompts(
     choices: int,
     tokens: int,
     logprobs: bool,
+    echoed: bool,
     scored: bool,
 ) -> None:
     """Bound the prompts of one request, and the ``tokens`` that each of their choices may have.
 
-    With ``scored`` the prompts' own tokens have log-probabilities too. Raises
-    :class:`ValidationFailed`.
+    With ``echoed`` every choice repeats its prompt, with ``scored`` the prompt's log-probabilities
+    too. Raises :class:`ValidationFailed`.
     """
     check_count(len(prompts), settings, "prompt")
     for prompt in prompts:
         if isinstance(prompt, str):
             check_prompt(prompt, settings, "prompt")
-    if scored and sum(map(_most_tokens, prompts)) > MAX_NEW_TOKENS // LOGPROB_TOKENS:
+    repeated = choices * sum(map(_most_tokens, prompts))
+    if echoed and repeated > settings.max_body_bytes:
+        message = f"With echo, prompts times n have up to {settings.max_body_bytes} bytes."
+        raise ValidationFailed(message, field="prompt")
+    if scored and repeated > MAX_NEW_TOKENS // LOGPROB_TOKENS:
         limit = MAX_NEW_TOKENS // LOGPROB_TOKENS
-        message = f"With echo and logprobs, prompts have up to {limit} tokens, or bytes of text."
+        message = f"With echo and logprobs, prompts times n have up to {limit} tokens or bytes."
         raise ValidationFailed(message, field="prompt")
     wanted = len(prompts) * choices * tokens * (LOGPROB_TOKENS if logprobs else 1)
     if len(prompts) > 1 and wanted > MAX_NEW_TOKENS:

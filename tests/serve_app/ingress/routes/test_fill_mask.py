@@ -66,6 +66,12 @@ async def test_fields_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     assert list(await field_errors(app(), "fill-mask", texts=TEXT, **wrong)) == list(wrong)
 
 
+async def test_predictions_that_repeat_too_much_text_are_refused() -> None:
+    text = f"[MASK] {'x' * 90_000}"
+    errors = await field_errors(app(), "fill-mask", texts=[text] * 100, top_k=5)
+    assert "bytes" in errors["top_k"]
+
+
 async def test_a_step_of_a_graph_fills_in_what_another_step_wrote() -> None:
     steps = [
         {"id": "first", "task": "fill_mask", "inputs": {"texts": TEXT}},

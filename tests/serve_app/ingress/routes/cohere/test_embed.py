@@ -92,3 +92,12 @@ async def test_what_cannot_be_had_is_named(path: str, change: dict[str, Any], na
     assert response.status_code == (404 if "model" in change else 400)
     assert set(response.json()) == {"id", "message"}
     assert named in response.json()["message"]
+
+
+async def test_a_type_named_twice_is_encoded_once_and_a_long_list_is_refused() -> None:
+    body: dict[str, Any] = {"texts": TEXTS, "input_type": "clustering"}
+    answer = await post(family(), "embed", "/v2/embed", body | {"embedding_types": ["float"] * 4})
+    assert answer["embeddings"] == {"float": VECTORS.tolist()}
+    refused = await sent(family(), "embed", "/v2/embed", body | {"embedding_types": ["float"] * 5})
+    assert refused.status_code == 400
+    assert "embedding_types" in refused.text

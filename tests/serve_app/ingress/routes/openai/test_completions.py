@@ -458,6 +458,8 @@ async def test_an_echo_goes_to_a_model_that_can_score() -> None:
         ("echo", {"echo": True, "logprobs": 0, "model": FAST}),
         ("echo", {"echo": True, "prompt": [1], "model": FAST}),
         ("echo", {"echo": True, "logprobs": 0, "stream": True}),
+        ("prompt", {"echo": True, "prompt": ["x" * 90_000] * 10, "n": 16}),
+        ("prompt", {"echo": True, "prompt": "x" * 5_000, "n": 16, "logprobs": 0}),
         ("max_tokens", {"echo": True, "max_tokens": 0, "stream": True}),
         ("max_tokens", {"max_tokens": 0}),
         ("prompt", {"echo": True, "logprobs": 0, "prompt": [[1] * 40_000] * 2}),
