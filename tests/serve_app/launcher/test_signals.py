@@ -3,23 +3,24 @@ import signal
 import pytest
 
 from serve_app.launcher.signals import STOPPING, StopSignals
+from tests.serve_app.launcher.received import receive
 
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_the_first_signal_interrupts_and_the_second_only_hurries(number: int) -> None:
     with StopSignals() as signals:
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
+            receive(number)
         assert signals.first == number
         assert not signals.hurry.is_set()
-        signal.raise_signal(number)
+        receive(number)
         assert signals.hurry.is_set()
 
 
 def test_once_disarmed_a_signal_raises_nothing() -> None:
     with StopSignals() as signals:
         signals.disarm()
-        signal.raise_signal(signal.SIGTERM)
+        receive(signal.SIGTERM)
         assert signals.first == signal.SIGTERM
 
 

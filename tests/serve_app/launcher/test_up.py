@@ -17,6 +17,7 @@ from serve_app.launcher.preparation import prepare
 from serve_app.launcher.ray_head import InvalidConfigError, StartError
 from serve_app.launcher.state import ServeState
 from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
+from tests.serve_app.launcher.received import receive
 
 PLAN = StartPlan(
     {"http_options": {"host": "127.0.0.1", "port": 0}, "applications": [{"name": "ours"}]}, None, ()
@@ -117,7 +118,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_a_signal_at_any_moment_is_an_orderly_end(
     start: Callable[..., int], moment: str, number: int
 ) -> None:
-    assert start(moment, lambda: signal.raise_signal(number)) == EXIT_STOPPED == 0
+    assert start(moment, lambda: receive(number)) == EXIT_STOPPED == 0
 
 
 @pytest.mark.parametrize("moment", ["start", "deploy", "wait", "watch"])
@@ -141,4 +142,4 @@ def test_a_process_that_could_not_be_ended_is_a_failure(
     start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serve_app.launcher.processes.end", lambda *_: [4711])
-    assert start("watch", lambda: signal.raise_signal(signal.SIGTERM)) == EXIT_FAILED
+    assert start("watch", lambda: receive(signal.SIGTERM)) == EXIT_FAILED
