@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,25 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process, log)
         yield Graph(url, psutil.Process(process.pid), models)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_TIMEOUT_S)
+    assert code == 0, log.read_text()
+
+
+@contextmanager
+def started_graph(log: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """The URL of a graph of one's own, from ``prsm-serve up``; it ends without an error."""
+    port = free_port()
+    command = [sys.executable, "-m", "serve_app.cli", "up", "--port", str(port), *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process, log)
+        yield url
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(STOP_TIMEOUT_S)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,12 +15,11 @@ from huggingface_hub import InferenceClient, errors
 from PIL import Image
 from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
-from bench.peers.running import free_port
 from tests.deployments.families import bert_config, saved
 from tests.deployments.pictures import encoded
 from tests.deployments.test_summarization import t5
 from tests.deployments.test_vision import saved_clip
-from tests.e2e.conftest import STOP_TIMEOUT_S, wait_until_ready
+from tests.e2e.conftest import started_graph
 
 ROOT = Path(__file__).parents[2]
 NATIVE = "/api/v1/huggingface"
@@ -86,25 +82,12 @@ def url(tmp_path_factory: pytest.TempPathFactory, folders: dict[str, Path]) -> I
     if running := os.environ.get("PRSM_TEST_TASKS_URL"):
         yield running
         return
-    home, port = tmp_path_factory.mktemp("graph"), free_port()
-    file, log = home / "profile.yaml", home / "up.log"
+    home = tmp_path_factory.mktemp("graph")
+    file = home / "profile.yaml"
     file.write_text(yaml.safe_dump(profile(folders)))
-    command = [sys.executable, "-m", "serve_app.cli", "up", "--profile", str(file)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PRSM_HF_HF_CACHE_DIR": str(home)},
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process, log)
+    own = {"PYTHONPATH": str(ROOT), "PRSM_HF_HF_CACHE_DIR": str(home)}
+    with started_graph(home / "up.log", "--profile", str(file), **own) as url:
         yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(STOP_TIMEOUT_S)
-    assert code == 0, log.read_text()
 
 
 @pytest.fixture(scope="module")

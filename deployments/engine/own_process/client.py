@@ -46,7 +46,7 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
     process = ChildProcess("deployments.engine.own_process.server")
     try:
         answer = _launch(process, EngineLaunch(str(folder), settings))
-    except BaseException:
+    except BaseException:  # whatever it is, the process must not stay
         process.close()
         raise
     if isinstance(answer, EngineReady):
@@ -157,7 +157,7 @@ class EngineClient:
                 self._process.connection.send(message)
         except OSError:
             return  # the process is gone, as the other thread learns too
-        except Exception as error:
+        except Exception as error:  # an edge: a thread that ends silently leaves texts waiting
             logger.exception("The engine's process could not be told something")
             self._end(f"The engine cannot be told what to do: {type(error).__name__}")
 
@@ -173,7 +173,7 @@ class EngineClient:
                 stopped = outputs.stopped
         except (EOFError, OSError):
             stopped = f"The decoding process ended with code {self._process.exit_code}"
-        except Exception as error:
+        except Exception as error:  # an edge, as above
             logger.exception("The engine's process said what cannot be read")
             stopped = f"The engine cannot be understood: {type(error).__name__}"
         self._end(stopped)
