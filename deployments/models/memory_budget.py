@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
+from configs.weights import weight_bytes
 from deployments.models.errors import ModelUnavailable
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB
 
 MIN_PARTS = {"none": 1.0, "int8": 0.25, "nf4": 0.125}
 """The smallest part of a float32 checkpoint's size that stays in memory, by quantisation."""
-
-WEIGHT_FILES = frozenset({".safetensors", ".gguf", ".bin"})
 
 
 class MemoryBudget:
@@ -59,11 +58,11 @@ def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
 
     ``in_half``: torch keeps the weights in half precision, if it runs the model.
     """
-    files = [file for file in folder.rglob("*") if file.suffix in WEIGHT_FILES]
+    files = (file for file in folder.rglob("*") if file.is_file())
+    sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
     dtype_part = 0.5 if in_half and "openvino" not in spec.engines else 1.0
     part = min(dtype_part, MIN_PARTS[spec.quantization])
-    weights = int(sum(file.stat().st_size for file in files) * part)
-    return weights + int(spec.kv_cache_min_gb * GIB)
+    return int(weight_bytes(sizes) * part) + int(spec.kv_cache_min_gb * GIB)
 
 
 async def _total_bytes(loaded: Collection[LoadedModel[Any]]) -> int:
