@@ -1,9 +1,9 @@
-"""The memory that a replica's models may take together, and which model is evicted first."""
+"""The memory that a replica's models may take together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,15 @@ class MemoryBudget:
     def is_bounded(self) -> bool:
         return self._limit is not None
 
-    async def is_exceeded(self, loaded: Collection[LoadedModel[Any]], more: int = 0) -> bool:
-        """Whether the models take too much, with ``more`` bytes beside them."""
-        return self._limit is not None and await _total_bytes(loaded) + more > self._limit
+    async def excess(
+        self, loaded: Collection[LoadedModel[Any]], more: int = 0
+    ) -> tuple[int, dict[str, int]]:
+        """By how many bytes the models take too much, with ``more`` bytes beside them, and the
+        bytes of each by name. Zero or less: they fit."""
+        if self._limit is None:
+            return 0, {}
+        sizes = await model_sizes(loaded)
+        return sum(sizes.values()) + more - self._limit, sizes
 
     async def check_fit(
         self, spec: ModelSpec, needed: int, pinned: Collection[LoadedModel[Any]]
@@ -37,19 +43,11 @@ class MemoryBudget:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside what is pinned."""
         if self._limit is None:
             return
-        room = self._limit - await _total_bytes(pinned)
+        room = self._limit - sum((await model_sizes(pinned)).values())
         if needed > room:
             takes = f"it takes {needed / GIB:.2f} GiB"
             left = f"the models that stay leave {max(0, room) / GIB:.2f} GiB for others"
             raise ModelUnavailable(spec.name, f"{takes}, and {left}")
-
-
-def least_recently_used(
-    loaded: Iterable[LoadedModel[Any]], staying: Collection[str | None]
-) -> LoadedModel[Any] | None:
-    """The model to evict first, of those that no request uses and that need not stay."""
-    idle = [model for model in loaded if not (model.users or model.spec.name in staying)]
-    return min(idle, key=lambda model: model.last_used, default=None)
 
 
 def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
@@ -65,6 +63,10 @@ def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
     return int(weight_bytes(sizes) * part) + int(spec.kv_cache_min_gb * GIB)
 
 
-async def _total_bytes(loaded: Collection[LoadedModel[Any]]) -> int:
-    """Counted in a thread: for the process of a model it takes milliseconds."""
-    return await asyncio.to_thread(lambda: sum(model.budget_bytes() for model in loaded))
+async def model_sizes(loaded: Collection[LoadedModel[Any]]) -> dict[str, int]:
+    """The bytes that each model counts as taking, by name.
+
+    Counted in a thread: for the process of a model it takes milliseconds.
+    """
+    models = list(loaded)
+    return await asyncio.to_thread(lambda: {each.spec.name: each.budget_bytes() for each in models})
