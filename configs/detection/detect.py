@@ -28,7 +28,6 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-WEIGHTS = (".safetensors", ".bin", ".gguf")
 GGUF_PRE_TOKENIZERS = frozenset({"smollm"})
 """The pre-tokenizers of GGUF files that the conversion knows."""
 
@@ -41,7 +40,7 @@ class DetectedModel:
 
     ``what`` is its class or GGUF architecture. ``window`` is a text generator's context length and
     ``max_tokens`` an encoder's longest text, in tokens, where the files say it. ``weight_bytes``
-    is the size of its weight files. ``revision`` is the commit of a repository.
+    is the size of the weights, in one format. ``revision`` is the commit of a repository.
     """
 
     what: str
@@ -81,7 +80,7 @@ def _checkpoint(files: ModelFiles, trust_remote_code: bool) -> DetectedModel:
         what=what,
         kinds=tuple(dict.fromkeys(kinds)),
         format=_format(files),
-        weight_bytes=files.size(WEIGHTS),
+        weight_bytes=files.weight_bytes,
         window=_window(config),
         max_tokens=_whole(files.json("sentence_bert_config.json").get("max_seq_length")),
     )
@@ -159,7 +158,7 @@ def _gguf(files: ModelFiles) -> DetectedModel:
         what=f"GGUF {header.architecture[:60]}",
         kinds=(GENERATOR,),
         format="gguf",
-        weight_bytes=files.size((".gguf",)),
+        weight_bytes=files.weight_bytes,
         window=_whole(header.context_length),
     )
 

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, PathNotInSourceError
 from configs.weights.sources import HubSource
+from configs.weights.weight_files import OTHER_EXPORTS
 
 # Python files are never run unless a profile trusts the model's code.
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "*.md", "LICENSE*")
 _WEIGHTS = ("*.safetensors",)
 _TO_CONVERT = ("*.onnx", "*.gguf")
-_OTHER_EXPORTS = ("onnx/*", "openvino/*", "original/*", "consolidated*", "coreml/*")
 
 
 def fetch(source: HubSource, folder: Path, hub_cache: Path, token: str | None) -> str:
@@ -57,7 +57,7 @@ def _patterns(source: HubSource) -> list[str]:
 
 def _ignored(source: HubSource) -> list[str] | None:
     keep_exports = source.convert is not None or source.path is not None
-    return None if keep_exports else list(_OTHER_EXPORTS)
+    return None if keep_exports else list(OTHER_EXPORTS)
 
 
 def _pickles(source: HubSource, names: Collection[str]) -> list[str]:

@@ -1,0 +1,227 @@
+"""Models that do not fit in memory together are served in turns, on a simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bench.virtual_time import VirtualLoop
+from configs.profile import ModelSpec
+from configs.weights import FolderSource
+from deployments.models import turns
+from deployments.models.cache import ModelCache
+from deployments.models.errors import ModelUnavailable
+from deployments.models.memory import GIB, MemoryUse
+from deployments.models.turns import IDLE_PART, MAX_TURN_S, MAX_WAIT_S
+from tests.deployments.loaders import InstantLoader
+
+LOAD_S = 10.0
+
+
+class Shelf(InstantLoader[str]):
+    """Loads models that are their own names and take a GiB, in ``LOAD_S`` seconds each."""
+
+    def __init__(self, loop: VirtualLoop, budget_gb: float) -> None:
+        super().__init__(lambda spec: spec.name)
+        self.loop = loop
+        self.held = 0
+        self.log: list[str] = []
+        self.broken: set[str] = set()
+        self.cache = self.cache_of(budget_gb)
+
+    def cache_of(self, budget_gb: float) -> ModelCache[str]:
+        source = FolderSource.model_validate({"folder": "nowhere"})
+        specs = [ModelSpec(name=name, tasks=("embed",), source=source) for name in "abcd"]
+        return ModelCache(specs, self, lambda *_: None, budget_gb, clock=self.loop.time)
+
+    def load(self, spec: ModelSpec) -> str:
+        self.loop.spend(LOAD_S)
+        if spec.name in self.broken:
+            raise OSError
+        self.held += 1
+        self.log.append(f"+{spec.name}")
+        return spec.name
+
+    def unload(self, model: str) -> None:
+        self.held -= 1
+        self.log.append(f"-{model}")
+
+    async def known(self, *names: str) -> None:
+        """Load these models, so that their size is known, and have some time pass."""
+        for name in names:
+            async with self.cache.use(name):
+                pass
+        await asyncio.sleep(10 * LOAD_S)
+        self.log.clear()
+
+    async def ask(self, name: str, seconds: float = 1.0) -> float:
+        """A request that takes ``seconds``; when it began."""
+        async with self.cache.use(name):
+            began = self.loop.time()
+            await asyncio.sleep(seconds)
+            return began
+
+    @asynccontextmanager
+    async def clients(
+        self, name: str, number: int = 1, pause_s: float = 0.01
+    ) -> AsyncIterator[None]:
+        """Clients that ask for ``name`` again and again while the block runs."""
+
+        async def client() -> None:
+            while True:
+                await self.ask(name)
+                await asyncio.sleep(pause_s)
+
+        tasks = [asyncio.create_task(client()) for _ in range(number)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def on_simulated_time(
+    test: Callable[[Shelf], Coroutine[Any, Any, None]],
+) -> Callable[[pytest.MonkeyPatch], None]:
+    """Runs a test on the simulated clock, with room for one model and a half."""
+
+    def run(monkeypatch: pytest.MonkeyPatch) -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            loop = runner.get_loop()
+            assert isinstance(loop, VirtualLoop)
+            shelf = Shelf(loop, 1.5)
+            thread = "deployments.models.load_thread"
+            monkeypatch.setattr(f"{thread}.memory_use", lambda: MemoryUse(shelf.held * GIB, 0))
+            monkeypatch.setattr(f"{thread}.give_back", lambda: None)
+            runner.run(test(shelf))
+
+    return run
+
+
+@on_simulated_time
+async def test_a_model_that_nobody_uses_makes_room_at_once(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    began = shelf.loop.time()
+    assert await shelf.ask("a") == pytest.approx(began + LOAD_S)
+    assert shelf.log == ["-b", "+a"]
+
+
+@on_simulated_time
+async def test_clients_that_ask_in_turn_do_not_swap_their_models_for_each_request(
+    shelf: Shelf,
+) -> None:
+    await shelf.known("a", "b")
+    async with shelf.clients("a"), shelf.clients("b"):
+        await asyncio.sleep(20 * LOAD_S)
+    loads = sum(entry.startswith("+") for entry in shelf.log)
+    assert 8 <= loads <= 10  # a turn lasts as long as a load: one every 20 s
+    assert shelf.held == 1
+
+
+@on_simulated_time
+async def test_the_budget_is_kept_while_both_models_are_in_use_all_the_time(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.clients("a", 8), shelf.clients("b", 8):
+        for _ in range(200):
+            await asyncio.sleep(1)
+            assert shelf.held <= 1
+
+
+@on_simulated_time
+async def test_a_model_in_its_turn_waits_a_moment_for_its_next_request(shelf: Shelf) -> None:
+    await shelf.known("a", "b", "a")
+    await shelf.ask("b", 0.0)  # its turn has begun
+    used = shelf.loop.time()
+    assert await shelf.ask("a") == pytest.approx(used + IDLE_PART * LOAD_S + LOAD_S)
+
+
+@on_simulated_time
+async def test_further_requests_wait_when_the_turn_is_over(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):  # which was loaded long ago
+        other = asyncio.create_task(shelf.ask("a"))
+        await asyncio.sleep(1)
+        late = asyncio.create_task(shelf.ask("b"))
+        await asyncio.sleep(1)
+        ended = shelf.loop.time()
+    assert await other == pytest.approx(ended + LOAD_S)
+    assert await late >= ended + 2 * LOAD_S
+    assert shelf.log == ["-b", "+a", "-a", "+b"]
+
+
+@on_simulated_time
+async def test_many_requests_end_a_turn_before_its_time(shelf: Shelf) -> None:
+    await shelf.known("a", "b", "a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "MAX_TURN_REQUESTS", 20)
+        await shelf.ask("b", 0.0)
+        async with shelf.clients("b", pause_s=0.0):
+            waited = await shelf.ask("a", 0.0) - shelf.loop.time()
+            served = shelf.log.count("+b")
+    assert served == 1
+    assert waited <= 20 + LOAD_S
+
+
+@on_simulated_time
+async def test_nobody_waits_for_ever_behind_a_request_that_does_not_end(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        asked = shelf.loop.time()
+        assert await shelf.ask("a") == pytest.approx(asked + MAX_WAIT_S + LOAD_S)
+        assert shelf.held == 2  # beyond the budget
+        await shelf.ask("b")  # and the one that stays is open again
+
+
+@on_simulated_time
+async def test_those_that_wait_get_their_turns_in_the_order_in_which_they_asked(
+    shelf: Shelf,
+) -> None:
+    await shelf.known("b", "c", "d", "a")
+    async with shelf.clients("a", 4):
+        asked = shelf.loop.time()
+        waiting = []
+        for name in "bcd":
+            waiting.append(asyncio.create_task(shelf.ask(name)))
+            await asyncio.sleep(0.01)
+        began = await asyncio.gather(*waiting)
+    loaded = [entry[1:] for entry in shelf.log if entry.startswith("+")]
+    assert loaded[:3] == ["b", "c", "d"]
+    assert began == sorted(began)
+    assert began[-1] - asked <= 3 * (LOAD_S + MAX_TURN_S)
+
+
+@on_simulated_time
+async def test_a_model_that_fits_beside_those_in_use_waits_for_no_turn(shelf: Shelf) -> None:
+    shelf.cache = shelf.cache_of(3.5)
+    await shelf.known("a", "b", "c", "d")
+    async with shelf.clients("b", 4), shelf.clients("c", 4):
+        asked = shelf.loop.time()
+        assert await shelf.ask("d") - asked <= LOAD_S + 0.1
+
+
+@on_simulated_time
+async def test_a_load_that_fails_leaves_the_others_open(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    shelf.broken = {"a"}
+    async with shelf.clients("b"):
+        with pytest.raises(ModelUnavailable):
+            await shelf.ask("a")
+        await shelf.ask("b")
+
+
+@on_simulated_time
+async def test_a_load_that_is_called_off_leaves_the_others_open(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        waiting = asyncio.create_task(shelf.ask("a"))
+        await asyncio.sleep(1)
+        await shelf.cache.unload("a", within_s=0)
+        with pytest.raises(ModelUnavailable):
+            await waiting
+        await shelf.ask("b")
+    assert shelf.log == []
