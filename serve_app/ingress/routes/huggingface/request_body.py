@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from serve_app.ingress.errors import UnsupportedMediaType, ValidationFailed
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, Texts
 from serve_app.ingress.validation.json_body import JSON_TYPE
 
@@ -27,7 +28,7 @@ class HubOptions(Body):
     wait_for_model: bool | None = None
 
 
-class NoParameters(Body):
+class EmptyParameters(Body):
     """The ``parameters`` of a task that has none."""
 
 
@@ -36,16 +37,18 @@ def _nothing(value: Any) -> None:
         raise ValueError("this cannot be honoured here")
 
 
-def _not_on(value: bool | None) -> bool | None:
-    if value:
+def _not_on(value: Any) -> Any:
+    if value is True:
         raise ValueError("this cannot be honoured here; leave it out, or false")
     return value
 
 
 Unserved: TypeAlias = Annotated[None, BeforeValidator(_nothing)]
 """A parameter of the API that nothing here can do."""
-Off: TypeAlias = Annotated[bool | None, AfterValidator(_not_on)]
+Off: TypeAlias = NoEffect[Annotated[Literal[False] | None, BeforeValidator(_not_on)]]
 """A switch of the API that can only be off here."""
+NoOptions: TypeAlias = NoEffect[HubOptions | None]
+NoParameters: TypeAlias = NoEffect[EmptyParameters | None]
 
 
 async def payload_of(request: Request) -> Payload:

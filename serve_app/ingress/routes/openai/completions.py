@@ -37,6 +37,7 @@ from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chu
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import MinTokens, example
 from serve_app.ingress.validation.limits import check_window
 from serve_app.ingress.validation.schema_text import SchemaText
@@ -65,8 +66,8 @@ class CompletionBody(SamplingBody):
     )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool | None = Field(None, description="the prompt before each text")
-    suffix: Literal[""] | None = None
-    add_special_tokens: Literal[True] | None = None
+    suffix: NoEffect[Literal[""] | None] = None
+    add_special_tokens: NoEffect[Literal[True] | None] = None
 
     @property
     def bound(self) -> int:
