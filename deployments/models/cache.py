@@ -79,7 +79,7 @@ class ModelCache(Generic[M]):
         self._unloads = SharedTasks[int]()
         self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread, clock)
         self._budgeted = BudgetedLoad(
-            self._loaded, lambda: self._pinned, self._budget, self._eviction, self._thread
+            self._loaded, lambda: self._pinned, self._budget, self._eviction, self._thread, clock
         )
         self._turns = Turns(self._loaded, self._staying, self._budget, clock)
         self._evicting: asyncio.Task[object] | None = None
@@ -107,7 +107,11 @@ class ModelCache(Generic[M]):
         """
         loaded, stages = self._loaded.copy(), self._stages.copy()
         here = (model.status(stages.get(name, "warm")) for name, model in loaded.items())
-        coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
+        coming = (
+            ModelStatus(name, stage, progress=self._budgeted.progress(name))
+            for name, stage in stages.items()
+            if name not in loaded
+        )
         return (*here, *coming)
 
     async def load_pinned(self, leave_out: Collection[str] = ()) -> None:

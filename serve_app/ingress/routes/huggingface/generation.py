@@ -151,6 +151,7 @@ async def streamed_text(
         lambda chunks: events(chunks, form),
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
+        services.loading(card),
     )
 
 

@@ -138,7 +138,7 @@ async def completions(
         "model": card.name,
     }
     if body.stream:
-        return await _stream(body, card.family, request, head, services)
+        return await _stream(body, card, request, head, services)
     call = partial(services.client.call, card.family, "generate")
     answers: list[GenerationResult] = await wait_until(
         asyncio.get_running_loop().time() + services.settings.request_timeout_s,
@@ -161,7 +161,7 @@ async def completions(
 
 async def _stream(
     body: CompletionBody,
-    family: str,
+    card: ModelCard,
     request: GenerationRequest,
     head: dict[str, Any],
     services: Services,
@@ -169,7 +169,7 @@ async def _stream(
     openings = [
         partial(
             services.client.open_stream,
-            family,
+            card.family,
             "stream",
             _beginning(request, prompt),
             body.fields,
@@ -181,6 +181,7 @@ async def _stream(
         lambda stream: chunks(stream, head, choice_pieces(body.repeated), body.usage_reports),
         failure,
         services.settings.heartbeat_s,
+        services.loading(card),
     )
 
 
