@@ -149,7 +149,7 @@ class ModelCache(Generic[M]):
                 yield loaded.model
         finally:
             if loaded.users == 0:
-                self._turns.request_ended()
+                self._turns.reconsider()
                 self._evict_in_background()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
@@ -279,6 +279,7 @@ class ModelCache(Generic[M]):
                 return 0 if loaded is None else await self._thread.unload(loaded)
         finally:
             del self._stages[name]
+            self._turns.reconsider()
 
     def _forget_order(self, name: str) -> None:
         self._pinned.discard(name)

@@ -71,8 +71,8 @@ class Turns:
         """Wait until another model is loaded, and requests that had to wait may try again."""
         await self._reopened.wait()
 
-    def request_ended(self) -> None:
-        """A model is idle now: a load may be waiting for that."""
+    def reconsider(self) -> None:
+        """A model is idle or gone now: a load may be waiting for that."""
         self._changed.set()
 
     @asynccontextmanager

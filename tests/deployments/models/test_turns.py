@@ -134,3 +134,17 @@ async def test_a_load_that_is_called_off_leaves_the_others_open(shelf: Shelf) ->
             await waiting
         await shelf.ask("b")
     assert shelf.log == []
+
+
+@on_simulated_time
+async def test_an_order_that_unloads_a_model_lets_a_load_begin_that_waits(shelf: Shelf) -> None:
+    shelf.cache = shelf.cache_of(2.5)
+    await shelf.known("a")
+    await shelf.cache.load("b")
+    await shelf.known("c")
+    async with shelf.cache.use("c"):
+        waiting = asyncio.create_task(shelf.ask("a"))
+        await asyncio.sleep(1)
+        await shelf.cache.unload("b", within_s=0)
+        unloaded = shelf.loop.time()
+        assert await waiting == pytest.approx(unloaded + LOAD_S)
