@@ -14,6 +14,7 @@ from configs.profile import Profile
 from configs.settings import Settings
 from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.decisions import DecisionRequest, DecisionResult
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.entities import Entity, EntityResult
 from deployments.seam.fill_mask import FillMaskResult, TokenPrediction
@@ -61,6 +62,13 @@ class Answering:
         logprob = _logprob(request) if request.sampling.logprobs else None
         tokens = (Token(i, 0, 1, "Hi", "stop", logprob) for i in range(request.choices))
         yield TokenChunk(3, tuple(tokens))
+
+    async def decide(self, request: DecisionRequest) -> DecisionResult:
+        self.asked.append(request)
+        shares = (
+            {name: 1 / len(each.options) for name in each.options} for each in request.questions
+        )
+        return DecisionResult(tuple(shares), 9)
 
     async def tokenize(self, request: Any) -> TokenizeResult:
         self.asked.append(request)

@@ -25,6 +25,7 @@ from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
 from serve_app.ingress.routes.openai.rerank import OpenAIRerankBody
 from serve_app.ingress.routes.openai.responses.body import ResponsesBody
+from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
@@ -297,6 +298,21 @@ FULL: dict[type[Body], Bodies] = {
         {"messages": CHAT, "model": MODEL, "tools": [TOOL], "return_token_strs": True}
     ],
     DetokenizeBody: [{"tokens": [1], "model": MODEL}],
+    SystemOneBody: [
+        {
+            "state": {"message": "Hi"},
+            "questions": {
+                "a": {"type": "choice", "instructions": "b", "criteria": {"c": None, "d": "e"}},
+                "f": {"type": "score", "instructions": ["g"], "criteria": ["h", {"i": "j"}]},
+                "k": {
+                    "type": "noul",
+                    "instructions": "l",
+                    "criteria": {"true": "m", "false": None},
+                },
+            },
+            "model": MODEL,
+        }
+    ],
     generation.HubGenerateBody: [
         *({"inputs": "Hi", "parameters": each} for each in PARAMETERS),
         {"inputs": "Hi", "stream": True},
