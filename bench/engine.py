@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a command that prints tables
-"""The torch engine in one process, without Serve and HTTP: ``python -m bench.engine``.
+"""The torch engine in its process, without Serve and HTTP: ``python -m bench.engine``.
 
 It decodes the embedded chat model in float32, on all cores, and is compared with
 ``model.generate`` of transformers and with itself. Each row alternates two sides and prints ours /
@@ -184,7 +184,12 @@ def main(rounds: int, only: str) -> None:
     rows = []
     with watched() as neighbours, ExitStack() as stack:
         settings = EngineSettings(
-            slots=24, threads=usable_cores(), window=2048, device="cpu", dtype="float32"
+            slots=24,
+            threads=usable_cores(),
+            window=2048,
+            device="cpu",
+            dtype="float32",
+            own_process=True,
         )
         engine = open_engine("torch", folder, settings)
         stack.callback(engine.close)

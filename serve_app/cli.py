@@ -202,6 +202,14 @@ def tasks(markdown: bool, profile: str | None) -> None:
 
 
 @main.command()
+def compatibility() -> None:
+    """Print what each field of other servers' APIs does: the table of docs/compatibility.md."""
+    from serve_app.registry.compatibility import table
+
+    click.echo(table())
+
+
+@main.command()
 @click.option(
     "--address",
     envvar="RAY_DASHBOARD_ADDRESS",

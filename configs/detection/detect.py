@@ -13,6 +13,7 @@ from configs.detection.kinds import (
     EMBEDDER,
     GENERATOR,
     RERANKER,
+    TRANSCRIBER,
     ModelKind,
     kinds_of,
     without_family,
@@ -28,7 +29,6 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-WEIGHTS = (".safetensors", ".bin", ".gguf")
 GGUF_PRE_TOKENIZERS = frozenset({"smollm"})
 """The pre-tokenizers of GGUF files that the conversion knows."""
 
@@ -41,7 +41,7 @@ class DetectedModel:
 
     ``what`` is its class or GGUF architecture. ``window`` is a text generator's context length and
     ``max_tokens`` an encoder's longest text, in tokens, where the files say it. ``weight_bytes``
-    is the size of its weight files. ``revision`` is the commit of a repository.
+    is the size of the weights, in one format. ``revision`` is the commit of a repository.
     """
 
     what: str
@@ -81,7 +81,7 @@ def _checkpoint(files: ModelFiles, trust_remote_code: bool) -> DetectedModel:
         what=what,
         kinds=tuple(dict.fromkeys(kinds)),
         format=_format(files),
-        weight_bytes=files.size(WEIGHTS),
+        weight_bytes=files.weight_bytes,
         window=_window(config),
         max_tokens=_whole(files.json("sentence_bert_config.json").get("max_seq_length")),
     )
@@ -130,10 +130,12 @@ def _first_kinds(names: list[str], config: Mapping[str, Any], files: ModelFiles)
 
 def _check_preprocessing(files: ModelFiles, kind: ModelKind) -> None:
     """Raises :class:`ModelRefusedError` if the files that make tensors of inputs are missing."""
-    if kind.deployment in IMAGE_FAMILIES:
-        if not files.has("preprocessor_config.json", "processor_config.json"):
-            raise ModelRefusedError("it has no preprocessor_config.json")
-    elif not files.has(*TOKENIZERS) and not any(name.endswith(TOKENIZERS) for name in files.names):
+    reads_images = kind.deployment in IMAGE_FAMILIES
+    has_preprocessor = files.has("preprocessor_config.json", "processor_config.json")
+    if not has_preprocessor and (reads_images or kind == TRANSCRIBER):
+        raise ModelRefusedError("it has no preprocessor_config.json")
+    has_tokenizer = files.has(*TOKENIZERS) or any(name.endswith(TOKENIZERS) for name in files.names)
+    if not (reads_images or has_tokenizer):
         raise ModelRefusedError("it has no tokenizer")
 
 
@@ -159,7 +161,7 @@ def _gguf(files: ModelFiles) -> DetectedModel:
         what=f"GGUF {header.architecture[:60]}",
         kinds=(GENERATOR,),
         format="gguf",
-        weight_bytes=files.size((".gguf",)),
+        weight_bytes=files.weight_bytes,
         window=_whole(header.context_length),
     )
 

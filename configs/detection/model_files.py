@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
+from configs.weights import weight_bytes
 
 MAX_FILES = 2000
 MAX_JSON_BYTES = 1024 * 1024
@@ -84,9 +85,10 @@ class ModelFiles:
         front = FRONT_MATTER.match(text)
         return dict(FIELD.findall(front.group(1))) if front else {}
 
-    def size(self, suffixes: tuple[str, ...]) -> int:
-        """Bytes of all files with one of these suffixes."""
-        return sum(size for name, size in self._sizes.items() if name.endswith(suffixes))
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights, of one of the formats that they are in."""
+        return weight_bytes(self._sizes)
 
     def check_safetensors(self) -> None:
         """Raises :class:`ModelRefusedError` for a file whose header cannot be right."""

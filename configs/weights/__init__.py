@@ -35,6 +35,7 @@ from configs.weights.sources import (
     WheelSource,
     in_profile_folder,
 )
+from configs.weights.weight_files import weight_bytes
 
 __all__ = [
     "PROFILE_FOLDER",
@@ -70,4 +71,5 @@ __all__ = [
     "is_dtype_known",
     "is_exported",
     "materialise",
+    "weight_bytes",
 ]

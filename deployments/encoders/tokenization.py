@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deployments.seam.problems import Problem
+from deployments.seam.problems import Problem, over_window
 
 FLAGS = frozenset({"attention_mask", "token_type_ids"})
 """Features whose values fit in a byte."""
@@ -166,6 +166,6 @@ def _checked(encoded: Any, index: int, max_tokens: int, subject: str) -> Tokeniz
     features = {name: values[index] for name, values in encoded.items()}
     count = len(features["input_ids"])
     if count > max_tokens:
-        message = f"{subject} {count} tokens; the model takes {max_tokens}"
-        return Problem("validation", f"{message} (or set truncate)")
+        message = f"{subject} {count} tokens. {over_window(max_tokens)}"
+        return Problem("context_length", f"{message} (shorten the text, or set truncate)")
     return TokenizedText(features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -12,9 +13,10 @@ from typing import Any, Generic, TypeVar
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
+from deployments.models.budgeted_load import BudgetedLoad
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable, OutOfMemory, StillInUseError
+from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.eviction import Eviction
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
@@ -22,6 +24,7 @@ from deployments.models.loader import ModelLoader
 from deployments.models.memory_budget import MemoryBudget
 from deployments.models.model_specs import ModelSpecs
 from deployments.models.shared_tasks import SharedTasks
+from deployments.models.turns import Turns
 from deployments.seam.replicas import ModelStatus, Stage
 
 logger = logging.getLogger(__name__)
@@ -30,13 +33,15 @@ M = TypeVar("M")
 
 
 class ModelCache(Generic[M]):
-    """The models of one replica, loaded by name and evicted least recently used first.
+    """The models of one replica, loaded by name and evicted by :mod:`~.eviction_order`.
 
     ``budget_gb`` bounds the measured memory of all loaded models, with full KV caches. Models that
     are pinned by the profile or were loaded by an order are not evicted, nor is a model while a
-    request uses it: until that ends the budget may be exceeded. A model that does not fit beside
-    the pinned ones is refused, before it is loaded if the size of its files shows it. When memory
-    runs out while a model loads, others are evicted by the same rule, and it is tried once more.
+    request uses it. Models that do not fit together are served in :mod:`~.turns`; the budget may be
+    exceeded where requests run on for long, or a model takes more than its files showed. A model
+    that does not fit beside the pinned ones is refused, before it is loaded if the size of its
+    files shows it. When memory runs out while a model loads, others are evicted by the same rule,
+    and it is tried once more.
 
     One model loads at a time, and requests for loaded models go on meanwhile. Files of several
     models download at the same time. A model is never loaded and unloaded at the same time.
@@ -45,6 +50,7 @@ class ModelCache(Generic[M]):
     once when it died for the first time.
 
     ``record`` is called with each request that finds or misses its model, each load, each unload.
+    ``clock`` counts seconds.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class ModelCache(Generic[M]):
         record: Callable[[ModelEvent, str], None],
         budget_gb: float | None = None,
         backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.specs = specs if isinstance(specs, ModelSpecs) else ModelSpecs(specs)
         of_profile = self.specs.profile.values()
@@ -61,7 +68,7 @@ class ModelCache(Generic[M]):
         self._record = record
         self._budget = MemoryBudget(budget_gb)
         self._downloads = Downloads(loader, len(of_profile))
-        self._thread = LoadThread(loader, record)
+        self._thread = LoadThread(loader, record, clock)
         self._backoff = backoff or Backoff()
         self._crashes = CrashCounter()
         self._loaded: dict[str, LoadedModel[M]] = {}
@@ -70,7 +77,11 @@ class ModelCache(Generic[M]):
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
         self._loads = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
-        self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread)
+        self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread, clock)
+        self._budgeted = BudgetedLoad(
+            self._loaded, lambda: self._pinned, self._budget, self._eviction, self._thread, clock
+        )
+        self._turns = Turns(self._loaded, self._staying, self._budget, clock)
         self._evicting: asyncio.Task[object] | None = None
         self._background: set[asyncio.Task[object]] = set()
 
@@ -96,7 +107,11 @@ class ModelCache(Generic[M]):
         """
         loaded, stages = self._loaded.copy(), self._stages.copy()
         here = (model.status(stages.get(name, "warm")) for name, model in loaded.items())
-        coming = (ModelStatus(n, stage) for n, stage in stages.items() if n not in loaded)
+        coming = (
+            ModelStatus(name, stage, progress=self._budgeted.progress(name))
+            for name, stage in stages.items()
+            if name not in loaded
+        )
         return (*here, *coming)
 
     async def load_pinned(self, leave_out: Collection[str] = ()) -> None:
@@ -134,6 +149,7 @@ class ModelCache(Generic[M]):
                 yield loaded.model
         finally:
             if loaded.users == 0:
+                self._turns.reconsider()
                 self._evict_in_background()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
@@ -198,7 +214,10 @@ class ModelCache(Generic[M]):
                 await asyncio.wait({unload})
             elif (loaded := self._loaded.get(name)) is not None:
                 if not self._loader.is_dead(loaded.model):
-                    return loaded
+                    if self._turns.admits(name):
+                        return loaded
+                    await self._turns.change()
+                    continue
                 self._remove_dead(loaded)
                 if has_loaded:
                     raise ModelUnavailable(name, REASON)
@@ -224,9 +243,10 @@ class ModelCache(Generic[M]):
         self._stages[spec.name] = "fetching"
         try:
             min_bytes = await self._downloads.min_bytes(spec)
-            async with self._changing:
+            needed = self._budgeted.needed(spec, min_bytes)
+            async with self._turns.turn(needed), self._changing:
                 self._stages[spec.name] = "loading"
-                loaded = await self._load_within_budget(spec, min_bytes)
+                loaded = await self._budgeted.load(spec, min_bytes)
                 self._backoff.forget(spec.name)
                 self._loaded[spec.name] = loaded
                 await self._eviction.make_room(keep=spec.name)
@@ -236,27 +256,6 @@ class ModelCache(Generic[M]):
             raise
         finally:
             self._stages.pop(spec.name, None)
-
-    async def _load_within_budget(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
-        await self._check_fit(spec, min_bytes)
-        await self._eviction.make_room(min_bytes, keep=spec.name)
-        try:
-            loaded = await self._thread.load(spec)
-        except OutOfMemory:
-            if not await self._eviction.free(min_bytes, keep=spec.name):
-                raise
-            loaded = await self._thread.load(spec)
-        try:
-            await self._check_fit(spec, await asyncio.to_thread(loaded.budget_bytes))
-        except ModelUnavailable:
-            await self._thread.unload(loaded)
-            raise
-        return loaded
-
-    async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
-        """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
-        pinned = [m for m in self.loaded if m.spec.name in self._pinned - {spec.name}]
-        await self._budget.check_fit(spec, needed, pinned)
 
     async def _unload_when_idle(self, name: str, within_s: float) -> int:
         if (load := self._loads.get(name)) is not None:
@@ -280,6 +279,7 @@ class ModelCache(Generic[M]):
                 return 0 if loaded is None else await self._thread.unload(loaded)
         finally:
             del self._stages[name]
+            self._turns.reconsider()
 
     def _forget_order(self, name: str) -> None:
         self._pinned.discard(name)

@@ -1,15 +1,16 @@
-"""Evicts loaded models: the least recently used of those that no request uses and that need not
-stay."""
+"""Evicts loaded models, those first whose memory is worth least: of the models that no request uses
+and that need not stay."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
+from deployments.models.eviction_order import to_evict
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
-from deployments.models.memory_budget import MemoryBudget, least_recently_used
+from deployments.models.memory_budget import MemoryBudget, model_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class Eviction(Generic[M]):
     """The one rule by which models leave the cache that no order unloads.
 
     ``loaded`` are the models of the cache, of which those in ``staying()`` are never evicted. Its
-    methods are called with the cache's lock held.
+    methods are called with the cache's lock held. ``clock`` is that of the models.
     """
 
     def __init__(
@@ -29,19 +30,23 @@ class Eviction(Generic[M]):
         staying: Callable[[], Collection[str]],
         budget: MemoryBudget,
         thread: LoadThread[M],
+        clock: Callable[[], float],
     ) -> None:
         self._loaded = loaded
         self._staying = staying
         self._budget = budget
         self._thread = thread
+        self._clock = clock
 
     async def make_room(self, needed: int = 0, keep: str | None = None) -> None:
         """Evict until ``needed`` more bytes fit the budget, or no model is left that may go.
 
         The model ``keep`` stays.
         """
-        while await self._budget.is_exceeded(list(self._loaded.values()), needed):
-            if await self._evict_one(keep) is None:
+        while True:
+            loaded = list(self._loaded.values())
+            excess, sizes = await self._budget.excess(loaded, needed)
+            if excess <= 0 or await self._evict_one(excess, sizes, keep) is None:
                 return
 
     async def free(self, needed: int, keep: str) -> bool:
@@ -49,21 +54,29 @@ class Eviction(Generic[M]):
 
         For memory that ran out although the budget, if there is one, had room.
         """
-        freed = await self._evict_one(keep)
-        if freed is None:
-            return False
-        while freed < needed:
-            more = await self._evict_one(keep)
+        freed = 0
+        while freed < max(needed, 1):
+            sizes = await model_sizes(self._loaded.values())
+            more = await self._evict_one(max(needed - freed, 1), sizes, keep)
             if more is None:
-                break
-            freed += more
+                return freed > 0
+            freed += max(more, 1)  # a model that freed nothing is gone all the same
         return True
 
-    async def _evict_one(self, keep: str | None) -> int | None:
-        """Evict one model; by how many bytes memory fell, ``None`` when none may go."""
-        # Computed anew each time: a request may have come while another model was unloaded.
-        oldest = least_recently_used(self._loaded.values(), {*self._staying(), keep})
-        if oldest is None:
+    async def _evict_one(
+        self, excess: int, sizes: Mapping[str, int], keep: str | None
+    ) -> int | None:
+        """Evict one model of those that have to go until memory has fallen by ``excess`` bytes; by
+        how many bytes it fell, ``None`` when none may go."""
+        # Chosen anew each time: a request may have come while another model was unloaded.
+        staying = {*self._staying(), keep}
+        may_go = (
+            each
+            for name, each in self._loaded.items()
+            if name in sizes and name not in staying and not each.users
+        )
+        chosen = to_evict(may_go, sizes, excess, self._clock())
+        if not chosen:
             return None
-        logger.info("evicting %s", oldest.spec.name)
-        return await self._thread.unload(self._loaded.pop(oldest.spec.name))
+        logger.info("evicting %s", chosen[0].spec.name)
+        return await self._thread.unload(self._loaded.pop(chosen[0].spec.name))

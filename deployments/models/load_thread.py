@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
+from deployments.models.ending_thread import in_ending_thread
 from deployments.models.load_attempt import attempt
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -24,12 +26,18 @@ M = TypeVar("M")
 class LoadThread(Generic[M]):
     """Loads and unloads one model at a time, so that memory can be attributed to a model.
 
-    ``record`` is called with each load and unload.
+    ``record`` is called with each load and unload. ``clock`` counts seconds.
     """
 
-    def __init__(self, loader: ModelLoader[M], record: Callable[[ModelEvent, str], None]) -> None:
+    def __init__(
+        self,
+        loader: ModelLoader[M],
+        record: Callable[[ModelEvent, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._loader = loader
         self._record = record
+        self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     async def load_now(self, spec: ModelSpec) -> LoadedModel[M]:
@@ -50,12 +58,12 @@ class LoadThread(Generic[M]):
     def _load(self, spec: ModelSpec) -> LoadedModel[M]:
         self._loader.prepare(spec)
         give_back()
-        before, started = memory_use(), time.monotonic()
-        model = self._loader.load(spec)
+        before, started = memory_use(), self._clock()
+        model = in_ending_thread(partial(self._loader.load, spec))
         give_back()
-        memory, seconds = memory_use() - before, time.monotonic() - started
+        memory, seconds = memory_use() - before, self._clock() - started
         process, engine = self._loader.process_id(model), self._loader.engine_name(spec, model)
-        loaded = LoadedModel(spec, model, memory, seconds, process, engine)
+        loaded = LoadedModel(spec, model, memory, seconds, process, engine, clock=self._clock)
         loaded.kv_cache_bytes = self._loader.kv_cache_bytes(spec, model)
         loaded.dtype_choice = self._loader.dtype_choice(spec)
         loaded.slots = self._loader.slots(model)

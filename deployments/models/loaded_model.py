@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -24,8 +24,9 @@ class LoadedModel(Generic[M]):
     ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
     its KV cache may take beside that. ``process`` is the id of a process that runs only this model,
     ``engine`` the name of what runs it, ``dtype_choice`` what it computes in, ``slots`` how many
-    sequences it decodes together. ``users`` requests use it now; ``idle`` is set when the last of
-    them ends.
+    sequences it decodes together. ``users`` requests use it now, ``requests`` have used it since it
+    was loaded; ``idle`` is set when the last of them ends. ``loaded_at`` and ``last_used`` are in
+    seconds of ``clock``.
     """
 
     spec: ModelSpec
@@ -37,24 +38,29 @@ class LoadedModel(Generic[M]):
     kv_cache_bytes: int = 0
     dtype_choice: DtypeChoice | None = None
     slots: int | None = None
+    clock: Callable[[], float] = time.monotonic
     users: int = 0
-    last_used: float = field(default_factory=time.monotonic)
+    requests: int = 0
+    loaded_at: float = field(init=False)
+    last_used: float = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _loaded_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._loaded_bytes = self.measured_bytes()
+        self.loaded_at = self.last_used = self.clock()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """One more request uses the model while the block runs."""
         self.users += 1
+        self.requests += 1
         self.idle.clear()
         try:
             yield
         finally:
             self.users -= 1
-            self.last_used = time.monotonic()
+            self.last_used = self.clock()
             if self.users == 0:
                 self.idle.set()
 

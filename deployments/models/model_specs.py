@@ -31,6 +31,8 @@ class ModelSpecs:
         self._store = store or OwnLiveModels()
         self._allowed = allowed or AllowList()
         self._live: dict[str, LiveModel] = {}
+        self._stored: dict[str, ModelSpec] = {}
+        self._version: bytes | None = None
 
     @property
     def names(self) -> Collection[str]:
@@ -57,10 +59,16 @@ class ModelSpecs:
         self._live.pop(name, None)
 
     def stored(self) -> dict[str, ModelSpec]:
-        """The specs of all models in the profile and in the store. Blocks, raises ``RayError``."""
-        live = self._store.all() if self._allowed else {}
-        served = {name: each.spec for name, each in live.items() if self._is_served(each)}
-        return served | self.profile
+        """The specs of all models in the profile and in the store. Blocks, raises ``RayError``.
+
+        The models of the store are read only if it has changed. Its version is read first: if it
+        changes meanwhile, the next call reads again.
+        """
+        if self._allowed and (version := self._store.version()) != self._version:
+            live = self._store.all()
+            served = {name: each.spec for name, each in live.items() if self._is_served(each)}
+            self._stored, self._version = served, version
+        return self._stored | self.profile
 
     def changed(self) -> list[str]:
         """The live models that are known here, and were removed from the store or replaced there.

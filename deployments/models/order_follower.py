@@ -26,6 +26,8 @@ class OrderFollower:
     def __init__(self, models: ModelCache[Any]) -> None:
         self._models = models
         self._orders = orders_here()
+        self._read_orders: dict[str, bool] = {}
+        self._version: bytes | None = None
         self._pinned: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -77,13 +79,15 @@ class OrderFollower:
             self._models.specs.forget(name)
 
     def _read(self) -> dict[str, bool]:
-        """The orders for models that this replica may load."""
+        """The orders for models that this replica may load; read only if they have changed."""
         try:
-            orders, served = self._orders.all(), self._models.specs.stored()
+            if (version := self._orders.version()) != self._version:
+                self._read_orders, self._version = self._orders.all(), version
+            served = self._models.specs.stored()
         except RayError as error:
             logger.warning("orders cannot be read: %s", error)
             return {}
-        return {name: loaded for name, loaded in orders.items() if name in served}
+        return {name: loaded for name, loaded in self._read_orders.items() if name in served}
 
     def _removed(self) -> list[str]:
         try:

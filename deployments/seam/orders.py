@@ -7,6 +7,7 @@ no replica.
 
 from __future__ import annotations
 
+import uuid
 from typing import Protocol
 
 import ray
@@ -18,6 +19,10 @@ NAMESPACE = b"prsm-serve"
 
 class Orders(Protocol):
     """The last order for each model that one was given for. Calls block for a moment."""
+
+    def version(self) -> bytes:
+        """A value that every change replaces: reading it is cheaper than reading all orders."""
+        ...
 
     def all(self) -> dict[str, bool]:
         """Whether each model is to be loaded (``True``) or not."""
@@ -35,6 +40,10 @@ class ClusterOrders:
 
     def __init__(self, application: str) -> None:
         self._prefix = f"orders/{application}/".encode()
+        self._version = f"orders-version/{application}".encode()
+
+    def version(self) -> bytes:
+        return internal_kv._internal_kv_get(self._version, namespace=NAMESPACE) or b""
 
     def all(self) -> dict[str, bool]:
         found: dict[str, bool] = {}
@@ -47,9 +56,15 @@ class ClusterOrders:
     def give(self, model: str, *, loaded: bool) -> None:
         value = b"load" if loaded else b"unload"
         internal_kv._internal_kv_put(self._key(model), value, overwrite=True, namespace=NAMESPACE)
+        self._changed()
 
     def withdraw(self, model: str) -> None:
         internal_kv._internal_kv_del(self._key(model), namespace=NAMESPACE)
+        self._changed()
+
+    def _changed(self) -> None:
+        value = uuid.uuid4().bytes
+        internal_kv._internal_kv_put(self._version, value, overwrite=True, namespace=NAMESPACE)
 
     def _key(self, model: str) -> bytes:
         return self._prefix + model.encode()
@@ -60,15 +75,21 @@ class OwnOrders:
 
     def __init__(self) -> None:
         self._orders: dict[str, bool] = {}
+        self._changes = 0
+
+    def version(self) -> bytes:
+        return str(self._changes).encode()
 
     def all(self) -> dict[str, bool]:
         return dict(self._orders)
 
     def give(self, model: str, *, loaded: bool) -> None:
         self._orders[model] = loaded
+        self._changes += 1
 
     def withdraw(self, model: str) -> None:
         self._orders.pop(model, None)
+        self._changes += 1
 
 
 def orders_here() -> Orders:

@@ -34,6 +34,7 @@ class ModelStatus:
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.
     ``kv_cache_bytes`` is set aside for its KV cache, filled or not.
+    ``progress``, between 0 and 1, is how much of the time has passed that loading took before.
     ``dtype_choice`` is told of text generators on OpenVINO, ``slots`` of all text generators.
     """
 
@@ -46,6 +47,7 @@ class ModelStatus:
     kv_cache_bytes: int = 0
     dtype_choice: DtypeChoice | None = None
     slots: int | None = None
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ is scaled to zero. A name outside the profile may be that of a live model, or be
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Set
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Set
 from typing import Protocol
 
 from configs.profile import Profile
 from configs.settings import Settings
-from serve_app.ingress.errors import ModelNotFound, ServiceError, ValidationFailed
+from serve_app.ingress.errors import ModelNotFound, ValidationFailed
 from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
@@ -76,15 +75,18 @@ class Catalog:
             raise self._not_found(name, self.cards, field)
         return card
 
-    async def known(self, names: Iterable[str | None]) -> None:
-        """Look models up that may have to be inspected first, so that :attr:`cards` has them.
+    async def known(self, fields: Mapping[str, str | None]) -> None:
+        """Look up the models that ``fields`` of a request name, so that :attr:`cards` has them.
 
-        A name that leads to no model is left out.
+        Those outside the profile may have to be inspected. A name that leads to no model is left
+        out. Raises :class:`ServiceError` if a model is there and cannot be served, or cannot be
+        looked up now.
         """
-        for name in dict.fromkeys(names):
-            with suppress(ServiceError):
-                if name is not None:
-                    await self._named(name, "model_name")
+        looked_up = set[str]()
+        for field, name in fields.items():
+            if name is not None and name not in looked_up:
+                looked_up.add(name)
+                await self._named(name, field)
 
     async def ordered(self, name: str, order: LiveOrder, field: str = "model_name") -> ModelCard:
         """The card of a model that an order loads, as the order wants it.

@@ -66,7 +66,7 @@ class ValidationFailed(ServiceError):
 
 
 class ContextLengthExceeded(ValidationFailed):
-    """Prompt and new tokens do not fit the model's window."""
+    """Prompt and new tokens do not fit the model's window, or every text at fault is too long."""
 
 
 class AuthenticationError(ServiceError):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import orjson
 from starlette.responses import StreamingResponse
@@ -21,6 +21,9 @@ from serve_app.ingress.errors import InternalError, ServiceError
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b": heartbeat\n\n"
+Comment: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Makes the comment line of a stream that waits, with the empty line behind it."""
+
 SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """U+0085, U+2028 and U+2029 in UTF-8. JSON may have them, but many clients end a line there."""
 
@@ -48,6 +51,11 @@ def _escaped(separator: re.Match[bytes]) -> bytes:
     return b"\\u%04x" % ord(separator[0].decode())
 
 
+async def heartbeat() -> bytes:
+    """The comment of a stream that is silent, whatever it waits for."""
+    return HEARTBEAT
+
+
 class FailureChunk(bytes):
     """Last chunk of a failed stream. It carries the error's type, which metering counts."""
 
@@ -63,19 +71,24 @@ class FailureChunk(bytes):
 class EventStream(StreamingResponse):
     """A streamed answer that closes its source when the client leaves.
 
-    After ``heartbeat_s`` seconds without a chunk a comment line is sent, since proxies and clients
-    close idle connections. ``stop`` ends the source of ``chunks`` in any case: a generator that was
-    never started, because the client left before, runs no ``finally``.
+    After ``heartbeat_s`` seconds without a chunk a ``comment`` line is sent, since proxies and
+    clients close idle connections. ``stop`` ends the source of ``chunks`` in any case: a generator
+    that was never started, because the client left before, runs no ``finally``.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], heartbeat_s: float, stop: Callable[[], None]
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        heartbeat_s: float,
+        stop: Callable[[], None],
+        comment: Comment = heartbeat,
     ) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         self._source = chunks
         self._heartbeat_s = heartbeat_s
+        self._comment = comment
         self._sent_at = 0.0
         self._stop = stop
         super().__init__(chunks, headers=headers)
@@ -105,12 +118,15 @@ class EventStream(StreamingResponse):
         """One timer for the stream: a ``wait_for`` around each chunk would create a task each."""
         with suppress(OSError):  # the client is gone, as sending the next chunk finds out
             while True:
-                idle_s = loop.time() - self._sent_at
+                sent_at = self._sent_at
+                idle_s = loop.time() - sent_at
                 if idle_s < self._heartbeat_s:
                     await asyncio.sleep(self._heartbeat_s - idle_s)
-                else:
+                    continue
+                comment = await self._comment()
+                if self._sent_at == sent_at:  # no chunk was sent meanwhile
                     self._sent_at = loop.time()
-                    await send(_body(HEARTBEAT))
+                    await send(_body(comment))
 
 
 def _body(chunk: bytes) -> Message:
@@ -131,13 +147,15 @@ async def begin_stream(
     chunks: Callable[[S], AsyncGenerator[bytes, None]],
     failed: Callable[[ServiceError], bytes],
     heartbeat_s: float,
+    waiting: Comment = heartbeat,
 ) -> EventStream:
     """Start an answer with the ``chunks`` of the source that ``opening`` returns.
 
     A failure of ``opening`` is raised, so that it has its own status. If ``opening`` takes longer
-    than ``heartbeat_s``, the answer starts with a heartbeat, because proxies and clients give up on
-    a silent server. From then on a failure is the last event, which ``failed`` makes. If the client
-    leaves meanwhile, ``opening`` is cancelled and its source closed.
+    than ``heartbeat_s``, the answer starts with the comment of ``waiting``, which says for what it
+    waits, because proxies and clients give up on a silent server. From then on a failure is the
+    last event, which ``failed`` makes. If the client leaves meanwhile, ``opening`` is cancelled and
+    its source closed.
     """
     task = asyncio.ensure_future(opening)
 
@@ -145,21 +163,26 @@ async def begin_stream(
         task.cancel()
         task.add_done_callback(_close)
 
+    async def comment() -> bytes:
+        return HEARTBEAT if task.done() else await waiting()
+
     try:
         await asyncio.wait({task}, timeout=heartbeat_s)
         source = with_failure_event(
-            chunks(task.result()) if task.done() else _late(task, chunks), failed
+            chunks(task.result()) if task.done() else _late(task, chunks, comment), failed
         )
     except BaseException:
         stop()
         raise
-    return EventStream(with_failure_event(source, failed), heartbeat_s, stop)
+    return EventStream(with_failure_event(source, failed), heartbeat_s, stop, comment)
 
 
 async def _late(
-    task: asyncio.Task[S], chunks: Callable[[S], AsyncGenerator[bytes, None]]
+    task: asyncio.Task[S],
+    chunks: Callable[[S], AsyncGenerator[bytes, None]],
+    comment: Comment,
 ) -> AsyncGenerator[bytes, None]:
-    yield HEARTBEAT
+    yield await comment()
     async with aclosing(chunks(await task)) as source:
         async for chunk in source:
             yield chunk

@@ -127,6 +127,7 @@ class FakeHub:
         token: str | None,
         allow_patterns: list[str],
         ignore_patterns: list[str] | None,
+        tqdm_class: type[Any],
     ) -> str:
         from huggingface_hub.errors import LocalEntryNotFoundError
 

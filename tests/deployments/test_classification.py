@@ -108,8 +108,8 @@ async def test_robertas_positions_behind_its_padding_id_are_all_that_is_used(
     fits, too_long = await scores(family, longest, longer)
     assert isinstance(fits, dict)
     assert isinstance(too_long, Problem)
-    assert too_long.kind == "validation"
-    assert "takes 14" in too_long.message
+    assert too_long.kind == "context_length"
+    assert "length is 14 tokens" in too_long.message
 
 
 async def test_a_model_that_cannot_be_loaded_is_unavailable(

@@ -87,7 +87,7 @@ async def test_a_text_without_exactly_one_mask_fails_alone(folder: Path) -> None
     )
     assert none.message == "the text has 0 mask tokens; expected one [MASK]"
     assert two.message == "the text has 2 mask tokens; expected one [MASK]"
-    assert f"the model takes {MAX_TOKENS}" in too_long.message
+    assert f"maximum context length is {MAX_TOKENS} tokens" in too_long.message
     assert list(good) == expected(folder, TEXTS[0], top_k=1)
     (cut,) = await filled(folder, long, truncate=True)
     assert cut == none

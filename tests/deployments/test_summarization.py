@@ -120,7 +120,7 @@ async def test_a_text_that_is_too_long_fails_alone_unless_cut(folder: Path) -> N
     family = Summarization(family_of(folder, "summarize", max_tokens=MAX_TOKENS))
     first, bad, last = await summarised(family, TEXTS[0], LONG, TEXTS[1])
     assert isinstance(bad, Problem)
-    assert f"takes {MAX_TOKENS}" in bad.message
+    assert f"length is {MAX_TOKENS} tokens" in bad.message
     (alone,) = await summarised(family, TEXTS[0])
     assert first == alone
     assert isinstance(last, Summary)

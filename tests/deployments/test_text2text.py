@@ -60,7 +60,7 @@ async def test_a_text_that_is_too_long_fails_alone_unless_cut(tmp_path: Path) ->
     model = family(t5(tmp_path / "model"))
     first, bad = await written(model, TEXTS[0], LONG, max_new_tokens=5)
     assert isinstance(first, Text2TextOutput)
-    assert f"takes {MAX_TOKENS}" in bad.message
+    assert f"length is {MAX_TOKENS} tokens" in bad.message
     (cut,) = await written(model, LONG, max_new_tokens=5, truncate=True)
     assert cut.prompt_tokens == MAX_TOKENS
 

@@ -80,9 +80,11 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         wait_until_ready(url, process, log)
         yield Graph(url, psutil.Process(process.pid), models)
     finally:
+        started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         code = process.wait(STOP_TIMEOUT_S)
     assert code == 0, log.read_text()
+    assert [each.cmdline() for each in started if each.is_running()] == []
 
 
 @contextmanager

@@ -81,17 +81,9 @@ def port() -> int:
     return free_port()
 
 
-def test_starts_in_a_row_answer_and_leave_no_process_port_or_file_even_after_a_kill(
+def test_a_start_after_a_killed_one_answers_and_leaves_no_process_port_or_file(
     start: Callable[..., Launcher], port: int, logs_of_starts: Path
 ) -> None:
-    first = start(port)
-    run = answering(first)
-    assert first.stop(signal.SIGTERM) == 0, first.output()
-    assert_nothing_is_left(run, port)
-    (kept,) = logs_of_starts.glob(f"*-{run.id}")
-    assert f"logs    {kept}" in first.output()
-    assert list(kept.glob("ray/serve/*.log"))
-
     killed = start(port)
     run = answering(killed)
     # Kill Ray's head as well: it would notice that the launcher has ended, and clean up.
@@ -107,6 +99,9 @@ def test_starts_in_a_row_answer_and_leave_no_process_port_or_file_even_after_a_k
     assert not run.path.exists()
     assert last.stop(signal.SIGINT) == 0, last.output()
     assert_nothing_is_left(own, port)
+    (kept,) = logs_of_starts.glob(f"*-{own.id}")
+    assert f"logs    {kept}" in last.output()
+    assert list(kept.glob("ray/serve/*.log"))
 
 
 def test_a_start_that_is_stopped_before_its_graph_is_up_ends_with_0_too(

@@ -8,7 +8,7 @@ schemas are put where a request has them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -85,6 +85,11 @@ def places(
             route = f"/models/{card.name}/pipeline/{hub_task.name}"
             schema = hub_task.body.model_json_schema()
             yield from _walked(route, "", schema, None, lambda value: value)
+
+
+def distinct(found: Iterable[Place]) -> list[Place]:
+    """One of those whose names end alike and whose schemas are the same: one class checks them."""
+    return list({(each.name.rpartition(".")[2], str(each.schema)): each for each in found}.values())
 
 
 def wrong(place: Place) -> Iterator[bytes]:

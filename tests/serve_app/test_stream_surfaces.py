@@ -13,10 +13,11 @@ from fastapi import FastAPI
 
 from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
+from deployments.seam.replicas import ModelStatus, ReplicaReport
 from serve_app.ingress.streams import HEARTBEAT
 from tests.deployments.metrics.reading import figures
 from tests.serve_app import house
-from tests.serve_app.house import FULL, NATIVE, Connection
+from tests.serve_app.house import FAST, FULL, NATIVE, Connection
 from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, happens
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -28,10 +29,21 @@ TEXTS: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "Hi", "stream": True},
     f"/models/{FULL}": {"inputs": "Hi", "stream": True},
     f"/models/{FULL}/v1/chat/completions": CHAT,
+    f"/models/{FULL}/generate_stream": {"inputs": "Hi"},
+    "/v1/messages": CHAT | {"max_tokens": 9},
+    "/v1/responses": {"input": "Hi", "stream": True},
 }
 """Every stream of text."""
 LOAD = f"{NATIVE}/models/{FULL}"
 STREAMS = {**TEXTS, LOAD: {}}
+LOADED = [ModelStatus(name, "warm") for name in (FULL, FAST)]
+UNNAMED = {
+    f"/models/{FULL}": "error",
+    f"/models/{FULL}/generate_stream": "error",
+    "/v1/messages": "overloaded_error",
+}
+"""What the error event of an API has in the place of our name for the error."""
+
 every_text = pytest.mark.parametrize("path", TEXTS)
 every_stream = pytest.mark.parametrize("path", STREAMS)
 
@@ -90,6 +102,10 @@ def text_of(stream: str) -> str:
         match name, data:
             case "token", {"text_delta": delta}:
                 found += delta
+            case "content_block_delta", {"delta": {"text": delta}}:
+                found += delta
+            case "response.output_text.delta", {"delta": delta}:
+                found += delta
             case "", {"choices": [{"delta": {"content": str(delta)}}]}:
                 found += delta
             case "", {"choices": [{"text": delta}]} | {"token": {"text": delta}}:
@@ -120,6 +136,7 @@ async def test_a_stream_that_has_to_wait_begins_with_a_comment_and_can_be_left(
 ) -> None:
     waiting = [FOREVER] if path in TEXTS else FOREVER
     family = Family(waiting)
+    family.holdings = LOADED if path in TEXTS else []
     connection = connected(opened(family, heartbeat_s=0.01), path)
     await happens(connection.first_chunk)
     assert connection.chunks[0] == HEARTBEAT
@@ -137,6 +154,7 @@ async def test_a_failure_behind_the_comment_is_an_event_and_counted_as_an_error(
 ) -> None:
     problem = Problem("unavailable", "no memory is left")
     family = Gated([problem] if path in TEXTS else problem)
+    family.holdings = LOADED if path in TEXTS else []
     application = opened(family, heartbeat_s=0.01)
     connection = connected(application, path)
     await happens(connection.first_chunk)
@@ -145,7 +163,7 @@ async def test_a_failure_behind_the_comment_is_an_event_and_counted_as_an_error(
     assert connection.chunks[0] == HEARTBEAT
     told = [data for _, data in house.events(b"".join(connection.chunks).decode())]
     assert "no memory is left" in str(told[0])
-    assert "service_unavailable" in str(told[0]) or path == f"/models/{FULL}"
+    assert UNNAMED.get(path, "service_unavailable") in str(told[0])
     if path == LOAD:
         return
     counted = figures((await house.get(application, "/metrics")).text)
@@ -154,9 +172,49 @@ async def test_a_failure_behind_the_comment_is_an_event_and_counted_as_an_error(
     assert [key for key in counted if key[0] == "rejections_total"]
 
 
+class Loading(Gated):
+    """A family that loads its models until it was asked how far it is."""
+
+    def __init__(self, progress: float | None, *answers: Any) -> None:
+        super().__init__(*answers)
+        self.holdings = [ModelStatus(name, "loading", progress=progress) for name in (FULL, FAST)]
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        self.gate.set()
+        return await super().loaded_models(request)
+
+
+@every_text
+@pytest.mark.parametrize(
+    ("progress", "comment"), [(0.4, b": loading 40 %\n\n"), (None, b": loading\n\n")]
+)
+async def test_a_stream_shows_how_far_its_model_is_loaded(
+    opened: _Apps, path: str, progress: float | None, comment: bytes
+) -> None:
+    application = opened(Loading(progress, [spoken("Hello")]), heartbeat_s=0.01)
+    connection = connected(application, path)
+    await asyncio.wait_for(connection.done, PATIENCE_S)
+    assert connection.status == 200
+    assert connection.chunks[0] == comment
+    assert text_of(b"".join(connection.chunks).decode()) == "Hello"
+
+
+async def test_a_stream_shows_that_its_model_loads_in_a_family_that_has_to_wake_up(
+    opened: _Apps,
+) -> None:
+    family = Gated([spoken("Hello")])
+    application = opened(family, heartbeat_s=0.01)
+    connection = connected(application, "/v1/chat/completions")
+    await happens(connection.first_chunk)
+    family.gate.set()
+    await asyncio.wait_for(connection.done, PATIENCE_S)
+    assert connection.chunks[0] == b": loading\n\n"
+
+
 @every_text
 async def test_the_text_goes_on_behind_the_comment(opened: _Apps, path: str) -> None:
     family = Gated([spoken("Hello")])
+    family.holdings = LOADED
     connection = connected(opened(family, heartbeat_s=0.01), path)
     await happens(connection.first_chunk)
     family.gate.set()
@@ -170,6 +228,7 @@ async def test_a_message_that_waits_for_another_one_begins_too_and_leaves_the_li
 ) -> None:
     path = f"{NATIVE}/conversations/ada/messages"
     family = Gated([spoken("One")], [spoken("Three")])
+    family.holdings = LOADED
     application = opened(family, heartbeat_s=0.01)
     first = connected(application, path)
     await happens(family.began)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_LOAD_S = 1800.0
+"""How long a process may take to load its model, before it counts as hanging and is ended."""
+
 
 def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineClient:
     """Load the model in ``folder`` in the torch engine, in a process of its own.
@@ -58,6 +61,8 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
 def _launch(process: ChildProcess, launch: EngineLaunch) -> EngineReady | LoadFailure:
     try:
         process.connection.send(launch)
+        if not process.connection.poll(MAX_LOAD_S):
+            return LoadFailure(f"its process has said nothing for {MAX_LOAD_S:.0f} s")
         answer: EngineReady | LoadFailure = process.connection.recv()
     except (EOFError, OSError):
         return LoadFailure(f"its process ended with code {process.exit_code}")

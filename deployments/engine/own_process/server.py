@@ -28,6 +28,7 @@ from deployments.engine.own_process.messages import (
 )
 from deployments.engine.sequence import Sequence
 from deployments.engine.torch_engine import open_torch_engine
+from deployments.models.ending_thread import in_ending_thread
 from deployments.seam.generation import Token
 from deployments.seam.problems import Problem
 
@@ -141,7 +142,8 @@ def serve(connection: Connection) -> None:
     try:
         launch: EngineLaunch = connection.recv()
         try:
-            engine = open_torch_engine(launch.folder, launch.settings)
+            # The engine's thread has to be the only one that computes.
+            engine = in_ending_thread(partial(open_torch_engine, launch.folder, launch.settings))
         except Exception as error:  # noqa: BLE001  the edge of the process
             connection.send(LoadFailure(f"{type(error).__name__}: {error}"))
             return

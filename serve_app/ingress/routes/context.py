@@ -13,12 +13,15 @@ from starlette.responses import Response
 from configs.settings import Settings
 from deployments.seam.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.loading_comment import LoadingComment
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.images import ImageIntake
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
+from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.request_id import request_id_of
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -39,6 +42,10 @@ class Services:
     images: ImageIntake = field(default_factory=ImageIntake)
     report_cache: ReportCache = field(default_factory=ReportCache)
     started: int = field(default_factory=lambda: int(time.time()))
+
+    def loading(self, card: ModelCard) -> LoadingComment:
+        """The comment of a stream that waits for the model of ``card``."""
+        return LoadingComment(ClusterModels(self.client, self.orders, self.report_cache), card)
 
 
 async def services_of(request: Request) -> Services:

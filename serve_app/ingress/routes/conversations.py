@@ -174,15 +174,16 @@ async def say_in_conversation(
 
     A turn is kept when its answer is whole, and nothing of it otherwise.
     """
-    named = await services.catalog.resolve(CHAT, body.model_name)
+    card = await services.catalog.resolve(CHAT, body.model_name)
     check_prompt(body.message, services.settings, "message")
 
     async def begin() -> MessageExchange:
         """Lease the conversation, once no other message of it is being answered, and read it."""
+        nonlocal card
         lease = await conversations.lease(caller, user_id)
         try:
             earlier = await lease.read()
-            card = named if body.model_name else await _model_of(earlier, services, named)
+            card = card if body.model_name else await _model_of(earlier, services, card)
             request = chat_request(
                 context,
                 card,
@@ -201,6 +202,7 @@ async def say_in_conversation(
             lambda answer: _events(answer, context),
             lambda error: error_event(error, context.request_id),
             services.settings.heartbeat_s,
+            lambda: services.loading(card)(),
         )
     exchange = await begin()
     try:

@@ -141,6 +141,7 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
         lambda chunks: _events(chunks, context, card.name),
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
+        services.loading(card),
     )
 
 

@@ -152,11 +152,14 @@ async def graph(
 
 
 async def _look_up_models(body: GraphBody, services: Services) -> None:
-    """Raises :class:`DeadlineExceeded` if that takes as long as the whole graph may."""
+    """Raises :class:`DeadlineExceeded` if that takes as long as the whole graph may, and
+    :class:`ServiceError` if a model cannot be looked up or served."""
     limit_s = services.settings.graph_timeout_s
     try:
         async with asyncio.timeout(limit_s):
-            await services.catalog.known(step.model_name for step in body.steps)
+            await services.catalog.known(
+                {f"steps.{index}.{MODEL}": step.model_name for index, step in enumerate(body.steps)}
+            )
     except TimeoutError:
         message = f"The models of the graph were not found within its {limit_s:g} s."
         raise DeadlineExceeded(message) from None

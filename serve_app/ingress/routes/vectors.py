@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deployments.seam.embeddings import EmbeddingRequest, EmbeddingResult
 from deployments.seam.problems import Problem
-from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.errors import ContextLengthExceeded, ValidationFailed
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_FIELDS, Services
 from serve_app.ingress.validation.limits import (
@@ -96,4 +96,6 @@ def refuse(problems: Mapping[int, Problem], field: str | tuple[str, ...]) -> Non
         for index, problem in sorted(problems.items())
     }
     message = "; ".join(f"{name}: {text}" for name, text in list(named.items())[:MAX_NAMED])
-    raise ValidationFailed(message, field=next(iter(named)), details={"field_errors": named})
+    too_long = all(problem.kind == "context_length" for problem in problems.values())
+    failure = ContextLengthExceeded if too_long else ValidationFailed
+    raise failure(message, field=next(iter(named)), details={"field_errors": named})

@@ -191,7 +191,7 @@ async def test_lower_case_and_the_longest_text_are_those_of_the_checkpoint(
     assert loud.vectors == pytest.approx((await embedded(made, TEXTS[2])).vectors, abs=1e-6)
     long = await made.embed(EmbeddingRequest("tiny", TEXTS[:1]))
     assert isinstance(long, EmbeddingResult)
-    assert "takes 6" in long.problems[0].message
+    assert "length is 6 tokens" in long.problems[0].message
     cut = await embedded(made, TEXTS[0], truncate=True)
     assert cut.vectors == pytest.approx(theirs(folder, TEXTS[0]), abs=1e-5)
 

@@ -267,7 +267,7 @@ async def test_a_text_that_is_too_long_or_fails_does_so_alone(family: Doubled) -
     assert (good, other) == (4, 6)
     assert isinstance(long, Problem)
     assert isinstance(bad, Problem)
-    assert (long.kind, bad.kind) == ("validation", "internal")
+    assert (long.kind, bad.kind) == ("context_length", "internal")
 
 
 async def test_a_request_without_a_good_text_needs_no_forward(family: Doubled) -> None:

@@ -33,9 +33,9 @@ def test_a_text_that_is_too_long_is_a_problem_of_its_own(tokenizer: Any) -> None
     made = tokenize(tokenizer, [SHORT, LONG, SHORT], MAX_TOKENS, truncate=False)
     assert lengths(made) == [4, None, 4]
     assert isinstance(made[1], Problem)
-    assert made[1].kind == "validation"
+    assert made[1].kind == "context_length"
     assert "11 tokens" in made[1].message
-    assert "takes 6" in made[1].message
+    assert "length is 6 tokens" in made[1].message
 
 
 def test_truncating_keeps_the_start_and_the_end_token(tokenizer: Any) -> None:

@@ -40,6 +40,7 @@ class Storehouse(InstantLoader[str]):
         self.broken: set[str] = set()
         self.shut: set[str] = set()
         self.now = 0.0
+        self.ticks = 0.0
         self.files: Path | None = None
         self.fetches: Counter[str] = Counter()
         self.far: set[str] = set()
@@ -93,11 +94,14 @@ class Storehouse(InstantLoader[str]):
         self._gates[name].set()
 
     def record(self, event: str, name: str) -> None:
+        """A second passes with each event."""
         self.events.update([(event, name)])
+        self.ticks += 1
 
     def cache(self, *names: str, budget_gb: float | None = None, **fields: Any) -> ModelCache[str]:
         specs = self.specs(*names, **fields)
-        return ModelCache(specs, self, self.record, budget_gb, Backoff(lambda: self.now))
+        backoff = Backoff(lambda: self.now)
+        return ModelCache(specs, self, self.record, budget_gb, backoff, lambda: self.ticks)
 
     async def pinned_cache(self, *names: str, **fields: Any) -> ModelCache[str]:
         """A cache whose pinned models are loaded."""
@@ -243,13 +247,20 @@ async def test_the_least_recently_used_goes_when_the_budget_is_passed(store: Sto
 
 
 async def test_as_many_go_as_the_new_model_needs(store: Storehouse) -> None:
-    cache = store.cache("one", "two", "big", budget_gb=4)
-    for name in ("one", "two", "big"):
+    cache = store.cache("one", "two", "three", "big", budget_gb=4)
+    for name in ("one", "two", "three", "big"):
         await used(cache, name)
-    assert store.unloaded == ["one"]
-    await used(cache, "one")
     assert store.unloaded == ["one", "two"]
     assert store.held == 4 * GIB
+
+
+async def test_a_large_model_goes_before_small_ones_that_load_as_slowly(
+    store: Storehouse,
+) -> None:
+    cache = store.cache("one", "big", "two", budget_gb=4)
+    for name in ("one", "big", "two"):
+        await used(cache, name)
+    assert store.unloaded == ["big"]
 
 
 async def test_without_a_budget_nothing_goes(store: Storehouse) -> None:
@@ -635,6 +646,7 @@ async def test_hits_misses_loads_and_unloads_are_recorded(store: Storehouse) -> 
         ("hit", "one"): 1,
         ("miss", "two"): 1,
         ("load", "two"): 1,
+        ("unload", "two"): 1,
         ("unload", "one"): 1,
         ("load_failure", "one"): 1,
     }

@@ -272,3 +272,25 @@ async def test_a_live_model_that_was_removed_leaves_replicas_that_were_not_told(
     assert isinstance(gone, Problem)
     assert "Ask again" in gone.message
     assert isinstance(await family.load_model(ModelOrder("changed", PATIENCE_S)), ReplicaReport)
+
+
+async def test_health_checks_read_the_orders_again_only_when_one_was_given(
+    orders: OwnOrders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, read_all = 0, orders.all
+
+    def counted() -> dict[str, bool]:
+        nonlocal reads
+        reads += 1
+        return read_all()
+
+    monkeypatch.setattr(orders, "all", counted)
+    family = await with_pinned(Names(set()))
+    for _ in range(3):
+        await family.settle()
+    assert reads == 1
+    orders.give("one", loaded=True)
+    await family.settle()
+    await family.settle()
+    assert reads == 2
+    assert "one" in await family.held()

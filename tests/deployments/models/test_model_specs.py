@@ -75,3 +75,25 @@ async def test_what_was_removed_or_replaced_is_told_until_it_is_forgotten() -> N
     known.forget("other")
     assert known.changed() == []
     assert (await known.find("other")).dtype == "float32"
+
+
+async def test_the_models_of_the_store_are_read_again_only_when_it_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = OwnLiveModels()
+    store.put(live("one"))
+    known, reads = specs(store), 0
+    read_all = store.all
+
+    def counted() -> dict[str, LiveModel]:
+        nonlocal reads
+        reads += 1
+        return read_all()
+
+    monkeypatch.setattr(store, "all", counted)
+    for _ in range(3):
+        assert known.stored().keys() == {"own", "one"}
+    assert reads == 1
+    store.put(live("two"))
+    assert known.stored().keys() == {"own", "one", "two"}
+    assert reads == 2

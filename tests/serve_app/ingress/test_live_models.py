@@ -44,6 +44,8 @@ class Replica(Family):
         self._inspector = ModelInspector(folder, None)
         self.answers = True
         self.problem = problem
+        self.unlisted: Problem | None = None
+        """What every inspection ends in."""
         self.inspections = 0
         self.loads = 0
         self.slow: frozenset[str] = frozenset()
@@ -55,6 +57,8 @@ class Replica(Family):
         if Path(request.source.name).name in self.slow:
             self.began.set()
             await happens(self.release)
+        if self.unlisted is not None:
+            return self.unlisted
         return await self._inspector.inspect(request)
 
     async def loaded_models(self, request: None) -> ReplicaReport:
@@ -223,6 +227,24 @@ async def test_a_step_of_a_graph_may_name_a_new_model(graph: Graph) -> None:
     answer = await house.post(graph.app, f"{NATIVE}/graph", body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["steps"][0]["status"] == "ok"
+
+
+async def test_a_graph_whose_model_cannot_be_looked_up_now_says_so(tmp_path: Path) -> None:
+    graph = Graph(tmp_path)
+    graph.replica.unlisted = Problem("unavailable", "The model hub does not answer.")
+    body = {"steps": [embeddings_step("v", "new")]}
+    answer = await house.post(graph.app, f"{NATIVE}/graph", body)
+    assert answer.status_code == 503
+    assert answer.json()["message"] == "The model hub does not answer."
+
+
+async def test_a_graph_names_the_step_whose_model_cannot_be_served(graph: Graph) -> None:
+    graph.model("new", "BertForMultipleChoice")
+    steps = [embeddings_step("v", FULL), embeddings_step("w", "new")]
+    answer = await house.post(graph.app, f"{NATIVE}/graph", {"steps": steps})
+    assert answer.status_code == 400
+    assert list(answer.json()["details"]["field_errors"]) == ["steps.1.model_name"]
+    assert "a BertForMultipleChoice" in answer.json()["message"]
 
 
 async def test_a_graph_of_too_many_steps_looks_no_model_up(graph: Graph) -> None:

@@ -9,10 +9,11 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from serve_app.ingress.routes.openai.messages import CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
 
-CacheControl: TypeAlias = Annotated[
-    dict[str, Any], Field(max_length=16, description="no effect: prefixes are shared anyway")
+CacheControl: TypeAlias = NoEffect[
+    Annotated[dict[str, Any], Field(max_length=16, description="prefixes are shared anyway")] | None
 ]
 MAX_BLOCKS = 2048
 
@@ -20,8 +21,8 @@ MAX_BLOCKS = 2048
 class TextBlock(Body):
     type: Literal["text"]
     text: str
-    cache_control: CacheControl | None = None
-    citations: Annotated[list[Any], Field(max_length=0)] | None = None
+    cache_control: CacheControl = None
+    citations: NoEffect[Annotated[list[Any], Field(max_length=0)] | None] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -42,8 +43,8 @@ class ToolUseBlock(Body):
     id: CallId
     name: FunctionName
     input: dict[str, Any]
-    cache_control: CacheControl | None = None
-    caller: dict[str, Any] | None = None
+    cache_control: CacheControl = None
+    caller: NoEffect[dict[str, Any] | None] = None
 
 
 TextBlocks: TypeAlias = Annotated[list[TextBlock], Field(max_length=MAX_BLOCKS, fail_fast=True)]
@@ -56,27 +57,27 @@ class ToolResultBlock(Body):
     type: Literal["tool_result"]
     tool_use_id: CallId
     content: TextContent | None = None
-    is_error: bool | None = None
-    cache_control: CacheControl | None = None
+    is_error: NoEffect[bool | None] = None
+    cache_control: CacheControl = None
 
 
 class ThinkingBlock(Body):
     """The thinking of another server's model, which has no effect."""
 
     type: Literal["thinking", "redacted_thinking"]
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
+    thinking: NoEffect[str | None] = None
+    signature: NoEffect[str | None] = None
+    data: NoEffect[str | None] = None
 
 
-THINKING = {"thinking", "redacted_thinking"}
+THINKING = ("thinking", "redacted_thinking")
 
 
 def _kind(given: Any) -> str:
     kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
     if kind in THINKING:
         return "thinking[]"
-    return f"{kind}[]" if kind in {"tool_use", "tool_result"} else "[]"
+    return f"{kind}[]" if kind in ("tool_use", "tool_result") else "[]"
 
 
 Block = Annotated[

@@ -15,6 +15,7 @@ from serve_app.ingress.routes.anthropic.blocks import (
 )
 from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
 from serve_app.ingress.routes.translated_chat import FieldNames
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import (
     MAX_STOPS,
     Body,
@@ -41,12 +42,12 @@ NAMES = FieldNames(
 class AnthropicTool(Body):
     """A function of the client's that the model may ask for."""
 
-    type: Literal["custom"] | None = None
+    type: NoEffect[Literal["custom"] | None] = None
     name: FunctionName
     description: str | None = None
     input_schema: dict[str, Any]
     strict: bool | None = None
-    cache_control: CacheControl | None = None
+    cache_control: CacheControl = None
 
     @property
     def chat_tool(self) -> dict[str, Any]:
@@ -107,8 +108,8 @@ class PromptBody(Body):
     )
     tool_choice: AnthropicToolChoice | None = None
     output_config: OutputConfig | None = None
-    thinking: Thinking | None = None
-    cache_control: CacheControl | None = None
+    thinking: NoEffect[Thinking | None] = None
+    cache_control: CacheControl = None
 
     def prompt(self) -> dict[str, Any]:
         """The fields of a chat that these fields stand for. Raises ``ValidationFailed``."""
@@ -154,10 +155,10 @@ class MessagesBody(PromptBody):
     top_k: TopK | None = None
     stop_sequences: Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
-    metadata: RequestMetadata | None = None
-    service_tier: Literal["auto", "standard_only"] | None = None
+    metadata: NoEffect[RequestMetadata | None] = None
+    service_tier: NoEffect[Literal["auto", "standard_only"] | None] = None
     container: None = None
-    mcp_servers: Annotated[list[Any], Field(max_length=0)] | None = None
+    mcp_servers: NoEffect[Annotated[list[Any], Field(max_length=0)] | None] = None
 
     def chat(self) -> dict[str, Any]:
         """The body of ``/v1/chat/completions`` that asks for the same."""

@@ -71,8 +71,13 @@ async def anthropic_messages(
     chat = await TranslatedChat.of(body.chat(), NAMES, services, context)
     if body.stream:
         events = MessageEvents(context.request_id, chat.card.name, chat.calls)
-        heartbeat_s = services.settings.heartbeat_s
-        return await begin_stream(chat.stream(), events.of, events.failed, heartbeat_s)
+        return await begin_stream(
+            chat.stream(),
+            events.of,
+            events.failed,
+            services.settings.heartbeat_s,
+            services.loading(chat.card),
+        )
     result = await chat.whole()
     return json_response(whole_message(result, chat.calls, context.request_id, chat.card.name))
 

@@ -53,7 +53,7 @@ class CohereEmbedBody(Body):
     embedding_types: Annotated[list[EmbeddingType], Field(min_length=1, max_length=4)] | None = None
     truncate: Literal["NONE", "END"] = Field("END", description="cut long texts, or refuse them")
     output_dimension: Count | None = None
-    priority: Priority | None = None
+    priority: Priority = None
 
 
 class CohereVectors(BaseModel):

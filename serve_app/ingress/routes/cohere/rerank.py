@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 from starlette.responses import Response
@@ -20,11 +20,12 @@ from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.rerank import DocumentsBody, ranked_answer
 from serve_app.ingress.routes.openai.shapes import Rerank
 from serve_app.ingress.routes.ranked_documents import RERANK
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Count
 
 router = InferenceRouter(prefix="/v2", tags=["cohere"], responses=ERRORS)
 
-Priority = Annotated[int, Field(ge=0, le=999, description="no effect")]
+Priority: TypeAlias = NoEffect[Annotated[int, Field(ge=0, le=999)] | None]
 
 
 class CohereRerankBody(DocumentsBody):
@@ -33,7 +34,7 @@ class CohereRerankBody(DocumentsBody):
     max_tokens_per_doc: Count | None = Field(
         None, description="documents are cut to it; else to what the model takes"
     )
-    priority: Priority | None = None
+    priority: Priority = None
 
 
 class CohereRerank(Rerank):

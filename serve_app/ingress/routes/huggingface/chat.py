@@ -13,6 +13,7 @@ from serve_app.ingress.routes.context import Context, RequestServices
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.chat import EVENTS, ChatBody, chat_completions
 from serve_app.ingress.routes.openai.shapes import ERRORS, ChatCompletion
+from serve_app.ingress.validation.effects import Overruled
 
 router = InferenceRouter(prefix="/models", tags=["hugging face"], responses=ERRORS)
 
@@ -26,7 +27,7 @@ class HubChatBody(ChatBody):
     "json_object", "value": schema}``.
     """
 
-    model: Annotated[str, Field(max_length=2048)] | None = None
+    model: Overruled[Annotated[str, Field(max_length=2048)] | None] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from deployments.seam.classification import ScoreFunction
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.huggingface.zero_shot_shape import ZeroShotShape
 from serve_app.ingress.routes.label_scores import (
@@ -41,7 +41,7 @@ class ClassificationParameters(Body):
 class ClassificationBody(Body):
     inputs: Inputs
     parameters: ClassificationParameters = ClassificationParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 class ZeroShotParameters(Body):
@@ -53,7 +53,7 @@ class ZeroShotParameters(Body):
 class ZeroShotBody(Body):
     inputs: Inputs
     parameters: ZeroShotParameters
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("text-classification", SENTIMENT, also_called=("sentiment-analysis",))

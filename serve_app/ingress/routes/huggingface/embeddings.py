@@ -13,8 +13,9 @@ from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, NoParameters
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, NoParameters
 from serve_app.ingress.routes.vectors import EMBED, check_text, embed
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, Readable, TextList, example, ruled
 
 hub_tasks = HubTasks()
@@ -29,11 +30,11 @@ class FeatureBody(Body):
     normalize: bool | None = None
     prompt_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     truncate: bool | None = None
-    truncation_direction: Literal["right", "Right"] | None = None
+    truncation_direction: NoEffect[Literal["right", "Right"] | None] = None
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    encoding_format: Literal["float"] | None = None
-    parameters: NoParameters | None = None
-    options: HubOptions | None = None
+    encoding_format: NoEffect[Literal["float"] | None] = None
+    parameters: NoParameters = None
+    options: NoOptions = None
 
 
 class Sentences(Body):
@@ -51,8 +52,8 @@ class HubSimilarityBody(Body):
     )
 
     inputs: Sentences
-    parameters: NoParameters | None = None
-    options: HubOptions | None = None
+    parameters: NoParameters = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("feature-extraction", EMBED)

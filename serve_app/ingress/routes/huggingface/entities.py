@@ -11,7 +11,7 @@ from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.found_entities import ENTITIES, find_entities
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Unserved
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, Unserved
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.fields import Body, TextList
@@ -36,7 +36,7 @@ class EntityParameters(Body):
 class EntityBody(Body):
     inputs: Inputs
     parameters: EntityParameters = EntityParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("token-classification", ENTITIES, also_called=("ner",))

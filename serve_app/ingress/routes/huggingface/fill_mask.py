@@ -11,7 +11,7 @@ from deployments.seam.fill_mask import TokenPrediction
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.masked_words import FILL_MASK, TopTokens, fill_masks
 from serve_app.ingress.routes.text_items import texts_of
@@ -32,7 +32,7 @@ class FillMaskParameters(Body):
 class HubFillMaskBody(Body):
     inputs: Inputs
     parameters: FillMaskParameters = FillMaskParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("fill-mask", FILL_MASK)

@@ -14,7 +14,7 @@ from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.grammar import GrammarBody
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Off, Unserved
+from serve_app.ingress.routes.huggingface.request_body import NoOptions, Off, Unserved
 from serve_app.ingress.routes.huggingface.tgi import (
     TextEnd,
     TgiFormat,
@@ -127,7 +127,7 @@ class HubGenerateBody(Body):
     inputs: Text
     parameters: GenerateParameters = GenerateParameters()
     stream: bool | None = None
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("text-generation", GENERATE)
@@ -151,6 +151,7 @@ async def streamed_text(
         lambda chunks: events(chunks, form),
         lambda error: error_event(error, context.request_id),
         services.settings.heartbeat_s,
+        services.loading(card),
     )
 
 

@@ -16,7 +16,8 @@ from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.classification import Template
-from serve_app.ingress.routes.huggingface.request_body import HubOptions
+from serve_app.ingress.routes.huggingface.request_body import NoOptions
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, ImageSent, Text, TokenCount
 from serve_app.ingress.validation.limits import check_prompt
 
@@ -34,7 +35,7 @@ class HubImageBody(Body):
     """An image alone: the clients send a bare file where they have nothing to say about it."""
 
     inputs: ImageSent
-    options: HubOptions | None = None
+    options: NoOptions = None
 
     @classmethod
     def of(cls, file: bytes) -> Self:
@@ -96,9 +97,9 @@ class HubQuestionBody(Body):
 
     inputs: ImageSent
     question: Text
-    image: ImageSent | None = None
+    image: NoEffect[ImageSent | None] = None
     parameters: QuestionParameters = QuestionParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
     @model_validator(mode="before")
     @classmethod

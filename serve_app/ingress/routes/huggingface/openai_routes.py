@@ -26,30 +26,29 @@ from serve_app.ingress.routes.openai.shapes import (
 )
 from serve_app.ingress.routes.ranked_documents import RERANK
 from serve_app.ingress.routes.vectors import EMBED
+from serve_app.ingress.validation.effects import Overruled
 
 router = InferenceRouter(prefix="/models", tags=["hugging face"], responses=ERRORS)
 
-Overruled: TypeAlias = Annotated[
-    str | None, Field(max_length=2048, description="anything: the path decides")
-]
+AnyName: TypeAlias = Overruled[Annotated[str, Field(max_length=2048)] | None]
 
 
 class CompletionBelow(completions.CompletionBody):
     """As of ``/v1/completions``."""
 
-    model: Overruled = None
+    model: AnyName = None
 
 
 class EmbeddingsBelow(embeddings.OpenAIEmbeddingsBody):
     """As of ``/v1/embeddings``."""
 
-    model: Overruled = None
+    model: AnyName = None
 
 
 class RerankBelow(rerank.OpenAIRerankBody):
     """As of ``/v1/rerank``."""
 
-    model: Overruled = None
+    model: AnyName = None
 
 
 @router.inference(

@@ -16,7 +16,7 @@ from serve_app.ingress.routes.extracted_answers import (
     shown,
 )
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Unserved
+from serve_app.ingress.routes.huggingface.request_body import NoOptions, Unserved
 from serve_app.ingress.validation.fields import Body, Readable
 
 hub_tasks = HubTasks()
@@ -44,7 +44,7 @@ class QuestionAnsweringParameters(Body):
 class HubQuestionAnsweringBody(Body):
     inputs: QuestionAndContext
     parameters: QuestionAnsweringParameters = QuestionAnsweringParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("question-answering", QUESTION_ANSWERING)

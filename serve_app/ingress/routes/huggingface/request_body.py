@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from serve_app.ingress.errors import UnsupportedMediaType, ValidationFailed
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, Texts
 from serve_app.ingress.validation.json_body import JSON_TYPE
 
@@ -18,6 +19,7 @@ B = TypeVar("B", bound=Body)
 Payload: TypeAlias = Mapping[str, Any] | bytes
 Inputs: TypeAlias = Texts
 BYTES = "application/octet-stream"
+FILES = ("image/", "audio/")
 
 
 class HubOptions(Body):
@@ -27,7 +29,7 @@ class HubOptions(Body):
     wait_for_model: bool | None = None
 
 
-class NoParameters(Body):
+class EmptyParameters(Body):
     """The ``parameters`` of a task that has none."""
 
 
@@ -36,16 +38,18 @@ def _nothing(value: Any) -> None:
         raise ValueError("this cannot be honoured here")
 
 
-def _not_on(value: bool | None) -> bool | None:
-    if value:
+def _not_on(value: Any) -> Any:
+    if value is True:
         raise ValueError("this cannot be honoured here; leave it out, or false")
     return value
 
 
 Unserved: TypeAlias = Annotated[None, BeforeValidator(_nothing)]
 """A parameter of the API that nothing here can do."""
-Off: TypeAlias = Annotated[bool | None, AfterValidator(_not_on)]
+Off: TypeAlias = NoEffect[Annotated[Literal[False] | None, BeforeValidator(_not_on)]]
 """A switch of the API that can only be off here."""
+NoOptions: TypeAlias = NoEffect[HubOptions | None]
+NoParameters: TypeAlias = NoEffect[EmptyParameters | None]
 
 
 async def payload_of(request: Request) -> Payload:
@@ -54,12 +58,13 @@ async def payload_of(request: Request) -> Payload:
     Raises a 400 for what is no JSON object and a 415 for types that no task takes.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given.startswith("image/") or given == BYTES:
+    if given.startswith(FILES) or given == BYTES:
         return await request.body()
     if JSON_TYPE.fullmatch(given):
         return await _json_object(request)
     if given:
-        message = f"The body must be application/json, image/* or {BYTES}, not {given[:100]!r}."
+        able = ("application/json", *(f"{kind}*" for kind in FILES))
+        message = f"The body must be {', '.join(able)} or {BYTES}, not {given[:100]!r}."
         raise UnsupportedMediaType(message)
     body = await request.body()
     return await _json_object(request) if body.lstrip()[:1] == b"{" else body

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, Off
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.summaries import (
     SUMMARIZE,
@@ -18,6 +18,7 @@ from serve_app.ingress.routes.summaries import (
     write_summaries,
 )
 from serve_app.ingress.routes.text_items import texts_of
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, TokenCount
 
 hub_tasks = HubTasks()
@@ -37,7 +38,7 @@ class HubSummaryBounds(Body):
     min_length: MinTokens | None = None
     min_new_tokens: MinTokens | None = None
     do_sample: Off = None
-    num_beams: Literal[1] | None = None
+    num_beams: NoEffect[Literal[1] | None] = None
 
 
 class SummaryParameters(HubSummaryBounds):
@@ -69,7 +70,7 @@ class SummaryParameters(HubSummaryBounds):
 class SummaryBody(Body):
     inputs: Inputs
     parameters: SummaryParameters = SummaryParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 DISTINGUISHING = frozenset(SummaryParameters.model_fields) - {"max_new_tokens", "do_sample"}

@@ -10,7 +10,7 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Inputs, Off
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, Off
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.text2text_calls import (
     TEXT2TEXT,
@@ -20,6 +20,7 @@ from serve_app.ingress.routes.text2text_calls import (
     generate_text2text,
 )
 from serve_app.ingress.routes.text_items import texts_of
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, TokenCount
 
 hub_tasks = HubTasks()
@@ -37,7 +38,7 @@ class Text2TextBounds(Body):
     max_length: TokenCount | None = None
     max_new_tokens: TokenCount | None = None
     do_sample: Off = None
-    num_beams: Literal[1] | None = None
+    num_beams: NoEffect[Literal[1] | None] = None
 
 
 class Text2TextParameters(Text2TextBounds):
@@ -80,7 +81,7 @@ class TranslationParameters(Text2TextParameters):
 class TranslationBody(Body):
     inputs: Inputs
     parameters: TranslationParameters = TranslationParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 class HubText2TextBody(Body):
@@ -89,7 +90,7 @@ class HubText2TextBody(Body):
     inputs: Inputs
     parameters: Text2TextParameters = Text2TextParameters()
     stream: Off = None
-    options: HubOptions | None = None
+    options: NoOptions = None
 
 
 @hub_tasks.task("translation", TRANSLATE, distinguishing={"src_lang", "tgt_lang"})

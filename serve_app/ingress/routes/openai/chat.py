@@ -206,6 +206,7 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
             lambda stream: chunks(stream, head, pieces.of, body.usage_reports),
             failure,
             services.settings.heartbeat_s,
+            services.loading(card),
         )
     generated: GenerationResult = await services.client.call(
         card.family, "generate", request, fields

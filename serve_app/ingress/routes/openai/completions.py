@@ -37,6 +37,7 @@ from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chu
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
 from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import MinTokens, example
 from serve_app.ingress.validation.limits import check_window
 from serve_app.ingress.validation.schema_text import SchemaText
@@ -65,8 +66,8 @@ class CompletionBody(SamplingBody):
     )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool | None = Field(None, description="the prompt before each text")
-    suffix: Literal[""] | None = None
-    add_special_tokens: Literal[True] | None = None
+    suffix: NoEffect[Literal[""] | None] = None
+    add_special_tokens: NoEffect[Literal[True] | None] = None
 
     @property
     def bound(self) -> int:
@@ -137,7 +138,7 @@ async def completions(
         "model": card.name,
     }
     if body.stream:
-        return await _stream(body, card.family, request, head, services)
+        return await _stream(body, card, request, head, services)
     call = partial(services.client.call, card.family, "generate")
     answers: list[GenerationResult] = await wait_until(
         asyncio.get_running_loop().time() + services.settings.request_timeout_s,
@@ -160,7 +161,7 @@ async def completions(
 
 async def _stream(
     body: CompletionBody,
-    family: str,
+    card: ModelCard,
     request: GenerationRequest,
     head: dict[str, Any],
     services: Services,
@@ -168,7 +169,7 @@ async def _stream(
     openings = [
         partial(
             services.client.open_stream,
-            family,
+            card.family,
             "stream",
             _beginning(request, prompt),
             body.fields,
@@ -180,6 +181,7 @@ async def _stream(
         lambda stream: chunks(stream, head, choice_pieces(body.repeated), body.usage_reports),
         failure,
         services.settings.heartbeat_s,
+        services.loading(card),
     )
 
 

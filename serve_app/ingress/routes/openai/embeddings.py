@@ -15,6 +15,7 @@ from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingList
 from serve_app.ingress.routes.vectors import EMBED, embed
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import (
     LIST,
     TEXT,
@@ -60,7 +61,7 @@ class OpenAIEmbeddingsBody(Body):
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    user: str | None = None
+    user: NoEffect[str | None] = None
     truncate: Truncate = False
     truncate_prompt_tokens: Literal[-1] | None = Field(None, description="-1: as truncate")
 

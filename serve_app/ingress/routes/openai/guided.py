@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from deployments.seam.generation import Grammar
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.grammars import choice_grammar, json_grammar, regex_grammar
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import OBJECT, TEXT, TEXT_OR_OBJECT, Body
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -72,8 +73,8 @@ class StructuredOutputs(Body):
     regex: Expression | None = None
     choice: TextChoices | None = None
     json_object: bool | None = None
-    disable_any_whitespace: bool | None = None
-    disable_fallback: bool | None = None
+    disable_any_whitespace: NoEffect[bool | None] = None
+    disable_fallback: NoEffect[bool | None] = None
 
     def given(self) -> Iterator[GuidedOutput]:
         here = "structured_outputs"

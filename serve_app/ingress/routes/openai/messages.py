@@ -13,6 +13,7 @@ from serve_app.ingress.documentation.rules import EMPTY, NULL, when
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.openai.tools import FunctionName
 from serve_app.ingress.validation.bounded_json import parse
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body, ruled
 
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -26,7 +27,7 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
-    cache_control: Annotated[dict[str, Any], Field(max_length=16)] | None = None
+    cache_control: NoEffect[Annotated[dict[str, Any], Field(max_length=16)] | None] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +53,7 @@ class CalledFunction(Body):
 
     name: FunctionName
     arguments: str
-    parsed_arguments: Any = None
+    parsed_arguments: NoEffect[Any] = None
 
     @field_validator("arguments", mode="before")
     @classmethod
@@ -79,7 +80,7 @@ class CalledFunction(Body):
 class Call(Body):
     """``index`` is left of a call that came in a stream, and has no effect."""
 
-    index: int | None = None
+    index: NoEffect[int | None] = None
     id: CallId
     type: Literal["function"]
     function: CalledFunction
@@ -110,10 +111,10 @@ class Message(Body):
     refusal: None = None
     audio: None = None
     function_call: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    parsed: Any = None
+    annotations: NoEffect[Annotated[list[Any], Field(max_length=0)] | None] = None
+    reasoning: NoEffect[str | None] = None
+    reasoning_content: NoEffect[str | None] = None
+    parsed: NoEffect[Any] = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Message:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.seam.generation import Grammar
 from serve_app.ingress.documentation.rules import NULL, OBJECT, when
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, ruled
 from serve_app.ingress.validation.schema_text import SchemaText
 
@@ -17,10 +18,10 @@ SchemaName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 class JsonSchema(Body):
     """A schema by name. It is always enforced, whether ``strict`` or not."""
 
-    name: SchemaName
-    description: str | None = None
+    name: NoEffect[SchemaName]
+    description: NoEffect[str | None] = None
     definition: dict[str, Any] | None = Field(None, alias="schema")
-    strict: bool | None = None
+    strict: NoEffect[bool | None] = None
 
 
 BY_SCHEMA = {"const": "json_schema"}

@@ -17,6 +17,7 @@ from serve_app.ingress.routes.openai.errors import openai_envelope
 from serve_app.ingress.routes.openai.guided import GuidedBody
 from serve_app.ingress.routes.openai.no_effect import NoEffectBody
 from serve_app.ingress.streams import message, one_line
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import (
     ALL_THAT_FIT,
     Body,
@@ -44,7 +45,7 @@ DONE = b"data: [DONE]\n\n"
 class StreamOptions(Body):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = Field(None, description="usage in every chunk")
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: NoEffect[Literal[False] | None] = None
 
 
 @dataclass(frozen=True, slots=True)

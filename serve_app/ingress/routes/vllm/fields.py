@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.ingress.routes.context import RequestContext
 from serve_app.ingress.routes.openai.sampling import now
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, ModelName
 
 Cut = Annotated[Literal[-1], Field(description="-1 cuts long texts; else they are refused")]
@@ -18,7 +19,7 @@ class VllmBody(Body):
 
     model: ModelName | None = None
     truncate_prompt_tokens: Cut | None = None
-    user: str | None = None
+    user: NoEffect[str | None] = None
 
     @property
     def truncates(self) -> bool:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from inspect import signature
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from deployments.engine.interface import STOPPED, Engine, EngineNotLoaded, EngineStopped
+from deployments.engine.own_process import client
 from deployments.engine.own_process.client import open_engine_process
 from deployments.engine.own_process.messages import EngineLaunch, EngineReady, Submission
 from deployments.engine.sequence import Sequence
@@ -41,6 +43,28 @@ def shared(folder: Path) -> Iterator[Engine]:
     engine = open_engine_process(folder, SETTINGS)
     yield engine
     engine.close()
+
+
+class SilentProcess:
+    """A process that reads what it is sent, and never answers."""
+
+    def __init__(self, module: str) -> None:
+        self.connection, self._theirs = Pipe()
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_process_that_never_has_its_model_loaded_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = SilentProcess("")
+    monkeypatch.setattr(client, "ChildProcess", lambda module: silent)
+    monkeypatch.setattr(client, "MAX_LOAD_S", 0.01)
+    with pytest.raises(EngineNotLoaded, match="said nothing"):
+        open_engine_process(folder, SETTINGS)
+    assert silent.is_closed
 
 
 def check_until_over(engine: Engine, reader: Reader) -> None:

@@ -12,6 +12,7 @@ from serve_app.ingress.routes.openai.response_format import BY_SCHEMA, SchemaNam
 from serve_app.ingress.routes.openai.responses.items import Items, messages_of
 from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
 from serve_app.ingress.routes.translated_chat import FieldNames
+from serve_app.ingress.validation.effects import NoEffect, Repeated
 from serve_app.ingress.validation.fields import (
     LIST,
     OBJECT,
@@ -54,7 +55,13 @@ class FunctionTool(Body):
 
     @property
     def chat_tool(self) -> dict[str, Any]:
-        return {"type": "function", "function": self.model_dump(exclude={"type"})}
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+            "strict": self.strict,
+        }
+        return {"type": "function", "function": function}
 
 
 class ChosenFunction(Body):
@@ -70,10 +77,10 @@ class TextFormat(Body):
     )
 
     type: FormatType
-    name: SchemaName | None = None
-    description: str | None = None
+    name: Repeated[SchemaName | None] = None
+    description: Repeated[str | None] = None
     definition: dict[str, Any] | None = Field(None, alias="schema")
-    strict: bool | None = None
+    strict: Repeated[bool | None] = None
 
     @model_validator(mode="after")
     def _with_schema(self) -> TextFormat:
@@ -91,7 +98,7 @@ class TextFormat(Body):
 
 class TextConfig(Body):
     format: TextFormat | None = None
-    verbosity: Literal["medium"] | None = None
+    verbosity: NoEffect[Literal["medium"] | None] = None
 
 
 class Reasoning(Body):
@@ -102,7 +109,7 @@ class Reasoning(Body):
 
 
 class ResponseStreamOptions(Body):
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: NoEffect[Literal[False] | None] = None
 
 
 class ResponsesBody(Body):
@@ -141,19 +148,21 @@ class ResponsesBody(Body):
     )
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
-    store: Literal[False] | None = Field(None, description="nothing is stored here")
+    store: NoEffect[Literal[False] | None] = Field(None, description="nothing is stored here")
     previous_response_id: None = None
     conversation: None = None
     prompt: None = None
-    background: Literal[False] | None = None
-    reasoning: Reasoning | None = None
-    max_tool_calls: Count | None = Field(None, description="of built-in tools, which are none")
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    service_tier: Literal["auto", "default"] | None = None
+    background: NoEffect[Literal[False] | None] = None
+    reasoning: NoEffect[Reasoning | None] = None
+    max_tool_calls: NoEffect[Count | None] = Field(
+        None, description="of built-in tools, which are none"
+    )
+    metadata: Repeated[Annotated[dict[str, str], Field(max_length=16)] | None] = None
+    user: Repeated[str | None] = None
+    safety_identifier: NoEffect[str | None] = None
+    prompt_cache_key: NoEffect[str | None] = None
+    prompt_cache_retention: NoEffect[Literal["in_memory", "24h"] | None] = None
+    service_tier: NoEffect[Literal["auto", "default"] | None] = None
 
     @property
     def wants_logprobs(self) -> bool:

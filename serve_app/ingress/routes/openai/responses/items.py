@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from serve_app.ingress.routes.openai.messages import CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
 
 Message: TypeAlias = dict[str, Any]
@@ -20,9 +21,9 @@ class InputPart(Body):
 
     type: Literal["input_text", "output_text", "text"]
     text: str
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    logprobs: list[Any] | None = None
-    parsed: Any = Field(None, description="what OpenAI's client parsed of it; no effect")
+    annotations: NoEffect[Annotated[list[Any], Field(max_length=0)] | None] = None
+    logprobs: NoEffect[list[Any] | None] = None
+    parsed: NoEffect[Any] = Field(None, description="what OpenAI's client parsed of it")
 
     @model_validator(mode="before")
     @classmethod
@@ -46,9 +47,9 @@ class InputMessage(Body):
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
-    id: str | None = None
-    status: Status | None = None
-    phase: str | None = None
+    id: NoEffect[str | None] = None
+    status: NoEffect[Status | None] = None
+    phase: NoEffect[str | None] = None
 
 
 class InputCall(Body):
@@ -58,9 +59,9 @@ class InputCall(Body):
     call_id: CallId
     name: FunctionName
     arguments: str
-    id: str | None = None
-    status: Status | None = None
-    parsed_arguments: Any = None
+    id: NoEffect[str | None] = None
+    status: NoEffect[Status | None] = None
+    parsed_arguments: NoEffect[Any] = None
 
 
 class InputCallOutput(Body):
@@ -69,24 +70,25 @@ class InputCallOutput(Body):
     type: Literal["function_call_output"]
     call_id: CallId
     output: Content
-    id: str | None = None
-    status: Status | None = None
+    id: NoEffect[str | None] = None
+    status: NoEffect[Status | None] = None
 
 
 class InputReasoning(Body):
     """The reasoning of another server's model, which has no effect."""
 
     type: Literal["reasoning"]
-    id: str | None = None
-    summary: list[Any] | None = None
-    content: list[Any] | None = None
-    encrypted_content: str | None = None
-    status: Status | None = None
+    id: NoEffect[str | None] = None
+    summary: NoEffect[list[Any] | None] = None
+    content: NoEffect[list[Any] | None] = None
+    encrypted_content: NoEffect[str | None] = None
+    status: NoEffect[Status | None] = None
 
 
 def _kind(given: Any) -> str:
     kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
-    return f"{kind}[]" if kind in {"function_call", "function_call_output", "reasoning"} else "[]"
+    others = ("function_call", "function_call_output", "reasoning")  # the given kind may be a list
+    return f"{kind}[]" if kind in others else "[]"
 
 
 InputItem = Annotated[

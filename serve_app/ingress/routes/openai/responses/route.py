@@ -94,8 +94,13 @@ async def responses(
     response = response_object(body, f"resp_{context.request_id}", chat.card.name)
     if body.stream:
         events = ResponseEvents(response, chat.calls)
-        heartbeat_s = services.settings.heartbeat_s
-        return await begin_stream(chat.stream(), events.of, events.failed, heartbeat_s)
+        return await begin_stream(
+            chat.stream(),
+            events.of,
+            events.failed,
+            services.settings.heartbeat_s,
+            services.loading(chat.card),
+        )
     result = await chat.whole()
     output, reason = whole_output(result, chat.calls, response["id"])
     new_tokens = sum(choice.tokens for choice in result.choices)

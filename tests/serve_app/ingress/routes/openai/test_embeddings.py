@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.seam.embeddings import EmbeddingRequest, EmbeddingResult
-from deployments.seam.problems import Problem
+from deployments.seam.problems import Problem, ProblemKind
 from tests.serve_app import house
 from tests.serve_app.local_handle import Family
 
@@ -82,3 +82,18 @@ async def test_only_what_was_meant_is_complained_about(given: Any, message: str)
 async def test_a_problem_with_the_model_is_named_as_openai_calls_it() -> None:
     response = await posted(Problem("not_found", "no longer served", "model"), input="a")
     assert (response.status_code, response.json()["error"]["param"]) == (404, "model")
+
+
+@pytest.mark.parametrize(
+    ("other", "code"),
+    [("context_length", "context_length_exceeded"), ("internal", "invalid_value")],
+)
+async def test_texts_that_are_too_long_have_the_code_of_chats_that_are(
+    other: ProblemKind, code: str
+) -> None:
+    long = "the text has 600 tokens. This model's maximum context length is 512 tokens"
+    problems = {0: Problem("context_length", long), 1: Problem(other, "no")}
+    answer = await posted(EmbeddingResult(VECTORS, (2, 3), problems), input=["a", "b"])
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, code, "input.0")
+    assert "maximum context length is 512 tokens" in error["message"]

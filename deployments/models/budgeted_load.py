@@ -1,0 +1,95 @@
+"""Loads a model within the memory budget: others make room for it, or it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Generic, TypeVar
+
+from configs.profile import ModelSpec
+from deployments.models.errors import ModelUnavailable, OutOfMemory
+from deployments.models.eviction import Eviction
+from deployments.models.load_thread import LoadThread
+from deployments.models.loaded_model import LoadedModel
+from deployments.models.memory_budget import MemoryBudget
+from deployments.models.past_loads import PastLoads
+
+M = TypeVar("M")
+
+MAX_PROGRESS = 0.99
+"""Of a load that takes longer than the last one."""
+
+
+class BudgetedLoad(Generic[M]):
+    """Loads models on demand. Called with the cache's lock held, as ``eviction``.
+
+    ``loaded`` are the models of the cache, and ``pinned()`` the names of those that stay. ``clock``
+    counts seconds.
+    """
+
+    def __init__(
+        self,
+        loaded: Mapping[str, LoadedModel[M]],
+        pinned: Callable[[], Collection[str]],
+        budget: MemoryBudget,
+        eviction: Eviction[M],
+        thread: LoadThread[M],
+        clock: Callable[[], float],
+    ) -> None:
+        self._loaded = loaded
+        self._pinned = pinned
+        self._budget = budget
+        self._eviction = eviction
+        self._thread = thread
+        self._clock = clock
+        self._past = PastLoads()
+        self._began: tuple[str, float] | None = None
+
+    async def load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
+        """The model, loaded. Raises :class:`ModelUnavailable` if it does not fit, before it is
+        loaded if ``min_bytes`` do not, or if loading fails.
+
+        If memory runs out meanwhile, others are evicted, and it is tried once more.
+        """
+        try:
+            return await self._load(spec, min_bytes)
+        finally:
+            self._began = None
+
+    async def _load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
+        await self._check_fit(spec, min_bytes)
+        await self._eviction.make_room(self.needed(spec, min_bytes), keep=spec.name)
+        self._began = spec.name, self._clock()
+        try:
+            loaded = await self._thread.load(spec)
+        except OutOfMemory:
+            if not await self._eviction.free(min_bytes, keep=spec.name):
+                raise
+            loaded = await self._thread.load(spec)
+        try:
+            nbytes = await asyncio.to_thread(loaded.budget_bytes)
+            await self._check_fit(spec, nbytes)
+        except ModelUnavailable:
+            await self._thread.unload(loaded)
+            raise
+        self._past.note(loaded, nbytes)
+        return loaded
+
+    def needed(self, spec: ModelSpec, min_bytes: int) -> int:
+        """The bytes that the model took the last time, if that is known, and at least
+        ``min_bytes``."""
+        return max(min_bytes, self._past.nbytes(spec.name))
+
+    def progress(self, name: str) -> float | None:
+        """How much of the time has passed that the last load of the model took, between 0 and 1;
+        ``None`` if that is not known, or it does not load now. May be called from any thread."""
+        began, seconds = self._began, self._past.seconds(name)
+        if began is None or began[0] != name or not seconds:
+            return None
+        return min((self._clock() - began[1]) / seconds, MAX_PROGRESS)
+
+    async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
+        """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
+        pinned = {*self._pinned()} - {spec.name}
+        beside = [model for name, model in self._loaded.items() if name in pinned]
+        await self._budget.check_fit(spec, needed, beside)
