@@ -10,9 +10,10 @@ from starlette.responses import Response
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import HubOptions, Off
+from serve_app.ingress.routes.huggingface.request_body import NoOptions, Off
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, transcribe_audio
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import AudioSent, Body
 
 hub_tasks = HubTasks()
@@ -29,8 +30,8 @@ class SpeechGeneration(Body):
     language: LanguageCode | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     do_sample: Off = None
-    num_beams: Literal[1] | None = None
-    temperature: Annotated[float, Field(ge=0, le=0)] | None = None
+    num_beams: NoEffect[Literal[1] | None] = None
+    temperature: NoEffect[Annotated[float, Field(ge=0, le=0)] | None] = None
 
 
 class SpeechParameters(Body):
@@ -41,7 +42,7 @@ class SpeechParameters(Body):
 class HubSpeechBody(Body):
     inputs: AudioSent
     parameters: SpeechParameters = SpeechParameters()
-    options: HubOptions | None = None
+    options: NoOptions = None
 
     @classmethod
     def of(cls, file: bytes) -> Self:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.upload_body import AUDIO, Upload
+from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import AudioSent, Body, ModelName
 
 AUDIO_FILE = Upload("file", "file", AUDIO)
@@ -37,15 +38,15 @@ class AudioTranslationBody(Body):
     model: ModelName | None = None
     prompt: str | None = None
     response_format: ResponseFormat = "json"
-    temperature: Annotated[float, AfterValidator(_greedy)] = 0.0
+    temperature: NoEffect[Annotated[float, AfterValidator(_greedy)]] = 0.0
 
 
 class AudioTranscriptionBody(AudioTranslationBody):
     """A recording. ``language`` is a code, which the model finds out without it."""
 
     language: LanguageCode | None = None
-    stream: Annotated[bool, AfterValidator(_no_stream)] = False
-    chunking_strategy: Literal["auto"] | None = None
+    stream: NoEffect[Annotated[bool, AfterValidator(_no_stream)]] = False
+    chunking_strategy: NoEffect[Literal["auto"] | None] = None
     timestamp_granularities: list[Granularity] = Field([], alias=GRANULARITIES, max_length=2)
 
     def check_granularities(self) -> None:
