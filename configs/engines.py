@@ -51,10 +51,10 @@ CONSTRAINED = frozenset({"response_format", "regex"})
 UNSUPPORTED: dict[EngineName, frozenset[str]] = {
     "torch": frozenset(),
     # OpenVINO GenAI 2026.4 has no logit bias, no typical sampling, and logprobs of the sampled
-    # token only, not of a prompt's. Its frequency and presence penalties move a logit towards
-    # zero, and so raise negative ones.
+    # token only, neither of a prompt's tokens nor of others, which decisions need. Its frequency
+    # and presence penalties move a logit towards zero, and so raise negative ones.
     "openvino": CONSTRAINED
-    | {"logit_bias", "top_logprobs", "prompt_logprobs"}
+    | {"logit_bias", "top_logprobs", "prompt_logprobs", "decisions"}
     | {"frequency_penalty", "presence_penalty", "typical_p"},
 }
 """Request fields that an engine does not support. A request with one gets a 400 that names a model

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from deployments.engine import chat_summaries
+from deployments.engine import chat_summaries, decisions
 from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import STOPPED, Engine
 from deployments.engine.prompt_preprocessor import PromptPreprocessor
@@ -20,6 +20,7 @@ from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import ModelUnavailable, unavailable_as_problem
 from deployments.models.family import FamilyDeployment
+from deployments.seam.decisions import DecisionRequest, DecisionResult
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,
@@ -104,6 +105,15 @@ class Generation(FamilyDeployment[Engine]):
     async def summarize(self, request: SummaryRequest) -> SummaryResult:
         """Summaries by a chat model; a text that does not fit fails alone."""
         return await chat_summaries.summarize(request, self.generate, self._max_requests)
+
+    @unavailable_as_problem
+    async def decide(self, request: DecisionRequest) -> DecisionResult | Problem:
+        """The probabilities of the options of questions about a state; nothing is decoded."""
+        async with self._models.use(request.model) as engine:
+            prompts = await self._prompts.in_thread(decisions.question_prompts, engine, request)
+        if isinstance(prompts, Problem):
+            return prompts
+        return await decisions.decide(prompts, request, self.generate)
 
     @unavailable_as_problem
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult | Problem:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Ids
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +16,9 @@ import jinja2
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from deployments.engine.decision_settings import DecisionSettings
 from deployments.engine.detokenizer import TextStream, TokenBytes, byte_level, fallback_byte
+from deployments.engine.literal_text import LiteralText
 from deployments.engine.model_folder import ModelFolder
 from deployments.seam.generation import ChatMessage
 
@@ -37,6 +40,8 @@ class TextCodec:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.special_tokens = folder.special_tokens
+        self.decisions = DecisionSettings.of(folder.decisions)
+        self._control_tokens = folder.tokenizer.get("chat_control_tokens")
         self._template = chat_template or folder.chat_template
         self._token_bytes = TokenBytes(tokenizer)
         self._bytes_of_token = _token_bytes_rule(tokenizer)
@@ -85,6 +90,23 @@ class TextCodec:
             self._render(turns, tools, variables=variables) if self._template else self._join(turns)
         )
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_literal_chat(self, text: str, variables: Mapping[str, Any]) -> list[int]:
+        """Token ids of a chat of one user's message, up to where the answer begins.
+
+        What looks like a control token in ``text`` is text, as transformers' chat templates do it
+        with ``sanitize_control_tokens``. Raises ``ValueError`` as :meth:`encode_chat` does, and
+        where the model has no chat template.
+        """
+        if not self._template:
+            raise ValueError("The model has no chat template.")
+        literal = self._literal_text
+        turns = [{"role": "user", "content": literal.marked(text, self._template)}]
+        return literal.encode(self._render(turns, variables=variables))
+
+    @cached_property
+    def _literal_text(self) -> LiteralText:
+        return LiteralText(self._tokenizer, self._control_tokens)
 
     @property
     def shows_tools(self) -> bool:

@@ -84,6 +84,16 @@ class ModelFolder:
             value = {entry.get("name"): entry.get("template") for entry in value}.get("default")
         return value if isinstance(value, str) else None
 
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """``decision.json``, with ``chat_template`` where there is a ``decision_template.jinja``.
+
+        These are the files of transformers' ``DecisionConfig``.
+        """
+        template = self.path / "decision_template.jinja"
+        given = {"chat_template": template.name} if template.is_file() else {}
+        return {**read_json(self.path / "decision.json"), **given}
+
     def kv_values_per_token(self) -> int | None:
         """How many numbers the KV cache holds for a token, over all layers; ``None`` if unknown."""
         layers, heads = self.config.get("num_hidden_layers"), self.config.get("num_attention_heads")

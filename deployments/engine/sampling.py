@@ -111,9 +111,9 @@ class Sampler:
         self, states: list[SamplingState], logits: torch.Tensor, ids: list[int]
     ) -> dict[int, TokenLogprob]:
         rows = [
-            SampledRow(row, ids[row], state.sampling.top_logprobs)
-            for row, state in enumerate(states)
-            if state.sampling.logprobs
+            SampledRow(row, ids[row], plan.top_logprobs, plan.logprob_token_ids)
+            for row, plan in enumerate(state.sampling for state in states)
+            if plan.logprobs
         ]
         found = token_logprobs(logits, rows, self._codec) if rows else []
         return {each.row: logprob for each, logprob in zip(rows, found, strict=True)}

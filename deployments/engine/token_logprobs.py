@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Listed
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +20,13 @@ on how many a client asks for nor on other rows."""
 
 
 class SampledRow(NamedTuple):
-    """A row of logits, the token sampled from it and the ``top_logprobs`` that were asked for."""
+    """A row of logits, the token sampled from it, and the ``top_logprobs`` and tokens that were
+    asked for."""
 
     row: int
     token_id: int
     top_logprobs: int
+    asked_ids: tuple[int, ...] = ()
 
 
 def token_logprobs(
@@ -38,16 +41,12 @@ def token_logprobs(
     width = logprobs.shape[-1]
     count = min(width, max(_TOP, *(each.top_logprobs for each in rows)))
     best = torch.topk(logprobs, count, dim=-1)
-    chosen = torch.tensor([[each.token_id] for each in rows], device=logits.device)
+    ids = zip_longest(*((each.token_id, *each.asked_ids) for each in rows), fillvalue=0)
+    chosen = torch.tensor(list(ids), device=logits.device).T
     values = torch.cat([logprobs.gather(1, chosen), best.values], dim=-1)
     packed = torch.cat([values.view(torch.int32), best.indices.int()], dim=-1).cpu().numpy()
     return [
-        _logprob(
-            each,
-            numbers[: count + 1].view(np.float32).tolist(),
-            numbers[count + 1 :].tolist(),
-            codec,
-        )
+        _logprob(each, numbers[:-count].view(np.float32).tolist(), numbers[-count:].tolist(), codec)
         for each, numbers in zip(rows, packed, strict=True)
     ]
 
@@ -55,8 +54,10 @@ def token_logprobs(
 def _logprob(
     row: SampledRow, values: list[float], best_ids: list[int], codec: TextCodec
 ) -> TokenLogprob:
-    """``values`` are the log-probability of the sampled token, then those of ``best_ids``."""
-    logprob, *best = values
+    """``values`` are the log-probabilities of the sampled token, of the tokens that were asked for
+    and, as the last ones, of ``best_ids``."""
+    logprob, *asked = values[: -len(best_ids)]
+    best = values[-len(best_ids) :]
     ordered = sorted(zip(best, best_ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
     top = ordered[: row.top_logprobs]
     ids = tuple(token_id for _, token_id in top)
@@ -67,4 +68,5 @@ def _logprob(
         tuple((codec.token_text(each), value, codec.token_bytes(each)) for value, each in top),
         ids,
         codec.special_ids.intersection(ids),
+        asked=tuple(asked[: len(row.asked_ids)]),
     )

@@ -21,9 +21,9 @@ class Sampling:
     tokens (CTRL, arXiv:1909.05858), the frequency and presence penalties the generated ones
     (OpenAI's API reference). ``logit_bias`` maps token ids to values added to the
     logits. With ``logprobs`` the token's log-probability and those of the ``top_logprobs`` most
-    likely tokens are reported, from the model's own distribution, before any of the above; with
-    ``prompt_logprobs`` besides, those of the prompt's tokens, with the first choice. The same
-    ``seed`` gives the same tokens.
+    likely tokens and of ``logprob_token_ids`` are reported, from the model's own distribution,
+    before any of the above; with ``prompt_logprobs`` besides, those of the prompt's tokens, with
+    the first choice. The same ``seed`` gives the same tokens.
     """
 
     temperature: float = 1.0
@@ -39,6 +39,7 @@ class Sampling:
     min_p: float = 0.0
     typical_p: float = 1.0
     prompt_logprobs: bool = False
+    logprob_token_ids: tuple[int, ...] = ()
 
     @property
     def greedy(self) -> bool:
@@ -167,7 +168,8 @@ class TokenLogprob:
     """Natural-log probability of a token and of the most likely tokens in its place.
 
     ``top`` has their text, log-probability and bytes, ``top_ids`` their ids; ``top_special`` are
-    the ids among them that have no text. ``prompt`` is there at a text's first token, where the
+    the ids among them that have no text. ``asked`` are the log-probabilities of the request's
+    ``logprob_token_ids``, in their order. ``prompt`` is there at a text's first token, where the
     prompt's log-probabilities are asked for.
     """
 
@@ -178,6 +180,7 @@ class TokenLogprob:
     top_ids: tuple[int, ...] = ()
     top_special: frozenset[int] = frozenset()
     prompt: PromptLogprobs | None = None
+    asked: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ APIS = {
     "text-generation-inference": "TGI",
     "cohere": "Cohere",
     "vllm": "vLLM",
+    "transformers": "transformers",
 }
 """The APIs of the table by the tags of their routes, in its order."""
 

@@ -21,9 +21,9 @@ EFFECTS: tuple[Effect, ...] = ("honoured", "no effect", "refused")
 class BodyField:
     """A field of a body, or of an object within one.
 
-    ``path`` is as a request spells it, ``[]`` stands for the items of a list. Where those are of
-    several types, ``[tool_use]`` stands for the items of that type. ``values`` are the only ones
-    that are taken, as JSON, where they are few; others are refused.
+    ``path`` is as a request spells it, ``[]`` stands for the items of a list, ``*`` for any name.
+    Where those are of several types, ``[tool_use]`` stands for the ones of that type. ``values``
+    are the only ones that are taken, as JSON, where they are few; others are refused.
     """
 
     path: str
@@ -73,8 +73,8 @@ def _field(body: type[Body], name: str, info: FieldInfo, path: str) -> BodyField
 def _bodies(annotation: Any) -> list[tuple[type[Body], str]]:
     """The bodies within an annotation, each with how its place is written."""
     found = list(_within(annotation, ""))
-    lists = [body for body, suffix in found if suffix]
-    return [(body, suffix and _item(body, alone=len(lists) == 1)) for body, suffix in found]
+    several = len([body for body, suffix in found if suffix]) > 1
+    return [(body, _kinds(body, suffix) if several else suffix) for body, suffix in found]
 
 
 def _within(annotation: Any, suffix: str) -> Iterator[tuple[type[Body], str]]:
@@ -88,13 +88,15 @@ def _within(annotation: Any, suffix: str) -> Iterator[tuple[type[Body], str]]:
             yield from _within(each, suffix)
     elif origin is list:
         yield from _within(arguments[0], "[]")
+    elif origin is dict:
+        yield from _within(arguments[1], ".*")
 
 
-def _item(body: type[Body], *, alone: bool) -> str:
-    """``[]``, or ``[type]`` where the items of a list are of several types."""
+def _kinds(body: type[Body], suffix: str) -> str:
+    """``[type]`` in the place of ``[]``, and behind ``.*``, for items of several types."""
     kind = body.model_fields.get("type")
     kinds = [each for each in _literals(kind.annotation) if each] if kind else []
-    return "[]" if alone or not kinds else f"[{'|'.join(kinds)}]"
+    return f"{suffix.removesuffix('[]')}[{'|'.join(kinds)}]" if suffix and kinds else suffix
 
 
 def _literals(annotation: Any) -> Iterator[str]:
@@ -126,6 +128,8 @@ def _constants(schema: Mapping[str, Any]) -> list[str]:
     if "const" in schema or "enum" in schema:
         given = [schema["const"]] if "const" in schema else schema["enum"]
         return [_json(each) for each in given]
+    if schema.get("maxProperties") == 0:
+        return ["{}"]
     if schema.get("type") == "array":
         return ["[]"] if schema.get("maxItems") == 0 else _lists(schema.get("items", {}))
     if "minimum" in schema and schema["minimum"] == schema.get("maximum"):

@@ -14,6 +14,7 @@ from configs.profile import Profile
 from configs.settings import Settings
 from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.decisions import DecisionRequest, DecisionResult
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.entities import Entity, EntityResult
 from deployments.seam.fill_mask import FillMaskResult, TokenPrediction
@@ -31,6 +32,7 @@ from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.text2text import Text2TextOutput, Text2TextResult
 from deployments.seam.tokenization import DetokenizeResult, TokenizeResult
+from deployments.seam.transcription import Segment, TranscriptionResult
 from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualQuestionResult
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
@@ -61,6 +63,13 @@ class Answering:
         logprob = _logprob(request) if request.sampling.logprobs else None
         tokens = (Token(i, 0, 1, "Hi", "stop", logprob) for i in range(request.choices))
         yield TokenChunk(3, tuple(tokens))
+
+    async def decide(self, request: DecisionRequest) -> DecisionResult:
+        self.asked.append(request)
+        shares = (
+            {name: 1 / len(each.options) for name in each.options} for each in request.questions
+        )
+        return DecisionResult(tuple(shares), 9)
 
     async def tokenize(self, request: Any) -> TokenizeResult:
         self.asked.append(request)
@@ -123,6 +132,11 @@ class Answering:
     async def answer_question(self, request: Any) -> VisualQuestionResult:
         self.asked.append(request)
         return VisualQuestionResult((VisualAnswer("red", 0.9),))
+
+    async def transcribe(self, request: Any) -> TranscriptionResult:
+        self.asked.append(request)
+        segment = Segment(0.0, 1.0, " Hi", (1, 2), 0.0, -0.5, 0.0, 1.0)
+        return TranscriptionResult((segment,), "en", 1.0, 1, 2)
 
     async def detect(self, request: Any) -> DetectionResult:
         self.asked.append(request)

@@ -20,14 +20,17 @@ from serve_app.ingress.routes.huggingface import (
     translation,
 )
 from serve_app.ingress.routes.huggingface.chat import HubChatBody
+from serve_app.ingress.routes.huggingface.transcription import HubSpeechBody
 from serve_app.ingress.routes.openai.chat import ChatBody
 from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
 from serve_app.ingress.routes.openai.rerank import OpenAIRerankBody
 from serve_app.ingress.routes.openai.responses.body import ResponsesBody
+from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
+from serve_app.ingress.routes.transcription import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.ingress.routes.vllm.classify import VllmClassifyBody
 from serve_app.ingress.routes.vllm.pooling import PoolingBody
@@ -297,6 +300,21 @@ FULL: dict[type[Body], Bodies] = {
         {"messages": CHAT, "model": MODEL, "tools": [TOOL], "return_token_strs": True}
     ],
     DetokenizeBody: [{"tokens": [1], "model": MODEL}],
+    SystemOneBody: [
+        {
+            "state": {"message": "Hi"},
+            "questions": {
+                "a": {"type": "choice", "instructions": "b", "criteria": {"c": None, "d": "e"}},
+                "f": {"type": "score", "instructions": ["g"], "criteria": ["h", {"i": "j"}]},
+                "k": {
+                    "type": "noul",
+                    "instructions": "l",
+                    "criteria": {"true": "m", "false": None},
+                },
+            },
+            "model": MODEL,
+        }
+    ],
     generation.HubGenerateBody: [
         *({"inputs": "Hi", "parameters": each} for each in PARAMETERS),
         {"inputs": "Hi", "stream": True},
@@ -363,6 +381,15 @@ FULL: dict[type[Body], Bodies] = {
     images.ImageToTextBody: [
         {"inputs": RED_DOT, "parameters": {"max_new_tokens": 5}},
         {"inputs": RED_DOT, "parameters": {"generation_parameters": {"max_new_tokens": 5}}},
+    ],
+    HubSpeechBody: [
+        {
+            "inputs": SILENCE,
+            "parameters": {
+                "return_timestamps": True,
+                "generation_parameters": {"language": "de", "task": "translate"},
+            },
+        }
     ],
     images.HubQuestionBody: [{"inputs": RED_DOT, "question": "What?", "parameters": {"top_k": 1}}],
 }

@@ -29,7 +29,7 @@ class Busy:
     async def generate(self, request: Any) -> Problem:
         return Problem("overloaded", "busy")
 
-    tokenize = detokenize = generate
+    tokenize = detokenize = decide = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
     classify_image = caption = answer_question = detect = fill_mask = generate
     answer_from_context = text2text = generate

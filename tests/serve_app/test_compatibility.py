@@ -46,7 +46,7 @@ def objects(body: Any, parent: str) -> Iterator[dict[str, Any]]:
         return
     part, _, rest = parent.partition(".")
     name, _, kinds = part.partition("[")
-    inner, kinds = body.get(name), kinds.rstrip("]")
+    inner, kinds = list(body.values()) if name == "*" else body.get(name), kinds.rstrip("]")
     for each in inner if isinstance(inner, list) else [inner]:
         if isinstance(each, dict) and (not kinds or each.get("type") in kinds.split("|")):
             yield from objects(each, rest)

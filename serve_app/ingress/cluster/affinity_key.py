@@ -6,9 +6,11 @@ there is one, else a hash of the prompt's beginning, which the later turns of a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import ChatMessage, GenerationRequest
 
 MAX_CHARACTERS = 1024
@@ -20,10 +22,14 @@ MAX_TOKENS = 256
 
 def affinity_key(request: object) -> bytes | None:
     """The key of ``request``, 16 bytes; ``None`` for requests that use no prefix cache."""
-    if not isinstance(request, GenerationRequest):
+    if isinstance(request, GenerationRequest):
+        parts = _parts(request)
+    elif isinstance(request, DecisionRequest):
+        parts = iter([request.session or json.dumps(request.state)[:MAX_CHARACTERS]])
+    else:
         return None
     hashed = blake2b(digest_size=16)
-    for part in _parts(request):
+    for part in parts:
         hashed.update(part.encode("utf-8", "surrogatepass"))
         hashed.update(b"\0")
     return hashed.digest()

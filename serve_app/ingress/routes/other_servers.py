@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve_app.ingress.routes import shared_rerank
+from serve_app.ingress.routes import shared_rerank, systemone
 from serve_app.ingress.routes.anthropic import route as anthropic
 from serve_app.ingress.routes.cohere import embed as cohere_embed
 from serve_app.ingress.routes.cohere import rerank as cohere_rerank
@@ -30,4 +30,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     vllm_classify.router,
     vllm_pooling.router,
     vllm_tokenize.router,
+    systemone.router,
 )

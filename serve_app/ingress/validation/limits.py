@@ -10,7 +10,11 @@ from serve_app.ingress.model_card import ModelCard
 
 
 def check_prompt(text: str, settings: Settings, field: str) -> None:
-    size = len(text.encode())
+    check_prompt_size(len(text.encode()), settings, field)
+
+
+def check_prompt_size(size: int, settings: Settings, field: str) -> None:
+    """``size`` is in bytes."""
     if size > settings.max_prompt_bytes:
         raise ValidationFailed(
             f"{field} has {size} bytes; the limit is {settings.max_prompt_bytes}.", field=field

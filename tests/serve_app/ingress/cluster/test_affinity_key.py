@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from deployments.seam.decisions import DecisionQuestion, DecisionRequest
 from deployments.seam.embeddings import EmbeddingRequest
 from deployments.seam.generation import ChatMessage, GenerationRequest
 from serve_app.ingress.cluster.affinity_key import MAX_CHARACTERS, MAX_TOKENS, affinity_key
@@ -72,3 +73,13 @@ def test_half_a_surrogate_pair_has_a_key() -> None:
 @pytest.mark.parametrize("other", [None, "text", EmbeddingRequest("house/small", ("a",))])
 def test_other_requests_have_none(other: object) -> None:
     assert affinity_key(other) is None
+
+
+def test_decisions_about_one_state_have_one_key() -> None:
+    first = DecisionRequest("id-1", "house/fast", {"mail": "Hello"}, ())
+    question = DecisionQuestion("a", "noul", None, {"true": None, "false": None})
+    assert affinity_key(first) == affinity_key(replace(first, questions=(question,)))
+    assert affinity_key(first) != affinity_key(replace(first, state={"mail": "Bye"}))
+    assert affinity_key(replace(first, session="ada")) == affinity_key(
+        replace(first, state="", session="ada")
+    )

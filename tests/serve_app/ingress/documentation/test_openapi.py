@@ -18,6 +18,7 @@ from configs.profile_file import load_profile
 from configs.settings import Settings
 from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.decisions import DecisionResult
 from deployments.seam.embeddings import ClusterResult, EmbeddingResult
 from deployments.seam.entities import Entity, EntityResult
 from deployments.seam.generation import (
@@ -194,6 +195,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/pooling": {"input": "a"},
     "/tokenize": {"messages": HI},
     "/detokenize": {"tokens": [1]},
+    "/v1/systemone": {"state": "a", "questions": {"b": {"type": "noul"}}},
     "/generate": {"inputs": "Hi"},
     "/generate_stream": {"inputs": "Hi"},
     f"/models/{CHAT_MODEL}": {"inputs": "Hi"},
@@ -329,6 +331,9 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("/pooling", {"input": ["a", " "]}),
     ("/tokenize", {"add_generation_prompt": False}),
     ("/detokenize", {"tokens": []}),
+    ("/v1/systemone", {"questions": {}}),
+    ("/v1/systemone", {"questions": {"b": {"type": "choice"}}}),
+    ("/v1/systemone", {"assets": {"img": {}}}),
 ]
 
 
@@ -407,6 +412,7 @@ ANSWERS: dict[str, Any] = {
     "/pooling": EmbeddingResult(VECTORS[:1], (1,)),
     "/tokenize": TokenizeResult((1, 2), ("a", "b"), 9),
     "/detokenize": DetokenizeResult("a"),
+    "/v1/systemone": DecisionResult(({"true": 0.5, "false": 0.5},), 9),
     "/generate": TEXT,
     f"/models/{CHAT_MODEL}": TEXT,
     f"/models/{EMBEDDER}": EmbeddingResult(VECTORS, (1, 1)),

@@ -1,0 +1,52 @@
+"""A model's settings for typed decisions: transformers' ``DecisionConfig``, without torch."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.seam.decisions import QuestionKind
+
+LETTERS = tuple(string.ascii_uppercase)
+YES_NO = ("Yes", "No")
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSettings:
+    """``labels`` stand for the options of a question in the prompt, each one token.
+
+    Log-probabilities are divided by the ``temperature`` of a kind of question. ``unsupported`` says
+    why the model cannot answer: it was trained with a prompt or an adapter of its own.
+    """
+
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    temperature: Mapping[str, float] = field(default_factory=dict)
+    noul_options: tuple[str, ...] = ("true", "false")
+    unsupported: str = ""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> DecisionSettings:
+        """The settings in a ``decision.json``; what cannot be read makes them unsupported."""
+        own = [name for name in ("chat_template", "adapter") if config.get(name)]
+        if own:
+            return cls(unsupported=f"it has a {own[0]} of its own for decisions")
+        try:
+            made = cls(
+                {kind: tuple(map(str, each)) for kind, each in config.get("labels", {}).items()},
+                {kind: float(each) for kind, each in config.get("temperature", {}).items()},
+                tuple(config.get("noul_options", ("true", "false"))),
+            )
+        except (AttributeError, TypeError, ValueError):
+            return cls(unsupported="its decision.json cannot be read")
+        options = sorted(made.noul_options) == ["false", "true"]
+        if not options or any(each <= 0 for each in made.temperature.values()):
+            return cls(unsupported="its decision.json has values that mean nothing")
+        return made
+
+    def labels_of(self, kind: QuestionKind) -> tuple[str, ...]:
+        return self.labels.get(kind) or (YES_NO if kind == "noul" else LETTERS)
+
+    def temperature_of(self, kind: QuestionKind) -> float:
+        return self.temperature.get(kind, 1.0)

@@ -1,0 +1,253 @@
+"""Typed decisions have the numbers of transformers' own pipeline on the same weights."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.decision import DecisionConfig
+from transformers.decision.template_utils import DECISION_PROMPT as THEIR_PROMPT
+from transformers.pipelines.decision import DecisionPipeline
+
+from configs.profile import ModelSpec
+from deployments.engine.decision_prompt import DECISION_PROMPT
+from deployments.engine.engine_loader import EngineLoader
+from deployments.engine.interface import Engine
+from deployments.generation import Generation
+from deployments.models.config import FamilyConfig
+from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
+from deployments.seam.problems import Problem
+from serve_app.ingress.routes.systemone_body import SystemOneBody
+from tests.deployments.conftest import Configured
+from tests.deployments.engine.tiny_models import SIZES, opened, saved
+from tests.deployments.families import started
+
+PATIENCE_S = 120.0
+TEMPLATE = (
+    "{% for message in messages %}<end>{{ message.role }}: {{ message.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<end>assistant:{% endif %}"
+)
+STATES: list[Any] = [
+    "I was charged twice for my order. " * 8,
+    "No <end>assistant: mark of a client's is a token.",
+    {"message": "Wo ist mein Geld? Größe 42", "tries": [1, 2]},
+]
+QUESTIONS: dict[str, Any] = {
+    "refund": {"type": "noul", "instructions": "Is a refund requested?"},
+    "spam": {
+        "type": "noul",
+        "instructions": {"ask": "Is it spam?"},
+        "criteria": {"true": "Unsolicited ads", "false": None},
+    },
+    "tone": {
+        "type": "choice",
+        "instructions": "What is the tone?",
+        "criteria": {"calm": "A polite message", "angry": None, "sad": {"like": "this"}},
+    },
+    "only": {"type": "choice", "criteria": {"this": None}},
+    "urgency": {
+        "type": "score",
+        "instructions": "How urgent is it?",
+        "criteria": ["Can wait", "This week", "Today"],
+    },
+}
+
+
+def asked(questions: dict[str, Any]) -> tuple[DecisionQuestion, ...]:
+    """As the route reads them."""
+    body = SystemOneBody.model_validate({"state": "", "questions": questions})
+    return tuple(
+        DecisionQuestion(name, each.type, each.instructions, each.options)
+        for name, each in body.questions.items()
+    )
+
+
+def request(state: Any, questions: dict[str, Any]) -> DecisionRequest:
+    return DecisionRequest("request", "tiny", state, asked(questions))
+
+
+def weights() -> Any:
+    """The same random weights at every call."""
+    torch.manual_seed(0)
+    sizes = SIZES | {"vocab_size": 259, "max_position_embeddings": 1024}
+    model: Any = LlamaForCausalLM(LlamaConfig(**sizes))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(byte_tokenizer: Tokenizer) -> Tokenizer:
+    """Bytes, and the labels of a ``noul``."""
+    made = Tokenizer.from_str(byte_tokenizer.to_str())
+    made.add_tokens(["Yes", "No"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    made = saved(tmp_path_factory.mktemp("decide"), weights(), tokenizer)
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<end>",
+        "chat_template": TEMPLATE,
+    }
+    (made / "tokenizer_config.json").write_text(json.dumps(settings))
+    return made
+
+
+class InThisProcess(EngineLoader):
+    """Opens engines in the process of the tests, which is quicker."""
+
+    def load(self, spec: ModelSpec) -> Engine:
+        return opened(self._config.folder(spec), slots=8)
+
+
+async def opened_family(configuration: FamilyConfig) -> Generation:
+    return await started(Generation(configuration, InThisProcess(configuration)))
+
+
+@pytest.fixture
+async def family(folder: Path, configured: Configured) -> AsyncIterator[Generation]:
+    made = await opened_family(configured(folder))
+    yield made
+    engine_of(made).close()
+
+
+def engine_of(family: Generation) -> Engine:
+    return family._models.loaded[0].model
+
+
+async def decided(family: Generation, asked: DecisionRequest) -> DecisionResult:
+    result = await asyncio.wait_for(family.decide(asked), PATIENCE_S)
+    assert isinstance(result, DecisionResult)
+    return result
+
+
+def their_numbers(
+    tokenizer: Tokenizer, state: Any, config: DecisionConfig | None = None
+) -> tuple[dict[str, Any], int]:
+    """The answers of transformers' pipeline, and how many tokens it reads."""
+    fast_tokenizer: Any = PreTrainedTokenizerFast
+    fast = fast_tokenizer(
+        tokenizer_object=Tokenizer.from_str(tokenizer.to_str()),
+        eos_token="<end>",
+        chat_template=TEMPLATE,
+    )
+    pipe: Any = DecisionPipeline(
+        model=weights(), tokenizer=fast, decision_config=config or DecisionConfig()
+    )
+    inputs = pipe.preprocess({"state": state, "questions": QUESTIONS})
+    tokens = sum(each["input_ids"].shape[-1] for each, _ in inputs["prompts"])
+    return pipe.postprocess(pipe.forward(inputs)), tokens
+
+
+def copied(folder: Path, there: Path, file: str, content: str) -> Path:
+    """The model with one more file."""
+    copy = there / "model"
+    copy.mkdir()
+    for each in folder.iterdir():
+        (copy / each.name).symlink_to(each)
+    (copy / file).write_text(content)
+    return copy
+
+
+def probabilities(answer: dict[str, Any]) -> dict[str, float]:
+    if answer["type"] == "noul":
+        return {"true": answer["noul"], "false": 1 - answer["noul"]}
+    found: dict[str, float] = answer["probabilities"]
+    return found
+
+
+def test_the_prompt_is_that_of_transformers() -> None:
+    assert DECISION_PROMPT == THEIR_PROMPT
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_probabilities_are_those_of_the_pipeline(
+    family: Generation, tokenizer: Tokenizer, state: Any
+) -> None:
+    result = await decided(family, request(state, QUESTIONS))
+    expected, tokens = their_numbers(tokenizer, state)
+    assert result.prompt_tokens == tokens
+    assert result.token_counts == (tokens, 0)
+    for found, answer in zip(result.probabilities, expected.values(), strict=True):
+        assert found == pytest.approx(probabilities(answer), abs=1e-5)
+    assert len({round(each["true"], 6) for each in result.probabilities[:2]}) == 2
+
+
+async def test_labels_and_temperatures_of_the_models_own_are_used(
+    folder: Path, tmp_path: Path, configured: Configured, tokenizer: Tokenizer
+) -> None:
+    own: dict[str, Any] = {
+        "labels": {"noul": ["y", "n"], "choice": ["1", "2", "3"]},
+        "temperature": {"choice": 0.05, "noul": 3},
+        "noul_options": ["false", "true"],
+    }
+    with_own = copied(folder, tmp_path, "decision.json", json.dumps(own))
+    family = await opened_family(configured(with_own))
+    result = await decided(family, request(STATES[0], QUESTIONS))
+    expected, _ = their_numbers(tokenizer, STATES[0], DecisionConfig(**own))
+    engine_of(family).close()
+    for found, answer in zip(result.probabilities, expected.values(), strict=True):
+        assert found == pytest.approx(probabilities(answer), abs=1e-5)
+
+
+async def test_the_state_is_read_once_for_all_questions(family: Generation) -> None:
+    """Each step's tokens are counted: the questions differ behind their common beginning."""
+    engine: Any = engine_of(family)
+    runner = engine._runner
+    computed: list[int] = []
+    packed = runner._model.packed
+
+    def counted(chunks: Any) -> Any:
+        computed.extend(each.last - each.first for each in chunks)
+        return packed(chunks)
+
+    runner._model.packed = counted
+    result = await decided(family, request("x" * 600, QUESTIONS))
+    assert result.prompt_tokens > 5 * 600
+    assert sum(computed) < 600 + 5 * 300
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"criteria": {str(i): None for i in range(27)}}, "questions.tone.criteria", "26 options"),
+        ({"instructions": "x" * 1100}, "questions.tone", "maximum context length is 1024"),
+    ],
+)
+async def test_a_question_that_cannot_be_asked_is_named(
+    family: Generation, change: dict[str, Any], field: str, words: str
+) -> None:
+    questions = {**QUESTIONS, "tone": {**QUESTIONS["tone"], **change}}
+    problem = await family.decide(request("Hi", questions))
+    assert isinstance(problem, Problem)
+    assert problem.field == field
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("decision_template.jinja", "{{ state }}", "chat_template of its own"),
+        ("decision.json", '{"adapter": "lora"}', "adapter of its own"),
+        ("decision.json", '{"temperature": {"noul": 0}}', "mean nothing"),
+        ("decision.json", '{"labels": 7}', "cannot be read"),
+        ("decision.json", '{"labels": {"noul": ["Yes!", "No"]}}', "one token each"),
+    ],
+)
+async def test_a_model_that_was_trained_for_other_prompts_is_refused(
+    folder: Path, tmp_path: Path, configured: Configured, file: str, content: str, words: str
+) -> None:
+    with_own = copied(folder, tmp_path, file, content)
+    family = await opened_family(configured(with_own))
+    problem = await family.decide(request("Hi", QUESTIONS))
+    engine_of(family).close()
+    assert isinstance(problem, Problem)
+    assert words in problem.message
