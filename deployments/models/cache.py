@@ -231,7 +231,7 @@ class ModelCache(Generic[M]):
                 has_loaded = True
 
     async def _wait_for_load(self, spec: ModelSpec, *, even_if_failed: bool) -> None:
-        """Wait for the one load of ``spec``. Once nobody does, it is called off, unless it has begun.
+        """Wait for the one load of ``spec``. Once nobody does, it ends unless it has begun.
         A download goes on."""
         name = spec.name
         task = self._loads.get(name)
