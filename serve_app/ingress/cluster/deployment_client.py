@@ -142,9 +142,9 @@ class DeploymentClient:
         broadcast bypasses Serve's queue limits, so clients must not be able to cause many.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
-        broadcast = self._handles[family].broadcast(method, request)
         late = f"The replicas of {family} could not be reached in time."
         try:
+            broadcast = self._handles[family].broadcast(method, request)
             # Serve's ``results_async`` loses every answer when one replica is late.
             results = await wait_until(deadline, broadcast._fetch_replica_results_async(), late)
         except DeploymentUnavailableError:
