@@ -93,12 +93,13 @@ class Settings(BaseSettings):
     image_threads: PositiveInt = Field(
         default=3, description="per replica, that decode images; one is left free by large ones"
     )
+    max_audio_s: float = Field(default=600.0, gt=0, le=3600, description="of one recording")
     max_waiting_pixels: PositiveInt = Field(
         default=400_000_000, description="per replica, of large images that wait to be decoded"
     )
     max_waiting_bytes: PositiveInt = Field(
         default=256 * MIB,
-        description="of tokens or pixels that wait for one model, and of images in one replica",
+        description="of tokens or pixels that wait for one model, and of files in one replica",
     )
     topics: Topics = DEFAULT_TOPICS
     max_graph_steps: int = Field(default=32, ge=1, le=1024)

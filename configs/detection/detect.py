@@ -13,6 +13,7 @@ from configs.detection.kinds import (
     EMBEDDER,
     GENERATOR,
     RERANKER,
+    TRANSCRIBER,
     ModelKind,
     kinds_of,
     without_family,
@@ -129,10 +130,12 @@ def _first_kinds(names: list[str], config: Mapping[str, Any], files: ModelFiles)
 
 def _check_preprocessing(files: ModelFiles, kind: ModelKind) -> None:
     """Raises :class:`ModelRefusedError` if the files that make tensors of inputs are missing."""
-    if kind.deployment in IMAGE_FAMILIES:
-        if not files.has("preprocessor_config.json", "processor_config.json"):
-            raise ModelRefusedError("it has no preprocessor_config.json")
-    elif not files.has(*TOKENIZERS) and not any(name.endswith(TOKENIZERS) for name in files.names):
+    reads_images = kind.deployment in IMAGE_FAMILIES
+    has_preprocessor = files.has("preprocessor_config.json", "processor_config.json")
+    if not has_preprocessor and (reads_images or kind == TRANSCRIBER):
+        raise ModelRefusedError("it has no preprocessor_config.json")
+    has_tokenizer = files.has(*TOKENIZERS) or any(name.endswith(TOKENIZERS) for name in files.names)
+    if not (reads_images or has_tokenizer):
         raise ModelRefusedError("it has no tokenizer")
 
 

@@ -37,6 +37,7 @@ _WRITERS = "deployments.captioning:Captioning"
 CAPTIONER = ModelKind(_WRITERS, ("caption",))
 IMAGE_ANSWERER = ModelKind(_WRITERS, ("visual_question",))
 IMAGE_WRITER = ModelKind(_WRITERS, ("caption", "visual_question"))
+TRANSCRIBER = ModelKind("deployments.transcription:Transcription", ("transcribe",))
 
 BY_SUFFIX = {
     "ForTokenClassification": TAGGER,
@@ -58,6 +59,7 @@ BY_NAME = {
     "VisionEncoderDecoderModel": CAPTIONER,
     "BlipForConditionalGeneration": CAPTIONER,
     "MarianMTModel": TRANSLATOR,
+    "WhisperForConditionalGeneration": TRANSCRIBER,
 }
 
 T5_CLASSES = ("T5", "MT5", "UMT5", "LongT5")

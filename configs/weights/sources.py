@@ -37,6 +37,7 @@ RECIPE_VERSIONS = {
     "onnx-bert": 1,
     "sentiment-head": 1,
     "efficientnet-lite": 1,
+    "whisper-ctranslate2": 1,
     "pickle-safetensors": 1,
     EXPORT: 2,
     DTYPES: 1,
@@ -61,7 +62,13 @@ InnerPath = Annotated[str, AfterValidator(_relative)]
 class SimpleConversion(_Frozen):
     """A conversion without options."""
 
-    recipe: Literal["gguf-tokenizer", "gguf-safetensors", "sentiment-head", "efficientnet-lite"]
+    recipe: Literal[
+        "gguf-tokenizer",
+        "gguf-safetensors",
+        "sentiment-head",
+        "efficientnet-lite",
+        "whisper-ctranslate2",
+    ]
 
 
 class OnnxBert(_Frozen):

@@ -18,6 +18,7 @@ RECIPES = {
     "sentiment-head": "sentiment:write_checkpoint",
     "efficientnet-lite": "efficientnet:write_checkpoint",
     "pickle-safetensors": "pickles:write_checkpoint",
+    "whisper-ctranslate2": "whisper:write_checkpoint",
     "openvino": "openvino_export:write_export",
     "openvino-dtypes": "openvino_dtypes:write_choice",
 }

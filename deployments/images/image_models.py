@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +12,7 @@ from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.preparation import Preparation
+from deployments.batching.reserved_bytes import ReservedBytes
 from deployments.batching.tuning import SMALL_PIXELS
 from deployments.images.decode import DAMAGED, decode_encoded
 from deployments.images.image_task import ImageTask, PreprocessedImage
@@ -77,7 +77,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
         self._preparation = Preparation(
             config.settings.image_threads, config.settings.max_image_pixels
         )
-        self._encoded_bytes = 0
+        self._reserved = ReservedBytes(config.settings.max_waiting_bytes, "images")
         ignore_pillow_warnings()
 
     def load(self, spec: ModelSpec) -> ImageModel[R]:
@@ -87,25 +87,10 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     @unavailable_as_problem
     async def answer(self, models: ModelCache[ImageModel[R]], request: ImageRequest) -> R | Problem:
         """The answer to a request about one image."""
-        with self._encoded_bytes_reserved(request):
+        with self._reserved.hold(request.model, len(request.image)):
             async with models.use(request.model) as model:
                 (answer,) = await self._batcher.answers(model.lane, self._tensors(model, request))
                 return answer
-
-    @contextmanager
-    def _encoded_bytes_reserved(self, request: ImageRequest) -> Iterator[None]:
-        """Count the bytes of the file while the block runs.
-
-        Raises :class:`Overloaded` when the files of all requests would exceed the limit.
-        """
-        size, limit = len(request.image), self._config.settings.max_waiting_bytes
-        if self._encoded_bytes and self._encoded_bytes + size > limit:
-            raise Overloaded(request.model, "images")
-        self._encoded_bytes += size
-        try:
-            yield
-        finally:
-            self._encoded_bytes -= size
 
     async def _tensors(
         self, model: ImageModel[R], request: ImageRequest

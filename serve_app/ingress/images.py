@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import unquote_to_bytes
 
 from configs.settings import Settings
 from deployments.seam.image_files import TooManyPartsError
@@ -19,15 +16,9 @@ from deployments.seam.image_files.encoded import (
     ignore_pillow_warnings,
 )
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from serve_app.ingress.sent_files import read_as_text
 
-DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
-SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
-PATH = re.compile(r"~?/|\.{1,2}[\\/]|\\|[a-z]:[\\/]|[^\n]+\.[a-z0-9]{2,5}$", re.IGNORECASE)
-MAX_PATH_LENGTH = 4096
-JPEG_AS_BASE64 = "/9j/"
-URL_SAFE = bytes.maketrans(b"-_", b"+/")
-WHITE_SPACE = b" \t\r\n\f\v"
-SEND = "Send the image itself: its bytes as a multipart file, base64, or a data: URI."
+WHAT = "image"
 
 KNOWN = (
     (re.compile(rb"....ftyp(heic|heix|mif1|msf1|hevc)", re.DOTALL), "HEIC"),
@@ -41,12 +32,6 @@ KNOWN = (
     (re.compile(rb"%!PS"), "EPS"),
 )
 """Signatures of formats that are not supported, so that the error can name them."""
-
-QUOTED = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b"\n"), (b"%0D", b"\r"))
-"""Characters that clients percent-encode in the base64 of a ``data:`` URI."""
-
-MAX_QUOTED = 1000
-"""Other percent-encoded characters in one image. No client has a reason to send any."""
 
 
 THREAD_BYTES = 8 * 1024
@@ -82,13 +67,7 @@ def decoded(text: str, settings: Settings, field: str = "image") -> bytes:
     :class:`ValidationFailed` for a URL, a path, or what is not base64, and what :func:`checked`
     raises.
     """
-    text = text.strip()
-    if text and _is_path(text):
-        try:  # it may be base64 all the same, which has "/" too
-            return checked(_bytes(text, field), settings, field)
-        except ValidationFailed:
-            raise _is_a_path(field) from None
-    return checked(_bytes(text, field), settings, field)
+    return read_as_text(text, field, WHAT, lambda raw: checked(raw, settings, field))
 
 
 def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
@@ -115,60 +94,6 @@ def checked(raw: bytes, settings: Settings, field: str = "image") -> bytes:
     if width * height > settings.max_image_pixels:
         raise _too_large(f"{field} has {width} x {height} pixels", settings, field)
     return raw
-
-
-def _bytes(text: str, field: str) -> bytes:
-    """The bytes that ``text`` has in base64."""
-    payload = _payload(text, field).translate(URL_SAFE, WHITE_SPACE)
-    payload += b"=" * (-len(payload) % 4)
-    try:
-        return base64.b64decode(payload, validate=True)
-    except binascii.Error:
-        raise ValidationFailed(f"{field} is not base64.", field=field) from None
-
-
-def _payload(text: str, field: str) -> bytes:
-    """The base64 in ``text``, perhaps with white space."""
-    if uri := DATA_URI.match(text):
-        if not uri["type"].lower().rstrip().endswith(";base64"):
-            raise ValidationFailed(f"{field} is a data: URI without ;base64.", field=field)
-        return _ascii(text[uri.end() :], field, quoted=True)
-    scheme = SCHEME.match(text)
-    if scheme is None:
-        return _ascii(text, field)
-    if scheme["name"].lower() == "data":
-        raise ValidationFailed(f"{field} is a data: URI without a comma.", field=field)
-    raise ValidationFailed(
-        f"{field} is a URL, and this server does not fetch images. {SEND}", field=field
-    )
-
-
-def _is_path(text: str) -> bool:
-    """Whether ``text`` looks like a file's path. Base64 of an image may look so, too."""
-    if len(text) > MAX_PATH_LENGTH or text.startswith(JPEG_AS_BASE64):
-        return False
-    drive = text[1:2] == ":"
-    return PATH.match(text) is not None and (drive or SCHEME.match(text) is None)
-
-
-def _is_a_path(field: str) -> ValidationFailed:
-    return ValidationFailed(
-        f"{field} is the path of a file, and this server reads no files by their path. {SEND}",
-        field=field,
-    )
-
-
-def _ascii(text: str, field: str, *, quoted: bool = False) -> bytes:
-    if not text.isascii():
-        raise ValidationFailed(f"{field} is not base64.", field=field)
-    raw = text.encode("ascii")
-    if not quoted or b"%" not in raw:
-        return raw
-    for code, sign in QUOTED:  # the standard library would loop over them in Python
-        raw = raw.replace(code, sign).replace(code.lower(), sign)
-    if raw.count(b"%") > MAX_QUOTED:
-        raise ValidationFailed(f"{field} is not base64.", field=field)
-    return unquote_to_bytes(raw)
 
 
 def _too_large(what: str, settings: Settings, field: str) -> PayloadTooLarge:

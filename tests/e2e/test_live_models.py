@@ -16,6 +16,7 @@ from openai import OpenAI
 from PIL import Image
 
 from tests.deployments import tiny
+from tests.deployments.speech.recordings import noise
 from tests.e2e import tiny_folders
 from tests.e2e.conftest import Graph, wait_until
 from tests.e2e.test_models import held, measured, memory
@@ -26,6 +27,7 @@ from tests.e2e.tiny_folders import (
     MOODS,
     NAMES,
     PICTURES,
+    SPEECH,
     SUMMARIES,
     VECTORS,
 )
@@ -96,9 +98,15 @@ def test_every_kind_of_model_answers_by_name_alone(
     summary = inferred(base_url, SUMMARIES, lambda c: c.summarization(TEXT))
     assert isinstance(summary.summary_text, str)
 
+    sound: dict[str, Any] = {"files": {"file": ("a.wav", noise(1))}, "data": {"model_name": SPEECH}}
+    heard = client.post(f"{NATIVE}/audio/transcribe", **sound).json()
+    assert heard["model"] == SPEECH
+    spoken = inferred(base_url, SPEECH, lambda c: c.automatic_speech_recognition(noise(1)))
+    assert spoken.text == heard["text"]
+
     listed = {model["name"]: model for model in client.get(f"{NATIVE}/models").json()["models"]}
     added = listed.keys() - before
-    assert {LLAMA, VECTORS, MOODS, NAMES, PICTURES, SUMMARIES} <= added | before
+    assert {LLAMA, VECTORS, MOODS, NAMES, PICTURES, SUMMARIES, SPEECH} <= added | before
     assert listed[LLAMA]["live"]
     assert listed[LLAMA]["limits"]["window"] == 256
     assert LLAMA in {each.id for each in openai_client.models.list()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,11 +13,14 @@ import httpx
 import pytest
 import yaml
 from huggingface_hub import InferenceClient, errors
+from openai import APIStatusError, BadRequestError, OpenAI
 from PIL import Image
 from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
 from tests.deployments.families import bert_config, saved
 from tests.deployments.pictures import encoded
+from tests.deployments.speech.recordings import ASK_NOT, SAID, embedded_whisper, noise, words
+from tests.deployments.speech.tiny_whisper import tiny_whisper
 from tests.deployments.test_summarization import t5
 from tests.deployments.test_vision import saved_clip
 from tests.e2e.conftest import started_graph
@@ -32,6 +36,11 @@ FAMILIES = {
     ),
     "vision": ("Vision", ["vision"], {"tiny/images": ["image_zero_shot"]}),
     "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
+    "transcription": (
+        "Transcription",
+        ["transcription", "openai.audio.route"],
+        {"whisper-tiny.en": ["transcribe"], "tiny/speech": ["transcribe"]},
+    ),
 }
 """Class, routers, and the tasks of each model, by family."""
 
@@ -50,6 +59,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "tiny/spans": saved(spans, home / "spans"),
         "tiny/images": saved_clip(home / "images"),
         "tiny/texts": t5(home / "texts", task_specific_params=GERMAN),
+        "tiny/speech": tiny_whisper(home / "speech"),
+        "whisper-tiny.en": embedded_whisper(),
     }
 
 
@@ -165,6 +176,48 @@ def test_labels_of_ones_own_for_an_image(native: httpx.Client, at: Open) -> None
     assert native.post("/vision/zero-shot", **form | {"data": {}}).status_code == 400
 
 
+def test_what_is_said_in_a_recording(native: httpx.Client, at: Open, url: str) -> None:
+    raw = ASK_NOT.read_bytes()
+    answer = native.post("/audio/transcribe", files={"file": ("a.flac", raw)}).json()
+    assert words(answer["text"]) == SAID
+    assert " ".join(each["text"] for each in answer["segments"]) == answer["text"]
+    with OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as openai:
+        speech: Any = openai.audio
+        form: dict[str, Any] = {"model": "whisper-tiny.en", "file": ASK_NOT}
+        whole = speech.transcriptions.create(**form, response_format="verbose_json", temperature=0)
+        assert (whole.text, whole.duration) == (answer["text"], 11.0)
+        assert [each.end for each in whole.segments] == [each["end"] for each in answer["segments"]]
+        subtitles = speech.transcriptions.create(**form, response_format="srt", language="en")
+        assert subtitles.startswith("1\n00:00:00,000 --> 00:00:")
+        with pytest.raises(BadRequestError, match="temperature"):
+            speech.transcriptions.create(**form, temperature=0.7)
+        with pytest.raises(APIStatusError, match="MP3") as other:
+            speech.transcriptions.create(model="tiny/speech", file=b"ID3\x04no such thing")
+        assert other.value.status_code == 415
+    translation: dict[str, Any] = {
+        "files": {"file": ("a.flac", raw)},
+        "data": {"model": "whisper-tiny.en"},
+    }
+    refused = httpx.post(f"{url}/v1/audio/translations", **translation, trust_env=False)
+    assert "English only" in refused.json()["error"]["message"]
+    client = at("whisper-tiny.en")
+    assert client.automatic_speech_recognition(raw).text == answer["text"]
+    timed = client.automatic_speech_recognition(raw, extra_body={"return_timestamps": True})
+    assert timed.chunks is not None
+    assert timed.chunks[-1].timestamp[1] == answer["segments"][-1]["end"]
+
+
+def test_a_recording_in_another_language(native: httpx.Client) -> None:
+    body = {"model_name": "tiny/speech", "audio": b64encode(noise(1)).decode()}
+    for more, code in (({}, {"en", "de", "fr"}), ({"language": "french"}, {"fr"})):
+        answer = native.post("/audio/transcribe", json=body | more).json()
+        assert answer["language"] in code
+    answer = native.post("/audio/transcribe", json=body | {"translate": True}).json()
+    assert answer["usage"]["prompt_tokens"] == 3
+    refused = native.post("/audio/transcribe", json=body | {"language": "klingon"})
+    assert "de, en, fr" in refused.json()["details"]["field_errors"]["language"]
+
+
 def test_steps_of_one_graph(native: httpx.Client) -> None:
     steps = [
         {"id": "fill", "task": "fill_mask", "inputs": {"texts": "a [MASK] cat"}},
@@ -182,5 +235,5 @@ def test_steps_of_one_graph(native: httpx.Client) -> None:
 
 def test_requests_are_counted_by_their_tasks(url: str) -> None:
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
-    for task in ("fill_mask", "question_answering", "translate", "text2text"):
+    for task in ("fill_mask", "question_answering", "translate", "text2text", "transcribe"):
         assert re.search(rf'requests_total{{[^}}]*task="{task}"[^}}]*}} [1-9]', metrics), task

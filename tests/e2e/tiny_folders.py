@@ -12,6 +12,7 @@ from configs.weights import materialise
 
 LLAMA, VECTORS, MOODS, NAMES = "tiny/llama", "tiny-vectors", "tiny-moods", "tiny-names"
 PICTURES, SUMMARIES, GGUF, ENDINGS = "tiny-pictures", "tiny-summaries", "tiny-gguf", "tiny-endings"
+SPEECH = "tiny-speech"
 
 
 def make(folder: Path) -> None:
@@ -31,6 +32,7 @@ def make(folder: Path) -> None:
     )
 
     from tests.deployments import tiny
+    from tests.deployments.speech.tiny_whisper import tiny_whisper
 
     torch.manual_seed(0)
     llama = LlamaConfig(
@@ -59,6 +61,7 @@ def make(folder: Path) -> None:
     ViTForImageClassification(ViTConfig(**vit)).save_pretrained(folder / PICTURES)
     side = {"height": tiny.SIDE, "width": tiny.SIDE}
     ViTImageProcessor(size=side).save_pretrained(folder / PICTURES)
+    tiny_whisper(folder / SPEECH)
     _gguf(folder / GGUF)
 
 

@@ -32,6 +32,7 @@ from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.text2text import Text2TextOutput, Text2TextResult
 from deployments.seam.tokenization import DetokenizeResult, TokenizeResult
+from deployments.seam.transcription import Segment, TranscriptionResult
 from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualQuestionResult
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
@@ -131,6 +132,11 @@ class Answering:
     async def answer_question(self, request: Any) -> VisualQuestionResult:
         self.asked.append(request)
         return VisualQuestionResult((VisualAnswer("red", 0.9),))
+
+    async def transcribe(self, request: Any) -> TranscriptionResult:
+        self.asked.append(request)
+        segment = Segment(0.0, 1.0, " Hi", (1, 2), 0.0, -0.5, 0.0, 1.0)
+        return TranscriptionResult((segment,), "en", 1.0, 1, 2)
 
     async def detect(self, request: Any) -> DetectionResult:
         self.asked.append(request)

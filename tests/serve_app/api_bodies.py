@@ -20,6 +20,7 @@ from serve_app.ingress.routes.huggingface import (
     translation,
 )
 from serve_app.ingress.routes.huggingface.chat import HubChatBody
+from serve_app.ingress.routes.huggingface.transcription import HubSpeechBody
 from serve_app.ingress.routes.openai.chat import ChatBody
 from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
@@ -29,6 +30,7 @@ from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
+from serve_app.ingress.routes.transcription import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.ingress.routes.vllm.classify import VllmClassifyBody
 from serve_app.ingress.routes.vllm.pooling import PoolingBody
@@ -379,6 +381,15 @@ FULL: dict[type[Body], Bodies] = {
     images.ImageToTextBody: [
         {"inputs": RED_DOT, "parameters": {"max_new_tokens": 5}},
         {"inputs": RED_DOT, "parameters": {"generation_parameters": {"max_new_tokens": 5}}},
+    ],
+    HubSpeechBody: [
+        {
+            "inputs": SILENCE,
+            "parameters": {
+                "return_timestamps": True,
+                "generation_parameters": {"language": "de", "task": "translate"},
+            },
+        }
     ],
     images.HubQuestionBody: [{"inputs": RED_DOT, "question": "What?", "parameters": {"top_k": 1}}],
 }

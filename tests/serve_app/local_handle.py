@@ -57,7 +57,7 @@ class Family:
 
     load_model = unload_model = generate
     classify_image = caption = answer_question = detect = fill_mask = decide = generate
-    answer_from_context = text2text = tokenize = detokenize = generate
+    answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:

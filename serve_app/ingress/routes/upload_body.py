@@ -1,4 +1,4 @@
-"""Bodies with an image: JSON with base64 in it, or a multipart form with a file."""
+"""Bodies with a file: JSON with base64 in it, or a multipart form with the file."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Upload:
 
 
 IMAGE_FILE = Upload("image", "image", "an image file")
+AUDIO = "an audio file: WAV or FLAC"
 
 
 def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable[B]]:
@@ -84,14 +85,12 @@ class FormParser:
 
     def __init__(self, model: type[Any]) -> None:
         self._model = model
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
         self._types = {
-            name: TypeAdapter[Any](field.rebuild_annotation())
-            for name, field in model.model_fields.items()
+            name: TypeAdapter[Any](field.rebuild_annotation()) for name, field in fields.items()
         }
         self._lists = {
-            name
-            for name, field in model.model_fields.items()
-            if get_origin(field.annotation) is list
+            name for name, field in fields.items() if get_origin(field.annotation) is list
         }
 
     def add(self, texts: Texts, name: str, text: str) -> None:

@@ -118,17 +118,19 @@ Truncate: TypeAlias = Annotated[
     bool, Field(description="cut texts that are too long instead of refusing")
 ]
 
-ImageSent: TypeAlias = Annotated[
-    str | bytes,
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^\s*(data:[^,]*;base64,[A-Za-z0-9+/=_%\-\s]+|[A-Za-z0-9+/=_\-\s]+)$",
-            "description": "an image: a data: URI, or bare base64",
-        }
-    ),
-]
+BASE64 = r"^\s*(data:[^,]*;base64,[A-Za-z0-9+/=_%\-\s]+|[A-Za-z0-9+/=_\-\s]+)$"
+
+
+def _file_schema(about: str) -> WithJsonSchema:
+    text = f"{about}: a data: URI, or bare base64"
+    return WithJsonSchema({"type": "string", "pattern": BASE64, "description": text})
+
+
+ImageSent: TypeAlias = Annotated[str | bytes, _file_schema("an image")]
 """Text from JSON, or a file's bytes from a form. ``ImageIntake`` turns both into checked bytes."""
+
+AudioSent: TypeAlias = Annotated[str | bytes, _file_schema("an audio file")]
+"""The same for a recording, see :mod:`serve_app.ingress.audio`."""
 
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]

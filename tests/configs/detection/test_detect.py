@@ -86,6 +86,11 @@ def kind(architecture: str, **config: Any) -> dict[str, Any]:
         (kind("BartForConditionalGeneration"), "Summarization", ("summarize",)),
         (kind("M2M100ForConditionalGeneration"), "Summarization", ("translate",)),
         (kind("MarianMTModel"), "Summarization", ("translate",)),
+        (
+            kind("WhisperForConditionalGeneration", num_mel_bins=80),
+            "Transcription",
+            ("transcribe",),
+        ),
     ],
 )
 def test_the_architecture_names_the_family_and_the_tasks(
@@ -140,7 +145,7 @@ def test_the_window_is_that_of_the_text_model(tmp_path: Path) -> None:
     ("config", "why"),
     [
         (kind("BertForMultipleChoice"), "a BertForMultipleChoice, which chooses between endings"),
-        (kind("WhisperForConditionalGeneration", num_mel_bins=80), "a WhisperForConditionalGen"),
+        (kind("Speech2TextForConditionalGeneration", num_mel_bins=80), "a Speech2TextForCond"),
         (kind("UnheardOf"), "a UnheardOf; no family here serves that"),
         ({}, "names no architecture"),
         ({"architectures": "BertModel"}, "no list of architectures"),

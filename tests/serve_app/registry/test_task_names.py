@@ -41,6 +41,7 @@ def test_every_family_that_comes_with_the_service_is_there() -> None:
         "Generation",
         "Reranking",
         "Summarization",
+        "Transcription",
         "Vision",
     }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from serve_app.ingress.routes.openai.messages import CallId
+from serve_app.ingress.routes.openai.messages import NO_IMAGES, CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
@@ -31,8 +31,10 @@ class TextBlock(Body):
         kind = block.get("type") if isinstance(block, dict) else None
         if not isinstance(kind, str) or kind == "text":
             return block
-        if kind in {"image", "document"}:
-            raise ValueError("chat models read no images or documents here")
+        if kind == "image":
+            raise ValueError(NO_IMAGES)
+        if kind == "document":
+            raise ValueError("chat models read no documents here")
         return {"type": kind, "text": ""}
 
 

@@ -59,7 +59,7 @@ def inference_router(hub_tasks: HubTasks) -> APIRouter:
     @router.post(
         "/{model_id:path}",
         summary="Hugging Face: what a model is there for",
-        description="``{inputs, parameters, options}``, or the bytes of an image; "
+        description="``{inputs, parameters, options}``, or the bytes of a file; "
         "the model says which task.",
         openapi_extra=body,
     )
@@ -106,6 +106,7 @@ def _documented(hub_tasks: HubTasks) -> dict[str, Any]:
     content = {
         "application/json": {"schema": schema, "example": example},
         "image/*": {"schema": {"type": "string", "format": "binary"}},
+        "audio/*": {"schema": {"type": "string", "format": "binary"}},
     }
     return {"requestBody": {"required": True, "content": content}}
 

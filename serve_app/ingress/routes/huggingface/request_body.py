@@ -19,6 +19,7 @@ B = TypeVar("B", bound=Body)
 Payload: TypeAlias = Mapping[str, Any] | bytes
 Inputs: TypeAlias = Texts
 BYTES = "application/octet-stream"
+FILES = ("image/", "audio/")
 
 
 class HubOptions(Body):
@@ -57,12 +58,13 @@ async def payload_of(request: Request) -> Payload:
     Raises a 400 for what is no JSON object and a 415 for types that no task takes.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given.startswith("image/") or given == BYTES:
+    if given.startswith(FILES) or given == BYTES:
         return await request.body()
     if JSON_TYPE.fullmatch(given):
         return await _json_object(request)
     if given:
-        message = f"The body must be application/json, image/* or {BYTES}, not {given[:100]!r}."
+        able = ("application/json", *(f"{kind}*" for kind in FILES))
+        message = f"The body must be {', '.join(able)} or {BYTES}, not {given[:100]!r}."
         raise UnsupportedMediaType(message)
     body = await request.body()
     return await _json_object(request) if body.lstrip()[:1] == b"{" else body

@@ -20,6 +20,10 @@ CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Name = Annotated[str, StringConstraints(max_length=256)]
 
 NO_ARGUMENTS = "{}"
+NO_IMAGES = (
+    "chat models read no images here; /api/v1/huggingface/vision/question and /vision/caption do"
+)
+"""The error about a part of a message that is an image, in every API of chats."""
 
 
 class TextPart(Body):
@@ -37,10 +41,7 @@ class TextPart(Body):
         if not isinstance(kind, str) or kind == "text":
             return part
         if "image" in kind:
-            raise ValueError(
-                "chat models read no images here; /api/v1/huggingface/vision/question and "
-                "/vision/caption do"
-            )
+            raise ValueError(NO_IMAGES)
         return {"type": kind, "text": ""}  # its type alone is what is wrong with it
 
 

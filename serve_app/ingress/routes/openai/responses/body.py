@@ -143,6 +143,9 @@ class ResponsesBody(Body):
         None, description="auto leaves out the oldest turns where the chat would not fit"
     )
     include: Annotated[list[Included], Field(max_length=16)] | None = None
+    ignore_eos: bool | None = Field(
+        None, description="vLLM's: an end of sequence does not end the text, for load tests"
+    )
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
     store: NoEffect[Literal[False] | None] = Field(None, description="nothing is stored here")
@@ -180,6 +183,7 @@ class ResponsesBody(Body):
             "tool_choice": self._choice(),
             "parallel_tool_calls": self.parallel_tool_calls,
             "response_format": self._format(),
+            "ignore_eos": self.ignore_eos,
         }
         return {name: value for name, value in given.items() if value is not None}
 

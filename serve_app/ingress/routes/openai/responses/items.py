@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from serve_app.ingress.routes.openai.messages import CallId
+from serve_app.ingress.routes.openai.messages import NO_IMAGES, CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
@@ -33,7 +33,7 @@ class InputPart(Body):
         if not isinstance(kind, str) or kind.endswith("text"):
             return part
         if "image" in kind:
-            raise ValueError("chat models read no images here")
+            raise ValueError(NO_IMAGES)
         return {"type": kind, "text": ""}
 
 

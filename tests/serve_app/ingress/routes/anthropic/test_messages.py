@@ -18,6 +18,7 @@ from deployments.seam.generation import (
 )
 from deployments.seam.problems import Problem
 from deployments.seam.tokenization import TokenizeRequest, TokenizeResult
+from serve_app.ingress.routes.openai.messages import NO_IMAGES
 from tests.serve_app import house
 from tests.serve_app.house import FULL, burst, generated
 from tests.serve_app.local_handle import Family
@@ -183,7 +184,11 @@ async def test_tokens_are_counted() -> None:
         ({"max_tokens": None}, "max_tokens"),
         ({"messages": []}, "messages"),
         ({"messages": [*HI, {"role": "assistant", "content": "He"}]}, "messages"),
-        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "images"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+            f"messages.0.content.0: {NO_IMAGES}",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "documents"),
         (
             {
                 "messages": [

@@ -76,6 +76,16 @@ async def test_a_text_that_was_cut_is_incomplete() -> None:
     assert message.status == "incomplete"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_load_test_may_go_on_behind_the_end_of_a_text(wanted: bool) -> None:
+    family = Family(generated("Paris"))
+    async with client_of(family) as client:
+        more = {"ignore_eos": wanted}
+        await client.responses.create(input="Capital?", max_output_tokens=9, extra_body=more)
+    (request,) = family.asked
+    assert request.ignore_eos is wanted
+
+
 async def test_a_history_with_calls_becomes_a_chat() -> None:
     family = Family(generated("Cold."))
     history: Any = [

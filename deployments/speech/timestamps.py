@@ -1,0 +1,59 @@
+"""Cuts what Whisper wrote about one window into segments, by the tokens of times among it.
+
+After https://github.com/openai/whisper/blob/main/whisper/transcribe.py: a segment is between two
+tokens of times, and the next window begins where the last whole segment ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+SECONDS_PER_STEP = 0.02
+MIN_ADVANCE_S = 1.0
+"""A window goes on by at least this much, or else to its end: so a recording has few windows."""
+
+
+class TimedTokens(NamedTuple):
+    """Tokens of one segment, whose times are in seconds from the beginning of the window."""
+
+    start: float
+    end: float
+    tokens: tuple[int, ...]
+
+
+def timed(
+    tokens: Sequence[int], first_time: int, seconds: float
+) -> tuple[list[TimedTokens], float]:
+    """The segments of a window of so many ``seconds``, and the seconds that they account for.
+
+    ``first_time`` is the token of 0.0 s; each token after it is 0.02 s later.
+    """
+
+    def time_of(token: int) -> float:
+        return min(seconds, (token - first_time) * SECONDS_PER_STEP)
+
+    is_time = [token >= first_time for token in tokens]
+    ends = [place for place, both in enumerate(pairwise(is_time), 1) if all(both)]
+    if not ends:
+        times = [token for token in tokens if token > first_time]
+        end = time_of(times[-1]) if times else seconds
+        return ([TimedTokens(0.0, end, tuple(tokens))] if tokens else []), seconds
+    to_the_end = is_time[-2:] == [False, True]  # after it nothing is said
+    if to_the_end:
+        ends.append(len(tokens))
+    segments = [
+        TimedTokens(time_of(part[0]), time_of(part[-1]), tuple(part)) for part in _cut(tokens, ends)
+    ]
+    if to_the_end:
+        return segments, seconds
+    advance = segments[-1].end
+    if advance >= MIN_ADVANCE_S:
+        return segments, advance
+    rest = tuple(tokens[ends[-1] :])
+    return [*segments, TimedTokens(advance, seconds, rest)], seconds
+
+
+def _cut(tokens: Sequence[int], ends: Sequence[int]) -> Iterator[Sequence[int]]:
+    yield from (tokens[begin:end] for begin, end in pairwise([0, *ends]))

@@ -1,0 +1,75 @@
+"""Puts the windows of a recording together."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from deployments.seam.transcription import Segment, TranscriptionResult
+from deployments.speech.timestamps import timed
+from deployments.speech.whisper_tokens import WhisperTokens
+from deployments.speech.windows import SpeechWindow, WrittenWindow
+
+NO_SPEECH = 0.6
+UNLIKELY = -1.0
+"""A window is silent if it has probably no speech, and its text is unlikely as well: the defaults
+of https://github.com/openai/whisper/blob/main/whisper/transcribe.py."""
+
+
+class Transcript:
+    """The segments of one recording so far."""
+
+    def __init__(self, tokenizer: Any, tokens: WhisperTokens) -> None:
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+        self._segments: list[Segment] = []
+        self._language: int | None = None
+        self._prompt_tokens = self._completion_tokens = 0
+
+    def add(self, window: SpeechWindow, seek: float, written: WrittenWindow) -> float:
+        """Add what was written of ``window``, which begins at ``seek``; the seconds it covers."""
+        self._language = written.language
+        self._prompt_tokens += written.prompt_tokens
+        self._completion_tokens += len(written.tokens)
+        if written.no_speech > NO_SPEECH and written.avg_logprob < UNLIKELY:
+            return window.seconds
+        segments, advance = timed(written.tokens, self._tokens.first_time, window.seconds)
+        ratio = _compression_ratio(self._text(written.tokens))
+        for start, end, tokens in segments:
+            text = self._text(tokens)
+            if text.strip() and end > start:
+                self._segments.append(
+                    Segment(
+                        round(seek + start, 3),
+                        round(seek + end, 3),
+                        text,
+                        tokens,
+                        round(seek, 3),
+                        written.avg_logprob,
+                        written.no_speech,
+                        ratio,
+                    )
+                )
+        return advance
+
+    def _text(self, tokens: Iterable[int]) -> str:
+        words = [token for token in tokens if token < self._tokens.end]
+        text: str = self._tokenizer.decode(words, skip_special_tokens=True)
+        return text
+
+    def result(self, seconds: float) -> TranscriptionResult:
+        """All of it, of a recording of so many ``seconds``."""
+        return TranscriptionResult(
+            tuple(self._segments),
+            self._tokens.code_of(self._language),
+            seconds,
+            self._prompt_tokens,
+            self._completion_tokens,
+        )
+
+
+def _compression_ratio(text: str) -> float:
+    """High for a text that repeats itself."""
+    raw = text.encode()
+    return len(raw) / len(zlib.compress(raw))

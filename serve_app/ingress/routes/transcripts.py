@@ -1,0 +1,34 @@
+"""Calls a model that writes down what is said in a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deployments.seam.transcription import TranscriptionRequest, TranscriptionResult
+from serve_app.ingress.audio import received_audio
+from serve_app.ingress.model_card import ModelCard
+from serve_app.ingress.routes.context import Services
+
+TRANSCRIBE = "transcribe"
+
+
+async def transcribe_audio(
+    sent: str | bytes,
+    card: ModelCard,
+    services: Services,
+    fields: Mapping[str, str],
+    *,
+    language: str | None = None,
+    translate: bool = False,
+    prompt: str | None = None,
+) -> TranscriptionResult:
+    """What is said in a file, sent as bytes or as text.
+
+    ``fields`` are the route's names for the fields of the model side, for errors.
+    """
+    audio = await received_audio(sent, services.settings, fields.get("audio", "audio"))
+    request = TranscriptionRequest(card.name, audio, language, translate, prompt)
+    result: TranscriptionResult = await services.client.call(
+        card.family, "transcribe", request, fields
+    )
+    return result
