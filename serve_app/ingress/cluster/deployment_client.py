@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from configs.detection import Inspection
+from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
@@ -28,9 +29,10 @@ SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "p
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
 other side cannot import; both sides can import the classes of ``deployments.seam``."""
 
-UNJOINED = (GenerationRequest, ModelOrder, Inspection)
-"""Requests that never share a list. Generation and inspection take long; a generation request
-belongs on the replica that has its prefix, and an order on the one that is to load the model."""
+UNJOINED = (GenerationRequest, DecisionRequest, ModelOrder, Inspection)
+"""Requests that never share a list. Generation and inspection take long; a generation request, or
+one for decisions, belongs on the replica that has its prefix, and an order on the one that is to
+load the model."""
 
 
 class ObservedCall(Protocol):

@@ -18,7 +18,7 @@ class LoadingComment:
 
     async def __call__(self) -> bytes:
         """``: loading 40 %``, without the number where it is unknown; a heartbeat if the model is
-        loaded on some replica, so that the stream may wait for something else."""
+        loaded, so that the stream waits for something else."""
         report = await self._cluster.report([self._card.family], FRESH_S)
         return loading_comment(report, self._card.name)
 
@@ -26,7 +26,7 @@ class LoadingComment:
 def loading_comment(report: ClusterReport, model: str) -> bytes:
     statuses = [status for _, status in report.of(model)]
     coming = [status for status in statuses if status.stage in ("fetching", "loading")]
-    if report.loaded(model) or ((statuses or report.unanswered) and not coming):
-        return HEARTBEAT
+    if report.loaded(model) or (statuses and not coming):
+        return HEARTBEAT  # a replica that does not answer is often one that imports libraries
     known = [status.progress for status in coming if status.progress is not None]
     return b": loading %d %%\n\n" % (100 * max(known)) if known else LOADING

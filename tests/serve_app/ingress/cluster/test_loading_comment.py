@@ -1,4 +1,4 @@
-"""The comment of a stream that waits says how far its model is, where it is not there yet."""
+"""What a stream says while it waits, by what the replicas report of its model."""
 
 from __future__ import annotations
 
@@ -9,36 +9,26 @@ from serve_app.ingress.cluster.cluster_models import ClusterReport
 from serve_app.ingress.cluster.loading_comment import LOADING, loading_comment
 from serve_app.ingress.streams import HEARTBEAT
 
-WARM = ModelStatus("a", "warm")
-LEAVING = ModelStatus("a", "leaving")
-FETCHING = ModelStatus("a", "fetching")
-OTHER = ModelStatus("b", "warm")
-
-
-def loads(progress: float | None) -> ModelStatus:
-    return ModelStatus("a", "loading", progress=progress)
+COMING = ModelStatus("m", "loading", progress=0.4)
 
 
 @pytest.mark.parametrize(
-    ("replicas", "comment"),
+    ("statuses", "comment"),
     [
         ([], LOADING),
-        ([OTHER], LOADING),
-        ([FETCHING], LOADING),
-        ([loads(None)], LOADING),
-        ([loads(0.4), loads(0.7), FETCHING], b": loading 70 %\n\n"),
-        ([LEAVING, loads(0.4)], b": loading 40 %\n\n"),
-        ([WARM], HEARTBEAT),
-        ([LEAVING], HEARTBEAT),
-        ([WARM, loads(0.4)], HEARTBEAT),
+        ([ModelStatus("other", "warm")], LOADING),
+        ([ModelStatus("m", "warm")], HEARTBEAT),
+        ([ModelStatus("m", "fetching")], LOADING),
+        ([COMING], b": loading 40 %\n\n"),
+        ([ModelStatus("m", "fetching"), COMING], b": loading 40 %\n\n"),
+        ([ModelStatus("m", "warm"), ModelStatus("m", "loading")], HEARTBEAT),
+        ([ModelStatus("m", "leaving")], HEARTBEAT),
+        ([ModelStatus("m", "leaving"), ModelStatus("m", "loading")], LOADING),
     ],
 )
-def test_a_model_that_is_warm_nowhere_is_loading(
-    replicas: list[ModelStatus], comment: bytes
+@pytest.mark.parametrize("unanswered", [(), ("generation",)])
+def test_a_comment_says_whether_the_model_is_loaded(
+    statuses: list[ModelStatus], comment: bytes, unanswered: tuple[str, ...]
 ) -> None:
-    reports = tuple(ReplicaReport(str(n), "node", (each,)) for n, each in enumerate(replicas))
-    assert loading_comment(ClusterReport(reports, ()), "a") == comment
-
-
-def test_a_replica_that_does_not_answer_may_have_the_model() -> None:
-    assert loading_comment(ClusterReport((), ("text",)), "a") == HEARTBEAT
+    reports = tuple(ReplicaReport(str(at), "node", (each,)) for at, each in enumerate(statuses))
+    assert loading_comment(ClusterReport(reports, unanswered), "m") == comment
