@@ -43,7 +43,7 @@ class BudgetedLoad(Generic[M]):
         self._thread = thread
         self._clock = clock
         self._past = PastLoads()
-        self._began: tuple[str, float] | None = None
+        self._began: tuple[ModelSpec, float] | None = None
 
     async def load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
         """The model, loaded. Raises :class:`ModelUnavailable` if it does not fit, before it is
@@ -57,9 +57,9 @@ class BudgetedLoad(Generic[M]):
             self._began = None
 
     async def _load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
-        await self._check_fit(spec, min_bytes)
-        await self._eviction.make_room(self.needed(spec, min_bytes), keep=spec.name)
-        self._began = spec.name, self._clock()
+        await self.check_fit(spec, min_bytes)
+        await self._eviction.make_room(self.needed(spec, min_bytes))
+        self._began = spec, self._clock()
         try:
             loaded = await self._thread.load(spec)
         except OutOfMemory:
@@ -68,7 +68,7 @@ class BudgetedLoad(Generic[M]):
             loaded = await self._thread.load(spec)
         try:
             nbytes = await asyncio.to_thread(loaded.budget_bytes)
-            await self._check_fit(spec, nbytes)
+            await self.check_fit(spec, nbytes)
         except ModelUnavailable:
             await self._thread.unload(loaded)
             raise
@@ -78,17 +78,17 @@ class BudgetedLoad(Generic[M]):
     def needed(self, spec: ModelSpec, min_bytes: int) -> int:
         """The bytes that the model took the last time, if that is known, and at least
         ``min_bytes``."""
-        return max(min_bytes, self._past.nbytes(spec.name))
+        return max(min_bytes, self._past.nbytes(spec))
 
     def progress(self, name: str) -> float | None:
         """How much of the time has passed that the last load of the model took, between 0 and 1;
         ``None`` if that is not known, or it does not load now. May be called from any thread."""
-        began, seconds = self._began, self._past.seconds(name)
-        if began is None or began[0] != name or not seconds:
+        began = self._began
+        if began is None or began[0].name != name or not (seconds := self._past.seconds(began[0])):
             return None
         return min((self._clock() - began[1]) / seconds, MAX_PROGRESS)
 
-    async def _check_fit(self, spec: ModelSpec, needed: int) -> None:
+    async def check_fit(self, spec: ModelSpec, needed: int) -> None:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
         pinned = {*self._pinned()} - {spec.name}
         beside = [model for name, model in self._loaded.items() if name in pinned]

@@ -18,6 +18,7 @@ from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, Model
 from deployments.models.downloads import Downloads
 from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.eviction import Eviction
+from deployments.models.late_eviction import LateEviction
 from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -75,14 +76,14 @@ class ModelCache(Generic[M]):
         self._pinned = {spec.name for spec in of_profile if spec.pinned}
         self._stages: dict[str, Stage] = {}
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
-        self._loads = SharedTasks[None]()
+        self._loads = SharedTasks[None](lambda name: self._stages.get(name) != "loading")
         self._unloads = SharedTasks[int]()
         self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread, clock)
         self._budgeted = BudgetedLoad(
             self._loaded, lambda: self._pinned, self._budget, self._eviction, self._thread, clock
         )
-        self._turns = Turns(self._loaded, self._staying, self._budget, clock)
-        self._evicting: asyncio.Task[object] | None = None
+        self._turns = Turns(self._loaded, self._pinned, self._unloads.names, self._budget, clock)
+        self._late_eviction = LateEviction(self._eviction, self._turns, self._changing, clock)
         self._background: set[asyncio.Task[object]] = set()
 
     @property
@@ -119,10 +120,10 @@ class ModelCache(Generic[M]):
 
         Models in ``leave_out`` were unloaded by an order: they load when a request needs them.
         """
-        self._pinned -= set(leave_out)
+        self._pinned.difference_update(leave_out)
         for name, spec in self.specs.profile.items():
             if name in self._pinned and name not in self._loaded:
-                await self._loads.start(name, partial(self._load_pinned, spec))
+                await self._loads.wait(self._loads.start(name, partial(self._load_pinned, spec)))
 
     async def _load_pinned(self, spec: ModelSpec) -> None:
         """Load a model that has to be loaded, whatever the budget says."""
@@ -150,15 +151,16 @@ class ModelCache(Generic[M]):
         finally:
             if loaded.users == 0:
                 self._turns.reconsider()
-                self._evict_in_background()
+                self._late_eviction.start()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
         """Load ``name`` by order and pin it.
 
         With ``even_if_failed`` it is tried at once, although it failed to load a moment ago.
         """
-        await self._get(name, even_if_failed=even_if_failed)
+        await self._get(name, even_if_failed=even_if_failed, out_of_turn=True)
         self._pinned.add(name)
+        self._turns.reconsider()
 
     async def unload(self, name: str, within_s: float) -> int:
         """Unload ``name`` by order once no request uses it; by how many bytes memory fell.
@@ -167,8 +169,9 @@ class ModelCache(Generic[M]):
         and requests that wait for it fail with that reason. Raises :class:`StillInUseError` when
         requests have not ended in time: the model then stays as it was.
         """
-        work = partial(self._unload_when_idle, name, within_s)
-        return await asyncio.shield(self._unloads.start(name, work))
+        task = self._unloads.start(name, partial(self._unload_when_idle, name, within_s))
+        task.add_done_callback(lambda _: self._turns.reconsider())
+        return await asyncio.shield(task)
 
     def reload_dead(self) -> None:
         """Load pinned models again that died, in the background.
@@ -205,7 +208,9 @@ class ModelCache(Generic[M]):
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _get(self, name: str, *, even_if_failed: bool = False) -> LoadedModel[M]:
+    async def _get(
+        self, name: str, *, even_if_failed: bool = False, out_of_turn: bool = False
+    ) -> LoadedModel[M]:
         """The model ``name``, loaded and alive. Raises :class:`ModelUnavailable`."""
         has_loaded = False
         while True:
@@ -214,7 +219,7 @@ class ModelCache(Generic[M]):
                 await asyncio.wait({unload})
             elif (loaded := self._loaded.get(name)) is not None:
                 if not self._loader.is_dead(loaded.model):
-                    if self._turns.admits(name):
+                    if out_of_turn or self._turns.admits(name):
                         return loaded
                     await self._turns.change()
                     continue
@@ -226,7 +231,8 @@ class ModelCache(Generic[M]):
                 has_loaded = True
 
     async def _wait_for_load(self, spec: ModelSpec, *, even_if_failed: bool) -> None:
-        """Wait for the one load of ``spec``, which goes on if this is cancelled."""
+        """Wait for the one load of ``spec``. Once nobody does, it ends unless it has begun.
+        A download goes on."""
         name = spec.name
         task = self._loads.get(name)
         if task is None:
@@ -234,22 +240,25 @@ class ModelCache(Generic[M]):
             if reason is not None:
                 raise ModelUnavailable(name, reason)
             task = self._loads.start(name, partial(self._load, spec))
-        await asyncio.wait({task})
-        if task.cancelled():
-            raise ModelUnavailable(name, "an order unloaded it while its files were fetched")
-        task.result()
+        await self._loads.wait(task)
 
     async def _load(self, spec: ModelSpec) -> None:
         self._stages[spec.name] = "fetching"
         try:
             min_bytes = await self._downloads.min_bytes(spec)
+            await self._budgeted.check_fit(spec, min_bytes)  # else the others would leave in vain
             needed = self._budgeted.needed(spec, min_bytes)
             async with self._turns.turn(needed), self._changing:
                 self._stages[spec.name] = "loading"
                 loaded = await self._budgeted.load(spec, min_bytes)
                 self._backoff.forget(spec.name)
                 self._loaded[spec.name] = loaded
-                await self._eviction.make_room(keep=spec.name)
+                await self._eviction.make_room(keep=[spec.name])
+        except asyncio.CancelledError:
+            if spec.name not in self._unloads.names:
+                raise
+            reason = "an order unloaded it while its files were fetched"
+            raise ModelUnavailable(spec.name, reason) from None
         except ModelUnavailable as error:
             self._backoff.failed(spec.name, error.reason)
             self._record("load_failure", spec.name)
@@ -279,20 +288,10 @@ class ModelCache(Generic[M]):
                 return 0 if loaded is None else await self._thread.unload(loaded)
         finally:
             del self._stages[name]
-            self._turns.reconsider()
 
     def _forget_order(self, name: str) -> None:
         self._pinned.discard(name)
         self._crashes.missing.discard(name)
-
-    def _evict_in_background(self) -> None:
-        """Evict what could not be evicted while it was in use."""
-        if self._budget.is_bounded and (self._evicting is None or self._evicting.done()):
-            self._evicting = self._in_background(self._evict_later())
-
-    async def _evict_later(self) -> None:
-        async with self._changing:
-            await self._eviction.make_room()
 
     def _staying(self) -> set[str]:
         """Models that are not evicted. Those that an order unloads leave by that order."""

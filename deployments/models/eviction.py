@@ -38,16 +38,23 @@ class Eviction(Generic[M]):
         self._thread = thread
         self._clock = clock
 
-    async def make_room(self, needed: int = 0, keep: str | None = None) -> None:
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is a budget that models could exceed."""
+        return self._budget.is_bounded
+
+    async def make_room(self, needed: int = 0, keep: Collection[str] = ()) -> bool:
         """Evict until ``needed`` more bytes fit the budget, or no model is left that may go.
 
-        The model ``keep`` stays.
+        The models in ``keep`` stay. Returns whether the bytes fit.
         """
         while True:
             loaded = list(self._loaded.values())
             excess, sizes = await self._budget.excess(loaded, needed)
-            if excess <= 0 or await self._evict_one(excess, sizes, keep) is None:
-                return
+            if excess <= 0:
+                return True
+            if await self._evict_one(excess, sizes, keep) is None:
+                return False
 
     async def free(self, needed: int, keep: str) -> bool:
         """Evict until memory has fallen by ``needed`` bytes, at least one model; whether one went.
@@ -57,19 +64,19 @@ class Eviction(Generic[M]):
         freed = 0
         while freed < max(needed, 1):
             sizes = await model_sizes(self._loaded.values())
-            more = await self._evict_one(max(needed - freed, 1), sizes, keep)
+            more = await self._evict_one(max(needed - freed, 1), sizes, [keep])
             if more is None:
                 return freed > 0
             freed += max(more, 1)  # a model that freed nothing is gone all the same
         return True
 
     async def _evict_one(
-        self, excess: int, sizes: Mapping[str, int], keep: str | None
+        self, excess: int, sizes: Mapping[str, int], keep: Collection[str]
     ) -> int | None:
         """Evict one model of those that have to go until memory has fallen by ``excess`` bytes; by
         how many bytes it fell, ``None`` when none may go."""
         # Chosen anew each time: a request may have come while another model was unloaded.
-        staying = {*self._staying(), keep}
+        staying = {*self._staying(), *keep}
         may_go = (
             each
             for name, each in self._loaded.items()

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from configs.profile import ModelSpec
 from deployments.models.loaded_model import LoadedModel
 
 MAX_MODELS = 1024
@@ -14,8 +15,9 @@ MAX_MODELS = 1024
 @dataclass(frozen=True, slots=True)
 class PastLoad:
     """How long the last load of a model took, in seconds, and the bytes of memory that it took,
-    with a full KV cache."""
+    with a full KV cache. A model that replaces it has the same name, and another ``spec``."""
 
+    spec: ModelSpec
     seconds: float
     nbytes: int
 
@@ -28,15 +30,19 @@ class PastLoads:
 
     def note(self, loaded: LoadedModel[Any], nbytes: int) -> None:
         name = loaded.spec.name
-        self._loads[name] = PastLoad(loaded.seconds, nbytes)
+        self._loads[name] = PastLoad(loaded.spec, loaded.seconds, nbytes)
         self._loads.move_to_end(name)
         if len(self._loads) > MAX_MODELS:
             self._loads.popitem(last=False)
 
-    def nbytes(self, name: str) -> int:
+    def nbytes(self, spec: ModelSpec) -> int:
         """The bytes that the model took, 0 if it was not loaded before."""
-        return self._loads[name].nbytes if name in self._loads else 0
+        return 0 if (load := self._of(spec)) is None else load.nbytes
 
-    def seconds(self, name: str) -> float | None:
+    def seconds(self, spec: ModelSpec) -> float | None:
         """How long the last load took; ``None`` if the model was not loaded before."""
-        return self._loads[name].seconds if name in self._loads else None
+        return None if (load := self._of(spec)) is None else load.seconds
+
+    def _of(self, spec: ModelSpec) -> PastLoad | None:
+        load = self._loads.get(spec.name)
+        return load if load is not None and load.spec == spec else None

@@ -3,9 +3,11 @@
 Without turns, two clients that each ask for another model would have it loaded anew for each
 request. So a model that was loaded serves for a while before it makes room:
 
-- Its turn lasts as long as loading it took. So loading takes at most about half of the time.
+- Its turn lasts as long as loading it took, up to ``MAX_TURN_S``. So with shorter loads at most
+  about half of the time goes into loading, while requests come without pauses.
 - While no request uses it, it is kept for a tenth of that: a client that waits for an answer before
-  it sends the next request has its turn too, and waiting costs little beside a load.
+  it sends the next request has its turn too, and waiting costs little beside a load. A client that
+  pauses for longer has its model loaded anew.
 - When the turn is over, running requests end, and further ones wait until the other model is
   loaded. Then that model's turn begins, and those of models that wait besides come in the order in
   which they were asked for.
@@ -30,26 +32,29 @@ IDLE_PART = 0.1
 """The part of its turn for which a model is kept that no request uses."""
 
 MAX_WAIT_S = 30.0
-"""A load waits for its turn at most this long, then goes beyond the budget: requests on the other
-models may run for minutes."""
+"""The load that is next in the queue waits for the other models at most this long, then goes beyond
+the budget: requests on them may run for minutes. So may the load behind it."""
 
 
 class Turns:
     """Lets loads begin that need the memory of other models, one after the other.
 
-    ``loaded`` are the models of the cache, of which those in ``staying()`` never make room. Without
-    a budget there are no turns.
+    ``loaded`` are the models of the cache, of which the ``pinned`` ones never make room, and those
+    in ``unloading`` leave by an order when no request uses them. The cache changes all three
+    meanwhile. Without a budget there are no turns.
     """
 
     def __init__(
         self,
         loaded: Mapping[str, LoadedModel[Any]],
-        staying: Callable[[], Collection[str]],
+        pinned: Collection[str],
+        unloading: Collection[str],
         budget: MemoryBudget,
         clock: Callable[[], float],
     ) -> None:
         self._loaded = loaded
-        self._staying = staying
+        self._pinned = pinned
+        self._unloading = unloading
         self._budget = budget
         self._clock = clock
         self._queue = asyncio.Lock()
@@ -72,8 +77,14 @@ class Turns:
         await self._reopened.wait()
 
     def reconsider(self) -> None:
-        """A model is idle or gone now: a load may be waiting for that."""
+        """A model is idle, gone or pinned now: a load may be waiting for that."""
         self._changed.set()
+
+    def idle_until(self) -> dict[str, float]:
+        """The models that no request uses and whose turn goes on, and until when."""
+        now = self._clock()
+        idle = (each for each in self._loaded.values() if not each.users)
+        return {each.spec.name: _kept_until(each) for each in idle if _is_kept(each, now)}
 
     @asynccontextmanager
     async def turn(self, needed: int) -> AsyncIterator[None]:
@@ -110,7 +121,9 @@ class Turns:
             self._changed.clear()
             leaving, suffices = await self._leaving(needed + self._loading)
             now = self._clock()
-            kept = [each for each in leaving if _is_kept(each, now)]
+            kept = [
+                each for each in leaving if each.spec.name in self._unloading or _is_kept(each, now)
+            ]
             may_begin = not kept and (suffices or not self._loading)
             if may_begin or now >= give_up:
                 self._close([each for each in leaving if not each.users])
@@ -128,12 +141,16 @@ class Turns:
         """The models that have to leave for ``needed`` bytes, whether requests use them or not, and
         whether they suffice."""
         excess, sizes = await self._excess(needed)
-        staying = self._staying()
-        may_go = (
-            each for name, each in self._loaded.items() if name in sizes and name not in staying
-        )
-        leaving = to_evict(may_go, sizes, excess, self._clock())
-        return leaving, sum(sizes[each.spec.name] for each in leaving) >= excess
+        if excess <= 0:
+            return [], True
+        measured = {name: each for name, each in self._loaded.items() if name in sizes}
+        unloading = [each for name, each in measured.items() if name in self._unloading]
+        excess -= sum(sizes[each.spec.name] for each in unloading)
+        staying = {*self._pinned, *self._unloading}
+        may_go = [each for name, each in measured.items() if name not in staying]
+        evicted = to_evict(may_go, sizes, excess, self._clock())
+        suffices = sum(sizes[each.spec.name] for each in evicted) >= excess
+        return unloading + evicted, suffices
 
     def _close(self, models: Collection[LoadedModel[Any]]) -> None:
         """Have further requests for these models wait, and no others."""

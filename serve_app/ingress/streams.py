@@ -164,7 +164,13 @@ async def begin_stream(
         task.add_done_callback(_close)
 
     async def comment() -> bytes:
-        return HEARTBEAT if task.done() else await waiting()
+        if task.done():
+            return HEARTBEAT
+        try:
+            return await waiting()
+        except Exception:  # what a stream waits for must not end it
+            logger.exception("it is unknown for what a stream waits")
+            return HEARTBEAT
 
     try:
         await asyncio.wait({task}, timeout=heartbeat_s)
@@ -182,7 +188,13 @@ async def _late(
     chunks: Callable[[S], AsyncGenerator[bytes, None]],
     comment: Comment,
 ) -> AsyncGenerator[bytes, None]:
-    yield await comment()
+    report = asyncio.ensure_future(comment())
+    try:
+        await asyncio.wait({task, report}, return_when=asyncio.FIRST_COMPLETED)
+        if report.done():
+            yield report.result()
+    finally:
+        report.cancel()
     async with aclosing(chunks(await task)) as source:
         async for chunk in source:
             yield chunk

@@ -10,10 +10,12 @@ import huggingface_hub
 import openai
 import pytest
 from huggingface_hub.utils._http import default_async_client_factory
+from starlette.types import Message, Receive, Scope, Send
 
+from deployments.seam.replicas import ModelStatus
 from tests.serve_app import house
 from tests.serve_app.house import FULL
-from tests.serve_app.test_stream_surfaces import Loading, spoken
+from tests.serve_app.test_stream_surfaces import Gated, spoken
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 
@@ -21,9 +23,19 @@ MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 @pytest.fixture
 def http() -> Any:
     """A client of httpx, in the place of the fork of it that the real clients are typed for."""
-    family = Loading(0.4, [spoken("Hello")])
-    transport = httpx.ASGITransport(house.app({"generation": family}, heartbeat_s=0.01))
-    return httpx.AsyncClient(transport=transport)
+    family = Gated([spoken("Hello")])
+    family.holdings = [ModelStatus(FULL, "loading", progress=0.4)]
+    application = house.app({"generation": family}, heartbeat_s=0.01)
+
+    async def loaded_after_a_comment(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            await send(message)
+            if message.get("body"):
+                family.gate.set()
+
+        await application(scope, receive, sent)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(loaded_after_a_comment))
 
 
 @pytest.fixture

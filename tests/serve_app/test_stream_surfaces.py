@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from deployments.seam.generation import Token, TokenChunk, TokenLogprob
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import ModelStatus, ReplicaReport
+from deployments.seam.replicas import ModelStatus
 from serve_app.ingress.streams import HEARTBEAT
 from tests.deployments.metrics.reading import figures
 from tests.serve_app import house
@@ -172,18 +172,6 @@ async def test_a_failure_behind_the_comment_is_an_event_and_counted_as_an_error(
     assert [key for key in counted if key[0] == "rejections_total"]
 
 
-class Loading(Gated):
-    """A family that loads its models until it was asked how far it is."""
-
-    def __init__(self, progress: float | None, *answers: Any) -> None:
-        super().__init__(*answers)
-        self.holdings = [ModelStatus(name, "loading", progress=progress) for name in (FULL, FAST)]
-
-    async def loaded_models(self, request: None) -> ReplicaReport:
-        self.gate.set()
-        return await super().loaded_models(request)
-
-
 @every_text
 @pytest.mark.parametrize(
     ("progress", "comment"), [(0.4, b": loading 40 %\n\n"), (None, b": loading\n\n")]
@@ -191,8 +179,11 @@ class Loading(Gated):
 async def test_a_stream_shows_how_far_its_model_is_loaded(
     opened: _Apps, path: str, progress: float | None, comment: bytes
 ) -> None:
-    application = opened(Loading(progress, [spoken("Hello")]), heartbeat_s=0.01)
-    connection = connected(application, path)
+    family = Gated([spoken("Hello")])
+    family.holdings = [ModelStatus(name, "loading", progress=progress) for name in (FULL, FAST)]
+    connection = connected(opened(family, heartbeat_s=0.01), path)
+    await happens(connection.first_chunk)
+    family.gate.set()
     await asyncio.wait_for(connection.done, PATIENCE_S)
     assert connection.status == 200
     assert connection.chunks[0] == comment

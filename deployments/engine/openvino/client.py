@@ -12,7 +12,7 @@ from deployments.engine.openvino.messages import (
     StepCommand,
     StepResult,
 )
-from deployments.models.child_process import ChildProcess
+from deployments.models.child_process import MAX_LOAD_S, ChildProcess
 
 Answer = TypeVar("Answer")
 
@@ -28,7 +28,7 @@ class GenaiProcess:
         """Start it and load the model. Raises ``EngineNotLoaded`` when that fails."""
         started = cls(ChildProcess("deployments.engine.openvino.process"))
         try:
-            started._ask(launch, PipelineReady)
+            started._ask(launch, PipelineReady, MAX_LOAD_S)
         except RuntimeError as error:
             started.close()
             raise EngineNotLoaded(f"OpenVINO cannot load {launch.model}: {error}") from error
@@ -58,9 +58,11 @@ class GenaiProcess:
         """Close the connection, upon which the process ends, and wait for that."""
         self._process.close()
 
-    def _ask(self, message: object, kind: type[Answer]) -> Answer:
+    def _ask(self, message: object, kind: type[Answer], timeout_s: float | None = None) -> Answer:
         try:
             self._process.connection.send(message)
+            if timeout_s is not None and not self._process.connection.poll(timeout_s):
+                raise RuntimeError(f"its process has said nothing for {timeout_s:.0f} s")
             answer = self._process.connection.recv()
         except (EOFError, OSError) as error:
             raise RuntimeError("the decoding process is gone") from error

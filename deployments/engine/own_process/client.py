@@ -27,16 +27,13 @@ from deployments.engine.own_process.messages import (
 from deployments.engine.running import report
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
-from deployments.models.child_process import ChildProcess
+from deployments.models.child_process import MAX_LOAD_S, ChildProcess
 from deployments.seam.problems import Problem
 
 if TYPE_CHECKING:
     from deployments.engine.grammar.compiler import GrammarCompiler
 
 logger = logging.getLogger(__name__)
-
-MAX_LOAD_S = 1800.0
-"""How long a process may take to load its model, before it counts as hanging and is ended."""
 
 
 def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineClient:

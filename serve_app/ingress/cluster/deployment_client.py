@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from configs.detection import Inspection
+from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
@@ -28,9 +29,10 @@ SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "p
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
 other side cannot import; both sides can import the classes of ``deployments.seam``."""
 
-UNJOINED = (GenerationRequest, ModelOrder, Inspection)
-"""Requests that never share a list. Generation and inspection take long; a generation request
-belongs on the replica that has its prefix, and an order on the one that is to load the model."""
+UNJOINED = (GenerationRequest, DecisionRequest, ModelOrder, Inspection)
+"""Requests that never share a list. Generation and inspection take long; a generation request, or
+one for decisions, belongs on the replica that has its prefix, and an order on the one that is to
+load the model."""
 
 
 class ObservedCall(Protocol):
@@ -142,9 +144,9 @@ class DeploymentClient:
         broadcast bypasses Serve's queue limits, so clients must not be able to cause many.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
-        broadcast = self._handles[family].broadcast(method, request)
         late = f"The replicas of {family} could not be reached in time."
         try:
+            broadcast = self._handles[family].broadcast(method, request)
             # Serve's ``results_async`` loses every answer when one replica is late.
             results = await wait_until(deadline, broadcast._fetch_replica_results_async(), late)
         except DeploymentUnavailableError:

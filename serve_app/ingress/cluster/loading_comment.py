@@ -26,7 +26,7 @@ class LoadingComment:
 def loading_comment(report: ClusterReport, model: str) -> bytes:
     statuses = [status for _, status in report.of(model)]
     coming = [status for status in statuses if status.stage in ("fetching", "loading")]
-    if (statuses or report.unanswered) and not coming:
-        return HEARTBEAT
+    if report.loaded(model) or (statuses and not coming):
+        return HEARTBEAT  # a replica that does not answer is often one that imports libraries
     known = [status.progress for status in coming if status.progress is not None]
     return b": loading %d %%\n\n" % (100 * max(known)) if known else LOADING

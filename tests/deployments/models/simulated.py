@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,12 +30,16 @@ class Shelf(InstantLoader[str]):
         self.load_s = LOAD_S
         self.log: list[str] = []
         self.broken: set[str] = set()
+        self.folders: dict[str, Path] = {}
         self.cache = self.cache_of(budget_gb)
 
     def cache_of(self, budget_gb: float) -> ModelCache[str]:
         source = FolderSource.model_validate({"folder": "nowhere"})
         specs = [ModelSpec(name=name, tasks=("embed",), source=source) for name in "abcd"]
         return ModelCache(specs, self, lambda *_: None, budget_gb, clock=self.loop.time)
+
+    def fetch(self, spec: ModelSpec) -> Path:
+        return self.folders.get(spec.name, Path("nowhere"))
 
     def load(self, spec: ModelSpec) -> str:
         self.loop.spend(self.load_s)
@@ -65,13 +70,13 @@ class Shelf(InstantLoader[str]):
 
     @asynccontextmanager
     async def clients(
-        self, name: str, number: int = 1, pause_s: float = 0.01
+        self, name: str, number: int = 1, pause_s: float = 0.01, seconds: float = 1.0
     ) -> AsyncIterator[None]:
         """Clients that ask for ``name`` again and again while the block runs."""
 
         async def client() -> None:
             while True:
-                await self.ask(name)
+                await self.ask(name, seconds)
                 await asyncio.sleep(pause_s)
 
         tasks = [asyncio.create_task(client()) for _ in range(number)]

@@ -33,6 +33,17 @@ async def test_a_later_load_is_as_far_as_the_one_before_was_at_that_time(shelf: 
 
 
 @on_simulated_time
+async def test_nothing_is_known_of_a_model_that_replaces_another_of_its_name(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    replaced = shelf.cache.specs.profile["a"].model_copy(update={"dtype": "bfloat16"})
+    shelf.cache.specs.profile["a"] = replaced
+    loading = asyncio.create_task(shelf.ask("a"))
+    await asyncio.sleep(LOAD_S / 2)
+    assert shown(shelf) == {"a": None, "b": None}  # nor how much memory it takes
+    await loading
+
+
+@on_simulated_time
 async def test_a_load_is_not_over_before_it_is_over(shelf: Shelf) -> None:
     await shelf.known("a", "b")
     shelf.load_s = 3 * LOAD_S

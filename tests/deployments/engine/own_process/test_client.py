@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from inspect import signature
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.seam.generation import Grammar, Token
 from tests.deployments.engine.reading import PATIENCE_S, Reader
+from tests.deployments.engine.silent_process import SilentProcess
 from tests.deployments.engine.tiny_models import generated, saved, tiny
 
 SETTINGS = EngineSettings(slots=3, device="cpu", threads=1, own_process=True)
@@ -45,21 +45,10 @@ def shared(folder: Path) -> Iterator[Engine]:
     engine.close()
 
 
-class SilentProcess:
-    """A process that reads what it is sent, and never answers."""
-
-    def __init__(self, module: str) -> None:
-        self.connection, self._theirs = Pipe()
-        self.is_closed = False
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
 def test_a_process_that_never_has_its_model_loaded_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = SilentProcess("")
+    silent = SilentProcess()
     monkeypatch.setattr(client, "ChildProcess", lambda module: silent)
     monkeypatch.setattr(client, "MAX_LOAD_S", 0.01)
     with pytest.raises(EngineNotLoaded, match="said nothing"):

@@ -20,7 +20,14 @@ from deployments.seam.problems import Problem
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests, Unavailable
 from tests.serve_app.house import burst
-from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, LocalHandle, happens
+from tests.serve_app.local_handle import (
+    FOREVER,
+    PATIENCE_S,
+    Family,
+    LocalBroadcast,
+    LocalHandle,
+    happens,
+)
 
 REQUEST = GenerationRequest("id-1", "house/fast", prompt="Hi", max_new_tokens=9)
 SECRET = "/home/inside/model.py line 7"
@@ -261,3 +268,14 @@ async def test_everywhere_waits_for_no_replica_that_hangs_and_stops_its_work() -
 async def test_everywhere_is_nobody_where_no_replica_runs() -> None:
     made = DeploymentClient({"generation": LocalHandle(Family(), replicas=[])}, PATIENCE_S)
     assert await made.broadcast("generation", "generate", REQUEST, PATIENCE_S) == []
+
+
+async def test_a_handle_that_cannot_broadcast_yet_is_an_answer_too() -> None:
+    class Unready(LocalHandle):
+        def broadcast(self, method: str, request: Any) -> LocalBroadcast:
+            raise RuntimeError(SECRET)
+
+    made = DeploymentClient({"generation": Unready(Family())}, PATIENCE_S)
+    (answer,) = await made.broadcast("generation", "generate", REQUEST, PATIENCE_S)
+    assert answer.status == 500
+    assert SECRET not in answer.message

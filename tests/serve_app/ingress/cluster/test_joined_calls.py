@@ -12,6 +12,7 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from deployments.models.joined_calls import CallRunner
+from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
@@ -146,13 +147,14 @@ async def test_calls_of_other_models_do_not_share_a_list() -> None:
 
 
 async def test_text_generation_and_orders_never_share_a_list() -> None:
-    family = Family(*["an answer"] * 6)
+    family = Family(*["an answer"] * 9)
     calls = DeploymentClient({"texts": LocalHandle(Both(family))}, PATIENCE_S, joined=["texts"])
     generate = GenerationRequest("id-1", "house/fast", prompt="Hi", max_new_tokens=9)
-    for request in (generate, ModelOrder("house/fast", 1.0)):
+    decide = DecisionRequest("id-2", "house/fast", "a state", ())
+    for request in (generate, decide, ModelOrder("house/fast", 1.0)):
         asked = [calls.call("texts", "generate", request) for _ in range(3)]
         assert await asyncio.gather(*asked) == ["an answer"] * 3
-    assert len(family.asked) == 6
+    assert len(family.asked) == 9
 
 
 async def test_more_than_a_list_holds_travels_in_several() -> None:
