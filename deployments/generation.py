@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from deployments.engine import chat_summaries, decisions
@@ -20,7 +21,7 @@ from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import ModelUnavailable, unavailable_as_problem
 from deployments.models.family import FamilyDeployment
-from deployments.seam.decisions import DecisionRequest, DecisionResult
+from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from deployments.seam.generation import (
     GeneratedSequence,
     GenerationRequest,
@@ -109,11 +110,13 @@ class Generation(FamilyDeployment[Engine]):
     @unavailable_as_problem
     async def decide(self, request: DecisionRequest) -> DecisionResult | Problem:
         """The probabilities of the options of questions about a state; nothing is decoded."""
-        async with self._models.use(request.model) as engine:
-            prompts = await self._prompts.in_thread(decisions.question_prompts, engine, request)
-        if isinstance(prompts, Problem):
-            return prompts
-        return await decisions.decide(prompts, request, self.generate)
+        as_prompt = partial(decisions.question_prompt, request=request)
+
+        async def tokenize(question: DecisionQuestion) -> decisions.QuestionPrompt | Problem:
+            async with self._models.use(request.model) as engine:
+                return await self._prompts.in_thread(as_prompt, engine, question)
+
+        return await decisions.decide(request, tokenize, self.generate, self._max_requests)
 
     @unavailable_as_problem
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult | Problem:

@@ -29,7 +29,8 @@ _PROBE_TOOL = "a-function-by-this-name"
 class TextCodec:
     """A model's tokenizer and chat template: text and chats to token ids, and back. Thread-safe.
 
-    ``eos_ids`` end a text, ``special_ids`` have no text. ``special_tokens`` are the texts of named
+    ``eos_ids`` end a text, ``special_ids`` have no text, and ``unknown_id``, if the tokenizer names
+    one, stands for what it has no token for. ``special_tokens`` are the texts of named
     ones, such as ``bos_token``, as chat templates read them.
     """
 
@@ -46,6 +47,7 @@ class TextCodec:
         self._token_bytes = TokenBytes(tokenizer)
         self._bytes_of_token = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
+        self.unknown_id = tokenizer.token_to_id(self.special_tokens.get("unk_token", ""))
         self.eos_ids = folder.eos_ids | self._named_ends()
         added = tokenizer.get_added_tokens_decoder()
         self.special_ids = frozenset(each for each, token in added.items() if token.special)

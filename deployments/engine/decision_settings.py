@@ -18,7 +18,8 @@ class DecisionSettings:
     """``labels`` stand for the options of a question in the prompt, each one token.
 
     Log-probabilities are divided by the ``temperature`` of a kind of question. ``unsupported`` says
-    why the model cannot answer: it was trained with a prompt or an adapter of its own.
+    why the model cannot answer: it was trained with a prompt or an adapter of its own, or with
+    control tokens in what clients write.
     """
 
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -32,6 +33,8 @@ class DecisionSettings:
         own = [name for name in ("chat_template", "adapter") if config.get(name)]
         if own:
             return cls(unsupported=f"it has a {own[0]} of its own for decisions")
+        if config.get("sanitize_control_tokens", True) is not True:
+            return cls(unsupported="its decision.json turns off sanitize_control_tokens")
         try:
             made = cls(
                 {kind: tuple(map(str, each)) for kind, each in config.get("labels", {}).items()},

@@ -11,16 +11,17 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from deployments.engine.decision_prompt import question_text
-from deployments.engine.decision_settings import DecisionSettings
 from deployments.engine.interface import Engine
-from deployments.engine.prompts import available_tokens
+from deployments.engine.prompts import available_tokens, unknown_token
 from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
 from deployments.seam.problems import Problem
 
 NO_THINKING = {"enable_thinking": False}
+Generate: TypeAlias = Callable[[GenerationRequest], Awaitable[GenerationResult | Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,58 @@ class QuestionPrompt:
     temperature: float
 
 
-def question_prompts(engine: Engine, request: DecisionRequest) -> list[QuestionPrompt] | Problem:
-    """The prompts of a request, or the first problem. Tokenizes, so it belongs in a thread."""
-    settings = engine.codec.decisions
-    if settings.unsupported:
-        message = f"{request.model} cannot answer these questions here: {settings.unsupported}"
-        return Problem("validation", message, "model")
-    prompts: list[QuestionPrompt] = []
-    for question in request.questions:
-        prompt = _prompt(engine, settings, request, question)
-        if isinstance(prompt, Problem):
-            return prompt
-        prompts.append(prompt)
-    return prompts
+@dataclass(frozen=True, slots=True)
+class QuestionAnswer:
+    """The probability of each option, and the length of the prompt that was read for them."""
+
+    probabilities: Mapping[str, float]
+    prompt_tokens: int
+
+
+class Unanswerable(Exception):
+    """The problem with a question, which ends the request."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 async def decide(
-    prompts: list[QuestionPrompt],
     request: DecisionRequest,
-    generate: Callable[[GenerationRequest], Awaitable[GenerationResult | Problem]],
+    tokenize: Callable[[DecisionQuestion], Awaitable[QuestionPrompt | Problem]],
+    generate: Generate,
+    max_running: int,
 ) -> DecisionResult | Problem:
-    """The probabilities of all options, from one forward a prompt, all of them together."""
-    answers = await asyncio.gather(*(generate(_request(request, each)) for each in prompts))
-    found: list[Mapping[str, float]] = []
-    for prompt, answer in zip(prompts, answers, strict=True):
+    """The probabilities of all options, from one forward a question, or the first problem.
+
+    Up to ``max_running`` questions are answered at a time, and ``tokenize`` has one of them at a
+    time, so that the prompts of other requests are tokenized in between. The first problem cancels
+    the other questions.
+    """
+    slots, tokenizing = asyncio.Semaphore(max_running), asyncio.Lock()
+
+    async def one(question: DecisionQuestion) -> QuestionAnswer:
+        async with slots:
+            async with tokenizing:
+                prompt = await tokenize(question)
+            if isinstance(prompt, Problem):
+                raise Unanswerable(prompt)
+            answer = await generate(_request(request, prompt))
         if isinstance(answer, Problem):
-            return answer
-        found.append(_probabilities(prompt, answer))
-    return DecisionResult(tuple(found), sum(len(each.ids) for each in prompts))
+            raise Unanswerable(answer)
+        return QuestionAnswer(_probabilities(prompt, answer), len(prompt.ids))
+
+    tasks = [asyncio.create_task(one(question)) for question in request.questions]
+    try:
+        answers = await asyncio.gather(*tasks)
+    except Unanswerable as error:
+        return error.problem
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # until they have stopped
+    tokens = sum(each.prompt_tokens for each in answers)
+    return DecisionResult(tuple(each.probabilities for each in answers), tokens)
 
 
 def _request(request: DecisionRequest, prompt: QuestionPrompt) -> GenerationRequest:
@@ -83,22 +108,23 @@ def _probabilities(prompt: QuestionPrompt, answer: GenerationResult) -> Mapping[
     return {option: weight / total for option, weight in zip(prompt.options, weights, strict=True)}
 
 
-def _prompt(
-    engine: Engine,
-    settings: DecisionSettings,
-    request: DecisionRequest,
-    question: DecisionQuestion,
+def question_prompt(
+    engine: Engine, question: DecisionQuestion, request: DecisionRequest
 ) -> QuestionPrompt | Problem:
+    """The prompt of one question of a request. Tokenizes, so it belongs in a thread."""
+    settings = engine.codec.decisions
+    if settings.unsupported:
+        message = f"{request.model} cannot answer these questions here: {settings.unsupported}"
+        return Problem("validation", message, "model")
     field = f"questions.{question.name}"
     names = settings.noul_options if question.kind == "noul" else tuple(question.options)
     labels = settings.labels_of(question.kind)[: len(names)]
     if len(labels) < len(names):
         message = f"the model has labels for {len(labels)} options, and these are {len(names)}"
         return Problem("validation", message, f"{field}.criteria")
-    label_ids = _label_ids(engine, labels)
-    if label_ids is None:
-        message = f"the labels {', '.join(labels)} are not one token each for this model"
-        return Problem("validation", message, f"{field}.criteria")
+    label_ids = _label_ids(engine, labels, f"{field}.criteria")
+    if isinstance(label_ids, Problem):
+        return label_ids
     shown = {
         "type": question.kind,
         "instructions": question.instructions,
@@ -118,8 +144,12 @@ def _prompt(
     return QuestionPrompt(ids, names, label_ids, settings.temperature_of(question.kind))
 
 
-def _label_ids(engine: Engine, labels: tuple[str, ...]) -> tuple[int, ...] | None:
-    """The token of each label; ``None`` where one is several tokens, or two are the same."""
-    ids = [engine.codec.encode(label, special_tokens=False) for label in labels]
-    found = tuple(each[0] for each in ids if len(each) == 1)
-    return found if len(set(found)) == len(labels) else None
+def _label_ids(engine: Engine, labels: tuple[str, ...], field: str) -> tuple[int, ...] | Problem:
+    """The token of each label, all of them different and known to the model."""
+    codec = engine.codec
+    ids = [codec.encode(label, special_tokens=False) for label in labels]
+    found = tuple(each[0] for each in ids if len(each) == 1 and each[0] != codec.unknown_id)
+    if len(set(found)) == len(labels):
+        return unknown_token(found, engine, field) or found
+    message = f"the labels {', '.join(labels)} are not one token each for this model"
+    return Problem("validation", message, field)

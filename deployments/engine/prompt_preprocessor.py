@@ -37,6 +37,9 @@ class PromptPreprocessor:
         if isinstance(ids, Problem):
             return ids
         problem = unknown_token(request.sampling.logit_bias, engine, "logit_bias")
+        problem = problem or unknown_token(
+            request.sampling.logprob_token_ids, engine, "logprob_token_ids"
+        )
         if problem is not None:
             return problem
         max_new_tokens = available_tokens(len(ids), engine.window, request)

@@ -154,6 +154,11 @@ async def test_choices_come_in_order_however_they_end(
         ({"prompt": None, "messages": ()}, "prompt", "at least one message"),
         ({"max_length": 4}, "max_length", "leaves none of 4"),
         ({"sampling": Sampling(logit_bias={257: 1.0})}, "logit_bias", "no token 257"),
+        (
+            {"sampling": Sampling(logprobs=True, logprob_token_ids=(1, 257))},
+            "logprob_token_ids",
+            "no token 257",
+        ),
     ],
 )
 async def test_what_cannot_be_decoded_is_refused_by_its_field(
