@@ -101,7 +101,7 @@ def _request(request: DecisionRequest, prompt: QuestionPrompt) -> GenerationRequ
 
 def _probabilities(prompt: QuestionPrompt, answer: GenerationResult) -> Mapping[str, float]:
     """The softmax over the labels alone, at the model's temperature for this kind of question."""
-    scores = [each / prompt.temperature for each in answer.choices[0].logprobs[0].asked]
+    scores = [each / prompt.temperature for each in answer.choices[0].logprobs[0].requested]
     largest = max(scores)
     weights = [math.exp(each - largest) for each in scores]
     total = sum(weights)

@@ -20,13 +20,13 @@ on how many a client asks for nor on other rows."""
 
 
 class SampledRow(NamedTuple):
-    """A row of logits, the token sampled from it, and the ``top_logprobs`` and tokens that were
-    asked for."""
+    """A row of logits, the token sampled from it, how many of the most likely tokens to report, and
+    the ids of tokens to report besides."""
 
     row: int
     token_id: int
     top_logprobs: int
-    asked_ids: tuple[int, ...] = ()
+    requested_ids: tuple[int, ...] = ()
 
 
 def token_logprobs(
@@ -41,7 +41,7 @@ def token_logprobs(
     width = logprobs.shape[-1]
     count = min(width, max(_TOP, *(each.top_logprobs for each in rows)))
     best = torch.topk(logprobs, count, dim=-1)
-    ids = zip_longest(*((each.token_id, *each.asked_ids) for each in rows), fillvalue=0)
+    ids = zip_longest(*((each.token_id, *each.requested_ids) for each in rows), fillvalue=0)
     chosen = torch.tensor(list(ids), device=logits.device).T
     values = torch.cat([logprobs.gather(1, chosen), best.values], dim=-1)
     packed = torch.cat([values.view(torch.int32), best.indices.int()], dim=-1).cpu().numpy()
@@ -54,9 +54,9 @@ def token_logprobs(
 def _logprob(
     row: SampledRow, values: list[float], best_ids: list[int], codec: TextCodec
 ) -> TokenLogprob:
-    """``values`` are the log-probabilities of the sampled token, of the tokens that were asked for
+    """``values`` are the log-probabilities of the sampled token, of the requested tokens
     and, as the last ones, of ``best_ids``."""
-    logprob, *asked = values[: -len(best_ids)]
+    logprob, *requested = values[: -len(best_ids)]
     best = values[-len(best_ids) :]
     ordered = sorted(zip(best, best_ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
     top = ordered[: row.top_logprobs]
@@ -68,5 +68,5 @@ def _logprob(
         tuple((codec.token_text(each), value, codec.token_bytes(each)) for value, each in top),
         ids,
         codec.special_ids.intersection(ids),
-        asked=tuple(asked[: len(row.asked_ids)]),
+        requested=tuple(requested[: len(row.requested_ids)]),
     )

@@ -42,7 +42,7 @@ async def systemone(body: SystemOneBody, services: RequestServices, context: Con
     """Probabilities of each question's options, from one forward a question; nothing is decoded."""
     needed = [("questions", "decisions")]
     card = await services.catalog.resolve(CHAT, body.model, "model", needed)
-    questions = body.asked(services.settings)
+    questions = body.to_questions(services.settings)
     request = DecisionRequest(
         context.request_id, card.name, body.state, questions, session=context.session
     )

@@ -127,7 +127,7 @@ class SystemOneBody(Body):
         Annotated[dict[str, Any], Field(max_length=0), BeforeValidator(_no_images)] | None
     ] = None
 
-    def asked(self, settings: Settings) -> tuple[DecisionQuestion, ...]:
+    def to_questions(self, settings: Settings) -> tuple[DecisionQuestion, ...]:
         """The questions, in order. Raises ``ValidationFailed`` where one is too long for a prompt
         together with the state."""
         state = _size(self.state, "state")
@@ -135,10 +135,10 @@ class SystemOneBody(Body):
         found = []
         for name, each in self.questions.items():
             field = f"questions.{name}"
-            asked = DecisionQuestion(name, each.type, each.instructions, each.options)
-            own = _size([asked.instructions, asked.options], field)
+            question = DecisionQuestion(name, each.type, each.instructions, each.options)
+            own = _size([question.instructions, question.options], field)
             check_prompt_size(state + own, settings, field)
-            found.append(asked)
+            found.append(question)
         return tuple(found)
 
 

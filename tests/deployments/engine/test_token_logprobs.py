@@ -29,14 +29,14 @@ def test_equally_likely_tokens_are_in_the_order_of_their_ids(byte_codec: TextCod
     assert logprob.logprob == logprob.top[0][1]
 
 
-def test_tokens_that_are_asked_for_have_theirs_whether_likely_or_not(
+def test_requested_tokens_are_reported_whether_likely_or_not(
     byte_codec: TextCodec,
 ) -> None:
     torch.manual_seed(1)
     logits = torch.randn(2, 257)
     rows = [SampledRow(1, 7, 3, (250, 3, 250)), SampledRow(0, 8, 2)]
     asking, other = token_logprobs(logits, rows, byte_codec)
-    assert asking.asked == pytest.approx(logits.log_softmax(-1)[1, [250, 3, 250]].tolist())
-    assert (len(asking.top), len(other.top), other.asked) == (3, 2, ())
+    assert asking.requested == pytest.approx(logits.log_softmax(-1)[1, [250, 3, 250]].tolist())
+    assert (len(asking.top), len(other.top), other.requested) == (3, 2, ())
     expected = logits.log_softmax(-1)[[1, 0], [7, 8]].tolist()
     assert [asking.logprob, other.logprob] == pytest.approx(expected)
