@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fastapi.routing import APIRoute
 
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of
 from serve_app.ingress.validation.fields import Body
-from serve_app.registry.field_effects import EFFECTS, BodyField, bodies_of, fields_of
+from serve_app.registry.field_effects import BodyField, Effect, bodies_of, fields_of
 from serve_app.registry.task_names import shipped_routers
 
 APIS = {
@@ -25,8 +26,14 @@ APIS = {
 }
 """The APIs of the table by the tags of their routes, in its order."""
 
-
-HEAD = "| field | effect | values | |\n|---|---|---|---|"
+TABLE_HEADER = "| field | effect | values | |\n|---|---|---|---|"
+EFFECTS: dict[Effect, str] = {
+    "honoured": "Honoured",
+    "no effect": "No effect",
+    "refused": "Refused",
+}
+IN_PATH = "{model_id}"
+NO_ANCHOR = re.compile(r"[^\w\- ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,65 @@ class RouteBody:
 
     @property
     def title(self) -> str:
-        routes = ", ".join(f"`{each}`" for each in self.routes)
-        return f"{routes}: {self.variant}" if self.variant else routes
+        return f"`{self.routes[0]}`" + (f" {self.variant}" if self.variant else "")
+
+    @property
+    def anchor(self) -> str:
+        return NO_ANCHOR.sub("", self.title.lower()).replace(" ", "-")
+
+    @property
+    def fields(self) -> list[BodyField]:
+        """The fields of the body, with what the routes make of ``model``."""
+        below = [IN_PATH in route for route in self.routes]
+        note = "ignored below `/models/`, where the path names the model"
+        return [
+            replace(field, about=note)
+            if field.path == "model" and field.effect == "honoured" and any(below)
+            else field
+            for field in fields_of(self.body)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class BodySection:
+    """The lines about a body: all of its fields, or how they differ from those of ``base``."""
+
+    body: RouteBody
+    fields: tuple[BodyField, ...]
+    base: RouteBody | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.fields) + len(self.missing)
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(
+            [f"### {self.body.title}", *self._intro(), *self._names(), *self._rows()]
+        )
+
+    def _intro(self) -> Iterator[str]:
+        also = f"Also {_listed(self.body.routes[1:])}." if len(self.body.routes) > 1 else ""
+        base = ""
+        if self.base is not None:
+            without = f", without {_listed(self.missing)}" if self.missing else ""
+            differing = "; these fields differ:" if self.fields else "."
+            base = f"As [{self.base.title}](#{self.base.anchor}){without}{differing}"
+        if also or base:
+            yield f"{also} {base}".strip()
+
+    def _names(self) -> Iterator[str]:
+        """For each effect, the names of the fields about which there is no more to say."""
+        for effect, name in EFFECTS.items():
+            bare = [each.path for each in self.fields if each.effect == effect and _is_bare(each)]
+            if bare:
+                yield f"{name}: {_listed(bare)}."
+
+    def _rows(self) -> Iterator[str]:
+        rows = [_row(each) for each in _sorted(self.fields) if not _is_bare(each)]
+        if rows:
+            yield "\n".join([TABLE_HEADER, *rows])
 
 
 def route_bodies() -> list[RouteBody]:
@@ -59,35 +123,50 @@ def route_bodies() -> list[RouteBody]:
 
 
 def table() -> str:
-    """The table in Markdown: a section for each API, and in it a table for each body.
+    """The table in Markdown: a part for each API, and in it a section for each body.
 
-    Of a body that is another one with a few fields changed, the table has those fields alone.
+    A body that shares most of its fields with one before it is listed by its differences.
     """
     parts: list[str] = []
-    bodies = route_bodies()
+    before: dict[RouteBody, list[BodyField]] = {}
     api = ""
-    for each in bodies:
+    for each in route_bodies():
         if each.api != api:
             api = each.api
             parts.append(f"## {api}")
-        base = next((other for other in bodies if _is_based_on(each, other)), None)
-        fields = list(fields_of(each.body))
-        title = each.title
-        if base is not None:
-            rows = {_row(field) for field in fields_of(base.body)}
-            fields = [field for field in fields if _row(field) not in rows]
-            title += f", as {base.title} but for:"
-        parts.append("\n".join([title, "", HEAD, *map(_row, _sorted(fields))]))
+        fields = each.fields
+        parts.append(_section(each, fields, before).text)
+        before[each] = fields
     return "\n\n".join(parts)
 
 
-def _is_based_on(each: RouteBody, other: RouteBody) -> bool:
-    return each.body is not other.body and issubclass(each.body, other.body)
+def _section(
+    each: RouteBody, fields: Sequence[BodyField], others: Mapping[RouteBody, Sequence[BodyField]]
+) -> BodySection:
+    """All fields of a body, or its differences from the most similar of ``others`` if few."""
+    found = [_difference(each, fields, base, others[base]) for base in others]
+    few = [section for section in found if 2 * section.size <= len(fields)]
+    return min(few, key=lambda section: section.size, default=BodySection(each, tuple(fields)))
+
+
+def _difference(
+    each: RouteBody, fields: Sequence[BodyField], base: RouteBody, there: Sequence[BodyField]
+) -> BodySection:
+    added = tuple(field for field in fields if field not in there)
+    paths = {field.path for field in fields}
+    absent = [field.path for field in there if field.path not in paths]
+    missing = tuple(path for path in absent if _parent(path) not in absent)
+    return BodySection(each, added, base, missing)
+
+
+def _parent(path: str) -> str:
+    """The path of the object that a field is in, without what it is an item of."""
+    return re.sub(r"\[[^]]*\]$", "", path.rpartition(".")[0])
 
 
 def _sorted(fields: Iterable[BodyField]) -> list[BodyField]:
     """Those that are honoured first, then those without effect."""
-    return sorted(fields, key=lambda field: EFFECTS.index(field.effect))
+    return sorted(fields, key=lambda field: list(EFFECTS).index(field.effect))
 
 
 def _all_bodies() -> Iterator[tuple[str, str, type[Body], str]]:
@@ -99,7 +178,7 @@ def _all_bodies() -> Iterator[tuple[str, str, type[Body], str]]:
             if isinstance(route, APIRoute) and route.body_field is not None:
                 yield from _of_route(route)
     for task in tasks:
-        yield APIS["hugging face"], "/models/{model_id}", task.body, f"`{task.name}`"
+        yield APIS["hugging face"], f"/models/{IN_PATH}/pipeline/{task.name}", task.body, ""
 
 
 def _of_route(route: APIRoute) -> Iterator[tuple[str, str, type[Body], str]]:
@@ -115,10 +194,18 @@ def _of_route(route: APIRoute) -> Iterator[tuple[str, str, type[Body], str]]:
             yield APIS[tag], path, body, variant
 
 
+def _is_bare(field: BodyField) -> bool:
+    """Whether its name and effect say all about it."""
+    return not (field.values.constants or field.about)
+
+
 def _row(field: BodyField) -> str:
-    values = ", ".join(f"`{each}`" for each in field.values)
-    cells = (f"`{field.path}`", field.effect, values, _escaped(field.about))
-    return f"| {' | '.join(cells)} |"
+    cells = (f"`{field.path}`", field.effect, str(field.values), field.about)
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _escaped(text: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
-from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from serve_app.ingress.validation.effects import NoEffectMark
+from serve_app.ingress.validation.effects import NoEffectMark, NoEffectWithin
 from serve_app.ingress.validation.fields import Body
+from serve_app.registry.field_values import NOTHING, FieldValues, field_values
 
 Effect: TypeAlias = Literal["honoured", "no effect", "refused"]
-EFFECTS: tuple[Effect, ...] = ("honoured", "no effect", "refused")
+ITEMS = re.compile(r"\[.*?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +24,51 @@ class BodyField:
     """A field of a body, or of an object within one.
 
     ``path`` is as a request spells it, ``[]`` stands for the items of a list, ``*`` for any name.
-    Where those are of several types, ``[tool_use]`` stands for the ones of that type. ``values``
-    are the only ones that are taken, as JSON, where they are few; others are refused.
+    Where those are of several types, ``[tool_use]`` stands for the ones of that type. ``repeated``
+    fields have no effect, but are in the answer.
     """
 
     path: str
-    body: type[Body]
-    name: str
     effect: Effect
-    values: tuple[str, ...]
+    values: FieldValues
     about: str
-    mark: NoEffectMark | None
+    required: bool
+    repeated: bool
 
 
-def fields_of(body: type[Body], path: str = "") -> Iterator[BodyField]:
-    """Every field of ``body``, and of the objects within it, in their order.
+def fields_of(body: type[Body]) -> Iterator[BodyField]:
+    """Every field of ``body``, and of the objects within it; those of its own class come first."""
+    return _fields_within(body, "", None, frozenset())
 
-    Fields of an object that has no effect are left out: they have none either.
-    """
-    for name, info in body.model_fields.items():
-        field = _field(body, name, info, path)
-        yield field
-        if field.effect == "honoured":
+
+def _fields_within(
+    body: type[Body], path: str, outer: NoEffectMark | None, unused: frozenset[str]
+) -> Iterator[BodyField]:
+    """``outer`` is the mark of the object that these fields are in, ``unused`` are plain paths."""
+    values = field_values(body)
+    for name in _in_order(body):
+        info = body.model_fields[name]
+        there = path + (info.alias or name)
+        mark = _mark(info)
+        about = [info.description, *_descriptions(info.annotation), mark.about if mark else ""]
+        if mark is None and (outer is not None or _plain(there) in unused):
+            mark, about = outer or NoEffectMark(), []  # a description says what it does elsewhere
+        refused = info.annotation is NoneType
+        yield BodyField(
+            there,
+            "refused" if refused else "no effect" if mark else "honoured",
+            NOTHING if refused else values[info.alias or name],
+            "; ".join(each for each in about if each),
+            info.is_required(),
+            bool(mark and mark.repeated),
+        )
+        if not refused:
+            within = [each for each in info.metadata if isinstance(each, NoEffectWithin)]
+            inner_unused = {f"{_plain(there)}.{each}" for mark in within for each in mark.names}
             for inner, suffix in _bodies(info.annotation):
-                yield from fields_of(inner, f"{field.path}{suffix}.")
+                yield from _fields_within(
+                    inner, f"{there}{suffix}.", mark, unused | frozenset(inner_unused)
+                )
 
 
 def bodies_of(annotation: Any) -> list[type[Body]]:
@@ -53,21 +76,32 @@ def bodies_of(annotation: Any) -> list[type[Body]]:
     return [body for body, _ in _bodies(annotation)]
 
 
-def _field(body: type[Body], name: str, info: FieldInfo, path: str) -> BodyField:
-    mark = next((each for each in info.metadata if isinstance(each, NoEffectMark)), None)
-    effect: Effect = "honoured" if mark is None else "no effect"
-    if info.annotation is NoneType:
-        effect = "refused"
-    about = [each for each in (info.description, mark.about if mark else "") if each]
-    return BodyField(
-        path + (info.alias or name),
-        body,
-        name,
-        effect,
-        () if effect == "refused" else _values(info),
-        "; ".join(about),
-        mark,
-    )
+def _in_order(body: type[Body]) -> list[str]:
+    """The names of the fields: those that the class itself has first, then its bases'."""
+    declared = [name for each in body.__mro__ for name in inspect.get_annotations(each)]
+    return [name for name in dict.fromkeys(declared) if name in body.model_fields]
+
+
+def _plain(path: str) -> str:
+    """A path without its lists: ``tools[].strict`` is ``tools.strict``."""
+    return ITEMS.sub("", path)
+
+
+def _mark(info: FieldInfo) -> NoEffectMark | None:
+    return next((each for each in info.metadata if isinstance(each, NoEffectMark)), None)
+
+
+def _descriptions(annotation: Any) -> Iterator[str]:
+    """Those of a field's types, as of one that may also be ``None``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _descriptions(arguments[0])
+        for each in arguments[1:]:
+            if isinstance(each, FieldInfo) and each.description:
+                yield each.description
+    elif origin in (Union, UnionType):
+        for each in arguments:
+            yield from _descriptions(each)
 
 
 def _bodies(annotation: Any) -> list[tuple[type[Body], str]]:
@@ -102,46 +136,3 @@ def _kinds(body: type[Body], suffix: str) -> str:
 def _literals(annotation: Any) -> Iterator[str]:
     for each in get_args(annotation):
         yield from [each] if isinstance(each, str) else _literals(each)
-
-
-def _values(info: FieldInfo) -> tuple[str, ...]:
-    """The few values that a field takes, apart from ``null``; none where there are many."""
-    if bodies_of(info.annotation):
-        return ()
-    annotation: Any = info.annotation
-    for constraint in info.metadata:
-        annotation = Annotated[annotation, constraint]
-    schema = TypeAdapter(annotation, config={"arbitrary_types_allowed": True}).json_schema()
-    return tuple(dict.fromkeys(_listed(schema)))
-
-
-def _listed(schema: Mapping[str, Any]) -> Iterator[str]:
-    branches = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
-    found = [_constants(each) for each in branches]
-    if all(found):
-        for values in found:
-            yield from values
-
-
-def _constants(schema: Mapping[str, Any]) -> list[str]:
-    """The values of a schema that has few, as JSON."""
-    if "const" in schema or "enum" in schema:
-        given = [schema["const"]] if "const" in schema else schema["enum"]
-        return [_json(each) for each in given]
-    if schema.get("maxProperties") == 0:
-        return ["{}"]
-    if schema.get("type") == "array":
-        return ["[]"] if schema.get("maxItems") == 0 else _lists(schema.get("items", {}))
-    if "minimum" in schema and schema["minimum"] == schema.get("maximum"):
-        return [_json(schema["minimum"])]
-    return []
-
-
-def _lists(items: Mapping[str, Any]) -> list[str]:
-    return [f"[{each}]" for each in _constants(items)]
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}"

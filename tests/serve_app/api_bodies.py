@@ -49,7 +49,8 @@ HI = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 FUNCTION = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}
 TOOL = {"type": "function", "function": FUNCTION}
-CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+ARGUMENTS = '{"a": "x"}'
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": ARGUMENTS}}
 CHAT = [
     {"role": "system", "content": [{"type": "text", "text": "Be short."}]},
     {"role": "user", "content": "Hi", "name": "ada"},
@@ -107,11 +108,17 @@ CHATS: Bodies = [
         "tool_choice": NAMED,
         "parallel_tool_calls": False,
     },
+    {"messages": HI, "logprobs": True},
+    {"messages": HI, "stream": True},
+    {"messages": HI, "tools": [TOOL]},
+    {"messages": HI, "response_format": {"type": "json_object"}},
     *({"messages": HI, "model": MODEL, **guided} for guided in GUIDED),
 ]
 COMPLETIONS: Bodies = [
     {"prompt": "Hi", "model": MODEL, **SAMPLING, **STREAMED, "logprobs": 1},
     {"prompt": ["Hi"], "model": MODEL, "logprobs": 1, "echo": True, "max_tokens": 0},
+    {"prompt": "Hi", "echo": True},
+    {"prompt": "Hi", "stream": True},
     *({"prompt": "Hi", "model": MODEL, **guided} for guided in GUIDED),
 ]
 EMBEDDINGS: Bodies = [
@@ -140,7 +147,7 @@ RESPONSES: Bodies = [
         "input": [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
             {"type": "reasoning"},
-            {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": ARGUMENTS},
             {
                 "type": "function_call_output",
                 "call_id": "1",
@@ -165,6 +172,9 @@ RESPONSES: Bodies = [
         "input": "Hi",
         "text": {"format": {"type": "json_schema", "schema": SCHEMA}},
     },
+    {"input": "Hi", "include": ["message.output_text.logprobs"]},
+    {"input": "Hi", "stream": True, "ignore_eos": True},
+    {"input": "Hi", "tools": [{"type": "function", **FUNCTION}]},
 ]
 PROMPTED: dict[str, Any] = {
     "messages": [
@@ -174,7 +184,7 @@ PROMPTED: dict[str, Any] = {
             "content": [
                 {"type": "thinking"},
                 {"type": "text", "text": "a"},
-                {"type": "tool_use", "id": "1", "name": "f", "input": {}},
+                {"type": "tool_use", "id": "1", "name": "f", "input": {"a": "b"}},
             ],
         },
         {
@@ -196,7 +206,9 @@ PROMPTED: dict[str, Any] = {
 FORMATTED = {
     "messages": HI,
     "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+    "thinking": {"type": "disabled"},
 }
+OFFERED = {"messages": HI, "tools": PROMPTED["tools"], "tool_choice": {"type": "auto"}}
 MESSAGES: Bodies = [
     {
         **PROMPTED,
@@ -208,6 +220,7 @@ MESSAGES: Bodies = [
         "stream": True,
     },
     {**FORMATTED, "max_tokens": 5},
+    {**OFFERED, "max_tokens": 5},
 ]
 PARAMETERS: Bodies = [
     {
@@ -229,8 +242,10 @@ PARAMETERS: Bodies = [
         "typical_p": 0.9,
     },
     {"stop_sequences": ["x"]},
+    {"do_sample": True},
+    {"grammar": {"type": "regex", "value": '{"type": "string"}'}},
 ]
-TEI_CUT = {"truncate": True, "truncation_direction": "Right"}
+RIGHT = {"truncation_direction": "Right"}
 BOUNDS: Bodies = [
     {"max_length": 60, "min_length": 5},
     {"max_new_tokens": 60, "min_new_tokens": 5},
@@ -253,7 +268,7 @@ FULL: dict[type[Body], Bodies] = {
     openai_routes.RerankBelow: RERANKS,
     ResponsesBody: RESPONSES,
     MessagesBody: MESSAGES,
-    CountTokensBody: [PROMPTED, FORMATTED],
+    CountTokensBody: [PROMPTED, FORMATTED, OFFERED],
     TgiBody: [{"inputs": "Hi", "parameters": each} for each in PARAMETERS],
     CohereRerankBody: [
         {
@@ -276,9 +291,13 @@ FULL: dict[type[Body], Bodies] = {
         }
     ],
     TeiRerankBody: [
-        {"query": "a", "texts": ["b"], "raw_scores": True, "return_text": True, **TEI_CUT}
+        {"query": "a", "texts": ["b"], "raw_scores": True, "return_text": True, **RIGHT},
+        {"query": "a", "texts": ["b"], "truncate": True},
     ],
-    TeiPredictBody: [{"inputs": [["a"]], "raw_scores": True, **TEI_CUT}],
+    TeiPredictBody: [
+        {"inputs": [["a"]], "raw_scores": True, **RIGHT},
+        {"inputs": ["a"], "truncate": True},
+    ],
     ScoreBody: [{"text_1": "a", "text_2": ["b"], "model": MODEL, "truncate_prompt_tokens": -1}],
     VllmClassifyBody: [
         {"input": "a", "model": MODEL, "use_activation": False, "truncate_prompt_tokens": -1}
@@ -309,7 +328,7 @@ FULL: dict[type[Body], Bodies] = {
                 "k": {
                     "type": "noul",
                     "instructions": "l",
-                    "criteria": {"true": "m", "false": None},
+                    "criteria": {"true": "m", "false": "n"},
                 },
             },
             "model": MODEL,
@@ -345,7 +364,7 @@ FULL: dict[type[Body], Bodies] = {
     entities.EntityBody: [
         {
             "inputs": "a",
-            "parameters": {"aggregation_strategy": "max", "ignore_labels": ["PER"]},
+            "parameters": {"aggregation_strategy": "max", "ignore_labels": ["NAME"]},
         }
     ],
     fill_mask.HubFillMaskBody: [{"inputs": "a", "parameters": {"targets": ["b"], "top_k": 1}}],

@@ -1,8 +1,9 @@
 """Marks at fields of request bodies that change nothing.
 
 A field is *refused* if its type takes nothing but ``null``. It has *no effect* if it has one of the
-marks below, and is *honoured* otherwise. The compatibility table is made from this, and its tests
-send every field to see whether it is so.
+marks below, or is within a field that has one, and is *honoured* otherwise. The compatibility table
+is made from this. Its tests send each field, and compare the requests to the model and the answers
+with those without the field.
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ class NoEffectMark:
     repeated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NoEffectWithin:
+    """Fields of an object, or of a list's objects, that have no effect in this body.
+
+    For objects that are also part of bodies where these fields are honoured. A name is dotted:
+    ``function.strict``.
+    """
+
+    names: tuple[str, ...]
+
+
 NoEffect: TypeAlias = Annotated[T, NoEffectMark()]
-"""A field that is accepted, often at the one value that asks for nothing, and does nothing."""
+"""A field that is accepted, often only with the value that asks for nothing, and does nothing."""
 
 Repeated: TypeAlias = Annotated[T, NoEffectMark("the answer repeats it", repeated=True)]
 """A field without effect that the answer repeats."""
 
-Overruled: TypeAlias = Annotated[T, NoEffectMark("the path decides")]
-"""A field whose place the path of the route takes."""
+Overruled: TypeAlias = Annotated[T, NoEffectMark("the path names the model")]
+"""Ignored: the path names the model."""

@@ -66,7 +66,7 @@ class ToolResultBlock(Body):
 class ThinkingBlock(Body):
     """The thinking of another server's model, which has no effect."""
 
-    type: Literal["thinking", "redacted_thinking"]
+    type: NoEffect[Literal["thinking", "redacted_thinking"]]
     thinking: NoEffect[str | None] = None
     signature: NoEffect[str | None] = None
     data: NoEffect[str | None] = None

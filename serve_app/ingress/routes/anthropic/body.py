@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ from serve_app.ingress.routes.anthropic.blocks import (
 )
 from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
 from serve_app.ingress.routes.translated_chat import FieldNames
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import NoEffect, NoEffectWithin
 from serve_app.ingress.validation.fields import (
     MAX_STOPS,
     Body,
@@ -58,6 +58,11 @@ class AnthropicTool(Body):
             "strict": self.strict,
         }
         return {"type": "function", "function": function}
+
+
+AnthropicTools: TypeAlias = Annotated[
+    list[AnthropicTool], Field(max_length=MOST_TOOLS, fail_fast=True)
+]
 
 
 class AnthropicToolChoice(Body):
@@ -103,9 +108,7 @@ class PromptBody(Body):
     messages: Annotated[list[MessageParam], Field(min_length=1, max_length=8192, fail_fast=True)]
     model: ModelName | None = None
     system: TextContent | None = None
-    tools: Annotated[list[AnthropicTool], Field(max_length=MOST_TOOLS, fail_fast=True)] | None = (
-        None
-    )
+    tools: AnthropicTools | None = None
     tool_choice: AnthropicToolChoice | None = None
     output_config: OutputConfig | None = None
     thinking: NoEffect[Thinking | None] = None
@@ -176,3 +179,9 @@ class CountTokensBody(PromptBody):
     """A chat whose tokens are to be counted."""
 
     model_config = example(messages=[{"role": "user", "content": "Hi"}])
+
+    tools: Annotated[AnthropicTools | None, NoEffectWithin(("strict",))] = None
+    tool_choice: Annotated[
+        AnthropicToolChoice | None, NoEffectWithin(("disable_parallel_tool_use",))
+    ] = None
+    output_config: NoEffect[OutputConfig | None] = None

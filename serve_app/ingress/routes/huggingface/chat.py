@@ -12,6 +12,7 @@ from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.chat import EVENTS, ChatBody, chat_completions
+from serve_app.ingress.routes.openai.response_format import ResponseFormat
 from serve_app.ingress.routes.openai.shapes import ERRORS, ChatCompletion
 from serve_app.ingress.validation.effects import Overruled
 
@@ -28,6 +29,9 @@ class HubChatBody(ChatBody):
     """
 
     model: Overruled[Annotated[str, Field(max_length=2048)] | None] = None
+    response_format: ResponseFormat | None = Field(
+        None, description='also TGI\'s `{"type": "json", "value": schema}`'
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -95,7 +95,7 @@ class HubQuestionBody(Body):
     The client sends the image twice, under ``inputs`` and ``image``.
     """
 
-    inputs: ImageSent
+    inputs: ImageSent = Field(description="the image, or an object with `image` and `question`")
     question: Text
     image: NoEffect[ImageSent | None] = None
     parameters: QuestionParameters = QuestionParameters()

@@ -78,7 +78,9 @@ class SamplingBody(GuidedBody, NoEffectBody):
     logit_bias: Annotated[dict[BiasedToken, Bias], Field(max_length=1024)] | None = None
     n: Choices | None = None
     stop: Stops | None = None
-    min_tokens: MinTokens | None = Field(None, description="before them no end of sequence")
+    min_tokens: MinTokens | None = Field(
+        None, description="no end of sequence before this many tokens"
+    )
     ignore_eos: bool | None = Field(None, description="an end of sequence does not end the text")
     truncate_prompt_tokens: PromptTokenCount | None = Field(
         None, description="how many of a prompt's last tokens are read; -1: as many as fit"

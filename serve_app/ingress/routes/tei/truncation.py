@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from serve_app.ingress.documentation.rules import TRUE, Schema, when
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.validation.effects import NoEffectMark
 from serve_app.ingress.validation.fields import Body
 
 Direction: TypeAlias = Literal["Left", "Right", "left", "right"]
@@ -19,7 +20,9 @@ class TruncationBody(Body):
     """``truncate`` cuts the end of texts that are too long. Clients name a direction anyway."""
 
     truncate: bool | None = None
-    truncation_direction: Direction | None = None
+    truncation_direction: Annotated[
+        Direction | None, NoEffectMark("texts are cut at their end; Left is refused with truncate")
+    ] = None
 
     @property
     def truncates(self) -> bool:

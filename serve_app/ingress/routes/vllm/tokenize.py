@@ -22,7 +22,7 @@ from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.shapes import ERRORS
 from serve_app.ingress.routes.openai.tools import Tools
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import NoEffect, NoEffectWithin
 from serve_app.ingress.validation.fields import Body, ModelName, Text, TokenId, example
 from serve_app.ingress.validation.limits import check_prompt
 
@@ -47,7 +47,7 @@ class TokenizeChatBody(Body):
 
     messages: Messages
     model: ModelName | None = None
-    tools: Tools | None = None
+    tools: Annotated[Tools | None, NoEffectWithin(("function.strict",))] = None
     add_generation_prompt: NoEffect[Literal[True]] = True
     continue_final_message: NoEffect[Literal[False]] = False
     add_special_tokens: NoEffect[Literal[False]] = False

@@ -12,7 +12,7 @@ from serve_app.ingress.routes.openai.response_format import BY_SCHEMA, SchemaNam
 from serve_app.ingress.routes.openai.responses.items import Items, messages_of
 from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
 from serve_app.ingress.routes.translated_chat import FieldNames
-from serve_app.ingress.validation.effects import NoEffect, Repeated
+from serve_app.ingress.validation.effects import NoEffect, NoEffectMark, Repeated
 from serve_app.ingress.validation.fields import (
     LIST,
     OBJECT,
@@ -142,12 +142,16 @@ class ResponsesBody(Body):
     truncation: Literal["auto", "disabled"] | None = Field(
         None, description="auto leaves out the oldest turns where the chat would not fit"
     )
-    include: Annotated[list[Included], Field(max_length=16)] | None = None
+    include: Annotated[list[Included], Field(max_length=16)] | None = Field(
+        None, description="`reasoning.encrypted_content` has no effect"
+    )
     ignore_eos: bool | None = Field(
         None, description="vLLM's: an end of sequence does not end the text, for load tests"
     )
     stream: bool | None = None
-    stream_options: ResponseStreamOptions | None = None
+    stream_options: Annotated[
+        ResponseStreamOptions | None, NoEffectMark("refused without stream")
+    ] = None
     store: NoEffect[Literal[False] | None] = Field(None, description="nothing is stored here")
     previous_response_id: None = None
     conversation: None = None
@@ -155,7 +159,7 @@ class ResponsesBody(Body):
     background: NoEffect[Literal[False] | None] = None
     reasoning: NoEffect[Reasoning | None] = None
     max_tool_calls: NoEffect[Count | None] = Field(
-        None, description="of built-in tools, which are none"
+        None, description="counts built-in tools; there are none here"
     )
     metadata: Repeated[Annotated[dict[str, str], Field(max_length=16)] | None] = None
     user: Repeated[str | None] = None

@@ -19,7 +19,7 @@ Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 class InputPart(Body):
     """A text, as a user's or as the model's own of an earlier answer."""
 
-    type: Literal["input_text", "output_text", "text"]
+    type: NoEffect[Literal["input_text", "output_text", "text"]]
     text: str
     annotations: NoEffect[Annotated[list[Any], Field(max_length=0)] | None] = None
     logprobs: NoEffect[list[Any] | None] = None
@@ -77,7 +77,7 @@ class InputCallOutput(Body):
 class InputReasoning(Body):
     """The reasoning of another server's model, which has no effect."""
 
-    type: Literal["reasoning"]
+    type: NoEffect[Literal["reasoning"]]
     id: NoEffect[str | None] = None
     summary: NoEffect[list[Any] | None] = None
     content: NoEffect[list[Any] | None] = None
