@@ -35,7 +35,7 @@ class QuestionPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionAnswer:
+class AnsweredQuestion:
     """The probability of each option, and the length of the prompt that was read for them."""
 
     probabilities: Mapping[str, float]
@@ -64,7 +64,7 @@ async def decide(
     """
     slots, tokenizing = asyncio.Semaphore(max_running), asyncio.Lock()
 
-    async def one(question: DecisionQuestion) -> QuestionAnswer:
+    async def one(question: DecisionQuestion) -> AnsweredQuestion:
         async with slots:
             async with tokenizing:
                 prompt = await tokenize(question)
@@ -73,7 +73,7 @@ async def decide(
             answer = await generate(_request(request, prompt))
         if isinstance(answer, Problem):
             raise Unanswerable(answer)
-        return QuestionAnswer(_probabilities(prompt, answer), len(prompt.ids))
+        return AnsweredQuestion(_probabilities(prompt, answer), len(prompt.ids))
 
     tasks = [asyncio.create_task(one(question)) for question in request.questions]
     try:
