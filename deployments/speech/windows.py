@@ -41,7 +41,7 @@ class SpeechWindow:
         return self.features.nbytes
 
 
-class WrittenWindow(NamedTuple):
+class DecodedWindow(NamedTuple):
     """The tokens of one window, those of times among them, without the end token.
 
     ``language`` is the token of its language, ``prompt_tokens`` what the decoder was told,

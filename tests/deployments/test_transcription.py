@@ -118,6 +118,15 @@ async def test_a_language_is_told_by_its_code_or_its_name(whisper: Path) -> None
     assert translated.text != (await heard(family, noise(1), language="de")).text
 
 
+async def test_the_first_window_decides_the_language_of_the_whole_recording(whisper: Path) -> None:
+    family = Transcription(family_of(whisper, "transcribe"))
+    first, rest = tone(300, WINDOW_S), noise(1, WINDOW_S)
+    language = (await heard(family, first)).language
+    assert language != (await heard(family, rest)).language
+    samples = np.concatenate([soundfile.read(io.BytesIO(each))[0] for each in (first, rest, rest)])
+    assert (await heard(family, file_of(samples))).language == language
+
+
 async def test_a_model_of_one_language_knows_no_other(english: Path) -> None:
     family = Transcription(family_of(english, "transcribe"))
     assert (await heard(family, noise(1), language="English")).language == "en"

@@ -19,18 +19,18 @@ from transformers import (
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.greedy_decoding import stopping
 from deployments.speech.whisper_tokens import WhisperTokens
-from deployments.speech.windows import SpeechWindow, WrittenWindow
+from deployments.speech.windows import DecodedWindow, SpeechWindow
 
 
 @dataclass(frozen=True, slots=True)
-class WhisperWriter:
+class WhisperDecoder:
     """Runs ``model`` on batches of windows that have equal options."""
 
     model: Any
     tokens: WhisperTokens
     device: str
 
-    def __call__(self, batch: Sequence[SpeechWindow], steps: DecodeSteps) -> list[WrittenWindow]:
+    def __call__(self, batch: Sequence[SpeechWindow], steps: DecodeSteps) -> list[DecodedWindow]:
         with torch.inference_mode():
             features = torch.from_numpy(np.stack([window.features for window in batch]))
             encoded = self.model.get_encoder()(features.to(self.device, self.model.dtype))
@@ -41,7 +41,7 @@ class WhisperWriter:
         means = logprobs.means()
         languages = told[:, -2].tolist() if self.tokens.languages else [None] * len(batch)
         return [
-            WrittenWindow(self._until_the_end(row), language, told.shape[1], mean, silent)
+            DecodedWindow(self._until_the_end(row), language, told.shape[1], mean, silent)
             for row, language, mean, silent in zip(
                 written, languages, means, no_speech, strict=True
             )
