@@ -41,7 +41,7 @@ from serve_app.ingress.routes.vllm.tokenize import (
     TokenizePromptBody,
 )
 from serve_app.ingress.validation.fields import Body
-from tests.serve_app.answering import MODEL
+from tests.serve_app.every_task import MODEL
 
 Bodies = list[dict[str, Any]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.types import Message
 
 from configs.profile_file import load_profile
 from configs.settings import Settings
@@ -59,22 +57,3 @@ async def application(folder: Path) -> AsyncIterator[FastAPI]:
     finally:
         gc.unfreeze()
         await made.state.conversations.close()
-
-
-async def sent(app: FastAPI, route: str, body: bytes) -> tuple[int, bytes]:
-    """The status and the body of the answer to a POST of JSON."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-    answered: list[Message] = []
-
-    async def receive() -> Message:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
-
-    async def send(message: Message) -> None:
-        answered.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": route, "raw_path": route.encode()}
-    await app(scope | {"query_string": b"", "headers": headers, "root_path": ""}, receive, send)
-    return answered[0]["status"], b"".join(each.get("body", b"") for each in answered)

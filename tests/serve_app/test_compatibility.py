@@ -20,9 +20,10 @@ from serve_app.ingress.routes.transcription import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.registry.compatibility import IN_PATH, RouteBody, route_bodies
 from serve_app.registry.field_effects import BodyField
-from tests.serve_app.answering import MODEL, Answering, application, posted
 from tests.serve_app.api_bodies import FULL
 from tests.serve_app.body_paths import has, places, value_of, with_value, without
+from tests.serve_app.every_task import MODEL, EveryTask, application
+from tests.serve_app.json_post import json_post
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 VALUES: list[Any] = ["x", 1, True, {"a": "x"}, [], ["x"], {}, RED_DOT, {"type": "disabled"}]
@@ -56,16 +57,18 @@ class Service:
     """The application, and the requests that its model got."""
 
     def __init__(self, folder: Path) -> None:
-        self.family = Answering()
+        self.family = EveryTask()
         self.app: FastAPI = application(self.family, hf_cache_dir=folder)
 
     async def outcome(self, route: str, body: Any) -> Outcome:
         """Without what differs each time."""
-        self.family.asked.clear()
+        self.family.requests.clear()
         path = route.replace(IN_PATH, MODEL)
-        status, answer = await posted(self.app, path, json.dumps(body).encode())
+        status, answer = await json_post(
+            self.app, path, json.dumps(body).encode(), **{"x-request-id": "the-same"}
+        )
         text = re.sub(r'"(created|created_at)":\d+', "", answer.decode())
-        requests = [asdict(each) for each in self.family.asked if is_dataclass(each)]  # type: ignore[arg-type]
+        requests = [asdict(each) for each in self.family.requests if is_dataclass(each)]  # type: ignore[arg-type]
         return Outcome(status, text, requests)
 
 

@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI
 
 from tests.serve_app.bodies import Place, places
-from tests.serve_app.embedded import application, routers, sent
+from tests.serve_app.embedded import application, routers
 from tests.serve_app.house import NATIVE
+from tests.serve_app.json_post import json_post
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
 
 async def outcome(app: FastAPI, place: Place, value: Any) -> tuple[int, Any]:
     """The status of the answer, and which fields are at fault in whose words."""
-    status, body = await sent(app, place.route, place.filled(json.dumps(value).encode()))
+    status, body = await json_post(app, place.route, place.filled(json.dumps(value).encode()))
     answer = json.loads(body)
     return status, answer.get("details", answer.get("error"))
 
@@ -57,7 +58,7 @@ async def test_null_changes_nothing_for_any_field_that_may_be_left_out(app: Fast
 async def test_fields_that_clients_send_as_null(
     app: FastAPI, route: str, body: dict[str, Any]
 ) -> None:
-    assert (await sent(app, route, json.dumps(body).encode()))[0] == 429
+    assert (await json_post(app, route, json.dumps(body).encode()))[0] == 429
 
 
 async def test_null_in_a_steps_inputs_and_through_a_reference(app: FastAPI) -> None:
@@ -70,7 +71,7 @@ async def test_null_in_a_steps_inputs_and_through_a_reference(app: FastAPI) -> N
         ],
         "outputs": None,
     }
-    status, body = await sent(app, f"{NATIVE}/graph", json.dumps(graph).encode())
+    status, body = await json_post(app, f"{NATIVE}/graph", json.dumps(graph).encode())
     assert status == 400
     found = json.loads(body)["details"]["field_errors"]
     assert set(found) == {"steps.2.inputs.query_text", "steps.2.inputs.candidate_texts"}
@@ -89,6 +90,6 @@ async def test_null_in_a_steps_inputs_and_through_a_reference(app: FastAPI) -> N
 async def test_a_required_field_is_not_null(
     app: FastAPI, route: str, body: dict[str, Any], field: str
 ) -> None:
-    status, answer = await sent(app, route, json.dumps(body).encode())
+    status, answer = await json_post(app, route, json.dumps(body).encode())
     assert status == 400
     assert f"{field}: " in answer.decode()

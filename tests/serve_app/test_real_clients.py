@@ -12,7 +12,8 @@ import pytest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from tests.serve_app import house
-from tests.serve_app.answering import MODEL, Answering, application, posted
+from tests.serve_app.every_task import MODEL, EveryTask, application
+from tests.serve_app.json_post import json_post
 from tests.serve_app.local_handle import Family
 
 BELOW = f"/models/{MODEL}"
@@ -148,31 +149,31 @@ TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture
-async def family() -> Answering:
-    return Answering()
+async def family() -> EveryTask:
+    return EveryTask()
 
 
 @pytest.fixture
-async def app(family: Answering, tmp_path: Path) -> AsyncIterator[Any]:
+async def app(family: EveryTask, tmp_path: Path) -> AsyncIterator[Any]:
     made = application(family, hf_cache_dir=tmp_path)
     yield made
     await made.state.conversations.close()
 
 
-async def test_every_request_that_was_seen_is_answered(app: Any, family: Answering) -> None:
+async def test_every_request_that_was_seen_is_answered(app: Any, family: EveryTask) -> None:
     for client, (route, body) in TAKEN.items():
-        family.asked.clear()
-        status, answer = await posted(app, route, json.dumps(body).encode())
+        family.requests.clear()
+        status, answer = await json_post(app, route, json.dumps(body).encode())
         assert status == 200, (client, answer)
-        assert family.asked, client
+        assert family.requests, client
 
 
-async def test_what_they_ask_for_reaches_the_model(app: Any, family: Answering) -> None:
+async def test_what_they_ask_for_reaches_the_model(app: Any, family: EveryTask) -> None:
     async def asked(client: str) -> GenerationRequest:
-        family.asked.clear()
+        family.requests.clear()
         route, body = TAKEN[client]
-        await posted(app, route, json.dumps(body).encode())
-        found: GenerationRequest = family.asked[0]
+        await json_post(app, route, json.dumps(body).encode())
+        found: GenerationRequest = family.requests[0]
         return found
 
     load = await asked("GuideLLM")
@@ -190,7 +191,7 @@ async def test_what_they_ask_for_reaches_the_model(app: Any, family: Answering) 
 
 async def test_usage_is_in_every_chunk_of_a_load_test(app: Any) -> None:
     route, body = TAKEN["GuideLLM"]
-    _, answer = await posted(app, route, json.dumps(body).encode())
+    _, answer = await json_post(app, route, json.dumps(body).encode())
     chunks = [data for _, data in house.events(answer.decode()) if data != "[DONE]"]
     assert len(chunks) == 2
     assert all(chunk["usage"]["prompt_tokens"] == 3 for chunk in chunks)
@@ -198,13 +199,13 @@ async def test_usage_is_in_every_chunk_of_a_load_test(app: Any) -> None:
 
 async def test_log_probabilities_of_the_chosen_token_alone_are_its_own(app: Any) -> None:
     route, body = TAKEN["vLLM's tests, logprobs"]
-    _, answer = await posted(app, route, json.dumps(body).encode())
+    _, answer = await json_post(app, route, json.dumps(body).encode())
     assert json.loads(answer)["choices"][0]["logprobs"]["top_logprobs"] == [{"Hi": -0.5}]
 
 
 async def test_token_ids_of_another_tokenizer_are_refused_with_what_to_do(app: Any) -> None:
     body = json.dumps({"input": [[87, 12]], "model": MODEL}).encode()
-    status, answer = await posted(app, "/v1/embeddings", body)
+    status, answer = await json_post(app, "/v1/embeddings", body)
     assert status == 400
     assert b"check_embedding_ctx_length=False" in answer
 
@@ -227,7 +228,7 @@ async def test_zero_shot_has_the_shape_that_the_clients_version_reads(
 ) -> None:
     body = {"inputs": "a", "parameters": {"candidate_labels": ["x", "y"]}}
     route = f"{BELOW}/pipeline/zero-shot-classification"
-    _, answer = await posted(app, route, json.dumps(body).encode(), **{"user-agent": agent})
+    _, answer = await json_post(app, route, json.dumps(body).encode(), **{"user-agent": agent})
     assert isinstance(json.loads(answer), dict) == columns
 
 

@@ -16,8 +16,9 @@ import pytest
 from fastapi import FastAPI
 
 from tests.serve_app.bodies import Place, distinct, legal, oddities, places, wrong
-from tests.serve_app.embedded import application, routers, sent
+from tests.serve_app.embedded import application, routers
 from tests.serve_app.house import NATIVE
+from tests.serve_app.json_post import json_post
 
 MAX_STALL_S = 0.25
 TRIES = 3
@@ -40,7 +41,7 @@ def every_place(app: FastAPI) -> list[Place]:
 
 async def stalled(app: FastAPI, route: str, body: bytes) -> tuple[float, int, bytes]:
     """The longest turn of the loop in seconds of its own time; and the answer."""
-    request = asyncio.ensure_future(sent(app, route, body))
+    request = asyncio.ensure_future(json_post(app, route, body))
     longest, before = 0.0, time.thread_time()
     while not request.done():
         await asyncio.sleep(0)

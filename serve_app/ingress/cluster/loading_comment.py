@@ -17,8 +17,8 @@ class LoadingComment:
         self._card = card
 
     async def __call__(self) -> bytes:
-        """``: loading 40 %``, without the number where it is unknown; a heartbeat if the model is
-        loaded, so that the stream waits for something else."""
+        """``: loading 40 %``, without the number where it is unknown; a heartbeat if a replica has
+        loaded the model, so that the stream probably waits for something else."""
         report = await self._cluster.report([self._card.family], FRESH_S)
         return loading_comment(report, self._card.name)
 

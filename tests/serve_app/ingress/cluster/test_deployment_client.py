@@ -272,10 +272,13 @@ async def test_everywhere_is_nobody_where_no_replica_runs() -> None:
 
 async def test_a_handle_that_cannot_broadcast_yet_is_an_answer_too() -> None:
     class Unready(LocalHandle):
+        def options(self, *, stream: bool = False, **serialization: str) -> LocalHandle:
+            return self
+
         def broadcast(self, method: str, request: Any) -> LocalBroadcast:
             raise RuntimeError(SECRET)
 
-    made = DeploymentClient({"generation": Unready(Family())}, PATIENCE_S)
+    made = DeploymentClient({"generation": Unready(Family("one"))}, PATIENCE_S)
     (answer,) = await made.broadcast("generation", "generate", REQUEST, PATIENCE_S)
     assert answer.status == 500
     assert SECRET not in answer.message

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
-from starlette.types import Message
 
 from configs.profile import Profile
 from configs.settings import Settings
@@ -46,100 +44,100 @@ MODEL = "house/model"
 LABELS = (LabelScore("a", 0.75), LabelScore("b", 0.25))
 
 
-class Answering:
-    """Answers whatever it is asked with something of that kind, and keeps what it was asked."""
+class EveryTask:
+    """Answers any request with a result of its task, and keeps the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
 
     async def generate(self, request: GenerationRequest) -> GenerationResult:
-        self.asked.append(request)
+        self.requests.append(request)
         logprobs = (_logprob(request),) if request.sampling.logprobs else ()
         sequence = GeneratedSequence("Hi", "stop", 1, logprobs, special=(False,) * len(logprobs))
         return GenerationResult(3, (sequence,) * request.choices)
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[TokenChunk]:
-        self.asked.append(request)
+        self.requests.append(request)
         logprob = _logprob(request) if request.sampling.logprobs else None
         tokens = (Token(i, 0, 1, "Hi", "stop", logprob) for i in range(request.choices))
         yield TokenChunk(3, tuple(tokens))
 
     async def decide(self, request: DecisionRequest) -> DecisionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         shares = (
             {name: 1 / len(each.options) for name in each.options} for each in request.questions
         )
         return DecisionResult(tuple(shares), 9)
 
     async def tokenize(self, request: Any) -> TokenizeResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return TokenizeResult((1, 2), ("a", "b"), 9)
 
     async def detokenize(self, request: Any) -> DetokenizeResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return DetokenizeResult("a")
 
     async def embed(self, request: Any) -> EmbeddingResult:
-        self.asked.append(request)
+        self.requests.append(request)
         count = len(request.texts)
         return EmbeddingResult(np.full((count, 2), 0.5, np.float32), (1,) * count)
 
     async def classify(self, request: Any) -> ClassificationResult:
-        self.asked.append(request)
+        self.requests.append(request)
         count = len(request.texts)
         return ClassificationResult((LABELS,) * count, (1,) * count, ("a", "b"))
 
     async def zero_shot(self, request: Any) -> ClassificationResult:
-        self.asked.append(request)
+        self.requests.append(request)
         scores = tuple(LabelScore(label, 0.5) for label in request.labels)
         return ClassificationResult((scores,) * len(request.texts), (1,) * len(request.texts))
 
     async def rerank(self, request: Any) -> RerankResult:
-        self.asked.append(request)
+        self.requests.append(request)
         count = len(request.documents)
         return RerankResult(tuple(1.0 / (i + 1) for i in range(count)), (2,) * count)
 
     async def recognise(self, request: Any) -> EntityResult:
-        self.asked.append(request)
+        self.requests.append(request)
         count = len(request.texts)
         return EntityResult(((Entity("NAME", 0.9, 0, 1),),) * count, (1,) * count)
 
     async def fill_mask(self, request: Any) -> FillMaskResult:
-        self.asked.append(request)
+        self.requests.append(request)
         found = (TokenPrediction(1, "a", 0.9, "a"),)
         return FillMaskResult((found,) * len(request.texts), (1,) * len(request.texts))
 
     async def answer_from_context(self, request: Any) -> ContextQuestionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return ContextQuestionResult((AnswerSpan("a", 0.9, 0, 1),), (3,))
 
     async def summarize(self, request: Any) -> SummaryResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return SummaryResult((Summary("short", 9, 3),) * len(request.texts))
 
     async def text2text(self, request: Any) -> Text2TextResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return Text2TextResult((Text2TextOutput("kurz", 9, 3),) * len(request.texts))
 
     async def classify_image(self, request: Any) -> ClassificationResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return ClassificationResult((LABELS,))
 
     async def caption(self, request: Any) -> CaptionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return CaptionResult("a dot", 2)
 
     async def answer_question(self, request: Any) -> VisualQuestionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return VisualQuestionResult((VisualAnswer("red", 0.9),))
 
     async def transcribe(self, request: Any) -> TranscriptionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         segment = Segment(0.0, 1.0, " Hi", (1, 2), 0.0, -0.5, 0.0, 1.0)
         return TranscriptionResult((segment,), "en", 1.0, 1, 2)
 
     async def detect(self, request: Any) -> DetectionResult:
-        self.asked.append(request)
+        self.requests.append(request)
         return DetectionResult((Detection("dot", 0.9, 0.0, 0.0, 1.0, 1.0),))
 
 
@@ -151,7 +149,7 @@ def _logprob(request: GenerationRequest) -> TokenLogprob:
     return TokenLogprob(plain.text, -0.5, plain.raw, plain.top, plain.top_ids, prompt=prompt)
 
 
-def application(family: Answering, **settings: Any) -> FastAPI:
+def application(family: EveryTask, **settings: Any) -> FastAPI:
     """Every router of the service, over one model that does every task."""
     model = {
         "name": MODEL,
@@ -169,23 +167,3 @@ def application(family: Answering, **settings: Any) -> FastAPI:
     client = DeploymentClient({"only": LocalHandle(family)}, made.request_timeout_s)
     services = Services(Catalog(profile, made), client, made, house.Ready())
     return create_app(services, shipped_routers())
-
-
-async def posted(app: FastAPI, route: str, body: bytes, **headers: str) -> tuple[int, bytes]:
-    """The status and the body of the answer to a POST of JSON."""
-    given = {"content-type": "application/json", "x-request-id": "the-same"} | headers
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    answered: list[Message] = []
-
-    async def receive() -> Message:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
-
-    async def send(message: Message) -> None:
-        answered.append(message)
-
-    pairs = [(name.encode(), value.encode()) for name, value in given.items()]
-    scope = {"type": "http", "method": "POST", "path": route, "raw_path": route.encode()}
-    await app(scope | {"query_string": b"", "headers": pairs, "root_path": ""}, receive, send)
-    return answered[0]["status"], b"".join(each.get("body", b"") for each in answered)
