@@ -1,4 +1,4 @@
-"""Speech recognition: Whisper models, recordings in, texts and their times out.
+"""Speech recognition: Whisper models, recordings in, texts with timestamps out.
 
 A recording is read in windows of 30 s, one after the other, since where one begins is known only
 from the one before it. Windows of several requests share a forward. A recording whose caller was
@@ -45,7 +45,7 @@ class SpeechModel:
     engine: EngineName = "torch"
 
     def options(self, request: TranscriptionRequest) -> WindowOptions | Problem:
-        """What is told of the first window; the prompt is about no other."""
+        """The options of the first window; the request's prompt is for no other."""
         if request.translate and "translate" not in self.tokens.tasks:
             message = "the model knows English only, and translates nothing"
             return Problem("validation", message, "model")
@@ -62,7 +62,7 @@ class SpeechModel:
 class Transcription(FamilyDeployment[SpeechModel]):
     """The deployment of speech recognition."""
 
-    tasks: ClassVar[dict[str, str]] = {"transcribe": "writes down what is said in a recording"}
+    tasks: ClassVar[dict[str, str]] = {"transcribe": "transcribes a recording"}
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
@@ -96,10 +96,10 @@ class Transcription(FamilyDeployment[SpeechModel]):
             window = await self._batcher.in_thread(reader.next, options, transcript.language)
             if window is None:
                 return transcript.result(reader.seconds)
-            (written,) = await self._batcher.answers(model.lane, _alone(window))
-            if isinstance(written, Problem):
-                return written
-            advance = await self._batcher.in_thread(transcript.add, window, reader.seek, written)
+            (decoded,) = await self._batcher.answers(model.lane, _alone(window))
+            if isinstance(decoded, Problem):
+                return decoded
+            advance = await self._batcher.in_thread(transcript.add, window, reader.seek, decoded)
             reader.advance(advance)
             options = WindowOptions(request.translate)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from deployments.seam.transcription import Segment, TranscriptionResult
-from deployments.speech.timestamps import timed
+from deployments.speech.timestamps import split_segments
 from deployments.speech.whisper_tokens import WhisperTokens
 from deployments.speech.windows import DecodedWindow, SpeechWindow
 
@@ -32,16 +32,16 @@ class Transcript:
         self._language_of_silence: int | None = None
         self._prompt_tokens = self._completion_tokens = 0
 
-    def add(self, window: SpeechWindow, seek: float, written: DecodedWindow) -> float:
-        """Add what was written of ``window``, which begins at ``seek``; the seconds it covers."""
-        self._prompt_tokens += written.prompt_tokens
-        self._completion_tokens += len(written.tokens)
-        if written.no_speech > NO_SPEECH and written.avg_logprob < UNLIKELY:
-            self._language_of_silence = written.language
+    def add(self, window: SpeechWindow, seek: float, decoded: DecodedWindow) -> float:
+        """Add the segments of ``window``, which begins at ``seek``; the seconds it covers."""
+        self._prompt_tokens += decoded.prompt_tokens
+        self._completion_tokens += len(decoded.tokens)
+        if decoded.no_speech > NO_SPEECH and decoded.avg_logprob < UNLIKELY:
+            self._language_of_silence = decoded.language
             return window.seconds
-        self.language = written.language
-        segments, advance = timed(written.tokens, self._tokens.first_time, window.seconds)
-        ratio = _compression_ratio(self._text(written.tokens))
+        self.language = decoded.language
+        segments, advance = split_segments(decoded.tokens, self._tokens.first_time, window.seconds)
+        ratio = _compression_ratio(self._text(decoded.tokens))
         for start, end, tokens in segments:
             text = self._text(tokens)
             if text.strip() and end > start:
@@ -52,8 +52,8 @@ class Transcript:
                         text,
                         tokens,
                         round(seek, 3),
-                        written.avg_logprob,
-                        written.no_speech,
+                        decoded.avg_logprob,
+                        decoded.no_speech,
                         ratio,
                     )
                 )
