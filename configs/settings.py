@@ -94,6 +94,9 @@ class Settings(BaseSettings):
         default=3, description="per replica, that decode images; one is left free by large ones"
     )
     max_audio_s: float = Field(default=600.0, gt=0, le=3600, description="of one recording")
+    max_audio_samples: PositiveInt = Field(
+        default=60_000_000, description="of all channels of one recording; a small file has many"
+    )
     max_waiting_pixels: PositiveInt = Field(
         default=400_000_000, description="per replica, of large images that wait to be decoded"
     )

@@ -1,4 +1,4 @@
-"""Speech recognition: Whisper models, recordings in, texts and their times out.
+"""Speech recognition: Whisper models, recordings in, texts with timestamps out.
 
 A recording is read in windows of 30 s, one after the other, since where one begins is known only
 from the one before it. Windows of several requests share a forward. A recording whose caller was
@@ -28,7 +28,7 @@ from deployments.seam.transcription import TranscriptionRequest, TranscriptionRe
 from deployments.speech.recording import Recording, RecordingError
 from deployments.speech.transcript import Transcript
 from deployments.speech.whisper_tokens import WhisperTokens
-from deployments.speech.windows import SpeechWindow, WindowOptions, WindowReader, WrittenWindow
+from deployments.speech.windows import DecodedWindow, SpeechWindow, WindowOptions, WindowReader
 
 LIBRARIES = ("transformers.models.whisper.modeling_whisper", "soundfile", "soxr")
 
@@ -41,11 +41,11 @@ class SpeechModel:
     extractor: Any
     tokens: WhisperTokens
     max_prompt: int
-    lane: Lane[SpeechWindow, WrittenWindow]
+    lane: Lane[SpeechWindow, DecodedWindow]
     engine: EngineName = "torch"
 
     def options(self, request: TranscriptionRequest) -> WindowOptions | Problem:
-        """What is told of the first window; the prompt is about no other."""
+        """The options of the first window; the request's prompt is for no other."""
         if request.translate and "translate" not in self.tokens.tasks:
             message = "the model knows English only, and translates nothing"
             return Problem("validation", message, "model")
@@ -62,7 +62,7 @@ class SpeechModel:
 class Transcription(FamilyDeployment[SpeechModel]):
     """The deployment of speech recognition."""
 
-    tasks: ClassVar[dict[str, str]] = {"transcribe": "writes down what is said in a recording"}
+    tasks: ClassVar[dict[str, str]] = {"transcribe": "transcribes a recording"}
 
     def __init__(self, config: FamilyConfig) -> None:
         meter = Meter(config.ledger)
@@ -91,23 +91,22 @@ class Transcription(FamilyDeployment[SpeechModel]):
         if isinstance(options, Problem):
             return options
         reader = await self._batcher.in_thread(self._opened, model, request.audio)
-        transcript = Transcript(model.tokenizer, model.tokens)
+        transcript = Transcript(model.tokenizer, model.tokens, language)
         while True:
-            window = await self._batcher.in_thread(reader.next, options, language)
+            window = await self._batcher.in_thread(reader.next, options, transcript.language)
             if window is None:
                 return transcript.result(reader.seconds)
-            (written,) = await self._batcher.answers(model.lane, _alone(window))
-            if isinstance(written, Problem):
-                return written
-            advance = await self._batcher.in_thread(transcript.add, window, reader.seek, written)
+            (decoded,) = await self._batcher.answers(model.lane, _alone(window))
+            if isinstance(decoded, Problem):
+                return decoded
+            advance = await self._batcher.in_thread(transcript.add, window, reader.seek, decoded)
             reader.advance(advance)
             options = WindowOptions(request.translate)
-            language = written.language  # the recording has one language
 
     def _opened(self, model: SpeechModel, audio: bytes) -> WindowReader:
-        extractor = model.extractor
-        max_seconds = self._config.settings.max_audio_s
-        return WindowReader(Recording(audio, extractor.sampling_rate, max_seconds), extractor)
+        extractor, settings = model.extractor, self._config.settings
+        limits = settings.max_audio_s, settings.max_audio_samples
+        return WindowReader(Recording(audio, extractor.sampling_rate, *limits), extractor)
 
 
 async def _alone(window: SpeechWindow) -> AsyncGenerator[Sequence[SpeechWindow], None]:
@@ -124,7 +123,7 @@ class SpeechLoader(BatchedModelLoader[SpeechModel]):
         """Raises ``ValueError`` for a model that is no Whisper."""
         import transformers
 
-        from deployments.speech.whisper_writer import WhisperWriter
+        from deployments.speech.whisper_decoder import WhisperDecoder
 
         folder = self._config.folder(spec)
         tokenizer = load_tokenizer(folder, trust_remote_code=spec.trust_remote_code)
@@ -135,8 +134,8 @@ class SpeechLoader(BatchedModelLoader[SpeechModel]):
         model.generation_config.max_length = None  # windows have a bound of their own
         tokens = WhisperTokens.of(model.generation_config, tokenizer)
         positions = int(model.config.max_source_positions)
-        batched: BatchedModel[SpeechWindow, WrittenWindow] = BatchedModel(
-            WhisperWriter(model, tokens, device),
+        batched: BatchedModel[SpeechWindow, DecodedWindow] = BatchedModel(
+            WhisperDecoder(model, tokens, device),
             size=lambda window: positions,
             kind=lambda window: window.options,
             nbytes=lambda window: window.nbytes,

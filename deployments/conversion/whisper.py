@@ -37,34 +37,39 @@ def write_checkpoint(origin: Path, folder: Path) -> None:
     """Convert the only ``model.bin`` in ``origin``, with the tokenizer and configuration beside it.
 
     Raises:
-        ConversionError: it is not a Whisper model of CTranslate2.
+        ConversionError: it is not a Whisper model of CTranslate2, or a quantized one.
     """
-    import torch
-    from transformers import (
-        GenerationConfig,
-        WhisperFeatureExtractor,
-        WhisperForConditionalGeneration,
-    )
+    from transformers import WhisperFeatureExtractor
 
-    home = only_file(origin, ".bin").parent
-    tensors = read_variables(home / "model.bin", "WhisperSpec")
+    file = only_file(origin, ".bin")
+    tensors = read_variables(file, "WhisperSpec")
+    try:
+        model = _model(file.parent, tensors)
+    except (KeyError, IndexError, OSError, RuntimeError, TypeError, ValueError) as error:
+        message = f"it is not a Whisper model of CTranslate2: {type(error).__name__}: {error}"
+        raise ConversionError(message) from error
+    model.save_pretrained(folder)
+    extractor: Any = WhisperFeatureExtractor
+    extractor(feature_size=model.config.num_mel_bins).save_pretrained(folder)
+    _write_tokenizer(file.parent, folder)
+
+
+def _model(home: Path, tensors: Tensors) -> Any:
+    """The model with ``tensors`` and the settings that the files in ``home`` have."""
+    import torch
+    from transformers import GenerationConfig, WhisperForConditionalGeneration
+
     tokens = _special_tokens(home / "tokenizer.json")
     given = json.loads((home / "config.json").read_text(encoding="utf-8"))
-    try:
-        model: Any = WhisperForConditionalGeneration(_config(tensors, tokens))
-        weights = {name: torch.tensor(array) for name, array in _renamed(tensors)}
-        missing, unknown = model.load_state_dict(weights, strict=False)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise ConversionError(f"the tensors are not Whisper's: {error}") from error
+    model: Any = WhisperForConditionalGeneration(_config(tensors, tokens))
+    weights = {name: torch.tensor(array) for name, array in _renamed(tensors)}
+    missing, unknown = model.load_state_dict(weights, strict=False)
     if set(missing) - {"proj_out.weight"} or unknown:  # tied to the embedding of the tokens
-        raise ConversionError(f"the tensors are not Whisper's: {[*missing, *unknown][:3]}")
+        raise ValueError(f"missing or unknown tensors: {[*missing, *unknown][:3]}")
     model.tie_weights()
-    vocabulary = len(tensors["decoder/embeddings/weight"])
+    vocabulary = model.config.vocab_size
     model.generation_config = GenerationConfig.from_dict(_generation(given, tokens, vocabulary))
-    model.eval().save_pretrained(folder)
-    extractor: Any = WhisperFeatureExtractor
-    extractor(feature_size=tensors["encoder/conv1/weight"].shape[1]).save_pretrained(folder)
-    _write_tokenizer(home, folder)
+    return model.eval()
 
 
 def _special_tokens(file: Path) -> dict[str, int]:
@@ -76,6 +81,8 @@ def _config(tensors: Tensors, tokens: Mapping[str, int]) -> Any:
     from transformers import WhisperConfig
 
     vocabulary, width = tensors["decoder/embeddings/weight"].shape
+    if width % HEAD_SIZE:
+        raise ValueError(f"a width of {width} is no multiple of {HEAD_SIZE}")
     sides = {}
     for side in ("encoder", "decoder"):
         layers = {name.split("/")[1] for name in tensors if name.startswith(f"{side}/layer_")}
@@ -102,6 +109,8 @@ def _renamed(tensors: Tensors) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     for name, array in tensors.items():
         if array.ndim == 0 or "alignment" in name:
             continue
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} is quantized ({array.dtype}); only floats are converted")
         for new, part in _parts(name.split("/"), array.astype(np.float32)):
             yield f"model.{new}", part
 

@@ -44,6 +44,11 @@ class AudioHeader:
     def seconds(self) -> float | None:
         return None if self.frames is None else self.frames / self.rate
 
+    @property
+    def samples(self) -> int | None:
+        """Of all channels together."""
+        return None if self.frames is None else self.frames * self.channels
+
 
 class WavChunk(NamedTuple):
     """One chunk of a WAV file: where its content begins, and the bytes that it claims to have."""

@@ -47,7 +47,7 @@ class Segment(NamedTuple):
 class TranscriptionResult:
     """What was said, in order; ``language`` is its code, ``seconds`` the recording's length.
 
-    ``prompt_tokens`` counts what the decoder was told, in all windows.
+    ``prompt_tokens`` counts the tokens of the decoder prompts of all windows.
     """
 
     segments: tuple[Segment, ...]

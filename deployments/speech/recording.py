@@ -33,10 +33,11 @@ class Recording:
     """The samples of an audio file: mono, from -1 to 1, at ``rate`` Hz, in order.
 
     Only one thread at a time may read. Raises :class:`RecordingError` for a file that cannot be
-    decoded, that has samples that are no numbers, or that is longer than ``max_seconds``.
+    decoded, that has fewer samples than its header claims or some that are no numbers, that is
+    longer than ``max_seconds``, or whose channels have more than ``max_samples`` together.
     """
 
-    def __init__(self, raw: bytes, rate: int, max_seconds: float) -> None:
+    def __init__(self, raw: bytes, rate: int, max_seconds: float, max_samples: int) -> None:
         import soundfile
         import soxr
 
@@ -57,7 +58,10 @@ class Recording:
             raise RecordingError(DAMAGED)
         self._rate = rate
         self._max_seconds = max_seconds
-        self._left = int(max_seconds * header.rate)
+        self._max_samples = max_samples
+        self._max_frames = int(max_seconds * header.rate)
+        self._claimed = header.frames or 0
+        self._frames = 0
         self._resampler = soxr.ResampleStream(header.rate, rate, 1, dtype="float32")
         self._resampled = self._blocks()
         self._rest = np.zeros(0, np.float32)
@@ -92,10 +96,15 @@ class Recording:
             block = self._file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.SoundFileError:
             raise RecordingError(DAMAGED) from None
-        self._left -= len(block)
-        if self._left < 0:
+        self._frames += len(block)
+        if self._frames > self._max_frames:
             message = f"the audio is longer than {self._max_seconds:g} s"
             raise RecordingError(Problem("validation", message, "audio"))
+        if self._frames * block.shape[1] > self._max_samples:
+            message = f"the audio has more than {self._max_samples} samples in all channels"
+            raise RecordingError(Problem("validation", message, "audio"))
+        if not len(block) and self._frames < self._claimed:
+            raise RecordingError(DAMAGED)
         if not np.isfinite(block).all():
             message = "the audio has samples that are infinite or no numbers"
             raise RecordingError(Problem("validation", message, "audio"))

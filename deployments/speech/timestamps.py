@@ -1,4 +1,4 @@
-"""Cuts what Whisper wrote about one window into segments, by the tokens of times among it.
+"""Splits the tokens that Whisper generated for one window into segments, by the tokens of times.
 
 After https://github.com/openai/whisper/blob/main/whisper/transcribe.py: a segment is between two
 tokens of times, and the next window begins where the last whole segment ended.
@@ -15,7 +15,7 @@ MIN_ADVANCE_S = 1.0
 """A window goes on by at least this much, or else to its end: so a recording has few windows."""
 
 
-class TimedTokens(NamedTuple):
+class SegmentTokens(NamedTuple):
     """Tokens of one segment, whose times are in seconds from the beginning of the window."""
 
     start: float
@@ -23,9 +23,9 @@ class TimedTokens(NamedTuple):
     tokens: tuple[int, ...]
 
 
-def timed(
+def split_segments(
     tokens: Sequence[int], first_time: int, seconds: float
-) -> tuple[list[TimedTokens], float]:
+) -> tuple[list[SegmentTokens], float]:
     """The segments of a window of so many ``seconds``, and the seconds that they account for.
 
     ``first_time`` is the token of 0.0 s; each token after it is 0.02 s later.
@@ -39,12 +39,13 @@ def timed(
     if not ends:
         times = [token for token in tokens if token > first_time]
         end = time_of(times[-1]) if times else seconds
-        return ([TimedTokens(0.0, end, tuple(tokens))] if tokens else []), seconds
+        return ([SegmentTokens(0.0, end, tuple(tokens))] if tokens else []), seconds
     to_the_end = is_time[-2:] == [False, True]  # after it nothing is said
     if to_the_end:
         ends.append(len(tokens))
     segments = [
-        TimedTokens(time_of(part[0]), time_of(part[-1]), tuple(part)) for part in _cut(tokens, ends)
+        SegmentTokens(time_of(part[0]), time_of(part[-1]), tuple(part))
+        for part in _cut(tokens, ends)
     ]
     if to_the_end:
         return segments, seconds
@@ -52,7 +53,7 @@ def timed(
     if advance >= MIN_ADVANCE_S:
         return segments, advance
     rest = tuple(tokens[ends[-1] :])
-    return [*segments, TimedTokens(advance, seconds, rest)], seconds
+    return [*segments, SegmentTokens(advance, seconds, rest)], seconds
 
 
 def _cut(tokens: Sequence[int], ends: Sequence[int]) -> Iterator[Sequence[int]]:

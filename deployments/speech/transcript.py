@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from deployments.seam.transcription import Segment, TranscriptionResult
-from deployments.speech.timestamps import timed
+from deployments.speech.timestamps import split_segments
 from deployments.speech.whisper_tokens import WhisperTokens
-from deployments.speech.windows import SpeechWindow, WrittenWindow
+from deployments.speech.windows import DecodedWindow, SpeechWindow
 
 NO_SPEECH = 0.6
 UNLIKELY = -1.0
@@ -18,24 +18,30 @@ of https://github.com/openai/whisper/blob/main/whisper/transcribe.py."""
 
 
 class Transcript:
-    """The segments of one recording so far."""
+    """The segments of one recording so far.
 
-    def __init__(self, tokenizer: Any, tokens: WhisperTokens) -> None:
+    ``language`` is the token of the recording's one language: the given one, or that of the first
+    window in which something is said. It is ``None`` before that.
+    """
+
+    def __init__(self, tokenizer: Any, tokens: WhisperTokens, language: int | None = None) -> None:
         self._tokenizer = tokenizer
         self._tokens = tokens
         self._segments: list[Segment] = []
-        self._language: int | None = None
+        self.language = language
+        self._language_of_silence: int | None = None
         self._prompt_tokens = self._completion_tokens = 0
 
-    def add(self, window: SpeechWindow, seek: float, written: WrittenWindow) -> float:
-        """Add what was written of ``window``, which begins at ``seek``; the seconds it covers."""
-        self._language = written.language
-        self._prompt_tokens += written.prompt_tokens
-        self._completion_tokens += len(written.tokens)
-        if written.no_speech > NO_SPEECH and written.avg_logprob < UNLIKELY:
+    def add(self, window: SpeechWindow, seek: float, decoded: DecodedWindow) -> float:
+        """Add the segments of ``window``, which begins at ``seek``; the seconds it covers."""
+        self._prompt_tokens += decoded.prompt_tokens
+        self._completion_tokens += len(decoded.tokens)
+        if decoded.no_speech > NO_SPEECH and decoded.avg_logprob < UNLIKELY:
+            self._language_of_silence = decoded.language
             return window.seconds
-        segments, advance = timed(written.tokens, self._tokens.first_time, window.seconds)
-        ratio = _compression_ratio(self._text(written.tokens))
+        self.language = decoded.language
+        segments, advance = split_segments(decoded.tokens, self._tokens.first_time, window.seconds)
+        ratio = _compression_ratio(self._text(decoded.tokens))
         for start, end, tokens in segments:
             text = self._text(tokens)
             if text.strip() and end > start:
@@ -46,8 +52,8 @@ class Transcript:
                         text,
                         tokens,
                         round(seek, 3),
-                        written.avg_logprob,
-                        written.no_speech,
+                        decoded.avg_logprob,
+                        decoded.no_speech,
                         ratio,
                     )
                 )
@@ -60,9 +66,10 @@ class Transcript:
 
     def result(self, seconds: float) -> TranscriptionResult:
         """All of it, of a recording of so many ``seconds``."""
+        language = self._language_of_silence if self.language is None else self.language
         return TranscriptionResult(
             tuple(self._segments),
-            self._tokens.code_of(self._language),
+            self._tokens.code_of(language),
             seconds,
             self._prompt_tokens,
             self._completion_tokens,

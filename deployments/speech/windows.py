@@ -15,7 +15,7 @@ MIN_WINDOW_S = 0.1
 
 
 class WindowOptions(NamedTuple):
-    """What the model is told of a window. Only windows with equal ones share a forward.
+    """The options of a window, from the request. Only windows with equal ones share a forward.
 
     ``prompt`` has the tokens of the text before it.
     """
@@ -41,10 +41,10 @@ class SpeechWindow:
         return self.features.nbytes
 
 
-class WrittenWindow(NamedTuple):
+class DecodedWindow(NamedTuple):
     """The tokens of one window, those of times among them, without the end token.
 
-    ``language`` is the token of its language, ``prompt_tokens`` what the decoder was told,
+    ``language`` is the token of its language, ``prompt_tokens`` the length of the decoder prompt,
     ``avg_logprob`` the mean log-probability of the tokens, ``no_speech`` the probability that
     nothing is said.
     """

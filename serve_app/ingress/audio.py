@@ -9,13 +9,14 @@ from functools import partial
 from configs.settings import Settings
 from deployments.seam.audio_files import AudioHeaderError, audio_format, read_audio_header
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-from serve_app.ingress.sent_files import UnknownFormat, read_as_text
+from serve_app.ingress.sent_files import read_as_text
 
 WHAT = "audio file"
 FORMATS = "WAV, FLAC"
 
 KNOWN = (
-    (re.compile(rb"ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"), "MP3"),
+    (re.compile(rb"ID3"), "a file with an ID3 tag, as MP3 has"),
+    (re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"), "MP3"),
     (re.compile(rb"OggS"), "Ogg"),
     (re.compile(rb"....ftyp", re.DOTALL), "MP4"),
     (re.compile(rb"\x1aE\xdf\xa3"), "WebM or Matroska"),
@@ -37,8 +38,8 @@ async def received_audio(sent: str | bytes, settings: Settings, field: str = "au
     """The checked bytes of an audio file that was sent as a file or as text.
 
     Raises :class:`ValidationFailed` when it is empty, damaged or no audio,
-    :class:`UnsupportedMediaType` for another format, :class:`PayloadTooLarge` for a recording that
-    is longer than the settings allow. Only the header is read.
+    :class:`UnsupportedMediaType` for a known format that is not read, :class:`PayloadTooLarge` for
+    a recording that is longer or has more samples than the settings allow. Only the header is read.
     """
     check = partial(checked_audio, settings=settings, field=field)
     if isinstance(sent, bytes):
@@ -60,14 +61,24 @@ def checked_audio(raw: bytes, settings: Settings, field: str = "audio") -> bytes
         raise ValidationFailed(f"{field} {error}.", field=field) from None
     if header.seconds is not None and header.seconds > settings.max_audio_s:
         message = f"{field} has {header.seconds:.1f} s; the limit is {settings.max_audio_s:g} s."
-        details = {"field_errors": {field: message}, "limit_seconds": settings.max_audio_s}
-        raise PayloadTooLarge(message, field=field, details=details)
+        raise _too_large(message, field, limit_seconds=settings.max_audio_s)
+    if header.samples is not None and header.samples > settings.max_audio_samples:
+        message = f"{field} has {header.samples} samples in all channels; the limit is "
+        message += f"{settings.max_audio_samples}."
+        raise _too_large(message, field, limit_samples=settings.max_audio_samples)
     return raw
 
 
-def _other_format(raw: bytes, field: str) -> UnsupportedMediaType:
+def _too_large(message: str, field: str, **limits: float) -> PayloadTooLarge:
+    details = {"field_errors": {field: message}, **limits}
+    return PayloadTooLarge(message, field=field, details=details)
+
+
+def _other_format(raw: bytes, field: str) -> ValidationFailed | UnsupportedMediaType:
     name = next((name for signature, name in KNOWN if signature.match(raw[:16])), None)
-    what = f"is {name}, which is not read here" if name else "is no audio file that is read here"
-    message = f"{field} {what}. These are: {FORMATS}."
-    kind = UnsupportedMediaType if name else UnknownFormat
-    return kind(message, field=field, details={"field_errors": {field: message}})
+    if name is None:
+        return ValidationFailed(
+            f"{field} is no audio file that is read here. These are: {FORMATS}.", field=field
+        )
+    message = f"{field} is {name}, which is not read here. These are: {FORMATS}."
+    return UnsupportedMediaType(message, field=field, details={"field_errors": {field: message}})

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
-from serve_app.ingress.errors import UnsupportedMediaType, ValidationFailed
+from serve_app.ingress.errors import ValidationFailed
 
 DATA_URI = re.compile(r"data:(?P<type>[^,]{0,256}),", re.IGNORECASE)
 SCHEME = re.compile(r"(?P<name>[a-z][a-z0-9+.\-]{0,20}):", re.IGNORECASE)
@@ -28,10 +28,6 @@ MAX_QUOTED = 1000
 """Other percent-encoded characters in one image. No client has a reason to send any."""
 
 
-class UnknownFormat(UnsupportedMediaType):
-    """The bytes are no file of any known format: a path that is base64 by chance, perhaps."""
-
-
 def read_as_text(text: str, field: str, what: str, checked: Callable[[bytes], bytes]) -> bytes:
     """The bytes of a file, as ``checked`` gives them; ``what`` names such a file, as in "image".
 
@@ -42,7 +38,7 @@ def read_as_text(text: str, field: str, what: str, checked: Callable[[bytes], by
     if text and _is_path(text):
         try:  # it may be base64 all the same, which has "/" too
             return checked(_bytes(text, field, what))
-        except (ValidationFailed, UnknownFormat):
+        except ValidationFailed:
             raise _is_a_path(field, what) from None
     return checked(_bytes(text, field, what))
 

@@ -107,7 +107,7 @@ async def test_a_long_recording_is_read_window_by_window(english: Path) -> None:
     assert found.token_counts.prompt == found.prompt_tokens >= 3
 
 
-async def test_a_language_is_told_by_its_code_or_its_name(whisper: Path) -> None:
+async def test_a_language_is_given_by_its_code_or_its_name(whisper: Path) -> None:
     family = Transcription(family_of(whisper, "transcribe"))
     for given in ("de", "DE", "german"):
         assert (await heard(family, noise(1), language=given)).language == "de"
@@ -116,6 +116,15 @@ async def test_a_language_is_told_by_its_code_or_its_name(whisper: Path) -> None
     assert ", ".join(sorted(LANGUAGES)) in problem.message
     translated = await heard(family, noise(1), language="de", translate=True)
     assert translated.text != (await heard(family, noise(1), language="de")).text
+
+
+async def test_the_first_window_decides_the_language_of_the_whole_recording(whisper: Path) -> None:
+    family = Transcription(family_of(whisper, "transcribe"))
+    first, rest = tone(300, WINDOW_S), noise(1, WINDOW_S)
+    language = (await heard(family, first)).language
+    assert language != (await heard(family, rest)).language
+    samples = np.concatenate([soundfile.read(io.BytesIO(each))[0] for each in (first, rest, rest)])
+    assert (await heard(family, file_of(samples))).language == language
 
 
 async def test_a_model_of_one_language_knows_no_other(english: Path) -> None:
@@ -129,10 +138,10 @@ async def test_a_model_of_one_language_knows_no_other(english: Path) -> None:
 async def test_a_prompt_is_read_before_the_first_window_and_its_end_counts(english: Path) -> None:
     family = Transcription(family_of(english, "transcribe"))
     without = await heard(family, noise(1))
-    told = await heard(family, noise(1), prompt="w1 w2")
-    assert told.prompt_tokens == without.prompt_tokens + 3
-    assert told.text != without.text
-    assert (await heard(family, noise(1), prompt="<|endoftext|> w1 w2")) == told
+    prompted = await heard(family, noise(1), prompt="w1 w2")
+    assert prompted.prompt_tokens == without.prompt_tokens + 3
+    assert prompted.text != without.text
+    assert (await heard(family, noise(1), prompt="<|endoftext|> w1 w2")) == prompted
     long = await heard(family, noise(1), prompt="w9 " * 500 + "w1 w2")
     assert long.prompt_tokens == without.prompt_tokens + POSITIONS // 2
 
@@ -199,7 +208,7 @@ async def test_a_bad_file_is_a_problem_of_its_own(whisper: Path) -> None:
     assert isinstance(found, TranscriptionResult)
 
 
-async def test_what_a_president_said_is_written_down_at_any_length(
+async def test_a_real_recording_is_transcribed_at_any_length(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Three times over it is 33 s: the second window begins where a segment ended."""

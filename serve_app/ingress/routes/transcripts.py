@@ -1,4 +1,4 @@
-"""Calls a model that writes down what is said in a recording."""
+"""Calls a model that transcribes a recording."""
 
 from __future__ import annotations
 

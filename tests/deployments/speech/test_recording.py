@@ -14,14 +14,15 @@ from deployments.speech.recording import Recording, RecordingError
 from tests.deployments.speech.recordings import RATE, file_of, flac_with_frames, wav_header
 
 LONG = 600.0
+MANY = 60_000_000
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> Any:
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
 
 
-def whole(raw: bytes, max_seconds: float = LONG) -> Any:
-    recording = Recording(raw, RATE, max_seconds)
+def whole(raw: bytes, max_seconds: float = LONG, max_samples: int = MANY) -> Any:
+    recording = Recording(raw, RATE, max_seconds, max_samples)
     return np.concatenate([recording.read(5000) for _ in range(200)])
 
 
@@ -63,8 +64,8 @@ def test_channels_are_averaged_and_loud_samples_are_cut() -> None:
 
 def test_pieces_join_to_the_whole() -> None:
     raw = file_of(tone(44_100), 44_100)
-    recording = Recording(raw, RATE, LONG)
-    at_once = Recording(raw, RATE, LONG).read(2 * RATE)
+    recording = Recording(raw, RATE, LONG, MANY)
+    at_once = Recording(raw, RATE, LONG, MANY).read(2 * RATE)
     pieces = [recording.read(size) for size in (1, 7000, 0, 3, 2 * RATE)]
     assert np.array_equal(np.concatenate(pieces), at_once)
     assert recording.seconds == len(at_once) / RATE
@@ -100,19 +101,21 @@ def test_a_file_written_to_a_pipe_has_the_length_that_is_there() -> None:
     assert len(whole(raw)) == RATE
 
 
-@pytest.mark.parametrize("frames", [0, 2**36 - 1])
-def test_the_length_that_a_file_claims_is_not_allocated(frames: int) -> None:
+def test_a_flac_file_of_unknown_length_has_the_samples_that_are_there() -> None:
+    assert len(whole(flac_with_frames(file_of(tone(RATE), kind="FLAC"), 0))) == RATE
+
+
+@pytest.mark.parametrize("frames", [RATE + 1, 2**36 - 1])
+def test_the_length_that_a_file_claims_is_not_allocated_and_must_be_there(frames: int) -> None:
     raw = flac_with_frames(file_of(tone(RATE), kind="FLAC"), frames)
     tracemalloc.start()
     try:
-        recording = Recording(raw, RATE, LONG)
-        heard = 0
-        while read := len(recording.read(RATE)):
-            heard += read
+        recording = Recording(raw, RATE, LONG, MANY)
+        with pytest.raises(RecordingError, match="damaged or cut short"):
+            recording.read(2 * RATE)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
-    assert heard == RATE
 
 
 def test_a_recording_that_is_too_long_ends_where_it_is_found_out() -> None:
@@ -120,6 +123,13 @@ def test_a_recording_that_is_too_long_ends_where_it_is_found_out() -> None:
     assert len(whole(silence, 20.0)) == 20 * RATE
     with pytest.raises(RecordingError, match=r"longer than 19.5 s"):
         whole(silence, 19.5)
+
+
+def test_samples_count_in_all_channels() -> None:
+    silence = flac_with_frames(file_of(np.zeros((2 * RATE, 8)), kind="FLAC"), 0)
+    assert len(whole(silence, max_samples=16 * RATE)) == 2 * RATE
+    with pytest.raises(RecordingError, match=r"more than 255999 samples in all channels"):
+        whole(silence, max_samples=16 * RATE - 1)
 
 
 def test_chunks_behind_the_samples_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

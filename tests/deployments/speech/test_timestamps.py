@@ -1,10 +1,10 @@
-"""Tokens of times cut what was written of a window into segments."""
+"""Tokens of times split a window into segments."""
 
 from __future__ import annotations
 
 import pytest
 
-from deployments.speech.timestamps import TimedTokens, timed
+from deployments.speech.timestamps import SegmentTokens, split_segments
 
 T = 100
 """The token of 0.0 s."""
@@ -37,7 +37,7 @@ def at(seconds: float) -> int:
 def test_segments(
     tokens: list[int], segments: list[tuple[float, float, tuple[int, ...] | None]], advance: float
 ) -> None:
-    found, seconds = timed(tokens, T, 30.0)
+    found, seconds = split_segments(tokens, T, 30.0)
     assert seconds == pytest.approx(advance)
     assert [each.start for each in found] == pytest.approx([start for start, *_ in segments])
     assert [each.end for each in found] == pytest.approx([end for _, end, _ in segments])
@@ -46,6 +46,6 @@ def test_segments(
 
 
 def test_no_time_is_behind_the_end_of_the_recording() -> None:
-    found, advance = timed([at(0), 1, at(29)], T, 11.0)
-    assert found == [TimedTokens(0.0, 11.0, (at(0), 1, at(29)))]
+    found, advance = split_segments([at(0), 1, at(29)], T, 11.0)
+    assert found == [SegmentTokens(0.0, 11.0, (at(0), 1, at(29)))]
     assert advance == 11.0

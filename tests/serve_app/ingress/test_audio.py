@@ -37,8 +37,7 @@ async def test_wav_and_flac_pass_as_bytes_and_as_text(raw: bytes) -> None:
         (b"RF64\xff\xff\xff\xffWAVE", "64 bits"),
         (b"RIFX\x00\x00\x00\x00WAVE", "big-endian"),
         (b"\xff\xf1\x50\x80", "AAC"),
-        (b"hello, I am a text", "no audio file"),
-        (b"\x89PNG\r\n\x1a\n", "no audio file"),
+        (b"ID3\x04\x00\x00\x00\x00\x00\x00fLaC", "ID3 tag"),
     ],
 )
 def test_another_format_is_called_by_its_name(raw: bytes, name: str) -> None:
@@ -52,6 +51,8 @@ def test_another_format_is_called_by_its_name(raw: bytes, name: str) -> None:
     ("raw", "message"),
     [
         (b"", "empty"),
+        (b"hello, I am a text", "no audio file .* WAV, FLAC"),
+        (b"\x89PNG\r\n\x1a\n", "no audio file"),
         (b"RIFF\x00\x00\x00\x00WAVE", "cut short"),
         (wav_header(channels=0), "0 channels"),
         (wav_header(rate=1), "1 Hz"),
@@ -84,6 +85,24 @@ def test_a_recording_that_is_too_long_is_refused_by_its_header() -> None:
         checked_audio(flac_with_frames(FLAC, 2**36 - 1), SETTINGS)
     unknown = flac_with_frames(FLAC, 0)
     assert checked_audio(unknown, SETTINGS) == unknown
+
+
+def test_a_small_file_of_very_many_samples_is_refused_by_its_header() -> None:
+    raw = file_of(np.zeros((1000, 8)), 192_000, "FLAC")
+    assert checked_audio(raw, Settings(max_audio_samples=8000)) == raw
+    with pytest.raises(PayloadTooLarge, match="has 8000 samples in all channels") as failed:
+        checked_audio(raw, Settings(max_audio_samples=7999), "sound")
+    assert failed.value.details["limit_samples"] == 7999
+    assert set(failed.value.details["field_errors"]) == {"sound"}
+    with pytest.raises(PayloadTooLarge, match=f"limit is {SETTINGS.max_audio_samples}"):
+        checked_audio(flac_with_frames(raw, 40 * 192_000), SETTINGS)
+
+
+async def test_bytes_of_no_known_format_have_one_status_however_they_are_sent() -> None:
+    raw = b"no audio at all"
+    for sent in (raw, base64.b64encode(raw).decode()):
+        with pytest.raises(ValidationFailed, match="no audio file"):
+            await received_audio(sent, SETTINGS)
 
 
 @pytest.mark.parametrize("sent", ["https://a.example/b.wav", "/etc/passwd", "speech.wav", "a*b"])

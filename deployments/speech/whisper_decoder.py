@@ -19,44 +19,46 @@ from transformers import (
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.greedy_decoding import stopping
 from deployments.speech.whisper_tokens import WhisperTokens
-from deployments.speech.windows import SpeechWindow, WrittenWindow
+from deployments.speech.windows import DecodedWindow, SpeechWindow
 
 
 @dataclass(frozen=True, slots=True)
-class WhisperWriter:
+class WhisperDecoder:
     """Runs ``model`` on batches of windows that have equal options."""
 
     model: Any
     tokens: WhisperTokens
     device: str
 
-    def __call__(self, batch: Sequence[SpeechWindow], steps: DecodeSteps) -> list[WrittenWindow]:
+    def __call__(self, batch: Sequence[SpeechWindow], steps: DecodeSteps) -> list[DecodedWindow]:
         with torch.inference_mode():
             features = torch.from_numpy(np.stack([window.features for window in batch]))
             encoded = self.model.get_encoder()(features.to(self.device, self.model.dtype))
-            told, no_speech = self._told(batch, encoded)
+            prompt, no_speech = self._decoder_prompt(batch, encoded)
             logprobs = _ChosenLogprobs(self.tokens.end)
-            rows = self._generate(encoded, told, logprobs, steps)
-        written = rows[:, told.shape[1] :].tolist()
+            rows = self._generate(encoded, prompt, logprobs, steps)
+        generated = rows[:, prompt.shape[1] :].tolist()
         means = logprobs.means()
-        languages = told[:, -2].tolist() if self.tokens.languages else [None] * len(batch)
+        languages = prompt[:, -2].tolist() if self.tokens.languages else [None] * len(batch)
         return [
-            WrittenWindow(self._until_the_end(row), language, told.shape[1], mean, silent)
+            DecodedWindow(self._until_the_end(row), language, prompt.shape[1], mean, silent)
             for row, language, mean, silent in zip(
-                written, languages, means, no_speech, strict=True
+                generated, languages, means, no_speech, strict=True
             )
         ]
 
-    def _told(self, batch: Sequence[SpeechWindow], encoded: Any) -> tuple[Any, list[float]]:
-        """What the decoder is told of each window, and how likely nothing is said in it.
+    def _decoder_prompt(
+        self, batch: Sequence[SpeechWindow], encoded: Any
+    ) -> tuple[Any, list[float]]:
+        """The decoder prompt of each window, and how likely nothing is said in it.
 
         Both are read from the first step behind the start token, as Whisper was trained.
         """
         tokens, options = self.tokens, batch[0].options
         before = [] if tokens.previous is None else [tokens.previous, *options.prompt]
         start = [*(before if options.prompt else []), tokens.start]
-        told = torch.tensor([start] * len(batch), device=self.device)
-        decoded = self.model(encoder_outputs=encoded, decoder_input_ids=told, use_cache=False)
+        prompt = torch.tensor([start] * len(batch), device=self.device)
+        decoded = self.model(encoder_outputs=encoded, decoder_input_ids=prompt, use_cache=False)
         logits = decoded.logits[:, -1].float()
         no_speech = logits.softmax(-1)[:, tokens.no_speech].tolist()
         if tokens.languages:
@@ -67,13 +69,13 @@ class WhisperWriter:
                 [window.language if window.language is not None else likely, task]
                 for window, likely in zip(batch, found, strict=True)
             ]
-            told = torch.cat([told, torch.tensor(ends, device=self.device)], dim=1)
-        return told, no_speech
+            prompt = torch.cat([prompt, torch.tensor(ends, device=self.device)], dim=1)
+        return prompt, no_speech
 
     def _generate(
-        self, encoded: Any, told: Any, logprobs: _ChosenLogprobs, steps: DecodeSteps
+        self, encoded: Any, prompt: Any, logprobs: _ChosenLogprobs, steps: DecodeSteps
     ) -> Any:
-        """Rows of tokens that begin with ``told``.
+        """Rows of tokens that begin with ``prompt``.
 
         transformers' own ``generate`` for Whisper loops over windows by itself; this is the one
         below it.
@@ -87,13 +89,13 @@ class WhisperWriter:
             min_length=None,
             forced_decoder_ids=None,
             return_dict_in_generate=False,
-            max_new_tokens=min(positions - told.shape[1], positions // 2),
+            max_new_tokens=min(positions - prompt.shape[1], positions // 2),
         )
-        times = WhisperTimeStampLogitsProcessor(config, begin_index=told.shape[1])
+        times = WhisperTimeStampLogitsProcessor(config, begin_index=prompt.shape[1])
         return GenerationMixin.generate(
             self.model,
             encoder_outputs=encoded,
-            decoder_input_ids=told,
+            decoder_input_ids=prompt,
             attention_mask=torch.ones(encoded[0].shape[:2], device=self.device),  # no padding
             generation_config=config,
             logits_processor=LogitsProcessorList([times, logprobs]),
