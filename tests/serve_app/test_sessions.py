@@ -14,7 +14,11 @@ from tests.serve_app.local_handle import Family
 from tests.serve_app.test_stream_surfaces import TEXTS
 
 BODIES: dict[str, dict[str, Any]] = {
-    **{path: {**body, "stream": False} for path, body in TEXTS.items() if path[-7:] != "/stream"},
+    **{
+        path: {**body, "stream": False}
+        for path, body in TEXTS.items()
+        if not path.endswith("stream")  # those that only stream have no such field
+    },
     f"{NATIVE}/query": {"prompt": "Hi", "user_id": "ada"},
     f"{NATIVE}/conversations": {"user_id": "ada", "initial_message": "Hi"},
     f"{NATIVE}/graph": {

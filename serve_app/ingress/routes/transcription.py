@@ -10,15 +10,12 @@ from serve_app.ingress.routes.huggingface.transcription import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, transcribe_audio
-from serve_app.ingress.routes.upload_body import AUDIO, Upload
+from serve_app.ingress.routes.upload_body import AUDIO, SILENCE, Upload
 from serve_app.ingress.validation.fields import Answer, AudioSent, Body, ModelName, example
 from serve_app.ingress.validation.limits import check_prompt
 
 router = NativeRouter("audio", upload=Upload("file", "audio", AUDIO))
 router.hub_tasks.add(hub_tasks)
-
-SILENCE = "UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAA" + "A" * 86 + "=="
-"""A WAV file of 4 ms of silence, for the documentation."""
 
 
 class TranscribeBody(Body):

@@ -42,6 +42,8 @@ class Upload:
 
 IMAGE_FILE = Upload("image", "image", "an image file")
 AUDIO = "an audio file: WAV or FLAC"
+SILENCE = "UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAA" + "A" * 86 + "=="
+"""A WAV file of 4 ms of silence, for the documentation."""
 
 
 def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable[B]]:

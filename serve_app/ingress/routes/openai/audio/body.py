@@ -8,9 +8,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.text2text_calls import LanguageCode
-from serve_app.ingress.routes.upload_body import AUDIO, Upload
+from serve_app.ingress.routes.upload_body import AUDIO, SILENCE, Upload
 from serve_app.ingress.validation.effects import NoEffect
-from serve_app.ingress.validation.fields import AudioSent, Body, ModelName
+from serve_app.ingress.validation.fields import AudioSent, Body, ModelName, example
 
 AUDIO_FILE = Upload("file", "file", AUDIO)
 
@@ -33,6 +33,8 @@ def _no_stream(given: bool) -> bool:
 
 class AudioTranslationBody(Body):
     """A recording in any language. ``temperature`` can only be 0."""
+
+    model_config = example(file=SILENCE)
 
     file: AudioSent
     model: ModelName | None = None
