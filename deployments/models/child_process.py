@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,17 +22,17 @@ class ChildProcess:
     """A process that runs ``python -m module FD``, where ``FD`` is its end of the connection.
 
     It has to end when the connection is closed, which happens also when this process dies. Signals
-    of the terminal do not reach it.
+    of the terminal do not reach it. Variables of ``environment`` yield to those of this process.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair()
         search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": search_path},
+                env={**(environment or {}), **os.environ, "PYTHONPATH": search_path},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

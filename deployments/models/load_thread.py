@@ -7,12 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
-from deployments.models.ending_thread import in_ending_thread
 from deployments.models.load_attempt import attempt
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
@@ -59,7 +57,7 @@ class LoadThread(Generic[M]):
         self._loader.prepare(spec)
         give_back()
         before, started = memory_use(), self._clock()
-        model = in_ending_thread(partial(self._loader.load, spec))
+        model = self._loader.load(spec)
         give_back()
         memory, seconds = memory_use() - before, self._clock() - started
         process, engine = self._loader.process_id(model), self._loader.engine_name(spec, model)

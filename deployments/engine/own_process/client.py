@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OPENMP = {"GOMP_SPINCOUNT": "5000"}
+"""How often a thread of OpenMP looks for the next operation before it sleeps. The default, some
+milliseconds, takes the cores from those for whom it waits wherever other processes compute."""
+
 
 def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineClient:
     """Load the model in ``folder`` in the torch engine, in a process of its own.
@@ -43,7 +47,7 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
     folder.
     """
     codec = TextCodec.from_folder(folder, settings.chat_template)
-    process = ChildProcess("deployments.engine.own_process.server")
+    process = ChildProcess("deployments.engine.own_process.server", OPENMP)
     try:
         answer = _launch(process, EngineLaunch(str(folder), settings))
     except BaseException:  # whatever it is, the process must not stay

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tokenizers import Tokenizer
 
@@ -49,7 +50,7 @@ def test_a_process_that_never_has_its_model_loaded_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = SilentProcess()
-    monkeypatch.setattr(client, "ChildProcess", lambda module: silent)
+    monkeypatch.setattr(client, "ChildProcess", lambda *_: silent)
     monkeypatch.setattr(client, "MAX_LOAD_S", 0.01)
     with pytest.raises(EngineNotLoaded, match="said nothing"):
         open_engine_process(folder, SETTINGS)
@@ -83,6 +84,15 @@ def test_whatever_a_sequence_is_given_reaches_the_process() -> None:
     here = {"codec", "on_token", "on_failure", "on_admitted"}
     crosses = {field.name for field in fields(Submission)} - {"number"}
     assert given - here - {"constraint"} == crosses - {"grammar"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the environment of another process")
+def test_its_threads_wait_awake_for_a_moment_only_unless_the_operator_says_so(
+    shared: Engine,
+) -> None:
+    assert shared.process_id is not None
+    of_process = psutil.Process(shared.process_id).environ()
+    assert of_process["GOMP_SPINCOUNT"] == os.environ.get("GOMP_SPINCOUNT", "5000")
 
 
 def test_a_text_is_held_to_its_grammar_and_continued_under_it(shared: Engine) -> None:
