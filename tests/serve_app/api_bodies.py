@@ -30,7 +30,7 @@ from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
-from serve_app.ingress.routes.transcription import SILENCE
+from serve_app.ingress.routes.upload_body import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.ingress.routes.vllm.classify import VllmClassifyBody
 from serve_app.ingress.routes.vllm.pooling import PoolingBody

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from serve_app.cli import main
-from serve_app.ingress.routes.transcription import SILENCE
+from serve_app.ingress.routes.upload_body import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.registry.compatibility import IN_PATH, RouteBody, route_bodies
 from serve_app.registry.field_effects import BodyField
