@@ -89,17 +89,6 @@ def test_a_client_that_leaves_its_stream_leaves_no_turn(talk: httpx.Client) -> N
     assert history(talk) == [{"user": "Hello", "assistant": answer["response"]}]
 
 
-def test_the_history_outlives_the_replica_of_the_ingress(talk: httpx.Client, graph: Graph) -> None:
-    if graph.launcher is None:
-        pytest.skip("a graph that this session did not start is not to be killed in part")
-    first = say(talk, "My name is Ada.")
-    graph.replica("Ingress").kill()
-    wait_until(lambda: talk.get("/health/liveness").status_code == 200)
-    assert history(talk) == [{"user": "My name is Ada.", "assistant": first["response"]}]
-    second = say(talk, "What is my name?")
-    assert second["usage"]["prompt_tokens"] > first["usage"]["total_tokens"]
-
-
 def test_an_answer_of_a_killed_replica_is_not_kept_and_blocks_no_later_message(
     talk: httpx.Client, graph: Graph
 ) -> None:

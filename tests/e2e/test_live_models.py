@@ -18,7 +18,7 @@ from PIL import Image
 from tests.deployments import tiny
 from tests.deployments.speech.recordings import noise
 from tests.e2e import tiny_folders
-from tests.e2e.conftest import Graph, wait_until
+from tests.e2e.conftest import Graph
 from tests.e2e.test_models import held, measured, memory
 from tests.e2e.tiny_folders import (
     ENDINGS,
@@ -138,22 +138,6 @@ def test_many_requests_for_a_new_model_load_it_once_and_its_memory_is_given_back
     assert client.delete(path).status_code == 200
     assert LLAMA not in held(client)
     assert memory(replica) - before < 16 * 1024**2
-
-
-def test_a_model_loaded_by_order_is_known_to_a_replica_that_starts_later(
-    folder: Path, graph: Graph, client: httpx.Client
-) -> None:
-    replica = measured(graph, "Classification")
-    client.delete(f"{NATIVE}/models/{MOODS}")  # a request may have loaded it otherwise
-    order = client.post(f"{NATIVE}/models/{MOODS}", json={"task": "topic", "dtype": "float32"})
-    assert order.status_code == 200, order.text
-    body = {"texts": TEXT, "model_name": MOODS}
-    first = posted(client, "/topics", body)
-    replica.kill()
-    wait_until(lambda: not replica.is_running())
-    wait_until(lambda: client.post(f"{NATIVE}/topics", json=body).status_code == 200)
-    assert posted(client, "/topics", body)["category"] == first["category"]
-    assert client.delete(f"{NATIVE}/models/{MOODS}").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["no/such", "tiny", "a/b/c", "%2e%2e", "%2Fetc", "tiny%2F..%2Fx"])

@@ -201,33 +201,6 @@ def test_counts_survive_a_killed_ingress_replica(client: httpx.Client, graph: Gr
     assert after[created] == before[created]
 
 
-def test_counts_survive_a_killed_model_replica(client: httpx.Client, graph: Graph) -> None:
-    assert client.post(f"{NATIVE}/classify", json={"texts": "good"}).status_code == 200
-    before = settled(client)
-    replaced(graph, "Classification")
-    loads = ("model_loads_total", MOODS)
-    after = until(client, lambda found: found[loads] > before[loads])
-    assert after[loads] == before[loads] + 1
-    assert after["batch_size_count", MOODS] == before["batch_size_count", MOODS]
-    assert counts(after) == counts(before)
-
-
-def test_a_restarted_ledger_counts_from_zero_and_gets_what_happened_during_the_restart(
-    client: httpx.Client, graph: Graph
-) -> None:
-    assert client.post(f"{NATIVE}/classify", json={"texts": "good"}).status_code == 200
-    before = settled(client)
-    replaced(graph, "Ledger")
-    for _ in range(3):
-        response = client.post(f"{NATIVE}/classify", json={"texts": "good"})
-        assert response.status_code == 200, "the service goes on without its ledger"
-    key = (MOODS, "sentiment", "success")
-    after = until(client, lambda found: ("requests_created", *key) in found)
-    assert after["requests_created", *key] > before["requests_created", *key]
-    after = until(client, lambda found: counts(found)[key] >= 3)
-    assert counts(after) == {key: 3}
-
-
 def _answers(client: httpx.Client) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:

@@ -35,14 +35,3 @@ def test_a_stream_continues_when_its_replica_is_killed_and_loaded_models_come_ba
     assert "".join(token["text_delta"] for token in tokens).strip() == whole["generated_text"]
     wait_until(lambda: TWIN in held(client), RELOAD_LIMIT_S)
     assert client.delete(MODEL).status_code == 200
-
-
-def test_a_call_is_answered_although_its_replica_is_killed(
-    client: httpx.Client, graph: Graph
-) -> None:
-    if graph.launcher is None:
-        pytest.skip("a graph that this session did not start is not to be killed in part")
-    graph.replica("Classification").kill()
-    response = client.post(f"{NATIVE}/classify", json={"texts": "wonderful"})
-    assert response.status_code == 200, response.text
-    assert response.json()["sentiment"] == "POSITIVE"

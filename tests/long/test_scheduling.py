@@ -19,7 +19,7 @@ from serve_app.launcher.environment import MARKER
 from tests.deployments import tiny
 
 ROOT = Path(__file__).parents[2]
-HERE = "tests.deployments.scheduling_families"
+HERE = "tests.long.scheduling_families"
 LIMIT_S = 600.0
 GRACE_S = 3.0
 
@@ -77,7 +77,7 @@ def run(arguments: list[str], log: Path) -> None:
     # Ray's sockets have to have short names, so its directory is not in pytest's.
     with tempfile.TemporaryDirectory(prefix="ray") as ray, log.open("wb") as output:
         own = {"RAY_TMPDIR": ray, "RAY_USAGE_STATS_ENABLED": "0", "SPT_NOENV": "1", MARKER: marker}
-        command = [sys.executable, "-m", "tests.deployments.scheduling_run", *arguments]
+        command = [sys.executable, "-m", "tests.long.scheduling_run", *arguments]
         environment = given | own | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
