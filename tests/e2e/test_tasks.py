@@ -1,4 +1,7 @@
-"""Tasks without a packaged model: tiny ones of random weights, served from folders over HTTP."""
+"""Tasks without a packaged model: tiny ones of random weights, served from folders over HTTP.
+
+Beside them is the example family, which the service knows from its entry in the profile alone.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,8 @@ def profile(folders: dict[str, Path]) -> dict[str, Any]:
                 ],
             }
         )
-    return {"name": "tiny", "families": families}
+    example = yaml.safe_load((ROOT / "tests" / "toy" / "profile.yaml").read_text())
+    return {"name": "tiny", "families": families + example["families"]}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,19 @@ def native(url: str) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def at(url: str) -> Open:
     return lambda model: InferenceClient(model=f"{url}/models/{model}", timeout=60)
+
+
+def test_the_example_familys_route_and_graph_step_answer(native: httpx.Client) -> None:
+    steps = [
+        {"id": "once", "task": "spell", "inputs": {"texts": "stressed"}},
+        {"id": "twice", "task": "spell", "inputs": {"texts": "$once.spelled"}},
+    ]
+    single = native.post("/spell", json={"texts": "stressed"})
+    assert single.json()["spelled"] == "desserts"
+    graph = native.post("/graph", json={"steps": steps}).json()
+    assert graph["outputs"]["twice"]["spelled"] == "stressed"
+    (model,) = {step["model"] for step in graph["steps"]}
+    assert model == "toy/quiet"
 
 
 def test_masked_words(native: httpx.Client, at: Open, folders: dict[str, Path]) -> None:
