@@ -27,7 +27,7 @@ LOGIT_ROUNDING = 5e-2 if native_bfloat16() else 0.0
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
-BODY_TIMEOUT_S = 10
+BODY_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
         "PRSM_HF_CONVERSATION_LEASE_S": "6",  # so much later the lease of a killed replica ends
+        "PRSM_HF_THREADS": "1",  # two threads wait for each other where other tests compute
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
