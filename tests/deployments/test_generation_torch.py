@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from deployments.engine.factory import EngineKind, open_engine
 from deployments.engine.interface import Engine
+from deployments.engine.settings import EngineSettings
 from deployments.generation import Generation
 from deployments.seam.generation import (
     ChatMessage,
@@ -82,6 +85,16 @@ def opened(configured: Configured) -> Iterator[Any]:
         engine_of(family).close()
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines need no process of their own, which takes seconds to start."""
+
+    def open_here(kind: EngineKind, folder: Path, settings: EngineSettings) -> Engine:
+        return open_engine(kind, folder, replace(settings, own_process=False))
+
+    monkeypatch.setattr("deployments.engine.engine_loader.open_engine", open_here)
+
+
 def engine_of(family: Generation) -> Engine:
     return family._models.loaded[0].model
 
@@ -144,6 +157,7 @@ async def test_a_closed_stream_gives_its_slot_to_the_next(
     assert engine_of(family).load().running <= 1
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("dtype", "native", "share"),
     [("auto", False, 1.0), ("auto", True, 0.5), ("float32", True, 1.0), ("bfloat16", False, 0.5)],
@@ -162,6 +176,7 @@ async def test_the_profiles_dtype_reaches_the_weights(
     assert engine_of(family).load().memory_bytes == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_quantised_weights_are_smaller_and_still_generate(
     opened: Any, llama_folder: Path, quantization: str
 ) -> None:
@@ -205,6 +220,7 @@ def foreign_folder(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
     return folder
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_a_models_own_code_runs_where_the_profile_trusts_it(
     opened: Any, foreign_folder: Path
 ) -> None:
@@ -213,6 +229,7 @@ async def test_a_models_own_code_runs_where_the_profile_trusts_it(
     assert answer.choices[0].tokens > 0
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_a_models_own_code_never_runs_otherwise(
     configured: Configured, foreign_folder: Path, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def torch_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def openvino_engine(gguf_folder: Path) -> Iterator[Engine]:
-    engine = open_engine("openvino", gguf_folder, EngineSettings(slots=4, threads=2))
+    engine = open_engine("openvino", gguf_folder, EngineSettings(slots=4, threads=1))
     yield engine
     engine.close()
 

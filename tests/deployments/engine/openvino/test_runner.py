@@ -26,7 +26,7 @@ def opened(folder: Path, **settings: Any) -> Engine:
 @pytest.fixture(scope="module")
 def small(gguf_folder: Path) -> Iterator[Engine]:
     """A KV cache of 20 blocks, 640 tokens."""
-    engine = opened(gguf_folder, slots=4, threads=2, kv_cache_gb=0.0275)
+    engine = opened(gguf_folder, slots=4, threads=1, kv_cache_gb=0.0275)
     yield engine
     engine.close()
 
@@ -41,7 +41,7 @@ def story(engine: Engine, *, repeat: int = 1, new: int, seed: int = 0, **options
 @pytest.fixture(scope="module")
 def steady(gguf_folder: Path) -> Iterator[Engine]:
     """Reads at most 128 tokens of prompts a step."""
-    engine = opened(gguf_folder, slots=4, threads=2, max_batched_tokens=128)
+    engine = opened(gguf_folder, slots=4, threads=1, max_batched_tokens=128)
     yield engine
     engine.close()
 
@@ -156,35 +156,41 @@ def test_cancelling_a_large_sequence_does_not_fail_the_others(small: Engine) -> 
     assert 0.0 <= usage <= 1.0
 
 
-def test_a_killed_process_fails_its_sequences_and_the_health_check(gguf_folder: Path) -> None:
-    engine = opened(gguf_folder, slots=2, threads=2, kv_cache_gb=0.1)
-    reader = story(engine, new=1000).start()
+@pytest.fixture(scope="module")
+def eight_bits(gguf_folder: Path) -> Iterator[Engine]:
+    """Multiplies in eight bits."""
+    engine = opened(gguf_folder, slots=2, threads=1, kv_cache_gb=0.1, dtype="dynamic-int8")
+    yield engine
+    engine.close()
+
+
+def test_dynamic_int8_knows_the_capital_of_france_too(eight_bits: Engine) -> None:
+    assert "Paris" in Reader(eight_bits, "What is the capital of France?", temperature=0.0).read()
+
+
+# An engine takes seconds to open: the next two tests end those that the tests above have used.
+
+
+def test_a_killed_process_fails_its_sequences_and_the_health_check(eight_bits: Engine) -> None:
+    reader = story(eight_bits, new=1000).start()
     assert reader.began.wait(PATIENCE_S)
-    assert engine.process_id is not None
-    os.kill(engine.process_id, signal.SIGKILL)
+    assert eight_bits.process_id is not None
+    os.kill(eight_bits.process_id, signal.SIGKILL)
     reader.wait()
     assert reader.problem is not None
     assert reader.problem.kind == "unavailable"
     with pytest.raises(EngineStopped):
-        engine.check()
-    engine.close()
+        eight_bits.check()
 
 
-def test_closing_ends_the_process(gguf_folder: Path) -> None:
-    engine = opened(gguf_folder, slots=1, threads=2, kv_cache_gb=0.1)
-    process = engine.process_id
+def test_closing_ends_the_process(small: Engine) -> None:
+    process = small.process_id
     assert process is not None
-    engine.close()
+    small.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     with pytest.raises(EngineStopped):
-        engine.check()
-
-
-def test_dynamic_int8_knows_the_capital_of_france_too(gguf_folder: Path) -> None:
-    engine = opened(gguf_folder, slots=2, threads=2, kv_cache_gb=0.1, dtype="dynamic-int8")
-    assert "Paris" in Reader(engine, "What is the capital of France?", temperature=0.0).read()
-    engine.close()
+        small.check()
 
 
 def test_a_file_that_is_no_model_is_a_clear_error(gguf_folder: Path, tmp_path: Path) -> None:
