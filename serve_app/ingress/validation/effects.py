@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias, TypeVar
 
+from pydantic import AfterValidator, WithJsonSchema
+
 T = TypeVar("T")
 
 
@@ -41,3 +43,25 @@ Repeated: TypeAlias = Annotated[T, NoEffectMark("the answer repeats it", repeate
 
 Overruled: TypeAlias = Annotated[T, NoEffectMark("the path names the model")]
 """Ignored: the path names the model."""
+
+
+def _off(value: bool) -> bool:
+    if value:
+        raise ValueError("this cannot be honoured here; leave it out, or false")
+    return value
+
+
+def _greedy(value: float) -> float:
+    if value != 0:
+        raise ValueError("only 0 can be honoured here: this model decodes greedily")
+    return value
+
+
+_FALSE = WithJsonSchema({"type": "boolean", "const": False})
+_ZERO = WithJsonSchema({"type": "number", "const": 0})
+
+Off: TypeAlias = NoEffect[Annotated[bool, AfterValidator(_off), _FALSE] | None]
+"""A switch of the API that can only be off here."""
+
+GreedyTemperature: TypeAlias = NoEffect[Annotated[float, AfterValidator(_greedy), _ZERO] | None]
+"""The temperature of a model that only decodes greedily."""

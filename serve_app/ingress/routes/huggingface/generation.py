@@ -14,7 +14,7 @@ from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.grammar import GrammarBody
-from serve_app.ingress.routes.huggingface.request_body import NoOptions, Off, Unserved
+from serve_app.ingress.routes.huggingface.request_body import NoOptions, Unserved
 from serve_app.ingress.routes.huggingface.tgi import (
     TextEnd,
     TgiFormat,
@@ -24,6 +24,7 @@ from serve_app.ingress.routes.huggingface.tgi import (
     events,
 )
 from serve_app.ingress.streams import begin_stream
+from serve_app.ingress.validation.effects import Off
 from serve_app.ingress.validation.fields import (
     Body,
     Choices,

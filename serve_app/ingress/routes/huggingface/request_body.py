@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -38,16 +38,8 @@ def _nothing(value: Any) -> None:
         raise ValueError("this cannot be honoured here")
 
 
-def _not_on(value: Any) -> Any:
-    if value is True:
-        raise ValueError("this cannot be honoured here; leave it out, or false")
-    return value
-
-
 Unserved: TypeAlias = Annotated[None, BeforeValidator(_nothing)]
 """A parameter of the API that nothing here can do."""
-Off: TypeAlias = NoEffect[Annotated[Literal[False] | None, BeforeValidator(_not_on)]]
-"""A switch of the API that can only be off here."""
 NoOptions: TypeAlias = NoEffect[HubOptions | None]
 NoParameters: TypeAlias = NoEffect[EmptyParameters | None]
 

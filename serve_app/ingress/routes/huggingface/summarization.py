@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, Off
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.summaries import (
     SUMMARIZE,
@@ -18,7 +18,7 @@ from serve_app.ingress.routes.summaries import (
     write_summaries,
 )
 from serve_app.ingress.routes.text_items import texts_of
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import NoEffect, Off
 from serve_app.ingress.validation.fields import Body, TokenCount
 
 hub_tasks = HubTasks()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field
 from starlette.responses import Response
 
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import NoOptions, Off
+from serve_app.ingress.routes.huggingface.request_body import NoOptions
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, transcribe_audio
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
 from serve_app.ingress.validation.fields import AudioSent, Body
 
 hub_tasks = HubTasks()
@@ -31,7 +30,7 @@ class SpeechGeneration(Body):
     task: Literal["transcribe", "translate"] = "transcribe"
     do_sample: Off = None
     num_beams: NoEffect[Literal[1] | None] = None
-    temperature: NoEffect[Annotated[float, Field(ge=0, le=0)] | None] = None
+    temperature: GreedyTemperature = None
 
 
 class SpeechParameters(Body):

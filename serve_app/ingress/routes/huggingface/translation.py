@@ -10,7 +10,7 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services
 from serve_app.ingress.routes.hub_tasks import HubTasks
-from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, Off
+from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions
 from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answers
 from serve_app.ingress.routes.text2text_calls import (
     TEXT2TEXT,
@@ -20,7 +20,7 @@ from serve_app.ingress.routes.text2text_calls import (
     generate_text2text,
 )
 from serve_app.ingress.routes.text_items import texts_of
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import NoEffect, Off
 from serve_app.ingress.validation.fields import Body, TokenCount
 
 hub_tasks = HubTasks()

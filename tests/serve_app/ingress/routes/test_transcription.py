@@ -95,23 +95,23 @@ async def test_hugging_face_asks_for_times_and_languages_beside_base64() -> None
 
 
 @pytest.mark.parametrize(
-    ("parameters", "field"),
+    ("parameters", "message"),
     [
         ({"return_timestamps": "word"}, "return_timestamps"),
         ({"generation_parameters": {"num_beams": 4}}, "num_beams"),
-        ({"generation_parameters": {"do_sample": True}}, "do_sample"),
-        ({"generation_parameters": {"temperature": 0.5}}, "temperature"),
+        ({"generation_parameters": {"do_sample": True}}, "do_sample: this cannot be honoured"),
+        ({"generation_parameters": {"temperature": 0.5}}, "temperature: only 0 can be honoured"),
         ({"generation_parameters": {"top_k": 5}}, "top_k"),
         ({"chunk_length_s": 10}, "chunk_length_s"),
     ],
 )
 async def test_hugging_faces_other_parameters_are_refused_by_name(
-    parameters: dict[str, Any], field: str
+    parameters: dict[str, Any], message: str
 ) -> None:
     body = {"inputs": TEXT, "parameters": parameters}
     response = await sent(Family(), f"/models/{MODEL}", json=body)
     assert response.status_code == 400
-    assert field in response.json()["error"]
+    assert message in response.json()["error"]
 
 
 async def test_openais_formats() -> None:
@@ -161,20 +161,22 @@ async def test_openais_fields_reach_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "field"),
+    ("data", "message"),
     [
-        ({"temperature": "0.5"}, "temperature"),
-        ({"stream": "true"}, "stream"),
+        ({"temperature": "0.5"}, "temperature: only 0 can be honoured"),
+        ({"temperature": "nan"}, "temperature: "),
+        ({"stream": "true"}, "stream: this cannot be honoured here; leave it out, or false"),
+        ({"stream": "perhaps"}, "stream: expected true or false"),
         ({"response_format": "diarized_json"}, "response_format"),
         ({"timestamp_granularities[]": ["segment", "word"]}, "timestamp_granularities[]"),
         ({"include[]": "logprobs"}, "include[]"),
         ({"language": ""}, "language"),
     ],
 )
-async def test_openais_other_fields_are_refused_by_name(data: dict[str, Any], field: str) -> None:
+async def test_openais_other_fields_are_refused_by_name(data: dict[str, Any], message: str) -> None:
     response = await sent(Family(), OPENAI, data)
     assert response.status_code == 400, response.text
-    assert field in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 async def test_translations_take_no_language() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.upload_body import AUDIO, SILENCE, Upload
-from serve_app.ingress.validation.effects import NoEffect
+from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
 from serve_app.ingress.validation.fields import AudioSent, Body, ModelName, example
 
 AUDIO_FILE = Upload("file", "file", AUDIO)
@@ -17,18 +17,6 @@ AUDIO_FILE = Upload("file", "file", AUDIO)
 GRANULARITIES = "timestamp_granularities[]"
 Granularity: TypeAlias = Annotated[str, StringConstraints(max_length=20)]
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "verbose_json", "vtt"]
-
-
-def _greedy(given: float) -> float:
-    if given:
-        raise ValueError("only 0 can be honoured here: speech is decoded greedily")
-    return given
-
-
-def _no_stream(given: bool) -> bool:
-    if given:
-        raise ValueError("a transcription is not streamed here; leave it out, or false")
-    return given
 
 
 class AudioTranslationBody(Body):
@@ -40,14 +28,14 @@ class AudioTranslationBody(Body):
     model: ModelName | None = None
     prompt: str | None = None
     response_format: ResponseFormat = "json"
-    temperature: NoEffect[Annotated[float, AfterValidator(_greedy)]] = 0.0
+    temperature: GreedyTemperature = None
 
 
 class AudioTranscriptionBody(AudioTranslationBody):
     """A recording. ``language`` is a code, which the model finds out without it."""
 
     language: LanguageCode | None = None
-    stream: NoEffect[Annotated[bool, AfterValidator(_no_stream)]] = False
+    stream: Off = None
     chunking_strategy: NoEffect[Literal["auto"] | None] = None
     timestamp_granularities: list[Granularity] = Field([], alias=GRANULARITIES, max_length=2)
 
