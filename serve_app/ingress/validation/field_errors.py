@@ -10,6 +10,9 @@ from serve_app.ingress.errors import MAX_FIELD_ERRORS, MAX_NAME_LENGTH
 UNION_BRANCHES = frozenset({"str", "constrained-str", "bytes"})
 """Parts of an error's location that name a branch of a union and no field of the request."""
 
+FORM_LISTS = frozenset({"timestamp_granularities[]"})
+"""Fields of forms whose names end as a branch's."""
+
 OTHER_TYPE = frozenset({"literal_error", "missing"})
 """Errors of a field ``type`` that mean that the object is of another type than was tried."""
 
@@ -72,8 +75,13 @@ def _field_path(item: Mapping[str, Any]) -> str:
     """
     parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
     unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
-    filtered = [part for part in parts if not (part.endswith("]") or part in UNION_BRANCHES)]
+    filtered = [part for part in parts if not _is_branch(part)]
     return ".".join([*filtered, *unknown]) or "body"
+
+
+def _is_branch(part: str) -> bool:
+    """Whether a part is a union's branch, as ``list[str]``, and no field."""
+    return part in UNION_BRANCHES or (part.endswith("]") and part not in FORM_LISTS)
 
 
 def _message(item: Mapping[str, Any]) -> str:

@@ -148,8 +148,10 @@ async def test_openais_formats() -> None:
 async def test_openais_fields_reach_the_model() -> None:
     family = Family(SAID, SAID)
     form = {"model": MODEL, "language": "fr", "prompt": "Hi", "temperature": "0"}
-    more = {"timestamp_granularities[]": "segment", "stream": "false", "chunking_strategy": "auto"}
-    assert (await sent(family, OPENAI, form | more)).status_code == 200
+    more = {"stream": "false", "chunking_strategy": "auto"}
+    segments = {"timestamp_granularities[]": "segment", "response_format": "verbose_json"}
+    answered = await sent(family, OPENAI, form | more | segments)
+    assert len(answered.json()["segments"]) == len(SAID.segments)
     translated = await sent(
         family, "/v1/audio/translations", {"prompt": "Hi", "response_format": "verbose_json"}
     )
@@ -168,7 +170,14 @@ async def test_openais_fields_reach_the_model() -> None:
         ({"stream": "true"}, "stream: this cannot be honoured here; leave it out, or false"),
         ({"stream": "perhaps"}, "stream: expected true or false"),
         ({"response_format": "diarized_json"}, "response_format"),
-        ({"timestamp_granularities[]": ["segment", "word"]}, "timestamp_granularities[]"),
+        (
+            {"timestamp_granularities[]": ["segment", "word"], "response_format": "verbose_json"},
+            "timestamp_granularities[].1: expected 'segment'",
+        ),
+        (
+            {"timestamp_granularities[]": "segment"},
+            "timestamp_granularities[]: response_format must be verbose_json",
+        ),
         ({"include[]": "logprobs"}, "include[]"),
         ({"language": ""}, "language"),
     ],

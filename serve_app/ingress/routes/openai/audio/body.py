@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, ValidationInfo, field_validator
 
-from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.upload_body import AUDIO, SILENCE, Upload
 from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
@@ -14,8 +13,6 @@ from serve_app.ingress.validation.fields import AudioSent, Body, ModelName, exam
 
 AUDIO_FILE = Upload("file", "file", AUDIO)
 
-GRANULARITIES = "timestamp_granularities[]"
-Granularity: TypeAlias = Annotated[str, StringConstraints(max_length=20)]
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
 
@@ -37,11 +34,14 @@ class AudioTranscriptionBody(AudioTranslationBody):
     language: LanguageCode | None = None
     stream: Off = None
     chunking_strategy: NoEffect[Literal["auto"] | None] = None
-    timestamp_granularities: list[Granularity] = Field([], alias=GRANULARITIES, max_length=2)
+    timestamp_granularities: NoEffect[list[Literal["segment"]]] = Field(
+        [], alias="timestamp_granularities[]"
+    )
 
-    def check_granularities(self) -> None:
-        """Raises :class:`ValidationFailed` for times of words."""
-        others = [each for each in self.timestamp_granularities if each != "segment"]
-        if others:
-            message = f"{GRANULARITIES} can only be segment here, not {others[0]}."
-            raise ValidationFailed(message, field=GRANULARITIES)
+    @field_validator("timestamp_granularities")
+    @classmethod
+    def _needs_segments(cls, given: list[str], info: ValidationInfo) -> list[str]:
+        """As in OpenAI's reference. With that format there are segments anyway."""
+        if given and info.data.get("response_format", "verbose_json") != "verbose_json":
+            raise ValueError("response_format must be verbose_json with it")
+        return given

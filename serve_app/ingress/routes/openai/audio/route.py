@@ -41,7 +41,6 @@ async def transcriptions(
     services: RequestServices,
 ) -> Response:
     """In the language that is spoken."""
-    body.check_granularities()
     return await _answered(body, services, language=body.language, task="transcribe")
 
 
