@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fastapi.routing import APIRoute
 
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of
+from serve_app.ingress.routes.upload_body import UploadBody
 from serve_app.ingress.validation.fields import Body
 from serve_app.registry.field_effects import BodyField, Effect, bodies_of, fields_of
 from serve_app.registry.task_names import shipped_routers
@@ -160,7 +162,7 @@ def _difference(
 
 
 def _parent(path: str) -> str:
-    """The path of the object that a field is in, without what it is an item of."""
+    """The path of the object that a field is in, without the ``[]`` of the list that it is in."""
     return re.sub(r"\[[^]]*\]$", "", path.rpartition(".")[0])
 
 
@@ -175,7 +177,7 @@ def _all_bodies() -> Iterator[tuple[str, str, type[Body], str]]:
     tasks = hub_tasks_of(shipped)
     for router in (*shipped, *hub_routers(tasks)):
         for route in router.routes:
-            if isinstance(route, APIRoute) and route.body_field is not None:
+            if isinstance(route, APIRoute):
                 yield from _of_route(route)
     for task in tasks:
         yield APIS["hugging face"], f"/models/{IN_PATH}/pipeline/{task.name}", task.body, ""
@@ -183,8 +185,7 @@ def _all_bodies() -> Iterator[tuple[str, str, type[Body], str]]:
 
 def _of_route(route: APIRoute) -> Iterator[tuple[str, str, type[Body], str]]:
     tags = [str(tag) for tag in route.tags if tag in APIS]
-    assert route.body_field is not None
-    bodies = bodies_of(route.body_field.field_info.annotation)
+    bodies = bodies_of(_annotation(route))
     path = route.path_format
     for place, body in enumerate(bodies):
         tag = tags[min(place, len(tags) - 1)] if tags else ""
@@ -192,6 +193,14 @@ def _of_route(route: APIRoute) -> Iterator[tuple[str, str, type[Body], str]]:
             required = [name for name, info in body.model_fields.items() if info.is_required()]
             variant = f"with `{required[-1]}`" if len(bodies) > 1 else ""
             yield APIS[tag], path, body, variant
+
+
+def _annotation(route: APIRoute) -> Any:
+    """The annotation of a route's body, which FastAPI reads, or an :class:`UploadBody`."""
+    if route.body_field is not None:
+        return route.body_field.field_info.annotation
+    reading = [each.call for each in route.dependant.dependencies]
+    return next((each.model for each in reading if isinstance(each, UploadBody)), None)
 
 
 def _is_bare(field: BodyField) -> bool:

@@ -21,6 +21,10 @@ from serve_app.ingress.routes.huggingface import (
 )
 from serve_app.ingress.routes.huggingface.chat import HubChatBody
 from serve_app.ingress.routes.huggingface.transcription import HubSpeechBody
+from serve_app.ingress.routes.openai.audio.body import (
+    AudioTranscriptionBody,
+    AudioTranslationBody,
+)
 from serve_app.ingress.routes.openai.chat import ChatBody
 from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
@@ -400,6 +404,23 @@ FULL: dict[type[Body], Bodies] = {
     images.ImageToTextBody: [
         {"inputs": RED_DOT, "parameters": {"max_new_tokens": 5}},
         {"inputs": RED_DOT, "parameters": {"generation_parameters": {"max_new_tokens": 5}}},
+    ],
+    AudioTranscriptionBody: [
+        {
+            "file": SILENCE,
+            "model": MODEL,
+            "prompt": "Hi",
+            "language": "de",
+            "response_format": "text",
+        },
+        {
+            "file": SILENCE,
+            "response_format": "verbose_json",
+            "timestamp_granularities[]": ["segment"],
+        },
+    ],
+    AudioTranslationBody: [
+        {"file": SILENCE, "model": MODEL, "prompt": "Hi", "response_format": "text"}
     ],
     HubSpeechBody: [
         {

@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from serve_app.cli import main
+from serve_app.ingress.routes.huggingface.routers import hub_routers
+from serve_app.ingress.routes.inference_router import hub_tasks_of
 from serve_app.ingress.routes.upload_body import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
-from serve_app.registry.compatibility import IN_PATH, RouteBody, route_bodies
+from serve_app.registry.compatibility import APIS, IN_PATH, RouteBody, route_bodies
 from serve_app.registry.field_effects import BodyField
+from serve_app.registry.task_names import shipped_routers
 from tests.serve_app.api_bodies import FULL
 from tests.serve_app.body_paths import has, places, value_of, with_value, without
 from tests.serve_app.every_task import MODEL, EveryTask, application
@@ -36,6 +40,9 @@ OTHER_FILES = {
     SILENCE: SILENCE.removesuffix("AA==") + "AQ==",
 }
 UNKNOWN = "no_such_field"
+OF_EVERY_TASK = {f"/models/{IN_PATH}", f"/models/{IN_PATH}/pipeline/{{task}}"}
+"""These have the bodies of all of Hugging Face's tasks, which the table has by their names."""
+
 CALL_IDS = ("messages[].tool_calls[].id", "messages[].tool_call_id")
 """They decide whether a request is right, and the error names ``tool_call_id`` where it is not."""
 
@@ -78,6 +85,15 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = Service(tmp_path)
     yield made
     await made.app.state.conversations.close()
+
+
+def test_every_route_of_the_apis_has_a_body_in_the_table() -> None:
+    there = {path for each in BODIES for path in each.routes} | OF_EVERY_TASK
+    shipped = shipped_routers()
+    for router in (*shipped, *hub_routers(hub_tasks_of(shipped))):
+        for route in router.routes:
+            if isinstance(route, APIRoute) and APIS.keys() & set(route.tags):
+                assert "POST" not in (route.methods or ()) or route.path_format in there
 
 
 def test_every_body_of_the_table_has_requests_with_its_fields() -> None:

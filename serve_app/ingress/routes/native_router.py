@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestContext, Services, TaskResult
 from serve_app.ingress.routes.inference_router import InferenceRouter
-from serve_app.ingress.routes.upload_body import Upload, documented, upload_body
+from serve_app.ingress.routes.upload_body import Upload, UploadBody
 from serve_app.ingress.validation.fields import Body
 
 B = TypeVar("B", bound=Body)
@@ -61,20 +61,19 @@ class NativeRouter(InferenceRouter):
         ``also_called`` are as in :meth:`inference`.
         """
 
-        upload = self._upload
-
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
             if step is not None:
                 self.step(step, *model_tasks)(function)
+            read = UploadBody(_body_of(function), self._upload) if self._upload else None
             route = self.inference(
                 path,
                 *model_tasks,
                 also_called=also_called,
                 summary=summary,
                 response_model=answer,
-                openapi_extra=documented(_body_of(function), upload) if upload else None,
+                openapi_extra=read.documented() if read else None,
             )
-            route(self._endpoint(function))
+            route(_endpoint(function, read))
             return function
 
         return register
@@ -87,20 +86,6 @@ class NativeRouter(InferenceRouter):
             return function
 
         return register
-
-    def _endpoint(self, function: TaskFunction[B]) -> Callable[..., Awaitable[Response]]:
-        @wraps(function)
-        async def endpoint(body: B, services: Services, context: RequestContext) -> Response:
-            return context.respond(await function(body, services, context))
-
-        if self._upload is not None:
-            signature = inspect.signature(function, eval_str=True)
-            body = _body_of(function)
-            read = Annotated[body, Depends(upload_body(body, self._upload))]  # type: ignore[valid-type]
-            given = signature.parameters["body"].replace(annotation=read)
-            parameters = [given, *list(signature.parameters.values())[1:]]
-            endpoint.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return endpoint
 
 
 def native_tasks(routers: Iterable[APIRouter]) -> Mapping[str, NativeTask]:
@@ -117,3 +102,22 @@ def native_tasks(routers: Iterable[APIRouter]) -> Mapping[str, NativeTask]:
 def _body_of(function: TaskFunction[Any]) -> type[Body]:
     body: type[Body] = get_type_hints(function)["body"]
     return body
+
+
+def _endpoint(
+    function: TaskFunction[Any], read: UploadBody[Any] | None
+) -> Callable[..., Awaitable[Response]]:
+    """The route of a task's function, whose body FastAPI reads, or ``read`` does."""
+
+    @wraps(function)
+    async def endpoint(body: Any, services: Services, context: RequestContext) -> Response:
+        return context.respond(await function(body, services, context))
+
+    if read is not None:
+        signature = inspect.signature(function, eval_str=True)
+        model = read.model
+        annotation = Annotated[model, Depends(read)]  # type: ignore[valid-type]
+        given = signature.parameters["body"].replace(annotation=annotation)
+        parameters = [given, *list(signature.parameters.values())[1:]]
+        endpoint.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return endpoint

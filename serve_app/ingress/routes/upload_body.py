@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any, TypeVar, get_origin
+from typing import Any, Generic, TypeVar, get_origin
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -46,7 +46,7 @@ SILENCE = "UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAA" + "A" * 8
 """A WAV file of 4 ms of silence, for the documentation."""
 
 
-def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable[B]]:
+class UploadBody(Generic[B]):
     """A dependency that reads ``model`` from whichever form the request has.
 
     The file is a part of a multipart form, or a field of a JSON object. The other fields are beside
@@ -54,32 +54,33 @@ def upload_body(model: type[B], upload: Upload) -> Callable[[Request], Awaitable
     read, while in JSON they must be what they are. A field that ``model`` does not know, or that is
     given twice and is no list, is an error that names it.
     """
-    parser = FormParser(model)
 
-    async def read(request: Request) -> B:
+    def __init__(self, model: type[B], upload: Upload) -> None:
+        self.model = model
+        self._upload = upload
+        self._parser = FormParser(model)
+
+    async def __call__(self, request: Request) -> B:
         texts: Texts = {}
         for name, text in request.query_params.multi_items():
-            parser.add(texts, name, text)
-        for name in (upload.part, upload.field):
+            self._parser.add(texts, name, text)
+        for name in (self._upload.part, self._upload.field):
             if name in texts:
                 raise ValidationFailed(f"{name} belongs in the body.", field=name)
-        fields = await _fields(request, texts, parser, upload)
-        body: B = parser.validated(fields, texts)
+        fields = await _fields(request, texts, self._parser, self._upload)
+        body: B = self._parser.validated(fields, texts)
         return body
 
-    return read
-
-
-def documented(model: type[Body], upload: Upload) -> dict[str, Any]:
-    """The OpenAPI description of such a body, for ``openapi_extra`` of its route."""
-    schema = model.model_json_schema()
-    file = {"type": "string", "format": "binary", "description": upload.about}
-    form = {k: v for k, v in schema.items() if k != "example"}
-    properties = {k: v for k, v in schema["properties"].items() if k != upload.field}
-    form["properties"] = {**properties, upload.part: file}
-    form["required"] = [upload.part if k == upload.field else k for k in schema["required"]]
-    content = {MULTIPART: {"schema": form}, "application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}
+    def documented(self) -> dict[str, Any]:
+        """The OpenAPI description, for ``openapi_extra`` of a route."""
+        upload, schema = self._upload, self.model.model_json_schema()
+        file = {"type": "string", "format": "binary", "description": upload.about}
+        form = {k: v for k, v in schema.items() if k != "example"}
+        properties = {k: v for k, v in schema["properties"].items() if k != upload.field}
+        form["properties"] = {**properties, upload.part: file}
+        form["required"] = [upload.part if k == upload.field else k for k in schema["required"]]
+        content = {MULTIPART: {"schema": form}, "application/json": {"schema": schema}}
+        return {"requestBody": {"required": True, "content": content}}
 
 
 class FormParser:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import Field
 
 from serve_app.ingress.app import create_app
-from serve_app.ingress.routes.upload_body import IMAGE_FILE, documented, upload_body
+from serve_app.ingress.routes.upload_body import IMAGE_FILE, UploadBody
 from serve_app.ingress.validation.fields import Body, ImageSent, Text
 from serve_app.ingress.validation.json_body import JsonRoute
 from tests.serve_app import house
@@ -27,13 +27,12 @@ class PhotoBody(Body):
     keep: bool = False
 
 
+PHOTO = UploadBody(PhotoBody, IMAGE_FILE)
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.post("/photo", openapi_extra=documented(PhotoBody, IMAGE_FILE))
-async def photo(
-    body: Annotated[PhotoBody, Depends(upload_body(PhotoBody, IMAGE_FILE))],
-) -> dict[str, Any]:
+@router.post("/photo", openapi_extra=PHOTO.documented())
+async def photo(body: Annotated[PhotoBody, Depends(PHOTO)]) -> dict[str, Any]:
     image = body.image if isinstance(body.image, str) else body.image.hex()
     return {**body.model_dump(exclude={"image"}), "image": image}
 

@@ -35,7 +35,7 @@ class AudioTranscriptionBody(AudioTranslationBody):
     stream: Off = None
     chunking_strategy: NoEffect[Literal["auto"] | None] = None
     timestamp_granularities: NoEffect[list[Literal["segment"]]] = Field(
-        [], alias="timestamp_granularities[]"
+        [], alias="timestamp_granularities[]", description="`[]` is part of its name"
     )
 
     @field_validator("timestamp_granularities")

@@ -17,10 +17,12 @@ from serve_app.ingress.routes.openai.audio.body import (
 )
 from serve_app.ingress.routes.openai.shapes import ERRORS
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, transcribe_audio
-from serve_app.ingress.routes.upload_body import documented, upload_body
+from serve_app.ingress.routes.upload_body import UploadBody
 from serve_app.ingress.validation.limits import check_prompt
 
 FIELDS = {"audio": "file"}
+TRANSCRIPTION = UploadBody(AudioTranscriptionBody, AUDIO_FILE)
+TRANSLATION = UploadBody(AudioTranslationBody, AUDIO_FILE)
 TEXTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 
 router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
@@ -32,13 +34,10 @@ router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
     summary="What is said in a recording",
     response_model=OpenAITranscription,
     responses=TEXTS,
-    openapi_extra=documented(AudioTranscriptionBody, AUDIO_FILE),
+    openapi_extra=TRANSCRIPTION.documented(),
 )
 async def transcriptions(
-    body: Annotated[
-        AudioTranscriptionBody, Depends(upload_body(AudioTranscriptionBody, AUDIO_FILE))
-    ],
-    services: RequestServices,
+    body: Annotated[AudioTranscriptionBody, Depends(TRANSCRIPTION)], services: RequestServices
 ) -> Response:
     """In the language that is spoken."""
     return await _answered(body, services, language=body.language, task="transcribe")
@@ -50,11 +49,10 @@ async def transcriptions(
     summary="What is said in a recording, in English",
     response_model=OpenAITranscription,
     responses=TEXTS,
-    openapi_extra=documented(AudioTranslationBody, AUDIO_FILE),
+    openapi_extra=TRANSLATION.documented(),
 )
 async def translations(
-    body: Annotated[AudioTranslationBody, Depends(upload_body(AudioTranslationBody, AUDIO_FILE))],
-    services: RequestServices,
+    body: Annotated[AudioTranslationBody, Depends(TRANSLATION)], services: RequestServices
 ) -> Response:
     """In English, by a model that knows the language that is spoken."""
     return await _answered(body, services, language=None, task="translate")
