@@ -18,6 +18,7 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.validation.fields import Body
 from serve_app.ingress.validation.json_body import JSON_TYPE
+from serve_app.ingress.validation.limits import check_prompt
 
 B = TypeVar("B", bound=Body)
 
@@ -158,19 +159,22 @@ async def _form(
 ) -> dict[str, Any]:
     """The form's one file; its texts are added to ``texts``. Their number and sizes are bounded.
 
-    python-multipart bounds how many headers a part may have, and how long they may be.
+    A text that is too long is read nevertheless, so that the error can name its field: all of them
+    are no larger than the body. python-multipart bounds the number and the length of a part's
+    headers.
     """
     _require_utf_8(request.headers["content-type"])
     services: Services = request.app.state.services
-    largest = services.settings.max_prompt_bytes + 1
+    settings = services.settings
     files: dict[str, Any] = {}
     async with request.form(
-        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=largest
+        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.max_body_bytes
     ) as form:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile) != (name == upload.part):
                 raise _misplaced(name, upload)
             if not isinstance(value, UploadFile):
+                check_prompt(value, settings, name[:100])
                 parser.add(texts, name, value)
             elif upload.field in files:
                 raise _given_twice(name)
