@@ -17,6 +17,7 @@ from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.reporter import Reporter
+from deployments.seam.image_files.encoded import ignore_pillow_warnings
 from deployments.seam.live_models import live_models_here
 from deployments.seam.orders import orders_here
 from serve_app.ingress.catalog import Catalog
@@ -58,6 +59,7 @@ def create_app(
     ``routers`` are those of the families. Without ``metering`` a local one is made. ``host`` is the
     address at which Serve listens, if known. ``under_serve``: Serve's own entry is outside.
     """
+    ignore_pillow_warnings()
     settings = services.settings
     routers = all_routers(routers)
     app = _with_flat_routes(routers)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from functools import partial
 
 from configs.settings import Settings
 from deployments.seam.audio_files import AudioHeaderError, audio_format, read_audio_header
-from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-from serve_app.ingress.sent_files import read_as_text
+from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.file_intake import FileKind, not_read, too_large
 
-WHAT = "audio file"
-FORMATS = "WAV, FLAC"
+FORMATS = ("WAV", "FLAC")
+
+SILENCE = "UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAA" + "A" * 86 + "=="
+"""A WAV file of 4 ms of silence, for the documentation."""
 
 KNOWN = (
     (re.compile(rb"ID3"), "a file with an ID3 tag, as MP3 has"),
@@ -30,55 +30,30 @@ KNOWN = (
 )
 """Signatures of formats that are not read, so that the error can name them."""
 
-THREAD_BYTES = 8 * 1024
-"""Larger texts are decoded in a thread, which would cost more than a smaller one."""
 
-
-async def received_audio(sent: str | bytes, settings: Settings, field: str = "audio") -> bytes:
-    """The checked bytes of an audio file that was sent as a file or as text.
+def checked_audio(raw: bytes, settings: Settings, field: str = "audio") -> bytes:
+    """``raw``, after a check of its header, which alone is read.
 
     Raises :class:`ValidationFailed` when it is empty, damaged or no audio,
     :class:`UnsupportedMediaType` for a known format that is not read, :class:`PayloadTooLarge` for
-    a recording that is longer or has more samples than the settings allow. Only the header is read.
+    a recording that is longer or has more samples than the settings allow.
     """
-    check = partial(checked_audio, settings=settings, field=field)
-    if isinstance(sent, bytes):
-        return check(sent)
-    if len(sent) < THREAD_BYTES:
-        return read_as_text(sent, field, WHAT, check)
-    return await asyncio.to_thread(read_as_text, sent, field, WHAT, check)
-
-
-def checked_audio(raw: bytes, settings: Settings, field: str = "audio") -> bytes:
-    """``raw``, after a check of its header; raises as :func:`received_audio`."""
     if not raw:
         raise ValidationFailed(f"{field} is empty.", field=field)
     if audio_format(raw) is None:
-        raise _other_format(raw, field)
+        raise not_read(raw, field, KNOWN, FORMATS, "is no audio file that is read here")
     try:
         header = read_audio_header(raw)
     except AudioHeaderError as error:
         raise ValidationFailed(f"{field} {error}.", field=field) from None
     if header.seconds is not None and header.seconds > settings.max_audio_s:
         message = f"{field} has {header.seconds:.1f} s; the limit is {settings.max_audio_s:g} s."
-        raise _too_large(message, field, limit_seconds=settings.max_audio_s)
+        raise too_large(message, field, limit_seconds=settings.max_audio_s)
     if header.samples is not None and header.samples > settings.max_audio_samples:
         message = f"{field} has {header.samples} samples in all channels; the limit is "
         message += f"{settings.max_audio_samples}."
-        raise _too_large(message, field, limit_samples=settings.max_audio_samples)
+        raise too_large(message, field, limit_samples=settings.max_audio_samples)
     return raw
 
 
-def _too_large(message: str, field: str, **limits: float) -> PayloadTooLarge:
-    details = {"field_errors": {field: message}, **limits}
-    return PayloadTooLarge(message, field=field, details=details)
-
-
-def _other_format(raw: bytes, field: str) -> ValidationFailed | UnsupportedMediaType:
-    name = next((name for signature, name in KNOWN if signature.match(raw[:16])), None)
-    if name is None:
-        return ValidationFailed(
-            f"{field} is no audio file that is read here. These are: {FORMATS}.", field=field
-        )
-    message = f"{field} is {name}, which is not read here. These are: {FORMATS}."
-    return UnsupportedMediaType(message, field=field, details={"field_errors": {field: message}})
+AUDIO = FileKind("audio file", checked_audio)

@@ -25,7 +25,7 @@ QUOTED = ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b"\n"), (b"%0
 """Characters that clients percent-encode in the base64 of a ``data:`` URI."""
 
 MAX_QUOTED = 1000
-"""Other percent-encoded characters in one image. No client has a reason to send any."""
+"""Other percent-encoded characters in one file. No client has a reason to send any."""
 
 
 def read_as_text(text: str, field: str, what: str, checked: Callable[[bytes], bytes]) -> bytes:
@@ -70,7 +70,7 @@ def _payload(text: str, field: str, what: str) -> bytes:
 
 
 def _is_path(text: str) -> bool:
-    """Whether ``text`` looks like a file's path. Base64 of an image may look so, too."""
+    """Whether ``text`` looks like a file's path. The base64 of a file may look so, too."""
     if len(text) > MAX_PATH_LENGTH or text.startswith(JPEG_AS_BASE64):
         return False
     drive = text[1:2] == ":"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serve_app.ingress.audio import SILENCE
 from serve_app.ingress.routes.anthropic.body import CountTokensBody, MessagesBody
 from serve_app.ingress.routes.cohere.embed import CohereEmbedBody
 from serve_app.ingress.routes.cohere.rerank import CohereRerankBody
@@ -34,7 +35,6 @@ from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
-from serve_app.ingress.routes.upload_body import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.ingress.routes.vllm.classify import VllmClassifyBody
 from serve_app.ingress.routes.vllm.pooling import PoolingBody

@@ -17,9 +17,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from serve_app.cli import main
+from serve_app.ingress.audio import SILENCE
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of
-from serve_app.ingress.routes.upload_body import SILENCE
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.registry.compatibility import APIS, IN_PATH, RouteBody, route_bodies
 from serve_app.registry.field_effects import BodyField

@@ -18,7 +18,7 @@ from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.loading_comment import LoadingComment
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
-from serve_app.ingress.images import ImageIntake
+from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.model_card import ModelCard
@@ -39,7 +39,7 @@ class Services:
     settings: Settings
     readiness: Readiness
     orders: Orders = field(default_factory=OwnOrders)
-    images: ImageIntake = field(default_factory=ImageIntake)
+    files: FileIntake = field(default_factory=FileIntake)
     report_cache: ReportCache = field(default_factory=ReportCache)
     started: int = field(default_factory=lambda: int(time.time()))
 

@@ -42,9 +42,6 @@ class Upload:
 
 
 IMAGE_FILE = Upload("image", "image", "an image file")
-AUDIO = "an audio file: WAV or FLAC"
-SILENCE = "UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAA" + "A" * 86 + "=="
-"""A WAV file of 4 ms of silence, for the documentation."""
 
 
 class UploadBody(Generic[B]):

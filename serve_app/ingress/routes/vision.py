@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from configs.labels import ZeroShotLabels
 from deployments.seam.classification import LabelScore
 from deployments.seam.vision import Detection
+from serve_app.ingress.images import IMAGE
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import (
@@ -202,7 +203,7 @@ async def _card_and_image(
     task: str, body: ImageBody, services: Services
 ) -> tuple[ModelCard, bytes]:
     card = await services.catalog.resolve(task, body.model_name)
-    return card, await services.images.received(body.image, services.settings)
+    return card, await services.files.received(body.image, IMAGE, services.settings, "image")
 
 
 def _label(each: LabelScore | Detection) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _file_schema(about: str) -> WithJsonSchema:
 
 
 ImageSent: TypeAlias = Annotated[str | bytes, _file_schema("an image")]
-"""Text from JSON, or a file's bytes from a form. ``ImageIntake`` turns both into checked bytes."""
+"""Text from JSON, or a file's bytes from a form. ``FileIntake`` turns both into checked bytes."""
 
 AudioSent: TypeAlias = Annotated[str | bytes, _file_schema("an audio file")]
 """The same for a recording, see :mod:`serve_app.ingress.audio`."""

@@ -9,8 +9,9 @@ import pytest
 
 from configs.settings import Settings
 from deployments.seam.audio_files import MAX_CHUNKS
-from serve_app.ingress.audio import checked_audio, received_audio
+from serve_app.ingress.audio import AUDIO, checked_audio
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from serve_app.ingress.file_intake import received
 from tests.deployments.speech.recordings import file_of, flac_with_frames, noise, wav_header
 
 SETTINGS = Settings()
@@ -19,10 +20,10 @@ FLAC = file_of(np.zeros(16_000), kind="FLAC")
 
 
 @pytest.mark.parametrize("raw", [WAV, FLAC, file_of(np.zeros((9, 2)), 44_100, "WAVEX", "FLOAT")])
-async def test_wav_and_flac_pass_as_bytes_and_as_text(raw: bytes) -> None:
+def test_wav_and_flac_pass_as_bytes_and_as_text(raw: bytes) -> None:
     text = base64.b64encode(raw).decode()
     for sent in (raw, text, f"data:audio/wav;base64,{text}"):
-        assert await received_audio(sent, SETTINGS) == raw
+        assert received(sent, AUDIO, SETTINGS, "audio") == raw
 
 
 @pytest.mark.parametrize(
@@ -98,15 +99,15 @@ def test_a_small_file_of_very_many_samples_is_refused_by_its_header() -> None:
         checked_audio(flac_with_frames(raw, 40 * 192_000), SETTINGS)
 
 
-async def test_bytes_of_no_known_format_have_one_status_however_they_are_sent() -> None:
+def test_bytes_of_no_known_format_have_one_status_however_they_are_sent() -> None:
     raw = b"no audio at all"
     for sent in (raw, base64.b64encode(raw).decode()):
         with pytest.raises(ValidationFailed, match="no audio file"):
-            await received_audio(sent, SETTINGS)
+            received(sent, AUDIO, SETTINGS, "audio")
 
 
 @pytest.mark.parametrize("sent", ["https://a.example/b.wav", "/etc/passwd", "speech.wav", "a*b"])
-async def test_urls_and_paths_are_not_read(sent: str) -> None:
+def test_urls_and_paths_are_not_read(sent: str) -> None:
     with pytest.raises(ValidationFailed) as failed:
-        await received_audio(sent, SETTINGS, "audio")
+        received(sent, AUDIO, SETTINGS, "audio")
     assert failed.value.field == "audio"

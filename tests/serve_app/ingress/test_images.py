@@ -6,21 +6,21 @@ import base64
 import io
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs.settings import Settings
+from deployments.seam.image_files.encoded import ignore_pillow_warnings
 from serve_app.ingress.errors import (
     PayloadTooLarge,
     ServiceError,
     UnsupportedMediaType,
     ValidationFailed,
 )
-from serve_app.ingress.images import ImageIntake, checked, decoded, received
+from serve_app.ingress.file_intake import received
+from serve_app.ingress.images import IMAGE, checked
 
 SETTINGS = Settings()
 
@@ -28,6 +28,13 @@ SETTINGS = Settings()
 def encoded(mode: str = "RGB", size: tuple[int, int] = (8, 6), kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.new(mode, size, 1).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def random_image(side: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -116,11 +123,12 @@ def test_a_side_that_is_too_long_is_refused_by_the_header(size: tuple[int, int])
     assert checked(png_header(1, 30_000), Settings(max_image_side=30_000))
 
 
-async def test_as_many_pixels_as_the_settings_allow_pass_though_pillow_warns_of_them() -> None:
+def test_as_many_pixels_as_the_settings_allow_pass_though_pillow_warns_of_them() -> None:
+    ignore_pillow_warnings()
     raw, most = png_header(10_000, 10_000), Settings(max_image_pixels=100_000_000)
-    assert await ImageIntake().received(raw, most) == raw
+    assert checked(raw, most) == raw
     with pytest.raises(PayloadTooLarge, match="10000 x 10000 pixels; the limit is 50000000"):
-        await ImageIntake().received(raw, SETTINGS)
+        checked(raw, SETTINGS)
 
 
 def test_a_file_of_a_million_parts_is_too_large_and_says_why() -> None:
@@ -153,12 +161,11 @@ SAFE = base64.urlsafe_b64encode(PNG).decode()
     ],
 )
 def test_every_way_to_write_bytes_as_text_is_read(text: str) -> None:
-    assert decoded(text, SETTINGS) == PNG
-    assert received(text, SETTINGS) == PNG
+    assert received(text, IMAGE, SETTINGS, "image") == PNG
 
 
 def test_bytes_are_received_as_they_are() -> None:
-    assert received(PNG, SETTINGS) == PNG
+    assert received(PNG, IMAGE, SETTINGS, "image") == PNG
 
 
 URLS = [
@@ -188,14 +195,14 @@ PATHS = [
 @pytest.mark.parametrize("url", URLS)
 def test_a_url_of_any_scheme_is_not_fetched(url: str) -> None:
     with pytest.raises(ValidationFailed, match="photo is a URL, and this server") as failed:
-        decoded(url, SETTINGS, "photo")
+        received(url, IMAGE, SETTINGS, "photo")
     assert failed.value.message.endswith("bytes as a multipart file, base64, or a data: URI.")
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_is_not_read(path: str) -> None:
     with pytest.raises(ValidationFailed, match="photo is the path of a file") as failed:
-        decoded(path, SETTINGS, "photo")
+        received(path, IMAGE, SETTINGS, "photo")
     assert "reads no files by their path" in failed.value.message
 
 
@@ -203,37 +210,9 @@ def test_base64_that_begins_like_a_path_is_read() -> None:
     """As that of a JPEG does, and an image whose bytes are any that are 0xFC at the start."""
     jpeg = base64.b64encode(encoded(kind="JPEG")).decode()
     assert jpeg.startswith("/9j/")
-    assert checked(decoded(jpeg, SETTINGS), SETTINGS)
+    assert checked(received(jpeg, IMAGE, SETTINGS, "image"), SETTINGS)
     with pytest.raises(ValidationFailed, match="header is damaged"):
-        decoded(jpeg[:200], SETTINGS)
-
-
-class Threads(ThreadPoolExecutor):
-    """Remembers what it was given to do."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.given: list[int] = []
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self.given.append(len(args[0]))
-        return super().submit(fn, *args, **kwargs)
-
-
-async def test_a_large_image_is_checked_off_the_event_loop() -> None:
-    intake, threads = ImageIntake(), Threads()
-    intake._threads = threads
-    noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")
-    large = buffer.getvalue()
-    assert await intake.received(large, SETTINGS) == large
-    assert await intake.received(base64.b64encode(large).decode(), SETTINGS) == large
-    with pytest.raises(ValidationFailed):
-        await intake.received("x" * 1_000_000, SETTINGS)
-    assert threads.given == [len(large), len(base64.b64encode(large)), 1_000_000]
-    assert await intake.received(PNG, SETTINGS) == PNG
-    assert len(threads.given) == 3
+        received(jpeg[:200], IMAGE, SETTINGS, "image")
 
 
 @pytest.mark.parametrize(
@@ -253,6 +232,6 @@ async def test_a_large_image_is_checked_off_the_event_loop() -> None:
 )
 def test_what_is_no_image_in_base64_is_a_validation_error_of_its_field(text: str) -> None:
     with pytest.raises(ServiceError) as failed:
-        decoded(text, SETTINGS, "picture")
+        received(text, IMAGE, SETTINGS, "picture")
     assert isinstance(failed.value, ValidationFailed)
     assert failed.value.field == "picture"

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from configs.labels import ZeroShotLabels
 from deployments.seam.classification import LabelScore, ScoreFunction
 from deployments.seam.vision import Detection
+from serve_app.ingress.images import IMAGE
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes import image_models
 from serve_app.ingress.routes.context import RequestContext, Services
@@ -181,7 +182,7 @@ async def visual_question_answering(
 ) -> Response:
     """``[{answer, score}]``, best first; no score from a model that writes its answer."""
     check_prompt(body.question, services.settings, "question")
-    image = await services.images.received(body.inputs, services.settings, "inputs")
+    image = await services.files.received(body.inputs, IMAGE, services.settings, "inputs")
     answers = await image_models.answer_question(
         image, body.question, card, services, FIELDS, top_k=body.parameters.top_k or 5
     )
@@ -190,7 +191,7 @@ async def visual_question_answering(
 
 
 async def _image(body: HubImageBody, services: Services) -> bytes:
-    return await services.images.received(body.inputs, services.settings, "inputs")
+    return await services.files.received(body.inputs, IMAGE, services.settings, "inputs")
 
 
 def _label(each: LabelScore | Detection) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from deployments.seam.problems import Problem
 from deployments.seam.transcription import Segment, TranscriptionRequest, TranscriptionResult
-from serve_app.ingress.routes.upload_body import SILENCE
+from serve_app.ingress.audio import SILENCE
 from tests.deployments.speech.recordings import noise, wav_header
 from tests.serve_app import house
 from tests.serve_app.ingress.routes.huggingface import hub

@@ -6,12 +6,13 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from serve_app.ingress.audio import SILENCE
 from serve_app.ingress.routes.text2text_calls import LanguageCode
-from serve_app.ingress.routes.upload_body import AUDIO, SILENCE, Upload
+from serve_app.ingress.routes.transcripts import audio_file
 from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
 from serve_app.ingress.validation.fields import AudioSent, Body, ModelName, example
 
-AUDIO_FILE = Upload("file", "file", AUDIO)
+AUDIO_FILE = audio_file("file")
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
