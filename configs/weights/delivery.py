@@ -32,6 +32,7 @@ from configs.weights.sources import (
     DTYPES,
     EXPORT,
     RECIPE_VERSIONS,
+    SAME_SIZE,
     FolderSource,
     HubSource,
     PackageSource,
@@ -40,9 +41,6 @@ from configs.weights.sources import (
 )
 
 logger = logging.getLogger(__name__)
-
-SAME_SIZE = frozenset({"pickle-safetensors"})
-"""Recipes that write about as many bytes as they read: then the time left can be told."""
 
 
 def materialise(

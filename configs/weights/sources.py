@@ -44,6 +44,9 @@ RECIPE_VERSIONS = {
 }
 """Increase the number of a recipe when its output changes, so that folders are made again."""
 
+SAME_SIZE = frozenset({"pickle-safetensors"})
+"""Recipes that write about as many bytes as they read: then the time left can be told."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
-
-from pydantic import StringConstraints
 
 from deployments.seam.problems import Problem
 from deployments.seam.text2text import Text2TextOutput, Text2TextRequest
@@ -15,8 +12,6 @@ from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.text_items import FIELD, call_for_each
 
 TRANSLATE, TEXT2TEXT = "translate", "text2text"
-
-LanguageCode: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,15 @@ from serve_app.ingress.routes.context import NATIVE_FIELDS, Context, RequestServ
 from serve_app.ingress.routes.generation_fields import usage
 from serve_app.ingress.routes.huggingface.transcription import hub_tasks
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, audio_file, transcribe_audio
-from serve_app.ingress.validation.fields import Answer, AudioSent, Body, ModelName, example
+from serve_app.ingress.validation.fields import (
+    Answer,
+    AudioSent,
+    Body,
+    LanguageCode,
+    ModelName,
+    example,
+)
 from serve_app.ingress.validation.limits import check_prompt
 
 router = NativeRouter("audio", upload=audio_file("audio"))

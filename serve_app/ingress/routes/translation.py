@@ -22,7 +22,6 @@ from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.ingress.routes.text2text_calls import (
     TEXT2TEXT,
     TRANSLATE,
-    LanguageCode,
     Text2TextOptions,
     generate_text2text,
 )
@@ -33,7 +32,7 @@ from serve_app.ingress.routes.text_items import (
     only,
     texts_of,
 )
-from serve_app.ingress.validation.fields import Answer, TokenCount, example
+from serve_app.ingress.validation.fields import Answer, LanguageCode, TokenCount, example
 
 router = NativeRouter("translation")
 router.hub_tasks.add(hub_tasks)

@@ -103,6 +103,9 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Readable: TypeAlias = Annotated[Text, Field(json_schema_extra=READABLE)]
 """A text that is checked not to be blank."""
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LanguageCode: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+"""A language as the model calls it, or for speech its name in English."""
+
 Stop: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 StopOrNone: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 """The empty string is no stop string."""

@@ -10,10 +10,9 @@ from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestContext, Services, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import NoOptions
-from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import TRANSCRIBE, transcribe_audio
 from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
-from serve_app.ingress.validation.fields import AudioSent, Body
+from serve_app.ingress.validation.fields import AudioSent, Body, LanguageCode
 
 hub_tasks = HubTasks()
 

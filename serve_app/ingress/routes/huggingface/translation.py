@@ -15,13 +15,12 @@ from serve_app.ingress.routes.huggingface.text_inputs import FIELD, input_answer
 from serve_app.ingress.routes.text2text_calls import (
     TEXT2TEXT,
     TRANSLATE,
-    LanguageCode,
     Text2TextOptions,
     generate_text2text,
 )
 from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.validation.effects import NoEffect, Off
-from serve_app.ingress.validation.fields import Body, TokenCount
+from serve_app.ingress.validation.fields import Body, LanguageCode, TokenCount
 
 hub_tasks = HubTasks()
 

@@ -7,10 +7,9 @@ from typing import Literal, TypeAlias
 from pydantic import Field, ValidationInfo, field_validator
 
 from serve_app.ingress.audio import SILENCE
-from serve_app.ingress.routes.text2text_calls import LanguageCode
 from serve_app.ingress.routes.transcripts import audio_file
 from serve_app.ingress.validation.effects import GreedyTemperature, NoEffect, Off
-from serve_app.ingress.validation.fields import AudioSent, Body, ModelName, example
+from serve_app.ingress.validation.fields import AudioSent, Body, LanguageCode, ModelName, example
 
 AUDIO_FILE = audio_file("file")
 
