@@ -33,7 +33,7 @@ class Recording:
     """The samples of an audio file: mono, from -1 to 1, at ``rate`` Hz, in order.
 
     Only one thread at a time may read. Raises :class:`RecordingError` for a file that cannot be
-    decoded, that has fewer samples than its header claims or some that are no numbers, that is
+    decoded, that has no samples, fewer than its header claims or some that are no numbers, that is
     longer than ``max_seconds``, or whose channels have more than ``max_samples`` together.
     """
 
@@ -81,6 +81,9 @@ class Recording:
         joined = np.concatenate(parts)
         read, self._rest = joined[:samples], joined[samples:].copy()
         self.samples += len(read)
+        if samples and not self.samples:
+            message = f"the audio has no samples at {self._rate} Hz"
+            raise RecordingError(Problem("validation", message, "audio"))
         return read
 
     def _blocks(self) -> Iterator[Samples]:

@@ -65,6 +65,15 @@ def flac_with_frames(raw: bytes, frames: int) -> bytes:
     return raw[:18] + packed.to_bytes(8, "big") + raw[26:]
 
 
+def flac_without_frames() -> bytes:
+    """The header of a FLAC file of unknown length, without anything behind it."""
+    raw, place, is_last = flac_with_frames(file_of(np.zeros(9), kind="FLAC"), 0), 4, False
+    while not is_last:
+        is_last, length = bool(raw[place] & 0x80), int.from_bytes(raw[place + 1 : place + 4], "big")
+        place += 4 + length
+    return raw[:place]
+
+
 def embedded_whisper() -> Path:
     """The folder of the embedded profile's weights; they are converted if they are not yet."""
     families = {each.name: each for each in load_profile("embedded").families}

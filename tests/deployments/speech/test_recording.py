@@ -11,7 +11,13 @@ import pytest
 
 from deployments.speech.forward_file import ForwardFile
 from deployments.speech.recording import Recording, RecordingError
-from tests.deployments.speech.recordings import RATE, file_of, flac_with_frames, wav_header
+from tests.deployments.speech.recordings import (
+    RATE,
+    file_of,
+    flac_with_frames,
+    flac_without_frames,
+    wav_header,
+)
 
 LONG = 600.0
 MANY = 60_000_000
@@ -82,6 +88,8 @@ def test_pieces_join_to_the_whole() -> None:
         (wav_header(claimed=3_000_000_000), "claims 3000000000 bytes of samples, has 4"),
         (wav_header(encoding=0x55), "encoding 0x55"),
         (wav_header(claimed=0), "no samples"),
+        (flac_without_frames(), "no samples"),
+        (file_of(np.zeros(1), 192_000), "no samples at 16000 Hz"),
         (file_of(np.array([0.1, np.nan]), subtype="FLOAT"), "no numbers"),
         (file_of(np.array([0.1, -np.inf]), subtype="DOUBLE"), "no numbers"),
         (file_of(tone(RATE), kind="FLAC")[:200], "damaged or cut short"),
