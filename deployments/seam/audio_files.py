@@ -16,8 +16,9 @@ MAX_CHUNKS = 256
 """Chunks before the samples of a WAV file. Usual ones have one to five."""
 
 FLAC_FRAMES = (1 << 36) - 1
-UNKNOWN_LENGTH = 0xFFFFFFFF
-"""What programs that write to a pipe put where a WAV file has the bytes of its samples."""
+MIN_UNKNOWN_LENGTH = 0x7FFFF000
+"""Programs that write a WAV file to a pipe claim so many bytes of samples (sox does), or more, or
+none."""
 
 ENCODINGS = {1: "PCM", 3: "floating-point", 6: "A-law", 7: "mu-law"}
 EXTENSIBLE = 0xFFFE
@@ -31,14 +32,17 @@ class AudioHeaderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AudioHeader:
-    """``frames`` is the number of samples of each channel; ``None`` if the header has it not.
-    The samples end before byte ``end`` of the file."""
+    """``frames`` is the number of samples of each channel; ``None`` if the header does not say.
 
-    format: AudioFormat
+    The samples end before byte ``end`` of the file. ``length_at`` is where a WAV header should have
+    their length and has none.
+    """
+
     channels: int
     rate: int
     frames: int | None
     end: int
+    length_at: int | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -49,11 +53,18 @@ class AudioHeader:
         """Of all channels together."""
         return None if self.frames is None else self.frames * self.channels
 
+    def file(self, raw: bytes) -> bytes:
+        """``raw`` up to the end of its samples, with their length if it has none."""
+        if self.length_at is None:
+            return raw[: self.end]
+        begin = self.length_at + 4
+        length = struct.pack("<I", self.end - begin)
+        return b"".join([raw[: self.length_at], length, raw[begin : self.end]])
+
 
 class WavChunk(NamedTuple):
     """One chunk of a WAV file: where its content begins, and the bytes that it claims to have."""
 
-    name: bytes
     begin: int
     size: int
 
@@ -92,13 +103,26 @@ def _wav(raw: bytes) -> AudioHeader:
         raise AudioHeaderError(f"is a WAV file of encoding {encoding:#x}; these are read: {able}")
     data = chunks[b"data"]
     there = len(raw) - data.begin
-    if data.size > there and data.size != UNKNOWN_LENGTH:
+    is_unknown = _is_unknown(data, raw)
+    if data.size > there and not is_unknown:
         raise AudioHeaderError(f"is cut short: it claims {data.size} bytes of samples, has {there}")
     if frame_bytes != channels * ((bits + 7) // 8) or (channels and not frame_bytes):
         raise AudioHeaderError(f"has {channels} channels of {bits} bits in {frame_bytes} bytes")
-    size = min(data.size, there)
+    size = there if is_unknown else data.size
     frames = size // frame_bytes if frame_bytes else 0
-    return AudioHeader("WAV", channels, rate, frames, data.begin + size)
+    length_at = data.begin - 4 if is_unknown else None
+    return AudioHeader(channels, rate, frames, data.begin + size, length_at)
+
+
+def _is_unknown(data: WavChunk, raw: bytes) -> bool:
+    """Whether the program that wrote the file did not know how many samples would follow.
+
+    A length of 0 is right if there is nothing behind it but other chunks of the RIFF chunk.
+    """
+    if data.size:
+        return data.size >= MIN_UNKNOWN_LENGTH and data.begin + data.size > len(raw)
+    form: int = struct.unpack_from("<I", raw, 4)[0]
+    return form + 8 <= data.begin or form >= MIN_UNKNOWN_LENGTH
 
 
 def _chunks(raw: bytes) -> dict[bytes, WavChunk]:
@@ -109,7 +133,7 @@ def _chunks(raw: bytes) -> dict[bytes, WavChunk]:
         if place + 8 > len(raw) or b"data" in found:
             break
         name, size = struct.unpack_from("<4sI", raw, place)
-        found.setdefault(name, WavChunk(name, place + 8, size))
+        found.setdefault(name, WavChunk(place + 8, size))
         place += 8 + size + size % 2
     return found
 
@@ -130,4 +154,4 @@ def _flac(raw: bytes) -> AudioHeader:
         raise AudioHeaderError("is a FLAC file with a damaged header")
     packed = int.from_bytes(raw[18:26], "big")
     rate, channels = packed >> 44, (packed >> 41 & 7) + 1
-    return AudioHeader("FLAC", channels, rate, (packed & FLAC_FRAMES) or None, len(raw))
+    return AudioHeader(channels, rate, (packed & FLAC_FRAMES) or None, len(raw))

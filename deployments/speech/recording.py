@@ -47,7 +47,7 @@ class Recording:
             if audio_format(raw) is None:
                 raise RecordingError(DAMAGED)
             header = read_audio_header(raw)
-            self._file = ForwardFile(io.BytesIO(raw[: header.end]))
+            self._file = ForwardFile(io.BytesIO(header.file(raw)))
         except AudioHeaderError as error:
             problem = Problem("validation", f"the audio {error}", "audio")
             raise RecordingError(problem) from None

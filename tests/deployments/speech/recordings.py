@@ -51,12 +51,21 @@ def wav_header(
     encoding: int = 1,
     claimed: int = 4,
     samples: bytes = bytes(4),
+    form_length: int | None = None,
 ) -> bytes:
-    """A WAV file that says what it likes of itself."""
+    """A WAV file that says what it likes of itself; by itself its form's length is right."""
     frame = channels * bits // 8
-    form = struct.pack("<HHIIHH", encoding, channels, rate, rate * frame, frame, bits)
-    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", claimed) + samples
-    return b"RIFF" + struct.pack("<I", min(4 + len(chunks), 2**32 - 1)) + b"WAVE" + chunks
+    format_chunk = struct.pack("<HHIIHH", encoding, channels, rate, rate * frame, frame, bits)
+    chunks = (
+        b"fmt "
+        + struct.pack("<I", 16)
+        + format_chunk
+        + b"data"
+        + struct.pack("<I", claimed)
+        + samples
+    )
+    length = 4 + len(chunks) if form_length is None else form_length
+    return b"RIFF" + struct.pack("<I", length) + b"WAVE" + chunks
 
 
 def flac_with_frames(raw: bytes, frames: int) -> bytes:

@@ -85,7 +85,7 @@ def test_pieces_join_to_the_whole() -> None:
         (wav_header(channels=9, samples=bytes(36), claimed=36), "9 channels"),
         (wav_header(rate=0), "0 Hz"),
         (wav_header(rate=500_000), "500000 Hz"),
-        (wav_header(claimed=3_000_000_000), "claims 3000000000 bytes of samples, has 4"),
+        (wav_header(claimed=0x7FFFEFFF), f"claims {0x7FFFEFFF} bytes of samples, has 4"),
         (wav_header(encoding=0x55), "encoding 0x55"),
         (wav_header(claimed=0), "no samples"),
         (flac_without_frames(), "no samples"),
@@ -104,9 +104,27 @@ def test_what_cannot_be_read_says_why(raw: bytes, message: str) -> None:
     assert failed.value.problem.field == "audio"
 
 
-def test_a_file_written_to_a_pipe_has_the_length_that_is_there() -> None:
-    raw = wav_header(claimed=0xFFFFFFFF, samples=bytes(2 * RATE))
+@pytest.mark.parametrize(
+    ("claimed", "form_length"),
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0x80000000, 0x80000024),
+        (0x7FFFF000, 0x7FFFF024),
+        (0, 0),
+        (0, 36),
+        (0, 0xFFFFFFFF),
+    ],
+)
+def test_a_file_written_to_a_pipe_has_the_length_that_is_there(
+    claimed: int, form_length: int
+) -> None:
+    raw = wav_header(claimed=claimed, form_length=form_length, samples=bytes(2 * RATE))
     assert len(whole(raw)) == RATE
+
+
+def test_chunks_behind_no_samples_are_no_samples() -> None:
+    with pytest.raises(RecordingError, match="no samples"):
+        whole(wav_header(claimed=0, samples=b"LIST\4\0\0\0INFO"))
 
 
 def test_a_flac_file_of_unknown_length_has_the_samples_that_are_there() -> None:
