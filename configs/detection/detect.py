@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
 from configs.detection.gguf_header import read_gguf_header
@@ -19,6 +19,7 @@ from configs.detection.kinds import (
     without_family,
 )
 from configs.detection.model_files import ModelFiles
+from configs.weights import WeightFormat
 
 WINDOW_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
 TOKENIZERS = (
@@ -41,12 +42,13 @@ class DetectedModel:
 
     ``what`` is its class or GGUF architecture. ``window`` is a text generator's context length and
     ``max_tokens`` an encoder's longest text, in tokens, where the files say it. ``weight_bytes``
-    is the size of the weights, in one format. ``revision`` is the commit of a repository.
+    is the size of the weights in the ``format`` that is read. ``revision`` is the commit of a
+    repository.
     """
 
     what: str
     kinds: tuple[ModelKind, ...]
-    format: Literal["safetensors", "pickle", "gguf"]
+    format: WeightFormat
     weight_bytes: int
     window: int | None = None
     max_tokens: int | None = None
@@ -77,11 +79,12 @@ def _checkpoint(files: ModelFiles, trust_remote_code: bool) -> DetectedModel:
     kinds = _sentence_kinds(files) or _first_kinds(names, config, files)
     what = next(iter(names), "sentence-transformers model")
     _check_preprocessing(files, kinds[0])
+    format_ = _format(files)
     return DetectedModel(
         what=what,
         kinds=tuple(dict.fromkeys(kinds)),
-        format=_format(files),
-        weight_bytes=files.weight_bytes,
+        format=format_,
+        weight_bytes=files.weight_bytes(format_),
         window=_window(config),
         max_tokens=_whole(files.json("sentence_bert_config.json").get("max_seq_length")),
     )
@@ -139,7 +142,7 @@ def _check_preprocessing(files: ModelFiles, kind: ModelKind) -> None:
         raise ModelRefusedError("it has no tokenizer")
 
 
-def _format(files: ModelFiles) -> Literal["safetensors", "pickle"]:
+def _format(files: ModelFiles) -> WeightFormat:
     if any(name.endswith(".safetensors") for name in files.names):
         files.check_safetensors()
         return "safetensors"
@@ -161,7 +164,7 @@ def _gguf(files: ModelFiles) -> DetectedModel:
         what=f"GGUF {header.architecture[:60]}",
         kinds=(GENERATOR,),
         format="gguf",
-        weight_bytes=files.weight_bytes,
+        weight_bytes=files.weight_bytes("gguf"),
         window=_whole(header.context_length),
     )
 

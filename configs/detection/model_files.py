@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
-from configs.weights import weight_bytes
+from configs.weights import WeightFormat, weight_bytes
 
 MAX_FILES = 2000
 MAX_JSON_BYTES = 1024 * 1024
@@ -85,10 +85,9 @@ class ModelFiles:
         front = FRONT_MATTER.match(text)
         return dict(FIELD.findall(front.group(1))) if front else {}
 
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights, of one of the formats that they are in."""
-        return weight_bytes(self._sizes)
+    def weight_bytes(self, read: WeightFormat) -> int:
+        """Bytes of the weights in the format that is read."""
+        return weight_bytes(self._sizes, read)
 
     def check_safetensors(self) -> None:
         """Raises :class:`ModelRefusedError` for a file whose header cannot be right."""

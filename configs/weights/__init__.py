@@ -35,7 +35,7 @@ from configs.weights.sources import (
     WheelSource,
     in_profile_folder,
 )
-from configs.weights.weight_files import weight_bytes
+from configs.weights.weight_files import WeightFormat, min_weight_bytes, weight_bytes
 
 __all__ = [
     "PROFILE_FOLDER",
@@ -56,6 +56,7 @@ __all__ = [
     "PathNotInSourceError",
     "SimpleConversion",
     "UnsafeWheelError",
+    "WeightFormat",
     "WeightsError",
     "WeightsProgress",
     "WeightsSource",
@@ -71,5 +72,6 @@ __all__ = [
     "is_dtype_known",
     "is_exported",
     "materialise",
+    "min_weight_bytes",
     "weight_bytes",
 ]

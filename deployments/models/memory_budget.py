@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.profile import ModelSpec
-from configs.weights import weight_bytes
+from configs.weights import min_weight_bytes
 from deployments.models.errors import ModelUnavailable
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB
@@ -60,7 +60,7 @@ def min_bytes(folder: Path, spec: ModelSpec, *, in_half: bool) -> int:
     sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
     dtype_part = 0.5 if in_half and "openvino" not in spec.engines else 1.0
     part = min(dtype_part, MIN_PARTS[spec.quantization])
-    return int(weight_bytes(sizes) * part) + int(spec.kv_cache_min_gb * GIB)
+    return int(min_weight_bytes(sizes) * part) + int(spec.kv_cache_min_gb * GIB)
 
 
 async def model_sizes(loaded: Collection[LoadedModel[Any]]) -> dict[str, int]:

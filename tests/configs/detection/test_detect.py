@@ -205,6 +205,20 @@ def test_weights_beyond_the_limit_are_refused(tmp_path: Path) -> None:
         inspected(made, max_gb=0.0005)
 
 
+@pytest.mark.parametrize("small", ["model.gguf", "2_Dense/model.safetensors"])
+def test_small_weights_beside_large_ones_do_not_hide_them(tmp_path: Path, small: str) -> None:
+    name = "model.safetensors" if small.endswith(".gguf") else "pytorch_model.bin"
+    made = folder(tmp_path, kind("LlamaForCausalLM"), model__safetensors=None)
+    (made / small).parent.mkdir(exist_ok=True)
+    (made / small).write_bytes(EMPTY)
+    with (made / name).open("wb") as file:
+        file.write(EMPTY)
+        file.truncate(2**20)
+    with pytest.raises(ModelRefusedError, match="at most"):
+        inspected(made, allow_bin=True, max_gb=0.0005)
+    assert inspected(made, allow_bin=True).weight_bytes >= 2**20
+
+
 def test_a_folder_outside_the_allowed_one_is_not_there(tmp_path: Path) -> None:
     made = folder(tmp_path, kind("LlamaForCausalLM"))
     inside = tmp_path / "allowed"
