@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, PathNotInSourceError
 from configs.weights.hub_progress import reporting_bar
@@ -32,12 +31,11 @@ def fetch(
         NoSafeWeightsError: there are no safetensors, and no ``.bin`` that may be converted.
         PathNotInSourceError: the repository has no ``source.path``.
     """
-    bar = reporting_bar(report)
-    snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token, bar)
+    snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token, report)
     revision = snapshot.name
     names = [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*")]
     if pickles := _pickles(source, names):
-        snapshot = _snapshot(source, revision, pickles, hub_cache, token, bar)
+        snapshot = _snapshot(source, revision, pickles, hub_cache, token, report)
     _copy(_chosen(source, snapshot), folder)
     if source.convert is None and source.path is None:
         _require_weights(source, folder)
@@ -88,7 +86,7 @@ def _snapshot(
     patterns: list[str],
     cache: Path,
     token: str | None,
-    bar: type[Any],
+    report: ByteProgress,
 ) -> Path:
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
@@ -109,7 +107,7 @@ def _snapshot(
                 token=token,
                 allow_patterns=patterns,
                 ignore_patterns=_ignored(source),
-                tqdm_class=bar,
+                tqdm_class=reporting_bar(report),
             )
         )
     except (OSError, *others) as error:

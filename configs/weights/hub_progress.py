@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from configs.weights.progress import ByteProgress
 
 
 def reporting_bar(report: ByteProgress) -> type[Any]:
-    """A class of bars for ``snapshot_download`` that show nothing, and report bytes.
+    """A class of bars for one ``snapshot_download`` that show nothing, and report bytes.
 
     It opens several: of files, of bytes received and of bytes written. The bytes received may be
     fewer than those written, by what is compressed or there already; so the bar that is ahead
@@ -17,6 +18,7 @@ def reporting_bar(report: ByteProgress) -> type[Any]:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     bars: list[Any] = []
+    lock = threading.Lock()  # files are downloaded in several threads
 
     class ReportingBar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -24,14 +26,16 @@ def reporting_bar(report: ByteProgress) -> type[Any]:
             self.n = options.get("initial", 0)
             self._is_of_bytes = options.get("unit") == "B"
             if self._is_of_bytes:
-                bars.append(self)
+                with lock:
+                    bars.append(self)
 
         def update(self, n: float | None = 1) -> None:
-            self.n += n or 0
-            if not self._is_of_bytes:
-                return
-            done = int(max(bar.n for bar in bars))
-            totals = [int(bar.total) for bar in bars if bar.total and bar.total >= done]
-            report(done, min(totals, default=None))
+            with lock:
+                self.n += n or 0
+                if not self._is_of_bytes:
+                    return
+                done = int(max(bar.n for bar in bars))
+                totals = [int(bar.total) for bar in bars if bar.total and bar.total >= done]
+                report(done, min(totals, default=None))
 
     return ReportingBar

@@ -71,8 +71,8 @@ def _bytes_in(folder: Path) -> int:
 
 
 class Console:
-    """Shows progress on stderr: a line for each stage, and the bytes with rate and time left, on a
-    terminal as a bar, else as a line now and then."""
+    """Shows progress on ``stream``, by default stderr: a line for each stage, and the bytes with
+    rate and time left, on a terminal as a bar, else as a line now and then."""
 
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -98,7 +98,7 @@ class Console:
     def _log(self, step: WeightsStep, done: int) -> None:
         """A line about the bytes, unless the last one was written a moment ago."""
         now = self._clock()
-        if self._began is None:
+        if self._began is None or done < self._began[1]:  # another download counts from 0 again
             self._began, self._said_at = (now, done), now
         if now - self._said_at < LINE_EVERY_S:
             return
@@ -109,7 +109,7 @@ class Console:
 
     def _advance(self, step: WeightsStep) -> None:
         if self._bar is None or self._task is None:
-            self._bar = _bar()
+            self._bar = _bar(self._stream)
             self._bar.start()
             self._task = self._bar.add_task(step.name)
         self._bar.update(self._task, completed=step.done, total=step.total)
@@ -136,7 +136,7 @@ def amount(done: int, total: int | None, rate: float) -> str:
     return ", ".join(parts)
 
 
-def _bar() -> RichBar:
+def _bar(stream: TextIO) -> RichBar:
     from rich.console import Console as Terminal
     from rich.progress import (
         BarColumn,
@@ -149,4 +149,4 @@ def _bar() -> RichBar:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     speed = (TransferSpeedColumn(), TimeRemainingColumn())
-    return RichBar(*columns, *speed, console=Terminal(stderr=True), transient=True)
+    return RichBar(*columns, *speed, console=Terminal(file=stream), transient=True)

@@ -62,6 +62,33 @@ def test_a_stage_begins_with_a_rate_of_its_own() -> None:
     assert lines[3].endswith("1.0 MB/s, 1 min 30 s left")
 
 
+def test_a_download_that_counts_from_zero_again_has_a_rate_of_its_own() -> None:
+    log, clock = StringIO(), Clock()
+    console = Console(log, clock)
+    for done in (100, 1, 51):
+        console(WeightsStep("m", "fetching", done * MB))
+        clock.now += 10
+    assert log.getvalue() == "weights: fetching m: 51.0 MB, 5.0 MB/s\n"
+
+
+class Screen(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_the_bar_itself(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen()
+    console = Console(screen)
+    console(WeightsStep("org/model", "fetching"))
+    console(WeightsStep("org/model", "fetching", 20 * MB, 300 * MB))
+    console(WeightsStep("org/model", "ready"))
+    assert "20.0/300.0 MB" in screen.getvalue()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_that_is_written_reports_its_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

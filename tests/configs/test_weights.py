@@ -29,6 +29,7 @@ from configs.weights import (
     PathNotInSourceError,
     UnsafeWheelError,
     WeightsSource,
+    WeightsStep,
     WheelHashError,
     WheelSource,
     WheelUnavailableError,
@@ -137,9 +138,12 @@ class FakeHub:
         self.tokens.add(token)
         snapshot = cache_dir / repo_id.replace("/", "--") / "snapshots" / (revision or self.head)
         snapshot.mkdir(parents=True, exist_ok=True)
+        bar = tqdm_class(total=0, initial=0, unit="B")
         for name, text in self.files.items():
             wanted = any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns)
             if wanted and not any(fnmatch.fnmatch(name, p) for p in ignore_patterns or ()):
+                bar.total += len(text)
+                bar.update(len(text))
                 (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
                 (snapshot / name).write_text(text)
         return str(snapshot)
@@ -371,6 +375,18 @@ def test_a_bin_is_refused_unless_the_profile_allows_it(
     folder = materialise(allowed, tmp_path / "cache", progress=silent)
     assert recipe == ["pickle-safetensors"]
     assert (folder / "model.safetensors").is_file()
+
+
+def test_each_download_of_a_repository_counts_from_zero(
+    hub: FakeHub, tmp_path: Path, recipe: list[str]
+) -> None:
+    hub.files = {"config.json": "{}" * 50, "pytorch_model.bin": "pickle"}
+    steps: list[WeightsStep] = []
+    source = HubSource(hub="org/old", allow_bin=True)
+    materialise(source, tmp_path / "cache", progress=steps.append)
+    counts = [(step.done, step.total) for step in steps if step.stage == "fetching" and step.done]
+    assert counts == [(100, 100), (6, 6)]
+    assert recipe == ["pickle-safetensors"]
 
 
 # Local folders
