@@ -48,10 +48,11 @@ def write_checkpoint(origin: Path, folder: Path) -> None:
     except (KeyError, IndexError, OSError, RuntimeError, TypeError, ValueError) as error:
         message = f"it is not a Whisper model of CTranslate2: {type(error).__name__}: {error}"
         raise ConversionError(message) from error
+    tokenizer = _tokenizer(file.parent / "tokenizer.json")
     model.save_pretrained(folder)
     extractor: Any = WhisperFeatureExtractor
     extractor(feature_size=model.config.num_mel_bins).save_pretrained(folder)
-    _write_tokenizer(file.parent, folder)
+    _write_tokenizer(tokenizer, folder)
 
 
 def _model(home: Path, tensors: Tensors) -> Any:
@@ -189,11 +190,19 @@ def _generation(
     return made
 
 
-def _write_tokenizer(home: Path, folder: Path) -> None:
-    """The tokenizer, with the tokens of times, which CTranslate2 leaves out."""
-    from tokenizers import AddedToken, Tokenizer
+def _tokenizer(file: Path) -> Any:
+    from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises no narrower class, whatever is wrong
+        raise ConversionError(f"its {file.name} cannot be read: {error}") from error
+
+
+def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """The tokenizer, with the timestamp tokens, which CTranslate2 leaves out."""
+    from tokenizers import AddedToken
+
     times = [f"<|{step * 0.02:.2f}|>" for step in range(SECONDS_OF_TIMESTAMPS * 50 + 1)]
     tokenizer.add_special_tokens([AddedToken(time, special=True) for time in times])
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -176,6 +176,12 @@ def many_tensors(folder: Path) -> None:
     (folder / "model.bin").write_bytes(raw)
 
 
+def no_model(folder: Path) -> None:
+    """A tokenizer that is JSON, with its special tokens, and is none."""
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(stored | {"model": {"type": "none"}}))
+
+
 EMBEDDING = "decoder/embeddings/weight"
 
 
@@ -191,6 +197,7 @@ EMBEDDING = "decoder/embeddings/weight"
         (instead("config.json", "{}"), "KeyError: 'suppress_ids_begin'"),
         (instead("tokenizer.json", "{}"), "KeyError: 'added_tokens'"),
         (instead("tokenizer.json", '{"added_tokens": []}'), r"KeyError: '<\|startoftranscript"),
+        (no_model, "its tokenizer.json cannot be read"),
         (changed(EMBEDDING, lambda array: None), f"KeyError: '{EMBEDDING}'"),
         (changed(EMBEDDING, lambda array: array[:, :-1]), "width of 63"),
         (changed(EMBEDDING, lambda array: array.astype(np.int8)), "quantized .int8."),
