@@ -41,6 +41,8 @@ from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.routes.errors import RESPONSES
 from serve_app.ingress.routes.huggingface.routers import hub_routers
 from serve_app.ingress.routes.inference_router import hub_tasks_of, purposes_of
+from serve_app.ingress.routes.mcp import route as mcp
+from serve_app.ingress.routes.mcp.server import McpServer
 from serve_app.ingress.routes.native_router import native_tasks
 from serve_app.ingress.routes.openai import model_cards as openai_models
 from serve_app.ingress.unhandled_errors import UnhandledErrors
@@ -66,6 +68,7 @@ def create_app(
     purposes = purposes_of(routers)
     app.state.services = services
     app.state.tasks = native_tasks(routers)
+    app.state.mcp = McpServer(app.state.tasks)
     app.state.purposes = purposes
     app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
     app.state.conversations = Conversations(settings)
@@ -174,6 +177,7 @@ def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
         models.router,
         loading.router,
         graph.router,
+        mcp.router,
         openai_models.router,
         *hub_routers(hub_tasks_of(families)),
     )

@@ -14,6 +14,7 @@ from starlette.types import Scope
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import (
     InternalError,
+    InvalidJson,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -73,7 +74,9 @@ def from_http(error: HTTPException) -> ServiceError:
 
 def from_validation(error: RequestValidationError) -> ServiceError:
     """One error for a body that does not fit its model; it names every field at fault."""
-    return invalid_fields(field_errors(error.errors()))
+    items = error.errors()
+    unreadable = any(item["type"] == "json_invalid" for item in items)
+    return invalid_fields(field_errors(items), InvalidJson if unreadable else ValidationFailed)
 
 
 def _allowed_methods(scope: Scope) -> list[str]:

@@ -65,6 +65,10 @@ class ValidationFailed(ServiceError):
             self.details["field_errors"] = {field: message} if field else {}
 
 
+class InvalidJson(ValidationFailed):
+    """The body is not JSON."""
+
+
 class ContextLengthExceeded(ValidationFailed):
     """Prompt and new tokens do not fit the model's window, or every text at fault is too long."""
 
@@ -193,7 +197,9 @@ def from_problem(problem: Problem, fields: Mapping[str, str] | None = None) -> S
             return InternalError()
 
 
-def invalid_fields(found: Mapping[str, str]) -> ValidationFailed:
-    """The error that names every field of ``found``, each with what is wrong with it."""
+def invalid_fields(
+    found: Mapping[str, str], error: type[ValidationFailed] = ValidationFailed
+) -> ValidationFailed:
+    """The ``error`` that names every field of ``found``, each with what is wrong with it."""
     message = "; ".join(f"{path}: {text}" for path, text in found.items())
-    return ValidationFailed(message, field=next(iter(found)), details={"field_errors": dict(found)})
+    return error(message, field=next(iter(found)), details={"field_errors": dict(found)})

@@ -57,7 +57,10 @@ async def heartbeat() -> bytes:
 
 
 class FailureChunk(bytes):
-    """Last chunk of a failed stream. It carries the error's type, which metering counts."""
+    """Last chunk of a failed stream, or the body of an answer with status 200 that is an error.
+
+    It carries the error's type, which metering counts.
+    """
 
     error_type: str
 

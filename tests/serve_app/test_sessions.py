@@ -21,6 +21,12 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     f"{NATIVE}/query": {"prompt": "Hi", "user_id": "ada"},
     f"{NATIVE}/conversations": {"user_id": "ada", "initial_message": "Hi"},
+    "/mcp": {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "generate", "arguments": {"prompt": "Hi"}},
+    },
     f"{NATIVE}/graph": {
         "steps": [{"id": "a", "task": "generate", "inputs": {"prompt": "Hi"}}],
         "outputs": ["a"],

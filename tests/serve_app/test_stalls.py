@@ -84,7 +84,8 @@ async def test_the_largest_bodies_that_are_taken(app: FastAPI, every_place: list
 
 
 @pytest.mark.parametrize(
-    "route", ["/v1/embeddings", "/v1/chat/completions", f"{NATIVE}/graph", "/models/{model}"]
+    "route",
+    ["/v1/embeddings", "/v1/chat/completions", f"{NATIVE}/graph", "/models/{model}", "/mcp"],
 )
 async def test_what_takes_a_parser_long(app: FastAPI, route: str) -> None:
     path = route.replace("{model}", app.state.services.catalog.cards[0].name)

@@ -102,7 +102,9 @@ class _Answer:
         if self._closed:
             return
         self._closed = True
-        if self._status == NO_SUCH_METHOD or not is_routed(self._scope, self._scope["app"]):
+        if self._record.discarded or self._status == NO_SUCH_METHOD:
+            return
+        if not is_routed(self._scope, self._scope["app"]):
             return
         success = reason is None and not cancelled
         self._metering.record(

@@ -69,6 +69,8 @@ class RequestRecord:
     ) -> None:
         self.input_bytes = 0
         self.output_bytes = 0
+        self.discarded = False
+        """Set for a request that asks no model for anything: it is not counted."""
         self.clock = clock
         self._began = clock()
         self._task = task

@@ -7,6 +7,7 @@ from serve_app.ingress.routes.anthropic.errors import ANTHROPIC_ERRORS
 from serve_app.ingress.routes.cohere.errors import COHERE_ERRORS
 from serve_app.ingress.routes.errors import NATIVE_ERRORS
 from serve_app.ingress.routes.huggingface.errors import HUB_ERRORS
+from serve_app.ingress.routes.mcp.errors import MCP_ERRORS
 from serve_app.ingress.routes.openai.errors import OPENAI_ERRORS
 from serve_app.ingress.routes.tei.errors import TEI_ERRORS
 
@@ -14,5 +15,13 @@ from serve_app.ingress.routes.tei.errors import TEI_ERRORS
 def error_answers() -> ErrorAnswers:
     """Those with fewer paths first: OpenAI has some below ``/models``, others below ``/v1``."""
     return ErrorAnswers(
-        (COHERE_ERRORS, ANTHROPIC_ERRORS, OPENAI_ERRORS, TEI_ERRORS, HUB_ERRORS, NATIVE_ERRORS)
+        (
+            MCP_ERRORS,
+            COHERE_ERRORS,
+            ANTHROPIC_ERRORS,
+            OPENAI_ERRORS,
+            TEI_ERRORS,
+            HUB_ERRORS,
+            NATIVE_ERRORS,
+        )
     )

@@ -105,8 +105,9 @@ async def generate_route(
     return context.respond(await generate(body, services, context))
 
 
-@router.step("generate", GENERATE)
+@router.step("generate", GENERATE, answer=GeneratedText, summary="Continue a prompt")
 async def generate(body: GenerateBody, services: Services, context: RequestContext) -> TaskResult:
+    """The whole text, without the prompt."""
     if body.stream:
         raise ValidationFailed("stream must be false: this answer is whole.", field="stream")
     card, request = await _request(body, services, context)

@@ -32,6 +32,7 @@ class Signpost(BaseModel):
     native: str
     openai: str
     hugging_face: str
+    mcp: str
 
 
 SIGNPOST = Signpost(
@@ -42,6 +43,7 @@ SIGNPOST = Signpost(
     native=NATIVE_PREFIX,
     openai="/v1",
     hugging_face="/models/{model_id}",
+    mcp="/mcp",
 ).model_dump()
 LINKS = {
     "/docs": "every route, to try out in the browser",

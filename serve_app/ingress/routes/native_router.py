@@ -23,15 +23,18 @@ TaskFunction: TypeAlias = Callable[[B, Services, RequestContext], Awaitable[Task
 
 @dataclass(frozen=True, slots=True)
 class NativeTask:
-    """A task that a step of a graph may name: its body and the function that answers it.
+    """A task that a step of a graph may name, and a tool of MCP's: its body and its function.
 
-    A model needs one of ``model_tasks``, which are words of the profile.
+    A model needs one of ``model_tasks``, which are words of the profile. ``answer`` is the type of
+    what the function answers, and ``summary`` says in a few words what it does.
     """
 
     name: str
     body: type[BaseModel]
     function: TaskFunction[Any]
     model_tasks: tuple[str, ...]
+    answer: Any = None
+    summary: str | None = None
 
 
 class NativeRouter(InferenceRouter):
@@ -63,7 +66,7 @@ class NativeRouter(InferenceRouter):
 
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
             if step is not None:
-                self.step(step, *model_tasks)(function)
+                self.step(step, *model_tasks, answer=answer, summary=summary)(function)
             read = UploadBody(_body_of(function), self._upload) if self._upload else None
             route = self.inference(
                 path,
@@ -78,11 +81,14 @@ class NativeRouter(InferenceRouter):
 
         return register
 
-    def step(self, name: str, *model_tasks: str) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
+    def step(
+        self, name: str, *model_tasks: str, answer: Any = None, summary: str | None = None
+    ) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
         """Register the decorated function as a step alone: its route is another function."""
 
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
-            self.tasks.append(NativeTask(name, _body_of(function), function, model_tasks))
+            body = _body_of(function)
+            self.tasks.append(NativeTask(name, body, function, model_tasks, answer, summary))
             return function
 
         return register

@@ -1,0 +1,1 @@
+"""The Model Context Protocol: the tasks of the native API as tools."""

@@ -1,0 +1,365 @@
+"""``POST /mcp`` with MCP's own client, and message by message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, Tool
+
+from deployments.seam.embeddings import ClusterResult, EmbeddingResult
+from deployments.seam.problems import Problem
+from serve_app.ingress.audio import SILENCE
+from serve_app.ingress.routes.native_router import NativeTask
+from serve_app.ingress.routes.vision import RED_DOT
+from tests.deployments.metrics.reading import figures
+from tests.serve_app import embedded, every_task, house
+from tests.serve_app.every_task import MODEL, EveryTask
+from tests.serve_app.house import FAST, NATIVE, Connection, generated
+from tests.serve_app.local_handle import FOREVER, Family, happens
+
+ERAS = ("legacy", "auto")
+"""Clients that begin with a handshake, and those that need none."""
+
+OWN = ("model", "request_id", "execution_time")
+
+
+class EveryTool(EveryTask):
+    async def cluster(self, request: Any) -> ClusterResult:
+        self.requests.append(request)
+        count = len(request.embedding.texts)
+        return ClusterResult((0,) * count, np.full((1, 2), 0.5, np.float32))
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
+    made = every_task.application(EveryTool(), hf_cache_dir=tmp_path)
+    yield made
+    await made.state.conversations.close()
+
+
+@asynccontextmanager
+async def connected(app: FastAPI, era: str = "auto") -> AsyncIterator[Client]:
+    opened = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
+    async with (
+        opened,
+        Client(streamable_http_client("http://a/mcp", http_client=opened), mode=era) as client,
+    ):
+        yield client
+
+
+def tasks_of(app: FastAPI) -> dict[str, NativeTask]:
+    tasks: dict[str, NativeTask] = app.state.tasks
+    return tasks
+
+
+def example_of(task: NativeTask) -> dict[str, Any]:
+    """The one that the documentation shows."""
+    found: dict[str, Any] = task.body.model_json_schema()["example"]
+    return found
+
+
+def text_of(result: CallToolResult) -> str:
+    (content,) = result.content
+    assert content.type == "text"
+    return content.text
+
+
+async def listed(app: FastAPI) -> dict[str, Tool]:
+    async with connected(app) as client:
+        return {tool.name: tool for tool in (await client.list_tools()).tools}
+
+
+async def sent(app: FastAPI, method: str, **params: Any) -> Any:
+    """The whole answer to one request."""
+    body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+    response = await house.post(app, "/mcp", body)
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+async def call(app: FastAPI, tool: str, **arguments: Any) -> Any:
+    return (await sent(app, "tools/call", name=tool, arguments=arguments))["result"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_task_is_a_tool_that_answers_as_its_step_of_a_graph(
+    app: FastAPI, era: str
+) -> None:
+    tasks = tasks_of(app)
+    assert len(tasks) > 15
+    async with connected(app, era) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == list(tasks)
+        for name, task in tasks.items():
+            # The client checks what is answered against the tool's schema.
+            result = await client.call_tool(name, example_of(task))
+            assert not result.is_error, result
+            found = result.structured_content
+            assert json.loads(text_of(result)) == found
+            assert found["model"] == MODEL
+            step = {"id": "a", "task": name, "inputs": example_of(task)}
+            graph = (await house.post(app, f"{NATIVE}/graph", {"steps": [step]})).json()
+            answer = {key: value for key, value in found.items() if key not in OWN}
+            assert answer.get("result", answer) == graph["outputs"]["a"]
+
+
+async def test_one_text_is_answered_by_an_object_and_a_list_by_a_list(app: FastAPI) -> None:
+    async with connected(app) as client:
+        one = await client.call_tool("classify", {"texts": "a"})
+        several = await client.call_tool("classify", {"texts": ["a", " "]})
+    assert one.structured_content["sentiment"] == "a"
+    first, second = several.structured_content["result"]
+    assert (first["text"], second["error"]["error_type"]) == ("a", "validation_error")
+
+
+async def test_a_tool_says_what_it_does_and_takes_and_by_which_models(app: FastAPI) -> None:
+    tools = await listed(app)
+    tool = tools["classify"]
+    assert tool.title == "Sentiment of texts, or labels of your own"
+    assert "In a list a bad text fails alone." in (tool.description or "")
+    assert tool.annotations is not None
+    assert tool.annotations.read_only_hint
+    fields = tool.input_schema["properties"]
+    assert set(fields) == {"texts", "model_name", "truncate", "labels", "multi_label"}
+    assert fields["model_name"]["description"].startswith(f"one of: {MODEL};")
+    assert tool.input_schema["required"] == ["texts"]
+    assert "stream" not in tools["generate"].input_schema["properties"]
+
+
+async def test_schemas_are_such_as_language_models_take(app: FastAPI) -> None:
+    for tool in (await listed(app)).values():
+        for schema in (tool.input_schema, tool.output_schema):
+            assert schema is not None, tool.name
+            assert schema["type"] == "object", tool.name
+        assert not {"allOf", "anyOf", "oneOf", "not"} & set(tool.input_schema), tool.name
+
+
+async def test_a_task_without_a_model_is_not_listed_and_says_so_when_it_is_called(
+    tmp_path: Path,
+) -> None:
+    async with embedded.application(tmp_path) as app:
+        assert set(tasks_of(app)) - set(await listed(app)) >= {"fill_mask", "translate"}
+        result = await call(app, "fill_mask", texts="a [MASK]")
+    assert result["isError"]
+    assert "No model is configured for fill_mask" in result["content"][0]["text"]
+
+
+async def test_files_come_as_base64_or_as_mcps_content(app: FastAPI) -> None:
+    data = RED_DOT.partition(",")[2]
+    for image in (data, RED_DOT, {"type": "image", "data": data, "mimeType": "image/png"}):
+        assert (await call(app, "caption", image=image))["structuredContent"]["caption"] == "a dot"
+    for audio in (SILENCE, {"type": "audio", "data": SILENCE, "mimeType": "audio/wav"}):
+        answer = await call(app, "transcribe", audio=audio)
+        assert answer["structuredContent"]["language"] == "en"
+
+
+async def test_wrong_arguments_are_named_in_a_result_that_a_model_can_read(app: FastAPI) -> None:
+    result = await call(app, "classify", texts=7, label=["a"])
+    assert result["isError"]
+    (content,) = result["content"]
+    assert content["text"] == "texts: expected a string; label: this field is not known here"
+    assert result["_meta"]["error_type"] == "validation_error"
+    assert "structuredContent" not in result
+    nothing = await sent(app, "tools/call", name="classify")
+    assert nothing["result"]["content"][0]["text"] == "texts: this field is required"
+
+
+@pytest.mark.parametrize(
+    ("problem", "error_type", "text"),
+    [
+        (Problem("overloaded", "the queue is full"), "rate_limit_error", "Try again in 5 s."),
+        (Problem("unavailable", "loading"), "service_unavailable", "Try again in 5 s."),
+        (Problem("timeout", "too slow"), "timeout", "too slow"),
+        (Problem("validation", "too long", "texts"), "validation_error", "texts: too long"),
+        (ValueError("a secret of the inside"), "internal_error", "could not answer"),
+    ],
+)
+async def test_what_goes_wrong_in_a_task_is_a_result_that_says_so(
+    problem: Any, error_type: str, text: str
+) -> None:
+    app = house.app({"embeddings": Family(problem)})
+    result = await call(app, "embeddings", texts="a")
+    assert result["isError"]
+    assert result["_meta"]["error_type"] == error_type
+    assert text in result["content"][0]["text"]
+    assert "secret" not in json.dumps(result)
+
+
+async def test_a_model_that_is_not_there_is_a_result_that_lists_those_that_are() -> None:
+    result = await call(house.app(), "generate", prompt="a", model_name="no/such")
+    assert result["isError"]
+    assert FAST in result["content"][0]["text"]
+
+
+async def test_an_answer_too_large_for_a_tool_is_refused() -> None:
+    vectors = EmbeddingResult(np.ones((3, 40_000), np.float32), (1, 1, 1))
+    app = house.app({"embeddings": Family(vectors)})
+    result = await call(app, "embeddings", texts=["a", "b", "c"])
+    assert result["_meta"]["error_type"] == "payload_too_large"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_unknown_tools_and_cursors_are_errors_of_the_protocol(app: FastAPI, era: str) -> None:
+    async with connected(app, era) as client:
+        with pytest.raises(MCPError, match="Unknown tool: 'no such'") as unknown:
+            await client.call_tool("no such", {})
+        with pytest.raises(MCPError, match="cursor"):
+            await client.list_tools(cursor="a")
+    assert unknown.value.code == -32602
+
+
+async def test_a_handshake_keeps_nothing(app: FastAPI) -> None:
+    client = {"name": "a", "version": "1"}
+    for version, answered in {"2025-06-18": "2025-06-18", "1999-01-01": "2025-11-25"}.items():
+        params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
+        result = (await sent(app, "initialize", **params))["result"]
+        assert result["protocolVersion"] == answered
+        assert result["serverInfo"]["name"] == "prsm-serve"
+        assert "tools" in result["capabilities"]
+    body = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    response = await house.post(app, "/mcp", body)
+    assert (response.status_code, response.content) == (202, b"")
+    assert "mcp-session-id" not in response.headers
+    assert (await sent(app, "ping"))["result"] == {}
+
+
+WRONG: list[tuple[str, int, int, str]] = [
+    ("{", 400, -32700, "not valid JSON"),
+    ("[]", 400, -32600, "expected an object"),
+    ('[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]', 400, -32600, "expected an object"),
+    ('{"jsonrpc": "1.0", "id": 1, "method": "ping"}', 400, -32600, "jsonrpc"),
+    ('{"jsonrpc": "2.0", "id": null, "method": "ping"}', 400, -32600, "id: "),
+    ('{"jsonrpc": "2.0", "id": 1}', 400, -32600, "method"),
+    ('{"jsonrpc": "2.0", "id": 1, "method": "ping", "extra": 1}', 400, -32600, "extra"),
+    ('{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}', 400, -32600, "params"),
+    ('{"jsonrpc": "2.0", "id": 1, "method": "no/such"}', 200, -32601, "Method not found"),
+    ('{"jsonrpc": "2.0", "id": 1, "method": "resources/list"}', 200, -32601, "not found"),
+    (
+        '{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}',
+        200,
+        -32602,
+        "name: this field is required",
+    ),
+    (
+        '{"jsonrpc": "2.0", "id": 1, "method": "tools/call",'
+        ' "params": {"name": "classify", "arguments": []}}',
+        200,
+        -32602,
+        "arguments: expected an object",
+    ),
+]
+"""A message, the status and the error's code, and what its text names."""
+
+
+async def test_wrong_messages_get_json_rpcs_errors(app: FastAPI) -> None:
+    for body, status, code, named in WRONG:
+        response = await house.post_text(app, "/mcp", body)
+        assert response.status_code == status, response.text
+        error = response.json()["error"]
+        assert (error["code"], named in error["message"]) == (code, True), error
+
+
+async def test_much_beside_a_tools_arguments_is_refused(app: FastAPI) -> None:
+    texts = {"texts": "a" * 70_000}
+    assert (await call(app, "classify", **texts))["structuredContent"]
+    for method, params in {
+        "initialize": {"clientInfo": {"icons": [[]] * 9000}},
+        "tools/call": {"name": "classify", "arguments": texts, "_meta": texts},
+        "prompts/get": {"name": "a", "arguments": texts},
+    }.items():
+        answer = await sent(app, method, **params)
+        assert answer["error"]["code"] == -32600
+        assert "params has more than" in answer["error"]["message"]
+
+
+async def test_without_sessions_there_is_only_post(app: FastAPI) -> None:
+    opened = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://a")
+    async with opened:
+        for method in ("GET", "DELETE", "PUT"):
+            response = await opened.request(method, "/mcp", headers={"accept": "text/event-stream"})
+            assert (response.status_code, response.headers["allow"]) == (405, "POST")
+            assert response.json()["error"]["data"]["error_type"] == "method_not_allowed"
+
+
+async def test_the_answer_is_json_whatever_is_accepted(app: FastAPI) -> None:
+    body = {"jsonrpc": "2.0", "id": "a", "method": "ping"}
+    for accept in ({}, {"accept": "text/html"}, {"accept": "text/event-stream"}):
+        response = await house.post(app, "/mcp", body, **accept)
+        assert response.json() == {"jsonrpc": "2.0", "id": "a", "result": {}}
+
+
+async def test_an_unknown_version_is_told_which_are_served(app: FastAPI) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    response = await house.post(app, "/mcp", body, **{"mcp-protocol-version": "2099-01-01"})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] in (-32602, -32022)
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings", "status"),
+    [
+        ("http://evil.example", {}, 403),
+        ("http://localhost:3000", {}, 200),
+        ("https://app.example", {"cors_origins": ["https://app.example"]}, 200),
+        ("https://evil.example", {"cors_origins": ["https://app.example"]}, 403),
+        ("https://a.example", {"allowed_hosts": ["a.example", "house"]}, 200),
+        ("https://evil.example", {"allowed_hosts": ["a.example", "house"]}, 403),
+    ],
+)
+async def test_a_foreign_page_cannot_call(
+    origin: str, settings: dict[str, Any], status: int
+) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    response = await house.post(house.app(**settings), "/mcp", body, origin=origin)
+    assert response.status_code == status
+    if status == 403:
+        assert response.json()["error"]["data"]["error_type"] == "authorization_error"
+
+
+async def test_without_its_key_a_message_is_refused_in_json_rpc(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("ada:" + "0" * 64)
+    app = house.app(api_keys_file=keys)
+    response = await house.post(app, "/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["error"]["data"]["error_type"] == "authentication_error"
+
+
+async def test_calls_are_counted_by_their_models_and_nothing_else_is() -> None:
+    app = house.app({"generation": Family(generated("a"), Problem("overloaded", "busy"))})
+    await listed(app)
+    for _ in range(2):
+        await call(app, "generate", prompt="Hi")
+    await sent(app, "tools/call", name="no such")
+    found = figures((await house.get(app, "/metrics")).text)
+    assert {key[1:]: value for key, value in found.items() if key[0] == "requests_total"} == {
+        (FAST, "generate", "success"): 1,
+        (FAST, "generate", "error"): 1,
+        ("unknown", "mcp", "error"): 1,
+    }
+    assert found["rejections_total", "generate", "rate_limit_error"] == 1
+    assert found["rejections_total", "mcp", "not_found_error"] == 1
+    assert found["tokens_out_total", FAST, "generate"] == 2
+
+
+async def test_a_client_that_leaves_ends_its_call() -> None:
+    family = Family(FOREVER)
+    params = {"name": "generate", "arguments": {"prompt": "Hi"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    connection = Connection(house.app({"generation": family}), "/mcp", body)
+    await happens(family.began)
+    connection.done.cancel()  # as Serve does
+    await happens(family.stopped)
+    await asyncio.wait([connection.done])
+    assert connection.done.cancelled()
