@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from tests.serve_app.bodies import Place, distinct, legal, oddities, places, wrong
+from serve_app.ingress.validation.bounded_json import MAX_VALUES
+from tests.serve_app.bodies import MIB, Place, distinct, legal, oddities, places, wrong
 from tests.serve_app.embedded import application, routers
 from tests.serve_app.house import NATIVE
 from tests.serve_app.json_post import json_post
@@ -91,3 +92,27 @@ async def test_what_takes_a_parser_long(app: FastAPI, route: str) -> None:
     path = route.replace("{model}", app.state.services.catalog.cards[0].name)
     found = [await fault(app, "body", path, body) for body in oddities()]
     assert found == [[]] * len(found)
+
+
+async def test_what_takes_mcps_own_validation_long(app: FastAPI) -> None:
+    many = MAX_VALUES - 500
+    params = {
+        "tools/call": [
+            b'"name":"search","arguments":{"query_text":"a","candidate_texts":[%s""]}'
+            % (b"[]," * many),
+            b'"name":"search","arguments":[%s1]' % (b"[]," * many),
+            b'"name":"generate","arguments":{"prompt":"%s"}' % (rb"a, \u0416" * MIB),
+            b'"name":"%s"' % (b"a" * 9 * MIB),
+            b'"name":"search","arguments":{},"_meta":{"a":[%s1]}' % (b"[]," * many),
+        ],
+        "initialize": [
+            b'"clientInfo":{"icons":[%s1]}' % (b"[]," * count) for count in (8000, many)
+        ],
+        "prompts/get": [b'"name":"a","arguments":{%s"a":1}' % (b'"a":1,' * (many // 2))],
+        "no/such": [b'"a":[%s1]' % (b"1.5," * many)],
+    }
+    for method, all_params in params.items():
+        head = b'{"jsonrpc":"2.0","id":1,"method":"%s","params":{' % method.encode()
+        bodies = [head + each + b"}}" for each in all_params]
+        found = [await fault(app, method, "/mcp", body) for body in bodies]
+        assert found == [[]] * len(found)

@@ -139,11 +139,11 @@ def _failed(error: ServiceError, request: Request, own: RequestContext) -> CallT
     return CallToolResult(content=[text], is_error=True, _meta=about)
 
 
-async def _named(context: McpContext, call_next: CallNext) -> HandlerResult:
+async def _named(ctx: McpContext, call_next: CallNext) -> HandlerResult:
     """Middleware of the protocol's server: errors name the parameter at fault, and tell nothing of
     what goes on inside."""
     try:
-        return await call_next(context)
+        return await call_next(ctx)
     except MCPError:
         raise
     except ValidationError as error:
@@ -151,7 +151,7 @@ async def _named(context: McpContext, call_next: CallNext) -> HandlerResult:
     except ServiceError as error:
         raise MCPError(INTERNAL_ERROR, error.named) from None
     except Exception:
-        logger.exception("%s of MCP failed", context.method)
+        logger.exception("%s of MCP failed", ctx.method)
         raise MCPError(INTERNAL_ERROR, InternalError().message) from None
 
 

@@ -272,11 +272,12 @@ async def test_wrong_messages_get_json_rpcs_errors(app: FastAPI) -> None:
 async def test_much_beside_a_tools_arguments_is_refused(app: FastAPI) -> None:
     texts = {"texts": "a" * 70_000}
     assert (await call(app, "classify", **texts))["structuredContent"]
-    for method, params in {
+    large: dict[str, dict[str, Any]] = {
         "initialize": {"clientInfo": {"icons": [[]] * 9000}},
         "tools/call": {"name": "classify", "arguments": texts, "_meta": texts},
         "prompts/get": {"name": "a", "arguments": texts},
-    }.items():
+    }
+    for method, params in large.items():
         answer = await sent(app, method, **params)
         assert answer["error"]["code"] == -32600
         assert "params has more than" in answer["error"]["message"]
@@ -293,8 +294,8 @@ async def test_without_sessions_there_is_only_post(app: FastAPI) -> None:
 
 async def test_the_answer_is_json_whatever_is_accepted(app: FastAPI) -> None:
     body = {"jsonrpc": "2.0", "id": "a", "method": "ping"}
-    for accept in ({}, {"accept": "text/html"}, {"accept": "text/event-stream"}):
-        response = await house.post(app, "/mcp", body, **accept)
+    for accept in ("*/*", "text/html", "text/event-stream"):
+        response = await house.post(app, "/mcp", body, accept=accept)
         assert response.json() == {"jsonrpc": "2.0", "id": "a", "result": {}}
 
 
