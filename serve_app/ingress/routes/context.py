@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Depends, Request
@@ -18,12 +19,16 @@ from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.loading_comment import LoadingComment
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
+from serve_app.ingress.errors import ServiceError
 from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.request_id import request_id_of
+from serve_app.ingress.streams import EventStream, StreamSource, begin_stream, heartbeat
 from serve_app.ingress.validation.schema_text import SchemaText
+
+S = TypeVar("S", bound=StreamSource)
 
 NATIVE_PREFIX = "/api/v1/huggingface"
 NATIVE_FIELDS = {"model": "model_name"}
@@ -46,6 +51,17 @@ class Services:
     def loading(self, card: ModelCard) -> LoadingComment:
         """The comment of a stream that waits for the model of ``card``."""
         return LoadingComment(ClusterModels(self.client, self.orders, self.report_cache), card)
+
+    async def stream(
+        self,
+        opening: Coroutine[Any, Any, S],
+        chunks: Callable[[S], AsyncGenerator[bytes, None]],
+        failed: Callable[[ServiceError], bytes],
+        card: ModelCard | None = None,
+    ) -> EventStream:
+        """As :func:`begin_stream`; while it waits, its comments say how far ``card`` is loaded."""
+        comment = heartbeat if card is None else self.loading(card)
+        return await begin_stream(opening, chunks, failed, self.settings.heartbeat_s, comment)
 
 
 async def services_of(request: Request) -> Services:

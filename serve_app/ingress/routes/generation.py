@@ -31,7 +31,7 @@ from serve_app.ingress.routes.generation_fields import GENERATE, seed_of, stops,
 from serve_app.ingress.routes.huggingface.generation import hub_tasks
 from serve_app.ingress.routes.native_events import ErrorEvent, TokenEvent, error_event, token_event
 from serve_app.ingress.routes.native_router import NativeRouter
-from serve_app.ingress.streams import begin_stream, event
+from serve_app.ingress.streams import event
 from serve_app.ingress.validation import fields
 from serve_app.ingress.validation.limits import check_prompt, check_window
 
@@ -137,12 +137,11 @@ async def _stream(body: GenerateBody, services: Services, context: RequestContex
             field="num_return_sequences",
         )
     card, request = await _request(body, services, context, stream=True)
-    return await begin_stream(
+    return await services.stream(
         services.client.open_stream(card.family, "stream", request, NATIVE_FIELDS),
         lambda chunks: _events(chunks, context, card.name),
         lambda error: error_event(error, context.request_id),
-        services.settings.heartbeat_s,
-        services.loading(card),
+        card,
     )
 
 

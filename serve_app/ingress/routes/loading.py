@@ -27,7 +27,7 @@ from serve_app.ingress.routes.context import (
     Services,
 )
 from serve_app.ingress.routes.native_events import ErrorEvent, ProgressEvent, error_event
-from serve_app.ingress.streams import begin_stream, event
+from serve_app.ingress.streams import event
 from serve_app.ingress.validation.fields import Body, ModelName
 from serve_app.ingress.validation.json_body import JsonRoute, no_query
 
@@ -143,11 +143,10 @@ async def load_model(
     if "text/event-stream" not in request.headers.get("accept", ""):
         found = await cluster.load(card, services.settings.request_timeout_s)
         return context.answer(_loaded(card, found), card.name)
-    return await begin_stream(
+    return await services.stream(
         LoadProgress(cluster, card, services, context).started(),
         LoadProgress.events,
         lambda error: error_event(error, context.request_id),
-        services.settings.heartbeat_s,
     )
 
 

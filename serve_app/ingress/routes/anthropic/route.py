@@ -16,7 +16,6 @@ from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
 from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathModel, with_path_model
 from serve_app.ingress.routes.translated_chat import TranslatedChat
-from serve_app.ingress.streams import begin_stream
 
 router = ModelPathRouter(prefix="", tags=["anthropic"], responses=ERRORS)
 
@@ -71,13 +70,7 @@ async def anthropic_messages(
     chat = await TranslatedChat.of(body.chat(), NAMES, services, context)
     if body.stream:
         events = MessageEvents(context.request_id, chat.card.name, chat.calls)
-        return await begin_stream(
-            chat.stream(),
-            events.of,
-            events.failed,
-            services.settings.heartbeat_s,
-            services.loading(chat.card),
-        )
+        return await services.stream(chat.stream(), events.of, events.failed, chat.card)
     result = await chat.whole()
     return json_response(whole_message(result, chat.calls, context.request_id, chat.card.name))
 

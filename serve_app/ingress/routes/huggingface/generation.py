@@ -23,7 +23,6 @@ from serve_app.ingress.routes.huggingface.tgi import (
     error_event,
     events,
 )
-from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.effects import Off
 from serve_app.ingress.validation.fields import (
     Body,
@@ -147,12 +146,11 @@ async def streamed_text(
     """TGI's events of one text, one a token. ``body`` has ``stream``."""
     request = _request(body, card, services, context, await context.schema_text())
     form = _format(body, request)
-    return await begin_stream(
+    return await services.stream(
         services.client.open_stream(card.family, "stream", request, FIELDS),
         lambda chunks: events(chunks, form),
         lambda error: error_event(error, context.request_id),
-        services.settings.heartbeat_s,
-        services.loading(card),
+        card,
     )
 
 

@@ -47,7 +47,6 @@ from serve_app.ingress.routes.openai.tools import (
     chosen,
     parameters_of,
 )
-from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.fields import TokenCount, TopLogprobs, example
 from serve_app.ingress.validation.limits import check_prompt, check_window
 from serve_app.ingress.validation.schema_text import SchemaText
@@ -201,12 +200,11 @@ async def chat_completions(body: ChatBody, services: RequestServices, context: C
     if body.stream:
         head["object"] = "chat.completion.chunk"
         pieces = ChatPieces(calls)
-        return await begin_stream(
+        return await services.stream(
             services.client.open_stream(card.family, "stream", request, fields),
             lambda stream: chunks(stream, head, pieces.of, body.usage_reports),
             failure,
-            services.settings.heartbeat_s,
-            services.loading(card),
+            card,
         )
     generated: GenerationResult = await services.client.call(
         card.family, "generate", request, fields

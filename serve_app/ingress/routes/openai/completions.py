@@ -35,7 +35,6 @@ from serve_app.ingress.routes.openai.completion_choices import Echo, choice_piec
 from serve_app.ingress.routes.openai.prompt_list import Prompts, check_prompts, prompt_list
 from serve_app.ingress.routes.openai.sampling import STREAMED, SamplingBody, chunks, failure, now
 from serve_app.ingress.routes.openai.shapes import ERRORS, Completion, CompletionChunk, OpenAIError
-from serve_app.ingress.streams import begin_stream
 from serve_app.ingress.validation.bounded_json import MAX_NUMBERS
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import MinTokens, example
@@ -176,12 +175,11 @@ async def _stream(
         )
         for prompt in body.prompts
     ]
-    return await begin_stream(
+    return await services.stream(
         _opened(openings, request.choices, services),
         lambda stream: chunks(stream, head, choice_pieces(body.repeated), body.usage_reports),
         failure,
-        services.settings.heartbeat_s,
-        services.loading(card),
+        card,
     )
 
 

@@ -17,7 +17,6 @@ from serve_app.ingress.routes.openai.responses.body import NAMES, ResponsesBody
 from serve_app.ingress.routes.openai.responses.events import ResponseEvents
 from serve_app.ingress.routes.openai.shapes import ERRORS
 from serve_app.ingress.routes.translated_chat import TranslatedChat
-from serve_app.ingress.streams import begin_stream
 
 router = ModelPathRouter(prefix="", tags=["openai"], responses=ERRORS)
 
@@ -94,13 +93,7 @@ async def responses(
     response = response_object(body, f"resp_{context.request_id}", chat.card.name)
     if body.stream:
         events = ResponseEvents(response, chat.calls)
-        return await begin_stream(
-            chat.stream(),
-            events.of,
-            events.failed,
-            services.settings.heartbeat_s,
-            services.loading(chat.card),
-        )
+        return await services.stream(chat.stream(), events.of, events.failed, chat.card)
     result = await chat.whole()
     output, reason = whole_output(result, chat.calls, response["id"])
     new_tokens = sum(choice.tokens for choice in result.choices)
