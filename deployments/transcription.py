@@ -51,7 +51,7 @@ class SpeechModel:
             return Problem("validation", message, "model")
         if not request.prompt:
             return WindowOptions(request.translate)
-        if self.tokens.previous is None:
+        if self.tokens.sot_prev is None:
             return Problem("validation", "the model reads no prompt", "prompt")
         text = f" {request.prompt.strip()}"
         ids = self.tokenizer(text, add_special_tokens=False).input_ids

@@ -25,7 +25,7 @@ NORMS = {
     "attention": "encoder_attn_layer_norm",
     "ffn": "final_layer_norm",
 }
-END, START, NO_TIMES = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
+END, START, NO_TIMESTAMPS = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
 SECONDS_OF_TIMESTAMPS = 30
 MULTILINGUAL_VOCABULARY = 51_865
 """https://github.com/openai/whisper/blob/main/whisper/model.py: ``is_multilingual``."""
@@ -177,7 +177,7 @@ def _generation(
         "bos_token_id": tokens[END],
         "eos_token_id": tokens[END],
         "pad_token_id": tokens[END],
-        "no_timestamps_token_id": tokens[NO_TIMES],
+        "no_timestamps_token_id": tokens[NO_TIMESTAMPS],
         "is_multilingual": multilingual,
         "max_initial_timestamp_index": 50,
         "max_length": 448,
@@ -203,8 +203,8 @@ def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
     """The tokenizer, with the timestamp tokens, which CTranslate2 leaves out."""
     from tokenizers import AddedToken
 
-    times = [f"<|{step * 0.02:.2f}|>" for step in range(SECONDS_OF_TIMESTAMPS * 50 + 1)]
-    tokenizer.add_special_tokens([AddedToken(time, special=True) for time in times])
+    names = [f"<|{step * 0.02:.2f}|>" for step in range(SECONDS_OF_TIMESTAMPS * 50 + 1)]
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in names])
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",

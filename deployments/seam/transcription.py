@@ -27,7 +27,7 @@ class TranscriptionRequest:
 class Segment(NamedTuple):
     """A part of the recording, from ``start`` to ``end`` in seconds.
 
-    ``text`` begins with a space where the language has spaces. ``tokens`` has those of times, too.
+    ``text`` begins with a space where the language has spaces. ``tokens`` has its timestamps, too.
     ``seek`` is where the window began that the segment was found in, ``avg_logprob`` the mean
     log-probability of the window's tokens, ``no_speech`` the probability that nothing is said in
     it, and ``compression_ratio`` the bytes of its text by those of the same text compressed.

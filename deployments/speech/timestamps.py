@@ -1,7 +1,7 @@
-"""Splits the tokens that Whisper generated for one window into segments, by the tokens of times.
+"""Splits the tokens that Whisper generated for one window into segments, by timestamp tokens.
 
 After https://github.com/openai/whisper/blob/main/whisper/transcribe.py: a segment is between two
-tokens of times, and the next window begins where the last whole segment ended.
+timestamp tokens, and the next window begins where the last whole segment ended.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ class SegmentTokens(NamedTuple):
 
 
 def split_segments(
-    tokens: Sequence[int], first_time: int, seconds: float
+    tokens: Sequence[int], timestamp_begin: int, seconds: float
 ) -> tuple[list[SegmentTokens], float]:
     """The segments of a window of so many ``seconds``, and the seconds that they account for.
 
-    ``first_time`` is the token of 0.0 s; each token after it is 0.02 s later.
+    ``timestamp_begin`` is the token of 0.0 s; each token after it is 0.02 s later.
     """
 
     def time_of(token: int) -> float:
-        return min(seconds, (token - first_time) * SECONDS_PER_STEP)
+        return min(seconds, (token - timestamp_begin) * SECONDS_PER_STEP)
 
-    is_time = [token >= first_time for token in tokens]
-    ends = [place for place, both in enumerate(pairwise(is_time), 1) if all(both)]
+    is_timestamp = [token >= timestamp_begin for token in tokens]
+    ends = [place for place, both in enumerate(pairwise(is_timestamp), 1) if all(both)]
     if not ends:
-        times = [token for token in tokens if token > first_time]
-        end = time_of(times[-1]) if times else seconds
+        timestamps = [token for token in tokens if token > timestamp_begin]
+        end = time_of(timestamps[-1]) if timestamps else seconds
         return ([SegmentTokens(0.0, end, tuple(tokens))] if tokens else []), seconds
-    to_the_end = is_time[-2:] == [False, True]  # after it nothing is said
+    to_the_end = is_timestamp[-2:] == [False, True]  # after it nothing is said
     if to_the_end:
         ends.append(len(tokens))
     segments = [

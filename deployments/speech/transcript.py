@@ -40,7 +40,9 @@ class Transcript:
             self._language_of_silence = decoded.language
             return window.seconds
         self.language = decoded.language
-        segments, advance = split_segments(decoded.tokens, self._tokens.first_time, window.seconds)
+        segments, advance = split_segments(
+            decoded.tokens, self._tokens.timestamp_begin, window.seconds
+        )
         ratio = _compression_ratio(self._text(decoded.tokens))
         for start, end, tokens in segments:
             text = self._text(tokens)

@@ -55,7 +55,7 @@ class WhisperDecoder:
         Both are read from the first step behind the start token, as Whisper was trained.
         """
         tokens, options = self.tokens, batch[0].options
-        before = [] if tokens.previous is None else [tokens.previous, *options.prompt]
+        before = [] if tokens.sot_prev is None else [tokens.sot_prev, *options.prompt]
         start = [*(before if options.prompt else []), tokens.start]
         prompt = torch.tensor([start] * len(batch), device=self.device)
         decoded = self.model(encoder_outputs=encoded, decoder_input_ids=prompt, use_cache=False)
@@ -91,14 +91,14 @@ class WhisperDecoder:
             return_dict_in_generate=False,
             max_new_tokens=min(positions - prompt.shape[1], positions // 2),
         )
-        times = WhisperTimeStampLogitsProcessor(config, begin_index=prompt.shape[1])
+        timestamps = WhisperTimeStampLogitsProcessor(config, begin_index=prompt.shape[1])
         return GenerationMixin.generate(
             self.model,
             encoder_outputs=encoded,
             decoder_input_ids=prompt,
             attention_mask=torch.ones(encoded[0].shape[:2], device=self.device),  # no padding
             generation_config=config,
-            logits_processor=LogitsProcessorList([times, logprobs]),
+            logits_processor=LogitsProcessorList([timestamps, logprobs]),
             stopping_criteria=stopping(steps),
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.seam.problems import Problem
 
-PREVIOUS = "<|startofprev|>"
+SOT_PREV = "<|startofprev|>"
 ENGLISH = "en"
 
 
@@ -16,13 +16,13 @@ ENGLISH = "en"
 class WhisperTokens:
     """Tokens by their meaning. ``languages`` is empty for a model that knows English only.
 
-    ``tasks`` are ``transcribe`` and ``translate``; ``previous`` begins the text before a window.
+    ``tasks`` are ``transcribe`` and ``translate``; ``sot_prev`` begins the text before a window.
     """
 
     start: int
     end: int
-    no_times: int
-    previous: int | None
+    no_timestamps: int
+    sot_prev: int | None
     languages: Mapping[str, int]
     tasks: Mapping[str, int]
 
@@ -30,32 +30,31 @@ class WhisperTokens:
     def of(cls, config: Any, tokenizer: Any) -> WhisperTokens:
         """The tokens of a generation configuration.
 
-        Raises ``ValueError`` when it has not those of times: such a file is from before them.
+        Raises ``ValueError`` if it has no ``no_timestamps_token_id``, as the oldest have none.
         """
-        no_times = getattr(config, "no_timestamps_token_id", None)
-        if no_times is None:
+        no_timestamps = getattr(config, "no_timestamps_token_id", None)
+        if no_timestamps is None:
             raise ValueError("its generation_config.json has no no_timestamps_token_id")
-        previous = tokenizer.get_vocab().get(PREVIOUS)
         end = config.eos_token_id
         languages = getattr(config, "lang_to_id", None) or {}
         return cls(
             start=config.decoder_start_token_id,
             end=end[0] if isinstance(end, list) else end,
-            no_times=no_times,
-            previous=previous,
+            no_timestamps=no_timestamps,
+            sot_prev=tokenizer.get_vocab().get(SOT_PREV),
             languages={name.strip("<|>"): token for name, token in languages.items()},
             tasks=getattr(config, "task_to_id", None) or {},
         )
 
     @property
     def no_speech(self) -> int:
-        """It stands before that of no times in every vocabulary of Whisper."""
-        return self.no_times - 1
+        """It stands before ``no_timestamps`` in every vocabulary of Whisper."""
+        return self.no_timestamps - 1
 
     @property
-    def first_time(self) -> int:
-        """The token of 0.0 s."""
-        return self.no_times + 1
+    def timestamp_begin(self) -> int:
+        """The timestamp token of 0.0 s."""
+        return self.no_timestamps + 1
 
     def code_of(self, language: int | None) -> str:
         """The code of a language's token; ``None`` is the only one of an English model."""

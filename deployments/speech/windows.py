@@ -42,7 +42,7 @@ class SpeechWindow:
 
 
 class DecodedWindow(NamedTuple):
-    """The tokens of one window, those of times among them, without the end token.
+    """The tokens of one window, with its timestamp tokens, without the end token.
 
     ``language`` is the token of its language, ``prompt_tokens`` the length of the decoder prompt,
     ``avg_logprob`` the mean log-probability of the tokens, ``no_speech`` the probability that

@@ -1,4 +1,4 @@
-"""Tokens of times split a window into segments."""
+"""Timestamp tokens split a window into segments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def at(seconds: float) -> int:
         # The last one has no end: it belongs to the next window.
         ([at(0), 1, at(4), at(4), 2], [(0, 4, (at(0), 1, at(4)))], 4),
         ([at(1), 1, at(4), at(5), 2, at(9), at(9)], [(1, 4, None), (5, 9, None)], 9),
-        # No pair of times: one segment.
+        # No pair of timestamps: one segment.
         ([at(0), 1, 2], [(0, 30, (at(0), 1, 2))], 30),
         ([at(0), 1, 2, at(12)], [(0, 12, (at(0), 1, 2, at(12)))], 30),
         ([], [], 30),

@@ -51,7 +51,7 @@ def test_probabilities_are_those_of_a_plain_forward(
     decoded = decoder(windows, steps)
     assert len({len(each.tokens) for each in decoded}) > 1
     for window, each in zip(windows, decoded, strict=True):
-        before = [tokens.previous, *prompt] if prompt else []
+        before = [tokens.sot_prev, *prompt] if prompt else []
         after = [each.language, tokens.tasks["transcribe"]] if languages else []
         start = [*before, tokens.start, *after]
         assert each.prompt_tokens == len(start)
