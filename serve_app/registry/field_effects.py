@@ -44,7 +44,10 @@ def fields_of(body: type[Body]) -> Iterator[BodyField]:
 def _fields_within(
     body: type[Body], path: str, outer: NoEffectMark | None, unused: frozenset[str]
 ) -> Iterator[BodyField]:
-    """``outer`` is the mark of the object that these fields are in, ``unused`` are plain paths."""
+    """``outer`` is the mark of the object that these fields are in.
+
+    ``unused``: dotted paths, without ``[]``, of fields that :class:`NoEffectWithin` marks.
+    """
     values = field_values(body)
     for name in _in_order(body):
         info = body.model_fields[name]
