@@ -24,6 +24,9 @@ HEARTBEAT = b": heartbeat\n\n"
 Comment: TypeAlias = Callable[[], Awaitable[bytes]]
 """Makes the comment line of a stream that waits, with the empty line behind it."""
 
+MAX_COMMENT_S = 0.2
+"""How long making a comment may delay it. After that a heartbeat is sent in its place."""
+
 SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """U+0085, U+2028 and U+2029 in UTF-8. JSON may have them, but many clients end a line there."""
 
@@ -170,7 +173,10 @@ async def begin_stream(
         if task.done():
             return HEARTBEAT
         try:
-            return await waiting()
+            async with asyncio.timeout(MAX_COMMENT_S):
+                return await waiting()
+        except TimeoutError:
+            return HEARTBEAT
         except Exception:  # what a stream waits for must not end it
             logger.exception("it is unknown for what a stream waits")
             return HEARTBEAT

@@ -238,7 +238,10 @@ def failed(error: ServiceError) -> bytes:
     return b"failed: " + error.error_type.encode()
 
 
-async def test_an_opened_stream_does_not_wait_for_the_report_of_its_model() -> None:
+async def test_an_opened_stream_does_not_wait_for_the_report_of_its_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "MAX_COMMENT_S", NEVER_S)
     opening, client, asked = Opening(), Client(), asyncio.Event()
 
     async def silent() -> bytes:
@@ -253,6 +256,28 @@ async def test_an_opened_stream_does_not_wait_for_the_report_of_its_model() -> N
     await happens(client.chunk)
     await serving
     assert [message["body"] for message in client.got[1:]] == [b"token", b""]
+
+
+async def test_a_report_that_does_not_come_delays_no_heartbeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "MAX_COMMENT_S", 0.001)
+    opening, client = Opening(), Client()
+
+    async def silent() -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    stream = await begin_stream(opening(), Opening.chunks, failed, 0.001, silent)
+    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
+    for _ in range(3):  # the first one begins the stream, the others are those of its timer
+        client.chunk.clear()
+        await happens(client.chunk)
+    opening.opened.set()
+    await serving
+    bodies = [message["body"] for message in client.got[1:]]
+    assert bodies[:3] == [HEARTBEAT] * 3
+    assert [body for body in bodies if body != HEARTBEAT] == [b"token", b""]
 
 
 async def test_a_report_that_fails_neither_ends_a_stream_nor_silences_it(
