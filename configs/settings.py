@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, description="per replica; 0: every core it may use")
     request_timeout_s: PositiveFloat = 300.0
     stall_timeout_s: PositiveFloat = 120.0
-    load_timeout_s: PositiveFloat = Field(default=1800.0, description="of an order's stream")
+    load_timeout_s: PositiveFloat = Field(
+        default=1800.0,
+        description="of an order's stream, and for the process of a text generator to load it",
+    )
     heartbeat_s: PositiveFloat = 15.0
     stream_max_new_tokens: PositiveInt = 256
     decode_max_new_tokens: PositiveInt = Field(

@@ -48,6 +48,7 @@ class EngineLoader:
             window=spec.window,
             max_batched_tokens=spec.prefill_tokens,
             hang_after_s=self._config.settings.stall_timeout_s,
+            load_timeout_s=self._config.settings.load_timeout_s,
             chat_template=spec.template(),
         )
         (kind,) = spec.engines

@@ -18,6 +18,7 @@ class EngineSettings:
     tokens of one step, and with it how long a long prompt holds up the others. ``window`` bounds a
     sequence's tokens and ``threads`` the CPU threads; ``None`` leaves them to the model and the
     library. ``chat_template`` replaces the model's own. ``hang_after_s`` bounds one step.
+    A process that has not loaded its model after ``load_timeout_s`` is ended.
 
     ``dtype`` is what the model computes in: on OpenVINO "float32", "bfloat16" or "dynamic-int8", on
     torch the name of a torch dtype. "auto" is float32 on a CPU, bfloat16 where a GPU has it, else
@@ -35,6 +36,7 @@ class EngineSettings:
     window: int | None = None
     chat_template: str | None = None
     hang_after_s: float = 120.0
+    load_timeout_s: float = 1800.0
     device: str = "auto"
     dtype: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)

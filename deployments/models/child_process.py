@@ -11,9 +11,6 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-MAX_LOAD_S = 1800.0
-"""How long a process may take to load its model, before it counts as hanging and is ended."""
-
 _EXIT_WAIT_S = 10
 """How long the process may take to end after its connection was closed."""
 

@@ -479,10 +479,11 @@ async def test_the_engine_gets_what_the_profile_says(
     given: dict[str, Any] = {"window": 40, "kv_cache_gb": 2, "dtype": "bfloat16"}
     config: Callable[..., Any] = configured
     await started(Generation(config(classifier_folder, engine=kind, slots=3, **given)))
-    many = {"max_concurrent_requests": 7}
+    many = {"max_concurrent_requests": 7, "load_timeout_s": 60.0}
     await started(Generation(config(classifier_folder, many, engine=kind)))
     (name, settings), (_, default) = opened
     assert (name, settings.slots, default.slots) == (kind, 3, 7)
+    assert (settings.load_timeout_s, default.load_timeout_s) == (1800.0, 60.0)
     assert (settings.window, settings.kv_cache_gb, settings.threads) == (40, 2, 1)
     assert bool(settings.options) is (kind == "torch")
     assert settings.dtype == ("auto" if kind == "torch" else "bfloat16")

@@ -12,7 +12,7 @@ from deployments.engine.openvino.messages import (
     StepCommand,
     StepResult,
 )
-from deployments.models.child_process import MAX_LOAD_S, ChildProcess
+from deployments.models.child_process import ChildProcess
 
 Answer = TypeVar("Answer")
 
@@ -24,11 +24,12 @@ class GenaiProcess:
         self._process = process
 
     @classmethod
-    def started(cls, launch: Launch) -> GenaiProcess:
-        """Start it and load the model. Raises ``EngineNotLoaded`` when that fails."""
+    def started(cls, launch: Launch, load_timeout_s: float) -> GenaiProcess:
+        """Start it and load the model. Raises ``EngineNotLoaded`` when that fails or takes longer
+        than ``load_timeout_s`` seconds."""
         started = cls(ChildProcess("deployments.engine.openvino.process"))
         try:
-            started._ask(launch, PipelineReady, MAX_LOAD_S)
+            started._ask(launch, PipelineReady, load_timeout_s)
         except RuntimeError as error:
             started.close()
             raise EngineNotLoaded(f"OpenVINO cannot load {launch.model}: {error}") from error

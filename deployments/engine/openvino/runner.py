@@ -61,9 +61,10 @@ def open_openvino_engine(folder: Path | str, settings: EngineSettings) -> Engine
         kv_blocks=blocks,
         max_batched_tokens=settings.max_batched_tokens,
     )
+    process = GenaiProcess.started(launch, settings.load_timeout_s)
     engine = EngineCore(
         codec,
-        OpenVinoRunner(GenaiProcess.started(launch), codec, launch),
+        OpenVinoRunner(process, codec, launch),
         slots=settings.slots,
         window=min(each for each in bounds if each is not None),
         hang_after_s=settings.hang_after_s,

@@ -27,7 +27,7 @@ from deployments.engine.own_process.messages import (
 from deployments.engine.running import report
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
-from deployments.models.child_process import MAX_LOAD_S, ChildProcess
+from deployments.models.child_process import ChildProcess
 from deployments.seam.problems import Problem
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
 def _launch(process: ChildProcess, launch: EngineLaunch) -> EngineReady | LoadFailure:
     try:
         process.connection.send(launch)
-        if not process.connection.poll(MAX_LOAD_S):
-            return LoadFailure(f"its process has said nothing for {MAX_LOAD_S:.0f} s")
+        timeout_s = launch.settings.load_timeout_s
+        if not process.connection.poll(timeout_s):
+            return LoadFailure(f"its process has said nothing for {timeout_s:.0f} s")
         answer: EngineReady | LoadFailure = process.connection.recv()
     except (EOFError, OSError):
         return LoadFailure(f"its process ended with code {process.exit_code}")

@@ -16,7 +16,6 @@ def test_a_process_that_never_has_its_model_loaded_is_ended(
 ) -> None:
     silent = SilentProcess()
     monkeypatch.setattr(client, "ChildProcess", lambda module: silent)
-    monkeypatch.setattr(client, "MAX_LOAD_S", 0.01)
     with pytest.raises(EngineNotLoaded, match="said nothing"):
-        GenaiProcess.started(Launch("folder", {}, 1, 1, 1))
+        GenaiProcess.started(Launch("folder", {}, 1, 1, 1), load_timeout_s=0.01)
     assert silent.is_closed

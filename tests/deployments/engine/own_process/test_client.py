@@ -51,9 +51,8 @@ def test_a_process_that_never_has_its_model_loaded_is_ended(
 ) -> None:
     silent = SilentProcess()
     monkeypatch.setattr(client, "ChildProcess", lambda *_: silent)
-    monkeypatch.setattr(client, "MAX_LOAD_S", 0.01)
     with pytest.raises(EngineNotLoaded, match="said nothing"):
-        open_engine_process(folder, SETTINGS)
+        open_engine_process(folder, replace(SETTINGS, load_timeout_s=0.01))
     assert silent.is_closed
 
 
