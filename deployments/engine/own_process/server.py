@@ -16,6 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from deployments.engine.interface import STOPPED, Engine, EngineStopped
+from deployments.engine.own_process.ending_thread import in_ending_thread
 from deployments.engine.own_process.messages import (
     Admitted,
     Cancellation,
@@ -28,7 +29,6 @@ from deployments.engine.own_process.messages import (
 )
 from deployments.engine.sequence import Sequence
 from deployments.engine.torch_engine import open_torch_engine
-from deployments.models.ending_thread import in_ending_thread
 from deployments.seam.generation import Token
 from deployments.seam.problems import Problem
 

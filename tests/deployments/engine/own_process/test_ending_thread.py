@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from deployments.models.ending_thread import in_ending_thread
+from deployments.engine.own_process.ending_thread import in_ending_thread
 
 COUNTED = """
 import os, time, torch
-from deployments.models.ending_thread import in_ending_thread
+from deployments.engine.own_process.ending_thread import in_ending_thread
 
 def threads():
     return len(os.listdir("/proc/self/task"))
