@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
+from deployments.models.cached_models import CachedModels
 from deployments.models.errors import ModelUnavailable, OutOfMemory
 from deployments.models.eviction import Eviction
 from deployments.models.load_thread import LoadThread
@@ -23,21 +24,18 @@ MAX_PROGRESS = 0.99
 class BudgetedLoad(Generic[M]):
     """Loads models on demand. Called with the cache's lock held, as ``eviction``.
 
-    ``loaded`` are the models of the cache, and ``pinned()`` the names of those that stay. ``clock``
-    counts seconds.
+    ``clock`` counts seconds.
     """
 
     def __init__(
         self,
-        loaded: Mapping[str, LoadedModel[M]],
-        pinned: Callable[[], Collection[str]],
+        models: CachedModels[M],
         budget: MemoryBudget,
         eviction: Eviction[M],
         thread: LoadThread[M],
         clock: Callable[[], float],
     ) -> None:
-        self._loaded = loaded
-        self._pinned = pinned
+        self._models = models
         self._budget = budget
         self._eviction = eviction
         self._thread = thread
@@ -90,6 +88,4 @@ class BudgetedLoad(Generic[M]):
 
     async def check_fit(self, spec: ModelSpec, needed: int) -> None:
         """Raises :class:`ModelUnavailable` if ``needed`` bytes do not fit beside pinned models."""
-        pinned = {*self._pinned()} - {spec.name}
-        beside = [model for name, model in self._loaded.items() if name in pinned]
-        await self._budget.check_fit(spec, needed, beside)
+        await self._budget.check_fit(spec, needed, self._models.pinned_beside(spec.name))

@@ -14,6 +14,7 @@ from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.budgeted_load import BudgetedLoad
+from deployments.models.cached_models import CachedModels
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
 from deployments.models.downloads import Downloads
 from deployments.models.errors import ModelUnavailable, StillInUseError
@@ -78,11 +79,10 @@ class ModelCache(Generic[M]):
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
         self._loads = SharedTasks[None](lambda name: self._stages.get(name) != "loading")
         self._unloads = SharedTasks[int]()
-        self._eviction = Eviction(self._loaded, self._staying, self._budget, self._thread, clock)
-        self._budgeted = BudgetedLoad(
-            self._loaded, lambda: self._pinned, self._budget, self._eviction, self._thread, clock
-        )
-        self._turns = Turns(self._loaded, self._pinned, self._unloads.names, self._budget, clock)
+        models = CachedModels(self._loaded, self._pinned, self._unloads.names)
+        self._eviction = Eviction(models, self._budget, self._thread, clock)
+        self._budgeted = BudgetedLoad(models, self._budget, self._eviction, self._thread, clock)
+        self._turns = Turns(models, self._budget, clock)
         self._late_eviction = LateEviction(self._eviction, self._turns, self._changing, clock)
         self._background: set[asyncio.Task[object]] = set()
 
@@ -221,7 +221,7 @@ class ModelCache(Generic[M]):
                 if not self._loader.is_dead(loaded.model):
                     if out_of_turn or self._turns.admits(name):
                         return loaded
-                    await self._turns.change()
+                    await self._turns.wait_until_reopened()
                     continue
                 self._remove_dead(loaded)
                 if has_loaded:
@@ -292,7 +292,3 @@ class ModelCache(Generic[M]):
     def _forget_order(self, name: str) -> None:
         self._pinned.discard(name)
         self._crashes.missing.discard(name)
-
-    def _staying(self) -> set[str]:
-        """Models that are not evicted. Those that an order unloads leave by that order."""
-        return {*self._pinned, *self._unloads.names}

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
+from deployments.models.cached_models import CachedModels
 from deployments.models.eviction_order import to_evict
 from deployments.models.load_thread import LoadThread
-from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory_budget import MemoryBudget, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -20,26 +20,23 @@ M = TypeVar("M")
 class Eviction(Generic[M]):
     """The one rule by which models leave the cache that no order unloads.
 
-    ``loaded`` are the models of the cache, of which those in ``staying()`` are never evicted. Its
-    methods are called with the cache's lock held. ``clock`` is that of the models.
+    Its methods are called with the cache's lock held. ``clock`` is that of the models.
     """
 
     def __init__(
         self,
-        loaded: dict[str, LoadedModel[M]],
-        staying: Callable[[], Collection[str]],
+        models: CachedModels[M],
         budget: MemoryBudget,
         thread: LoadThread[M],
         clock: Callable[[], float],
     ) -> None:
-        self._loaded = loaded
-        self._staying = staying
+        self._models = models
         self._budget = budget
         self._thread = thread
         self._clock = clock
 
     @property
-    def is_needed(self) -> bool:
+    def is_bounded(self) -> bool:
         """Whether there is a budget that models could exceed."""
         return self._budget.is_bounded
 
@@ -49,7 +46,7 @@ class Eviction(Generic[M]):
         The models in ``keep`` stay. Returns whether the bytes fit.
         """
         while True:
-            loaded = list(self._loaded.values())
+            loaded = self._models.loaded.values()
             excess, sizes = await self._budget.excess(loaded, needed)
             if excess <= 0:
                 return True
@@ -63,7 +60,7 @@ class Eviction(Generic[M]):
         """
         freed = 0
         while freed < max(needed, 1):
-            sizes = await model_sizes(self._loaded.values())
+            sizes = await model_sizes(self._models.loaded.values())
             more = await self._evict_one(max(needed - freed, 1), sizes, [keep])
             if more is None:
                 return freed > 0
@@ -76,14 +73,9 @@ class Eviction(Generic[M]):
         """Evict one model of those that have to go until memory has fallen by ``excess`` bytes; by
         how many bytes it fell, ``None`` when none may go."""
         # Chosen anew each time: a request may have come while another model was unloaded.
-        staying = {*self._staying(), *keep}
-        may_go = (
-            each
-            for name, each in self._loaded.items()
-            if name in sizes and name not in staying and not each.users
-        )
-        chosen = to_evict(may_go, sizes, excess, self._clock())
+        idle = [each for each in self._models.evictable(sizes.keys() - keep) if not each.users]
+        chosen = to_evict(idle, sizes, excess, self._clock())
         if not chosen:
             return None
         logger.info("evicting %s", chosen[0].spec.name)
-        return await self._thread.unload(self._loaded.pop(chosen[0].spec.name))
+        return await self._thread.unload(self._models.loaded.pop(chosen[0].spec.name))

@@ -35,7 +35,7 @@ class LateEviction:
     def start(self) -> None:
         """A model is idle now: evict it when it may go, if the budget is exceeded."""
         self._idle.set()
-        if self._eviction.is_needed and (self._running is None or self._running.done()):
+        if self._eviction.is_bounded and (self._running is None or self._running.done()):
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:

@@ -16,10 +16,11 @@ request. So a model that was loaded serves for a while before it makes room:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
+from deployments.models.cached_models import CachedModels
 from deployments.models.eviction_order import to_evict
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory_budget import MemoryBudget
@@ -39,51 +40,45 @@ the budget: requests on them may run for minutes. So may the load behind it."""
 class Turns:
     """Lets loads begin that need the memory of other models, one after the other.
 
-    ``loaded`` are the models of the cache, of which the ``pinned`` ones never make room, and those
-    in ``unloading`` leave by an order when no request uses them. The cache changes all three
-    meanwhile. Without a budget there are no turns.
+    Without a budget there are no turns. ``clock`` is that of the models.
     """
 
     def __init__(
         self,
-        loaded: Mapping[str, LoadedModel[Any]],
-        pinned: Collection[str],
-        unloading: Collection[str],
+        models: CachedModels[Any],
         budget: MemoryBudget,
         clock: Callable[[], float],
     ) -> None:
-        self._loaded = loaded
-        self._pinned = pinned
-        self._unloading = unloading
+        self._models = models
         self._budget = budget
         self._clock = clock
         self._queue = asyncio.Lock()
         self._loading = 0  # bytes of the models that load now
         self._closed: frozenset[str] = frozenset()
         self._reopened = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._reconsider = asyncio.Event()
 
     def admits(self, name: str) -> bool:
         """Whether a request may use the model ``name`` now, which counts for its turn; else it has
-        to wait for a :meth:`change`."""
+        to :meth:`wait_until_reopened`."""
         if name in self._closed:
             return False
-        if self._queue.locked() and self._loaded[name].requests >= MAX_TURN_REQUESTS - 1:
-            self._changed.set()
+        if self._queue.locked() and self._models.loaded[name].requests >= MAX_TURN_REQUESTS - 1:
+            self._reconsider.set()
         return True
 
-    async def change(self) -> None:
+    async def wait_until_reopened(self) -> None:
         """Wait until another model is loaded, and requests that had to wait may try again."""
         await self._reopened.wait()
 
     def reconsider(self) -> None:
         """A model is idle, gone or pinned now: a load may be waiting for that."""
-        self._changed.set()
+        self._reconsider.set()
 
     def idle_until(self) -> dict[str, float]:
         """The models that no request uses and whose turn goes on, and until when."""
         now = self._clock()
-        idle = (each for each in self._loaded.values() if not each.users)
+        idle = (each for each in self._models.loaded.values() if not each.users)
         return {each.spec.name: _kept_until(each) for each in idle if _is_kept(each, now)}
 
     @asynccontextmanager
@@ -113,17 +108,16 @@ class Turns:
             yield
         finally:
             self._loading -= needed
-            self._changed.set()
+            self._reconsider.set()
 
     async def _wait(self, needed: int) -> None:
         give_up = self._clock() + MAX_WAIT_S
         while True:
-            self._changed.clear()
+            self._reconsider.clear()
             leaving, suffices = await self._leaving(needed + self._loading)
             now = self._clock()
-            kept = [
-                each for each in leaving if each.spec.name in self._unloading or _is_kept(each, now)
-            ]
+            unloading = self._models.unloading
+            kept = [each for each in leaving if each.spec.name in unloading or _is_kept(each, now)]
             may_begin = not kept and (suffices or not self._loading)
             if may_begin or now >= give_up:
                 self._close([each for each in leaving if not each.users])
@@ -132,10 +126,10 @@ class Turns:
             ends = (end for each in kept if (end := _kept_until(each)) > now)
             with suppress(TimeoutError):
                 until = min(ends, default=give_up)
-                await asyncio.wait_for(self._changed.wait(), min(until, give_up) - now)
+                await asyncio.wait_for(self._reconsider.wait(), min(until, give_up) - now)
 
     async def _excess(self, needed: int) -> tuple[int, dict[str, int]]:
-        return await self._budget.excess(list(self._loaded.values()), needed)
+        return await self._budget.excess(self._models.loaded.values(), needed)
 
     async def _leaving(self, needed: int) -> tuple[list[LoadedModel[Any]], bool]:
         """The models that have to leave for ``needed`` bytes, whether requests use them or not, and
@@ -143,12 +137,11 @@ class Turns:
         excess, sizes = await self._excess(needed)
         if excess <= 0:
             return [], True
-        measured = {name: each for name, each in self._loaded.items() if name in sizes}
-        unloading = [each for name, each in measured.items() if name in self._unloading]
+        models = self._models
+        names = sizes.keys() & models.unloading
+        unloading = [each for name, each in models.loaded.items() if name in names]
         excess -= sum(sizes[each.spec.name] for each in unloading)
-        staying = {*self._pinned, *self._unloading}
-        may_go = [each for name, each in measured.items() if name not in staying]
-        evicted = to_evict(may_go, sizes, excess, self._clock())
+        evicted = to_evict(models.evictable(sizes), sizes, excess, self._clock())
         suffices = sum(sizes[each.spec.name] for each in evicted) >= excess
         return unloading + evicted, suffices
 
