@@ -17,9 +17,9 @@ from deployments.seam.replicas import ModelStatus, Stage
 M = TypeVar("M")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class LoadedModel(Generic[M]):
-    """An entry of the model cache.
+    """An entry of the model cache, equal only to itself.
 
     ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
     its KV cache may take beside that. ``process`` is the id of a process that runs only this model,

@@ -68,3 +68,10 @@ def test_all_go_where_none_suffice_and_none_where_there_is_room() -> None:
 def test_loads_too_short_to_be_measured_well_count_alike() -> None:
     quick, quicker = model("quick", load_s=MIN_LOAD_S / 2), model("quicker", load_s=0.0)
     assert idle_cost(quick, GIB, NOW) == idle_cost(quicker, GIB, NOW)
+
+
+def test_a_model_that_was_loaded_anew_is_another_one() -> None:
+    first, second = model("one"), model("one")
+    second.loaded_at = first.loaded_at
+    assert first in [first]
+    assert first not in [second]
