@@ -73,7 +73,7 @@ class Transcription(FamilyDeployment[SpeechModel]):
     @unavailable_as_problem
     async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResult | Problem:
         """What is said in the recording, in segments."""
-        with self._reserved.hold(request.model, len(request.audio)):
+        with self._reserved.reserve(request.model, len(request.audio)):
             async with self._models.use(request.model) as model:
                 try:
                     return await self._transcribed(model, request)

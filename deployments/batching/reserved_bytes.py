@@ -20,7 +20,7 @@ class ReservedBytes:
         self._bytes = 0
 
     @contextmanager
-    def hold(self, model: str, size: int) -> Iterator[None]:
+    def reserve(self, model: str, size: int) -> Iterator[None]:
         """Count ``size`` bytes while the block runs.
 
         Raises :class:`Overloaded` when the files of all requests would exceed the limit.

@@ -87,7 +87,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
     @unavailable_as_problem
     async def answer(self, models: ModelCache[ImageModel[R]], request: ImageRequest) -> R | Problem:
         """The answer to a request about one image."""
-        with self._reserved.hold(request.model, len(request.image)):
+        with self._reserved.reserve(request.model, len(request.image)):
             async with models.use(request.model) as model:
                 (answer,) = await self._batcher.answers(model.lane, self._tensors(model, request))
                 return answer

@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class SharedTasks(Generic[T]):
-    """At most one running task a name. It goes on when all callers are cancelled, unless it
-    ``may_be_called_off`` then."""
+    """At most one running task a name. It goes on when all callers are cancelled, unless
+    ``cancel_if_unawaited`` says of its name that it is cancelled then."""
 
-    def __init__(self, may_be_called_off: Callable[[str], bool] = lambda name: False) -> None:
-        self._may_be_called_off = may_be_called_off
+    def __init__(self, cancel_if_unawaited: Callable[[str], bool] = lambda name: False) -> None:
+        self._cancel_if_unawaited = cancel_if_unawaited
         self._running: dict[str, asyncio.Task[T]] = {}
         self._waiting = Counter[asyncio.Task[T]]()
 
@@ -43,8 +43,8 @@ class SharedTasks(Generic[T]):
     async def wait(self, task: asyncio.Task[T]) -> None:
         """Wait until a task that was started here has ended. Raises what it raised.
 
-        The task is called off when the last caller that waits here is cancelled. A caller that came
-        too late to prevent that sees no result and no error.
+        The task may be cancelled when the last caller that waits here is. A caller that starts to
+        wait after the cancellation returns normally, without a result: it has to look again.
         """
         self._waiting[task] += 1
         try:
@@ -53,13 +53,13 @@ class SharedTasks(Generic[T]):
             self._waiting[task] -= 1
             if not self._waiting[task]:
                 del self._waiting[task]
-                self._call_off(task)
+                self._cancel_unawaited(task)
         if not task.cancelled():
             task.result()
 
-    def _call_off(self, task: asyncio.Task[T]) -> None:
+    def _cancel_unawaited(self, task: asyncio.Task[T]) -> None:
         name = task.get_name()
-        if self._running.get(name) is task and self._may_be_called_off(name):
+        if self._running.get(name) is task and self._cancel_if_unawaited(name):
             task.cancel()
 
     def _ended(self, name: str, task: asyncio.Task[T]) -> None:
