@@ -20,6 +20,10 @@ M = TypeVar("M")
 MAX_PROGRESS = 0.99
 """Of a load that takes longer than the last one."""
 
+REMEASURE_S = 600.0
+"""A model is not refused for a size that was measured longer ago: memory that requests on other
+models took meanwhile counts as the model's."""
+
 
 class BudgetedLoad(Generic[M]):
     """Loads models on demand. Called with the cache's lock held, as ``eviction``.
@@ -45,7 +49,7 @@ class BudgetedLoad(Generic[M]):
 
     async def load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
         """The model, loaded. Raises :class:`ModelUnavailable` if it does not fit, before it is
-        loaded if ``min_bytes`` do not, or if loading fails.
+        loaded if ``min_bytes`` or those of its last load do not, or if loading fails.
 
         If memory runs out meanwhile, others are evicted, and it is tried once more.
         """
@@ -55,28 +59,32 @@ class BudgetedLoad(Generic[M]):
             self._began = None
 
     async def _load(self, spec: ModelSpec, min_bytes: int) -> LoadedModel[M]:
-        await self.check_fit(spec, min_bytes)
+        await self.check_fit(spec, self.known_bytes(spec, min_bytes))
         await self._eviction.make_room(self.needed(spec, min_bytes))
         self._began = spec, self._clock()
         try:
             loaded = await self._thread.load(spec)
         except OutOfMemory:
-            if not await self._eviction.free(min_bytes, keep=spec.name):
+            if not await self._eviction.free(self.needed(spec, min_bytes), keep=spec.name):
                 raise
             loaded = await self._thread.load(spec)
+        nbytes = await asyncio.to_thread(loaded.budget_bytes)
+        self._past.note(loaded, nbytes)
         try:
-            nbytes = await asyncio.to_thread(loaded.budget_bytes)
             await self.check_fit(spec, nbytes)
         except ModelUnavailable:
             await self._thread.unload(loaded)
             raise
-        self._past.note(loaded, nbytes)
         return loaded
 
     def needed(self, spec: ModelSpec, min_bytes: int) -> int:
         """The bytes that the model took the last time, if that is known, and at least
         ``min_bytes``."""
         return max(min_bytes, self._past.nbytes(spec))
+
+    def known_bytes(self, spec: ModelSpec, min_bytes: int) -> int:
+        """The same, for which a model may be refused: by its last load if that was lately."""
+        return max(min_bytes, self._past.nbytes(spec, self._clock() - REMEASURE_S))
 
     def progress(self, name: str) -> float | None:
         """How much of the time has passed that the last load of the model took, between 0 and 1;

@@ -246,7 +246,8 @@ class ModelCache(Generic[M]):
         self._stages[spec.name] = "fetching"
         try:
             min_bytes = await self._downloads.min_bytes(spec)
-            await self._budgeted.check_fit(spec, min_bytes)  # else the others would leave in vain
+            # Else the others would leave in vain.
+            await self._budgeted.check_fit(spec, self._budgeted.known_bytes(spec, min_bytes))
             needed = self._budgeted.needed(spec, min_bytes)
             async with self._turns.turn(needed), self._changing:
                 self._stages[spec.name] = "loading"

@@ -13,6 +13,7 @@ import pytest
 from bench.virtual_time import VirtualLoop
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
+from deployments.models.backoff import Backoff
 from deployments.models.cache import ModelCache
 from deployments.models.memory import GIB, MemoryUse
 from tests.deployments.loaders import InstantLoader
@@ -21,12 +22,16 @@ LOAD_S = 10.0
 
 
 class Shelf(InstantLoader[str]):
-    """Loads models that are their own names and take a GiB, in ``LOAD_S`` seconds each."""
+    """Loads models that are their own names, in ``LOAD_S`` seconds each.
+
+    They take as many GiB as ``sizes_gb`` says, else one.
+    """
 
     def __init__(self, loop: VirtualLoop, budget_gb: float) -> None:
         super().__init__(lambda spec: spec.name)
         self.loop = loop
         self.held = 0
+        self.sizes_gb: dict[str, int] = {}
         self.load_s = LOAD_S
         self.log: list[str] = []
         self.broken: set[str] = set()
@@ -36,7 +41,8 @@ class Shelf(InstantLoader[str]):
     def cache_of(self, budget_gb: float) -> ModelCache[str]:
         source = FolderSource.model_validate({"folder": "nowhere"})
         specs = [ModelSpec(name=name, tasks=("embed",), source=source) for name in "abcd"]
-        return ModelCache(specs, self, lambda *_: None, budget_gb, clock=self.loop.time)
+        clock = self.loop.time
+        return ModelCache(specs, self, lambda *_: None, budget_gb, Backoff(clock), clock)
 
     def fetch(self, spec: ModelSpec) -> Path:
         return self.folders.get(spec.name, Path("nowhere"))
@@ -45,12 +51,12 @@ class Shelf(InstantLoader[str]):
         self.loop.spend(self.load_s)
         if spec.name in self.broken:
             raise OSError
-        self.held += 1
+        self.held += self.sizes_gb.get(spec.name, 1)
         self.log.append(f"+{spec.name}")
         return spec.name
 
     def unload(self, model: str) -> None:
-        self.held -= 1
+        self.held -= self.sizes_gb.get(model, 1)
         self.log.append(f"-{model}")
 
     async def known(self, *names: str) -> None:

@@ -1,12 +1,16 @@
-"""How far a model is loaded, by the time that loading it took before, on a simulated clock."""
+"""What the last load of a model says of the next one, on a simulated clock."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from deployments.models.budgeted_load import MAX_PROGRESS
+from deployments.models.budgeted_load import MAX_PROGRESS, REMEASURE_S
+from deployments.models.errors import ModelUnavailable
+from deployments.models.memory import GIB
 from tests.deployments.models.simulated import LOAD_S, Shelf, on_simulated_time
 
 
@@ -61,3 +65,24 @@ async def test_a_model_that_waits_for_its_turn_shows_no_progress(shelf: Shelf) -
         await asyncio.sleep(1)
         assert shown(shelf) == {"a": None, "b": None}
     await waiting
+
+
+@on_simulated_time
+async def test_others_make_room_once_for_a_model_that_is_too_large_once_it_is_loaded(
+    shelf: Shelf,
+) -> None:
+    shelf.sizes_gb = {"a": 2}
+    with TemporaryDirectory() as folder:
+        with (Path(folder) / "model.safetensors").open("wb") as weights:
+            weights.truncate(GIB)
+        shelf.folders["a"] = Path(folder)
+        for pause_s in (0.0, REMEASURE_S / 2):
+            await shelf.known("b")
+            await asyncio.sleep(pause_s)
+            with pytest.raises(ModelUnavailable, match=r"it takes 2\.00 GiB"):
+                await shelf.ask("a")
+            assert shelf.log == ([] if pause_s else ["-b", "+a", "-a"])
+        await asyncio.sleep(REMEASURE_S)
+        with pytest.raises(ModelUnavailable):
+            await shelf.ask("a")
+        assert shelf.log == ["-b", "+a", "-a"]

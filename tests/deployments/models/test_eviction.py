@@ -115,6 +115,16 @@ async def test_as_many_go_as_the_files_of_the_model_take(
     assert machine.loads["big"] == 2
 
 
+async def test_as_many_go_as_the_model_took_the_last_time(machine: SmallMachine) -> None:
+    cache = machine.cache("one", "two", "three", "big")
+    await used(cache, "big")
+    await cache.unload("big", within_s=0)
+    machine.room_gb = 4
+    await used(cache, "one", "two", "three", "one", "big")
+    assert names_in(cache) == {"big"}
+    assert machine.loads["big"] == 3
+
+
 async def test_models_that_are_pinned_or_in_use_stay_when_memory_runs_out(
     machine: SmallMachine,
 ) -> None:
