@@ -249,6 +249,7 @@ class ModelCache(Generic[M]):
             # Else the others would leave in vain.
             await self._budgeted.check_fit(spec, self._budgeted.known_bytes(spec, min_bytes))
             needed = self._budgeted.needed(spec, min_bytes)
+            self._stages[spec.name] = "waiting"
             async with self._turns.turn(needed), self._changing:
                 self._stages[spec.name] = "loading"
                 loaded = await self._budgeted.load(spec, min_bytes)
@@ -258,7 +259,7 @@ class ModelCache(Generic[M]):
         except asyncio.CancelledError:
             if spec.name not in self._unloads.names:
                 raise
-            reason = "an order unloaded it while its files were fetched"
+            reason = "an order unloaded it before it was loaded"
             raise ModelUnavailable(spec.name, reason) from None
         except ModelUnavailable as error:
             self._backoff.failed(spec.name, error.reason)
@@ -269,7 +270,7 @@ class ModelCache(Generic[M]):
 
     async def _unload_when_idle(self, name: str, within_s: float) -> int:
         if (load := self._loads.get(name)) is not None:
-            if self._stages.get(name) == "fetching":
+            if self._stages.get(name) in ("fetching", "waiting"):
                 load.cancel()
             await asyncio.wait({load})
         if (loaded := self._loaded.get(name)) is None:

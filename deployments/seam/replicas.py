@@ -7,7 +7,11 @@ from typing import Literal, TypeAlias, TypedDict
 
 from configs.weights import DtypeChoice
 
-Stage: TypeAlias = Literal["fetching", "loading", "warm", "leaving"]
+Stage: TypeAlias = Literal["fetching", "waiting", "loading", "warm", "leaving"]
+"""A model is ``waiting`` whose files are here and which waits for its turn to be loaded."""
+
+COMING: tuple[Stage, ...] = ("fetching", "waiting", "loading")
+"""The stages of a model that is on its way into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class CudaMemory:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model of a replica: being fetched, being loaded, loaded (``warm``) or being unloaded.
+    """One model of a replica: on its way into memory, loaded (``warm``) or being unloaded.
 
     The bytes are measured: what loading added to the memory of the replica's process, and what the
     engine's own process takes now, if it has one. ``seconds`` is how long loading took.

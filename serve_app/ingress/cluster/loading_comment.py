@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.seam.replicas import COMING
 from serve_app.ingress.cluster.cluster_models import FRESH_S, ClusterModels, ClusterReport
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.streams import HEARTBEAT
@@ -25,7 +26,7 @@ class LoadingComment:
 
 def loading_comment(report: ClusterReport, model: str) -> bytes:
     statuses = [status for _, status in report.of(model)]
-    coming = [status for status in statuses if status.stage in ("fetching", "loading")]
+    coming = [status for status in statuses if status.stage in COMING]
     if report.loaded(model) or (statuses and not coming):
         return HEARTBEAT  # a replica that does not answer is often one that imports libraries
     known = [status.progress for status in coming if status.progress is not None]

@@ -221,7 +221,7 @@ async def test_a_load_that_nobody_waits_for_loses_its_turn(shelf: Shelf) -> None
         late = asyncio.create_task(shelf.ask("b"))
         waiting[0].cancel()
         await asyncio.sleep(1)
-        assert shelf.cache.stages["a"] == "fetching"  # one waits still
+        assert shelf.cache.stages["a"] == "waiting"  # for one of them still
         waiting[1].cancel()
         left = shelf.loop.time()
         assert await late == left

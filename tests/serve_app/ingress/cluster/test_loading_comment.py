@@ -19,6 +19,7 @@ COMING = ModelStatus("m", "loading", progress=0.4)
         ([ModelStatus("other", "warm")], LOADING),
         ([ModelStatus("m", "warm")], HEARTBEAT),
         ([ModelStatus("m", "fetching")], LOADING),
+        ([ModelStatus("m", "waiting")], LOADING),
         ([COMING], b": loading 40 %\n\n"),
         ([ModelStatus("m", "fetching"), COMING], b": loading 40 %\n\n"),
         ([ModelStatus("m", "warm"), ModelStatus("m", "loading")], HEARTBEAT),
