@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
+UNLOADED = "an order to unload it came meanwhile"
+
 
 class ModelCache(Generic[M]):
     """The models of one replica, loaded by name and evicted by :mod:`~.eviction_order`.
@@ -78,6 +80,7 @@ class ModelCache(Generic[M]):
         self._stages: dict[str, Stage] = {}
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
         self._loads = SharedTasks[None](lambda name: self._stages.get(name) != "loading")
+        self._orders = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
         models = CachedModels(self._loaded, self._pinned, self._unloads.names)
         self._eviction = Eviction(models, self._budget, self._thread, clock)
@@ -154,10 +157,16 @@ class ModelCache(Generic[M]):
                 self._late_eviction.start()
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
-        """Load ``name`` by order and pin it.
+        """Load ``name`` by order and pin it, also when the caller is cancelled meanwhile.
 
         With ``even_if_failed`` it is tried at once, although it failed to load a moment ago.
         """
+        order = self._orders.start(name, partial(self._load_by_order, name, even_if_failed))
+        await self._orders.wait(order)
+        if order.cancelled():
+            raise ModelUnavailable(name, UNLOADED)
+
+    async def _load_by_order(self, name: str, even_if_failed: bool) -> None:
         await self._get(name, even_if_failed=even_if_failed, out_of_turn=True)
         self._pinned.add(name)
         self._turns.reconsider()
@@ -169,6 +178,8 @@ class ModelCache(Generic[M]):
         and requests that wait for it fail with that reason. Raises :class:`StillInUseError` when
         requests have not ended in time: the model then stays as it was.
         """
+        if (order := self._orders.get(name)) is not None:
+            order.cancel()
         task = self._unloads.start(name, partial(self._unload_when_idle, name, within_s))
         task.add_done_callback(lambda _: self._turns.reconsider())
         return await asyncio.shield(task)
@@ -259,8 +270,7 @@ class ModelCache(Generic[M]):
         except asyncio.CancelledError:
             if spec.name not in self._unloads.names:
                 raise
-            reason = "an order unloaded it before it was loaded"
-            raise ModelUnavailable(spec.name, reason) from None
+            raise ModelUnavailable(spec.name, UNLOADED) from None
         except ModelUnavailable as error:
             self._backoff.failed(spec.name, error.reason)
             self._record("load_failure", spec.name)

@@ -264,3 +264,39 @@ async def test_the_budget_is_kept_again_as_soon_as_a_model_may_go(shelf: Shelf) 
         await asyncio.sleep(IDLE_PART * LOAD_S / 2)
     await asyncio.sleep(0.01)
     assert shelf.log == ["+a", "-b"]
+
+
+@on_simulated_time
+async def test_an_order_keeps_its_place_when_its_caller_has_left(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        for caller in (shelf.cache.load("a"), shelf.ask("a")):
+            waiting = asyncio.create_task(caller)
+            await asyncio.sleep(1)
+            waiting.cancel()
+            await asyncio.sleep(1)
+            assert shelf.cache.stages["a"] == "waiting"
+    await asyncio.sleep(2 * LOAD_S)
+    assert shelf.log == ["-b", "+a"]
+    assert shelf.cache.is_pinned("a")
+
+
+@on_simulated_time
+async def test_an_order_to_unload_ends_one_to_load_before_and_after_its_load_has_begun(
+    shelf: Shelf,
+) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        order = asyncio.create_task(shelf.cache.load("a"))
+        await asyncio.sleep(1)
+        await shelf.cache.unload("a", within_s=0)
+        with pytest.raises(ModelUnavailable, match="an order to unload it came"):
+            await order
+    assert shelf.log == []
+    order = asyncio.create_task(shelf.cache.load("a"))
+    await asyncio.sleep(LOAD_S / 2)
+    order.cancel()
+    await shelf.cache.unload("a", within_s=0)
+    await asyncio.sleep(2 * LOAD_S)
+    assert shelf.log == ["-b", "+a", "-a"]
+    assert not shelf.cache.is_pinned("a")
