@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +14,8 @@ from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff
 from deployments.models.budgeted_load import BudgetedLoad
 from deployments.models.cached_models import CachedModels
-from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
+from deployments.models.crashes import REASON
+from deployments.models.dead_models import DeadModels
 from deployments.models.downloads import Downloads
 from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.eviction import Eviction
@@ -28,8 +28,6 @@ from deployments.models.model_specs import ModelSpecs
 from deployments.models.shared_tasks import SharedTasks
 from deployments.models.turns import Turns
 from deployments.seam.replicas import ModelStatus, Stage
-
-logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
@@ -68,13 +66,11 @@ class ModelCache(Generic[M]):
     ) -> None:
         self.specs = specs if isinstance(specs, ModelSpecs) else ModelSpecs(specs)
         of_profile = self.specs.profile.values()
-        self._loader = loader
         self._record = record
         self._budget = MemoryBudget(budget_gb)
         self._downloads = Downloads(loader, len(of_profile))
         self._thread = LoadThread(loader, record, clock)
         self._backoff = backoff or Backoff()
-        self._crashes = CrashCounter()
         self._loaded: dict[str, LoadedModel[M]] = {}
         self._pinned = {spec.name for spec in of_profile if spec.pinned}
         self._stages: dict[str, Stage] = {}
@@ -83,6 +79,7 @@ class ModelCache(Generic[M]):
         self._orders = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
         models = CachedModels(self._loaded, self._pinned, self._unloads.names)
+        self._dead = DeadModels(models, loader, self._backoff, self._free)
         self._eviction = Eviction(models, self._budget, self._thread, clock)
         self._budgeted = BudgetedLoad(models, self._budget, self._eviction, self._thread, clock)
         self._turns = Turns(models, self._budget, clock)
@@ -187,30 +184,17 @@ class ModelCache(Generic[M]):
     def reload_dead(self) -> None:
         """Load pinned models again that died, in the background.
 
-        Raises :class:`ModelLost` when one died, or failed to load after that, too often.
+        Raises :class:`~.crashes.ModelLost` when one died, or failed to load after that, too often.
         """
-        for loaded in self.loaded:
-            if self._loader.is_dead(loaded.model):
-                self._remove_dead(loaded)
-        self._crashes.missing -= self._loaded.keys()
-        for name in (self._crashes.missing & self._pinned) - self._unloads.names:
-            if max(self._crashes.times(name), self._backoff.times(name) + 1) >= MAX_ATTEMPTS:
-                raise ModelLost(name)
-            if self._loads.get(name) is None and self._backoff.reason(name) is None:
+        for name in self._dead.to_reload():
+            if self._loads.get(name) is None:
                 self._in_background(self._reload(name))
 
     async def _reload(self, name: str) -> None:
         with suppress(ModelUnavailable):  # the reason is in the log
             await self._get(name)
 
-    def _remove_dead(self, loaded: LoadedModel[M]) -> None:
-        """Treat a dead model as not loaded, and free what is left of it in the background."""
-        name = loaded.spec.name
-        del self._loaded[name]
-        times = self._crashes.count(name)
-        logger.error("%s died, for the %d. time lately", name, times)
-        if times > 1:
-            self._backoff.failed(name, REASON, times - 1)
+    def _free(self, loaded: LoadedModel[M]) -> None:
         self._in_background(self._thread.unload(loaded))
 
     def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
@@ -229,14 +213,13 @@ class ModelCache(Generic[M]):
             if (unload := self._unloads.get(name)) is not None:
                 await asyncio.wait({unload})
             elif (loaded := self._loaded.get(name)) is not None:
-                if not self._loader.is_dead(loaded.model):
-                    if out_of_turn or self._turns.admits(name):
-                        return loaded
+                if self._dead.remove(loaded):
+                    if has_loaded:
+                        raise ModelUnavailable(name, REASON)
+                elif out_of_turn or self._turns.admits(name):
+                    return loaded
+                else:
                     await self._turns.wait_until_reopened()
-                    continue
-                self._remove_dead(loaded)
-                if has_loaded:
-                    raise ModelUnavailable(name, REASON)
             else:
                 await self._wait_for_load(spec, even_if_failed=even_if_failed)
                 has_loaded = True
@@ -303,4 +286,4 @@ class ModelCache(Generic[M]):
 
     def _forget_order(self, name: str) -> None:
         self._pinned.discard(name)
-        self._crashes.missing.discard(name)
+        self._dead.forget(name)

@@ -425,7 +425,7 @@ async def test_a_model_that_is_unloaded_while_its_files_are_fetched_is_not_loade
     async with asyncio.timeout(PATIENCE_S / 2):  # the files do not come in that time
         assert await cache.unload("one", PATIENCE_S) == 0
         for waiting in (ordered, asking):
-            with pytest.raises(ModelUnavailable, match="an order unloaded it") as caught:
+            with pytest.raises(ModelUnavailable, match="an order to unload it came") as caught:
                 await waiting
             assert caught.value.problem.kind == "unavailable"
     assert not cache.statuses()
