@@ -62,11 +62,13 @@ class Generation(FamilyDeployment[Engine]):
         self._prompts = PromptPreprocessor()
         self._pacing: StreamPacing | None = None
 
-    async def generate(self, request: GenerationRequest) -> GenerationResult | Problem:
-        """The whole answer, every choice of it."""
+    async def generate(
+        self, request: GenerationRequest, *, admitted: bool = False
+    ) -> GenerationResult | Problem:
+        """The whole answer, every choice of it. ``admitted`` as for :meth:`ModelCache.use`."""
         tokens: list[list[Token]] = [[] for _ in range(request.choices)]
         prompt_tokens, device = 0, ""
-        async with aclosing(self.stream(request)) as chunks:
+        async with aclosing(self.stream(request, admitted=admitted)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, Problem):
                     return chunk
@@ -77,7 +79,7 @@ class Generation(FamilyDeployment[Engine]):
         return GenerationResult(prompt_tokens, choices, device)
 
     async def stream(
-        self, request: GenerationRequest
+        self, request: GenerationRequest, *, admitted: bool = False
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """Chunks of tokens as they are decoded; tokens that are ready together share a chunk.
 
@@ -88,7 +90,7 @@ class Generation(FamilyDeployment[Engine]):
             for _ in range(MAX_ATTEMPTS):
                 interrupted: Interrupted | None = None
                 async with (
-                    self._models.use(request.model) as engine,
+                    self._models.use(request.model, admitted=admitted) as engine,
                     aclosing(self._chunks(engine, request)) as chunks,
                 ):
                     async for chunk in chunks:
@@ -103,9 +105,12 @@ class Generation(FamilyDeployment[Engine]):
         except ModelUnavailable as error:
             yield error.problem
 
-    async def summarize(self, request: SummaryRequest) -> SummaryResult:
+    @unavailable_as_problem
+    async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
         """Summaries by a chat model; a text that does not fit fails alone."""
-        return await chat_summaries.summarize(request, self.generate, self._max_requests)
+        generate = partial(self.generate, admitted=True)
+        async with self._models.use(request.model):
+            return await chat_summaries.summarize(request, generate, self._max_requests)
 
     @unavailable_as_problem
     async def decide(self, request: DecisionRequest) -> DecisionResult | Problem:
@@ -113,10 +118,12 @@ class Generation(FamilyDeployment[Engine]):
         as_prompt = partial(decisions.question_prompt, request=request)
 
         async def tokenize(question: DecisionQuestion) -> decisions.QuestionPrompt | Problem:
-            async with self._models.use(request.model) as engine:
+            async with self._models.use(request.model, admitted=True) as engine:
                 return await self._prompts.in_thread(as_prompt, engine, question)
 
-        return await decisions.decide(request, tokenize, self.generate, self._max_requests)
+        generate = partial(self.generate, admitted=True)
+        async with self._models.use(request.model):
+            return await decisions.decide(request, tokenize, generate, self._max_requests)
 
     @unavailable_as_problem
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult | Problem:

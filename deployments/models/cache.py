@@ -137,14 +137,20 @@ class ModelCache(Generic[M]):
             del self._stages[spec.name]
 
     @asynccontextmanager
-    async def use(self, name: str) -> AsyncIterator[M]:
+    async def use(self, name: str, *, admitted: bool = False) -> AsyncIterator[M]:
         """The model ``name``, loaded if need be, and not evicted while the block runs.
 
         While the model is being unloaded this waits, then loads it again. Raises
         :class:`ModelUnavailable` when it cannot be loaded; a later request tries again.
+
+        ``admitted`` is for a part of a request which uses the model as a whole: it does not count
+        as one, nor wait for a turn of the model.
         """
-        self._record("hit" if name in self._loaded else "miss", name)
-        loaded = await self._get(name)
+        loaded = self._in_use(name) if admitted else None
+        if loaded is None:
+            self._record("hit" if name in self._loaded else "miss", name)
+            loaded = await self._get(name)
+            loaded.requests += 1
         try:
             with loaded.in_use():
                 yield loaded.model
@@ -152,6 +158,14 @@ class ModelCache(Generic[M]):
             if loaded.users == 0:
                 self._turns.reconsider()
                 self._late_eviction.start()
+
+    def _in_use(self, name: str) -> LoadedModel[M] | None:
+        """The model, if it lives and requests use it: neither an eviction nor an order to unload
+        takes it from them."""
+        loaded = self._loaded.get(name)
+        if loaded is None or not loaded.users or self._dead.remove(loaded):
+            return None
+        return loaded
 
     async def load(self, name: str, *, even_if_failed: bool = True) -> None:
         """Load ``name`` by order and pin it, also when the caller is cancelled meanwhile.

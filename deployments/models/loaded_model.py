@@ -24,9 +24,9 @@ class LoadedModel(Generic[M]):
     ``memory`` is what loading added to this process, in ``seconds``, and ``kv_cache_bytes`` what
     its KV cache may take beside that. ``process`` is the id of a process that runs only this model,
     ``engine`` the name of what runs it, ``dtype_choice`` what it computes in, ``slots`` how many
-    sequences it decodes together. ``users`` requests use it now, ``requests`` have used it since it
-    was loaded; ``idle`` is set when the last of them ends. ``loaded_at`` and ``last_used`` are in
-    seconds of ``clock``.
+    sequences it decodes together. ``users`` requests use it now, ``requests`` have used it since
+    it was loaded; ``idle`` is set when the last of them ends. ``loaded_at`` and ``last_used`` are
+    in seconds of ``clock``.
     """
 
     spec: ModelSpec
@@ -54,7 +54,6 @@ class LoadedModel(Generic[M]):
     def in_use(self) -> Iterator[None]:
         """One more request uses the model while the block runs."""
         self.users += 1
-        self.requests += 1
         self.idle.clear()
         try:
             yield

@@ -25,6 +25,7 @@ from deployments.generation import Generation
 from deployments.models.config import FamilyConfig
 from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from deployments.seam.problems import Problem
+from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
 from serve_app.ingress.routes.systemone_body import SystemOneBody
 from tests.deployments.conftest import Configured
 from tests.deployments.engine.tiny_models import SIZES, opened, saved
@@ -215,6 +216,20 @@ async def test_the_state_is_read_once_for_all_questions(family: Generation) -> N
     result = await decided(family, request("x" * 600, QUESTIONS))
     assert result.prompt_tokens > 5 * 600
     assert sum(computed) < 600 + 5 * 300
+
+
+async def test_all_questions_or_texts_of_a_request_are_one_use_of_the_model(
+    family: Generation,
+) -> None:
+    (loaded,) = family._models.loaded
+    before = loaded.requests
+    await decided(family, request("Hi", QUESTIONS))
+    assert (loaded.users, loaded.requests) == (0, before + 1)
+    texts = SummaryRequest("request", "tiny", ("one", "two"), 3)
+    summaries = await asyncio.wait_for(family.summarize(texts), PATIENCE_S)
+    assert isinstance(summaries, SummaryResult)
+    assert all(isinstance(each, Summary) for each in summaries.items)
+    assert (loaded.users, loaded.requests) == (0, before + 2)
 
 
 async def test_a_request_that_is_cancelled_has_no_further_question_tokenized(

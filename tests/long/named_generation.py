@@ -22,12 +22,12 @@ class NamedGeneration(Generation):
         super().__init__(config, InstantLoader(lambda spec: spec.name))  # type: ignore[arg-type]
 
     async def stream(
-        self, request: GenerationRequest
+        self, request: GenerationRequest, *, admitted: bool = False
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """``max_new_tokens`` tokens, but for those that another replica has delivered."""
         last = (request.max_new_tokens or 1) - 1
         (delivered,) = request.delivered or ((),)
-        async with self._models.use(request.model):
+        async with self._models.use(request.model, admitted=admitted):
             for position in range(len(delivered or ()), last + 1):
                 reason: FinishReason | None = "length" if position == last else None
                 yield TokenChunk(1, (Token(0, position, 7, f"{os.getpid()} ", reason),))

@@ -300,3 +300,23 @@ async def test_an_order_to_unload_ends_one_to_load_before_and_after_its_load_has
     await asyncio.sleep(2 * LOAD_S)
     assert shelf.log == ["-b", "+a", "-a"]
     assert not shelf.cache.is_pinned("a")
+
+
+@on_simulated_time
+async def test_the_parts_of_a_request_neither_wait_nor_count_as_requests(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        other = asyncio.create_task(shelf.ask("a"))  # further requests for "b" wait from now on
+        await asyncio.sleep(1)
+        unloading = asyncio.create_task(shelf.cache.unload("b", within_s=60))
+        await asyncio.sleep(1)
+        (loaded,) = shelf.cache.loaded
+        requests = loaded.requests
+        for _ in range(3):
+            began = shelf.loop.time()
+            async with shelf.cache.use("b", admitted=True):
+                assert shelf.loop.time() == began
+        assert (loaded.users, loaded.requests) == (1, requests)
+    await unloading
+    await other
+    assert shelf.log == ["-b", "+a"]
