@@ -17,7 +17,7 @@ from deployments.models.cached_models import CachedModels
 from deployments.models.crashes import REASON
 from deployments.models.dead_models import DeadModels
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable, StillInUseError
+from deployments.models.errors import ModelUnavailable, NoRoom, StillInUseError
 from deployments.models.eviction import Eviction
 from deployments.models.late_eviction import LateEviction
 from deployments.models.load_thread import LoadThread
@@ -39,11 +39,10 @@ class ModelCache(Generic[M]):
 
     ``budget_gb`` bounds the measured memory of all loaded models, with full KV caches. Models that
     are pinned by the profile or were loaded by an order are not evicted, nor is a model while a
-    request uses it. Models that do not fit together are served in :mod:`~.turns`; the budget may be
-    exceeded where requests run on for long, or a model takes more than its files showed. A model
+    request uses it. Models that do not fit together are served in :mod:`~.turns`; one of them may
+    exceed the budget where requests run on for long, or takes more than its files showed. A model
     that does not fit beside the pinned ones is refused, before it is loaded if the size of its
-    files shows it. When memory runs out while a model loads, others are evicted by the same rule,
-    and it is tried once more.
+    files or its last load shows it.
 
     One model loads at a time, and requests for loaded models go on meanwhile. Files of several
     models download at the same time. A model is never loaded and unloaded at the same time.
@@ -79,7 +78,12 @@ class ModelCache(Generic[M]):
         self._orders = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
         models = CachedModels(self._loaded, self._pinned, self._unloads.names)
-        self._dead = DeadModels(models, loader, self._backoff, self._free)
+        self._dead = DeadModels(
+            models,
+            loader,
+            self._backoff,
+            lambda dead: self._in_background(self._thread.unload(dead)),
+        )
         self._eviction = Eviction(models, self._budget, self._thread, clock)
         self._budgeted = BudgetedLoad(models, self._budget, self._eviction, self._thread, clock)
         self._turns = Turns(models, self._budget, clock)
@@ -189,8 +193,7 @@ class ModelCache(Generic[M]):
         and requests that wait for it fail with that reason. Raises :class:`StillInUseError` when
         requests have not ended in time: the model then stays as it was.
         """
-        if (order := self._orders.get(name)) is not None:
-            order.cancel()
+        self._orders.cancel(name)
         task = self._unloads.start(name, partial(self._unload_when_idle, name, within_s))
         task.add_done_callback(lambda _: self._turns.reconsider())
         return await asyncio.shield(task)
@@ -207,9 +210,6 @@ class ModelCache(Generic[M]):
     async def _reload(self, name: str) -> None:
         with suppress(ModelUnavailable):  # the reason is in the log
             await self._get(name)
-
-    def _free(self, loaded: LoadedModel[M]) -> None:
-        self._in_background(self._thread.unload(loaded))
 
     def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
@@ -258,7 +258,7 @@ class ModelCache(Generic[M]):
             await self._budgeted.check_fit(spec, self._budgeted.known_bytes(spec, min_bytes))
             needed = self._budgeted.needed(spec, min_bytes)
             self._stages[spec.name] = "waiting"
-            async with self._turns.turn(needed), self._changing:
+            async with self._turns.turn(spec.name, needed), self._changing:
                 self._stages[spec.name] = "loading"
                 loaded = await self._budgeted.load(spec, min_bytes)
                 self._backoff.forget(spec.name)
@@ -269,7 +269,8 @@ class ModelCache(Generic[M]):
                 raise
             raise ModelUnavailable(spec.name, UNLOADED) from None
         except ModelUnavailable as error:
-            self._backoff.failed(spec.name, error.reason)
+            if not isinstance(error, NoRoom):  # which may be over when the next request comes
+                self._backoff.failed(spec.name, error.reason)
             self._record("load_failure", spec.name)
             raise
         finally:

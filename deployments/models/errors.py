@@ -34,6 +34,13 @@ class OutOfMemory(ModelUnavailable):
     """Memory of the host or of the GPU ran out while a model was loaded."""
 
 
+class NoRoom(ModelUnavailable):
+    """Requests on other models use the memory that a model needs, and more than the budget."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "requests on other models use the memory that it needs")
+
+
 class Overloaded(ModelUnavailable):
     """Backpressure: a model's queue is full. ``what`` names what is queued, such as images."""
 

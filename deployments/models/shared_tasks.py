@@ -40,6 +40,11 @@ class SharedTasks(Generic[T]):
             self._running[name] = task
         return task
 
+    def cancel(self, name: str) -> None:
+        """Cancel the task of this name, if one runs. Its callers return without a result."""
+        if (task := self._running.get(name)) is not None:
+            task.cancel()
+
     async def wait(self, task: asyncio.Task[T]) -> None:
         """Wait until a task that was started here has ended. Raises what it raised.
 

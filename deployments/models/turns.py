@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from deployments.models.cached_models import CachedModels
+from deployments.models.errors import NoRoom
 from deployments.models.eviction_order import to_evict
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory_budget import MemoryBudget
@@ -34,7 +35,7 @@ IDLE_PART = 0.1
 
 MAX_WAIT_S = 30.0
 """The load that is next in the queue waits for the other models at most this long, then goes beyond
-the budget: requests on them may run for minutes. So may the load behind it."""
+the budget: requests on them may run for minutes. While the budget is exceeded, it is refused."""
 
 
 class Turns:
@@ -82,11 +83,12 @@ class Turns:
         return {each.spec.name: _kept_until(each) for each in idle if _is_kept(each, now)}
 
     @asynccontextmanager
-    async def turn(self, needed: int) -> AsyncIterator[None]:
+    async def turn(self, name: str, needed: int) -> AsyncIterator[None]:
         """Wait until ``needed`` bytes can be made free, and keep them so while the block runs.
 
         Where they are free there is nothing to wait for. At the end of the block the next load may
-        begin.
+        begin. Raises :class:`NoRoom` for the model ``name`` where an earlier load has exceeded the
+        budget, and requests do not end in time.
         """
         with self._loads(needed):
             if (await self._excess(self._loading))[0] <= 0:
@@ -94,7 +96,7 @@ class Turns:
                 return
         async with self._queue:
             try:
-                await self._wait(needed)
+                await self._wait(name, needed)
                 with self._loads(needed):
                     yield
             finally:
@@ -110,7 +112,7 @@ class Turns:
             self._loading -= needed
             self._reconsider.set()
 
-    async def _wait(self, needed: int) -> None:
+    async def _wait(self, name: str, needed: int) -> None:
         give_up = self._clock() + MAX_WAIT_S
         while True:
             self._reconsider.clear()
@@ -119,6 +121,8 @@ class Turns:
             unloading = self._models.unloading
             kept = [each for each in leaving if each.spec.name in unloading or _is_kept(each, now)]
             may_begin = not kept and (suffices or not self._loading)
+            if not may_begin and now >= give_up and (await self._excess(self._loading))[0] > 0:
+                raise NoRoom(name)
             if may_begin or now >= give_up:
                 self._close([each for each in leaving if not each.users])
                 return

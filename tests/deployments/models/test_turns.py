@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from deployments.models import turns
-from deployments.models.errors import ModelUnavailable, StillInUseError
+from deployments.models.errors import ModelUnavailable, NoRoom, StillInUseError
 from deployments.models.memory import GIB
 from deployments.models.turns import IDLE_PART, MAX_TURN_S, MAX_WAIT_S
 from tests.deployments.models.simulated import LOAD_S, Shelf, on_simulated_time
@@ -86,6 +86,21 @@ async def test_nobody_waits_for_ever_behind_a_request_that_does_not_end(shelf: S
         assert await shelf.ask("a") == pytest.approx(asked + MAX_WAIT_S + LOAD_S)
         assert shelf.held == 2  # beyond the budget
         await shelf.ask("b")  # and the one that stays is open again
+
+
+@on_simulated_time
+async def test_only_one_load_goes_beyond_the_budget(shelf: Shelf) -> None:
+    await shelf.known("a", "b")
+    async with shelf.cache.use("b"):
+        async with shelf.cache.use("a"):
+            asked = shelf.loop.time()
+            for _ in range(2):  # the next request tries again
+                with pytest.raises(NoRoom):
+                    await shelf.ask("c")
+            assert shelf.loop.time() == pytest.approx(asked + 2 * MAX_WAIT_S)
+            await shelf.ask("b")  # which is open again
+        await shelf.ask("c")
+    assert shelf.log == ["+a", "-a", "+c"]
 
 
 @on_simulated_time
