@@ -78,12 +78,7 @@ class ModelCache(Generic[M]):
         self._orders = SharedTasks[None]()
         self._unloads = SharedTasks[int]()
         models = CachedModels(self._loaded, self._pinned, self._unloads.names)
-        self._dead = DeadModels(
-            models,
-            loader,
-            self._backoff,
-            lambda dead: self._in_background(self._thread.unload(dead)),
-        )
+        self._dead = DeadModels(models, loader, self._thread, self._backoff, self._in_background)
         self._eviction = Eviction(models, self._budget, self._thread, clock)
         self._budgeted = BudgetedLoad(models, self._budget, self._eviction, self._thread, clock)
         self._turns = Turns(models, self._budget, clock)
@@ -263,7 +258,8 @@ class ModelCache(Generic[M]):
                 loaded = await self._budgeted.load(spec, min_bytes)
                 self._backoff.forget(spec.name)
                 self._loaded[spec.name] = loaded
-                await self._eviction.make_room(keep=[spec.name])
+                if not await self._eviction.make_room(keep=[spec.name]):
+                    self._late_eviction.exceeded()
         except asyncio.CancelledError:
             if spec.name not in self._unloads.names:
                 raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from deployments.models.backoff import Backoff
 from deployments.models.cached_models import CachedModels
 from deployments.models.crashes import MAX_ATTEMPTS, REASON, CrashCounter, ModelLost
+from deployments.models.load_thread import LoadThread
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 
@@ -18,7 +19,7 @@ M = TypeVar("M")
 
 
 class DeadModels(Generic[M]):
-    """Finds and removes models that died. ``free`` frees what is left of one, in the background.
+    """Finds and removes models that died; what is left of one is freed ``in_background``.
 
     A model that died for the first time may be loaded again at once, after that with ``backoff``.
     """
@@ -27,13 +28,15 @@ class DeadModels(Generic[M]):
         self,
         models: CachedModels[M],
         loader: ModelLoader[M],
+        thread: LoadThread[M],
         backoff: Backoff,
-        free: Callable[[LoadedModel[M]], object],
+        in_background: Callable[[Coroutine[Any, Any, object]], object],
     ) -> None:
         self._models = models
         self._loader = loader
+        self._thread = thread
         self._backoff = backoff
-        self._free = free
+        self._in_background = in_background
         self._crashes = CrashCounter()
 
     def remove(self, loaded: LoadedModel[M]) -> bool:
@@ -46,7 +49,7 @@ class DeadModels(Generic[M]):
         logger.error("%s died, for the %d. time lately", name, times)
         if times > 1:
             self._backoff.failed(name, REASON, times - 1)
-        self._free(loaded)
+        self._in_background(self._thread.unload(loaded))
         return True
 
     def to_reload(self) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from deployments.models.eviction import Eviction
+from deployments.models.loaded_model import FRESH_S
 from deployments.models.turns import Turns
 
 
@@ -29,13 +31,24 @@ class LateEviction:
         self._turns = turns
         self._changing = changing
         self._clock = clock
+        self._checked_at = -math.inf
         self._idle = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
+    def exceeded(self) -> None:
+        """A load has exceeded the budget: look at the next model that is idle, however lately the
+        models were within it."""
+        self._checked_at = -math.inf
+
     def start(self) -> None:
-        """A model is idle now: evict it when it may go, if the budget is exceeded."""
+        """A model is idle now: evict it when it may go, if the budget is exceeded.
+
+        Models that were within it ``FRESH_S`` seconds ago, before they grew, are not looked at.
+        """
         self._idle.set()
-        if self._eviction.is_bounded and (self._running is None or self._running.done()):
+        if not self._eviction.is_bounded or self._clock() - self._checked_at < FRESH_S:
+            return
+        if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -44,6 +57,7 @@ class LateEviction:
             async with self._changing:
                 kept = self._turns.idle_until()
                 if await self._eviction.make_room(keep=kept):
+                    self._checked_at = self._clock()
                     return
             if kept:
                 with suppress(TimeoutError):

@@ -16,6 +16,9 @@ from deployments.seam.replicas import ModelStatus, Stage
 
 M = TypeVar("M")
 
+FRESH_S = 1.0
+"""How long the measured memory of a model's process counts as what it takes now."""
+
 
 @dataclass(slots=True, eq=False)
 class LoadedModel(Generic[M]):
@@ -45,6 +48,7 @@ class LoadedModel(Generic[M]):
     last_used: float = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _loaded_bytes: int = field(init=False)
+    _counted: tuple[float, int] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._loaded_bytes = self.measured_bytes()
@@ -95,5 +99,12 @@ class LoadedModel(Generic[M]):
         return self.host_bytes + self.gpu_bytes
 
     def budget_bytes(self) -> int:
-        """Bytes that count as taken: with a full KV cache, however much of it is filled yet."""
-        return max(self.measured_bytes(), self._loaded_bytes + self.kv_cache_bytes)
+        """Bytes that count as taken: with a full KV cache, however much of it is filled yet.
+
+        Measured at most once in ``FRESH_S`` seconds.
+        """
+        now = self.clock()
+        if self._counted is None or now - self._counted[0] >= FRESH_S:
+            nbytes = max(self.measured_bytes(), self._loaded_bytes + self.kv_cache_bytes)
+            self._counted = now, nbytes
+        return self._counted[1]

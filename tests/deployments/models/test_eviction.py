@@ -13,7 +13,7 @@ from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.cache import ModelCache
 from deployments.models.errors import ModelUnavailable
-from deployments.models.loaded_model import LoadedModel
+from deployments.models.loaded_model import FRESH_S, LoadedModel
 from deployments.models.memory import GIB, MemoryUse
 from tests.deployments.loaders import InstantLoader
 
@@ -186,12 +186,14 @@ async def test_a_kv_cache_counts_in_full_before_it_is_filled(machine: SmallMachi
 async def test_what_a_kv_cache_takes_in_the_engines_own_process_counts_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    taken = GIB
+    taken, now = GIB, 0.0
     monkeypatch.setattr("deployments.models.loaded_model.process_bytes", lambda process: taken)
     writer = spec("one", tasks=("generate",))
-    model = LoadedModel(writer, "one", MemoryUse(0, 0), process=1, kv_cache_bytes=2 * GIB)
+    model = LoadedModel(
+        writer, "one", MemoryUse(0, 0), process=1, kv_cache_bytes=2 * GIB, clock=lambda: now
+    )
     assert model.budget_bytes() == 3 * GIB
-    taken = 2 * GIB  # half of the KV cache is filled
+    taken, now = 2 * GIB, now + FRESH_S  # half of the KV cache is filled
     assert model.budget_bytes() == 3 * GIB
-    taken = 4 * GIB  # and the process has grown besides
+    taken, now = 4 * GIB, now + FRESH_S  # and the process has grown besides
     assert model.budget_bytes() == 4 * GIB

@@ -10,6 +10,7 @@ import pytest
 
 from deployments.models import turns
 from deployments.models.errors import ModelUnavailable, NoRoom, StillInUseError
+from deployments.models.loaded_model import FRESH_S
 from deployments.models.memory import GIB
 from deployments.models.turns import IDLE_PART, MAX_TURN_S, MAX_WAIT_S
 from tests.deployments.models.simulated import LOAD_S, Shelf, on_simulated_time
@@ -315,6 +316,25 @@ async def test_an_order_to_unload_ends_one_to_load_before_and_after_its_load_has
     await asyncio.sleep(2 * LOAD_S)
     assert shelf.log == ["-b", "+a", "-a"]
     assert not shelf.cache.is_pinned("a")
+
+
+@on_simulated_time
+async def test_the_memory_of_processes_is_not_measured_for_each_request(shelf: Shelf) -> None:
+    measured: list[int] = []
+
+    def process_bytes(process: int) -> int:
+        measured.append(process)
+        return 0
+
+    shelf.cache = shelf.cache_of(2.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelf, "process_id", len)
+        patch.setattr("deployments.models.loaded_model.process_bytes", process_bytes)
+        await shelf.known("a", "b")
+        measured.clear()
+        for _ in range(100):
+            await shelf.ask("a", 0.05 * FRESH_S)
+        assert 4 <= len(measured) <= 12  # both models in each of five seconds
 
 
 @on_simulated_time
