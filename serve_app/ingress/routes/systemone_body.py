@@ -84,8 +84,9 @@ class NoulQuestion(Body):
 
 
 def _kind(given: Any) -> str:
-    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
-    return f"{kind}[]" if kind in ("choice", "score") else "noul[]"
+    """The branch for a ``type``, also where there is none: then the error lists the types."""
+    kind = given.get("type", "noul") if isinstance(given, dict) else getattr(given, "type", "noul")
+    return f"{kind}[]" if isinstance(kind, str) else "[]"
 
 
 Question: TypeAlias = Annotated[

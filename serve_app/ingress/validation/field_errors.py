@@ -71,10 +71,13 @@ def _is_within(place: tuple[str | int, ...], objects: set[tuple[str | int, ...]]
 def _field_path(item: Mapping[str, Any]) -> str:
     """``("body", "texts", "list[str]", 3)`` becomes ``texts.3``: union branches are not fields.
 
-    The first part is the part of the request. For a body that is no JSON the next is a position.
+    Where no branch has the ``type`` of an object, that field is at fault. The first part is the
+    part of the request. For a body that is no JSON the next is a position.
     """
     parts = [] if item["type"] == "json_invalid" else [str(part) for part in item["loc"][1:]]
     unknown = [parts.pop()] if item["type"] == "extra_forbidden" else []
+    if item["type"] == "union_tag_invalid":
+        unknown = ["type"]
     filtered = [part for part in parts if not _is_branch(part)]
     return ".".join([*filtered, *unknown]) or "body"
 
@@ -91,6 +94,11 @@ def _message(item: Mapping[str, Any]) -> str:
     if kind in BOUNDS and "ctx" in item:
         return BOUNDS[kind](item["ctx"])
     return WORDS.get(kind, "this value is not taken here")
+
+
+def _expected_type(ctx: Mapping[str, Any]) -> str:
+    """The tags of the branches, which are types with ``[]`` behind them."""
+    return f"expected one of {str(ctx['expected_tags']).replace('[]', '')}"
 
 
 def _items(bound: str, count: int, one: str) -> str:
@@ -112,6 +120,7 @@ BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "json_invalid": lambda c: f"the body is not valid JSON ({c['error']})",
     "literal_error": _expected,
     "enum": _expected,
+    "union_tag_invalid": _expected_type,
     "greater_than": lambda c: f"expected more than {_figure(c['gt'])}",
     "greater_than_equal": lambda c: f"expected at least {_figure(c['ge'])}",
     "less_than": lambda c: f"expected less than {_figure(c['lt'])}",

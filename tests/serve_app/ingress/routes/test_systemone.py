@@ -119,6 +119,15 @@ async def test_what_cannot_be_asked_is_refused_by_name(change: dict[str, Any], f
     assert len(response.content) < 1000
 
 
+async def test_a_type_that_there_is_not_is_told_which_there_are() -> None:
+    mistaken = {"type": "chioce", "criteria": {"a": None, "b": None}}
+    body = {"state": "Hi", "questions": {"a": mistaken}}
+    response = await house.post(house.app(), ROUTE, body)
+    error = response.json()["error"]
+    assert error["param"] == "questions.a.type"
+    assert error["message"] == "questions.a.type: expected one of 'choice', 'score', 'noul'"
+
+
 async def test_assets_may_be_empty() -> None:
     family = Family(DecisionResult(FOUND[:1], 7))
     body = {"state": "", "questions": {"a": QUESTIONS["refund"]}, "assets": {}}
