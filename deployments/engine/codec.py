@@ -41,8 +41,8 @@ class TextCodec:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.special_tokens = folder.special_tokens
-        self.decisions = DecisionSettings.of(folder.decisions)
-        self._control_tokens = folder.tokenizer.get("chat_control_tokens")
+        control_tokens = folder.tokenizer.get("chat_control_tokens")
+        self.decisions = DecisionSettings.of(folder.decisions, control_tokens)
         self._template = chat_template or folder.chat_template
         self._token_bytes = TokenBytes(tokenizer)
         self._bytes_of_token = _token_bytes_rule(tokenizer)
@@ -108,7 +108,7 @@ class TextCodec:
 
     @cached_property
     def _literal_text(self) -> LiteralText:
-        return LiteralText(self._tokenizer, self._control_tokens)
+        return LiteralText(self._tokenizer, self.decisions.control_tokens)
 
     @property
     def shows_tools(self) -> bool:
