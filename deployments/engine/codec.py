@@ -98,17 +98,18 @@ class TextCodec:
 
         What looks like a control token in ``text`` is text, as transformers' chat templates do it
         with ``sanitize_control_tokens``. Raises ``ValueError`` as :meth:`encode_chat` does, and
-        where the model has no chat template.
+        where the model has no chat template, and
+        :class:`~deployments.engine.literal_text.ControlTokenError`.
         """
-        if not self._template:
-            raise ValueError("The model has no chat template.")
         literal = self._literal_text
-        turns = [{"role": "user", "content": literal.marked(text, self._template)}]
+        turns = [{"role": "user", "content": literal.marked(text)}]
         return literal.encode(self._render(turns, variables=variables))
 
     @cached_property
     def _literal_text(self) -> LiteralText:
-        return LiteralText(self._tokenizer, self.decisions.control_tokens)
+        if not self._template:
+            raise ValueError("The model has no chat template.")
+        return LiteralText(self._tokenizer, self._template, self.decisions.control_tokens)
 
     @property
     def shows_tools(self) -> bool:

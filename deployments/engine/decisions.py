@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from deployments.engine.decision_prompt import question_text
 from deployments.engine.interface import Engine
+from deployments.engine.literal_text import ControlTokenError
 from deployments.engine.prompts import available_tokens, unknown_token
 from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from deployments.seam.generation import GenerationRequest, GenerationResult, Sampling
@@ -132,11 +133,14 @@ def question_prompt(
         "labels": list(labels),
         "descriptions": [question.options[name] for name in names],
     }
+    text = question_text(request.state, shown)
     try:
-        text = question_text(request.state, shown)
         ids = tuple(engine.codec.encode_literal_chat(text, NO_THINKING))
-    except ValueError as error:
-        return Problem("validation", str(error), "state")
+    except ControlTokenError:
+        message = "a control token in the state or in this question cannot be read as text"
+        return Problem("validation", message, field)
+    except ValueError as error:  # the message's shape does not depend on the client
+        return Problem("validation", str(error), "model")
     one_token = _request(request, QuestionPrompt(ids, names, label_ids, 1.0))
     room = available_tokens(len(ids), engine.window, one_token)
     if isinstance(room, Problem):

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 from tokenizers import Tokenizer
 from transformers.utils import chat_template_utils
+
+
+class ControlTokenError(ValueError):
+    """A client wrote a control token that the tokenizer cannot encode as text."""
 
 
 class LiteralText:
     """Marks the control tokens in a client's text, and encodes the chat that is rendered with it.
 
     Control tokens are special tokens and ``control_tokens``, or without these the added tokens
-    that the chat template writes. Thread-safe.
+    that the chat ``template`` writes. Thread-safe.
     """
 
-    def __init__(self, tokenizer: Tokenizer, control_tokens: Iterable[str] | None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, template: str, control_tokens: Container[str] | None
+    ) -> None:
         self._encoder = _Encoder(tokenizer)
-        self._added = list(tokenizer.get_added_tokens_decoder().values())
-        self._control_tokens = None if control_tokens is None else frozenset(control_tokens)
+        controls = _controls(tokenizer, template, control_tokens)
+        self._pattern, _ = chat_template_utils._get_control_token_patterns(controls)
 
-    def marked(self, text: str, template: str) -> str:
+    def marked(self, text: str) -> str:
         """``text`` with marks around what would be control tokens."""
-        pattern, _ = chat_template_utils._get_control_token_patterns(self._controls(template))
-        marked: str = chat_template_utils.mark_control_tokens(text, pattern)
+        marked: str = chat_template_utils.mark_control_tokens(text, self._pattern)
         return marked
 
     def encode(self, chat: str) -> list[int]:
-        """Token ids of a rendered chat. What is marked is text, the marks are nothing."""
-        ids: list[int] = chat_template_utils.encode_marked_chat(self._encoder, chat)
+        """Token ids of a rendered chat. What is marked is text, the marks are nothing.
+
+        Raises :class:`ControlTokenError` where the tokenizer makes a control token of plain text.
+        """
+        try:
+            ids: list[int] = chat_template_utils.encode_marked_chat(self._encoder, chat)
+        except ValueError as error:
+            raise ControlTokenError from error
         return ids
 
-    def _controls(self, template: str) -> tuple[str, ...]:
-        written = chat_template_utils._get_template_literal_text(template)
 
-        def is_control(token: str) -> bool:
-            if self._control_tokens is not None:
-                return token in self._control_tokens
-            return token in written and not token.isspace()
+def _controls(
+    tokenizer: Tokenizer, template: str, control_tokens: Container[str] | None
+) -> tuple[str, ...]:
+    written = chat_template_utils._get_template_literal_text(template)
 
-        added = self._added
-        return tuple(each.content for each in added if each.special or is_control(each.content))
+    def is_control(token: str) -> bool:
+        if control_tokens is not None:
+            return token in control_tokens
+        return token in written and not token.isspace()
+
+    added = tokenizer.get_added_tokens_decoder().values()
+    return tuple(each.content for each in added if each.special or is_control(each.content))
 
 
 class _Encoder:

@@ -305,6 +305,23 @@ async def test_a_model_that_was_trained_for_other_prompts_is_refused(
     assert words in problem.message
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [(None, "has no chat template"), ("{{ raise_exception('never') }}", "refuses these messages")],
+)
+async def test_a_template_that_shows_no_question_is_the_models_fault(
+    folder: Path, tmp_path: Path, configured: Configured, template: str | None, words: str
+) -> None:
+    config = json.dumps(CONFIG | {"chat_template": template})
+    with_own = copied(folder, tmp_path, "tokenizer_config.json", config)
+    family = await opened_family(configured(with_own))
+    problem = await family.decide(request("Hi", QUESTIONS))
+    engine_of(family).close()
+    assert isinstance(problem, Problem)
+    assert (problem.kind, problem.field) == ("validation", "model")
+    assert words in problem.message
+
+
 async def test_labels_outside_the_models_vocabulary_are_refused_and_the_engine_lives(
     folder: Path, tmp_path: Path, configured: Configured, tokenizer: Tokenizer
 ) -> None:
