@@ -13,7 +13,7 @@ from serve_app.ingress.routes.anthropic.blocks import (
     TextContent,
     text_of,
 )
-from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
+from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName, function_tool
 from serve_app.ingress.routes.translated_chat import FieldNames
 from serve_app.ingress.validation.effects import NoEffect, NoEffectWithin
 from serve_app.ingress.validation.fields import (
@@ -51,13 +51,7 @@ class AnthropicTool(Body):
 
     @property
     def chat_tool(self) -> dict[str, Any]:
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": self.input_schema,
-            "strict": self.strict,
-        }
-        return {"type": "function", "function": function}
+        return function_tool(self.name, self.description, self.input_schema, self.strict)
 
 
 AnthropicTools: TypeAlias = Annotated[

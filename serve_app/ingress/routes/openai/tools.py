@@ -40,6 +40,19 @@ class Tool(Body):
         return json.dumps({"type": "function", "function": function}, ensure_ascii=False)
 
 
+def function_tool(
+    name: str, description: str | None, parameters: dict[str, Any] | None, strict: bool | None
+) -> dict[str, Any]:
+    """The chat's tool of a function that another API describes by these fields."""
+    function = {
+        "name": name,
+        "description": description,
+        "parameters": parameters,
+        "strict": strict,
+    }
+    return {"type": "function", "function": function}
+
+
 class NamedFunction(Body):
     name: FunctionName
 

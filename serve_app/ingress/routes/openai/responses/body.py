@@ -10,7 +10,7 @@ from serve_app.ingress.documentation.rules import OBJECT as JSON_OBJECT
 from serve_app.ingress.documentation.rules import TRUE, when
 from serve_app.ingress.routes.openai.response_format import BY_SCHEMA, SchemaName
 from serve_app.ingress.routes.openai.responses.items import Items, messages_of
-from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName
+from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName, function_tool
 from serve_app.ingress.routes.translated_chat import FieldNames
 from serve_app.ingress.validation.effects import NoEffect, NoEffectMark, Repeated
 from serve_app.ingress.validation.fields import (
@@ -55,13 +55,7 @@ class FunctionTool(Body):
 
     @property
     def chat_tool(self) -> dict[str, Any]:
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": self.parameters,
-            "strict": self.strict,
-        }
-        return {"type": "function", "function": function}
+        return function_tool(self.name, self.description, self.parameters, self.strict)
 
 
 class ChosenFunction(Body):
