@@ -102,7 +102,7 @@ def _request(request: DecisionRequest, prompt: QuestionPrompt) -> GenerationRequ
 
 def _probabilities(prompt: QuestionPrompt, answer: GenerationResult) -> Mapping[str, float]:
     """The softmax over the labels alone, at the model's temperature for this kind of question."""
-    scores = [each / prompt.temperature for each in answer.choices[0].logprobs[0].requested]
+    scores = [each / prompt.temperature for each in answer.choices[0].logprobs[0].of_token_ids]
     largest = max(scores)
     weights = [math.exp(each - largest) for each in scores]
     total = sum(weights)
@@ -154,6 +154,6 @@ def _label_ids(engine: Engine, labels: tuple[str, ...], field: str) -> tuple[int
     ids = [codec.encode(label, special_tokens=False) for label in labels]
     found = tuple(each[0] for each in ids if len(each) == 1 and each[0] != codec.unknown_id)
     if len(set(found)) == len(labels):
-        return unknown_token(found, engine, field) or found
+        return unknown_token(found, engine, field) or found  # the prompt has them too
     message = f"the labels {', '.join(labels)} are not one token each for this model"
     return Problem("validation", message, field)

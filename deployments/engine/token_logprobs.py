@@ -26,7 +26,7 @@ class SampledRow(NamedTuple):
     row: int
     token_id: int
     top_logprobs: int
-    requested_ids: tuple[int, ...] = ()
+    logprob_token_ids: tuple[int, ...] = ()
 
 
 def token_logprobs(
@@ -41,7 +41,7 @@ def token_logprobs(
     width = logprobs.shape[-1]
     count = min(width, max(_TOP, *(each.top_logprobs for each in rows)))
     best = torch.topk(logprobs, count, dim=-1)
-    ids = zip_longest(*((each.token_id, *each.requested_ids) for each in rows), fillvalue=0)
+    ids = zip_longest(*((each.token_id, *each.logprob_token_ids) for each in rows), fillvalue=0)
     chosen = torch.tensor(list(ids), device=logits.device).T
     values = torch.cat([logprobs.gather(1, chosen), best.values], dim=-1)
     packed = torch.cat([values.view(torch.int32), best.indices.int()], dim=-1).cpu().numpy()
@@ -68,5 +68,5 @@ def _logprob(
         tuple((codec.token_text(each), value, codec.token_bytes(each)) for value, each in top),
         ids,
         codec.special_ids.intersection(ids),
-        requested=tuple(requested[: len(row.requested_ids)]),
+        of_token_ids=tuple(requested[: len(row.logprob_token_ids)]),
     )

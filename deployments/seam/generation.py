@@ -168,7 +168,7 @@ class TokenLogprob:
     """Natural-log probability of a token and of the most likely tokens in its place.
 
     ``top`` has their text, log-probability and bytes, ``top_ids`` their ids; ``top_special`` are
-    the ids among them that have no text. ``requested`` has the log-probabilities
+    the ids among them that have no text. ``of_token_ids`` has the log-probabilities
     of the request's ``logprob_token_ids``, in their order. ``prompt`` is there at a text's first
     token, where the prompt's log-probabilities are requested.
     """
@@ -180,7 +180,7 @@ class TokenLogprob:
     top_ids: tuple[int, ...] = ()
     top_special: frozenset[int] = frozenset()
     prompt: PromptLogprobs | None = None
-    requested: tuple[float, ...] = ()
+    of_token_ids: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

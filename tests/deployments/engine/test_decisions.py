@@ -59,7 +59,7 @@ class Model:
                 await asyncio.sleep(0)
         finally:
             self.running -= 1
-        logprob = TokenLogprob("", 0.0, b"", requested=(float(request.prompt_ids[0]), 0.0))
+        logprob = TokenLogprob("", 0.0, b"", of_token_ids=(float(request.prompt_ids[0]), 0.0))
         return GenerationResult(1, (GeneratedSequence("", "length", 1, logprobs=(logprob,)),))
 
 

@@ -36,7 +36,7 @@ def test_requested_tokens_are_reported_whether_likely_or_not(
     logits = torch.randn(2, 257)
     rows = [SampledRow(1, 7, 3, (250, 3, 250)), SampledRow(0, 8, 2)]
     asking, other = token_logprobs(logits, rows, byte_codec)
-    assert asking.requested == pytest.approx(logits.log_softmax(-1)[1, [250, 3, 250]].tolist())
-    assert (len(asking.top), len(other.top), other.requested) == (3, 2, ())
+    assert asking.of_token_ids == pytest.approx(logits.log_softmax(-1)[1, [250, 3, 250]].tolist())
+    assert (len(asking.top), len(other.top), other.of_token_ids) == (3, 2, ())
     expected = logits.log_softmax(-1)[[1, 0], [7, 8]].tolist()
     assert [asking.logprob, other.logprob] == pytest.approx(expected)
