@@ -20,10 +20,11 @@ from unittest.mock import patch
 
 import click
 
+from bench.instant_loader import InstantLoader
 from bench.pairs import table
 from bench.virtual_time import VirtualLoop
 from configs.profile import ModelSpec
-from configs.weights import DtypeChoice, FolderSource
+from configs.weights import FolderSource
 from deployments.models.cache import ModelCache
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB, MemoryUse
@@ -49,7 +50,7 @@ class SwapFigures:
     seconds: float = 0.0
 
 
-class SimulatedLoader:
+class SimulatedLoader(InstantLoader[SimulatedModel]):
     """Loads :class:`SimulatedModel`: in time of the loop's clock, and without real memory."""
 
     def __init__(
@@ -59,7 +60,8 @@ class SimulatedLoader:
         loop: VirtualLoop,
         figures: SwapFigures,
     ) -> None:
-        self._models = {model.name: model for model in models}
+        by_name = {model.name: model for model in models}
+        super().__init__(lambda spec: by_name[spec.name])
         self._files = files
         self._loop = loop
         self._figures = figures
@@ -70,14 +72,11 @@ class SimulatedLoader:
         folder = self._files / spec.name
         folder.mkdir(exist_ok=True)
         with (folder / "model.safetensors").open("wb") as weights:
-            weights.truncate(int(self._models[spec.name].gb * GIB))
+            weights.truncate(int(super().load(spec).gb * GIB))
         return folder
 
-    def prepare(self, spec: ModelSpec) -> None:
-        """There is nothing to import."""
-
     def load(self, spec: ModelSpec) -> SimulatedModel:
-        model = self._models[spec.name]
+        model = super().load(spec)
         self._loop.spend(model.load_s)
         self._figures.loads.append(model.load_s)
         self.taken_gb += model.gb
@@ -86,27 +85,6 @@ class SimulatedLoader:
 
     def unload(self, model: SimulatedModel) -> None:
         self.taken_gb -= model.gb
-
-    def is_dead(self, model: SimulatedModel) -> bool:
-        return False
-
-    def process_id(self, model: SimulatedModel) -> int | None:
-        return None
-
-    def kv_cache_bytes(self, spec: ModelSpec, model: SimulatedModel) -> int:
-        return 0
-
-    def engine_name(self, spec: ModelSpec, model: SimulatedModel) -> str:
-        return spec.engines[0]
-
-    def slots(self, model: SimulatedModel) -> int | None:
-        return None
-
-    def dtype_choice(self, spec: ModelSpec) -> DtypeChoice | None:
-        return None
-
-    def computes_in_half(self, spec: ModelSpec) -> bool:
-        return False
 
     def memory(self) -> MemoryUse:
         return MemoryUse(int(self.taken_gb * GIB), 0)

@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 
+from bench.instant_loader import InstantLoader
 from deployments.generation import Generation
 from deployments.models.config import FamilyConfig
 from deployments.seam.generation import FinishReason, GenerationRequest, Token, TokenChunk
 from deployments.seam.problems import Problem
-from tests.deployments.loaders import InstantLoader
 
 PAUSE_S = 0.05
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from bench.instant_loader import InstantLoader
 from bench.virtual_time import VirtualLoop
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.backoff import Backoff
 from deployments.models.cache import ModelCache
 from deployments.models.memory import GIB, MemoryUse
-from tests.deployments.loaders import InstantLoader
 
 LOAD_S = 10.0
 

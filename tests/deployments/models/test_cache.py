@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.instant_loader import InstantLoader
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.backoff import FIRST_S, Backoff
@@ -18,7 +19,6 @@ from deployments.models.cache import ModelCache
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
 from deployments.models.errors import ModelUnavailable, StillInUseError
 from deployments.models.memory import GIB, MemoryUse
-from tests.deployments.loaders import InstantLoader
 
 PATIENCE_S = 30.0
 SIZES_GB = {"pin": 1, "big": 3, "one": 1, "two": 1, "three": 1}

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from bench.instant_loader import InstantLoader
 from configs.profile import ModelSpec
 from configs.weights import FolderSource
 from deployments.models.cache import ModelCache
 from deployments.models.errors import ModelUnavailable
 from deployments.models.loaded_model import FRESH_S, LoadedModel
 from deployments.models.memory import GIB, MemoryUse
-from tests.deployments.loaders import InstantLoader
 
 SIZES_GB = {"pin": 1, "one": 1, "two": 1, "three": 1, "big": 3}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.instant_loader import InstantLoader
 from configs.allow import AllowList
 from configs.live_models import LiveModel
 from configs.profile import ModelSpec
@@ -22,7 +23,6 @@ from deployments.seam.live_models import OwnLiveModels
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
-from tests.deployments.loaders import InstantLoader
 
 PATIENCE_S = 30.0
 FOLDER = Path("/models")

@@ -1,4 +1,4 @@
-"""A model loader for tests: it takes no time and no memory."""
+"""A model loader for tests and simulations: it takes no time and no memory."""
 
 from __future__ import annotations
 
