@@ -17,7 +17,7 @@ from deployments.models.cached_models import CachedModels
 from deployments.models.crashes import REASON
 from deployments.models.dead_models import DeadModels
 from deployments.models.downloads import Downloads
-from deployments.models.errors import ModelUnavailable, NoRoom, StillInUseError
+from deployments.models.errors import BudgetExceeded, ModelUnavailable, StillInUseError
 from deployments.models.eviction import Eviction
 from deployments.models.late_eviction import LateEviction
 from deployments.models.load_thread import LoadThread
@@ -159,8 +159,7 @@ class ModelCache(Generic[M]):
                 self._late_eviction.start()
 
     def _in_use(self, name: str) -> LoadedModel[M] | None:
-        """The model, if it lives and requests use it: neither an eviction nor an order to unload
-        takes it from them."""
+        """The model, if it lives and requests use it: it is not unloaded before they end."""
         loaded = self._loaded.get(name)
         if loaded is None or not loaded.users or self._dead.remove(loaded):
             return None
@@ -206,11 +205,10 @@ class ModelCache(Generic[M]):
         with suppress(ModelUnavailable):  # the reason is in the log
             await self._get(name)
 
-    def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        return task
 
     async def _get(
         self, name: str, *, even_if_failed: bool = False, out_of_turn: bool = False
@@ -265,7 +263,7 @@ class ModelCache(Generic[M]):
                 raise
             raise ModelUnavailable(spec.name, UNLOADED) from None
         except ModelUnavailable as error:
-            if not isinstance(error, NoRoom):  # which may be over when the next request comes
+            if not isinstance(error, BudgetExceeded):  # it may be over at the next request
                 self._backoff.failed(spec.name, error.reason)
             self._record("load_failure", spec.name)
             raise

@@ -34,7 +34,7 @@ class OutOfMemory(ModelUnavailable):
     """Memory of the host or of the GPU ran out while a model was loaded."""
 
 
-class NoRoom(ModelUnavailable):
+class BudgetExceeded(ModelUnavailable):
     """Requests on other models use the memory that a model needs, and more than the budget."""
 
     def __init__(self, name: str) -> None:

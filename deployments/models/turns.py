@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from deployments.models.cached_models import CachedModels
-from deployments.models.errors import NoRoom
+from deployments.models.errors import BudgetExceeded
 from deployments.models.eviction_order import to_evict
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory_budget import MemoryBudget
@@ -87,8 +87,8 @@ class Turns:
         """Wait until ``needed`` bytes can be made free, and keep them so while the block runs.
 
         Where they are free there is nothing to wait for. At the end of the block the next load may
-        begin. Raises :class:`NoRoom` for the model ``name`` where an earlier load has exceeded the
-        budget, and requests do not end in time.
+        begin. Raises :class:`BudgetExceeded` for the model ``name`` where an earlier load has
+        exceeded the budget, and requests do not end in time.
         """
         with self._loads(needed):
             if (await self._excess(self._loading))[0] <= 0:
@@ -122,7 +122,7 @@ class Turns:
             kept = [each for each in leaving if each.spec.name in unloading or _is_kept(each, now)]
             may_begin = not kept and (suffices or not self._loading)
             if not may_begin and now >= give_up and (await self._excess(self._loading))[0] > 0:
-                raise NoRoom(name)
+                raise BudgetExceeded(name)
             if may_begin or now >= give_up:
                 self._close([each for each in leaving if not each.users])
                 return

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from deployments.models import turns
-from deployments.models.errors import ModelUnavailable, NoRoom, StillInUseError
+from deployments.models.errors import BudgetExceeded, ModelUnavailable, StillInUseError
 from deployments.models.loaded_model import FRESH_S
 from deployments.models.memory import GIB
 from deployments.models.turns import IDLE_PART, MAX_TURN_S, MAX_WAIT_S
@@ -96,7 +96,7 @@ async def test_only_one_load_goes_beyond_the_budget(shelf: Shelf) -> None:
         async with shelf.cache.use("a"):
             asked = shelf.loop.time()
             for _ in range(2):  # the next request tries again
-                with pytest.raises(NoRoom):
+                with pytest.raises(BudgetExceeded):
                     await shelf.ask("c")
             assert shelf.loop.time() == pytest.approx(asked + 2 * MAX_WAIT_S)
             await shelf.ask("b")  # which is open again
