@@ -295,8 +295,8 @@ FULL: dict[type[Body], Bodies] = {
         }
     ],
     TeiRerankBody: [
-        {"query": "a", "texts": ["b"], "raw_scores": True, "return_text": True, **RIGHT},
-        {"query": "a", "texts": ["b"], "truncate": True},
+        {"query": "a", "texts": ["b", "c"], "raw_scores": True, "return_text": True, **RIGHT},
+        {"query": "a", "texts": ["b", "c"], "top_n": 1, "truncate": True},
     ],
     TeiPredictBody: [
         {"inputs": [["a"]], "raw_scores": True, **RIGHT},

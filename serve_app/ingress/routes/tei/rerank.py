@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.routes.context import Services
 from serve_app.ingress.routes.ranked_documents import RERANK, rank_documents
 from serve_app.ingress.routes.tei.truncation import CUT_RIGHT, TruncationBody
 from serve_app.ingress.routes.vectors import refuse
-from serve_app.ingress.validation.fields import Readable, TextList, example
+from serve_app.ingress.validation.fields import Count, Readable, TextList, example
 
 
 class TeiRerankBody(TruncationBody):
@@ -28,6 +28,7 @@ class TeiRerankBody(TruncationBody):
     texts: TextList
     raw_scores: bool = False
     return_text: bool = False
+    top_n: Count | None = Field(None, description="not TEI's, but LiteLLM's; all, unless given")
 
 
 class TeiRank(BaseModel):
@@ -51,6 +52,6 @@ async def tei_ranks(
             "score": ranked.scores[index] if body.raw_scores else ranked.relevance(index),
             **({"text": body.texts[index]} if body.return_text else {}),
         }
-        for index in ranked.order
+        for index in ranked.order[: body.top_n]
     ]
     return ranks, card.name

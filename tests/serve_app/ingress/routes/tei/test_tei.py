@@ -57,6 +57,14 @@ async def test_texts_are_sorted_by_relevance(place: str) -> None:
     assert family.asked[0] == RerankRequest(MODEL, "q", ("a", "b"))
 
 
+async def test_the_best_texts_alone_are_answered() -> None:
+    family = Family(RerankResult((0.0, 2.0), (3, 4)))
+    (best,) = await post(
+        family, "rerank", "/rerank", {"query": "q", "texts": ["a", "b"], "top_n": 1}
+    )
+    assert best["index"] == 1
+
+
 @PLACES
 async def test_texts_get_their_labels(place: str) -> None:
     path = f"{place}/predict"
@@ -90,7 +98,8 @@ async def test_a_topic_model_predicts_too() -> None:
             {"query": "q", "texts": ["a"], "truncate": True, "truncation_direction": "Left"},
             "truncation_direction",
         ),
-        ("/rerank", "rerank", {"query": "q", "texts": ["a"], "top_n": 1}, "top_n"),
+        ("/rerank", "rerank", {"query": "q", "texts": ["a"], "top_k": 1}, "top_k"),
+        ("/rerank", "rerank", {"query": "q", "texts": ["a"], "top_n": 0}, "top_n"),
     ],
 )
 async def test_what_cannot_be_read_is_named_in_teis_words(
