@@ -14,9 +14,10 @@ from deployments.seam.vision import Detection
 from serve_app.ingress.images import IMAGE
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes import image_models
-from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.context import RequestContext, Services, json_response
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.classification import Template
+from serve_app.ingress.routes.huggingface.client_versions import JAVASCRIPT, version_of
 from serve_app.ingress.routes.huggingface.request_body import NoOptions
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import Body, ImageSent, Text, TokenCount
@@ -29,6 +30,7 @@ FIELDS = {
     "max_new_tokens": "parameters.max_new_tokens",
     "labels": "parameters.candidate_labels",
 }
+FIRST_JAVASCRIPT_WITH_ONE_CAPTION = (4, 13, 15)
 TopK = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -166,12 +168,16 @@ async def object_detection(
 async def image_to_text(
     body: ImageToTextBody, card: ModelCard, services: Services, context: RequestContext
 ) -> Response:
-    """``[{generated_text}]``, decoded greedily."""
+    """``[{generated_text}]``, decoded greedily; the object alone for clients that read that."""
     image = await _image(body, services)
     caption = await image_models.caption_image(
         image, card, services, FIELDS, max_new_tokens=body.max_new_tokens
     )
-    return context.bare_list([{"generated_text": caption.text}], card.name)
+    shown = {"generated_text": caption.text}
+    javascript = version_of(JAVASCRIPT, context)
+    if javascript is not None and javascript >= FIRST_JAVASCRIPT_WITH_ONE_CAPTION:
+        return json_response(shown, {"X-Model": card.name})
+    return context.bare_list([shown], card.name)
 
 
 @hub_tasks.task(

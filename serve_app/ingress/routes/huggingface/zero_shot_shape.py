@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 from serve_app.ingress.routes.context import RequestContext
+from serve_app.ingress.routes.huggingface.client_versions import JAVASCRIPT, PYTHON, version_of
 from serve_app.ingress.routes.label_scores import Ranking
 
-PYTHON_CLIENT = re.compile(r"\bhf_hub/(\d+)\.(\d+)")
-JAVASCRIPT_CLIENT = re.compile(r"@huggingface/inference/(\d+)\.(\d+)")
-LAST_PYTHON_WITH_COLUMNS = (1, 1)
+FIRST_PYTHON_WITHOUT_COLUMNS = (1, 2)
 FIRST_JAVASCRIPT_WITHOUT_COLUMNS = (4, 5)
 
 
@@ -27,14 +25,12 @@ class ZeroShotShape(NamedTuple):
 
     @classmethod
     def of(cls, context: RequestContext) -> ZeroShotShape:
-        request = context.request
-        agent = "" if request is None else request.headers.get("user-agent", "")
-        python, javascript = PYTHON_CLIENT.search(agent), JAVASCRIPT_CLIENT.search(agent)
+        python, javascript = version_of(PYTHON, context), version_of(JAVASCRIPT, context)
         if python is not None:
-            return cls(columns=_version(python) <= LAST_PYTHON_WITH_COLUMNS)
+            return cls(columns=python < FIRST_PYTHON_WITHOUT_COLUMNS)
         if javascript is None:
             return cls()
-        if _version(javascript) < FIRST_JAVASCRIPT_WITHOUT_COLUMNS:
+        if javascript < FIRST_JAVASCRIPT_WITHOUT_COLUMNS:
             return cls(columns=True, single_in_list=True)
         return cls(list_of_one_bare=True)
 
@@ -53,7 +49,3 @@ class ZeroShotShape(NamedTuple):
             "labels": [each.label for each in ranking],
             "scores": [each.score for each in ranking],
         }
-
-
-def _version(found: re.Match[str]) -> tuple[int, int]:
-    return int(found[1]), int(found[2])

@@ -77,6 +77,22 @@ async def test_an_image_in_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("agent", "alone"),
+    [
+        ("@huggingface/inference/4.13.14 Node.js/22", False),
+        ("@huggingface/inference/4.13.15 Node.js/22", True),
+        ("@huggingface/inference/5.0 Node.js/24", True),
+        ("unknown/None; hf_hub/5.0.0; python/3.12.1", False),
+    ],
+)
+async def test_a_caption_has_the_shape_of_the_clients_version(agent: str, alone: bool) -> None:
+    family = Family(CaptionResult("a red square", 3))
+    answer = (await sent(family, "caption", FILE, **{"user-agent": agent})).json()
+    caption = {"generated_text": "a red square"}
+    assert answer == (caption if alone else [caption])
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"inputs": TEXT, "parameters": {"top_k": 2}, "question": "What color?", "image": TEXT},
