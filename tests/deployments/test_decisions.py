@@ -26,7 +26,7 @@ from deployments.models.config import FamilyConfig
 from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
-from serve_app.ingress.routes.systemone_body import SystemOneBody
+from serve_app.ingress.routes.transformers.body import SystemOneBody
 from tests.deployments.conftest import Configured
 from tests.deployments.engine.tiny_models import SIZES, opened, saved
 from tests.deployments.families import started

@@ -31,10 +31,10 @@ from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
 from serve_app.ingress.routes.openai.rerank import OpenAIRerankBody
 from serve_app.ingress.routes.openai.responses.body import ResponsesBody
-from serve_app.ingress.routes.systemone_body import SystemOneBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
 from serve_app.ingress.routes.tei.rerank import TeiRerankBody
 from serve_app.ingress.routes.tgi.generate import TgiBody
+from serve_app.ingress.routes.transformers.body import SystemOneBody
 from serve_app.ingress.routes.vision import RED_DOT
 from serve_app.ingress.routes.vllm.classify import VllmClassifyBody
 from serve_app.ingress.routes.vllm.pooling import PoolingBody

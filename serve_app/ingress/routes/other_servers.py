@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve_app.ingress.routes import shared_rerank, systemone
+from serve_app.ingress.routes import shared_rerank
 from serve_app.ingress.routes.anthropic import route as anthropic
 from serve_app.ingress.routes.cohere import embed as cohere_embed
 from serve_app.ingress.routes.cohere import rerank as cohere_rerank
@@ -12,6 +12,7 @@ from serve_app.ingress.routes.openai.responses import route as responses
 from serve_app.ingress.routes.tei import embed as tei_embed
 from serve_app.ingress.routes.tei import predict as tei_predict
 from serve_app.ingress.routes.tgi import generate as tgi_generate
+from serve_app.ingress.routes.transformers import route as systemone
 from serve_app.ingress.routes.vllm import classify as vllm_classify
 from serve_app.ingress.routes.vllm import pooling as vllm_pooling
 from serve_app.ingress.routes.vllm import score as vllm_score

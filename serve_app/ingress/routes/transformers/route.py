@@ -10,10 +10,10 @@ from starlette.responses import Response
 from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
 from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import Context, RequestServices, json_response
-from serve_app.ingress.routes.decision_answers import shown
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS
-from serve_app.ingress.routes.systemone_body import SystemOneBody
+from serve_app.ingress.routes.transformers.answers import decision_answer
+from serve_app.ingress.routes.transformers.body import SystemOneBody
 
 router = InferenceRouter(prefix="/v1", tags=["transformers"], responses=ERRORS)
 
@@ -60,4 +60,4 @@ def _answers(
     questions: tuple[DecisionQuestion, ...], result: DecisionResult
 ) -> dict[str, dict[str, Any]]:
     pairs = zip(questions, result.probabilities, strict=True)
-    return {question.name: shown(question, found) for question, found in pairs}
+    return {question.name: decision_answer(question, found) for question, found in pairs}

@@ -11,7 +11,9 @@ from typing import Any
 from deployments.seam.decisions import DecisionQuestion
 
 
-def shown(question: DecisionQuestion, probabilities: Mapping[str, float]) -> dict[str, Any]:
+def decision_answer(
+    question: DecisionQuestion, probabilities: Mapping[str, float]
+) -> dict[str, Any]:
     """The answer in System One's format.
 
     A ``confidence`` is 0 where all options are equally likely and 1 where one is certain.
