@@ -30,8 +30,8 @@ class TextCodec:
     """A model's tokenizer and chat template: text and chats to token ids, and back. Thread-safe.
 
     ``eos_ids`` end a text, ``special_ids`` have no text, and ``unknown_id``, if the tokenizer names
-    one, stands for what it has no token for. ``special_tokens`` are the texts of named
-    ones, such as ``bos_token``, as chat templates read them.
+    one, stands for what it has no token for. ``special_tokens`` are the texts of named ones, such
+    as ``bos_token``, as chat templates read them.
     """
 
     def __init__(

@@ -19,7 +19,8 @@ class ChildProcess:
     """A process that runs ``python -m module FD``, where ``FD`` is its end of the connection.
 
     It has to end when the connection is closed, which happens also when this process dies. Signals
-    of the terminal do not reach it. Variables of ``environment`` yield to those of this process.
+    of the terminal do not reach it. ``environment`` adds variables; those that this process has
+    already win.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:

@@ -21,9 +21,8 @@ class Downloads:
     """Downloads the files of each model once for all callers.
 
     There is a thread for each of the profile's ``models``, and some for those that are loaded by
-    name, so that a download that takes minutes delays no other.
-    A download goes on when all callers are cancelled, since a thread cannot be stopped; a
-    later caller joins it.
+    name, so that a download that takes minutes delays no other. A download goes on when all callers
+    are cancelled, since a thread cannot be stopped; a later caller joins it.
     """
 
     def __init__(self, loader: ModelLoader[Any], models: int) -> None:

@@ -16,7 +16,7 @@ MIN_BYTES = 16 * 1024**2
 
 
 def idle_cost(model: LoadedModel[Any], nbytes: int, now: float) -> float:
-    """Idle seconds over load seconds per GiB; the model where it is greatest is evicted first.
+    """``idle seconds * GiB / load seconds``; the model with the largest value is evicted first.
 
     Keeping a model saves its load time at each later use, and costs its memory. One over the time
     since its last use estimates how often it is used. So a GiB that it takes saves ``load seconds /
@@ -25,7 +25,7 @@ def idle_cost(model: LoadedModel[Any], nbytes: int, now: float) -> float:
     2017). Where all models take equally long to load per GiB it is the least recently used.
 
     ``nbytes`` is the model's memory with a full KV cache, ``now`` and ``last_used`` are in seconds
-    of the same clock. The result is in GiB. A model in use costs nothing.
+    of the same clock. A model in use costs nothing.
     """
     idle_s = 0.0 if model.users else max(0.0, now - model.last_used)
     return idle_s * max(nbytes, MIN_BYTES) / GIB / max(model.seconds, MIN_LOAD_S)

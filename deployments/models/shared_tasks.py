@@ -22,7 +22,7 @@ class SharedTasks(Generic[T]):
 
     @property
     def names(self) -> Set[str]:
-        """Of the tasks that run, also while this is kept."""
+        """A live view: the names of the running tasks."""
         return self._running.keys()
 
     def get(self, name: str) -> asyncio.Task[T] | None:

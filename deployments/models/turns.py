@@ -39,7 +39,7 @@ the budget: requests on them may run for minutes. While the budget is exceeded, 
 
 
 class Turns:
-    """Lets loads begin that need the memory of other models, one after the other.
+    """Queues loads that need the memory of other models.
 
     Without a budget there are no turns. ``clock`` is that of the models.
     """

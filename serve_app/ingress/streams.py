@@ -158,10 +158,10 @@ async def begin_stream(
     """Start an answer with the ``chunks`` of the source that ``opening`` returns.
 
     A failure of ``opening`` is raised, so that it has its own status. If ``opening`` takes longer
-    than ``heartbeat_s``, the answer starts with the comment of ``waiting``, which says for what it
-    waits, because proxies and clients give up on a silent server. From then on a failure is the
-    last event, which ``failed`` makes. If the client leaves meanwhile, ``opening`` is cancelled and
-    its source closed.
+    than ``heartbeat_s``, the answer starts with the comment that ``waiting`` makes, such as
+    ``: loading 40 %``, because proxies and clients give up on a silent server. From then on a
+    failure is the last event, which ``failed`` makes. If the client leaves meanwhile, ``opening``
+    is cancelled and its source closed.
     """
     task = asyncio.ensure_future(opening)
 
@@ -178,7 +178,7 @@ async def begin_stream(
         except TimeoutError:
             return HEARTBEAT
         except Exception:  # what a stream waits for must not end it
-            logger.exception("it is unknown for what a stream waits")
+            logger.exception("the comment of a waiting stream could not be made")
             return HEARTBEAT
 
     try:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPENMP = {"GOMP_SPINCOUNT": "5000"}
-"""How often a thread of OpenMP looks for the next operation before it sleeps. The default, some
-milliseconds, takes the cores from those for whom it waits wherever other processes compute."""
+"""How often a thread of OpenMP looks for the next operation before it sleeps. With the default,
+some milliseconds, idle threads spin on cores that other processes need."""
 
 
 def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineClient:
