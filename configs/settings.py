@@ -93,8 +93,11 @@ class Settings(BaseSettings):
         default=50_000_000, ge=1, le=178_000_000, description="more than that Pillow itself refuses"
     )
     max_image_side: int = Field(default=20_000, ge=1, description="pixels of its longer side")
+    max_mask_pixels: PositiveInt = Field(
+        default=250_000_000, description="of all masks that one segmented image may have"
+    )
     image_threads: PositiveInt = Field(
-        default=3, description="per replica, that decode images; one is left free by large ones"
+        default=3, description="per replica, for files and masks; large images leave one free"
     )
     max_audio_s: float = Field(default=600.0, gt=0, le=3600, description="of one recording")
     max_audio_samples: PositiveInt = Field(

@@ -1,4 +1,4 @@
-"""Vision: models that answer about an image in one forward: labels, answers, boxes.
+"""Vision: models that answer about an image in one forward: labels, answers, boxes, masks.
 
 The tasks of a model in the profile say what it does. Models that write text about an image belong
 to the captioning family.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
@@ -27,6 +28,7 @@ from deployments.images.image_task import (
     on_device,
 )
 from deployments.images.preprocessing import refuse_elongated
+from deployments.images.segmentation import model_class, segmenter
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.family import FamilyDeployment
@@ -38,12 +40,19 @@ from deployments.seam.vision import (
     DetectionResult,
     ImageClassificationRequest,
     ImageRequest,
+    SegmentationRequest,
+    SegmentationResult,
     VisualAnswer,
     VisualQuestionRequest,
     VisualQuestionResult,
 )
 
-Answer: TypeAlias = ClassificationResult | VisualQuestionResult | DetectionResult
+Answer: TypeAlias = (
+    ClassificationResult | VisualQuestionResult | DetectionResult | SegmentationResult
+)
+AutoClass: TypeAlias = str | Callable[[Path, ModelSpec], str]
+"""A class of transformers, or the function that says which one a checkpoint needs."""
+
 TEMPLATE = "This is a photo of {}."
 """The sentence around a label, as in the zero-shot pipeline of transformers."""
 
@@ -59,6 +68,7 @@ class Vision(FamilyDeployment[ImageModel[Answer]]):
         "image_zero_shot": "scores any labels against images",
         "visual_question": "answers questions about images",
         "detect": "finds things in images, and where",
+        "segment": "finds the pixels of things in images",
     }
     one_task_a_model: ClassVar[bool] = True
 
@@ -87,6 +97,11 @@ class Vision(FamilyDeployment[ImageModel[Answer]]):
         answer: DetectionResult | Problem = await self._answer(request)
         return answer
 
+    async def segment(self, request: SegmentationRequest) -> SegmentationResult | Problem:
+        """Masks of the image as a viewer shows it, each with its label."""
+        answer: SegmentationResult | Problem = await self._answer(request)
+        return answer
+
     async def _answer(self, request: ImageRequest) -> Any:
         return await self._images.answer(self._models, request)
 
@@ -98,6 +113,8 @@ def _open_task(config: FamilyConfig, spec: ModelSpec) -> ImageTask[Answer]:
         raise ValueError(f"{spec.name}: expected one task of {', '.join(TASKS)}")
     auto_class, processor_class, task_of = TASKS[able[0]]
     folder = config.folder(spec)
+    if not isinstance(auto_class, str):
+        auto_class = auto_class(folder, spec)
     processor = load_processor(processor_class, folder, spec)
     model, device = load_model(auto_class, folder, config, spec)
     task = task_of(model, processor, device)
@@ -239,11 +256,12 @@ def detector(model: Any, processor: Any, device: str) -> ImageTask[Answer]:
     return ImageTask(preprocess, answer)
 
 
-TASKS: dict[str, tuple[str, str, Callable[[Any, Any, str], ImageTask[Answer]]]] = {
+TASKS: dict[str, tuple[AutoClass, str, Callable[[Any, Any, str], ImageTask[Any]]]] = {
     "image_classify": ("AutoModelForImageClassification", "AutoImageProcessor", classifier),
     "image_zero_shot": ("AutoModelForZeroShotImageClassification", "AutoProcessor", zero_shot),
     "visual_question": ("AutoModelForVisualQuestionAnswering", "AutoProcessor", answerer),
     "detect": ("AutoModelForObjectDetection", "AutoImageProcessor", detector),
+    "segment": (model_class, "AutoImageProcessor", segmenter),
 }
 """For each task the classes of transformers for model and processor, and the task's functions."""
 

@@ -35,6 +35,7 @@ MASK_FILLER = ModelKind(_CLASSES, ("fill_mask",))
 _VISION = "deployments.vision:Vision"
 _WRITERS = "deployments.captioning:Captioning"
 CAPTIONER = ModelKind(_WRITERS, ("caption",))
+SEGMENTER = ModelKind(_VISION, ("segment",))
 IMAGE_ANSWERER = ModelKind(_WRITERS, ("visual_question",))
 IMAGE_WRITER = ModelKind(_WRITERS, ("caption", "visual_question"))
 TRANSCRIBER = ModelKind("deployments.transcription:Transcription", ("transcribe",))
@@ -45,6 +46,7 @@ BY_SUFFIX = {
     "ForMaskedLM": MASK_FILLER,
     "ForImageClassification": ModelKind(_VISION, ("image_classify",)),
     "ForObjectDetection": ModelKind(_VISION, ("detect",)),
+    "ForSemanticSegmentation": SEGMENTER,
     "ForCausalLM": GENERATOR,
     "LMHeadModel": GENERATOR,
 }
@@ -54,6 +56,9 @@ BY_NAME = {
     "CLIPModel": ModelKind(_VISION, ("image_zero_shot",)),
     "SiglipModel": ModelKind(_VISION, ("image_zero_shot",)),
     "Siglip2Model": ModelKind(_VISION, ("image_zero_shot",)),
+    "DetrForSegmentation": SEGMENTER,
+    "MaskFormerForInstanceSegmentation": SEGMENTER,
+    "Mask2FormerForUniversalSegmentation": SEGMENTER,
     "ViltForQuestionAnswering": ModelKind(_VISION, ("visual_question",)),
     "BlipForQuestionAnswering": IMAGE_ANSWERER,
     "VisionEncoderDecoderModel": CAPTIONER,
@@ -99,8 +104,8 @@ HEADS_WITHOUT_FAMILY = {
     "ForCTC": "which transcribes speech",
     "ForAudioClassification": "which labels sounds",
     "ForSpeechSeq2Seq": "which transcribes speech",
-    "ForSemanticSegmentation": "which segments images",
-    "ForUniversalSegmentation": "which segments images",
+    "ForInstanceSegmentation": "which segments images in a way of its own",
+    "ForUniversalSegmentation": "which segments images in a way of its own",
 }
 """What a model does that no family serves, by the end of its class's name."""
 

@@ -15,7 +15,7 @@ from deployments.batching.preparation import Preparation
 from deployments.batching.reserved_bytes import ReservedBytes
 from deployments.batching.tuning import SMALL_PIXELS
 from deployments.images.decode import DAMAGED, decode_encoded
-from deployments.images.image_task import ImageTask, PreprocessedImage
+from deployments.images.image_task import ImageTask, PreprocessedImage, Unfinished
 from deployments.images.preprocessing import preprocessed
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
@@ -43,7 +43,7 @@ class ImageModel(Generic[R]):
     """
 
     task: ImageTask[R]
-    lane: Lane[PreprocessedImage, R]
+    lane: Lane[PreprocessedImage, R | Unfinished[R]]
     engine: EngineName = "torch"
     preprocessing: int = 0
     image_bytes: int = 0
@@ -78,6 +78,7 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
             config.settings.image_threads, config.settings.max_image_pixels
         )
         self._reserved = ReservedBytes(config.settings.max_waiting_bytes, "images")
+        self._unfinished = ReservedBytes(config.settings.max_waiting_bytes, "images")
         ignore_pillow_warnings()
 
     def load(self, spec: ModelSpec) -> ImageModel[R]:
@@ -90,7 +91,19 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
         with self._reserved.reserve(request.model, len(request.image)):
             async with models.use(request.model) as model:
                 (answer,) = await self._batcher.answers(model.lane, self._tensors(model, request))
-                return answer
+                if not isinstance(answer, Unfinished):
+                    return answer
+                return await self._finished(answer, request.model)
+
+    async def _finished(self, answer: Unfinished[R], model: str) -> R | Problem:
+        """Raises :class:`Overloaded` when too many bytes of unfinished answers wait."""
+        limit = self._config.settings.max_mask_pixels
+        if answer.pixels > limit:
+            message = f"the answer would have {answer.described}; all masks together may have "
+            message += f"{limit} pixels, of which a smaller image has fewer"
+            return Problem("validation", message, "image")
+        with self._unfinished.reserve(model, answer.nbytes):
+            return await self._preparation.run(answer.pixels, _finish, answer)
 
     async def _tensors(
         self, model: ImageModel[R], request: ImageRequest
@@ -146,6 +159,14 @@ def _preprocess_and_trim(
         return _preprocess(image, task, request)
     finally:
         trim()
+
+
+def _finish(answer: Unfinished[R]) -> R | Problem:
+    try:
+        return answer.finish()
+    finally:
+        if answer.pixels > SMALL_PIXELS:
+            trim()
 
 
 def _preprocess(

@@ -45,20 +45,34 @@ class PreprocessedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished(Generic[R]):
+    """In place of an answer: ``finish`` makes it, in a thread that preprocesses images.
+
+    It works on ``pixels`` of masks, which ``described`` puts into words, out of tensors of
+    ``nbytes``.
+    """
+
+    pixels: int
+    described: str
+    nbytes: int
+    finish: Callable[[], R | Problem]
+
+
+@dataclass(frozen=True, slots=True)
 class ImageTask(Generic[R]):
     """The functions of one model and task.
 
     ``preprocess`` makes tensors of one image, or refuses the request; it runs in several threads.
     ``answer`` runs the model on the stacked tensors of images of one kind, in the thread of the
-    lane, and gives one answer an image. A model that writes does so ``by_steps``: its ``answer`` is
-    given the :class:`DecodeSteps` of the batch as well.
+    lane, and gives one answer an image, or an :class:`Unfinished` one. A model that writes does so
+    ``by_steps``: its ``answer`` is given the :class:`DecodeSteps` of the batch as well.
     """
 
     preprocess: Callable[[Picture, Any], PreprocessedImage | Problem]
-    answer: Callable[..., Sequence[R | Problem]]
+    answer: Callable[..., Sequence[R | Unfinished[R] | Problem]]
     by_steps: bool = False
 
-    def batched(self) -> BatchedModel[PreprocessedImage, R]:
+    def batched(self) -> BatchedModel[PreprocessedImage, R | Unfinished[R]]:
         """The model for a lane."""
         return BatchedModel(
             self._run,
@@ -70,7 +84,7 @@ class ImageTask(Generic[R]):
 
     def _run(
         self, batch: Sequence[PreprocessedImage], *steps: DecodeSteps
-    ) -> Sequence[R | Problem]:
+    ) -> Sequence[R | Unfinished[R] | Problem]:
         import torch
 
         stacked = {

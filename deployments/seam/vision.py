@@ -1,10 +1,13 @@
-"""Requests and results about images: classification, visual questions, object detection."""
+"""Requests and results about images: classification, questions, detection, segmentation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from deployments.seam.classification import ScoreFunction
+
+Subtask: TypeAlias = Literal["panoptic", "instance", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +81,38 @@ class DetectionResult:
     """The objects of one image, best first, after non-maximum suppression."""
 
     items: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationRequest(ImageRequest):
+    """One image to cut into segments.
+
+    ``None`` is the first ``subtask`` that the model can, and the usual threshold: 0.9 for the score
+    of a segment, 0.5 for a pixel's probability of being in its mask, and 0.5 for the part of a mask
+    that has to be left where other masks cover it.
+    """
+
+    subtask: Subtask | None = None
+    threshold: float | None = None
+    mask_threshold: float | None = None
+    overlap_mask_area_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSegment:
+    """The pixels of one thing, or of all things of one label.
+
+    ``mask`` is a PNG file in base64: in greys of 8 bits, of the size of the upright image, 255 in
+    the segment and 0 elsewhere. ``score`` is from 0 to 1, and ``None`` of a semantic segmentation.
+    """
+
+    label: str
+    score: float | None
+    mask: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationResult:
+    """The segments of one image, which do not overlap, in the order of the model's output."""
+
+    items: tuple[ImageSegment, ...]

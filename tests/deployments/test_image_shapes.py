@@ -22,6 +22,8 @@ from deployments.seam.vision import (
     DetectionRequest,
     DetectionResult,
     ImageClassificationRequest,
+    SegmentationRequest,
+    SegmentationResult,
     VisualQuestionRequest,
     VisualQuestionResult,
 )
@@ -31,13 +33,20 @@ from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.pictures import encoded, noise
 from tests.deployments.test_captioning import blip
 from tests.deployments.test_vision import saved_clip, vit
+from tests.deployments.tiny_segmenters import saved_segmenter
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 Ask: TypeAlias = Callable[[bytes], Awaitable[Any]]
 PACKAGED = Path(str(files("configs.shapes")))
-ANSWERS = (CaptionResult, ClassificationResult, DetectionResult, VisualQuestionResult)
-KINDS = ["classify", "zero-shot", "detect", "question", "caption", "BLIP question", "BLIP caption"]
+ANSWERS = (
+    *(CaptionResult, ClassificationResult, DetectionResult),
+    *(SegmentationResult, VisualQuestionResult),
+)
+KINDS = [
+    *["classify", "zero-shot", "detect", "segment"],
+    *["question", "caption", "BLIP question", "BLIP caption"],
+]
 
 SIZES = [
     *[(1, 1), (2, 2), (3, 3), (1, 2), (1, 64), (1, 1000), (3, 500), (7, 300), (33, 31)],
@@ -63,6 +72,8 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             made = saved_clip(folder), Vision, "image_zero_shot"
         case "detect":
             made = PACKAGED / "detection", Vision, "detect"
+        case "segment":
+            made = saved_segmenter(folder), Vision, "segment"
         case "question":
             made = PACKAGED / "questions", Vision, "visual_question"
         case "caption":
@@ -91,6 +102,8 @@ async def ask(built: Any, configured: Configured) -> Ask:
             return lambda raw: family.detect(DetectionRequest("tiny", raw, 0.0))
         case "visual_question":
             return lambda raw: family.answer_question(VisualQuestionRequest("tiny", raw, question))
+        case "segment":
+            return lambda raw: family.segment(SegmentationRequest("tiny", raw))
     return lambda raw: family.caption(CaptionRequest("tiny", raw))
 
 
