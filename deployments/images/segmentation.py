@@ -133,7 +133,7 @@ class Segmenter:
             return Problem("validation", f"the model can do {able} segmentation", "subtask")
         for name in DEFAULTS:
             if getattr(request, name) is not None and name not in self._honoured(subtask):
-                message = f"has no effect on the {subtask} segmentation of this model"
+                message = f"{name} has no effect on the {subtask} segmentation of this model"
                 return Problem("validation", message, name)
         return None
 

@@ -75,7 +75,10 @@ MODELS = {
 
 WITHOUT_MODEL = {
     f"{NATIVE}/{path}"
-    for path in ("fill-mask", "question-answering", "translate", "text2text", "vision/zero-shot")
+    for path in (
+        *("fill-mask", "question-answering", "translate", "text2text"),
+        *("vision/zero-shot", "vision/segment"),
+    )
 }
 """Routes of tasks for which the embedded profile has no model."""
 

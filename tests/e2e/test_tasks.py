@@ -5,14 +5,16 @@ Beside them is the example family, which the service knows from its entry in the
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import InferenceClient, errors
@@ -22,10 +24,12 @@ from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
 
 from tests.deployments.families import bert_config, saved
 from tests.deployments.pictures import encoded
+from tests.deployments.pictures import noise as picture_of_noise
 from tests.deployments.speech.recordings import ASK_NOT, SAID, embedded_whisper, noise, words
 from tests.deployments.speech.tiny_whisper import tiny_whisper
 from tests.deployments.test_summarization import t5
 from tests.deployments.test_vision import saved_clip
+from tests.deployments.tiny_segmenters import saved_segmenter
 from tests.e2e.conftest import started_graph
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +41,11 @@ FAMILIES = {
         ["translation"],
         {"tiny/texts": ["text2text", "translate"]},
     ),
-    "vision": ("Vision", ["vision"], {"tiny/images": ["image_zero_shot"]}),
+    "vision": (
+        "Vision",
+        ["vision"],
+        {"tiny/images": ["image_zero_shot"], "tiny/scenes": ["segment"]},
+    ),
     "entities": ("Entities", ["question_answering"], {"tiny/spans": ["question_answering"]}),
     "transcription": (
         "Transcription",
@@ -61,6 +69,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "tiny/masks": saved(BertForMaskedLM(bert_config()), home / "masks"),
         "tiny/spans": saved(spans, home / "spans"),
         "tiny/images": saved_clip(home / "images"),
+        "tiny/scenes": saved_segmenter(home / "scenes"),
         "tiny/texts": t5(home / "texts", task_specific_params=GERMAN),
         "tiny/speech": tiny_whisper(home / "speech"),
         "whisper-tiny.en": embedded_whisper(),
@@ -193,6 +202,29 @@ def test_labels_of_ones_own_for_an_image(native: httpx.Client, at: Open) -> None
     assert native.post("/vision/zero-shot", **form | {"data": {}}).status_code == 400
 
 
+def test_which_pixels_of_an_image_are_what(native: httpx.Client, at: Open) -> None:
+    image = picture_of_noise(1, (90, 70))
+    form: dict[str, Any] = {"files": {"image": ("a.png", image, "image/png")}}
+    segments = native.post("/vision/segment", **form).json()["segments"]
+    found: Any = at("tiny/scenes").image_segmentation(image)
+    assert [each.label for each in found] == [each["label"] for each in segments]
+    assert {(each.mask.mode, each.mask.size) for each in found} == {("L", (90, 70))}
+    masks = np.stack([np.asarray(each.mask) for each in found])
+    assert np.array_equal(masks.sum(0, dtype=int), np.full((70, 90), 255))  # each pixel is of one
+    assert [each.mask for each in found] == [opened(each["mask"]) for each in segments]
+    same: Any = at("tiny/scenes").image_segmentation(image, subtask="semantic")
+    assert [each.mask for each in same] == [each.mask for each in found]
+    with pytest.raises(errors.HfHubHTTPError, match="threshold has no effect"):
+        at("tiny/scenes").image_segmentation(image, threshold=0.5)
+    step = {"id": "cut", "task": "segment", "inputs": {"image": b64encode(image).decode()}}
+    graph = native.post("/graph", json={"steps": [step]}).json()
+    assert graph["outputs"]["cut"]["segments"] == segments
+
+
+def opened(mask: str) -> Image.Image:
+    return Image.open(io.BytesIO(b64decode(mask)))
+
+
 def test_what_is_said_in_a_recording(native: httpx.Client, at: Open, url: str) -> None:
     raw = ASK_NOT.read_bytes()
     answer = native.post("/audio/transcribe", files={"file": ("a.flac", raw)}).json()
@@ -252,5 +284,12 @@ def test_steps_of_one_graph(native: httpx.Client) -> None:
 
 def test_requests_are_counted_by_their_tasks(url: str) -> None:
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
-    for task in ("fill_mask", "question_answering", "translate", "text2text", "transcribe"):
+    for task in (
+        "fill_mask",
+        "question_answering",
+        "translate",
+        "text2text",
+        "transcribe",
+        "segment",
+    ):
         assert re.search(rf'requests_total{{[^}}]*task="{task}"[^}}]*}} [1-9]', metrics), task

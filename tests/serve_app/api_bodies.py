@@ -401,6 +401,17 @@ FULL: dict[type[Body], Bodies] = {
         }
     ],
     images.DetectionBody: [{"inputs": RED_DOT, "parameters": {"threshold": 0.9}}],
+    images.SegmentationBody: [
+        {
+            "inputs": RED_DOT,
+            "parameters": {
+                "subtask": "panoptic",
+                "threshold": 0.8,
+                "mask_threshold": 0.4,
+                "overlap_mask_area_threshold": 0.6,
+            },
+        }
+    ],
     images.ImageToTextBody: [
         {"inputs": RED_DOT, "parameters": {"max_new_tokens": 5}},
         {"inputs": RED_DOT, "parameters": {"generation_parameters": {"max_new_tokens": 5}}},

@@ -31,7 +31,14 @@ from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.text2text import Text2TextOutput, Text2TextResult
 from deployments.seam.tokenization import DetokenizeResult, TokenizeResult
 from deployments.seam.transcription import Segment, TranscriptionResult
-from deployments.seam.vision import Detection, DetectionResult, VisualAnswer, VisualQuestionResult
+from deployments.seam.vision import (
+    Detection,
+    DetectionResult,
+    ImageSegment,
+    SegmentationResult,
+    VisualAnswer,
+    VisualQuestionResult,
+)
 from serve_app.ingress.app import create_app
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
@@ -139,6 +146,10 @@ class EveryTask:
     async def detect(self, request: Any) -> DetectionResult:
         self.requests.append(request)
         return DetectionResult((Detection("dot", 0.9, 0.0, 0.0, 1.0, 1.0),))
+
+    async def segment(self, request: Any) -> SegmentationResult:
+        self.requests.append(request)
+        return SegmentationResult((ImageSegment("dot", 0.9, "iVBORw0KGgo="),))
 
 
 def _logprob(request: GenerationRequest) -> TokenLogprob:

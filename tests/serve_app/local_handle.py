@@ -56,7 +56,8 @@ class Family:
             self.stopped.set()
 
     load_model = unload_model = generate
-    classify_image = caption = answer_question = detect = fill_mask = decide = generate
+    classify_image = caption = answer_question = detect = segment = generate
+    fill_mask = decide = generate
     answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 

@@ -1,4 +1,4 @@
-"""Calls of image models: labels, captions, answers and objects.
+"""Calls of image models: labels, captions, answers, objects and segments.
 
 ``image`` is a checked encoded file; ``fields`` are the route's names for the fields of the model
 side, for errors.
@@ -7,6 +7,9 @@ side, for errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
@@ -15,9 +18,39 @@ from deployments.seam.problems import Problem
 from serve_app.ingress.errors import from_problem
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Services
+from serve_app.ingress.validation.fields import Body
 
 IMAGE_CLASSIFY, IMAGE_ZERO_SHOT = "image_classify", "image_zero_shot"
-CAPTION, VISUAL_QUESTION, DETECT = "caption", "visual_question", "detect"
+CAPTION, VISUAL_QUESTION = "caption", "visual_question"
+DETECT, SEGMENT = "detect", "segment"
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
+
+class SegmentationParameters(Body):
+    """Which segments are wanted. What has no effect on a model's segments is refused by it."""
+
+    subtask: vision.Subtask | None = Field(
+        None, description="the first of panoptic, instance and semantic that the model can"
+    )
+    threshold: Threshold | None = Field(None, description="of a segment's score; usually 0.9")
+    mask_threshold: Threshold | None = Field(
+        None, description="of a pixel's probability of being in a mask; usually 0.5"
+    )
+    overlap_mask_area_threshold: Threshold | None = Field(
+        None, description="the part of a mask that is left beside other masks; usually 0.5"
+    )
+
+    def segmentation(self, model: str, image: bytes) -> vision.SegmentationRequest:
+        """The request of these parameters."""
+        return vision.SegmentationRequest(
+            model,
+            image,
+            self.subtask,
+            self.threshold,
+            self.mask_threshold,
+            self.overlap_mask_area_threshold,
+        )
 
 
 async def label_image(
@@ -82,3 +115,18 @@ async def find_objects(
         card.family, "detect", request, fields
     )
     return result.items
+
+
+async def segment_image(
+    image: bytes,
+    parameters: SegmentationParameters,
+    card: ModelCard,
+    services: Services,
+    fields: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """``[{label, score, mask}]``; the mask is a PNG file in base64."""
+    request = parameters.segmentation(card.name, image)
+    result: vision.SegmentationResult = await services.client.call(
+        card.family, "segment", request, fields
+    )
+    return [{"label": each.label, "score": each.score, "mask": each.mask} for each in result.items]

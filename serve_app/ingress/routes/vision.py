@@ -1,4 +1,4 @@
-"""``POST /vision/...``: what is in an image, in labels, words, answers and boxes."""
+"""``POST /vision/...``: what is in an image, in labels, words, answers, boxes and masks."""
 
 from __future__ import annotations
 
@@ -70,6 +70,10 @@ class DetectBody(ImageBody):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+class SegmentBody(ImageBody, image_models.SegmentationParameters):
+    model_config = example(image=RED_DOT)
+
+
 class ImageLabel(BaseModel):
     label: str
     confidence: float
@@ -108,6 +112,18 @@ class FoundObject(ImageLabel):
 
 class DetectAnswer(Answer):
     detections: list[FoundObject]
+
+
+class MaskedSegment(BaseModel):
+    """``mask`` is a PNG in base64; there is no score for a label of pixels."""
+
+    label: str
+    score: float | None
+    mask: str
+
+
+class SegmentAnswer(Answer):
+    segments: list[MaskedSegment]
 
 
 @router.task(
@@ -197,6 +213,24 @@ async def detect(body: DetectBody, services: RequestServices, context: Context) 
     card, image = await _card_and_image(image_models.DETECT, body, services)
     found = await image_models.find_objects(image, body.threshold, card, services, NATIVE_FIELDS)
     return TaskResult({"detections": [_with_box(each) for each in found]}, card.name)
+
+
+@router.task(
+    "/vision/segment",
+    image_models.SEGMENT,
+    step="segment",
+    answer=SegmentAnswer,
+    summary="Which pixels of an image are what",
+)
+async def segment(body: SegmentBody, services: RequestServices, context: Context) -> TaskResult:
+    """``{segments: [{label, score, mask}]}``: a mask is a PNG in base64, of the image's size.
+
+    Masks are of the image as a viewer shows it, 255 in the segment and 0 elsewhere. The score of a
+    semantic segment is null.
+    """
+    card, image = await _card_and_image(image_models.SEGMENT, body, services)
+    segments = await image_models.segment_image(image, body, card, services, NATIVE_FIELDS)
+    return TaskResult({"segments": segments}, card.name)
 
 
 async def _card_and_image(

@@ -29,6 +29,7 @@ FIELDS = {
     "image": "inputs",
     "max_new_tokens": "parameters.max_new_tokens",
     "labels": "parameters.candidate_labels",
+    **{name: f"parameters.{name}" for name in image_models.SegmentationParameters.model_fields},
 }
 FIRST_JAVASCRIPT_WITH_ONE_CAPTION = (4, 13, 15)
 TopK = Annotated[int, Field(ge=1, le=1000)]
@@ -69,6 +70,10 @@ class DetectionParameters(Body):
 
 class DetectionBody(HubImageBody):
     parameters: DetectionParameters = DetectionParameters()
+
+
+class SegmentationBody(HubImageBody):
+    parameters: image_models.SegmentationParameters = image_models.SegmentationParameters()
 
 
 class CaptionBounds(Body):
@@ -162,6 +167,17 @@ async def object_detection(
     image = await _image(body, services)
     found = await image_models.find_objects(image, threshold, card, services, FIELDS)
     return context.bare_list([_with_box(each) for each in found], card.name)
+
+
+@hub_tasks.task("image-segmentation", image_models.SEGMENT, from_file=SegmentationBody.of)
+async def image_segmentation(
+    body: SegmentationBody, card: ModelCard, services: Services, context: RequestContext
+) -> Response:
+    """``[{label, score, mask}]``; the mask is a PNG in base64, the score of a label of pixels
+    null."""
+    image = await _image(body, services)
+    segments = await image_models.segment_image(image, body.parameters, card, services, FIELDS)
+    return context.bare_list(segments, card.name)
 
 
 @hub_tasks.task("image-to-text", image_models.CAPTION, from_file=ImageToTextBody.of)

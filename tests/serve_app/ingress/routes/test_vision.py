@@ -31,6 +31,7 @@ TASKS = {
         "house/any": "image_zero_shot",
         "house/answers": "visual_question",
         "house/boxes": "detect",
+        "house/masks": "segment",
     },
     "captioning": {"house/captions": "caption"},
 }
@@ -123,6 +124,16 @@ async def test_detections_have_boxes_and_the_threshold_is_passed_on() -> None:
     assert family.asked == [vision.DetectionRequest("house/boxes", PNG, 0.25)]
 
 
+async def test_segments_have_masks_and_a_form_may_have_the_thresholds() -> None:
+    cat = vision.ImageSegment("cat", 0.9, "iVBORw0KGgo=")
+    family = Family(vision.SegmentationResult((cat,)))
+    form = {"subtask": "panoptic", "threshold": "0.25"}
+    answer = (await sent(application(family), "segment", **FILE, data=form)).json()
+    assert answer["segments"] == [{"label": "cat", "score": 0.9, "mask": "iVBORw0KGgo="}]
+    assert answer["model"] == "house/masks"
+    assert family.asked == [vision.SegmentationRequest("house/masks", PNG, "panoptic", 0.25)]
+
+
 async def test_a_file_that_the_family_cannot_decode_is_a_400_on_the_image() -> None:
     family = Family(Problem("validation", "the image is damaged or cut short", "image"))
     response = await sent(application(family), "detect", **FILE)
@@ -130,7 +141,7 @@ async def test_a_file_that_the_family_cannot_decode_is_a_400_on_the_image() -> N
     assert set(response.json()["details"]["field_errors"]) == {"image"}
 
 
-@pytest.mark.parametrize("route", ["classify", "caption", "question", "detect"])
+@pytest.mark.parametrize("route", ["classify", "caption", "question", "detect", "segment"])
 async def test_what_is_no_image_never_reaches_a_family(route: str) -> None:
     more = {"question": "What?"} if route == "question" else {}
     app = application()
@@ -155,6 +166,8 @@ async def test_what_is_no_image_never_reaches_a_family(route: str) -> None:
         ("question", {"question": ""}, "question"),
         ("question", {"question": "x" * 200_000}, "question"),
         ("detect", {"threshold": 1.5}, "threshold"),
+        ("segment", {"subtask": "depth"}, "subtask"),
+        ("segment", {"mask_threshold": -0.1}, "mask_threshold"),
         ("caption", {"prompt": "a"}, "prompt"),
     ],
 )

@@ -11,6 +11,7 @@ from PIL import Image
 from deployments.seam import vision
 from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
+from deployments.seam.problems import Problem
 from tests.deployments.pictures import encoded
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.huggingface.hub import MODEL
@@ -61,6 +62,28 @@ async def test_boxes_are_in_whole_pixels() -> None:
     answer = await hub.post(family, "detect", body)
     assert answer == [{"label": "cat", "score": 0.5, "box": box}]
     assert family.asked == [vision.DetectionRequest(MODEL, FILE, 0.0)]
+
+
+async def test_segments_have_masks_and_their_parameters_are_passed_on() -> None:
+    sky = vision.ImageSegment("sky", None, "iVBORw0KGgo=")
+    family = Family(vision.SegmentationResult((sky,)), vision.SegmentationResult(()))
+    shown = {"label": "sky", "score": None, "mask": "iVBORw0KGgo="}
+    assert (await sent(family, "segment", FILE)).json() == [shown]
+    given = {"mask_threshold": 0.2, "overlap_mask_area_threshold": 0.3, "threshold": 0.4}
+    body = {"inputs": TEXT, "parameters": {"subtask": "instance", **given}}
+    assert await hub.post(family, "segment", body) == []
+    assert family.asked == [
+        vision.SegmentationRequest(MODEL, FILE),
+        vision.SegmentationRequest(MODEL, FILE, "instance", 0.4, 0.2, 0.3),
+    ]
+
+
+async def test_a_parameter_that_the_models_side_refuses_is_named() -> None:
+    family = Family(Problem("validation", "has no effect", "mask_threshold"))
+    body = {"inputs": TEXT, "parameters": {"mask_threshold": 0.2}}
+    response = await hub.refused(family, "segment", body)
+    assert response.status_code == 400
+    assert list(response.json()["details"]["field_errors"]) == ["parameters.mask_threshold"]
 
 
 async def test_an_image_in_words() -> None:
