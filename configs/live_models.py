@@ -92,7 +92,7 @@ def live_model(
     Raises :class:`LiveModelError` if no family of the profile can serve it so.
     """
     wanted, rule = options or LiveOptions(), allowed.rule
-    kind = _kind(found, wanted.task)
+    kind = _kind(found, wanted.task, rule.family, profile)
     family = _family(kind, rule.family, found, profile)
     on_gpu = family.options.ray_actor_options.num_gpus > 0
     from_gguf = found.format == "gguf"
@@ -106,6 +106,7 @@ def live_model(
         dtype=wanted.dtype or rule.dtype or fast_dtype,
         quantization=wanted.quantization or rule.quantization,
         trust_remote_code=rule.trust_remote_code,
+        reads_images=kind.reads_images,
         **_limits(allowed, found, kind),
     )
     for problem in broken_model(spec, profile.nodes):
@@ -124,9 +125,13 @@ def _spec(**options: Any) -> ModelSpec:
         raise LiveModelError(f"{field}: {first['msg']}", field) from None
 
 
-def _kind(found: DetectedModel, task: str | None) -> ModelKind:
+def _kind(
+    found: DetectedModel, task: str | None, family: str | None, profile: Profile
+) -> ModelKind:
+    """The most likely kind that does ``task``, or that the ``family`` of a rule serves."""
     if task is None:
-        return found.kinds[0]
+        served = {each.deployment for each in profile.families if family in (None, each.name)}
+        return next((kind for kind in found.kinds if kind.deployment in served), found.kinds[0])
     able = [kind for kind in found.kinds if task in kind.tasks]
     if not able:
         tasks = dict.fromkeys(each for kind in found.kinds for each in kind.tasks)

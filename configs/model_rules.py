@@ -24,6 +24,10 @@ def broken_model(model: ModelSpec, nodes: Literal["one", "many"]) -> Iterator[st
     yield from _of_generators(model)
     if model.tool_calls and "chat" not in model.tasks:
         yield "tool_calls: expected the task chat as well"
+    if model.reads_images and "chat" not in model.tasks:
+        yield "reads_images: expected the task chat as well"
+    if model.reads_images and model.engine == "openvino":
+        yield "reads_images: expected the engine torch (the openvino engine reads no images)"
 
 
 def _of_generators(model: ModelSpec) -> Iterator[str]:

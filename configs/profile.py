@@ -68,7 +68,8 @@ class ModelSpec(Section):
     ``prefill_tokens`` bounds the part of a prompt that one decode step reads, and so how long the
     other sequences wait. ``chat_template`` replaces the model's own: it is Jinja text, or the path
     of a ``.jinja`` file on every node, relative to the profile's folder. ``tool_calls`` is the
-    format of the model's tool calls, which its template has to describe to it.
+    format of the model's tool calls, which its template has to describe to it. ``reads_images`` is
+    for a vision-language model, which then answers chats about images.
     """
 
     name: ModelName
@@ -89,6 +90,7 @@ class ModelSpec(Section):
     memory_gb: PositiveFloat | None = None
     chat_template: Annotated[str, Text(min_length=1)] | None = None
     tool_calls: ToolCalls | None = None
+    reads_images: bool = False
 
     @field_validator("chat_template")
     @classmethod
@@ -125,7 +127,8 @@ class ModelSpec(Section):
         if GENERATION_TASKS.isdisjoint(self.tasks):
             return frozenset()
         lacks = frozenset[str]().union(*(UNSUPPORTED[engine] for engine in self.engines))
-        return lacks | (frozenset() if self.tool_calls else {"tools"})
+        needs = {"tools": self.tool_calls is not None, "images": self.reads_images}
+        return lacks | {capability for capability, there in needs.items() if not there}
 
     @property
     def chooses_dtype(self) -> bool:

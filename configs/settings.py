@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     max_mask_pixels: PositiveInt = Field(
         default=250_000_000, description="of all masks that one segmented image may have"
     )
+    max_chat_images: PositiveInt = Field(default=8, description="in all messages of one chat")
     image_threads: PositiveInt = Field(
         default=3, description="per replica, for files and masks; large images leave one free"
     )

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 from deployments.engine import chat_summaries, decisions
 from deployments.engine.engine_loader import EngineLoader
+from deployments.engine.image_prompts import ImagePrompts
 from deployments.engine.interface import STOPPED, Engine
 from deployments.engine.prompt_preprocessor import PromptPreprocessor
 from deployments.engine.token_chunks import Interrupted, token_chunks
 from deployments.engine.token_stream import StreamPacing
-from deployments.engine.tokenizing import detokenized, tokenized
+from deployments.engine.tokenizing import detokenized, tokenized, with_texts
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import ModelUnavailable, unavailable_as_problem
@@ -59,7 +60,8 @@ class Generation(FamilyDeployment[Engine]):
             config, loader or EngineLoader(config), NoLiveLimits(config.name), Meter(config.ledger)
         )
         self._max_requests = config.settings.max_concurrent_requests
-        self._prompts = PromptPreprocessor()
+        self._images = ImagePrompts(config.settings)
+        self._prompts = PromptPreprocessor(self._images)
         self._pacing: StreamPacing | None = None
 
     async def generate(
@@ -129,7 +131,14 @@ class Generation(FamilyDeployment[Engine]):
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult | Problem:
         """The token ids of a prompt or a chat; nothing is decoded."""
         async with self._models.use(request.model) as engine:
-            return await self._prompts.in_thread(tokenized, engine, request)
+            chat = GenerationRequest("", request.model, messages=request.messages)
+            if not chat.images:
+                return await self._prompts.in_thread(tokenized, engine, request)
+            with self._images.reserve_files(chat):
+                encoded = await self._images.encode(engine, replace(chat, tools=request.tools))
+            if isinstance(encoded, Problem):
+                return encoded
+            return await self._prompts.in_thread(with_texts, engine, encoded.ids)
 
     @unavailable_as_problem
     async def detokenize(self, request: DetokenizeRequest) -> DetokenizeResult | Problem:
@@ -140,16 +149,18 @@ class Generation(FamilyDeployment[Engine]):
     async def _chunks(
         self, engine: Engine, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
-        prompt = await self._prompts.preprocess(engine, request)
+        with self._images.reserve_files(request):
+            prompt = await self._prompts.preprocess(engine, request)
         if isinstance(prompt, Problem):
             yield prompt
             return
         if self._pacing is None:
             self._pacing = StreamPacing(asyncio.get_running_loop())
-        decoded = token_chunks(engine, request, prompt, self._pacing, self._meter)
-        async with aclosing(decoded) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        with self._images.reserve_tensors(request, prompt.inputs):
+            decoded = token_chunks(engine, request, prompt, self._pacing, self._meter)
+            async with aclosing(decoded) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
 
 class NoLiveLimits:

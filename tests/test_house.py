@@ -21,7 +21,8 @@ MAX_LINES = 300
 # files at the top of that folder, and "serve_app" means cli.py and graph.py.
 MODEL_SIDE = (
     ("deployments", "deployments.conversion"),
-    ("deployments.encoders", "deployments.images", "deployments.speech", "deployments.engine"),
+    ("deployments.encoders", "deployments.speech", "deployments.engine"),
+    ("deployments.images",),
     ("deployments.batching",),
     ("deployments.models",),
     ("deployments.metrics",),

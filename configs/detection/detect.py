@@ -30,6 +30,9 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+"""Where processors of images and texts have their chat template."""
+
 GGUF_PRE_TOKENIZERS = frozenset({"smollm"})
 """The pre-tokenizers of GGUF files that the conversion knows."""
 
@@ -125,8 +128,9 @@ def _first_kinds(names: list[str], config: Mapping[str, Any], files: ModelFiles)
     if not names:
         raise ModelRefusedError("its config.json names no architecture")
     tag = files.readme_fields().get("pipeline_tag", "")
+    has_template = files.has(*CHAT_TEMPLATES)
     for name in names:
-        if kinds := kinds_of(name, config, tag):
+        if kinds := kinds_of(name, config, tag, has_template=has_template):
             return kinds
     raise ModelRefusedError(without_family(names))
 
@@ -135,7 +139,7 @@ def _check_preprocessing(files: ModelFiles, kind: ModelKind) -> None:
     """Raises :class:`ModelRefusedError` if the files that make tensors of inputs are missing."""
     reads_images = kind.deployment in IMAGE_FAMILIES
     has_preprocessor = files.has("preprocessor_config.json", "processor_config.json")
-    if not has_preprocessor and (reads_images or kind == TRANSCRIBER):
+    if not has_preprocessor and (reads_images or kind.reads_images or kind == TRANSCRIBER):
         raise ModelRefusedError("it has no preprocessor_config.json")
     has_tokenizer = files.has(*TOKENIZERS) or any(name.endswith(TOKENIZERS) for name in files.names)
     if not (reads_images or has_tokenizer):

@@ -9,13 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """The import path of a family's class, and the tasks that a model does there."""
+    """The import path of a family's class, and the tasks that a model does there.
+
+    ``reads_images``: a text generator that answers chats about images.
+    """
 
     deployment: str
     tasks: tuple[str, ...]
+    reads_images: bool = False
 
 
 GENERATOR = ModelKind("deployments.generation:Generation", ("generate", "chat"))
+VISION_LANGUAGE = ModelKind(GENERATOR.deployment, GENERATOR.tasks, reads_images=True)
 EMBEDDER = ModelKind("deployments.embeddings:Embeddings", ("embed",))
 RERANKER = ModelKind("deployments.reranking:Reranking", ("rerank",))
 _SEQ2SEQ = "deployments.summarization:Summarization"
@@ -133,14 +138,20 @@ def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"label_{index}" for index in range(number))
 
 
-def kinds_of(name: str, config: Mapping[str, Any], pipeline_tag: str = "") -> list[ModelKind]:
-    """What a model of the class ``name`` may do, the most likely first; empty if nothing here."""
+def kinds_of(
+    name: str, config: Mapping[str, Any], pipeline_tag: str = "", *, has_template: bool = False
+) -> list[ModelKind]:
+    """What a model of the class ``name`` may do, the most likely first; empty if nothing here.
+
+    ``has_template``: its processor has a chat template.
+    """
     if name.endswith("ForSequenceClassification"):
         return kinds_of_encoder(config, pipeline_tag)
     if kind := BY_NAME.get(name) or _by_suffix(name):
         return [kind]
     if name.endswith("ForConditionalGeneration"):
-        return _kinds_of_writer(name, config, pipeline_tag)
+        chats = [VISION_LANGUAGE] if has_template and "vision_config" in config else []
+        return [*chats, *_kinds_of_writer(name, config, pipeline_tag)]
     if name.endswith("Model") and config.get("model_type") in TEXT_ENCODERS:
         return [EMBEDDER]
     return []

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from tokenizers import Tokenizer
@@ -20,7 +20,11 @@ from deployments.engine.decision_settings import DecisionSettings
 from deployments.engine.detokenizer import TextStream, TokenBytes, byte_level, fallback_byte
 from deployments.engine.literal_text import LiteralText
 from deployments.engine.model_folder import ModelFolder
+from deployments.engine.template_messages import in_parts, template_message
 from deployments.seam.generation import ChatMessage
+
+if TYPE_CHECKING:
+    from deployments.engine.image_inputs import ImageInputs
 
 NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 _PROBE_TOOL = "a-function-by-this-name"
@@ -31,11 +35,16 @@ class TextCodec:
 
     ``eos_ids`` end a text, ``special_ids`` have no text, and ``unknown_id``, if the tokenizer names
     one, stands for what it has no token for. ``special_tokens`` are the texts of named ones, such
-    as ``bos_token``, as chat templates read them.
+    as ``bos_token``, as chat templates read them. ``images`` makes the tokens of chats with images,
+    if the model reads any.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, folder: ModelFolder, chat_template: str | None = None
+        self,
+        tokenizer: Tokenizer,
+        folder: ModelFolder,
+        chat_template: str | None = None,
+        images: ImageInputs | None = None,
     ) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -43,7 +52,9 @@ class TextCodec:
         self.special_tokens = folder.special_tokens
         control_tokens = folder.tokenizer.get("chat_control_tokens")
         self.decisions = DecisionSettings.of(folder.decisions, control_tokens)
-        self._template = chat_template or folder.chat_template
+        self.images = images
+        own = images.chat_template if images is not None else None
+        self._template = chat_template or own or folder.chat_template
         self._token_bytes = TokenBytes(tokenizer)
         self._bytes_of_token = _token_bytes_rule(tokenizer)
         self.vocab_size = int(folder.config.get("vocab_size") or tokenizer.get_vocab_size())
@@ -53,7 +64,12 @@ class TextCodec:
         self.special_ids = frozenset(each for each, token in added.items() if token.special)
 
     @classmethod
-    def from_folder(cls, path: Path | str, chat_template: str | None = None) -> TextCodec:
+    def from_folder(
+        cls,
+        path: Path | str,
+        chat_template: str | None = None,
+        images: ImageInputs | None = None,
+    ) -> TextCodec:
         """Read ``tokenizer.json``, or any other file that transformers makes a tokenizer of.
 
         ``chat_template`` replaces the folder's own.
@@ -61,11 +77,11 @@ class TextCodec:
         folder = ModelFolder.read(path)
         file = folder.path / "tokenizer.json"
         if file.is_file():
-            return cls(Tokenizer.from_file(str(file)), folder, chat_template)
+            return cls(Tokenizer.from_file(str(file)), folder, chat_template, images)
         from transformers import AutoTokenizer  # imports torch
 
         converted = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
-        return cls(converted.backend_tokenizer, folder, chat_template)
+        return cls(converted.backend_tokenizer, folder, chat_template, images)
 
     def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
         """Ids of a plain text, with the ``special_tokens`` that the tokenizer itself adds."""
@@ -85,13 +101,27 @@ class TextCodec:
         (arXiv:1911.00536). Raises ``ValueError``, with a message for the client, when the template
         refuses the messages.
         """
-        turns = [_template_message(each) for each in messages]
+        text = self.render_chat(messages, tools, variables)
+        if self.images is None:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        if problem := self.images.problem(text, ()):
+            raise ValueError(problem.message)
+        special = self.images.adds_special_tokens(text)
+        return list(self._tokenizer.encode(text, add_special_tokens=special).ids)
+
+    def render_chat(
+        self,
+        messages: Iterable[ChatMessage],
+        tools: Iterable[str] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> str:
+        """The text of a chat, as :meth:`encode_chat` tokenizes it; with places for its images."""
+        turns = [template_message(each) for each in messages]
         if not turns:
             raise ValueError("A chat needs at least one message.")
-        text = (
-            self._render(turns, tools, variables=variables) if self._template else self._join(turns)
-        )
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        if not self._template:
+            return self._join(turns)
+        return self._render(turns, tools, variables=variables)
 
     def encode_literal_chat(self, text: str, variables: Mapping[str, Any]) -> list[int]:
         """Token ids of a chat of one user's message, up to where the answer begins.
@@ -191,6 +221,8 @@ class TextCodec:
         answer: bool = True,
         variables: Mapping[str, Any] = NO_VARIABLES,
     ) -> str:
+        if self.images is not None:
+            turns = [{**turn, "content": in_parts(turn["content"])} for turn in turns]
         arguments: dict[str, Any] = {
             **variables,
             **self.special_tokens,
@@ -233,25 +265,6 @@ class TextCodec:
         special = self._tokenizer.get_added_tokens_decoder()
         first = ids[0] if ids else None
         return first if first in special and special[first].special else None
-
-
-def _template_message(message: ChatMessage) -> dict[str, Any]:
-    """A message as chat templates read it: the arguments of tool calls are objects, not text."""
-    message_fields: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        message_fields["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        message_fields["tool_call_id"] = message.tool_call_id
-    if message.name is not None:
-        message_fields["name"] = message.name
-    return message_fields
 
 
 def _token_bytes_rule(tokenizer: Tokenizer) -> Callable[[str], bytes]:

@@ -38,6 +38,8 @@ class EngineLoader:
             import_libraries("torch")
             if pick_device(self._config) != "cpu":
                 import_libraries("transformers.modeling_utils", "deployments.engine.torch_engine")
+        if spec.reads_images:
+            import_libraries("transformers.models.auto.processing_auto")
 
     def load(self, spec: ModelSpec) -> Engine:
         """Raises ``EngineNotLoaded`` also for a model that cannot do what the profile says."""
@@ -50,6 +52,7 @@ class EngineLoader:
             hang_after_s=self._config.settings.stall_timeout_s,
             load_timeout_s=self._config.settings.load_timeout_s,
             chat_template=spec.template(),
+            reads_images=spec.reads_images,
         )
         (kind,) = spec.engines
         if choice := self.dtype_choice(spec):

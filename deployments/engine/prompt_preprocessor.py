@@ -10,8 +10,10 @@ from typing import TypeVar
 from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.grammar.constraint import Constraint, ConstraintError
 from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
+from deployments.engine.image_prompts import ImagePrompt, ImagePrompts
 from deployments.engine.interface import Engine
 from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
+from deployments.engine.sequence import NO_INPUTS
 from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
 from deployments.seam.generation import GenerationRequest, Grammar
 from deployments.seam.problems import Problem
@@ -23,7 +25,8 @@ R = TypeVar("R")
 class PromptPreprocessor:
     """Tokenizes prompts and compiles grammars in threads of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: ImagePrompts) -> None:
+        self._images = images
         self._tokenizing = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = GrammarTrials()
@@ -31,11 +34,14 @@ class PromptPreprocessor:
     async def preprocess(
         self, engine: Engine, request: GenerationRequest
     ) -> PromptTokens | Problem:
-        """The prompt of a request, or why ``engine`` cannot answer it."""
-        loop = asyncio.get_running_loop()
-        ids = await loop.run_in_executor(self._tokenizing, encode_prompt, engine, request)
-        if isinstance(ids, Problem):
-            return ids
+        """The prompt of a request, or why ``engine`` cannot answer it.
+
+        Raises :class:`~deployments.models.errors.Overloaded` where too many images wait.
+        """
+        encoded = await self._encoded(engine, request)
+        if isinstance(encoded, Problem):
+            return encoded
+        ids, inputs = encoded.ids, encoded.inputs
         problem = unknown_token(request.sampling.logit_bias, engine, "logit_bias")
         problem = problem or unknown_token(
             request.sampling.logprob_token_ids, engine, "logprob_token_ids"
@@ -47,11 +53,17 @@ class PromptPreprocessor:
             return max_new_tokens
         prompt = tuple(ids)  # shared by all choices
         if request.grammar is None:
-            return PromptTokens(prompt, max_new_tokens)
+            return PromptTokens(prompt, max_new_tokens, inputs=inputs)
         constraint = await self._constraint(engine.grammars, request.grammar)
         if isinstance(constraint, Problem):
             return constraint
-        return PromptTokens(prompt, max_new_tokens, constraint)
+        return PromptTokens(prompt, max_new_tokens, constraint, inputs)
+
+    async def _encoded(self, engine: Engine, request: GenerationRequest) -> ImagePrompt | Problem:
+        if request.images:
+            return await self._images.encode(engine, request)
+        ids = await self.in_thread(encode_prompt, engine, request)
+        return ids if isinstance(ids, Problem) else ImagePrompt(ids, NO_INPUTS)
 
     async def in_thread(self, function: Callable[[Engine, T], R], engine: Engine, request: T) -> R:
         """``function`` in one of the threads that tokenize."""

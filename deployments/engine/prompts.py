@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.interface import Engine
+from deployments.engine.sequence import Arrays
 from deployments.seam.generation import ChatMessage, GenerationRequest
 from deployments.seam.problems import Problem, over_window
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """A prompt's token ids, how many new tokens may follow, and the grammar that they follow."""
+    """A prompt's token ids, how many new tokens may follow, and the grammar that they follow.
+
+    ``inputs`` are the tensors of its images.
+    """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     constraint: Constraint | None = None
+    inputs: Arrays = field(default_factory=dict)
 
 
 def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
@@ -50,17 +56,25 @@ def _chat(
     engine: Engine, request: GenerationRequest, messages: tuple[ChatMessage, ...]
 ) -> list[int] | Problem:
     codec = engine.codec
-    variables = json.loads(request.template_variables) if request.template_variables else {}
-    own = next((name for name in variables if name in codec.special_tokens), None)
-    if own is not None:
-        message = f"{own} is the model's own: a request cannot set it"
-        return Problem("validation", message, "template_variables")
+    variables = template_variables(engine, request)
+    if isinstance(variables, Problem):
+        return variables
     if request.trim_oldest:
         messages = codec.trim_oldest(messages, _room(engine, request))
     encode = partial(codec.encode_chat, tools=request.tools, variables=variables)
     if request.truncate:
         messages = codec.truncate(messages, _room(engine, request), encode)
     return encode(messages)
+
+
+def template_variables(engine: Engine, request: GenerationRequest) -> dict[str, Any] | Problem:
+    """The request's variables of the chat template; none of them may be one of the model's own."""
+    variables = json.loads(request.template_variables) if request.template_variables else {}
+    own = next((name for name in variables if name in engine.codec.special_tokens), None)
+    if own is None:
+        return dict(variables)
+    message = f"{own} is the model's own: a request cannot set it"
+    return Problem("validation", message, "template_variables")
 
 
 def _room(engine: Engine, request: GenerationRequest) -> int:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Ids
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.stopping import StopScanner, ToolCallStopScanner
 from deployments.seam.generation import FinishReason, Sampling, Token, TokenLogprob, ToolCallMarkers
 from deployments.seam.problems import Problem
+
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+"""Inputs of a model beside its tokens, by their names: ``pixel_values`` and others."""
+
+NO_INPUTS: Arrays = MappingProxyType({})
 
 
 class Sequence:
@@ -25,6 +33,7 @@ class Sequence:
     penalties and text continue behind them, and they are not delivered again. Engines must not
     choose a token of ``eos_ids`` before there are ``min_new_tokens``. ``constraint`` belongs to
     this sequence alone and stands at the beginning of a text; the text ends where it is complete.
+    ``inputs`` are the tensors of the prompt's images, by the names of the model's inputs.
     The scheduler shares slots among requests: sequences with the same ``request_id`` count as one.
     """
 
@@ -46,8 +55,10 @@ class Sequence:
         request_id: str = "",
         resume_ids: Ids[int] = (),
         constraint: Constraint | None = None,
+        inputs: Arrays = NO_INPUTS,
     ) -> None:
         self.prompt_ids = tuple(prompt_ids)
+        self.inputs = inputs
         self.sampling = sampling
         self.max_new_tokens = max_new_tokens
         self.min_new_tokens = min_new_tokens

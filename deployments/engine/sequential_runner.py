@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Listed
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers import DynamicCache
@@ -22,17 +23,38 @@ _MAX_FAILED_FORWARDS = 3
 """Failed forwards in a row, of different sequences, after which the engine is at fault."""
 
 
+Forward: TypeAlias = Callable[[list[int], int], torch.Tensor]
+"""Adds tokens to the KV cache of one sequence; the logits after the last ones, as many as are
+wanted, of shape (wanted, vocabulary)."""
+
+
+class CachedForward:
+    """The :data:`Forward` of a causal language model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._cache = DynamicCache(config=model.config)
+
+    def __call__(self, tokens: list[int], wanted: int) -> torch.Tensor:
+        output = self._model(
+            input_ids=torch.tensor([tokens], device=self._model.device),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=wanted,
+        )
+        logits: torch.Tensor = output.logits[0, -wanted:]
+        return logits
+
+
 class _RunningSequence:
-    """A running sequence, its KV cache, and the tokens that are not in the cache.
+    """A running sequence, its forward, and the tokens that are not in the KV cache.
 
     ``scores`` are there until the first token, where its prompt's log-probabilities are wanted.
     """
 
-    def __init__(
-        self, sequence: Sequence, cache: DynamicCache, scores: PromptScores | None
-    ) -> None:
+    def __init__(self, sequence: Sequence, forward: Forward, scores: PromptScores | None) -> None:
         self.sequence = sequence
-        self.cache = cache
+        self.forward = forward
         self.pending = [*sequence.prompt_ids, *sequence.generated]
         self.scores = scores
 
@@ -43,19 +65,24 @@ class SequentialRunner:
     Running sequences take turns, each with a KV cache of its own. A preempted sequence loses its
     cache, and is prefilled again when it resumes. Chunked prefill: prompts are prefilled
     ``prefill_chunk`` tokens a step, so that a cancel need not wait for a whole prompt.
+    ``open_forward`` makes the forward of each sequence.
     """
 
     def __init__(
-        self, model: Any, codec: TextCodec, budget: KvCacheBudget, prefill_chunk: int
+        self,
+        model: Any,
+        codec: TextCodec,
+        budget: KvCacheBudget,
+        prefill_chunk: int,
+        open_forward: Callable[[Sequence], Forward] | None = None,
     ) -> None:
-        self._model = model
+        self._open_forward = open_forward or (lambda _: CachedForward(model))
         self._codec = codec
         self._sampler = Sampler(codec, model.device)
         self._budget = budget
         self._prefill_chunk = prefill_chunk
-        self._device: torch.device = model.device
-        in_thread = self._device.type == "cpu"
-        self.info = RunnerInfo(str(self._device), computes_in_thread=in_thread)
+        in_thread = model.device.type == "cpu"
+        self.info = RunnerInfo(str(model.device), computes_in_thread=in_thread)
         self._bytes = weight_bytes(model)
         self._running: dict[Sequence, _RunningSequence] = {}
         self._failed_forwards = 0
@@ -64,10 +91,10 @@ class SequentialRunner:
         return self._budget.usage(sequences) <= 1.0
 
     def admit(self, sequence: Sequence) -> None:
-        cache = DynamicCache(config=self._model.config)
+        forward = self._open_forward(sequence)
         self._sampler.add(sequence)
         scores = PromptScores(sequence, self._codec) if sequence.scores_prompt else None
-        self._running[sequence] = _RunningSequence(sequence, cache, scores)
+        self._running[sequence] = _RunningSequence(sequence, forward, scores)
 
     def free(self, sequence: Sequence) -> None:
         self._sampler.remove(sequence)
@@ -94,7 +121,7 @@ class SequentialRunner:
 
     def close(self) -> None:
         self._running.clear()
-        del self._model
+        del self._open_forward
 
     @torch.inference_mode()
     def _advance(self, batch: RunningBatch, running: _RunningSequence) -> None:
@@ -104,7 +131,7 @@ class SequentialRunner:
         running.pending = running.pending[self._prefill_chunk :]
         batch.count(running.sequence, len(chunk) // PREFILL_TOKENS_PER_UNIT)
         self._failed_forwards += 1
-        logits = self._forward(chunk, running.cache, wanted=len(chunk) if running.scores else 1)
+        logits = running.forward(chunk, len(chunk) if running.scores else 1)
         self._failed_forwards = 0
         if running.scores is not None:
             running.scores.add(first, logits if running.pending else logits[:-1])
@@ -118,14 +145,3 @@ class SequentialRunner:
                 sampled, running.scores = running.scores.added_to(sampled), None
             running.pending = [sampled.token_id]
             batch.append(running.sequence, sampled.token_id, sampled.logprob)
-
-    def _forward(self, chunk: list[int], cache: DynamicCache, wanted: int) -> torch.Tensor:
-        """Add tokens to a cache; the logits after the last ones, of shape (wanted, vocabulary)."""
-        output = self._model(
-            input_ids=torch.tensor([chunk], device=self._device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=wanted,
-        )
-        logits: torch.Tensor = output.logits[0, -wanted:]
-        return logits

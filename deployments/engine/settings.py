@@ -18,7 +18,8 @@ class EngineSettings:
     tokens of one step, and with it how long a long prompt holds up the others. ``window`` bounds a
     sequence's tokens and ``threads`` the CPU threads; ``None`` leaves them to the model and the
     library. ``chat_template`` replaces the model's own. ``hang_after_s`` bounds one step.
-    A process that has not loaded its model after ``load_timeout_s`` is ended.
+    A process that has not loaded its model after ``load_timeout_s`` is ended. With ``reads_images``
+    it is a vision-language model, which only torch decodes.
 
     ``dtype`` is what the model computes in: on OpenVINO "float32", "bfloat16" or "dynamic-int8", on
     torch the name of a torch dtype. "auto" is float32 on a CPU, bfloat16 where a GPU has it, else
@@ -41,3 +42,4 @@ class EngineSettings:
     dtype: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     own_process: bool = False
+    reads_images: bool = False

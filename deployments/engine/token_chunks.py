@@ -90,6 +90,7 @@ def _sequence(
         request_id=request.request_id,
         resume_ids=resume_ids,
         constraint=prompt.constraint.fresh() if prompt.constraint else None,
+        inputs=prompt.inputs,
         on_token=buffer.put,
         on_failure=buffer.put,
         on_admitted=on_admitted,

@@ -23,7 +23,12 @@ def tokenized(engine: Engine, request: TokenizeRequest) -> TokenizeResult | Prob
             ids = codec.encode(request.prompt or "", special_tokens=request.special_tokens)
     except ValueError as error:
         return Problem("validation", str(error), "prompt")
-    texts = tuple(codec.token_text(each) for each in ids)
+    return with_texts(engine, ids)
+
+
+def with_texts(engine: Engine, ids: list[int]) -> TokenizeResult:
+    """The tokens with the text of each."""
+    texts = tuple(engine.codec.token_text(each) for each in ids)
     return TokenizeResult(tuple(ids), texts, engine.window)
 
 

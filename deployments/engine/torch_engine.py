@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.engine_codec import codec_of
 from deployments.engine.engine_core import EngineCore
+from deployments.engine.image_text_forward import ImageTextForward, check_image_model
 from deployments.engine.interface import EngineNotLoaded
 from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.packed_model import PackedModel
 from deployments.engine.packing_probe import NotPackable
-from deployments.engine.sequential_runner import SequentialRunner
+from deployments.engine.sequence import Sequence
+from deployments.engine.sequential_runner import Forward, SequentialRunner
 from deployments.engine.settings import EngineSettings
 from deployments.engine.torch_runner import TorchRunner
 from deployments.engine.tuning import MAX_MIXED_PREFILL_ON_CPU
@@ -33,15 +37,20 @@ def open_torch_engine(folder: Path | str, settings: EngineSettings) -> EngineCor
     ``settings.threads`` is torch's, for the whole process. Raises ``EngineNotLoaded`` when
     transformers cannot load the folder, ``FileNotFoundError`` when there is none.
     """
-    codec = TextCodec.from_folder(folder, settings.chat_template)
     files = ModelFolder.read(folder)
     device = _device(settings.device)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     options = {"dtype": _dtype(settings.dtype, device), **settings.options}
-    model = _load(files.path, device, options)
     bounds = [each for each in (settings.window, files.window) if each is not None]
-    engine = engine_of(model, codec, min(bounds, default=_DEFAULT_WINDOW), settings)
+    window = min(bounds, default=_DEFAULT_WINDOW)
+    codec = codec_of(folder, settings)
+    if settings.reads_images:
+        model = _load("AutoModelForImageTextToText", files.path, device, options)
+        engine = _image_engine(model, codec, window, settings)
+    else:
+        model = _load("AutoModelForCausalLM", files.path, device, options)
+        engine = engine_of(model, codec, window, settings)
     engine.start()
     return engine
 
@@ -84,11 +93,30 @@ def engine_of(
     )
 
 
-def _sequential(model: Any, codec: TextCodec, window: int, settings: EngineSettings) -> EngineCore:
+def _image_engine(
+    model: Any, codec: TextCodec, window: int, settings: EngineSettings
+) -> EngineCore:
+    """The engine of a vision-language model: a prompt is one forward, since its images are."""
+    check_image_model(model, codec, window)
+
+    def open_forward(sequence: Sequence) -> ImageTextForward:
+        return ImageTextForward(model, sequence.inputs, len(sequence.prompt_ids))
+
+    settings = replace(settings, max_batched_tokens=window)
+    return _sequential(model, codec, window, settings, open_forward)
+
+
+def _sequential(
+    model: Any,
+    codec: TextCodec,
+    window: int,
+    settings: EngineSettings,
+    open_forward: Callable[[Sequence], Forward] | None = None,
+) -> EngineCore:
     budget = KvCacheBudget.measured(model, window, settings.kv_cache_gb)
     return EngineCore(
         codec,
-        SequentialRunner(model, codec, budget, settings.max_batched_tokens),
+        SequentialRunner(model, codec, budget, settings.max_batched_tokens, open_forward),
         slots=1,
         window=budget.window,
         hang_after_s=settings.hang_after_s,
@@ -116,11 +144,11 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def _load(folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
+def _load(auto_class: str, folder: Path, device: torch.device, options: Mapping[str, Any]) -> Any:
     from deployments.models.pretrained import load_pretrained  # imports the profile's schema
 
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
-        return load_pretrained("AutoModelForCausalLM", folder, device, given)
+        return load_pretrained(auto_class, folder, device, given)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error

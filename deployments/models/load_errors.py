@@ -27,6 +27,8 @@ PHRASES = {
         "bad_alloc",
     ),
     "it has no safetensors weights": ("safetensors_rust", "no file named model.safetensors"),
+    "it decodes images in a way of its own": ("it decodes images otherwise than generate",),
+    "its chat template shows no images": ("its chat template shows no images",),
     "its architecture is not known here": (
         "does not recognize this architecture",
         "unrecognized configuration class",

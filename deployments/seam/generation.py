@@ -66,11 +66,19 @@ class ToolCall:
     arguments: str
 
 
+class ChatImage(NamedTuple):
+    """An image file in a message, before the character ``offset`` of its content."""
+
+    file: bytes
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message. ``tool_calls`` are an assistant's; a tool's names its ``tool_call_id``.
 
-    ``name`` is the speaker, for the chat templates that show it.
+    ``name`` is the speaker, for the chat templates that show it. ``images`` are in the order of
+    their offsets.
     """
 
     role: str
@@ -78,6 +86,7 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    images: tuple[ChatImage, ...] = ()
 
 
 class TokenAlternative(NamedTuple):
@@ -161,6 +170,12 @@ class GenerationRequest:
     keep_last: int | None = None
     delivered: tuple[tuple[int, ...] | None, ...] = ()
     session: str = ""
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        """The image files of its messages, in their order."""
+        messages = self.messages or ()
+        return tuple(image.file for message in messages for image in message.images)
 
 
 @dataclass(frozen=True, slots=True)

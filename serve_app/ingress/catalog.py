@@ -18,6 +18,10 @@ from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
 
+NO_IMAGE_MODEL = (
+    " No chat model here does; /api/v1/huggingface/vision/question and /vision/caption may."
+)
+
 
 class LookupObserver(Protocol):
     """Is notified of the model lookups of one request, for metering."""
@@ -190,8 +194,11 @@ class Catalog:
             others = (other for other in self.cards if task in other.tasks)
             able = [other.name for other in others if capability not in other.unsupported]
             hint = f" These models can: {', '.join(able)}." if able else ""
+            lacks = f"{field} cannot be honoured by {card.name} (engine {card.engine})."
+            if capability == "images":
+                lacks, hint = f"{card.name} reads no images.", hint or NO_IMAGE_MODEL
             raise ValidationFailed(
-                f"{field} cannot be honoured by {card.name} (engine {card.engine}).{hint}",
+                f"{lacks}{hint}",
                 field=field,
                 details={"field_errors": {field: "not supported by this model"}, "models": able},
             )

@@ -10,7 +10,15 @@ import pytest
 
 from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
 from configs.detection import DetectedModel
-from configs.detection.kinds import ANY_LABELS, EMBEDDER, GENERATOR, SUMMARIZER, TOPIC
+from configs.detection.kinds import (
+    ANY_LABELS,
+    EMBEDDER,
+    GENERATOR,
+    IMAGE_WRITER,
+    SUMMARIZER,
+    TOPIC,
+    VISION_LANGUAGE,
+)
 from configs.live_models import LiveModel, LiveModelError, LiveOptions, live_model
 from configs.profile import Profile
 from configs.weights import FolderSource, HubSource
@@ -21,6 +29,8 @@ VECTORS = DetectedModel("BertModel", (EMBEDDER,), "safetensors", 10, window=512,
 LABELS = DetectedModel(
     "BertForSequenceClassification", (ANY_LABELS, TOPIC), "safetensors", 10, window=512
 )
+
+SEEING = (VISION_LANGUAGE, IMAGE_WRITER)
 
 
 def in_folder(**limits: Any) -> AllowedSource:
@@ -119,6 +129,19 @@ def test_the_rule_may_name_the_family() -> None:
     two = Profile.model_validate(content)
     model = live_model("new", in_folder(family="other"), VECTORS, two)
     assert model.family == "other"
+
+
+def test_a_vision_language_model_chats_unless_the_rule_or_the_order_says_otherwise() -> None:
+    found = DetectedModel("LlavaForConditionalGeneration", SEEING, "safetensors", 10, window=64)
+    assert made(found).spec.reads_images
+    assert made(found, family="generation").spec.tasks == ("generate", "chat")
+    content = profile().model_dump(mode="json")
+    captions = {"name": "captioning", "deployment": IMAGE_WRITER.deployment}
+    content["families"].append(content["families"][1] | {"models": []} | captions)
+    both = Profile.model_validate(content)
+    for limits, task in (({"family": "captioning"}, None), ({}, "caption")):
+        model = live_model("new", in_folder(**limits), found, both, LiveOptions(task))
+        assert (model.family, model.spec.reads_images) == ("captioning", False)
 
 
 def test_a_family_that_does_not_serve_the_kind_of_model_is_refused() -> None:

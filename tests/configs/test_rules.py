@@ -159,6 +159,14 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             model_with(1, engine="openvino", tasks=["summarize"]),
             "families.embeddings.models.house/reader.engine",
         ),
+        (
+            model_with(engine="openvino", tasks=["generate", "chat"], reads_images=True),
+            "families.generation.models.house/writer.reads_images",
+        ),
+        (
+            model_with(1, reads_images=True),
+            "families.embeddings.models.house/reader.reads_images",
+        ),
         (model_with(forwards=2), "families.generation.models.house/writer.forwards"),
         (
             model_with(1, engine="torch", forwards=2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +13,12 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from huggingface_hub import InferenceClient
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 from PIL import Image
 
 from tests.deployments import tiny
 from tests.deployments.speech.recordings import noise
+from tests.deployments.tiny_vlm import IMAGE_TOKENS
 from tests.e2e import tiny_folders
 from tests.e2e.conftest import Graph
 from tests.e2e.test_models import held, measured, memory
@@ -27,6 +29,7 @@ from tests.e2e.tiny_folders import (
     MOODS,
     NAMES,
     PICTURES,
+    SEEING,
     SPEECH,
     SUMMARIES,
     VECTORS,
@@ -110,6 +113,38 @@ def test_every_kind_of_model_answers_by_name_alone(
     assert listed[LLAMA]["live"]
     assert listed[LLAMA]["limits"]["window"] == 256
     assert LLAMA in {each.id for each in openai_client.models.list()}
+
+
+def test_a_vision_language_model_answers_chats_about_images(
+    folder: Path, openai_client: OpenAI
+) -> None:
+    def chat(model: str, url: str, **more: Any) -> Any:
+        parts: Any = [
+            {"type": "text", "text": TEXT},
+            {"type": "image_url", "image_url": {"url": url}},
+        ]
+        return openai_client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": parts}],
+            max_tokens=5,
+            temperature=0,
+            **more,
+        )
+
+    sent = "data:image/png;base64," + b64encode(picture()).decode()
+    whole = chat(SEEING, sent)
+    words: Any = openai_client.chat.completions.create(
+        model=SEEING, messages=[{"role": "user", "content": TEXT}], max_tokens=5
+    )
+    assert whole.usage.prompt_tokens == words.usage.prompt_tokens + IMAGE_TOKENS
+    chunks = list(chat(SEEING, sent, stream=True, stream_options={"include_usage": True}))
+    pieces = [each.choices[0].delta.content or "" for each in chunks if each.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    with pytest.raises(BadRequestError, match="does not fetch images"):
+        chat(SEEING, "https://a.example/b.png")
+    with pytest.raises(BadRequestError, match=f"{LLAMA} reads no images.*{SEEING}"):
+        chat(LLAMA, sent)
 
 
 def test_a_gguf_file_is_served_from_its_folder(folder: Path, client: httpx.Client) -> None:

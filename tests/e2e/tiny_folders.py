@@ -12,7 +12,7 @@ from configs.weights import materialise
 
 LLAMA, VECTORS, MOODS, NAMES = "tiny/llama", "tiny-vectors", "tiny-moods", "tiny-names"
 PICTURES, SUMMARIES, GGUF, ENDINGS = "tiny-pictures", "tiny-summaries", "tiny-gguf", "tiny-endings"
-SPEECH = "tiny-speech"
+SPEECH, SEEING = "tiny-speech", "tiny-seeing"
 
 
 def make(folder: Path) -> None:
@@ -33,6 +33,7 @@ def make(folder: Path) -> None:
 
     from tests.deployments import tiny
     from tests.deployments.speech.tiny_whisper import tiny_whisper
+    from tests.deployments.tiny_vlm import vision_language
 
     torch.manual_seed(0)
     llama = LlamaConfig(
@@ -62,6 +63,7 @@ def make(folder: Path) -> None:
     side = {"height": tiny.SIDE, "width": tiny.SIDE}
     ViTImageProcessor(size=side).save_pretrained(folder / PICTURES)
     tiny_whisper(folder / SPEECH)
+    vision_language(folder / SEEING)
     _gguf(folder / GGUF)
 
 

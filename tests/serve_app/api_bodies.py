@@ -93,6 +93,8 @@ GUIDED: Bodies = [
 ]
 FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
 NAMED = {"type": "function", "function": {"name": "f"}}
+LOOK = {"type": "image_url", "image_url": {"url": RED_DOT, "detail": "low"}}
+SEEN = [{"role": "user", "content": [{"type": "text", "text": "Hi"}, LOOK]}]
 CHATS: Bodies = [
     {
         "messages": CHAT,
@@ -113,6 +115,7 @@ CHATS: Bodies = [
         "parallel_tool_calls": False,
     },
     {"messages": HI, "logprobs": True},
+    {"messages": SEEN, "model": MODEL},
     {"messages": HI, "stream": True},
     {"messages": HI, "tools": [TOOL]},
     {"messages": HI, "response_format": {"type": "json_object"}},
@@ -178,8 +181,25 @@ RESPONSES: Bodies = [
     },
     {"input": "Hi", "include": ["message.output_text.logprobs"]},
     {"input": "Hi", "stream": True, "ignore_eos": True},
+    {
+        "input": [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_image", "image_url": RED_DOT, "detail": "low"}],
+            }
+        ]
+    },
     {"input": "Hi", "tools": [{"type": "function", **FUNCTION}]},
 ]
+PICTURE = {
+    "type": "image",
+    "source": {
+        "type": "base64",
+        "media_type": "image/png",
+        "data": RED_DOT.partition(",")[2],
+    },
+}
 PROMPTED: dict[str, Any] = {
     "messages": [
         {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
@@ -212,6 +232,7 @@ FORMATTED = {
     "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
     "thinking": {"type": "disabled"},
 }
+PICTURED = {"messages": [{"role": "user", "content": [PICTURE]}]}
 OFFERED = {"messages": HI, "tools": PROMPTED["tools"], "tool_choice": {"type": "auto"}}
 MESSAGES: Bodies = [
     {
@@ -225,6 +246,7 @@ MESSAGES: Bodies = [
     },
     {**FORMATTED, "max_tokens": 5},
     {**OFFERED, "max_tokens": 5},
+    {**PICTURED, "max_tokens": 5},
 ]
 PARAMETERS: Bodies = [
     {
@@ -272,7 +294,7 @@ FULL: dict[type[Body], Bodies] = {
     openai_routes.RerankBelow: RERANKS,
     ResponsesBody: RESPONSES,
     MessagesBody: MESSAGES,
-    CountTokensBody: [PROMPTED, FORMATTED, OFFERED],
+    CountTokensBody: [PROMPTED, FORMATTED, OFFERED, PICTURED],
     TgiBody: [{"inputs": "Hi", "parameters": each} for each in PARAMETERS],
     CohereRerankBody: [
         {
@@ -320,7 +342,8 @@ FULL: dict[type[Body], Bodies] = {
         {"prompt": "Hi", "model": MODEL, "add_special_tokens": False, "return_token_strs": True}
     ],
     TokenizeChatBody: [
-        {"messages": CHAT, "model": MODEL, "tools": [TOOL], "return_token_strs": True}
+        {"messages": CHAT, "model": MODEL, "tools": [TOOL], "return_token_strs": True},
+        {"messages": SEEN, "model": MODEL},
     ],
     DetokenizeBody: [{"tokens": [1], "model": MODEL}],
     SystemOneBody: [

@@ -167,6 +167,7 @@ def application(family: EveryTask, **settings: Any) -> FastAPI:
         "tasks": [task.name for task in all_tasks()],
         "engine": "torch",
         "tool_calls": "hermes",
+        "reads_images": True,
         "window": 1000,
         "max_tokens": 64,
         "pinned": True,

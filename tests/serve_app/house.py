@@ -39,6 +39,7 @@ def profile() -> Profile:
     encoder = {"source": SOURCE, "pinned": True, "max_tokens": 64}
     fast = {"name": FAST, "aliases": ["fast"], "engine": "openvino", "pinned": True, **texts}
     full = {"name": FULL, "engine": "torch", "tool_calls": "hermes", **texts}
+    full["reads_images"] = True
     families = {
         "generation": [
             "generation",

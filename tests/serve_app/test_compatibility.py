@@ -35,8 +35,10 @@ VALUES: list[Any] = ["x", 1, True, {"a": "x"}, [], ["x"], {}, RED_DOT, {"type": 
 
 WRONG: list[Any] = ["no such value", 2, True, False, ["no such value"], {"no": "such value"}]
 PNG = base64.b64decode(RED_DOT.partition(",")[2])
+OTHER_PNG = base64.b64encode(PNG + b"\0").decode()
 OTHER_FILES = {
-    RED_DOT: base64.b64encode(PNG + b"\0").decode(),
+    RED_DOT: OTHER_PNG,
+    RED_DOT.partition(",")[2]: OTHER_PNG,
     SILENCE: SILENCE.removesuffix("AA==") + "AQ==",
 }
 UNKNOWN = "no_such_field"

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.engine_codec import codec_of
 from deployments.engine.interface import STOPPED, EngineLoad, EngineNotLoaded, EngineStopped
 from deployments.engine.own_process.messages import (
     Admitted,
@@ -46,7 +47,7 @@ def open_engine_process(folder: Path | str, settings: EngineSettings) -> EngineC
     Raises ``EngineNotLoaded`` when it cannot be loaded, ``FileNotFoundError`` when there is no
     folder.
     """
-    codec = TextCodec.from_folder(folder, settings.chat_template)
+    codec = codec_of(folder, settings)
     process = ChildProcess("deployments.engine.own_process.server", OPENMP)
     try:
         answer = _launch(process, EngineLaunch(str(folder), settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from deployments.engine.interface import EngineLoad
 from deployments.engine.sequence import Sequence
@@ -40,7 +40,7 @@ class LoadFailure:
 class Submission:
     """A sequence to decode. ``number`` identifies it in later outputs.
 
-    ``resume_ids`` are as in :class:`~deployments.engine.sequence.Sequence`.
+    ``resume_ids`` and ``inputs`` are as in :class:`~deployments.engine.sequence.Sequence`.
     """
 
     number: int
@@ -55,6 +55,7 @@ class Submission:
     request_id: str
     resume_ids: tuple[int, ...]
     grammar: Grammar | None
+    inputs: dict[str, Any]
 
     @classmethod
     def of(cls, number: int, sequence: Sequence) -> Submission:
@@ -72,6 +73,7 @@ class Submission:
             request_id=sequence.request_id,
             resume_ids=tuple(sequence.generated),
             grammar=None if constraint is None else constraint.grammar,
+            inputs=dict(sequence.inputs),
         )
 
 

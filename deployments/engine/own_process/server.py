@@ -96,6 +96,7 @@ class EngineServer:
             request_id=submission.request_id,
             resume_ids=submission.resume_ids,
             constraint=self._engine.grammars.compile(grammar).fresh() if grammar else None,
+            inputs=submission.inputs,
         )
 
     def _decoded(self, number: int, token: Token) -> None:

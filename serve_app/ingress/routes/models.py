@@ -16,8 +16,8 @@ from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import NATIVE_PREFIX, Context, RequestServices
 
 GIB = 1024**3
-OPTIONAL = frozenset[str]().union(*UNSUPPORTED.values())
-"""Request fields that some engine cannot honour."""
+OPTIONAL = frozenset({"images"}).union(*UNSUPPORTED.values())
+"""What some text generators cannot honour: fields of requests, and images in chats."""
 
 router = APIRouter(prefix=NATIVE_PREFIX, tags=["models"])
 

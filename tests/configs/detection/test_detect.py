@@ -104,6 +104,19 @@ def test_the_architecture_names_the_family_and_the_tasks(
     assert first.tasks == tasks
 
 
+@pytest.mark.parametrize("file", ["chat_template__jinja", "chat_template__json"])
+def test_a_chat_template_makes_a_writer_about_images_a_chat_model(
+    tmp_path: Path, file: str
+) -> None:
+    config = kind("LlavaForConditionalGeneration", vision_config={})
+    first, *others = inspected(folder(tmp_path, config, **{file: "{}"})).kinds
+    assert (first.deployment.rpartition(":")[2], first.reads_images) == ("Generation", True)
+    assert ("caption", "visual_question") in {each.tasks for each in others}
+    (tmp_path / "models" / "model" / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelRefusedError, match="no preprocessor_config"):
+        inspected(tmp_path / "models" / "model")
+
+
 def test_a_checkpoint_of_sentence_transformers_makes_vectors(tmp_path: Path) -> None:
     config = kind("BertModel", model_type="bert", max_position_embeddings=512)
     limit = {"max_seq_length": 256}

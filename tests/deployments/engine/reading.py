@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deployments.engine.interface import Engine
-from deployments.engine.sequence import Sequence
+from deployments.engine.sequence import NO_INPUTS, Arrays, Sequence
 from deployments.seam.generation import ChatMessage, Grammar, Sampling, Token
 from deployments.seam.problems import Problem
 
@@ -34,6 +34,7 @@ class Reader:
         request: str = "",
         resume_ids: tuple[int, ...] = (),
         grammar: Grammar | None = None,
+        inputs: Arrays = NO_INPUTS,
         **sampling: Any,
     ) -> None:
         if isinstance(prompt, str):
@@ -57,6 +58,7 @@ class Reader:
             request_id=request,
             resume_ids=resume_ids,
             constraint=engine.grammars.compile(grammar).fresh() if grammar else None,
+            inputs=inputs,
         )
 
     def start(self) -> Reader:

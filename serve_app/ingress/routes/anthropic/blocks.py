@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from serve_app.ingress.routes.openai.messages import NO_IMAGES, CallId
+from serve_app.ingress.routes.openai.messages import CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
@@ -32,10 +32,34 @@ class TextBlock(Body):
         if not isinstance(kind, str) or kind == "text":
             return block
         if kind == "image":
-            raise ValueError(NO_IMAGES)
+            raise ValueError("an image is a block of a user's message")
         if kind == "document":
             raise ValueError("chat models read no documents here")
         return {"type": kind, "text": ""}
+
+
+class ImageSource(Body):
+    """The file itself, in base64. Its format is read from it."""
+
+    type: Literal["base64"]
+    media_type: NoEffect[Literal["image/jpeg", "image/png", "image/gif", "image/webp"]]
+    data: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_itself(cls, source: Any) -> Any:
+        """One error for a link, and not one for each field of a file."""
+        if isinstance(source, dict) and source.get("type") in ("url", "file"):
+            raise ValueError("this server does not fetch images; send the image in base64")
+        return source
+
+
+class ImageBlock(Body):
+    """An image, for the models that read images in chats."""
+
+    type: Literal["image"]
+    source: ImageSource
+    cache_control: CacheControl = None
 
 
 class ToolUseBlock(Body):
@@ -79,11 +103,12 @@ def _kind(given: Any) -> str:
     kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
     if kind in THINKING:
         return "thinking[]"
-    return f"{kind}[]" if kind in ("tool_use", "tool_result") else "[]"
+    return f"{kind}[]" if kind in ("image", "tool_use", "tool_result") else "[]"
 
 
 Block = Annotated[
     Annotated[TextBlock, Tag("[]")]
+    | Annotated[ImageBlock, Tag("image[]")]
     | Annotated[ToolUseBlock, Tag("tool_use[]")]
     | Annotated[ToolResultBlock, Tag("tool_result[]")]
     | Annotated[ThinkingBlock, Tag("thinking[]")],
@@ -107,25 +132,34 @@ class MessageParam(Body):
                 raise ValueError("only an assistant's message has tool_use blocks")
             if isinstance(block, ToolResultBlock) and self.role != "user":
                 raise ValueError("only a user's message has tool_result blocks")
+            if isinstance(block, ImageBlock) and self.role != "user":
+                raise ValueError("only a user's message has images")
         return self
 
     def chat_messages(self) -> list[dict[str, Any]]:
-        """The results of tools, each a message of its own; then the turn's text and calls."""
+        """The results of tools, each a message of its own; then the turn's parts and calls."""
         if isinstance(self.content, str):
             return [{"role": self.role, "content": self.content}]
         results = [_result(each) for each in self.content if isinstance(each, ToolResultBlock)]
-        text = [each.text for each in self.content if isinstance(each, TextBlock)]
+        parts = [_part(each) for each in self.content if isinstance(each, TextBlock | ImageBlock)]
         calls = [_call(each) for each in self.content if isinstance(each, ToolUseBlock)]
-        turn: dict[str, Any] = {"role": self.role, "content": "".join(text)}
+        turn: dict[str, Any] = {"role": self.role, "content": parts or ""}
         if calls:
             turn |= {"content": turn["content"] or None, "tool_calls": calls}
-        return [*results, turn] if text or calls or not results else results
+        return [*results, turn] if parts or calls or not results else results
 
 
 def text_of(content: str | Sequence[TextBlock] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(block.text for block in content)
+
+
+def _part(block: TextBlock | ImageBlock) -> dict[str, Any]:
+    if isinstance(block, TextBlock):
+        return {"type": "text", "text": block.text}
+    url = f"data:{block.source.media_type};base64,{block.source.data}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _result(block: ToolResultBlock) -> dict[str, Any]:

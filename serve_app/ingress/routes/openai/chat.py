@@ -29,6 +29,7 @@ from serve_app.ingress.routes.generation_fields import stops, usage
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.call_scanner import FORMATS
 from serve_app.ingress.routes.openai.chat_answers import ChatPieces, ToolCallPolicy, whole_choice
+from serve_app.ingress.routes.openai.chat_images import image_needs, with_images
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.no_effect import NoEffectChatBody
 from serve_app.ingress.routes.openai.response_format import ResponseFormat
@@ -51,7 +52,13 @@ from serve_app.ingress.validation.fields import TokenCount, TopLogprobs, example
 from serve_app.ingress.validation.limits import check_prompt, check_window
 from serve_app.ingress.validation.schema_text import SchemaText
 
-FIELDS = {"prompt": "messages", "template_variables": "chat_template_kwargs"}
+FIELDS = {
+    "prompt": "messages",
+    "template_variables": "chat_template_kwargs",
+    "keep_last": "truncate_prompt_tokens",
+    "truncate": "truncate_prompt_tokens",
+    "trim_oldest": "truncation",
+}
 
 router = InferenceRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
@@ -99,6 +106,7 @@ class ChatBody(SamplingBody, NoEffectChatBody):
             yield "tools", "tools"
         if any(message.tool_calls or message.role == "tool" for message in self.messages):
             yield "messages", "tools"
+        yield from image_needs(self.messages)
         if self.response_format and self.response_format.type != "text":
             yield "response_format", "response_format"
         if self.tool_choice not in (None, "none", "auto"):
@@ -241,7 +249,7 @@ async def generation_request(
         request_id=context.request_id,
         session=context.session,
         model=card.name,
-        messages=tuple(message.plain() for message in body.messages),
+        messages=await with_images(body.messages, services),
         tools=shown,
         grammar=body.grammar(card, schemas),
         template_variables=template_variables(body.chat_template_kwargs, services.settings),

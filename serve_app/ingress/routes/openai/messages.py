@@ -1,14 +1,22 @@
-"""The messages of a chat: texts, tool calls, and the answers of tools."""
+"""The messages of a chat: texts, images, tool calls, and the answers of tools."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from deployments.seam.generation import ChatMessage, ToolCall
+from deployments.seam.generation import ChatImage, ChatMessage, ToolCall
 from serve_app.ingress.documentation.rules import EMPTY, NULL, when
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.openai.tools import FunctionName
@@ -20,10 +28,6 @@ CallId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Name = Annotated[str, StringConstraints(max_length=256)]
 
 NO_ARGUMENTS = "{}"
-NO_IMAGES = (
-    "chat models read no images here; /api/v1/huggingface/vision/question and /vision/caption do"
-)
-"""The error about a part of a message that is an image, in every API of chats."""
 
 
 class TextPart(Body):
@@ -41,11 +45,31 @@ class TextPart(Body):
         if not isinstance(kind, str) or kind == "text":
             return part
         if "image" in kind:
-            raise ValueError(NO_IMAGES)
+            raise ValueError("an image is a part of the type image_url here")
         return {"type": kind, "text": ""}  # its type alone is what is wrong with it
 
 
-Parts = Annotated[list[TextPart], Field(min_length=1, max_length=2048, fail_fast=True)]
+class ImageUrl(Body):
+    url: str = Field(description="the image itself, as a data: URI in base64")
+    detail: NoEffect[Literal["auto", "low", "high"] | None] = None
+
+
+class ImagePart(Body):
+    """An image, for the models that read images in chats."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    return "image_url[]" if kind == "image_url" else "[]"
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("[]")] | Annotated[ImagePart, Tag("image_url[]")], Discriminator(_kind)
+]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=2048, fail_fast=True)]
 Content = Annotated[Annotated[str, TEXT] | Annotated[Parts, LIST], TEXT_OR_LIST]
 
 
@@ -96,7 +120,7 @@ RULES = (
 
 
 class Message(Body):
-    """One turn. Content is text, whole or in parts; images are not read by these models.
+    """One turn. Content is text, whole or in parts; a user's may have images.
 
     What assistants' messages of other servers carry besides is taken back as it came, and has no
     effect: a reasoning, what OpenAI's client parsed, and fields that are null or empty.
@@ -125,13 +149,26 @@ class Message(Body):
             raise ValueError("a tool's message has a tool_call_id, and no other has")
         if self.content is None and self.role != "assistant":
             raise ValueError("content is required, but for an assistant's message")
+        if self.role != "user" and any(self.images):
+            raise ValueError("only a user's message has images")
         return self
 
     @property
     def text(self) -> str:
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
-        return "".join(part.text for part in self.content)
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> Iterator[tuple[int, int, str]]:
+        """Of each image the index of its part, how many characters of text are before it, and its
+        URL."""
+        characters = 0
+        for index, part in enumerate(self.content if isinstance(self.content, list) else ()):
+            if isinstance(part, ImagePart):
+                yield index, characters, part.image_url.url
+            else:
+                characters += len(part.text)
 
     @property
     def written(self) -> str:
@@ -143,14 +180,14 @@ class Message(Body):
         )
         return "".join([self.name or "", self.tool_call_id or "", self.text, *calls])
 
-    def plain(self) -> ChatMessage:
+    def plain(self, images: tuple[ChatImage, ...] = ()) -> ChatMessage:
         """Developer messages are what later OpenAI models call system messages."""
         calls = tuple(
             ToolCall(call.id, call.function.name, call.function.object)
             for call in self.tool_calls or ()
         )
         role = "system" if self.role == "developer" else self.role
-        return ChatMessage(role, self.text, calls, self.tool_call_id, self.name or None)
+        return ChatMessage(role, self.text, calls, self.tool_call_id, self.name or None, images)
 
 
 Messages = Annotated[list[Message], Field(min_length=1, max_length=2048, fail_fast=True)]

@@ -18,6 +18,7 @@ from serve_app.ingress.routes.chat_request import CHAT
 from serve_app.ingress.routes.context import RequestServices, json_response
 from serve_app.ingress.routes.generation_fields import GENERATE
 from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.routes.openai.chat_images import image_needs, with_images
 from serve_app.ingress.routes.openai.messages import Messages, check_answers
 from serve_app.ingress.routes.openai.shapes import ERRORS
 from serve_app.ingress.routes.openai.tools import Tools
@@ -105,14 +106,15 @@ async def vllm_tokenize(
             card.name, prompt=body.prompt, special_tokens=body.add_special_tokens
         )
     else:
-        card = await services.catalog.resolve(CHAT, body.model, "model")
+        needs = image_needs(body.messages)
+        card = await services.catalog.resolve(CHAT, body.model, "model", needs)
         tools = tuple(tool.shown() for tool in body.tools or ())
         check_prompt("".join(tools), services.settings, "tools")
         written = "".join(message.written for message in body.messages)
         check_prompt(written, services.settings, "messages")
         check_answers(body.messages)
         fields = {"prompt": "messages"}
-        messages = tuple(message.plain() for message in body.messages)
+        messages = await with_images(body.messages, services)
         request = TokenizeRequest(card.name, messages=messages, tools=tools)
     found: TokenizeResult = await services.client.call(card.family, "tokenize", request, fields)
     answer = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from serve_app.ingress.routes.openai.messages import NO_IMAGES, CallId
+from serve_app.ingress.routes.openai.messages import CallId
 from serve_app.ingress.routes.openai.tools import FunctionName
 from serve_app.ingress.validation.effects import NoEffect
 from serve_app.ingress.validation.fields import LIST, TEXT, TEXT_OR_LIST, Body
@@ -33,11 +33,31 @@ class InputPart(Body):
         if not isinstance(kind, str) or kind.endswith("text"):
             return part
         if "image" in kind:
-            raise ValueError(NO_IMAGES)
+            raise ValueError("an image is a part of the type input_image of a user's message")
         return {"type": kind, "text": ""}
 
 
-Parts = Annotated[list[InputPart], Field(max_length=2048, fail_fast=True)]
+class InputImage(Body):
+    """An image, for the models that read images in chats."""
+
+    type: Literal["input_image"]
+    image_url: str = Field(description="the image itself, as a data: URI in base64")
+    detail: NoEffect[Literal["auto", "low", "high", "original"] | None] = None
+    file_id: None = None
+
+
+def _kind_of_part(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    return "input_image[]" if kind == "input_image" else "[]"
+
+
+Texts = Annotated[list[InputPart], Field(max_length=2048, fail_fast=True)]
+TextContent = Annotated[Annotated[str, TEXT] | Annotated[Texts, LIST], TEXT_OR_LIST]
+Part = Annotated[
+    Annotated[InputPart, Tag("[]")] | Annotated[InputImage, Tag("input_image[]")],
+    Discriminator(_kind_of_part),
+]
+Parts = Annotated[list[Part], Field(max_length=2048, fail_fast=True)]
 Content = Annotated[Annotated[str, TEXT] | Annotated[Parts, LIST], TEXT_OR_LIST]
 
 
@@ -69,7 +89,7 @@ class InputCallOutput(Body):
 
     type: Literal["function_call_output"]
     call_id: CallId
-    output: Content
+    output: TextContent
     id: NoEffect[str | None] = None
     status: NoEffect[Status | None] = None
 
@@ -105,13 +125,26 @@ def text_of(content: str | Sequence[InputPart]) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
+def _content(given: str | Sequence[InputPart | InputImage]) -> str | list[dict[str, Any]]:
+    """A message's content as a chat's message has it."""
+    if isinstance(given, str):
+        return given
+    return [_part(each) for each in given] or ""
+
+
+def _part(part: InputPart | InputImage) -> dict[str, Any]:
+    if isinstance(part, InputPart):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part.image_url}}
+
+
 def messages_of(items: Sequence[InputItem]) -> list[Message]:
     """The chat's messages. Calls that follow each other, or a text of the model's, are one turn."""
     messages: list[Message] = []
     for item in items:
         match item:
             case InputMessage():
-                messages.append({"role": item.role, "content": text_of(item.content)})
+                messages.append({"role": item.role, "content": _content(item.content)})
             case InputCall():
                 _answering(messages).append(_call(item))
             case InputCallOutput():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from deployments.seam.generation import (
+    ChatImage,
     ChatMessage,
     GeneratedSequence,
     GenerationResult,
@@ -18,7 +20,7 @@ from deployments.seam.generation import (
 )
 from deployments.seam.problems import Problem
 from deployments.seam.tokenization import TokenizeRequest, TokenizeResult
-from serve_app.ingress.routes.openai.messages import NO_IMAGES
+from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house
 from tests.serve_app.house import FULL, burst, generated
 from tests.serve_app.local_handle import Family
@@ -27,6 +29,8 @@ NUMBER = "12345678901234567890123"
 CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"id": {NUMBER}}}}}\n</tool_call>'
 TOOL = {"name": "weather", "description": "the weather", "input_schema": {"type": "object"}}
 HI = [{"role": "user", "content": "Hi"}]
+LINK = {"type": "url", "url": "https://a.example/b.png"}
+DOT = RED_DOT.partition(",")[2]
 
 
 async def sent(family: Family, path: str = "/v1/messages", **body: Any) -> httpx.Response:
@@ -56,6 +60,16 @@ async def test_a_chat_is_continued() -> None:
     (request,) = family.asked
     assert request.messages == (ChatMessage("system", "Be kind."), ChatMessage("user", "Hi"))
     assert (request.max_new_tokens, request.stop, request.sampling.top_k) == (9, ("x",), 5)
+
+
+async def test_images_are_between_the_texts() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": DOT}
+    content = [{"type": "text", "text": "a"}, {"type": "image", "source": source}]
+    family = Family(generated("red"))
+    await answered(family, messages=[{"role": "user", "content": content}])
+    (request,) = family.asked
+    images = (ChatImage(base64.b64decode(DOT), 1),)
+    assert request.messages == (ChatMessage("user", "a", images=images),)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +199,8 @@ async def test_tokens_are_counted() -> None:
         ({"messages": []}, "messages"),
         ({"messages": [*HI, {"role": "assistant", "content": "He"}]}, "messages"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
-            f"messages.0.content.0: {NO_IMAGES}",
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": LINK}]}]},
+            "messages.0.content.0.source: this server does not fetch images",
         ),
         ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "documents"),
         (

@@ -20,6 +20,7 @@ from deployments.seam.generation import (
     TokenLogprob,
 )
 from deployments.seam.problems import Problem, over_window
+from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house
 from tests.serve_app.house import FAST, FULL, WINDOW, burst, generated
 from tests.serve_app.local_handle import Family
@@ -28,10 +29,7 @@ PATH = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hi"}]
 SECRET = "/home/inside/model.py line 7"
 CACHE = {"type": "ephemeral", "ttl": "5m"}
-NO_IMAGES = (
-    "content.0: chat models read no images here; /api/v1/huggingface/vision/question and "
-    "/vision/caption do"
-)
+OTHER_SHAPE = "content.0: an image is a part of the type image_url here"
 
 
 async def posted(family: Family, **body: Any) -> httpx.Response:
@@ -235,10 +233,9 @@ async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
             [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
             "content.1.type: expected 'text'",
         ),
-        ([{"type": "image_url", "image_url": {"url": "data:,"}}], NO_IMAGES),
-        ([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}], NO_IMAGES),
-        ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], NO_IMAGES),
-        ([{"type": "image", "source": {"type": "url"}}], NO_IMAGES),
+        ([{"type": "image_url", "image_url": RED_DOT}], "content.0.image_url: expected an object"),
+        ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], OTHER_SHAPE),
+        ([{"type": "image", "source": {"type": "url"}}], OTHER_SHAPE),
     ],
 )
 async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(

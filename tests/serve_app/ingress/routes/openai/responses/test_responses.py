@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from deployments.seam.generation import (
+    ChatImage,
     ChatMessage,
     GeneratedSequence,
     GenerationResult,
@@ -20,6 +22,7 @@ from deployments.seam.generation import (
     ToolCall,
 )
 from deployments.seam.problems import Problem
+from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house
 from tests.serve_app.house import FULL, burst, generated
 from tests.serve_app.local_handle import Family
@@ -31,6 +34,10 @@ TOOL: Any = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     "strict": False,
 }
+
+
+LINK = {"type": "input_image", "image_url": "https://a.example/b.png"}
+LINKED = [{"role": "user", "content": [LINK]}]
 
 
 class Person(BaseModel):
@@ -157,6 +164,19 @@ async def test_a_named_tool_has_to_be_called() -> None:
     assert family.asked[0].grammar is not None
 
 
+async def test_images_are_between_the_texts() -> None:
+    family = Family(generated("red"))
+    content: Any = [
+        {"type": "input_text", "text": "a"},
+        {"type": "input_image", "image_url": RED_DOT, "detail": "auto"},
+    ]
+    async with client_of(family) as client:
+        answer = await client.responses.create(input=[{"role": "user", "content": content}])
+    assert (answer.output_text, answer.model) == ("red", FULL)
+    images = (ChatImage(base64.b64decode(RED_DOT.partition(",")[2]), 1),)
+    assert family.asked[0].messages == (ChatMessage("user", "a", images=images),)
+
+
 async def test_the_oldest_turns_are_left_out_where_truncation_is_auto() -> None:
     family = Family(generated("a"), generated("a"))
     async with client_of(family) as client:
@@ -278,7 +298,11 @@ async def test_a_stream_that_breaks_ends_with_a_failed_answer() -> None:
             "tools.0.parameters",
         ),
         ({"input": []}, "input"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input.0.content.0"),
+        ({"input": LINKED}, "input"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "input.0.content.0",
+        ),
         (
             {"input": [{"type": "function_call_output", "call_id": "c", "output": "a"}]},
             "input",
