@@ -90,22 +90,6 @@ def test_a_start_that_is_stopped_before_its_graph_is_up_ends_with_0_too(
     assert_nothing_is_left(run, port)
 
 
-def test_a_deployment_that_fails_ends_the_start_with_its_own_message(
-    start: Callable[..., Launcher], port: int
-) -> None:
-    before = {run.id for run in live_runs()}
-    launcher = start(port, broken=True)
-    seen: dict[str, runs.RunRecord] = {}
-    while launcher.process.poll() is None:
-        seen |= {r.id: r for r in live_runs() if r.launcher_pid == launcher.process.pid}
-        time.sleep(0.1)
-    assert launcher.process.returncode == 1
-    assert "Broken DEPLOY_FAILED" in launcher.output()
-    assert "no weights here" in launcher.output()
-    (run,) = (each for key, each in seen.items() if key not in before)
-    assert_nothing_is_left(run, port)
-
-
 def live_runs() -> list[runs.RunRecord]:
     """The running starts of this machine."""
     return runs.live(runs.base_directory())

@@ -147,13 +147,6 @@ def test_a_vision_language_model_answers_chats_about_images(
         chat(LLAMA, sent)
 
 
-def test_a_gguf_file_is_served_from_its_folder(folder: Path, client: httpx.Client) -> None:
-    body = {"prompt": "The capital of France is", "model_name": GGUF, "max_new_tokens": 8}
-    answer = posted(client, "/generate", body | {"temperature": 0})
-    assert "Paris" in answer["generated_text"]
-    assert client.delete(f"{NATIVE}/models/{GGUF}").status_code == 200
-
-
 def test_many_requests_for_a_new_model_load_it_once_and_its_memory_is_given_back(
     folder: Path, graph: Graph, client: httpx.Client
 ) -> None:

@@ -1,9 +1,10 @@
-"""A start beside the remains of one that was killed."""
+"""A start beside the remains of one that was killed, and one that fails."""
 
 from __future__ import annotations
 
 import signal
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.e2e.test_launcher import (
     Launcher,
     assert_nothing_is_left,
     listens,
+    live_runs,
     port,
     start,
 )
@@ -42,6 +44,22 @@ def test_a_start_after_a_killed_one_answers_and_leaves_no_process_port_or_file(
     (kept,) = logs_of_starts.glob(f"*-{own.id}")
     assert f"logs    {kept}" in last.output()
     assert list(kept.glob("ray/serve/*.log"))
+
+
+def test_a_deployment_that_fails_ends_the_start_with_its_own_message(
+    start: Callable[..., Launcher], port: int
+) -> None:
+    before = {run.id for run in live_runs()}
+    launcher = start(port, broken=True)
+    seen: dict[str, runs.RunRecord] = {}
+    while launcher.process.poll() is None:
+        seen |= {r.id: r for r in live_runs() if r.launcher_pid == launcher.process.pid}
+        time.sleep(0.1)
+    assert launcher.process.returncode == 1
+    assert "Broken DEPLOY_FAILED" in launcher.output()
+    assert "no weights here" in launcher.output()
+    (run,) = (each for key, each in seen.items() if key not in before)
+    assert_nothing_is_left(run, port)
 
 
 def answering(launcher: Launcher) -> runs.RunRecord:

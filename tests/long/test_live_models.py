@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,10 @@ import yaml
 
 from tests.deployments import tiny
 from tests.e2e.conftest import started_graph, wait_until
+from tests.e2e.test_live_models import folder, posted
+from tests.e2e.tiny_folders import GGUF
+
+__all__ = ["folder"]
 
 NATIVE = "/api/v1/huggingface"
 MOODS, OTHERS = "tiny-moods", "tiny-others"
@@ -95,3 +100,12 @@ def test_it_outlives_the_controller(url: str) -> None:
 def test_it_is_forgotten_by_order_everywhere(url: str) -> None:
     assert request(url, "DELETE", f"/models/{MOODS}").status_code == 200
     wait_until(lambda: all(MOODS not in names for names in known(url)), 30)
+
+
+def test_a_gguf_file_of_the_embedded_graph_is_served_from_its_folder(
+    folder: Path, client: httpx.Client
+) -> None:
+    body = {"prompt": "The capital of France is", "model_name": GGUF, "max_new_tokens": 8}
+    answer = posted(client, "/generate", body | {"temperature": 0})
+    assert "Paris" in answer["generated_text"]
+    assert client.delete(f"{NATIVE}/models/{GGUF}").status_code == 200

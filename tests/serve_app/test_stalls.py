@@ -2,7 +2,8 @@
 
 What is measured is the processor time of the loop's thread between two turns of the loop, which
 other processes on the machine do not lengthen. A field that several bodies have is filled in one of
-them here, and in all of them by ``tests/long/test_stalls.py``, over HTTP.
+them here. ``tests/long/test_stalls.py`` puts what is wrong in all of them over HTTP, also where an
+object or a text belongs.
 """
 
 from __future__ import annotations
@@ -73,9 +74,8 @@ async def fault(app: FastAPI, name: str, route: str, body: bytes) -> list[str]:
     return [f"{route} {name} {body[:40]!r}: {longest:.3f} s, {status}, {len(answer)} bytes"]
 
 
-@pytest.mark.parametrize("kind", ["array", "object", "string"])
-async def test_wrong_items_everywhere(app: FastAPI, every_place: list[Place], kind: str) -> None:
-    found = [place for place in every_place if place.kind == kind]
+async def test_wrong_items_in_every_list(app: FastAPI, every_place: list[Place]) -> None:
+    found = [place for place in every_place if place.kind == "array"]
     assert await faults(app, found, wrong) == []
 
 

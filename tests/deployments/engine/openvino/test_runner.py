@@ -77,15 +77,23 @@ def test_a_new_request_waits_for_no_heavy_one_and_those_go_on(steady: Engine) ->
     assert min(left) >= 5
 
 
+@pytest.fixture(scope="module")
+def sampled(steady: Engine) -> Reader:
+    """A text of more than one segment."""
+    whole = story(steady, new=SEED_SEGMENT_TOKENS + 5)
+    whole.read()
+    return whole
+
+
 @pytest.mark.parametrize(
     "already", [3, SEED_SEGMENT_TOKENS - 1, SEED_SEGMENT_TOKENS, SEED_SEGMENT_TOKENS + 2]
 )
-def test_a_sampled_text_is_replayed_from_its_segment(steady: Engine, already: int) -> None:
-    whole = story(steady, new=SEED_SEGMENT_TOKENS + 5)
-    whole.read()
-    rest = story(steady, new=SEED_SEGMENT_TOKENS + 5, resume_ids=tuple(whole.ids[:already]))
+def test_a_sampled_text_is_replayed_from_its_segment(
+    steady: Engine, sampled: Reader, already: int
+) -> None:
+    rest = story(steady, new=SEED_SEGMENT_TOKENS + 5, resume_ids=tuple(sampled.ids[:already]))
     rest.read()
-    assert rest.tokens == whole.tokens[already:]
+    assert rest.tokens == sampled.tokens[already:]
 
 
 def test_a_replay_that_differs_continues_from_another_seed(
