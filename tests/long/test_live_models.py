@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "name": "classification",
         "deployment": "deployments.classification:Classification",
         "routers": ["serve_app.ingress.routes.classification:router"],
+        "options": {"autoscaling_config": {"min_replicas": 0, "max_replicas": 1}},
     }
     profile = home / "profile.yaml"
     content = {"name": "live", "ingress": {"num_replicas": 2}, "families": [family]}
@@ -55,8 +57,12 @@ def request(url: str, method: str, path: str, body: Any = None) -> httpx.Respons
 
 def processes(title: str) -> list[psutil.Process]:
     """Of the graph that this process started, by the title that Ray gives them."""
-    started = psutil.Process().children(recursive=True)
-    return [each for each in started if title in " ".join(each.cmdline())]
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that has ended, or whose parent waits for it
+            if title in " ".join(each.cmdline()):
+                found.append(each)
+    return found
 
 
 def known(url: str) -> list[set[str]]:
