@@ -79,12 +79,12 @@ def side(count: int, requests: EngineRequests, seeds: Iterator[int]) -> Side:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 9))
 @click.argument("others", nargs=-1, type=click.IntRange(0))
 def main(rounds: int, others: tuple[int, ...]) -> None:
-    """Compare the spin count of the engine's process with OTHERS (300000, 30000, 2000)."""
+    """Compare the spin count of the engine's process with OTHERS (300000, 30000, 5000)."""
     served = int(OPENMP[SPIN_COUNT])
     seeds = iter(range(0, 1_000_000, 1000))
     rows = []
     with watched() as neighbours, opened(served) as ours:
-        for count in others or (LIBGOMPS_OWN, 30_000, 2_000):
+        for count in others or (LIBGOMPS_OWN, 30_000, 5_000):
             with opened(count) as theirs:
                 for beside in ("nothing", "a busy process"):
                     with ExitStack() as stack:

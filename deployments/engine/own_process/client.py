@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OPENMP = {"GOMP_SPINCOUNT": "5000"}
+OPENMP = {"GOMP_SPINCOUNT": "2000"}
 """How often a thread of OpenMP looks for the next operation before it sleeps. With the default,
 some milliseconds, idle threads spin on cores that other processes need."""
 

@@ -91,7 +91,7 @@ def test_its_threads_wait_awake_for_a_moment_only_unless_the_operator_says_so(
 ) -> None:
     assert shared.process_id is not None
     of_process = psutil.Process(shared.process_id).environ()
-    assert of_process["GOMP_SPINCOUNT"] == os.environ.get("GOMP_SPINCOUNT", "5000")
+    assert of_process["GOMP_SPINCOUNT"] == os.environ.get("GOMP_SPINCOUNT", "2000")
 
 
 def test_a_text_is_held_to_its_grammar_and_continued_under_it(shared: Engine) -> None:
