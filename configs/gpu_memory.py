@@ -29,7 +29,8 @@ MAX_HEADER = 100_000_000
 def too_large(key: str, family: FamilySpec, profile: Profile, settings: Settings) -> Iterator[str]:
     """Every way in which the models of ``family`` exceed its fraction of a GPU's memory.
 
-    Replicas that share a GPU then fit it together. A model lives on one GPU, so a replica with
+    Pinned models fit it together, and each other model beside them. Replicas that share a GPU then
+    fit it together. A model lives on one GPU, so a replica with
     several GPUs fits no larger model than a replica with one.
     """
     gpus = family.options.ray_actor_options.num_gpus
@@ -40,10 +41,12 @@ def too_large(key: str, family: FamilySpec, profile: Profile, settings: Settings
         return
     share = min(gpus, 1.0) * profile.gpu_memory_gb
     of = f"{min(gpus, 1.0):g} of {profile.gpu_memory_gb:g} GB is {share:.1f} GB"
+    pinned = sum(_needed(model, settings) for model in family.models if model.pinned)
     for model in family.models:
-        yield from _sized(f"{key}.models.{model.name}", model, settings, share, of)
-    pinned = [_needed(model, settings) for model in family.models if model.pinned]
-    needed = CUDA_CONTEXT_GB + sum(pinned)
+        yield from _sized(f"{key}.models.{model.name}", model, settings)
+        if not model.pinned:
+            yield from _on_demand(f"{key}.models.{model.name}", model, settings, pinned, share, of)
+    needed = CUDA_CONTEXT_GB + pinned
     if needed > share:
         yield (
             f"{key}.options.ray_actor_options.num_gpus: expected room for {needed:.1f} GB of "
@@ -51,9 +54,7 @@ def too_large(key: str, family: FamilySpec, profile: Profile, settings: Settings
         )
 
 
-def _sized(
-    where: str, model: ModelSpec, settings: Settings, share: float, of: str
-) -> Iterator[str]:
+def _sized(where: str, model: ModelSpec, settings: Settings) -> Iterator[str]:
     if model.pinned and model.memory_gb is None:
         yield f"{where}.memory_gb: expected, since the family asks for GPUs"
     least = _least_gb(model, settings)
@@ -63,11 +64,22 @@ def _sized(
             f"{where}.memory_gb: expected at least {math.ceil(least * 10) / 10:.1f}, which its "
             f"{parts} take alone (got {model.memory_gb:g})"
         )
+
+
+def _on_demand(
+    where: str, model: ModelSpec, settings: Settings, pinned: float, share: float, of: str
+) -> Iterator[str]:
+    """A model that loads on demand: other such models make room for it, pinned ones do not."""
     alone = CUDA_CONTEXT_GB + _needed(model, settings)
-    if not model.pinned and alone > share:
+    if alone > share:
         yield (
             f"{where}: expected to fit its replica's share of a GPU, but it takes {alone:.1f} GB "
             f"and {of}"
+        )
+    elif share >= CUDA_CONTEXT_GB + pinned > share - _needed(model, settings):
+        yield (
+            f"{where}: expected to fit beside the pinned models, but it takes {alone:.1f} GB, "
+            f"they take {pinned:.1f} GB, and {of}"
         )
 
 

@@ -174,12 +174,14 @@ class FamilySpec(Section):
 class Profile(Section):
     """Everything that is served. ``nodes`` says whether replicas may run on several machines.
 
-    ``allow`` says which other models may be loaded by name.
+    ``gpus`` is how many GPUs there are, and ``gpu_memory_gb`` the memory of each. ``allow`` says
+    which other models may be loaded by name.
     """
 
     name: str
     nodes: Literal["one", "many"] = "one"
     settings: dict[str, Any] = Field(default={})
+    gpus: PositiveInt | None = None
     gpu_memory_gb: PositiveFloat | None = None
     trusted_models: tuple[ModelName, ...] = ()
     allow: tuple[AllowRule, ...] = ()

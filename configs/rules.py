@@ -9,6 +9,7 @@ from jinja2 import Environment, TemplateSyntaxError
 
 from configs.allow_rules import allow_problems
 from configs.databases import is_sqlite
+from configs.gpu_count import too_many
 from configs.gpu_memory import too_large
 from configs.model_rules import broken_model
 from configs.options import Autoscaling, DeploymentOptions
@@ -52,6 +53,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
     problems += allow_problems(profile, settings)
     problems += [*_without_limits(profile), *_on_no_gpu(profile), *_trusted(profile)]
+    problems += too_many(profile)
     for family in profile.families:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)

@@ -280,12 +280,13 @@ def _check_keys(plan: "StartPlan", *, required: bool) -> None:
 
 def _notes(plan: "StartPlan") -> list[str]:
     """What could not be checked here."""
+    from configs.gpu_count import unknown_count
     from configs.gpu_memory import unknown_sizes
     from configs.profile import load_settings
 
     if plan.profile is None:
         return []
-    return list(unknown_sizes(plan.profile, load_settings(plan.profile)))
+    return [*unknown_count(plan.profile), *unknown_sizes(plan.profile, load_settings(plan.profile))]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -277,10 +277,18 @@ def test_a_value_equal_to_a_limit_is_allowed(sound: dict[str, Any]) -> None:
     assert broken(sound) == []
 
 
-def test_models_on_demand_do_not_count_with_the_pinned_ones(sound: dict[str, Any]) -> None:
-    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 11.5}
-    family(sound, 1)["models"].append(spare)
+def test_models_on_demand_make_room_for_each_other_but_pinned_ones_do_not(
+    sound: dict[str, Any],
+) -> None:
+    beside = 12 - CUDA_CONTEXT_GB - model(sound, 1)["memory_gb"]
+    for name in ("house/spare", "house/other"):
+        spare = {**model(sound, 1), "name": name, "pinned": False, "memory_gb": beside}
+        family(sound, 1)["models"].append(spare)
     assert broken(sound) == []
+    spare["memory_gb"] = beside + 0.1
+    (problem,) = broken(sound)
+    assert problem.startswith("families.embeddings.models.house/other: expected to fit beside")
+    assert "they take 2.0 GB, and 0.5 of 24 GB is 12.0 GB" in problem
 
 
 def test_a_model_on_demand_that_never_fits_is_told(sound: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from configs.profile_file import load_profile, profile_path
 from serve_app.cli import main
 
 FOREIGN = {"applications": [{"name": "stub", "import_path": "stub:build", "route_prefix": "/"}]}
@@ -100,9 +101,27 @@ def test_a_check_says_which_sizes_it_does_not_know(tmp_path: Path) -> None:
     unfetched = _run("check", "--profile", "gpu", PRSM_HF_HF_CACHE_DIR=str(tmp_path))
     assert unfetched.exit_code == 0
     notes = unfetched.stderr.splitlines()
-    assert len(notes) == 3
+    assert len(notes) == len(load_profile("gpu").models)
     assert all(line.startswith("note: families.") and "size" in line for line in notes)
     assert _run("check", PRSM_HF_HF_CACHE_DIR=str(tmp_path)).stderr == ""
+
+
+@ray_import
+def test_a_check_says_how_many_gpus_a_profile_needs_that_does_not_say_how_many_there_are(
+    tmp_path: Path,
+) -> None:
+    text = profile_path("gpu").read_text()
+    path = tmp_path / "counted.yaml"
+    path.write_text(text.replace("gpus: 1\n", ""))
+    assert "note: gpus: not set; the first replicas of all families need 1 together" in (
+        _run("check", "--profile", str(path), PRSM_HF_HF_CACHE_DIR=str(tmp_path)).stderr
+    )
+    path.write_text(text.replace("num_gpus: 0.22", "num_gpus: 0.9"))
+    refused = _run("check", "--profile", str(path), PRSM_HF_HF_CACHE_DIR=str(tmp_path))
+    assert refused.exit_code == 2
+    assert "gpus: expected at least 2, since the families ask for generation 0.9 + " in (
+        refused.stderr
+    )
 
 
 @ray_import
