@@ -27,8 +27,8 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "bench"
 ROW = re.compile(
     r"^\| (?P<methods>[A-Z, ]+) \| `(?P<path>/[^`]*)` \| (?P<what>.+) \|$", re.MULTILINE
 )
-OWN = {"/docs", "/docs/assets/{name}", "/redoc", "/openapi.json"}
-"""The routes that document the others."""
+OWN = {"/docs", "/docs/assets/{name}", "/playground/{name}", "/redoc", "/openapi.json"}
+"""Files of pages, and the routes that document the others."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?<![\w/.-])((?:serve_app|deployments|configs|tests|bench|docs)/[\w./-]+)")

@@ -34,6 +34,7 @@ from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
+from serve_app.ingress.playground import files as playground
 from serve_app.ingress.route_table import RouteTable
 from serve_app.ingress.routes import graph, health, home, loading, metrics, models
 from serve_app.ingress.routes.context import Services
@@ -173,6 +174,7 @@ def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
         pages.router,
         health.router,
         home.router,
+        playground.router,
         metrics.router,
         models.router,
         loading.router,

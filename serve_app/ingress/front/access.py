@@ -13,7 +13,8 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(:[0-9]{0,5})?")
 ORIGIN = re.compile(rf"[a-z][a-z0-9+.\-]*://{HOST.pattern}")
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = re.compile(
-    r"/|/docs|/redoc|/openapi\.json|/docs/assets/[^/]+|/health|/health/(live|readi)ness"
+    r"/|/playground/[^/]+|/docs|/redoc|/openapi\.json|/docs/assets/[^/]+"
+    r"|/health|/health/(live|readi)ness"
 )
 NAMES = re.compile(r"/(models|conversations)/")
 """The rest of such a path is the name of a model or a user, however it ends."""

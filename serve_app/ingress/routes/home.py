@@ -1,13 +1,11 @@
-"""`GET /`: where everything is, as a page for browsers and as JSON for every other client."""
+"""`GET /`: the playground for browsers, and paths as JSON for every other client."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from base64 import b64encode
 from collections.abc import Iterator
-from hashlib import sha256
 from html import escape
 from typing import Any
 
@@ -17,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from serve_app.ingress.front.access import HOST
 from serve_app.ingress.model_card import ModelCard
+from serve_app.ingress.playground import files as playground
 from serve_app.ingress.routes.context import NATIVE_PREFIX, RequestServices, json_response
 
 router = APIRouter(tags=["health"])
@@ -70,49 +69,6 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
 MAX_EXAMPLES = 3
 UNKNOWN_ADDRESS = "http://SERVER"
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1b1b; background: #fff; }
-h1, h2 { line-height: 1.2; } a { color: #0b57a4; } dt { font-weight: 600; margin-top: .5rem; }
-dd { margin-left: 0; } pre { background: #f2f2f2; padding: .75rem; overflow-x: auto; }
-@media (prefers-color-scheme: dark) { body { color: #e8e8e8; background: #161616; }
-  a { color: #8ab8ef; } pre { background: #262626; } }
-"""
-STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The page may use its own style and load nothing."""
-PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>prsm-serve</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>prsm-serve</h1>
-<p>This server answers requests to Hugging Face models: in its own API, in OpenAI's and in that of
-Hugging Face's clients.</p>
-<h2>Where to go</h2>
-<ul>
-{links}
-</ul>
-<h2>Models by family</h2>
-<dl>
-{families}
-</dl>
-<h2>Examples</h2>
-{examples}
-</main>
-</body>
-</html>
-"""
 QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 HTML_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}}
@@ -121,19 +77,19 @@ HTML_RESPONSE: dict[int | str, dict[str, Any]] = {
 
 @router.get("/", summary="Where to go from here", response_model=Signpost, responses=HTML_RESPONSE)
 async def root(request: Request, services: RequestServices) -> Response:
-    """Paths of this server: a page where `Accept` prefers `text/html`, JSON otherwise."""
+    """Paths of this server: the playground where `Accept` prefers `text/html`, JSON otherwise."""
     headers = {"Vary": "Accept"}
     if not prefers_html(request.headers.get("accept", "")):
         return json_response(SIGNPOST, headers)
     headers |= {
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": playground.POLICY,
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",  # the page shows the requested address
     }
     prefix = str(request.scope.get("root_path", "")).rstrip("/")
     needs_key = services.settings.api_keys_file is not None
-    page = PAGE.format(
-        style=STYLE,
+    page = playground.page(
+        base=escape(prefix),
         links="\n".join(_links(prefix)),
         families="\n".join(_families(services.catalog.cards)),
         examples="\n".join(

@@ -132,6 +132,7 @@ CALLS_BY_SCOPE = {
     ],
     None: [
         "GET /docs/assets/swagger-ui.js",
+        "GET /playground/app.js",
         "HEAD /health/liveness",
         "OPTIONS /v1/chat/completions",
     ],
