@@ -5,20 +5,17 @@ What a command needs is imported when it runs, so that `--help` and refusals com
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
+from serve_app.launcher.cluster_commands import config, node
+from serve_app.launcher.options import front_options, graph_options, plan_of, port_number, refuse
 from serve_app.load.options import bench
 
 if TYPE_CHECKING:
     from serve_app.launcher.plan import StartPlan
-
-EXIT_REFUSED = 2
-
-Command = Callable[..., Any]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -26,29 +23,7 @@ def main() -> None:
     """Serve Hugging Face models as one Ray Serve graph."""
 
 
-def with_options(*options: Command) -> Command:
-    """One decorator of several options, in the order in which `--help` lists them."""
-
-    def decorated(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorated
-
-
-port_number = click.IntRange(1, 65535)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-graph_options = with_options(
-    click.option(
-        "--profile", metavar="NAME|FILE", help="A profile's name or file [default: embedded]."
-    ),
-    click.option("--config", metavar="FILE", help="A Serve config, as `serve deploy` reads it."),
-)
-front_options = with_options(
-    click.option("--host", help="Where to listen [default: the config's, else 127.0.0.1]."),
-    click.option("--port", type=port_number, help="[default: the config's, else 8000]"),
-)
 
 
 @main.command()
@@ -102,7 +77,7 @@ def up(
         if profile is not None or config is not None:
             raise click.UsageError("MODEL excludes --profile and --config")
         profile = _profile_of(models)
-    plan = _plan(profile, config, host, port)
+    plan = plan_of(profile, config, host, port)
     _check_keys(plan, required=True)
     sys.exit(start(plan, options))
 
@@ -124,9 +99,9 @@ def init(models: tuple[str, ...], output: str | None) -> None:
         with Path(output).open("x", encoding="utf-8") as file:
             file.write(text)
     except ConfigError as error:
-        _refuse(str(error))
+        refuse(str(error))
     except OSError as error:
-        _refuse(f"{output}: cannot be written ({error.strerror})")
+        refuse(f"{output}: cannot be written ({error.strerror})")
 
 
 @main.command()
@@ -135,10 +110,10 @@ def check(profile: str | None, config: str | None) -> None:
     """Check a profile or a Serve config; nothing is started."""
     from serve_app.launcher.schema import config_problem
 
-    plan = _plan(profile, config)
+    plan = plan_of(profile, config)
     if problem := config_problem(plan.config):
         origin = plan.arguments[1]
-        _refuse("\n".join(f"{origin}: {line}" for line in problem.splitlines()))
+        refuse("\n".join(f"{origin}: {line}" for line in problem.splitlines()))
     _check_keys(plan, required=False)
     for note in _notes(plan):
         click.echo(f"note: {note}", err=True)
@@ -157,9 +132,9 @@ def models(profile: str | None, config: str | None, pull: bool, quiet: bool, as_
     from serve_app.launcher import weights
     from serve_app.launcher.tables import print_models
 
-    plan = _plan(profile, config)
+    plan = plan_of(profile, config)
     if plan.profile is None:
-        _refuse(f"{config}: not this service's graph, so no models are known")
+        refuse(f"{config}: not this service's graph, so no models are known")
     try:
         if pull:
             weights.pull(plan.profile)
@@ -168,16 +143,6 @@ def models(profile: str | None, config: str | None, pull: bool, quiet: bool, as_
         sys.exit(1)
     if not quiet:
         print_models(weights.served_models(plan.profile), as_json)
-
-
-@main.command()
-@graph_options
-@front_options
-def config(profile: str | None, config: str | None, host: str | None, port: int | None) -> None:
-    """Print the Serve config that a profile makes, as `up` would apply it."""
-    import yaml
-
-    click.echo(yaml.safe_dump(_plan(profile, config, host, port).config, sort_keys=False), nl=False)
 
 
 @main.command()
@@ -192,7 +157,7 @@ def tasks(markdown: bool, profile: str | None) -> None:
 
     found = all_tasks()
     if profile is not None:
-        plan = _plan(profile, None)
+        plan = plan_of(profile, None)
         assert plan.profile is not None
         found = all_tasks(*code_of(plan.profile))
     if markdown:
@@ -229,20 +194,6 @@ def status(address: str | None, port: int | None, api_key: str | None, as_json: 
     sys.exit(show_status(address, os.environ, port, api_key, as_json))
 
 
-def _plan(
-    profile: str | None, config: str | None, host: str | None = None, port: int | None = None
-) -> "StartPlan":
-    from configs.errors import ConfigError
-    from serve_app.launcher.plan import load_plan
-
-    if profile is not None and config is not None:
-        raise click.UsageError("--profile and --config exclude each other")
-    try:
-        return load_plan(profile, config, host, port)
-    except ConfigError as error:
-        _refuse(str(error))
-
-
 def _profile_of(models: tuple[str, ...]) -> str:
     """The path of a profile that serves ``models``."""
     from configs.errors import ConfigError
@@ -252,7 +203,7 @@ def _profile_of(models: tuple[str, ...]) -> str:
     try:
         return str(written_profile(models, resolve({}, "settings")))
     except ConfigError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _check_keys(plan: "StartPlan", *, required: bool) -> None:
@@ -275,7 +226,7 @@ def _check_keys(plan: "StartPlan", *, required: bool) -> None:
 
             read_keys(settings.api_keys_file)
     except ConfigError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _notes(plan: "StartPlan") -> list[str]:
@@ -289,12 +240,8 @@ def _notes(plan: "StartPlan") -> list[str]:
     return [*unknown_count(plan.profile), *unknown_sizes(plan.profile, load_settings(plan.profile))]
 
 
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(EXIT_REFUSED)
-
-
-main.add_command(bench)
+for command in (config, node, bench):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -48,6 +48,23 @@ def serve_environment(
     Serve reads these when its processes start, so they must be set before Ray starts.
     """
     defaults = {
+        **fast_path(workload, cpus),
+        # Ray renames its workers with setproctitle, which by default overwrites the environment
+        # that the kernel shows, and so the marker.
+        "SPT_NOENV": "1",
+        **haproxy_paths(directory),
+        **_ports(ports),
+    }
+    environment = {**defaults, **given, MARKER: run_id}
+    # An address would make workers of this start connect to another cluster.
+    environment.pop("RAY_ADDRESS", None)
+    return environment
+
+
+def fast_path(workload: Workload, cpus: int) -> dict[str, str]:
+    """What Serve and Ray have to be told on every node, whatever its ports and paths."""
+    draining = DRAINING_ON_MANY_NODES_S if workload.many_nodes else DRAINING_S
+    return {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # The fast path writes log records by the thousand: an error would not show in time.
@@ -57,28 +74,19 @@ def serve_environment(
         # process ends its open connections after this time; Serve's 120 s would cut streams.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(ceil(workload.longest_s) + AFTER_DEADLINE_S),
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": str(CLOSE_IDLE_S),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, cpus // 4))),
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(
-            DRAINING_ON_MANY_NODES_S if workload.many_nodes else DRAINING_S
-        ),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(draining),
         # At Serve's 0.1 s the controller takes a tenth of a core all the time.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray starts its workers at nice 15: everything else on the machine would run first.
         "RAY_worker_niceness": "0",
-        # Ray renames its workers with setproctitle, which by default overwrites the environment
-        # that the kernel shows, and so the marker.
-        "SPT_NOENV": "1",
-        **_haproxy(directory, ports, cpus),
-        **_other_ports(ports),
     }
-    environment = {**defaults, **given, MARKER: run_id}
-    # An address would make workers of this start connect to another cluster.
-    environment.pop("RAY_ADDRESS", None)
-    return environment
 
 
-def _haproxy(directory: Path, ports: PortBlock, cpus: int) -> dict[str, str]:
+def haproxy_paths(directory: Path) -> dict[str, str]:
+    """Where Serve writes HAProxy's configuration, sockets and state: in ``directory``."""
     # Names are short because Serve adds a directory named by the node id (56 characters).
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
@@ -86,14 +94,13 @@ def _haproxy(directory: Path, ports: PortBlock, cpus: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "m"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.stats),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.metrics),
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, cpus // 4))),
     }
 
 
-def _other_ports(ports: PortBlock) -> dict[str, str]:
+def _ports(ports: PortBlock) -> dict[str, str]:
     return {
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler),

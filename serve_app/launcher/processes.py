@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +36,17 @@ def marked(run_id: str) -> list[psutil.Process]:
             if process.environ().get(MARKER) == run_id:
                 found.append(process)
     return found
+
+
+def drain(run_id: str, limit_s: float, hurry: Event) -> None:
+    """Let a run's HAProxy finish the answers under way; it takes no new connections meanwhile."""
+    proxies = []
+    for process in marked(run_id):
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "haproxy":
+                process.send_signal(signal.SIGUSR1)
+                proxies.append(process)
+    wait(proxies, limit_s, hurry)
 
 
 def end(run_id: str, grace_s: float, hurry: Event | None = None) -> list[int]:

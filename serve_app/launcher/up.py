@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event, Thread
 from typing import NoReturn
-
-import psutil
 
 from serve_app.launcher import ports, processes, runs
 from serve_app.launcher.auth import TOKEN_PATH, read_token
@@ -190,7 +187,7 @@ class GraphStart:
         hurry = self.signals.hurry
         run_id = self.own.run.id
         if self._is_ready and not self.options.ray_address:
-            _drain(run_id, self.options.drain_s, hurry)
+            processes.drain(run_id, self.options.drain_s, hurry)
         if self._graph is not None:
             _remove_graph(self._graph, self.options.drain_s, hurry)
         if self._head is not None:
@@ -202,17 +199,6 @@ class GraphStart:
             say(f"logs    {kept}")
         say("stopped")
         return not survivors
-
-
-def _drain(run_id: str, limit_s: float, hurry: Event) -> None:
-    """Let HAProxy finish the answers under way; it takes no new connections meanwhile."""
-    proxies = []
-    for process in processes.marked(run_id):
-        with contextlib.suppress(psutil.Error):
-            if process.name() == "haproxy":
-                process.send_signal(signal.SIGUSR1)
-                proxies.append(process)
-    processes.wait(proxies, limit_s, hurry)
 
 
 def _remove_graph(graph: DeployedGraph, limit_s: float, hurry: Event) -> None:
