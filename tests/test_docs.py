@@ -31,7 +31,9 @@ OWN = {"/docs", "/docs/assets/{name}", "/playground/{name}", "/redoc", "/openapi
 """Files of pages, and the routes that document the others."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"(?<![\w/.-])((?:serve_app|deployments|configs|tests|bench|docs)/[\w./-]+)")
+FILE = re.compile(
+    r"(?<![\w/.-])((?:serve_app|deployments|configs|tests|bench|docs|deploy)/[\w./-]+)"
+)
 MODULE = re.compile(r"(?<![\w/.])((?:serve_app|deployments|configs|tests|bench)(?:\.\w+)+)(:\w+)?")
 
 
@@ -197,9 +199,12 @@ def test_every_request_goes_to_a_route_with_a_body_of_json(page: Path) -> None:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The arguments of every `prsm-serve` in a code block or between backticks."""
+    """The arguments of every `prsm-serve` in a code block or between backticks.
+
+    Those after ``--`` are of another command, which `prsm-serve node` runs.
+    """
     lines = re.findall(r"(?:^|[ /`])prsm-serve ([^`\n#>]*)", page.read_text(), re.MULTILINE)
-    return [shlex.split(line) for line in lines]
+    return [shlex.split(line.partition(" -- ")[0]) for line in lines]
 
 
 @each_page

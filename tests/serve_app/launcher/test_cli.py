@@ -280,3 +280,42 @@ def test_the_tasks_of_a_profile_are_those_of_its_families() -> None:
     shown = _run("tasks", "--markdown", "--profile", "tests/toy/profile.yaml").stdout
     assert "`spell`" in shown
     assert "`generate`" not in shown
+
+
+@ray_import
+def test_a_config_becomes_the_patch_of_a_rayservice_that_other_machines_reach(
+    foreign: Path,
+) -> None:
+    result = _run("config", "--config", str(foreign), "--rayservice", "mine")
+    patch = yaml.safe_load(result.stdout)
+    assert (patch["kind"], patch["metadata"]["name"]) == ("RayService", "mine")
+    config = yaml.safe_load(patch["spec"]["serveConfigV2"])
+    assert config["applications"] == FOREIGN["applications"]
+    assert config["http_options"]["host"] == "0.0.0.0"
+
+
+@ray_import
+def test_a_config_may_name_another_place_of_the_profile() -> None:
+    result = _run("config", "--profile-at", "/etc/profile.yaml")
+    (application,) = yaml.safe_load(result.stdout)["applications"]
+    assert application["args"] == {"profile": "/etc/profile.yaml"}
+
+
+@ray_import
+def test_the_environment_of_a_node_is_printed_and_its_script_written_only_on_request(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "haproxy"
+    options = ("node", "--haproxy-directory", str(place))
+    assert f"export RAY_SERVE_HAPROXY_BINARY_PATH={place}/haproxy\n" in _run(*options).stdout
+    assert not place.exists()
+    lines = _run(*options, "--print", "env-file", "--cpus", "64", "--write-haproxy").stdout
+    assert "RAY_SERVE_HAPROXY_NBTHREAD=4\n" in lines
+    assert (place / "haproxy").exists()
+
+
+@ray_import
+def test_a_node_has_something_to_do() -> None:
+    result = _run("node")
+    assert result.exit_code == 2
+    assert "COMMAND" in result.stderr

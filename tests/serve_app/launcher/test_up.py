@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.launcher import runs
+from serve_app.launcher import processes, runs
 from serve_app.launcher import up as launcher
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.preparation import prepare
@@ -103,7 +103,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         monkeypatch.setattr(launcher, "DeployedGraph", lambda *_: DeployedGraph(world))
         monkeypatch.setattr(launcher.GraphStart, "_fetch_weights", lambda _: world.reach("pull"))
         monkeypatch.setattr(launcher.GraphStart, "_announce", lambda *_: world.reach("announce"))
-        monkeypatch.setattr(launcher.processes, "drain", lambda *_: world.reach("drain"))
+        monkeypatch.setattr(processes, "drain", lambda *_: world.reach("drain"))
         monkeypatch.setattr(launcher.GraphStart, "_check", lambda _: world.reach("watch"))
         return launcher.up(PLAN, OPTIONS)
 
