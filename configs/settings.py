@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AliasChoices,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 PREFIX = "PRSM_HF_"
 MIB = 1024 * 1024
+
+MetricNames: TypeAlias = Literal["vllm", "gen_ai"]
+"""Whose names metrics have besides our own: vLLM's, OpenTelemetry's for generative AI."""
 
 
 class Settings(BaseSettings):
@@ -126,6 +129,10 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(default=None, description="name:sha256[:scopes] a line")
     allow_anonymous: bool = Field(
         default=False, description="serve beyond loopback although there are no API keys"
+    )
+
+    other_metric_names: tuple[MetricNames, ...] = Field(
+        default=("vllm", "gen_ai"), description="whose names /metrics has beside its own"
     )
 
     answer_max_new_tokens: PositiveInt = Field(

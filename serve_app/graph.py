@@ -47,7 +47,7 @@ def build(args: GraphArgs) -> Application:
     purposes = purposes_of(all_routers(routers_of(profile)))
     allowed = allow_list(profile, settings)
     live = settings.max_live_models if allowed else 0
-    labels = ledger_config(Catalog(profile, settings), purposes.tasks, live)
+    labels = ledger_config(Catalog(profile, settings), purposes.tasks, settings, live)
     ledger = deployment(Ledger, LEDGER, profile.ledger).bind(labels)
     families: dict[str, Any] = {}
     for family in profile.families:

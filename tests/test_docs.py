@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from configs.profile_file import load_profile
 from configs.settings import unknown_variables
 from deployments.metrics import signals
+from deployments.metrics.other_names import GEN_AI, VLLM
 from serve_app.cli import main
 from serve_app.ingress.app import create_app, routers_of
 from serve_app.registry.task_names import all_tasks, table
@@ -36,6 +37,8 @@ FILE = re.compile(
 )
 MODULE = re.compile(r"(?<![\w/.])((?:serve_app|deployments|configs|tests|bench)(?:\.\w+)+)(:\w+)?")
 
+
+EVERY_OTHER_NAME = (*VLLM, *GEN_AI)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -86,16 +89,37 @@ def test_the_table_of_tasks_is_the_one_that_the_command_makes() -> None:
     assert there.strip() == table(all_tasks())
 
 
-def test_the_table_of_metrics_has_every_metric_with_its_labels() -> None:
-    section = (DOCS / "operations.md").read_text().partition("## Metrics")[2]
+def metric_rows(heading: str) -> list[tuple[str, list[str]]]:
+    """Each metric of the tables below a heading, with the words of the second column."""
+    section = (
+        (DOCS / "metrics.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    )
     rows = re.findall(r"^\| (`[^|]+) \| ([^|]*)\|", section, re.MULTILINE)
-    names = {
-        (name.removesuffix("_total"), tuple(re.findall(r"\w+", labels)))
-        for cell, labels in rows
-        for name in re.findall(r"`(\w+)`", cell)
-    }
+    return [
+        (name.removesuffix("_total"), re.findall(r"\w+", second))
+        for first, second in rows
+        for name in re.findall(r"`(\w+)`", first)
+    ]
+
+
+def test_the_table_of_metrics_has_every_metric_with_its_labels() -> None:
+    names = {(name, tuple(labels)) for name, labels in metric_rows("Our own names")}
     known = [each for each in vars(signals).values() if isinstance(each, signals.Signal)]
     assert names == {(each.name, each.labels) for each in known}
+
+
+def test_the_tables_of_other_metric_names_say_which_of_our_own_each_is() -> None:
+    documented = [
+        (name.removeprefix("gen_ai_"), tuple(each.removesuffix("_total") for each in ours))
+        for name, ours in metric_rows("Names that other servers' tools know")
+    ]
+    known = {each.name.removeprefix("vllm:").removeprefix("gen_ai_") for each in EVERY_OTHER_NAME}
+    assert {name for name, _ in documented} == known
+    sources = {
+        (other.name.removeprefix("vllm:").removeprefix("gen_ai_"), other.source.name)
+        for other in EVERY_OTHER_NAME
+    }
+    assert {(name, each) for name, ours in documented for each in ours} >= sources
 
 
 def anchors(page: Path) -> set[str]:

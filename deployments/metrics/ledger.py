@@ -10,6 +10,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from configs.settings import MetricNames
+from deployments.metrics.other_names import chosen
 from deployments.metrics.prometheus import Instruments, Values
 from deployments.metrics.recent import RecentRequests
 from deployments.metrics.report import (
@@ -35,12 +37,14 @@ class LedgerConfig:
     """The values that the labels ``model_name`` and ``task`` may have; others become "unknown".
 
     The first ``live_models`` names of other models are taken as well: those that are loaded by
-    name. Replicas report no names that are not of models.
+    name. Replicas report no names that are not of models. ``other_names`` says whose names metrics
+    have besides our own.
     """
 
     models: frozenset[str]
     tasks: frozenset[str]
     live_models: int = 0
+    other_names: tuple[MetricNames, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,7 +71,7 @@ class Ledger:
         self._max_models = len(self._known["model_name"]) + config.live_models
         self._clock = clock
         self._reporters: OrderedDict[str, _ReporterState] = OrderedDict()
-        self._instruments = Instruments(self._gauge)
+        self._instruments = Instruments(self._gauge, chosen(config.other_names))
         self._recent = RecentRequests()
 
     async def add(self, report: MetricReport) -> None:

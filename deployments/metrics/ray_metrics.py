@@ -15,17 +15,18 @@ from deployments.metrics.signals import BY_NAME, PREFIX, Signal
 
 
 class RayMetrics:
-    """One Ray metric for each signal, created with its first sample."""
+    """One Ray metric for each signal that is in Ray, created with its first sample."""
 
     def __init__(self) -> None:
         self._metrics: dict[str, Any] = {}
 
     def record(self, report: MetricReport) -> None:
         for sample in (*report.samples, *report.gauges):
-            self._record(sample)
+            signal = BY_NAME[sample.signal]
+            if signal.in_ray:
+                self._record(signal, sample)
 
-    def _record(self, sample: MetricSample) -> None:
-        signal = BY_NAME[sample.signal]
+    def _record(self, signal: Signal, sample: MetricSample) -> None:
         metric = self._metrics.get(signal.name)
         if metric is None:
             metric = self._metrics[signal.name] = _metric(signal)

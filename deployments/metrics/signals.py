@@ -26,13 +26,18 @@ FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One metric. ``name`` has no prefix, and not the ``_total`` of a counter."""
+    """One metric. ``name`` has no prefix, and not the ``_total`` of a counter.
+
+    Only signals that are ``in_ray`` are metrics of Ray, too: those that are recorded once a token
+    would take too much of the event loop's time.
+    """
 
     name: str
     kind: MetricKind
     about: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = SECONDS
+    in_ray: bool = True
 
     def of(self, *values: str, amount: float = 1.0) -> MetricSample:
         """A sample of this signal; ``values`` are the values of its labels, in order."""
@@ -60,13 +65,26 @@ FIRST_TOKEN = Signal(
     "time_to_first_token_seconds",
     "histogram",
     "From a streamed request's arrival to its first token.",
-    _MODEL,
+    _BOTH,
 )
 PER_TOKEN = Signal(
     "time_per_output_token_seconds",
     "histogram",
     "A stream's time a token, behind the first.",
-    _MODEL,
+    _BOTH,
+)
+BETWEEN_TOKENS = Signal(
+    "inter_token_latency_seconds",
+    "histogram",
+    "From one chunk of a stream to the next, divided by the next one's tokens.",
+    _BOTH,
+    in_ray=False,
+)
+FINISHED = Signal(
+    "finished_sequences",
+    "counter",
+    "Generated texts, by why they ended: stop, length or cancelled.",
+    (*_BOTH, "finish_reason"),
 )
 INPUT_BYTES = Signal("input_length_bytes", "histogram", "Bytes of a request's body.", _TASK, BYTES)
 OUTPUT_BYTES = Signal("output_length_bytes", "histogram", "Bytes of an answer.", _TASK, BYTES)
@@ -124,6 +142,8 @@ SIGNALS = (
     DURATION,
     FIRST_TOKEN,
     PER_TOKEN,
+    BETWEEN_TOKENS,
+    FINISHED,
     INPUT_BYTES,
     OUTPUT_BYTES,
     INPUT_TOKENS,

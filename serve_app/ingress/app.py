@@ -71,7 +71,7 @@ def create_app(
     app.state.tasks = native_tasks(routers)
     app.state.mcp = McpServer(app.state.tasks)
     app.state.purposes = purposes
-    app.state.metering = metering or local_metering(services.catalog, purposes.tasks)
+    app.state.metering = metering or local_metering(services.catalog, purposes.tasks, settings)
     app.state.conversations = Conversations(settings)
     answers = error_answers()
     add_error_handlers(app, answers)

@@ -161,7 +161,12 @@ def test_a_hundred_requests_are_counted_as_exactly_a_hundred(
     assert risen("rejections_total", "sentiment", "validation_error") == 10
     assert risen("inference_duration_seconds_count", TEXTS, "generate") == 20
     assert risen("inference_duration_seconds_count", VECTORS, "embed") == 25
-    assert risen("time_to_first_token_seconds_count", TEXTS) == 20
+    assert risen("time_to_first_token_seconds_count", TEXTS, "generate") == 15
+    assert risen("time_to_first_token_seconds_count", TEXTS, "chat") == 5
+    assert risen("finished_sequences_total", TEXTS, "generate", "cancelled") == 5
+    assert risen("vllm:request_success_total", TEXTS, "abort") == 5
+    assert risen("vllm:e2e_request_latency_seconds_count", TEXTS) == 30
+    assert risen("gen_ai_server_request_duration_seconds_count", "text_completion", TEXTS) == 20
     assert risen("output_length_tokens_count", TEXTS, "generate") == 25
     assert risen("tokens_out_total", TEXTS, "chat") <= 40
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
 from configs.serve_schema import LEDGER
+from configs.settings import Settings
 from deployments.metrics.ledger import Ledger, LedgerConfig
 from deployments.metrics.report import (
     Exposition,
@@ -90,17 +91,20 @@ class Metering:
         raise Unavailable("The ledger of metrics is restarting.", 2)
 
 
-def local_metering(catalog: Catalog, tasks: Iterable[str]) -> Metering:
+def local_metering(catalog: Catalog, tasks: Iterable[str], settings: Settings) -> Metering:
     """Metering with a ledger in this process, for an application outside Serve."""
-    ledger = Ledger(ledger_config(catalog, tasks, catalog.max_live))
+    ledger = Ledger(ledger_config(catalog, tasks, settings, catalog.max_live))
     return Metering(ledger, Reporter(ledger.add))
 
 
-def ledger_config(catalog: Catalog, tasks: Iterable[str], live_models: int = 0) -> LedgerConfig:
+def ledger_config(
+    catalog: Catalog, tasks: Iterable[str], settings: Settings, live_models: int = 0
+) -> LedgerConfig:
     """The values that labels of metrics can have: models, and ``tasks`` of routes and models.
 
     Up to ``live_models`` further model names become labels: those of models loaded by name.
     """
     of_models = frozenset(task for card in catalog.cards for task in card.tasks)
     names = frozenset(card.name for card in catalog.cards)
-    return LedgerConfig(names, of_models.union(tasks), live_models)
+    known_tasks = of_models.union(tasks)
+    return LedgerConfig(names, known_tasks, live_models, settings.other_metric_names)

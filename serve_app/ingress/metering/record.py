@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deployments.metrics import signals
 from deployments.metrics.report import FinishedRequest, MetricSample
-from deployments.seam.generation import TokenChunk
+from deployments.seam.generation import FinishReason, TokenChunk
 from deployments.seam.tokens import TokenCounts
 
 _task_here: ContextVar[str | None] = ContextVar("task", default=None)
@@ -25,14 +27,21 @@ class ModelUse:
     ended: float | None = None
     tokens_in: int = 0
     tokens_out: int = 0
+    finished: Counter[FinishReason] = field(default_factory=Counter)
+    """How many of its generated texts ended for which reason."""
 
 
 class StreamedModelUse:
     """A stream's calls: given every chunk, and complete at the last token."""
 
-    def __init__(self, use: ModelUse, clock: Callable[[], float], model: str, choices: int) -> None:
+    def __init__(
+        self, use: ModelUse, clock: Callable[[], float], model: str, task: str, choices: int
+    ) -> None:
         self.model = model
+        self.task = task
         self.first = self.last = clock()
+        self.gaps = array("d")
+        """Seconds a token between two chunks, one for each chunk behind the first."""
         self._use = use
         self._clock = clock
         self._choices = choices
@@ -41,15 +50,24 @@ class StreamedModelUse:
         self._in_first = 0
 
     def add(self, chunk: TokenChunk) -> None:
-        self.last = self._clock()
+        before, self.last = self.last, self._clock()
         if self._tokens == 0:
             self._use.tokens_in += chunk.prompt_tokens
             self._in_first = len(chunk.tokens)
+        else:
+            self.gaps.append((self.last - before) * self._choices / len(chunk.tokens))
         self._tokens += len(chunk.tokens)
         self._use.tokens_out += len(chunk.tokens)
-        self._open -= sum(token.finish_reason is not None for token in chunk.tokens)
+        ended = [token.finish_reason for token in chunk.tokens if token.finish_reason is not None]
+        self._use.finished.update(ended)
+        self._open -= len(ended)
         if self._open <= 0:
             self._use.ended = self.last
+
+    def cancel(self) -> None:
+        """The client has left: what has not ended is cancelled."""
+        if self._open > 0:
+            self._use.finished["cancelled"] += self._open
 
     @property
     def per_token_s(self) -> float | None:
@@ -95,14 +113,18 @@ class RequestRecord:
         """``model`` is called now. Several calls for one task are one use."""
         return self._uses.setdefault((model, self._task_of(model)), ModelUse(self.clock()))
 
-    def result_received(self, use: ModelUse, tokens: TokenCounts) -> None:
+    def result_received(
+        self, use: ModelUse, tokens: TokenCounts, finished: Iterable[FinishReason] = ()
+    ) -> None:
+        """A call was answered. ``finished`` is why each of its generated texts ended."""
         use.ended = self.clock()
         use.tokens_in += tokens.prompt
         use.tokens_out += tokens.completion
+        use.finished.update(finished)
 
     def streamed(self, use: ModelUse, model: str, choices: int) -> StreamedModelUse:
         """The first chunk of a stream has arrived."""
-        stream = StreamedModelUse(use, self.clock, model, choices)
+        stream = StreamedModelUse(use, self.clock, model, self._task_of(model), choices)
         self._streams.append(stream)
         return stream
 
@@ -110,6 +132,9 @@ class RequestRecord:
         self, *, success: bool, reason: str | None = None, cancelled: bool = False
     ) -> tuple[list[MetricSample], FinishedRequest]:
         """The ledger's samples. ``reason`` is the answer's ``error_type`` if it was an error."""
+        if cancelled:
+            for stream in self._streams:
+                stream.cancel()
         answered = [use for use in self._uses.values() if use.ended is not None]
         seconds = None
         if answered:
@@ -144,17 +169,22 @@ class RequestRecord:
         for (name, its_task), use in self._uses.items():
             yield from _samples_of(name, its_task, use)
         # Of a request with many prompts, most only begin when others have ended.
-        first = {stream.model: stream.first for stream in reversed(self._streams)}
-        for name, at in first.items():
-            yield signals.FIRST_TOKEN.of(name, amount=at - self._began)
+        first = {(each.model, each.task): each.first for each in reversed(self._streams)}
+        for labels, at in first.items():
+            yield signals.FIRST_TOKEN.of(*labels, amount=at - self._began)
         for stream in self._streams:
+            labels = (stream.model, stream.task)
             if stream.per_token_s is not None:
-                yield signals.PER_TOKEN.of(stream.model, amount=stream.per_token_s)
+                yield signals.PER_TOKEN.of(*labels, amount=stream.per_token_s)
+            if stream.gaps:
+                yield MetricSample(signals.BETWEEN_TOKENS.name, labels, tuple(stream.gaps))
 
 
 def _samples_of(model: str, task: str, use: ModelUse) -> Iterator[MetricSample]:
     if use.ended is not None:
         yield signals.DURATION.of(model, task, amount=use.ended - use.began)
+    for reason, count in use.finished.items():
+        yield signals.FINISHED.of(model, task, reason, amount=count)
     if use.tokens_in:
         yield signals.TOKENS_IN.of(model, task, amount=use.tokens_in)
         yield signals.INPUT_TOKENS.of(model, task, amount=use.tokens_in)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deployments.seam.generation import GenerationResult
 from deployments.seam.tokens import TokenCounts
 from serve_app.ingress.metering.record import ModelUse, RequestRecord, StreamedModelUse
 
@@ -31,7 +32,10 @@ class RecordedCall:
     def result_received(self, answer: Any) -> None:
         if self._use is not None:
             # A problem counts no tokens, nor does a label or a box of an image.
-            self._record.result_received(self._use, getattr(answer, "token_counts", TokenCounts()))
+            tokens: TokenCounts = getattr(answer, "token_counts", TokenCounts())
+            generated = answer.choices if isinstance(answer, GenerationResult) else ()
+            reasons = (choice.finish_reason for choice in generated)
+            self._record.result_received(self._use, tokens, reasons)
 
     def stream_started(self) -> StreamedModelUse:
         assert self._use is not None

@@ -60,6 +60,7 @@ async def test_an_answer_is_a_success_of_its_model_and_task() -> None:
     assert found["tokens_in_total", FAST, "generate"] == 3
     assert found["tokens_out_total", FAST, "generate"] == 4
     assert found["output_length_tokens_sum", FAST, "generate"] == 4
+    assert found["finished_sequences_total", FAST, "generate", "stop"] == 2
     assert found["input_length_bytes_sum", "generate"] == len(response.request.content)
     assert found["output_length_bytes_sum", "generate"] == len(response.content)
     assert not [key for key in found if key[0] == "rejections_total"]
@@ -165,8 +166,10 @@ async def test_a_stream_counts_when_its_last_event_has_gone() -> None:
     assert requests(found) == {(FAST, "generate", "success"): 1}
     assert found["tokens_in_total", FAST, "generate"] == 3
     assert found["tokens_out_total", FAST, "generate"] == 3
-    assert found["time_to_first_token_seconds_count", FAST] == 1
-    assert found["time_per_output_token_seconds_count", FAST] == 1
+    assert found["time_to_first_token_seconds_count", FAST, "generate"] == 1
+    assert found["time_per_output_token_seconds_count", FAST, "generate"] == 1
+    assert found["inter_token_latency_seconds_count", FAST, "generate"] == 1
+    assert found["finished_sequences_total", FAST, "generate", "stop"] == 1
     assert found["inference_duration_seconds_count", FAST, "generate"] == 1
 
 
@@ -195,7 +198,7 @@ async def test_a_stream_that_fails_before_its_first_token_is_an_error() -> None:
     assert response.status_code == 400
     found = await counted(application)
     assert requests(found) == {(FAST, "generate", "error"): 1}
-    assert ("time_to_first_token_seconds_count", FAST) not in found
+    assert ("time_to_first_token_seconds_count", FAST, "generate") not in found
 
 
 async def test_a_client_that_leaves_its_stream_is_an_error_and_cancelled() -> None:
@@ -209,6 +212,7 @@ async def test_a_client_that_leaves_its_stream_is_an_error_and_cancelled() -> No
     found = await counted(application)
     assert requests(found) == {(FAST, "generate", "error"): 1}
     assert found["cancelled_total", FAST, "generate"] == 1
+    assert found["finished_sequences_total", FAST, "generate", "cancelled"] == 1
     assert found["tokens_out_total", FAST, "generate"] == 1
     assert not [key for key in found if key[0] == "rejections_total"]
 

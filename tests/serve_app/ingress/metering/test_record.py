@@ -87,8 +87,10 @@ def test_a_stream_has_a_time_to_its_first_token_and_one_a_token_behind_it() -> N
     clock.now = 7.0
     stream.add(burst("b", "c", "d", "e", at=1, finish="stop"))
     samples, finished = closed(record)
-    assert samples["time_to_first_token_seconds", "one"] == 3.0
-    assert samples["time_per_output_token_seconds", "one"] == 1.0
+    assert samples["time_to_first_token_seconds", "one", "generate"] == 3.0
+    assert samples["time_per_output_token_seconds", "one", "generate"] == 1.0
+    assert samples["inter_token_latency_seconds", "one", "generate"] == 1.0
+    assert samples["finished_sequences", "one", "generate", "stop"] == 1
     assert samples["inference_duration_seconds", "one", "generate"] == 6.0
     assert samples["tokens_out", "one", "generate"] == 5
     assert finished.seconds == 6.0
@@ -100,8 +102,8 @@ def test_a_stream_of_one_token_has_no_time_a_token() -> None:
     stream = record.streamed(record.use("one"), "one", choices=1)
     stream.add(burst("a", finish="stop"))
     samples, _ = closed(record)
-    assert ("time_to_first_token_seconds", "one") in samples
-    assert ("time_per_output_token_seconds", "one") not in samples
+    assert ("time_to_first_token_seconds", "one", "generate") in samples
+    assert ("time_per_output_token_seconds", "one", "generate") not in samples
 
 
 def test_a_request_that_no_model_answered_has_no_time() -> None:
@@ -123,3 +125,26 @@ def test_the_first_token_of_a_request_with_many_prompts_is_counted_once() -> Non
     samples, _ = record.close(success=True)
     (first,) = (each for each in samples if each.signal == "time_to_first_token_seconds")
     assert first.amounts == (2.0,)
+
+
+def test_each_chunk_behind_the_first_has_a_time_a_token() -> None:
+    clock = Clock()
+    record = RequestRecord("chat", clock=clock)
+    record.found("chat", "one")
+    stream = record.streamed(record.use("one"), "one", choices=1)
+    for at, texts in ((1.0, "a"), (1.5, "bc"), (2.5, "d")):
+        clock.now = at
+        stream.add(burst(*texts))
+    samples, _ = record.close(success=False, cancelled=True)
+    (gaps,) = (each for each in samples if each.signal == "inter_token_latency_seconds")
+    assert gaps == MetricSample("inter_token_latency_seconds", ("one", "chat"), (0.25, 1.0))
+
+
+def test_choices_that_the_client_did_not_wait_for_are_cancelled() -> None:
+    record = RequestRecord("generate")
+    record.found("generate", "one")
+    stream = record.streamed(record.use("one"), "one", choices=3)
+    stream.add(burst("a", finish="length"))
+    samples, _ = record.close(success=False, cancelled=True)
+    ended = {key(each)[3]: each.amounts for each in samples if each.signal == "finished_sequences"}
+    assert ended == {"length": (1,), "cancelled": (2,)}
