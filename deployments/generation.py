@@ -149,7 +149,7 @@ class Generation(FamilyDeployment[Engine]):
     async def _chunks(
         self, engine: Engine, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
-        with self._images.reserve_files(request):
+        with self._images.reserve_files(request), self._meter.preprocessing(request.model):
             prompt = await self._prompts.preprocess(engine, request)
         if isinstance(prompt, Problem):
             yield prompt

@@ -180,7 +180,9 @@ class Summarization(FamilyDeployment[Seq2SeqModel]):
                 message = f"the model writes up to {bound} tokens, not {tokens}"
                 return Problem("validation", message, field)
         parts = (partial(model.passages, order, some) for some in in_parts(texts, len))
-        return await self._batcher.answers(model.lane, self._batcher.preprocessed(parts))
+        return await self._batcher.answers(
+            model.lane, self._batcher.preprocessed(model.lane.name, parts)
+        )
 
 
 class Seq2SeqLoader(BatchedModelLoader[Seq2SeqModel]):

@@ -93,7 +93,8 @@ class Transcription(FamilyDeployment[SpeechModel]):
         reader = await self._batcher.in_thread(self._opened, model, request.audio)
         transcript = Transcript(model.tokenizer, model.tokens, language)
         while True:
-            window = await self._batcher.in_thread(reader.next, options, transcript.language)
+            with self._batcher.meter.preprocessing(request.model):
+                window = await self._batcher.in_thread(reader.next, options, transcript.language)
             if window is None:
                 return transcript.result(reader.seconds)
             (decoded,) = await self._batcher.answers(model.lane, _alone(window))

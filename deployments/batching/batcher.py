@@ -58,14 +58,14 @@ class Batcher:
         self, config: FamilyConfig, meter: Meter, volume_limit: VolumeLimit = "max_batch_tokens"
     ) -> None:
         self._config = config
-        self._meter = meter
+        self.meter = meter
         self._volume_limit = volume_limit
         self._limits = UserConfig(max_batch_size=config.settings.batch_size)
         self._refused: tuple[str, ...] = ()
         self._lanes: WeakSet[Lane[Any, Any]] = WeakSet()
         self._device = DeviceFailures()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="preprocess")
-        self._preparation = JointPreparation(self.in_thread)
+        self._preparation = JointPreparation(self.in_thread, meter.preprocessing)
         meter.register(self._gauges)
 
     def lane(
@@ -79,7 +79,7 @@ class Batcher:
             model,
             self._batch_limits(),
             self._device,
-            partial(self._meter.forward, name),
+            partial(self.meter.forward, name),
             initialize=lower_thread_priority
             if on_cpu
             else None,  # a GPU waits for the thread that feeds it
@@ -119,10 +119,17 @@ class Batcher:
             for items in admitted:
                 items.cancel()
 
-    async def preprocessed(self, parts: Iterable[Callable[[], T]]) -> AsyncGenerator[T, None]:
-        """The results of ``parts``, computed one by one while the model works on those before."""
+    async def preprocessed(
+        self, name: str, parts: Iterable[Callable[[], T]]
+    ) -> AsyncGenerator[T, None]:
+        """The results of ``parts``, inputs of the model ``name``.
+
+        They are computed one by one while the model works on those before.
+        """
         for part in parts:
-            yield await self.in_thread(part)
+            with self.meter.preprocessing(name):
+                made = await self.in_thread(part)
+            yield made
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function`` in the preprocessing thread, off the event loop and beside the model."""

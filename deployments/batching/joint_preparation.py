@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -87,11 +88,15 @@ class JointPreparation:
     """Prepares parts one call at a time, and queues each when it is ready.
 
     Parts take turns in the order in which they came. The oldest is joined by those with its key, as
-    long as they are together no larger than the largest part of one request.
+    long as they are together no larger than the largest part of one request. ``timed`` times a
+    call, by the name of their model.
     """
 
-    def __init__(self, in_thread: InThread) -> None:
+    def __init__(
+        self, in_thread: InThread, timed: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
         self._in_thread = in_thread
+        self._timed = timed
         self._waiting: list[RequestItems] = []
         self._work: asyncio.Task[None] | None = None
 
@@ -135,7 +140,8 @@ class JointPreparation:
         parts = [_unprepared(items) for items in group]
         try:
             inputs = [each for part in parts for each in part.inputs]
-            prepared = iter(await self._in_thread(parts[0].prepare, inputs))
+            with self._timed(group[0].lane.name):
+                prepared = iter(await self._in_thread(parts[0].prepare, inputs))
         except Exception as error:  # noqa: BLE001 - each part's caller gets the error of its own
             if len(group) == 1:
                 group[0].fail(error)

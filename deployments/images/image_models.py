@@ -116,7 +116,8 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
         await model.lane.room.wait(model.has_room)
         model.preprocessing += 1
         try:
-            image = await self._preparation.run(0, _preprocess_if_small, model.task, request)
+            with self._batcher.meter.preprocessing(request.model):
+                image = await self._preparation.run(0, _preprocess_if_small, model.task, request)
             if isinstance(image, PreprocessedImage):
                 model.image_bytes = image.nbytes
             if not isinstance(image, EncodedImage):
@@ -137,7 +138,9 @@ class ImageModels(BatchedModelLoader[ImageModel[R]], Generic[R]):
         waiting, limit = self._preparation.waiting_pixels, self._config.settings.max_waiting_pixels
         if waiting and waiting + image.pixels > limit:
             raise Overloaded(request.model, "large images")
-        return await self._preparation.run(image.pixels, _preprocess_and_trim, image, task, request)
+        run, pixels = self._preparation.run, image.pixels
+        with self._batcher.meter.preprocessing(request.model):
+            return await run(pixels, _preprocess_and_trim, image, task, request)
 
 
 def _preprocess_if_small(

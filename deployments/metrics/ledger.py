@@ -9,8 +9,10 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from configs.settings import MetricNames
+from deployments.metrics.build_info import build_info
 from deployments.metrics.other_names import chosen
 from deployments.metrics.prometheus import Instruments, Values
 from deployments.metrics.recent import RecentRequests
@@ -21,6 +23,7 @@ from deployments.metrics.report import (
     MetricSample,
     Performance,
 )
+from deployments.metrics.serve_replicas import ServeReplicas
 from deployments.metrics.signals import BY_NAME, MEMORY, SEVERAL, UNKNOWN, Signal
 
 GAUGES_LIVE_S = 15.0
@@ -63,7 +66,12 @@ class Ledger:
     Prometheus takes for a counter reset.
     """
 
-    def __init__(self, config: LedgerConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: LedgerConfig,
+        clock: Callable[[], float] = time.monotonic,
+        replicas: ServeReplicas | None = None,
+    ) -> None:
         self._known: Mapping[str, set[str]] = {
             "model_name": {*config.models, SEVERAL, UNKNOWN},
             "task": {*config.tasks},
@@ -73,6 +81,9 @@ class Ledger:
         self._reporters: OrderedDict[str, _ReporterState] = OrderedDict()
         self._instruments = Instruments(self._gauge, chosen(config.other_names))
         self._recent = RecentRequests()
+        self._replicas = replicas or ServeReplicas()
+        self._build = build_info()
+        self._own_gauges: tuple[MetricSample, ...] = (self._build,)
 
     async def add(self, report: MetricReport) -> None:
         """Add a report, unless it has been added before."""
@@ -92,6 +103,7 @@ class Ledger:
 
     async def exposition(self, accept: str) -> Exposition:
         """Every metric, in the format that an ``Accept`` header prefers."""
+        self._own_gauges = (self._build, *await self._replicas.gauges())
         return self._instruments.exposition(accept)
 
     async def performance(self, _: None = None) -> Performance | None:
@@ -128,10 +140,10 @@ class Ledger:
         """The cluster's values of a gauge, by labels, from replicas that reported lately."""
         found: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
         oldest = self._clock() - GAUGES_LIVE_S
-        for state in self._reporters.values():
-            for sample in state.gauges if state.at >= oldest else ():
-                if sample.signal == signal.name:
-                    found[sample.labels] += sample.amounts
+        live = (state.gauges for state in self._reporters.values() if state.at >= oldest)
+        for sample in chain(self._own_gauges, *live):
+            if sample.signal == signal.name:
+                found[sample.labels] += sample.amounts
         parts = {
             labels: len(values) if signal.kind == "mean" else 1 for labels, values in found.items()
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -75,6 +77,13 @@ class Meter:
             signals.FORWARD.of(name, amount=forward.seconds),
             *(signals.QUEUE_WAIT.of(name, amount=wait) for wait in forward.waits_s),
         )
+
+    @contextmanager
+    def preprocessing(self, name: str) -> Iterator[None]:
+        """The block makes inputs of a model: of a prompt, texts that came together, an image."""
+        began = time.monotonic()
+        yield
+        self._record(signals.PREPROCESSING.of(name, amount=time.monotonic() - began))
 
     def admitted(self, name: str, wait_s: float) -> None:
         """A sequence was admitted to a slot after ``wait_s`` seconds."""

@@ -45,6 +45,7 @@ class Signal:
 
 
 _MODEL, _TASK, _BOTH = ("model_name",), ("task",), ("model_name", "task")
+_GPU = ("node", "gpu")
 
 REQUESTS = Signal(
     "requests", "counter", "Requests for inference, by how they ended.", (*_BOTH, "status")
@@ -97,6 +98,18 @@ OUTPUT_TOKENS = Signal(
 TOKENS_IN = Signal("tokens_in", "counter", "Tokens that models read.", _BOTH)
 TOKENS_OUT = Signal("tokens_out", "counter", "Tokens that models wrote.", _BOTH)
 
+HTTP_RESPONSES = Signal(
+    "http_responses",
+    "counter",
+    "Answers that began, of every route, by the class of their status.",
+    ("route", "status"),
+)
+PREPROCESSING = Signal(
+    "preprocessing_seconds",
+    "histogram",
+    "Tokenizing a prompt, or texts that came together; decoding and resizing an image.",
+    _MODEL,
+)
 QUEUE_WAIT = Signal(
     "queue_wait_seconds", "histogram", "From admission to a batch or a slot.", _MODEL
 )
@@ -128,6 +141,29 @@ SLOTS = Signal("slots", "sum", "Texts that can be decoded together.", _MODEL)
 SLOTS_IN_USE = Signal("slots_in_use", "sum", "Texts that are being decoded.", _MODEL)
 WAITING = Signal("queue_depth", "sum", "Texts that wait for a batch or a slot.", _MODEL)
 KV_USAGE = Signal("kv_cache_usage_ratio", "mean", "Used part of the KV cache.", _MODEL)
+REPLICAS_WANTED = Signal(
+    "replicas_wanted", "sum", "Replicas that Serve wants of a deployment.", ("deployment",)
+)
+REPLICAS_RUNNING = Signal(
+    "replicas_running", "sum", "Replicas of a deployment that take requests.", ("deployment",)
+)
+GPU_ALLOCATED = Signal(
+    "gpu_allocated_bytes", "sum", "Memory in tensors of a family, on all GPUs.", ("family",)
+)
+GPU_RESERVED = Signal(
+    "gpu_reserved_bytes", "sum", "Memory that torch keeps for a family, on all GPUs.", ("family",)
+)
+GPU_USED = Signal("gpu_used_bytes", "mean", "Memory in use on one GPU, by all processes.", _GPU)
+GPU_SIZE = Signal("gpu_size_bytes", "mean", "Memory of one GPU.", _GPU)
+GPU_UTILIZATION = Signal(
+    "gpu_utilization_ratio", "mean", "The part of the last second in which a GPU computed.", _GPU
+)
+BUILD_INFO = Signal(
+    "build_info",
+    "mean",
+    "Always 1; its labels are the versions of what runs.",
+    ("version", "ray", "transformers", "torch", "python"),
+)
 LIMITS_REFUSED = Signal(
     "live_limits_refused",
     "sum",
@@ -150,6 +186,8 @@ SIGNALS = (
     OUTPUT_TOKENS,
     TOKENS_IN,
     TOKENS_OUT,
+    HTTP_RESPONSES,
+    PREPROCESSING,
     QUEUE_WAIT,
     BATCH_SIZE,
     BATCH_FILL,
@@ -166,6 +204,14 @@ SIGNALS = (
     SLOTS_IN_USE,
     WAITING,
     KV_USAGE,
+    REPLICAS_WANTED,
+    REPLICAS_RUNNING,
+    GPU_ALLOCATED,
+    GPU_RESERVED,
+    GPU_USED,
+    GPU_SIZE,
+    GPU_UTILIZATION,
+    BUILD_INFO,
     LIMITS_REFUSED,
 )
 BY_NAME = {signal.name: signal for signal in SIGNALS}

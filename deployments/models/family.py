@@ -17,6 +17,7 @@ from deployments.metrics.report import MetricSample
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import StillInUseError, unavailable_as_problem
+from deployments.models.gpu_gauges import gpu_gauges
 from deployments.models.inspection import ModelInspector
 from deployments.models.joined_calls import CallRunner
 from deployments.models.loaded_model import LoadedModel
@@ -159,6 +160,7 @@ class FamilyDeployment(Generic[M]):
         return {"pinned": [name for name in names if self._models.is_pinned(name)]}
 
     def _gauges(self) -> Iterator[MetricSample]:
+        yield from gpu_gauges(self._config.name, _replica_and_node()[1])
         for loaded in self._models.loaded:
             yield from self._loader.gauges(loaded)
 

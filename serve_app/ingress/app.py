@@ -34,6 +34,7 @@ from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
+from serve_app.ingress.metering.responses import Responses
 from serve_app.ingress.playground import files as playground
 from serve_app.ingress.route_table import RouteTable
 from serve_app.ingress.routes import graph, health, home, loading, metrics, models
@@ -65,7 +66,7 @@ def create_app(
     ignore_pillow_warnings()
     settings = services.settings
     routers = all_routers(routers)
-    app = _with_flat_routes(routers)
+    app, routes = _with_flat_routes(routers)
     purposes = purposes_of(routers)
     app.state.services = services
     app.state.tasks = native_tasks(routers)
@@ -77,7 +78,11 @@ def create_app(
     add_error_handlers(app, answers)
     openapi.complete(app, settings)
     app.state.policy = policy_for(
-        settings, host, Refusals(app, app.state.metering, purposes).note, answers
+        settings,
+        host,
+        Refusals(app, app.state.metering, purposes).note,
+        answers,
+        Responses(routes, app.state.metering).note,
     )
     # The last one added runs first: front, metering, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)
@@ -88,8 +93,8 @@ def create_app(
     return app
 
 
-def _with_flat_routes(routers: Iterable[APIRouter]) -> FastAPI:
-    """An application with the routes of ``routers``, without their routers.
+def _with_flat_routes(routers: Iterable[APIRouter]) -> tuple[FastAPI, RouteTable]:
+    """An application with the routes of ``routers``, without their routers; and the routes.
 
     FastAPI matches a path twice where a router is included, but only then does it complete the
     OpenAPI document with the options of the application: so another application documents them.
@@ -99,8 +104,9 @@ def _with_flat_routes(routers: Iterable[APIRouter]) -> FastAPI:
         documented.include_router(router)
     app.openapi = documented.openapi  # type: ignore[method-assign]
     routes = (route for router in routers for route in router.routes)
-    app.router.routes = RouteTable([*app.router.routes, *routes])
-    return app
+    table = RouteTable([*app.router.routes, *routes])
+    app.router.routes = table
+    return app, table
 
 
 def _fastapi(**options: Any) -> FastAPI:

@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import httpx
 import pytest
 from openai import OpenAI
+from prometheus_client.parser import text_string_to_metric_families
 
+from deployments.metrics.signals import PREFIX
 from tests.deployments.metrics.reading import Figures, figures
 from tests.e2e.conftest import Graph
 from tests.e2e.test_generation import events
@@ -187,6 +190,40 @@ def test_replicas_of_models_report_batches_slots_and_memory(client: httpx.Client
     assert after["cache_hits_total", MOODS] >= 1
     assert after["model_memory_bytes", TEXTS] > 50 * 2**20
     assert after["model_memory_bytes", MOODS] > 2**20
+
+
+def labelled(client: httpx.Client, name: str) -> dict[frozenset[tuple[str, str]], float]:
+    """The samples of one metric by all their labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        frozenset(sample.labels.items()): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == PREFIX + name
+    }
+
+
+def test_answers_replicas_preparation_and_versions_are_measured(client: httpx.Client) -> None:
+    def answers(route: str, status: str) -> float:
+        labels = frozenset({("route", route), ("status", status)})
+        return labelled(client, "http_responses_total").get(labels, 0.0)
+
+    classify = f"{NATIVE}/classify"
+    before = answers(classify, "4xx"), answers("none", "4xx")
+    assert client.post(classify, json={}).status_code == 400
+    assert client.get("/no/such/route").status_code == 404
+    assert (answers(classify, "4xx"), answers("none", "4xx")) == (before[0] + 1, before[1] + 1)
+    for gauge in ("replicas_running", "replicas_wanted"):
+        of = {
+            dict(labels)["deployment"]: count for labels, count in labelled(client, gauge).items()
+        }
+        assert [of[each] for each in ("Ingress", "Ledger", "Embeddings", "Generation")] == [1] * 4
+    assert client.post(classify, json={"texts": "a"}).status_code == 200
+    assert client.post(f"{NATIVE}/generate", json=SHORT).status_code == 200
+    prepared = "preprocessing_seconds_count"
+    until(client, lambda found: all(found.get((prepared, each)) for each in (MOODS, TEXTS)))
+    (build,) = labelled(client, "build_info")
+    assert dict(build)["ray"] == version("ray")
 
 
 def replaced(graph: Graph, deployment: str) -> None:

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 Refused: TypeAlias = Callable[[Scope, str], None]
 """Called with a refused request and the reason, before the answer is sent."""
 
+Answered: TypeAlias = Callable[[Scope, int], None]
+"""Called with a request and the status of its answer, when that begins."""
+
 CHECKS = 4
 """How often within ``send_timeout_s`` it is checked whether the client reads its answer."""
 
@@ -43,6 +46,7 @@ class FrontExchange:
         *,
         send_timeout_s: float,
         echo: bool,
+        answered: Answered | None = None,
     ) -> None:
         self.head = head
         self.body = ReceivedBody(receive)
@@ -53,6 +57,7 @@ class FrontExchange:
         self.started = False
         self.cut = False
         self._refused = refused
+        self._answered = answered
         self._answers = answers
         self._scope = scope
         self._receive = receive
@@ -88,6 +93,8 @@ class FrontExchange:
                 self._plain = ServeAnswer(message)
                 return
             self.started = True
+            if self._answered is not None:
+                self._answered(self._scope, message["status"])
             self._schedule_check()
             if self._echo:
                 message = with_id(message, self.head.request_id)

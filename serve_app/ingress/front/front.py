@@ -16,7 +16,7 @@ from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
 from serve_app.ingress.front.bodies import BodyReader
-from serve_app.ingress.front.exchange import FrontExchange, Refused
+from serve_app.ingress.front.exchange import Answered, FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.keys import KeyFile
 from serve_app.ingress.request_id import HEADER
@@ -32,17 +32,25 @@ EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authentica
 
 @dataclass(frozen=True, slots=True)
 class FrontPolicy:
-    """The rules of a front. ``refused`` is called with refused requests, to count them."""
+    """The rules of a front.
+
+    ``refused`` is called with refused requests, and ``answered`` with every request, to count them.
+    """
 
     settings: Settings
     keys: KeyFile | None
     hosts: AllowedHosts | None
     refused: Refused | None
     answers: ErrorAnswers
+    answered: Answered | None = None
 
 
 def policy_for(
-    settings: Settings, host: str | None, refused: Refused | None, answers: ErrorAnswers
+    settings: Settings,
+    host: str | None,
+    refused: Refused | None,
+    answers: ErrorAnswers,
+    answered: Answered | None = None,
 ) -> FrontPolicy:
     """The policy of the settings. ``host`` is where the service listens, if known.
 
@@ -52,7 +60,7 @@ def policy_for(
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
         hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return FrontPolicy(settings, keys, hosts, refused, answers)
+    return FrontPolicy(settings, keys, hosts, refused, answers, answered)
 
 
 class Front:
@@ -93,6 +101,7 @@ class Front:
             self._policy.answers,
             send_timeout_s=self._policy.settings.send_timeout_s,
             echo=self._echo,
+            answered=self._policy.answered,
         )
         scope.setdefault("state", {}).update({"request_id": head.request_id, STATE_KEY: exchange})
         try:

@@ -70,7 +70,9 @@ class Metering:
         self._ledger = ledger
         self._reporter = reporter
 
-    def record(self, samples: Iterable[MetricSample], finished: FinishedRequest) -> None:
+    def record(
+        self, samples: Iterable[MetricSample], finished: FinishedRequest | None = None
+    ) -> None:
         self._reporter.record(samples, finished)
 
     async def exposition(self, accept: str) -> Exposition:

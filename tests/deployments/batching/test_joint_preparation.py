@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from deployments.seam.problems import Problem
 
 class Room:
     """A lane that has room for so many items, and keeps them."""
+
+    name = "a model"
 
     def __init__(self, items: int = 1000) -> None:
         self.items: list[Any] = []
@@ -52,6 +55,10 @@ def ignored(items: Sequence[Any]) -> None:
     """Nobody has to know the items."""
 
 
+def untimed(name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def part(lane: Any, *texts: str, key: Hashable = "a model", weight: int = 1) -> RequestItems:
     unprepared = Unprepared(texts, lengths, key, weight, ignored)
     admitted = asyncio.get_running_loop().create_future()
@@ -61,7 +68,7 @@ def part(lane: Any, *texts: str, key: Hashable = "a model", weight: int = 1) -> 
 async def prepared(*later: RequestItems, lane: Any) -> list[list[Any]]:
     """The calls for ``later``, which came while another part was prepared."""
     thread = Thread()
-    preparation = JointPreparation(thread)
+    preparation = JointPreparation(thread, untimed)
     first = part(lane, "first")
     preparation.add([first])
     await asyncio.sleep(0)
@@ -131,6 +138,6 @@ async def test_a_part_that_is_prepared_already_is_queued_at_once() -> None:
     lane = Room()
     admitted = asyncio.get_running_loop().create_future()
     items = RequestItems(lane, [7], QueuedRequest(), admitted)  # type: ignore[arg-type]
-    JointPreparation(Thread()).add([items])
+    JointPreparation(Thread(), untimed).add([items])
     assert admitted.result()
     assert lane.items == [7]

@@ -16,7 +16,7 @@ from deployments.metrics.ledger import (
 )
 from deployments.metrics.recent import GIB, MAX_REQUESTS
 from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample
-from deployments.metrics.signals import PREFIX, SIGNALS
+from deployments.metrics.signals import GAUGES, PREFIX, SIGNALS
 from tests.deployments.metrics.reading import Figures, figures
 
 CONFIG = LedgerConfig(frozenset({"one", "two"}), frozenset({"chat", "embed"}))
@@ -166,7 +166,7 @@ async def test_every_signal_is_exposed_in_both_formats() -> None:
         for signal in SIGNALS
         if signal.kind in ("counter", "histogram")
     )
-    gauges = tuple(s.of("one") for s in SIGNALS if s.kind not in ("counter", "histogram"))
+    gauges = tuple(signal.of(*("one" for _ in signal.labels)) for signal in GAUGES)
     await ledger.add(MetricReport("a", 1, samples, gauges=gauges))
     plain = await ledger.exposition("text/plain")
     assert plain.content_type.startswith("text/plain")

@@ -1,0 +1,61 @@
+"""What a replica reports of its GPUs, with a stand-in for torch's functions."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from deployments.models.gpu_gauges import gpu_gauges
+
+GIB = 1024**3
+
+
+@pytest.fixture
+def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins = {
+        "is_initialized": lambda: True,
+        "memory_allocated": lambda: 3 * GIB,
+        "memory_reserved": lambda: 4 * GIB,
+        "max_memory_allocated": lambda: 5 * GIB,
+        "device_count": lambda: 2,
+        "get_device_properties": lambda index: SimpleNamespace(uuid=f"uuid-{index}"),
+        "mem_get_info": lambda index: ((10 + index) * GIB, 24 * GIB),
+        "utilization": lambda index: 50 * index,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+
+
+def reported() -> dict[tuple[str, ...], float]:
+    return {(each.signal, *each.labels): each.amounts[0] for each in gpu_gauges("vision", "n")}
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_memory_of_the_family_and_memory_and_use_of_each_device() -> None:
+    assert reported() == {
+        ("gpu_allocated_bytes", "vision"): 3 * GIB,
+        ("gpu_reserved_bytes", "vision"): 4 * GIB,
+        ("gpu_used_bytes", "n", "uuid-0"): 14 * GIB,
+        ("gpu_used_bytes", "n", "uuid-1"): 13 * GIB,
+        ("gpu_size_bytes", "n", "uuid-0"): 24 * GIB,
+        ("gpu_size_bytes", "n", "uuid-1"): 24 * GIB,
+        ("gpu_utilization_ratio", "n", "uuid-0"): 0.0,
+        ("gpu_utilization_ratio", "n", "uuid-1"): 0.5,
+    }
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_where_use_cannot_be_measured_memory_still_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(index: int) -> int:
+        raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed")
+
+    monkeypatch.setattr(torch.cuda, "utilization", missing)
+    found = {key[0] for key in reported()}
+    assert "gpu_used_bytes" in found
+    assert "gpu_utilization_ratio" not in found
+
+
+def test_without_a_gpu_there_is_nothing() -> None:
+    assert reported() == {}
