@@ -32,6 +32,7 @@ MODEL_SIDE = (
 INGRESS_SIDE = (
     ("serve_app",),
     ("serve_app.launcher", "serve_app.load"),
+    ("serve_app.observability",),
     ("serve_app.registry",),
     ("serve_app.ingress",),
     ("deployments.metrics",),
