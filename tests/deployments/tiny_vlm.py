@@ -22,7 +22,7 @@ TEMPLATE = """{{ bos_token }}{% for message in messages %}{{ message['role'] }} 
 {% if add_generation_prompt %}assistant {% endif %}"""
 
 
-def vision_language(folder: Path, template: str = TEMPLATE) -> Path:
+def vision_language(folder: Path, template: str = TEMPLATE, window: int = WINDOW) -> Path:
     """The checkpoint, with its processor and chat template."""
     torch.manual_seed(0)
     words = tiny.tokenizer()
@@ -31,7 +31,7 @@ def vision_language(folder: Path, template: str = TEMPLATE) -> Path:
     text = {
         **tiny.SIZES,
         "model_type": "llama",
-        "max_position_embeddings": WINDOW,
+        "max_position_embeddings": window,
         "vocab_size": len(words),
         "eos_token_id": 3,
     }

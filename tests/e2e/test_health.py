@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
+
+from tests.e2e.examples import documented_posts, examples_of
 
 NATIVE = "/api/v1/huggingface"
 
@@ -86,16 +86,6 @@ ENGLISH_ONLY = {"/v1/audio/translations"}
 """Routes that the embedded profile's model of speech refuses."""
 
 
-def examples_of(operation: dict[str, Any], schemas: dict[str, Any]) -> list[Any]:
-    """The example of a POST's JSON body, of each kind of it if there are several."""
-    content = operation["requestBody"]["content"]["application/json"]
-    if "example" in content:
-        return [content["example"]]
-    kinds = content["schema"].get("oneOf", [content["schema"]])
-    whole = [schemas[kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind for kind in kinds]
-    return [schema["example"] for schema in whole]
-
-
 def test_every_route_is_documented_with_an_example(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
@@ -117,22 +107,18 @@ def test_the_root_names_the_documentation(client: httpx.Client) -> None:
 
 
 def test_every_example_of_the_documentation_works(client: httpx.Client) -> None:
-    document = client.get("/openapi.json").json()
-    schemas = document["components"]["schemas"]
     tried = 0
-    for path, operations in document["paths"].items():
-        if "post" in operations:
-            places = PLACES | ({"model_id": MODELS[path]} if path in MODELS else {})
-            for example in examples_of(operations["post"], schemas):
-                response = client.post(path.format(**places), json=example)
-                if path in WITHOUT_MODEL:
-                    assert response.status_code == 400, (path, response.text)
-                    assert "No model is configured" in response.text
-                elif path in ENGLISH_ONLY:
-                    assert response.status_code == 400, (path, response.text)
-                    assert "knows English only" in response.text
-                else:
-                    taken = 202 if path == "/mcp" and "id" not in example else 200
-                    assert response.status_code == taken, (path, response.text)
-                tried += 1
+    for path, example in documented_posts(client):
+        places = PLACES | ({"model_id": MODELS[path]} if path in MODELS else {})
+        response = client.post(path.format(**places), json=example)
+        if path in WITHOUT_MODEL:
+            assert response.status_code == 400, (path, response.text)
+            assert "No model is configured" in response.text
+        elif path in ENGLISH_ONLY:
+            assert response.status_code == 400, (path, response.text)
+            assert "knows English only" in response.text
+        else:
+            taken = 202 if path == "/mcp" and "id" not in example else 200
+            assert response.status_code == taken, (path, response.text)
+        tried += 1
     assert tried >= 50

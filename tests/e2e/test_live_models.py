@@ -147,6 +147,15 @@ def test_a_vision_language_model_answers_chats_about_images(
         chat(LLAMA, sent)
 
 
+def test_a_gguf_file_is_found_by_the_name_of_its_folder(folder: Path, client: httpx.Client) -> None:
+    """It is inspected and not loaded, which takes long (:mod:`tests.long.test_live_models`)."""
+    assert client.get(f"/v1/models/{GGUF}").status_code == 200
+    models = {each["name"]: each for each in client.get(f"{NATIVE}/models").json()["models"]}
+    assert models[GGUF]["family"] == "generation"
+    assert models[GGUF]["engine"] == "openvino"
+    assert client.delete(f"{NATIVE}/models/{GGUF}").status_code == 200
+
+
 def test_many_requests_for_a_new_model_load_it_once_and_its_memory_is_given_back(
     folder: Path, graph: Graph, client: httpx.Client
 ) -> None:
