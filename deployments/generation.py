@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,6 +20,7 @@ from deployments.engine.token_chunks import Interrupted, token_chunks
 from deployments.engine.token_stream import StreamPacing
 from deployments.engine.tokenizing import detokenized, tokenized, with_texts
 from deployments.metrics.meter import Meter
+from deployments.metrics.stage_recorder import StageRecorder, recorder_here
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import ModelUnavailable, unavailable_as_problem
 from deployments.models.family import FamilyDeployment
@@ -33,6 +35,7 @@ from deployments.seam.generation import (
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import LiveLimits
 from deployments.seam.summarization import SummaryRequest, SummaryResult
+from deployments.seam.timings import CallTiming
 from deployments.seam.tokenization import (
     DetokenizeRequest,
     DetokenizeResult,
@@ -81,19 +84,25 @@ class Generation(FamilyDeployment[Engine]):
         return GenerationResult(prompt_tokens, choices, device)
 
     async def stream(
-        self, request: GenerationRequest, *, admitted: bool = False
+        self,
+        request: GenerationRequest,
+        *,
+        admitted: bool = False,
+        recorder: StageRecorder | None = None,
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """Chunks of tokens as they are decoded; tokens that are ready together share a chunk.
 
         A problem ends the stream. Closing the stream stops the decoding within one step. When the
-        engine stops, it is loaded again, and the texts are continued.
+        engine stops, it is loaded again, and the texts are continued. ``recorder`` is told the
+        stages, else that of the call, if it has one.
         """
+        recorder = recorder or recorder_here()
         try:
             for _ in range(MAX_ATTEMPTS):
                 interrupted: Interrupted | None = None
                 async with (
                     self._models.use(request.model, admitted=admitted) as engine,
-                    aclosing(self._chunks(engine, request)) as chunks,
+                    aclosing(self._chunks(engine, request, recorder)) as chunks,
                 ):
                     async for chunk in chunks:
                         if isinstance(chunk, Interrupted):
@@ -106,6 +115,19 @@ class Generation(FamilyDeployment[Engine]):
             yield STOPPED
         except ModelUnavailable as error:
             yield error.problem
+
+    async def timed_stream(
+        self, request: GenerationRequest
+    ) -> AsyncGenerator[TokenChunk | Problem | CallTiming, None]:
+        """As :meth:`stream`, with the timing of the whole just before the last chunk."""
+        recorder, open_choices = StageRecorder(), _open_choices(request)
+        async with aclosing(self.stream(request, recorder=recorder)) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, TokenChunk):
+                    open_choices -= sum(each.finish_reason is not None for each in chunk.tokens)
+                    if not open_choices:
+                        yield recorder.timing()
+                yield chunk
 
     @unavailable_as_problem
     async def summarize(self, request: SummaryRequest) -> SummaryResult | Problem:
@@ -147,17 +169,20 @@ class Generation(FamilyDeployment[Engine]):
             return await self._prompts.in_thread(detokenized, engine, request)
 
     async def _chunks(
-        self, engine: Engine, request: GenerationRequest
+        self, engine: Engine, request: GenerationRequest, recorder: StageRecorder | None
     ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
+        began = time.monotonic()
         with self._images.reserve_files(request), self._meter.preprocessing(request.model):
             prompt = await self._prompts.preprocess(engine, request)
+        if recorder is not None:
+            recorder.add("tokenize", began, time.monotonic())
         if isinstance(prompt, Problem):
             yield prompt
             return
         if self._pacing is None:
             self._pacing = StreamPacing(asyncio.get_running_loop())
         with self._images.reserve_tensors(request, prompt.inputs):
-            decoded = token_chunks(engine, request, prompt, self._pacing, self._meter)
+            decoded = token_chunks(engine, request, prompt, self._pacing, self._meter, recorder)
             async with aclosing(decoded) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -180,6 +205,12 @@ class NoLiveLimits:
 
     def check_health(self) -> None:
         """There is nothing to check beside the models."""
+
+
+def _open_choices(request: GenerationRequest) -> int:
+    """Choices that are not finished; some are where another replica began the answer."""
+    delivered = request.delivered or ((),) * request.choices
+    return sum(tokens is not None for tokens in delivered)
 
 
 def _sequence(tokens: list[Token]) -> GeneratedSequence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -25,6 +26,7 @@ from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
+from deployments.metrics.stage_recorder import recorder_here
 from deployments.models.config import FamilyConfig
 from deployments.models.device import pick_device
 from deployments.models.errors import Overloaded
@@ -65,7 +67,7 @@ class Batcher:
         self._lanes: WeakSet[Lane[Any, Any]] = WeakSet()
         self._device = DeviceFailures()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="preprocess")
-        self._preparation = JointPreparation(self.in_thread, meter.preprocessing)
+        self._preparation = JointPreparation(self._in_thread, meter.preprocessing)
         meter.register(self._gauges)
 
     def lane(
@@ -103,7 +105,8 @@ class Batcher:
         queue. Raises :class:`Overloaded` when the queue has no room for them.
         """
         loop = asyncio.get_running_loop()
-        request, admitted = QueuedRequest(max_batch_size), list[RequestItems]()
+        request = QueuedRequest(max_batch_size, recorder=recorder_here())
+        admitted = list[RequestItems]()
         answers: list[asyncio.Future[R | Problem] | Problem] = []
         try:
             async with aclosing(parts):
@@ -132,7 +135,17 @@ class Batcher:
             yield made
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``function`` in the preprocessing thread, off the event loop and beside the model."""
+        """``function`` in the preprocessing thread, off the event loop and beside the model.
+
+        It is a stage of the call that runs here.
+        """
+        recorder, began = recorder_here(), time.monotonic()
+        result = await self._in_thread(function, *args, **kwargs)
+        if recorder is not None:
+            recorder.add("preprocess", began, time.monotonic())
+        return result
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
 

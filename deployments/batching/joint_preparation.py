@@ -6,6 +6,7 @@ Calling a tokenizer in another thread costs about the same for one short text as
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -140,8 +141,10 @@ class JointPreparation:
         parts = [_unprepared(items) for items in group]
         try:
             inputs = [each for part in parts for each in part.inputs]
+            began = time.monotonic()
             with self._timed(group[0].lane.name):
                 prepared = iter(await self._in_thread(parts[0].prepare, inputs))
+            _record(group, began, len(inputs))
         except Exception as error:  # noqa: BLE001 - each part's caller gets the error of its own
             if len(group) == 1:
                 group[0].fail(error)
@@ -153,6 +156,14 @@ class JointPreparation:
             made = list(islice(prepared, len(part.inputs)))
             part.prepared(made)
             items.admit(made)
+
+
+def _record(group: Sequence[RequestItems], began: float, inputs: int) -> None:
+    ended = time.monotonic()
+    requests = len({items.request for items in group})
+    for items in group:
+        if items.request.recorder is not None:
+            items.request.recorder.add("tokenize", began, ended, items=inputs, requests=requests)
 
 
 def _unprepared(items: RequestItems) -> Unprepared[Any]:

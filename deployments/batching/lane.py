@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from deployments.batching.batch_runner import BatchedModel, BatchRunner, Paused
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.device_failures import FAILED, DeviceFailures
+from deployments.batching.forward_stages import record_forward
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.queue_room import QueueRoom
 from deployments.batching.scheduler import (
@@ -165,7 +166,9 @@ class Lane(Generic[I, R]):
             if seconds is not None:
                 self._forward_time.learn(batch.volume, seconds)
             waits = tuple(began - row.queued_at for row in rows)
-            self._observe(Forward(waits, batch.fill, batch.padding, self._clock() - began))
+            ended = self._clock()
+            self._observe(Forward(waits, batch.fill, batch.padding, ended - began))
+            record_forward(rows, began, ended)
         except Exception:  # the lane's task is an outermost edge: every item is answered
             logger.exception("a batch of %d was not observed, or not run", len(rows))
         finally:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.tuning import MAX_TIME_FACTOR, UNMEASURED_PADDING
+from deployments.metrics.stage_recorder import StageRecorder
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -35,13 +36,14 @@ class QueuedRequest:
     """One request in the queue: its items that wait, of which ``max_items`` may share a batch.
 
     ``last_batch`` is the number of batches that had begun when it came, or when it last had items
-    in one; ``was_served`` whether it ever had.
+    in one; ``was_served`` whether it ever had. ``recorder`` is told its stages, if it asked.
     """
 
     max_items: int | None = None
     last_batch: int = 0
     was_served: bool = False
     items: OrderedDict[QueuedItem[Any, Any], None] = field(default_factory=OrderedDict)
+    recorder: StageRecorder | None = None
 
     @property
     def first(self) -> QueuedItem[Any, Any]:

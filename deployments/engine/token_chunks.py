@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 
+from deployments.engine.generation_stages import GenerationStages
 from deployments.engine.interface import STOPPED, Engine, EngineStopped
 from deployments.engine.prompts import PromptTokens
 from deployments.engine.sequence import Sequence
 from deployments.engine.token_stream import StreamPacing, TokenBuffer
 from deployments.metrics.meter import Meter
+from deployments.metrics.stage_recorder import StageRecorder
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
 
@@ -29,14 +31,19 @@ async def token_chunks(
     prompt: PromptTokens,
     pacing: StreamPacing,
     meter: Meter,
+    recorder: StageRecorder | None = None,
 ) -> AsyncGenerator[TokenChunk | Problem | Interrupted, None]:
     """Tokens of all choices as they are decoded, until each choice has finished.
 
-    Closing the generator cancels the choices that have not finished.
+    Closing the generator cancels the choices that have not finished. ``recorder`` is told the
+    stages, if the request asked for its timeline.
     """
     submitted = time.monotonic()
+    stages = None if recorder is None else GenerationStages(engine, recorder)
 
     def admitted() -> None:
+        if stages is not None:
+            stages.admitted()
         meter.admitted(request.model, time.monotonic() - submitted)
 
     buffer = pacing.new_buffer()
@@ -57,7 +64,11 @@ async def token_chunks(
         while open_choices:
             tokens, problem = await buffer.take()
             if tokens:
+                if stages is not None:
+                    stages.first_tokens()
                 open_choices -= sum(token.finish_reason is not None for token in tokens)
+                if stages is not None and not open_choices:
+                    stages.finished()
                 yield TokenChunk(len(prompt.ids), tokens, engine.device)
             if problem is not None:
                 yield _interrupted(delivered, sequences) if problem == STOPPED else problem

@@ -14,6 +14,7 @@ from ray import serve
 from configs.detection import DetectedModel, Inspection
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
+from deployments.metrics.stage_recorder import recorded
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
 from deployments.models.errors import StillInUseError, unavailable_as_problem
@@ -36,6 +37,7 @@ from deployments.seam.replicas import (
     RoutingStats,
     UnloadResult,
 )
+from deployments.seam.timings import TimedCall, TimedResult
 
 M = TypeVar("M")
 
@@ -110,6 +112,12 @@ class FamilyDeployment(Generic[M]):
         async with aclosing(self._calls.run(calls)) as answers:
             async for ready in answers:
                 yield ready
+
+    async def timed(self, call: TimedCall) -> TimedResult:
+        """Answer a call, and tell how long its stages took."""
+        with recorded() as recorder:
+            result = await getattr(self, call.method)(call.request)
+        return TimedResult(result, recorder.timing())
 
     async def cancel_calls(self, cancelled: CancelledCalls) -> None:
         """Cancel some of the calls of a list; the others go on."""

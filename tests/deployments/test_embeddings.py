@@ -14,6 +14,7 @@ import torch
 
 from deployments.embeddings import Embeddings, _k_means
 from deployments.encoders.tokenization import TokenizedText
+from deployments.metrics.stage_recorder import recorder_here
 from deployments.models.config import FamilyConfig
 from deployments.seam.embeddings import (
     ClusterRequest,
@@ -22,6 +23,7 @@ from deployments.seam.embeddings import (
     EmbeddingResult,
 )
 from deployments.seam.problems import Problem
+from deployments.seam.timings import TimedCall
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.families import started, watch_batches
@@ -55,6 +57,20 @@ async def embedded(family: Embeddings, *texts: str, **fields: Any) -> EmbeddingR
 def cosines(ours: Any, theirs: Any) -> Any:
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return (ours * theirs).sum(axis=1) / lengths
+
+
+async def test_a_timed_call_tells_its_stages_and_its_neighbours(family: Counting) -> None:
+    """Calls that arrive together are tokenized together, and share a forward."""
+    timed = TimedCall("embed", EmbeddingRequest("tiny", ("w1", "w2")))
+    answer, _ = await asyncio.gather(family.timed(timed), embedded(family, "w3"))
+    assert isinstance(answer.result, EmbeddingResult)
+    assert len(answer.result.vectors) == 2
+    stages = {stage.name: stage for stage in answer.timing.stages}
+    assert list(stages) == ["tokenize", "queue", "forward"]
+    assert (stages["tokenize"].items, stages["tokenize"].requests) == (3, 2)
+    assert (stages["forward"].items, stages["forward"].requests) == (3, 2)
+    assert 0 <= stages["forward"].began < answer.timing.seconds
+    assert recorder_here() is None
 
 
 class Poisoned(Embeddings):

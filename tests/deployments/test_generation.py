@@ -30,6 +30,7 @@ from deployments.seam.generation import (
     TokenChunk,
 )
 from deployments.seam.problems import Problem
+from deployments.seam.timings import CallTiming, TimedCall
 from deployments.seam.tokenization import (
     DetokenizeRequest,
     DetokenizeResult,
@@ -116,6 +117,41 @@ async def test_tokens_that_wait_for_a_slow_reader_travel_together(
     assert await burst(stream) == "gh"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_a_timed_stream_tells_its_stages_before_its_last_chunk(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    stream = family.timed_stream(request())
+    first = asyncio.create_task(asyncio.wait_for(anext(stream), PATIENCE_S))
+    sequence, beside = await engine.submitted(), asyncio.create_task(family.generate(request()))
+    other = await engine.submitted()
+    sequence.admitted()
+    engine.emit(sequence, "a")
+    assert isinstance(await first, TokenChunk)
+    engine.finish(sequence)
+    timing, last = [await asyncio.wait_for(anext(stream), PATIENCE_S) for _ in range(2)]
+    assert isinstance(last, TokenChunk)
+    assert last.tokens[-1].finish_reason == "stop"
+    assert isinstance(timing, CallTiming)
+    shared = {stage.name: stage.items for stage in timing.stages}
+    assert shared == {"tokenize": 0, "queue": 0, "prefill": 2, "decode": 2}
+    engine.finish(other)
+    await beside
+
+
+async def test_a_timed_whole_answer_tells_its_stages(
+    family: Generation, engine: PuppetEngine
+) -> None:
+    asking = asyncio.create_task(family.timed(TimedCall("generate", request())))
+    sequence = await engine.submitted()
+    sequence.admitted()
+    engine.emit(sequence, "a")
+    engine.finish(sequence)
+    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    assert isinstance(answer.result, GenerationResult)
+    names = [stage.name for stage in answer.timing.stages]
+    assert names == ["tokenize", "queue", "prefill", "decode"]
 
 
 async def test_a_whole_answer_has_every_token_and_its_reason(

@@ -22,7 +22,7 @@ class NamedGeneration(Generation):
         super().__init__(config, InstantLoader(lambda spec: spec.name))  # type: ignore[arg-type]
 
     async def stream(
-        self, request: GenerationRequest, *, admitted: bool = False
+        self, request: GenerationRequest, *, admitted: bool = False, **_: object
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """``max_new_tokens`` tokens, but for those that another replica has delivered."""
         last = (request.max_new_tokens or 1) - 1

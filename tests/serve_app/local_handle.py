@@ -18,9 +18,13 @@ from ray.serve.exceptions import (
 )
 
 from deployments.seam.replicas import ModelStatus, ReplicaReport
+from deployments.seam.timings import CallTiming, Stage, TimedCall, TimedResult
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
+
+TIMING = CallTiming(0.001, (Stage("queue", 0.0, 0.0005), Stage("forward", 0.0005, 0.0005, 5, 2)))
+"""What a family tells a request that asks for its timeline."""
 
 FOREVER = object()
 """An answer, or an item of a stream, that never comes."""
@@ -60,6 +64,14 @@ class Family:
     fill_mask = decide = generate
     answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
+
+    async def timed(self, call: TimedCall) -> TimedResult:
+        return TimedResult(await getattr(self, call.method)(call.request), TIMING)
+
+    async def timed_stream(self, request: Any) -> AsyncIterator[Any]:
+        *earlier, last = [each async for each in self.stream(request)]
+        for each in (*earlier, TIMING, last):
+            yield each
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         self.asked.append(request)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
+from deployments.seam.timings import CallTiming
 from serve_app.ingress.cluster.attempts import Attempts
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
 from serve_app.ingress.cluster.stream_progress import StreamProgress
@@ -21,6 +22,8 @@ class ChunkObserver(Protocol):
     """Is notified of every chunk of a stream just before it is yielded."""
 
     def add(self, chunk: TokenChunk) -> None: ...
+
+    def timing_received(self, timing: CallTiming) -> None: ...
 
 
 class ChunkStream:
@@ -45,6 +48,7 @@ class ChunkStream:
         self._response = method.remote(request)
         self._first: TokenChunk | None = None
         self._observer: ChunkObserver | None = None
+        self._timing: CallTiming | None = None
 
     async def start(self) -> None:
         """Wait for the first chunk. Raises :class:`ServiceError` when there is none."""
@@ -70,6 +74,8 @@ class ChunkStream:
                     self._observer.add(item)
                 yield item
                 item = await self._next()
+            if self._observer is not None and self._timing is not None:
+                self._observer.timing_received(self._timing)
         finally:
             self.close()
 
@@ -97,7 +103,12 @@ class ChunkStream:
         return None
 
     async def _received(self) -> TokenChunk | Problem:
-        item: TokenChunk | Problem | None = await result_of(anext(self._response, None))
+        item: TokenChunk | Problem | CallTiming | None
+        item = await result_of(anext(self._response, None))
+        if isinstance(item, CallTiming):  # before the last chunk of a timed stream
+            self._timing = item
+            item = await result_of(anext(self._response, None))
+            assert not isinstance(item, CallTiming)
         if item is None:
             logger.error("a stream ended before its last token")
             raise InternalError

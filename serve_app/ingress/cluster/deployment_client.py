@@ -19,6 +19,7 @@ from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
+from deployments.seam.timings import CallTiming, TimedCall, TimedResult
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
 from serve_app.ingress.cluster.joined_calls import CallJoiner
@@ -40,13 +41,20 @@ class ObservedCall(Protocol):
 
     def result_received(self, answer: Any) -> None: ...
 
+    def timing_received(self, timing: CallTiming) -> None: ...
+
     def stream_started(self) -> ChunkObserver:
         """The first chunk has arrived. Returns the observer of all chunks of the stream."""
         ...
 
 
 class CallObserver(Protocol):
-    """Is notified of the calls of one request, for metering."""
+    """Is notified of the calls of one request, for metering.
+
+    With ``timed`` the replicas tell how long the stages of its calls took.
+    """
+
+    timed: bool
 
     def call_started(self, request: Any) -> ObservedCall: ...
 
@@ -113,11 +121,19 @@ class DeploymentClient:
             except ReplicaLost:
                 attempts.retry()
                 is_retry = True
+        if isinstance(answer, TimedResult):
+            if observed:
+                observed.timing_received(answer.timing)
+            answer = answer.result
         if isinstance(answer, Problem):
             raise from_problem(answer, fields)
         if observed:
             observed.result_received(answer)
         return answer
+
+    @property
+    def _timed(self) -> bool:
+        return self._observer is not None and self._observer.timed
 
     async def open_stream(
         self,
@@ -128,6 +144,8 @@ class DeploymentClient:
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         observed = self._observer and self._observer.call_started(request)
+        if self._timed:
+            method = f"timed_{method}"
         handle_method = self._method(family, method, stream=True)
         stream = ChunkStream(handle_method, request, self._attempts(None), fields)
         await stream.start()
@@ -172,8 +190,10 @@ class DeploymentClient:
     def _result(self, family: str, method: str, request: Any, is_retry: bool) -> Awaitable[Any]:
         """One attempt. A second one travels alone: a request that ends its replica must not do so
         twice to the same companions."""
-        joiner = self._joiners.get(family)
-        if joiner is None or isinstance(request, UNJOINED):
+        joiner = None if isinstance(request, UNJOINED) else self._joiners.get(family)
+        if self._timed:
+            method, request = "timed", TimedCall(method, request)
+        if joiner is None:
             return self._remote(family, method, request)
         return joiner.call(method, request, alone=is_retry)
 

@@ -16,6 +16,8 @@ from serve_app.ingress.streams import FailureChunk
 
 STATE_KEY = "metering"
 NO_SUCH_METHOD = 405
+TIMELINE = b"x-timeline"
+EVENT_STREAM = b"text/event-stream"
 
 
 def record_of(scope: Scope) -> RequestRecord | None:
@@ -44,6 +46,8 @@ class MeteringMiddleware:
             await self.app(scope, receive, send)
             return
         record = RequestRecord(purpose.task, fixed=purpose.fixed)
+        if any(name == TIMELINE and value == b"1" for name, value in scope["headers"]):
+            record.keep_timeline()
         scope.setdefault("state", {})[STATE_KEY] = record
         answer = _Answer(record, scope, self.metering, receive, send)
         try:
@@ -65,6 +69,8 @@ class _Answer:
         self._send = send
         self._status: int | None = None
         self._stream_error: str | None = None
+        self._is_stream = False
+        """Of events, and with a timeline at its end."""
         self._closed = False
 
     async def receive(self) -> Message:
@@ -75,9 +81,30 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            message = self._with_timeline(message)
         elif message["type"] == "http.response.body":
             self._count(message)
+            if self._is_stream and not message.get("more_body", False):
+                message = self._with_trailing_timeline(message)
         await self._send(message)
+
+    def _with_timeline(self, start: Message) -> Message:
+        """The start of an answer, with its timeline if that is known by now: a stream's is not."""
+        timeline = self._record.timeline
+        if timeline is None:
+            return start
+        headers = list(start.get("headers", ()))
+        kind = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+        self._is_stream = kind.startswith(EVENT_STREAM)
+        if self._is_stream:
+            return start
+        return {**start, "headers": [*headers, (b"server-timing", timeline.server_timing())]}
+
+    def _with_trailing_timeline(self, last: Message) -> Message:
+        """The end of a stream, with its timeline in a comment, which clients pass over."""
+        assert self._record.timeline is not None
+        comment = b": timeline " + self._record.timeline.server_timing() + b"\n\n"
+        return {**last, "body": last.get("body", b"") + comment}
 
     def ended(self) -> None:
         """The application has returned. An answer that is not complete by now was cut off."""

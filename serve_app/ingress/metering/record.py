@@ -13,6 +13,7 @@ from deployments.metrics import signals
 from deployments.metrics.report import FinishedRequest, MetricSample
 from deployments.seam.generation import FinishReason, TokenChunk
 from deployments.seam.tokens import TokenCounts
+from serve_app.ingress.metering.timeline import Timeline
 
 _task_here: ContextVar[str | None] = ContextVar("task", default=None)
 """The task that a model was found for last. Each step of a graph has a context of its own, so that
@@ -89,6 +90,8 @@ class RequestRecord:
         self.output_bytes = 0
         self.discarded = False
         """Set for a request that asks no model for anything: it is not counted."""
+        self.timeline: Timeline | None = None
+        """Of a request that asked for it."""
         self.clock = clock
         self._began = clock()
         self._task = task
@@ -96,6 +99,10 @@ class RequestRecord:
         self._tasks: dict[str, list[str]] = {}
         self._uses: dict[tuple[str, str], ModelUse] = {}
         self._streams: list[StreamedModelUse] = []
+
+    def keep_timeline(self) -> None:
+        """Have replicas tell how long the stages of this request's calls take."""
+        self.timeline = Timeline(self._began, self.clock)
 
     def lookup_started(self, task: str) -> None:
         """A lookup for ``task`` begins; it may find no model."""

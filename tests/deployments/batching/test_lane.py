@@ -17,6 +17,7 @@ from deployments.batching.device_failures import DeviceFailures
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics.meter import Forward
+from deployments.metrics.stage_recorder import StageRecorder
 from deployments.seam.problems import Problem
 from tests.deployments.forwards import PATIENCE_S, Forwards
 
@@ -319,6 +320,22 @@ async def test_what_is_admitted_in_parts_for_one_request_is_one_request() -> Non
     forwards.end(100)
     await answered(listed + single)
     assert forwards.batches == [[1], [4], [2], [3]]
+
+
+async def test_a_request_that_asked_is_told_its_wait_and_who_shared_its_forward() -> None:
+    forwards, recorder = Forwards(), StageRecorder()
+    lane = lane_of(forwards)
+    first = lane.admit([1])
+    assert await forwards.started() == [1]
+    asked = lane.admit([2, 3], QueuedRequest(recorder=recorder))
+    beside = lane.admit([4])
+    forwards.end(100)
+    await answered(first + asked + beside)
+    queue, forward = recorder.timing().stages
+    assert (queue.name, forward.name) == ("queue", "forward")
+    assert (forward.items, forward.requests) == (3, 2)
+    assert queue.seconds >= 0
+    assert forward.began == pytest.approx(queue.began + queue.seconds)
 
 
 async def test_a_warm_up_runs_what_it_is_given_and_learns_from_it() -> None:
