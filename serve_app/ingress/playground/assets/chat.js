@@ -2,7 +2,7 @@ import { byId } from "./element.js";
 import { chatSettings } from "./chat_settings.js";
 import { eventsOf } from "./event_stream.js";
 import { showError } from "./notice.js";
-import { ServiceError } from "./service.js";
+import { ServiceError, TIMED } from "./service.js";
 import { Turn } from "./turn.js";
 
 /** The chat: messages, a stream of the answer, and a button that stops it. */
@@ -95,13 +95,15 @@ export class Chat {
       stream_options: { include_usage: true },
     };
     this.announcer.say("The model is answering.");
-    const response = await this.service.send("v1/chat/completions", { json, signal });
+    const response = await this.service.send("v1/chat/completions", { json, signal, headers: TIMED });
     answer.requestId = response.headers.get("X-Request-ID") ?? "";
+    let complete = false;
     for await (const event of eventsOf(response)) {
-      if ("comment" in event) continue;
-      if (event.data === "[DONE]") return;
-      this.#take(JSON.parse(event.data), answer);
+      if ("comment" in event) answer.timeline(event.comment);
+      else if (event.data === "[DONE]") complete = true;
+      else this.#take(JSON.parse(event.data), answer);
     }
+    if (complete) return;
     throw new ServiceError("The stream ended early.", { requestId: answer.requestId });
   }
 

@@ -5,6 +5,7 @@ import { graphResult } from "./graph_result.js";
 import { GraphStep } from "./graph_step.js";
 import { GraphTasks } from "./graph_tasks.js";
 import { busy, showError } from "./notice.js";
+import { timeline } from "./timeline.js";
 
 /** A request's own graph, put together from steps. */
 export class Graph {
@@ -99,8 +100,8 @@ export class Graph {
     json.outputs = json.steps.map((step) => step.id);
     const used = JSON.stringify(json.steps);
     for (const name of ["text", "image"]) if (!used.includes(`input.${name}`)) delete json.input[name];
-    const answer = await this.service.json("api/v1/huggingface/graph", { json });
-    byId("graph-result").replaceChildren(graphResult(json, answer));
+    const { body: answer, timing } = await this.service.timed("api/v1/huggingface/graph", { json });
+    byId("graph-result").replaceChildren(graphResult(json, answer, timeline(timing, false)));
     const count = (status) => answer.steps.filter((step) => step.status === status).length;
     this.announcer.say(`${count("ok")} steps ok, ${count("failed")} failed, ${count("skipped")} skipped.`);
   }

@@ -7,8 +7,9 @@ import { track } from "./track.js";
  * How a graph went: the status and time of each step, their answers, and the JSON that was sent.
  * @param {object} request
  * @param {{steps: any[], outputs: Record<string, unknown>, execution_time: number, request_id: string}} answer
+ * @param {HTMLElement} timing
  */
-export function graphResult(request, answer) {
+export function graphResult(request, answer, timing) {
   const rows = answer.steps.map((step) => [
     step.id,
     h("span", { class: `status-${step.status}` }, words(step)),
@@ -21,6 +22,7 @@ export function graphResult(request, answer) {
     "div",
     {},
     table(caption, ["Step", "Status", "Model", "Time#", "When"], rows, "bars wide"),
+    timing,
     h("h3", {}, "Answers"),
     ...Object.entries(answer.outputs).map(([id, output]) => block(id, output, true)),
     h("h3", {}, "Request"),

@@ -5,6 +5,7 @@ import { IMAGE_TASKS } from "./image_tasks.js";
 import { ImageSource } from "./image_source.js";
 import { busy } from "./notice.js";
 import { table } from "./table.js";
+import { timeline } from "./timeline.js";
 
 /** An image, and what a model finds in it. */
 export class Images {
@@ -18,7 +19,7 @@ export class Images {
     this.announcer = announcer;
     this.task = byId("images-task");
     for (const { name, title } of IMAGE_TASKS) this.task.append(h("option", { value: name }, title));
-    this.source = new ImageSource(announcer, () => this.#draw([], h("span")));
+    this.source = new ImageSource(announcer, () => this.#draw([]));
     const offer = catalog.offer(byId("images-model"), () => this.#chosen().name);
     this.task.addEventListener("change", () => {
       offer();
@@ -51,15 +52,14 @@ export class Images {
     for (const { name } of task.fields) {
       if (byId(`images-${name}`).value) form.append(name, byId(`images-${name}`).value);
     }
-    const answer = await this.service.json(task.path, { form });
-    const found = answer.detections ?? [];
-    this.#draw(found, resultOf(answer));
+    const { body: answer, timing } = await this.service.timed(task.path, { form });
+    this.#draw(answer.detections ?? [], resultOf(answer), timeline(timing));
     this.announcer.say(wordsOf(answer));
   }
 
-  #draw(found, result) {
+  #draw(found, ...results) {
     byId("images-view").replaceChildren(boxes(this.source.picture(), found));
-    byId("images-result").replaceChildren(result);
+    byId("images-result").replaceChildren(...results);
   }
 }
 

@@ -4,6 +4,7 @@ import { linesOf } from "./lines.js";
 import { marked } from "./marked.js";
 import { busy } from "./notice.js";
 import { table } from "./table.js";
+import { timeline } from "./timeline.js";
 
 const MAX_TEXTS = 64;
 
@@ -28,23 +29,24 @@ export class Texts {
     const texts = linesOf("texts-input", MAX_TEXTS);
     const labels = byId("texts-labels").value.split(",").map((label) => label.trim()).filter(Boolean);
     const json = { texts, ...(labels.length && { labels }) };
-    const items = await this.service.json("api/v1/huggingface/classify", { json });
+    const { body: items, timing } = await this.service.timed("api/v1/huggingface/classify", { json });
     const rows = items.flatMap((item, i) => rowsOf(item, texts[i]));
     const caption = labels.length ? "How well labels fit" : "Sentiment";
-    this.#show(table(caption, ["Text", "Label", "Confidence"], rows, "wide"), `${caption} of ${texts.length} texts is shown.`);
+    const shown = table(caption, ["Text", "Label", "Confidence"], rows, "wide");
+    this.#show(shown, timing, `${caption} of ${texts.length} texts is shown.`);
   }
 
   async #entities() {
     const texts = linesOf("texts-input", MAX_TEXTS);
-    const items = await this.service.json("api/v1/huggingface/entities", { json: { texts } });
+    const { body: items, timing } = await this.service.timed("api/v1/huggingface/entities", { json: { texts } });
     const found = items.flatMap((item) => item.entities ?? []);
     const labels = [...new Set(found.map((entity) => entity.label))];
     const parts = items.map((item, i) => (item.error ? problem(item, texts[i]) : marked(item.text, item.entities, labels)));
-    this.#show(h("div", {}, h("h3", {}, "Entities"), ...parts), `${found.length} entities are marked.`);
+    this.#show(h("div", {}, h("h3", {}, "Entities"), ...parts), timing, `${found.length} entities are marked.`);
   }
 
-  #show(element, words) {
-    byId("texts-result").replaceChildren(element);
+  #show(element, timing, words) {
+    byId("texts-result").replaceChildren(element, timeline(timing));
     this.announcer.say(words);
   }
 }

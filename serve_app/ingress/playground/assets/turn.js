@@ -1,5 +1,7 @@
 import { h } from "./element.js";
+import { timeline } from "./timeline.js";
 
+const TIMELINE = "timeline ";
 const NAMES = { user: "You", assistant: "Model" };
 
 /** One message of a chat on the page. An answer grows, and has figures at its end. */
@@ -41,6 +43,14 @@ export class Turn {
     this.reason = reason || this.reason;
     this.tokens = tokens;
     this.stats.textContent = this.summary();
+  }
+
+  /**
+   * Show where the time went, if that is what a comment of the stream says.
+   * @param {string} comment
+   */
+  timeline(comment) {
+    if (comment.startsWith(TIMELINE)) this.element.append(timeline(comment.slice(TIMELINE.length), false));
   }
 
   remove() {

@@ -4,6 +4,7 @@ import { matrixOf } from "./matrix.js";
 import { busy } from "./notice.js";
 import { Projection } from "./projection.js";
 import { scatter } from "./scatter.js";
+import { timeline } from "./timeline.js";
 
 const MAX_TEXTS = 64;
 
@@ -33,17 +34,17 @@ export class Vectors {
 
   async #matrix() {
     const json = this.#request();
-    const { embeddings, model } = await this.service.json("api/v1/huggingface/embeddings", { json });
-    byId("vectors-result").replaceChildren(matrixOf(json.texts, embeddings, model));
+    const { body, timing } = await this.service.timed("api/v1/huggingface/embeddings", { json });
+    byId("vectors-result").replaceChildren(matrixOf(json.texts, body.embeddings, body.model), timeline(timing));
     this.announcer.say(`Similarities of ${json.texts.length} texts are shown.`);
   }
 
   async #clusters() {
     const json = this.#request();
     const wanted = { ...json, n_clusters: Number(byId("vectors-clusters").value) };
-    const [{ embeddings }, found] = await Promise.all([
+    const [{ embeddings }, { body: found, timing }] = await Promise.all([
       this.service.json("api/v1/huggingface/embeddings", { json }),
-      this.service.json("api/v1/huggingface/cluster", { json: wanted }),
+      this.service.timed("api/v1/huggingface/cluster", { json: wanted }),
     ]);
     const projection = new Projection(embeddings);
     const labels = [];
@@ -52,7 +53,7 @@ export class Vectors {
     }
     const points = json.texts.map((text, i) => ({ text, label: labels[i], at: projection.of(embeddings[i]) }));
     const centers = found.cluster_centers.map((center) => projection.of(center));
-    byId("vectors-result").replaceChildren(scatter(points, centers, found.model));
+    byId("vectors-result").replaceChildren(scatter(points, centers, found.model), timeline(timing));
     this.announcer.say(`${json.texts.length} texts in ${found.n_clusters} clusters are shown.`);
   }
 }

@@ -158,11 +158,11 @@ def test_the_mood_of_texts_is_told_and_labels_of_ones_own_are_scored(page: Page)
     page.press(Keys.ENTER, "The delivery was late and the box was broken")
     page.activate('#texts [value="sentiment"]')
     page.until(lambda: page.all("#texts table"))
-    assert page.texts("#texts td:nth-of-type(1)") == ["POSITIVE", "NEGATIVE"]
+    assert page.texts("#texts-result > .scroll td:nth-of-type(1)") == ["POSITIVE", "NEGATIVE"]
     page.write("#texts-labels", "music, logistics")
     page.activate('#texts [value="sentiment"]')
-    page.until(lambda: len(page.all("#texts tbody tr")) == 4)
-    assert set(page.texts("#texts td:nth-of-type(1)")) == {"music", "logistics"}
+    page.until(lambda: len(page.all("#texts-result > .scroll tbody tr")) == 4)
+    assert set(page.texts("#texts-result > .scroll td:nth-of-type(1)")) == {"music", "logistics"}
 
 
 def test_entities_are_marked_where_they_are_also_behind_wide_characters(page: Page) -> None:
@@ -188,7 +188,7 @@ def test_an_uploaded_image_gets_boxes_words_and_an_answer(page: Page, tmp_path: 
     page.one("#images-file").send_keys(str(file))
     page.activate("#images .main")
     page.until(lambda: page.all(".box"))
-    assert "circle" in page.one("#images-result table").text
+    assert "circle" in page.one("#images-result > .scroll").text
     page.choose("#images-task", "Describe")
     assert "red" in image_answer(page)
     page.choose("#images-task", "Answer")
@@ -196,8 +196,7 @@ def test_an_uploaded_image_gets_boxes_words_and_an_answer(page: Page, tmp_path: 
     assert "red" in image_answer(page)
     page.choose("#images-task", "Classify")
     page.activate("#images .main")
-    page.until(lambda: page.all("#images-result table"))
-    assert len(page.all("#images-result tbody tr")) == 5
+    page.until(lambda: len(page.all("#images-result > .scroll tbody tr")) == 5)
 
 
 def image_answer(page: Page) -> str:
@@ -213,7 +212,7 @@ def test_an_image_may_be_drawn_or_dropped(page: Page) -> None:
     page.until(lambda: page.all(".picture img"))
     page.activate("#images .main")
     page.until(lambda: page.all(".box"))
-    box = page.one("#images-result td:last-child").text
+    box = page.one("#images-result > .scroll td:last-child").text
     left, top, right, bottom = (int(part) for part in box.split(", "))
     assert 35 < left < 65
     assert 25 < top < 55
@@ -323,6 +322,26 @@ def test_the_live_panel_counts_what_is_asked(page: Page) -> None:
     assert page.one("#live-pause").get_attribute("aria-pressed") == "true"
 
 
+def test_each_answer_shows_where_its_time_went(page: Page) -> None:
+    page.write("#chat-max-tokens", "8")
+    page.write("#chat-prompt", "Hello")
+    page.press(Keys.ENTER)
+    page.until(lambda: page.all("#chat .timeline"))
+    page.activate("#chat .timeline summary")
+    stages = page.texts("#chat .timeline tbody th")
+    assert stages[2:] == ["Tokenize", "Queue", "Prefill", "Decode and stream"]
+    page.show("texts")
+    page.activate('#texts [value="sentiment"]')
+    page.until(lambda: page.all("#texts .timeline"))
+    assert page.texts("#texts .timeline tbody th")[2:] == ["Tokenize", "Queue", "Forward"]
+    assert "2 items of 1 request" in page.one("#texts .timeline").text
+    bars = page.script(
+        "return [...document.querySelectorAll('#texts .track span')]"
+        ".map((each) => each.getBoundingClientRect().width)"
+    )
+    assert bars[0] > bars[-1] > 0
+
+
 def cell(page: Page, model: str, column: int) -> str:
     rows = [row for row in page.all("#live-result tbody tr") if model in row.text]
     text = rows[0].find_element("css selector", f":nth-child({column})").text
@@ -340,5 +359,5 @@ def test_what_is_written_never_becomes_html(page: Page, text: str) -> None:
     page.write("#texts-input", text)
     page.activate('#texts [value="sentiment"]')
     page.until(lambda: page.all("#texts table"))
-    assert page.one("#texts tbody th").text == text
+    assert page.one("#texts-result > .scroll tbody th").text == text
     assert page.all("main img, main script") == []
