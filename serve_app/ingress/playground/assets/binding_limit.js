@@ -1,6 +1,17 @@
 const FULL = 0.9;
 
 /**
+ * The limit that binds most replicas of a family, if the service measures that.
+ * @param {{labels: Record<string, string>, value: number}[]} samples of its metric `binding_limit`
+ * @returns {string | undefined} empty where nothing binds, `undefined` where it is not measured
+ */
+export function measuredLimit(samples) {
+  if (samples.length === 0) return undefined;
+  const most = samples.reduce((one, other) => (other.value > one.value ? other : one));
+  return most.value > 0 ? most.labels.limit : "";
+}
+
+/**
  * What keeps a model from answering more at this moment, and the setting that moves it.
  * @param {{waiting?: number, slots?: number, used?: number, kv?: number, fill?: number}} load
  * @returns {string}

@@ -1,9 +1,10 @@
-import { bindingLimit } from "./binding_limit.js";
+import { bindingLimit, measuredLimit } from "./binding_limit.js";
 import { byId } from "./element.js";
 import { liveTable } from "./live_table.js";
 import { showError } from "./notice.js";
 import { Metrics } from "./prometheus.js";
 import { Rates } from "./rates.js";
+import { Trend } from "./trend.js";
 
 const PERIOD_MS = 2000;
 
@@ -21,6 +22,7 @@ export class Live {
     this.timer = 0;
     /** @type {{at: number, metrics: Metrics} | null} */
     this.before = null;
+    this.trend = new Trend();
     const pause = byId("live-pause");
     pause.addEventListener("click", () => {
       this.paused = !this.paused;
@@ -73,10 +75,14 @@ export class Live {
     const rate = performance.success_rate === undefined ? "" : `, ${performance.success_rate.toFixed(0)} % of the last requests succeeded`;
     byId("live-state").textContent = `${health.status}${rate}, at ${new Date(at).toLocaleTimeString()}`;
     const focused = document.activeElement?.closest("#live-result") !== null;
-    byId("live-result").replaceChildren(liveTable(models));
+    this.trend.add(sum(models, "tokensIn"), sum(models, "tokensOut"));
+    byId("live-result").replaceChildren(this.trend.draw(), liveTable(models));
     if (focused) byId("live-result").querySelector("[tabindex]").focus();
   }
 }
+
+/** The sum of a figure of all models, as far as it is known. */
+const sum = (models, figure) => models.reduce((total, load) => total + (load[figure] ?? 0), 0);
 
 /** A model's figures: gauges as they are, counters as rates since the scrape before. */
 function loadOf(model, metrics, rates, deployments) {
@@ -95,7 +101,8 @@ function loadOf(model, metrics, rates, deployments) {
     batch: rates.mean("batch_size", model.name),
     fill: rates.mean("batch_fill_ratio", model.name),
   };
-  return { ...load, binding: bindingLimit(load) };
+  const measured = measuredLimit(metrics.ofFamily("binding_limit", model.family));
+  return { ...load, binding: measured ?? bindingLimit(load) };
 }
 
 /** Serve's word for the family's deployment, whose name is the family's. */

@@ -318,6 +318,8 @@ def test_the_live_panel_counts_what_is_asked(page: Page) -> None:
     body = json.dumps({"input": ["a kitten"] * 64}).encode()
     urlopen(Request(f"{page.url}/v1/embeddings", body, json_headers)).read()
     page.until(lambda: float(cell(page, "all-MiniLM-L6-v2", 9)) > 0)
+    assert "Tokens a second" in page.one(".trend figcaption").text
+    assert len(page.all(".trend polyline")) == 2
     page.activate("#live-pause")
     assert page.one("#live-pause").get_attribute("aria-pressed") == "true"
 
