@@ -42,6 +42,7 @@ export class Chat {
 
   #clear() {
     this.running?.abort();
+    this.#show(null);
     this.messages = [];
     this.log.replaceChildren();
     this.notice.replaceChildren();

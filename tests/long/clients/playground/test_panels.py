@@ -84,6 +84,21 @@ def test_stop_ends_the_answer_and_frees_its_slot(page: Page) -> None:
     page.until(lambda: slots_in_use(page) == 0)
 
 
+def test_a_new_chat_forgets_an_answer_that_is_still_written(page: Page) -> None:
+    page.write("#chat-max-tokens", "2000")
+    page.write("#chat-prompt", "Count to a thousand in words.")
+    page.press(Keys.ENTER)
+    page.until(lambda: len(answers(page)[0]) > 10)
+    page.activate("#chat-clear")
+    assert answers(page) == []
+    page.write("#chat-max-tokens", "4")
+    page.write("#chat-prompt", "Hello")
+    page.press(Keys.ENTER)
+    wait_for_answer(page)
+    last = json.loads(page.sent("/v1/chat/completions")[-1]["postData"])
+    assert last["messages"] == [{"role": "user", "content": "Hello"}]
+
+
 def slots_in_use(page: Page) -> float:
     with urlopen(f"{page.url}/metrics") as response:
         lines = response.read().decode().splitlines()
