@@ -90,13 +90,16 @@ def run(command: Sequence[str], node: Node, drain_s: float) -> int:
     run_id, code = secrets.token_hex(3), 0
     with TemporaryDirectory(prefix="prsm-node-", dir=base_directory()) as path:
         environment = _of_run(node, Path(path), run_id)
-        with StopSignals() as signals:
+        # A signal while the command is being started must not leave it behind.
+        with StopSignals(armed=False) as signals:
             try:
                 # The terminal sends Ctrl-C to this process only, which ends things in order.
                 child = psutil.Popen(command, env=environment, start_new_session=True)
-                code = int(child.wait())
             except OSError as error:
                 raise NodeError(f"{command[0]}: {error.strerror}") from None
+            try:
+                signals.arm()
+                code = int(child.wait())
             except KeyboardInterrupt:
                 say("stopping the node (Ctrl-C again to hurry)")
                 child.terminate()  # Ray drains the node: Serve starts its replicas elsewhere

@@ -12,13 +12,14 @@ class StopSignals:
     """A context in which the first signal raises `KeyboardInterrupt` in the main thread.
 
     After that, or after `disarm`, signals raise nothing, so that no exception interrupts the
-    shutdown; the second signal sets `hurry`, which the shutdown looks at.
+    shutdown; the second signal sets `hurry`, which the shutdown looks at. With `armed=False` the
+    first signal raises only once `arm` is called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, armed: bool = True) -> None:
         self.first: int | None = None
         self.hurry = Event()
-        self._armed = True
+        self._armed = armed
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -34,6 +35,13 @@ class StopSignals:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def arm(self) -> None:
+        """From now on the first signal raises `KeyboardInterrupt`; at once if it came before."""
+        self._armed = True
+        if self.first is not None:
+            self._armed = False
+            raise KeyboardInterrupt
 
     def disarm(self) -> None:
         """From now on a signal raises nothing."""

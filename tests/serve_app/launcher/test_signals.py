@@ -24,6 +24,22 @@ def test_once_disarmed_a_signal_raises_nothing() -> None:
         assert signals.first == signal.SIGTERM
 
 
+def test_a_signal_before_it_is_armed_interrupts_then() -> None:
+    with StopSignals(armed=False) as signals:
+        receive(signal.SIGTERM)
+        assert signals.first == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signals.arm()
+        assert not signals.hurry.is_set()
+
+
+def test_a_signal_after_it_is_armed_interrupts_at_once() -> None:
+    with StopSignals(armed=False) as signals:
+        signals.arm()
+        with pytest.raises(KeyboardInterrupt):
+            receive(signal.SIGTERM)
+
+
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in STOPPING]
     with StopSignals():
