@@ -10,6 +10,7 @@ from configs.profile import ModelSpec
 from configs.weights import DtypeChoice
 from deployments.metrics.report import MetricSample
 from deployments.models.loaded_model import LoadedModel
+from deployments.seam.scaling import ModelLoad
 
 M = TypeVar("M")
 
@@ -55,6 +56,13 @@ class InstantLoader(Generic[M]):
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.dtype not in ("auto", "float32")
+
+    def load_of(self, model: M) -> ModelLoad:
+        return ModelLoad()
+
+    @property
+    def target_queue_s(self) -> float:
+        return 0.0
 
     def gauges(self, loaded: LoadedModel[M]) -> list[MetricSample]:
         return []

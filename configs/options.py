@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from configs import serve_options
+from configs.scaling import POLICY, POLICY_OPTION
 
 
 class Section(BaseModel):
@@ -62,7 +63,8 @@ class UserConfig(Section):
     ``max_forward_ms``, as estimated from earlier forwards; if one item alone takes longer, at most
     twice that item's time. A waiting request is skipped by at most ``max_batches_waited`` batches,
     unless the overdue requests do not fit together. ``batch_wait_timeout_s`` delays a request until
-    others arrive; batches form without it.
+    others arrive; batches form without it. Another replica is wanted where the work that waits for
+    one is predicted to take longer than ``target_queue_s``.
     """
 
     max_batch_size: PositiveInt = 8
@@ -71,6 +73,7 @@ class UserConfig(Section):
     max_forward_ms: PositiveFloat = 100.0
     max_batches_waited: PositiveInt = 8
     batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=10)
+    target_queue_s: PositiveFloat = 0.5
 
 
 class Backpressure(Section):
@@ -134,10 +137,24 @@ class DeploymentOptions(ServeSection):
     @model_validator(mode="after")
     def _taken_by_serve(self) -> Self:
         """Check the options that are not fields here by Serve's own schema."""
-        sections = (self, self.autoscaling_config, self.ray_actor_options)
-        if self.num_replicas is not None or any(each and each.model_extra for each in sections):
+        given = [*(self.model_extra or {}), *(self.ray_actor_options.model_extra or {})]
+        if self.autoscaling_config is not None:
+            extra = dict(self.autoscaling_config.model_extra or {})
+            given += extra.keys() - {POLICY_OPTION} if extra.get(POLICY_OPTION) == POLICY else extra
+        if self.num_replicas is not None or given:
             serve_options.require(self.as_serve())
         return self
+
+    def with_policy(self) -> Self:
+        """These options of a family, with this service's policy where they scale and name none."""
+        scaling = self.autoscaling_config
+        if scaling is None and self.num_replicas != "auto":
+            return self
+        scaling = scaling or Autoscaling()
+        if POLICY_OPTION in (scaling.model_extra or {}):
+            return self
+        scaling = scaling.model_copy(update={POLICY_OPTION: POLICY})
+        return self.model_copy(update={"autoscaling_config": scaling})
 
     @property
     def scaling(self) -> Autoscaling | None:

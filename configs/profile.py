@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -162,7 +163,11 @@ class FamilySpec(Section):
     name: Annotated[str, Text(pattern=r"^[a-z][a-z0-9_]*$")]
     deployment: ImportPath
     routers: tuple[ImportPath, ...] = ()
-    options: DeploymentOptions = DeploymentOptions()
+    options: Annotated[
+        DeploymentOptions,
+        Field(validate_default=True),
+        AfterValidator(DeploymentOptions.with_policy),
+    ] = DeploymentOptions()
     models: tuple[ModelSpec, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ from configs.model_rules import broken_model
 from configs.options import Autoscaling, DeploymentOptions
 from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.routers import router_problems
+from configs.scaling import policy_problems
 from configs.settings import Settings
 from configs.suggestions import closest, hint
 from configs.weights import FolderSource, HubSource, WeightsError, find_cached
@@ -58,6 +59,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
         key = f"families.{family.name}"
         problems += _consistent(f"{key}.options", family.options)
         problems += router_problems(f"{key}.options", family.options)
+        problems += policy_problems(f"{key}.options", family.options)
         problems += _models(key, family, profile)
         problems += _sources(key, family, profile, settings)
         problems += too_large(key, family, profile, settings)

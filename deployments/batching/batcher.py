@@ -166,6 +166,11 @@ class Batcher:
         admit: Any = self._admit  # with the methods that Serve's decorator adds
         admit.set_batch_wait_timeout_s(self._limits.batch_wait_timeout_s)
 
+    @property
+    def target_queue_s(self) -> float:
+        """The seconds of waiting work, of one model, beyond which another replica is wanted."""
+        return self._limits.target_queue_s
+
     def live_limits(self) -> LiveLimits:
         """The limits in force, without the limit of a volume that is not counted here."""
         others = {"max_batch_tokens", "max_batch_pixels"} - {self._volume_limit}

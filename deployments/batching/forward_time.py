@@ -52,6 +52,12 @@ class ForwardTimeModel:
         """Upper estimate of the seconds: the expected time plus its typical deviation."""
         return self.seconds(volume) * (1 + self._error)
 
+    def volume_within(self, seconds: float) -> float:
+        """The volume of a forward that is expected to take so long; infinite if it is unknown."""
+        if not self._slope:
+            return math.inf
+        return max(0.0, seconds - self._fixed) / self._slope
+
     @property
     def fixed_volume(self) -> float | None:
         """The volume that could be computed in the fixed time; ``None`` until it is measured."""

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from deployments.batching.batch_runner import BatchedModel, BatchRunner, Paused
+from deployments.batching.busy_time import BusyTime
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.device_failures import FAILED, DeviceFailures
 from deployments.batching.forward_stages import record_forward
@@ -71,6 +72,7 @@ class Lane(Generic[I, R]):
         begin = None if initialize is None else partial(_initialized, name, initialize)
         self._threads = ThreadPoolExecutor(model.concurrency, f"lane-{name}", begin)
         self._running: dict[asyncio.Task[None], DecodeSteps] = {}
+        self._busy = BusyTime(model.concurrency, clock)
         self._start_due: asyncio.Handle | None = None
 
     def admit(
@@ -105,6 +107,17 @@ class Lane(Generic[I, R]):
     def depth(self) -> int:
         """Items that wait."""
         return len(self._scheduler)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the forwards over the items that wait will take, as the model predicts it."""
+        seconds = self._scheduler.seconds(self.limits, self._forward_time)
+        return seconds / self._runner.model.concurrency
+
+    @property
+    def busy(self) -> float:
+        """The part of the last seconds in which forwards ran, of as many as may run at a time."""
+        return self._busy.fraction()
 
     def warm_up(self, batches: Sequence[Sequence[I]]) -> None:
         """Run each batch twice, the second time to learn how long it takes. Blocks.
@@ -150,10 +163,12 @@ class Lane(Generic[I, R]):
             steps = DecodeSteps(batch.items, self._clock, self._scheduler.kinds)
             task = asyncio.get_running_loop().create_task(self._run(batch, steps))
             self._running[task] = steps
+            self._busy.begin(task)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
+        self._busy.end(task)
         self._start_batches()
 
     async def _run(self, batch: Batch[I, R | Problem], steps: DecodeSteps) -> None:

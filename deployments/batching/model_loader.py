@@ -18,6 +18,7 @@ from deployments.models.config import FamilyConfig
 from deployments.models.device import computes_in_half
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import import_libraries
+from deployments.seam.scaling import ModelLoad
 
 
 class LaneModel(Protocol):
@@ -90,6 +91,15 @@ class BatchedModelLoader(ABC, Generic[M]):
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return computes_in_half(self._config, spec)
+
+    def load_of(self, model: M) -> ModelLoad:
+        """The work that waits for the model, and how busy it is."""
+        lane = model.lane
+        return ModelLoad(queue=lane.waiting_seconds / self._batcher.target_queue_s, busy=lane.busy)
+
+    @property
+    def target_queue_s(self) -> float:
+        return self._batcher.target_queue_s
 
     def gauges(self, loaded: LoadedModel[M]) -> Iterator[MetricSample]:
         """Its memory, and the items that wait for it."""

@@ -168,6 +168,8 @@ class BatchScheduler(Generic[I, R]):
         self._by_length = defaultdict(dict)
         self.nbytes = 0
         """Memory that all waiting items take."""
+        self.volume = 0
+        """Tokens or pixels of all waiting items, without padding."""
         self._batches = 0
         self._last_for_overdue = 0  # the number of the last batch that began with an overdue one
 
@@ -185,6 +187,7 @@ class BatchScheduler(Generic[I, R]):
             request.last_batch = self._batches
         request.items[item] = None
         self.nbytes += item.nbytes
+        self.volume += item.size
         self._by_length[item.kind].setdefault(item.size, OrderedDict())[item] = None
 
     def remove(self, item: QueuedItem[I, R]) -> None:
@@ -194,6 +197,7 @@ class BatchScheduler(Generic[I, R]):
             return
         del request.items[item]
         self.nbytes -= item.nbytes
+        self.volume -= item.size
         if not request.items:
             del self._requests[request]
         lengths = self._by_length[item.kind]
@@ -223,6 +227,20 @@ class BatchScheduler(Generic[I, R]):
         self._fill(batch)
         self._batches += 1
         return batch
+
+    def seconds(self, limits: BatchLimits, forward_time: ForwardTimeModel) -> float:
+        """The time that forwards over all waiting items are expected to take, one after the other.
+
+        They are taken to form batches of items of the mean size, which need no padding.
+        """
+        items = len(self)
+        if not items:
+            return 0.0
+        mean = self.volume / items
+        within = forward_time.volume_within(limits.max_seconds)
+        of_batch = min(limits.max_items * mean, limits.max_volume, within)
+        batches = min(items, math.ceil(self.volume / max(mean, of_batch)))
+        return batches * forward_time.seconds(self.volume / batches)
 
     def finished(self, batch: Batch[I, R]) -> None:
         """The requests that had items in the batch go to the end of the queue."""

@@ -13,7 +13,7 @@ from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, Engin
 from deployments.engine.model_runner import ModelRunner
 from deployments.engine.running import RunningBatch, report
 from deployments.engine.scheduler import Scheduler
-from deployments.engine.sequence import Sequence
+from deployments.engine.sequence import Sequence, held_tokens
 from deployments.models.thread_priority import lower_thread_priority
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class EngineCore:
     def load(self) -> EngineLoad:
         with self._wake:
             running, waiting = self._batch.sequences, self._scheduler.waiting
+            held = held_tokens(self._scheduler.sequences)
         return EngineLoad(
             slots=self._slots,
             running=len(running),
@@ -97,6 +98,8 @@ class EngineCore:
             tokens=self._batch.tokens,
             memory_bytes=self._runner.memory_bytes(),
             kv_cache_bytes=self._runner.info.kv_cache_bytes,
+            held_tokens=held,
+            kv_tokens=self._runner.info.kv_tokens,
         )
 
     def check(self) -> None:

@@ -18,6 +18,7 @@ from deployments.models.device import claim_device, computes_in_half, pick_devic
 from deployments.models.loaded_model import LoadedModel
 from deployments.models.memory import GIB, import_libraries
 from deployments.models.pretrained import load_options
+from deployments.seam.scaling import ModelLoad
 
 
 class EngineLoader:
@@ -110,6 +111,17 @@ class EngineLoader:
 
     def computes_in_half(self, spec: ModelSpec) -> bool:
         return spec.engines == ("torch",) and computes_in_half(self._config, spec)
+
+    def load_of(self, model: Engine) -> ModelLoad:
+        """What its running and waiting sequences take of its slots and of its KV cache."""
+        load = model.load()
+        kv_cache = load.held_tokens / load.kv_tokens if load.kv_tokens else 0.0
+        return ModelLoad((load.running + load.waiting) / load.slots, kv_cache)
+
+    @property
+    def target_queue_s(self) -> float:
+        """0: sequences wait for a slot, not for a forward."""
+        return 0.0
 
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
         """Its memory, its slots, the sequences that wait, and how full its KV cache is."""

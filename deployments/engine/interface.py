@@ -36,7 +36,9 @@ class EngineLoad:
     used fraction of the KV cache, ``None`` where it has no fixed size. ``tokens`` counts the tokens
     decoded since the start. ``memory_bytes`` is the model's memory on the host or device, ``None``
     where it is unknown. ``kv_cache_bytes`` is what the KV cache may take beside what loading the
-    model took, ``None`` where that is what the profile says.
+    model took, ``None`` where that is what the profile says. ``held_tokens`` are those of all
+    sequences, running or waiting, and ``kv_tokens`` how many fit the KV cache, ``None`` where it
+    has no fixed size.
     """
 
     slots: int
@@ -46,6 +48,8 @@ class EngineLoad:
     tokens: int
     memory_bytes: int | None = None
     kv_cache_bytes: int | None = None
+    held_tokens: int = 0
+    kv_tokens: int | None = None
 
 
 class Engine(Protocol):

@@ -18,7 +18,8 @@ class RunnerInfo:
     With ``computes_in_thread`` a step computes on this process's CPU, so that event loops must go
     first. With ``abortable`` :meth:`ModelRunner.abort` ends a step that does not return.
     ``kv_cache_bytes`` is how much the KV cache may grow from now on: 0 where loading has allocated
-    all of it, ``None`` where it is what the profile says.
+    all of it, ``None`` where it is what the profile says. ``kv_tokens`` is how many tokens fit it,
+    ``None`` where it has no fixed size.
     """
 
     device: str
@@ -26,6 +27,7 @@ class RunnerInfo:
     computes_in_thread: bool = False
     abortable: bool = False
     kv_cache_bytes: int | None = None
+    kv_tokens: int | None = None
 
 
 class ModelRunner(Protocol):

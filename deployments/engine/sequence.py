@@ -22,6 +22,15 @@ Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 NO_INPUTS: Arrays = MappingProxyType({})
 
 
+def held_tokens(sequences: Iterable[Sequence]) -> int:
+    """The tokens of these sequences so far; those of a prompt count once for all its choices."""
+    prompts, generated = dict[int, int](), 0
+    for sequence in sequences:
+        prompts[id(sequence.prompt_ids)] = len(sequence.prompt_ids)
+        generated += len(sequence.generated)
+    return sum(prompts.values()) + generated
+
+
 class Sequence:
     """One choice of one request.
 

@@ -82,7 +82,8 @@ class SequentialRunner:
         self._budget = budget
         self._prefill_chunk = prefill_chunk
         in_thread = model.device.type == "cpu"
-        self.info = RunnerInfo(str(model.device), computes_in_thread=in_thread)
+        kv_tokens = budget.total_bytes // budget.token_bytes if budget.token_bytes else None
+        self.info = RunnerInfo(str(model.device), None, in_thread, kv_tokens=kv_tokens)
         self._bytes = weight_bytes(model)
         self._running: dict[Sequence, _RunningSequence] = {}
         self._failed_forwards = 0

@@ -43,7 +43,10 @@ class TorchRunner:
         # A CPU gives memory to the KV cache as it fills, a GPU at once.
         on_cpu = device.type == "cpu"
         self.info = RunnerInfo(
-            str(device), computes_in_thread=on_cpu, kv_cache_bytes=cache.nbytes if on_cpu else 0
+            str(device),
+            computes_in_thread=on_cpu,
+            kv_cache_bytes=cache.nbytes if on_cpu else 0,
+            kv_tokens=cache.blocks * cache.block_tokens,
         )
         self._bytes = weight_bytes + (0 if on_cpu else cache.nbytes)
         self._codec = codec

@@ -25,6 +25,7 @@ from deployments.models.loaded_model import LoadedModel
 from deployments.models.loader import ModelLoader
 from deployments.models.memory import cuda_memory
 from deployments.models.model_specs import ModelSpecs
+from deployments.models.ongoing_requests import max_ongoing_requests
 from deployments.models.order_follower import OrderFollower
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.live_models import live_models_here
@@ -37,6 +38,7 @@ from deployments.seam.replicas import (
     RoutingStats,
     UnloadResult,
 )
+from deployments.seam.scaling import AutoscalingStats, ModelLoad
 from deployments.seam.timings import TimedCall, TimedResult
 
 M = TypeVar("M")
@@ -47,6 +49,15 @@ class FamilyLoader(ModelLoader[M], Protocol[M]):
 
     def check(self, model: M) -> None:
         """Raises when ``model`` cannot answer any more and only another replica can help."""
+        ...
+
+    def load_of(self, model: M) -> ModelLoad:
+        """How much of the replica the model asks for at this moment."""
+        ...
+
+    @property
+    def target_queue_s(self) -> float:
+        """The seconds of waiting work to which :attr:`ModelLoad.queue` compares; 0 without any."""
         ...
 
     def gauges(self, loaded: LoadedModel[M]) -> Iterable[MetricSample]:
@@ -161,6 +172,18 @@ class FamilyDeployment(Generic[M]):
     async def record_routing_stats(self) -> RoutingStats:
         """Called by Serve every few seconds, for the request routers."""
         return {"models": self._models.stages}
+
+    async def record_autoscaling_stats(self) -> AutoscalingStats:
+        """Called by Serve every few seconds, for the autoscaling policy."""
+        loads = [self._loader.load_of(loaded.model) for loaded in self._models.loaded]
+        return AutoscalingStats(
+            slots=max((load.slots for load in loads), default=0.0),
+            kv_cache=max((load.kv_cache for load in loads), default=0.0),
+            queue=sum(load.queue for load in loads),
+            busy=min(1.0, sum(load.busy for load in loads)),
+            target_queue_s=self._loader.target_queue_s,
+            max_ongoing_requests=max_ongoing_requests() or 0,
+        )
 
     async def record_replica_metadata(self) -> ReplicaMetadata:
         """Called by Serve once, before the first health check, for the request routers."""

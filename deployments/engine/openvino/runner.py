@@ -89,12 +89,13 @@ class OpenVinoRunner:
     """
 
     def __init__(self, process: GenaiProcess, codec: TextCodec, launch: Launch) -> None:
-        self.info = RunnerInfo("cpu", process.process_id, abortable=True)
+        kv_tokens = launch.kv_blocks * KV_BLOCK_TOKENS
+        self.info = RunnerInfo("cpu", process.process_id, abortable=True, kv_tokens=kv_tokens)
         self._process = process
         self._codec = codec
         self._blocks = launch.kv_blocks
         self._chunk = whole_blocks(launch.max_batched_tokens - launch.slots)
-        self._prefix_cache = PrefixCacheEstimate(launch.kv_blocks * KV_BLOCK_TOKENS)
+        self._prefix_cache = PrefixCacheEstimate(kv_tokens)
         self._runs: dict[int, SequenceRun] = {}
         self._by_sequence: dict[Sequence, SequenceRun] = {}
         self._waiting: list[SequenceRun] = []

@@ -26,7 +26,7 @@ from deployments.engine.own_process.messages import (
     Submission,
 )
 from deployments.engine.running import report
-from deployments.engine.sequence import Sequence
+from deployments.engine.sequence import Sequence, held_tokens
 from deployments.engine.settings import EngineSettings
 from deployments.models.child_process import ChildProcess
 from deployments.seam.problems import Problem
@@ -138,7 +138,8 @@ class EngineClient:
         with self._lock:
             load, sequences = self._load, len(self._open)
             running = min(load.slots, len(self._admitted))
-        return replace(load, running=running, waiting=sequences - running)
+            held = held_tokens(self._open.values())
+        return replace(load, running=running, waiting=sequences - running, held_tokens=held)
 
     def check(self) -> None:
         if self._stopped is not None:

@@ -14,6 +14,7 @@ class HandleRouter:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
+        self._waiting: RunningCount | None = None
 
     @property
     def replicas(self) -> int:
@@ -35,6 +36,18 @@ class HandleRouter:
         # Autoscaling adds up the counts of all replicas, so any replica will do.
         return RunningCount(self._metrics, next(iter([*ids, *replicas]), None))
 
+    def count_waiting(self, calls: int) -> None:
+        """Count calls that wait in this process, by which Serve should scale too.
+
+        They count as requests that run at any replica; while there is none they are not counted.
+        """
+        replicas = self._running_replicas()
+        if self._waiting is None or self._waiting.replica not in replicas:
+            if self._waiting is not None:
+                self._waiting.set(0)
+            self._waiting = RunningCount(self._metrics, next(iter(replicas), None))
+        self._waiting.set(calls)
+
     @property
     def _router(self) -> Any:
         return getattr(getattr(self._handle, "_router", None), "_asyncio_router", None)
@@ -52,13 +65,13 @@ class RunningCount:
 
     def __init__(self, metrics: Any, replica: Any) -> None:
         self._metrics = metrics
-        self._replica = replica
+        self.replica = replica
         self._count = 0
 
     def set(self, count: int) -> None:
-        if self._metrics is not None and self._replica is not None:
+        if self._metrics is not None and self.replica is not None:
             for _ in range(count - self._count):
-                self._metrics.inc_num_running_requests_for_replica(self._replica)
+                self._metrics.inc_num_running_requests_for_replica(self.replica)
             for _ in range(self._count - count):
-                self._metrics.dec_num_running_requests_for_replica(self._replica)
+                self._metrics.dec_num_running_requests_for_replica(self.replica)
         self._count = count

@@ -58,7 +58,17 @@ class CallJoiner:
         self._cancelling: asyncio.Task[None] | None = None
         self._sender = uuid4().hex
         self.router = HandleRouter(handle)
-        self.queued = 0
+        self._queued = 0
+
+    @property
+    def queued(self) -> int:
+        """Calls that no replica has accepted yet. Serve counts none of them by itself."""
+        return self._queued
+
+    @queued.setter
+    def queued(self, calls: int) -> None:
+        self._queued = calls
+        self.router.count_waiting(calls)
 
     async def call(self, method: str, request: Any, *, alone: bool = False) -> Any:
         """The result of one call. If this is cancelled, so is the call, and no other.

@@ -27,6 +27,13 @@ def test_a_line_is_found() -> None:
     assert model.fixed_volume == pytest.approx(40)
 
 
+def test_the_volume_of_a_time_is_found() -> None:
+    model = learned(lambda volume: 0.008 + 0.0002 * volume, [10, 300, 40, 120])
+    assert model.volume_within(0.108) == pytest.approx(500)
+    assert model.volume_within(0.001) == 0
+    assert learned(lambda volume: 0.2, [8]).volume_within(0.1) == math.inf
+
+
 def test_company_is_free_until_volumes_differ() -> None:
     model = learned(lambda volume: 0.2, [8])
     assert model.seconds(800) == pytest.approx(0.2)

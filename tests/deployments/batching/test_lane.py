@@ -635,3 +635,38 @@ async def test_room_goes_to_those_that_came_first_and_not_to_newcomers() -> None
     lane.room.recheck()
     await asyncio.wait_for(newcomer, PATIENCE_S)
     assert not lane.room._waiting
+
+
+async def test_the_time_of_what_waits_is_predicted_from_forwards_that_have_run() -> None:
+    clock = Clock()
+
+    def take(batch: Sequence[int]) -> Sequence[int]:
+        clock.now += 0.01 + 0.001 * len(batch) * max(batch)
+        return batch
+
+    limits = BatchLimits(max_items=4, max_seconds=1.0)
+    lane = lane_of(take, limits, clock=clock)
+    for items in ([10], [10, 10, 10], [20, 20]):
+        await answered(lane.admit(items))
+    assert lane.waiting_seconds == 0
+    futures = lane.admit([10] * 8)  # they wait until the loop runs again
+    assert lane.waiting_seconds == pytest.approx(2 * (0.01 + 0.001 * 40), rel=0.01)
+    lane.limits = BatchLimits(max_items=4, max_volume=20, max_seconds=1.0)
+    assert lane.waiting_seconds == pytest.approx(4 * (0.01 + 0.001 * 20), rel=0.01)
+    lane.limits = BatchLimits(max_items=8, max_seconds=0.05)
+    assert lane.waiting_seconds == pytest.approx(2 * (0.01 + 0.001 * 40), rel=0.01)
+    await answered(futures)
+    assert lane.waiting_seconds == 0
+
+
+async def test_a_lane_is_busy_while_its_forwards_run() -> None:
+    forwards, clock = Forwards(), Clock()
+    lane = lane_of(forwards, clock=clock)
+    clock.now += 5
+    assert lane.busy == 0
+    futures = lane.admit([1])
+    await forwards.started()
+    clock.now += 5
+    assert lane.busy == pytest.approx(1 / 2)
+    forwards.end()
+    await answered(futures)

@@ -299,3 +299,18 @@ def test_an_exception_in_one_sequence_fails_only_that_sequence(
     engine.check()
     engine.close()
     assert engine.runner.admitted == []
+
+
+def test_the_tokens_of_all_sequences_are_counted_and_a_shared_prompt_once(puppet: Puppet) -> None:
+    prompt = [1, 2, 3]
+    choices = [Reader(puppet, [4] * 5, new=9, request="one", choice=n) for n in range(2)]
+    shared = choices[0].sequence.prompt_ids
+    choices[1].sequence.prompt_ids = shared
+    readers = [*choices, Reader(puppet, prompt, new=9, request="two")]
+    for each in readers:
+        each.start()
+    assert puppet.load().held_tokens == 5 + 3
+    puppet.runner.allowed.release(1000)
+    for each in readers:
+        each.wait()
+    assert puppet.load().held_tokens == 0

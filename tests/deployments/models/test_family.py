@@ -23,6 +23,7 @@ from deployments.seam.live_models import OwnLiveModels
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
+from deployments.seam.scaling import ModelLoad
 
 PATIENCE_S = 30.0
 FOLDER = Path("/models")
@@ -294,3 +295,43 @@ async def test_health_checks_read_the_orders_again_only_when_one_was_given(
     await family.settle()
     assert reads == 2
     assert "one" in await family.held()
+
+
+class Loads(InstantLoader[str]):
+    """Models have the load that the test sets."""
+
+    target_queue_s = 0.5
+
+    def __init__(self) -> None:
+        super().__init__(lambda spec: spec.name)
+        self.loads: dict[str, ModelLoad] = {}
+
+    def load_of(self, model: str) -> ModelLoad:
+        return self.loads[model]
+
+
+@pytest.mark.usefixtures("orders")
+async def test_serve_is_told_the_load_of_all_models_together() -> None:
+    """Each text generator has its own slots; forwards share the time of the replica."""
+    family, loader = Names(set()), Loads()
+    family._loader = loader
+    await family.settle()
+    async with family._models.use("one"):
+        pass
+    loader.loads = {
+        "pin": ModelLoad(slots=0.5, kv_cache=0.9, queue=0.4, busy=0.7),
+        "one": ModelLoad(slots=1.5, kv_cache=0.1, queue=0.3, busy=0.6),
+    }
+    assert await family.record_autoscaling_stats() == {
+        "slots": 1.5,
+        "kv_cache": 0.9,
+        "queue": pytest.approx(0.7),
+        "busy": 1.0,
+        "target_queue_s": 0.5,
+        "max_ongoing_requests": 0,  # outside Serve
+    }
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_replica_without_models_has_no_load() -> None:
+    assert set((await Names(set()).record_autoscaling_stats()).values()) == {0}

@@ -65,6 +65,29 @@ def test_requests_of_a_replica_that_is_not_known_are_counted_at_another() -> Non
     assert metrics.running == {"one": 2}
 
 
+def test_calls_that_wait_are_counted_at_a_replica_that_runs() -> None:
+    metrics = Metrics(7)
+    served = handle(metrics, one=1, two=2)
+    router = HandleRouter(served)
+    router.count_waiting(3)
+    assert metrics.running == {"one": 3}
+    del served._router._asyncio_router.request_router.curr_replicas["one"]
+    router.count_waiting(2)
+    assert metrics.running == {"one": 0, "two": 2}
+    router.count_waiting(0)
+    assert metrics.running == {"one": 0, "two": 0}
+
+
+def test_calls_that_wait_for_the_first_replica_are_counted_once_it_runs() -> None:
+    metrics = Metrics(7)
+    served = handle(metrics)
+    router = HandleRouter(served)
+    router.count_waiting(3)
+    served._router._asyncio_router.request_router.curr_replicas["one"] = SimpleNamespace(actor_id=1)
+    router.count_waiting(2)
+    assert metrics.running == {"one": 2}
+
+
 def test_without_a_router_nothing_is_counted() -> None:
     router = HandleRouter(object())
     router.running(object()).set(2)

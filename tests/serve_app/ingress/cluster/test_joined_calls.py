@@ -293,6 +293,29 @@ async def test_calls_for_which_a_replica_has_no_room_wait_and_all_are_answered()
     assert await second == "b"
 
 
+async def test_serve_is_told_of_calls_that_wait_here() -> None:
+    family = Echo(max_running=1)
+    family.hold("a")
+    calls = client(family)
+    joiner: Any = calls._joiners["texts"]
+    told: list[int] = []
+    returned = asyncio.Event()
+
+    def count_waiting(_: object, waiting: int) -> None:
+        told.append(waiting)
+        if told[-3:] == [0, 1, 2]:  # both that the replica had no room for
+            returned.set()
+
+    counting = {"count_waiting": count_waiting}
+    joiner.router.__class__ = type("Counting", (type(joiner.router),), counting)
+    tasks = joined(calls, "a", "b", "c")
+    await happens(returned)
+    assert family.asked == ["a"]
+    family.release("a")
+    assert await asyncio.gather(*tasks) == ["a", "b", "c"]
+    assert told[-1] == 0
+
+
 async def test_no_replica_works_on_more_calls_than_it_may() -> None:
     family = Echo(max_running=3)
     texts = [f"text {n}" for n in range(10)]

@@ -1,0 +1,1 @@
+"""The autoscaling policy, which runs in Serve's controller."""
