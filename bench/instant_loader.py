@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from configs.profile import ModelSpec
 from configs.weights import DtypeChoice
+from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.report import MetricSample
 from deployments.models.loaded_model import LoadedModel
 from deployments.seam.scaling import ModelLoad
@@ -59,6 +60,9 @@ class InstantLoader(Generic[M]):
 
     def load_of(self, model: M) -> ModelLoad:
         return ModelLoad()
+
+    def limit_of(self, model: M) -> BindingLimit | None:
+        return None
 
     @property
     def target_queue_s(self) -> float:

@@ -24,6 +24,7 @@ from deployments.batching.joint_preparation import JointPreparation, RequestItem
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import BatchLimits, QueuedRequest
 from deployments.metrics import signals
+from deployments.metrics.binding_limit import Limit
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
 from deployments.metrics.stage_recorder import recorder_here
@@ -165,6 +166,11 @@ class Batcher:
             lane.limits = self._batch_limits()
         admit: Any = self._admit  # with the methods that Serve's decorator adds
         admit.set_batch_wait_timeout_s(self._limits.batch_wait_timeout_s)
+
+    @property
+    def volume_name(self) -> Limit:
+        """The limit of the volume of a batch, as metrics name it."""
+        return "batch_tokens" if self._volume_limit == "max_batch_tokens" else "batch_pixels"
 
     @property
     def target_queue_s(self) -> float:

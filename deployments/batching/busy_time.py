@@ -1,9 +1,11 @@
-"""Measures in which part of the time the forwards of a model run."""
+"""Measures in which part of the time the forwards of a model run, and what ends their batches."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
+
+from deployments.metrics.binding_limit import BatchEnd
 
 WINDOW_S = 10.0
 """The seconds up to now that count."""
@@ -39,3 +41,24 @@ class BusyTime:
         if now <= at:
             return 0.0
         return min(1.0, (seconds - before) / (now - at) / self._concurrency)
+
+
+class RecentBatches:
+    """What kept the next item out of each batch of the last seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ends: deque[tuple[float, BatchEnd | None]] = deque()
+
+    def add(self, ended_by: BatchEnd | None) -> None:
+        self._ends.append((self._clock(), ended_by))
+        self._forget()
+
+    def ends(self) -> list[BatchEnd | None]:
+        self._forget()
+        return [end for _, end in self._ends]
+
+    def _forget(self) -> None:
+        oldest = self._clock() - WINDOW_S
+        while self._ends and self._ends[0][0] < oldest:
+            self._ends.popleft()

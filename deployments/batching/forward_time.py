@@ -58,6 +58,21 @@ class ForwardTimeModel:
             return math.inf
         return max(0.0, seconds - self._fixed) / self._slope
 
+    def total_seconds(
+        self, items: int, volume: float, *, max_items: int, max_volume: float, max_seconds: float
+    ) -> float:
+        """The time that forwards over ``items`` are expected to take, one after the other.
+
+        ``volume`` is that of all of them. They are taken to form batches of items of the mean size,
+        which need no padding, within the bounds of a batch.
+        """
+        if not items:
+            return 0.0
+        mean = volume / items
+        of_batch = min(max_items * mean, max_volume, self.volume_within(max_seconds))
+        batches = min(items, math.ceil(volume / max(mean, of_batch)))
+        return batches * self.seconds(volume / batches)
+
     @property
     def fixed_volume(self) -> float | None:
         """The volume that could be computed in the fixed time; ``None`` until it is measured."""

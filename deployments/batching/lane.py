@@ -17,7 +17,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from deployments.batching.batch_runner import BatchedModel, BatchRunner, Paused
-from deployments.batching.busy_time import BusyTime
+from deployments.batching.busy_time import BusyTime, RecentBatches
 from deployments.batching.decode_steps import DecodeSteps
 from deployments.batching.device_failures import FAILED, DeviceFailures
 from deployments.batching.forward_stages import record_forward
@@ -30,6 +30,7 @@ from deployments.batching.scheduler import (
     QueuedItem,
     QueuedRequest,
 )
+from deployments.metrics.binding_limit import BindingLimit, Limit, of_batches
 from deployments.metrics.meter import Forward
 from deployments.seam.problems import Problem
 
@@ -73,6 +74,7 @@ class Lane(Generic[I, R]):
         self._threads = ThreadPoolExecutor(model.concurrency, f"lane-{name}", begin)
         self._running: dict[asyncio.Task[None], DecodeSteps] = {}
         self._busy = BusyTime(model.concurrency, clock)
+        self._batches = RecentBatches(clock)
         self._start_due: asyncio.Handle | None = None
 
     def admit(
@@ -111,13 +113,24 @@ class Lane(Generic[I, R]):
     @property
     def waiting_seconds(self) -> float:
         """How long the forwards over the items that wait will take, as the model predicts it."""
-        seconds = self._scheduler.seconds(self.limits, self._forward_time)
+        limits = self.limits
+        seconds = self._forward_time.total_seconds(
+            len(self._scheduler),
+            self._scheduler.volume,
+            max_items=limits.max_items,
+            max_volume=limits.max_volume,
+            max_seconds=limits.max_seconds,
+        )
         return seconds / self._runner.model.concurrency
 
     @property
     def busy(self) -> float:
         """The part of the last seconds in which forwards ran, of as many as may run at a time."""
         return self._busy.fraction()
+
+    def binding_limit(self, volume: Limit) -> BindingLimit | None:
+        """Why it answers no faster; ``volume`` is what its limit of tokens or pixels is called."""
+        return of_batches(self.busy, self.depth, self._batches.ends(), volume)
 
     def warm_up(self, batches: Sequence[Sequence[I]]) -> None:
         """Run each batch twice, the second time to learn how long it takes. Blocks.
@@ -160,6 +173,7 @@ class Lane(Generic[I, R]):
             if batch is None:
                 return
             self.room.recheck()
+            self._batches.add(batch.ended_by)
             steps = DecodeSteps(batch.items, self._clock, self._scheduler.kinds)
             task = asyncio.get_running_loop().create_task(self._run(batch, steps))
             self._running[task] = steps

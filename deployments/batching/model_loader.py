@@ -13,6 +13,7 @@ from configs.weights import DtypeChoice
 from deployments.batching.batcher import Batcher
 from deployments.batching.lane import Lane
 from deployments.metrics import signals
+from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import computes_in_half
@@ -96,6 +97,10 @@ class BatchedModelLoader(ABC, Generic[M]):
         """The work that waits for the model, and how busy it is."""
         lane = model.lane
         return ModelLoad(queue=lane.waiting_seconds / self._batcher.target_queue_s, busy=lane.busy)
+
+    def limit_of(self, model: M) -> BindingLimit | None:
+        """What its batches or its forwards are bound by; ``None`` where they have time left."""
+        return model.lane.binding_limit(self._batcher.volume_name)
 
     @property
     def target_queue_s(self) -> float:

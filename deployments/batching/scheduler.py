@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.tuning import MAX_TIME_FACTOR, UNMEASURED_PADDING
+from deployments.metrics.binding_limit import BatchEnd
 from deployments.metrics.stage_recorder import StageRecorder
 
 I = TypeVar("I")  # noqa: E741
@@ -79,6 +80,8 @@ class Batch(Generic[I, R]):
         self, first: QueuedItem[I, R], limits: BatchLimits, forward_time: ForwardTimeModel
     ) -> None:
         self.kind = first.kind
+        self.ended_by: BatchEnd | None = None
+        """What kept the nearest waiting item out; ``None`` if nothing waited any more."""
         self.items: list[QueuedItem[I, R]] = []
         self._limits = limits
         self._forward_time = forward_time
@@ -129,6 +132,17 @@ class Batch(Generic[I, R]):
             and volume <= self._limits.max_volume
             and self._forward_time.upper_bound(volume) <= self._max_seconds
         )
+
+    def end_for(self, item: QueuedItem[I, R]) -> BatchEnd:
+        """What keeps an item out for which there is no room, or which is not worth its padding."""
+        limits, count = self._limits, len(self.items) + 1
+        volume = count * max(self._longest, item.size)
+        if count > limits.max_items:
+            return "items"
+        if volume > limits.max_volume:
+            return "volume"
+        is_late = self._forward_time.upper_bound(volume) > self._max_seconds
+        return "seconds" if is_late else "lengths"
 
     def is_full_for(self, request: QueuedRequest) -> bool:
         """Whether it has as many items of ``request`` as may share a batch."""
@@ -228,20 +242,6 @@ class BatchScheduler(Generic[I, R]):
         self._batches += 1
         return batch
 
-    def seconds(self, limits: BatchLimits, forward_time: ForwardTimeModel) -> float:
-        """The time that forwards over all waiting items are expected to take, one after the other.
-
-        They are taken to form batches of items of the mean size, which need no padding.
-        """
-        items = len(self)
-        if not items:
-            return 0.0
-        mean = self.volume / items
-        within = forward_time.volume_within(limits.max_seconds)
-        of_batch = min(limits.max_items * mean, limits.max_volume, within)
-        batches = min(items, math.ceil(self.volume / max(mean, of_batch)))
-        return batches * forward_time.seconds(self.volume / batches)
-
     def finished(self, batch: Batch[I, R]) -> None:
         """The requests that had items in the batch go to the end of the queue."""
         for request in {item.request: None for item in batch.items}:
@@ -276,6 +276,7 @@ class BatchScheduler(Generic[I, R]):
                 if batch.is_full_for(item.request):
                     continue
                 if not batch.has_room_for(item) or not batch.is_worth_padding_for(item):
+                    batch.ended_by = batch.ended_by or batch.end_for(item)
                     break
                 batch.add(item)
                 taken.append(item)

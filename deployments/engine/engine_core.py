@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.interface import STOPPED, EngineHangs, EngineLoad, EngineStopped
@@ -51,6 +51,7 @@ class EngineCore:
         self._batch = RunningBatch(self._scheduler, self._wake, runner.free)
         self._closing = False
         self._stopped: str | None = None
+        self._starved_by: Literal["slots", "kv_cache"] | None = None
         self._step_began: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -100,6 +101,7 @@ class EngineCore:
             kv_cache_bytes=self._runner.info.kv_cache_bytes,
             held_tokens=held,
             kv_tokens=self._runner.info.kv_tokens,
+            starved_by=self._starved_by if running else None,
         )
 
     def check(self) -> None:
@@ -135,6 +137,8 @@ class EngineCore:
             while self._wait_for_work():
                 self._step_began = time.monotonic()
                 self._schedule()
+                with self._wake:
+                    self._starved_by = self._scheduler.starved_by
                 self._runner.step(self._batch)
         except BaseException as error:
             logger.exception("The engine died")

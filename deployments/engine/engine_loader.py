@@ -12,6 +12,7 @@ from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
 from deployments.engine.settings import EngineSettings
 from deployments.metrics import signals
+from deployments.metrics.binding_limit import BindingLimit, of_slots
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
 from deployments.models.device import claim_device, computes_in_half, pick_device
@@ -117,6 +118,11 @@ class EngineLoader:
         load = model.load()
         kv_cache = load.held_tokens / load.kv_tokens if load.kv_tokens else 0.0
         return ModelLoad((load.running + load.waiting) / load.slots, kv_cache)
+
+    def limit_of(self, model: Engine) -> BindingLimit | None:
+        """Slots, KV cache, or the time of a step; ``None`` where it decodes nothing."""
+        load = model.load()
+        return of_slots(load.running, load.waiting, load.slots, load.starved_by)
 
     @property
     def target_queue_s(self) -> float:

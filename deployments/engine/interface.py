@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from deployments.engine.codec import TextCodec
 from deployments.engine.sequence import Sequence
@@ -38,7 +38,7 @@ class EngineLoad:
     where it is unknown. ``kv_cache_bytes`` is what the KV cache may take beside what loading the
     model took, ``None`` where that is what the profile says. ``held_tokens`` are those of all
     sequences, running or waiting, and ``kv_tokens`` how many fit the KV cache, ``None`` where it
-    has no fixed size.
+    has no fixed size. ``starved_by`` is what the sequences lacked that the last step left waiting.
     """
 
     slots: int
@@ -50,6 +50,7 @@ class EngineLoad:
     kv_cache_bytes: int | None = None
     held_tokens: int = 0
     kv_tokens: int | None = None
+    starved_by: Literal["slots", "kv_cache"] | None = None
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from deployments.engine.sequence import Sequence
 from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM
@@ -65,6 +65,13 @@ class Scheduler:
     def waiting(self) -> int:
         """How many sequences wait."""
         return sum(len(request.waiting) for request in self._requests.values())
+
+    @property
+    def starved_by(self) -> Literal["slots", "kv_cache"] | None:
+        """What the waiting sequences lack, once no more can be admitted."""
+        if not self.waiting:
+            return None
+        return "slots" if len(self.running) >= self._slots else "kv_cache"
 
     @property
     def idle(self) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from configs.settings import MetricNames
+from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.build_info import build_info
+from deployments.metrics.family_limits import binding_limits
 from deployments.metrics.other_names import chosen
 from deployments.metrics.prometheus import Instruments, Values
 from deployments.metrics.recent import RecentRequests
@@ -57,6 +59,7 @@ class _ReporterState:
     number: int
     at: float
     gauges: tuple[MetricSample, ...]
+    limits: FamilyLimits | None = None
 
 
 class Ledger:
@@ -92,7 +95,9 @@ class Ledger:
         self._forget()
         number = max(last, report.number)
         gauges = self._sanitized(report.gauges)
-        self._reporters[report.reporter] = _ReporterState(number, self._clock(), gauges)
+        self._reporters[report.reporter] = _ReporterState(
+            number, self._clock(), gauges, report.limits
+        )
         if report.number <= last:
             return
         self._instruments.add(self._sanitized(report.samples))
@@ -108,7 +113,13 @@ class Ledger:
 
     async def performance(self, _: None = None) -> Performance | None:
         """Figures of recent requests; ``None`` before the first request."""
-        return self._recent.performance()
+        performance = self._recent.performance()
+        if performance is None:
+            return None
+        oldest = self._clock() - GAUGES_LIVE_S
+        live = [state.limits for state in self._reporters.values() if state.at >= oldest]
+        limits = binding_limits(each for each in live if each is not None)
+        return replace(performance, binding_limits=limits)
 
     def _record_finished(self, finished: FinishedRequest, memory: Values) -> None:
         model = self._known_value("model_name", finished.model)

@@ -13,6 +13,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from deployments.metrics import signals
+from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.report import MetricReport, MetricSample
 from deployments.metrics.reporter import NotDelivered, Reporter
@@ -47,18 +48,28 @@ class Meter:
 
     def __init__(self, ledger: Any) -> None:
         self._collectors: list[Callable[[], Iterable[MetricSample]]] = []
+        self._limits: Callable[[], FamilyLimits] | None = None
         self._reporter: Reporter | None = None
         if ledger is not None:
-            self._reporter = Reporter(_delivery(ledger), self._collected, RayMetrics().record)
+            self._reporter = Reporter(
+                _delivery(ledger), self._collected, RayMetrics().record, self._binding_limits
+            )
 
     def register(self, collector: Callable[[], Iterable[MetricSample]]) -> None:
         """Have ``collector`` called for its gauges whenever a report is sent."""
         self._collectors.append(collector)
 
+    def register_limits(self, limits: Callable[[], FamilyLimits]) -> None:
+        """Have ``limits`` called whenever a report is sent: what binds this replica."""
+        self._limits = limits
+
     def start(self) -> None:
         """Begin to report, on the running event loop. Idempotent."""
         if self._reporter is not None:
             self._reporter.start()
+
+    def _binding_limits(self) -> FamilyLimits | None:
+        return None if self._limits is None else self._limits()
 
     def _collected(self) -> Iterator[MetricSample]:
         for collector in self._collectors:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from deployments.metrics.binding_limit import FamilyLimits, Limit
+from deployments.seam.scaling import ScalingDecision
 
 
 class MetricSample(NamedTuple):
@@ -44,8 +47,8 @@ class MetricReport:
     """The samples that one reporter recorded since its last report.
 
     ``number`` counts its reports from 1. A report that may not have arrived is sent again
-    under its number, so that the ledger adds it once. ``gauges`` replace those of the reporter's
-    earlier reports.
+    under its number, so that the ledger adds it once. ``gauges`` and ``limits`` replace those of
+    the reporter's earlier reports.
     """
 
     reporter: str
@@ -53,6 +56,7 @@ class MetricReport:
     samples: tuple[MetricSample, ...] = ()
     finished: tuple[FinishedRequest, ...] = ()
     gauges: tuple[MetricSample, ...] = ()
+    limits: FamilyLimits | None = None
 
 
 class Exposition(NamedTuple):
@@ -63,10 +67,30 @@ class Exposition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyBinding:
+    """A limit that binds ``replicas`` replicas of a family: why, in one of them, and the setting
+    that moves it."""
+
+    limit: Limit
+    replicas: int
+    why: str
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPerformance:
+    """What binds a family, the first to be turned first; nothing where ``limits`` is empty."""
+
+    limits: tuple[FamilyBinding, ...]
+    scaling: ScalingDecision | None
+
+
+@dataclass(frozen=True, slots=True)
 class Performance:
     """Figures of recent requests; times in seconds, memory in GiB, ``success_rate`` per cent.
 
-    Times and memory are ``None`` while no model has answered any of them.
+    Times and memory are ``None`` while no model has answered any of them. ``binding_limits`` has
+    every family that has a replica.
     """
 
     total_requests: int
@@ -77,3 +101,4 @@ class Performance:
     model_usage: dict[str, int]
     task_usage: dict[str, int]
     success_rate: float
+    binding_limits: dict[str, FamilyPerformance] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
+from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample, merged
 from deployments.metrics.signals import LOST
 
@@ -46,10 +47,12 @@ class Reporter:
         deliver: Deliver,
         gauges: Callable[[], Iterable[MetricSample]] | None = None,
         mirror: Callable[[MetricReport], None] | None = None,
+        limits: Callable[[], FamilyLimits | None] | None = None,
     ) -> None:
         self._deliver = deliver
         self._gauges = gauges
         self._mirror = mirror
+        self._limits = limits
         self._name = uuid.uuid4().hex
         self._number = 0
         self._samples: deque[MetricSample] = deque()
@@ -133,8 +136,9 @@ class Reporter:
                 return None
             self._number += 1
             gauges = tuple(self._gauges()) if self._gauges is not None else ()
+            limits = self._limits() if self._limits is not None else None
             self._unconfirmed = MetricReport(
-                self._name, self._number, merged(samples), finished, gauges
+                self._name, self._number, merged(samples), finished, gauges, limits
             )
             if self._mirror is not None:
                 self._mirror(self._unconfirmed)

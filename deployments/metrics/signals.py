@@ -164,6 +164,12 @@ BUILD_INFO = Signal(
     "Always 1; its labels are the versions of what runs.",
     ("version", "ray", "transformers", "torch", "python"),
 )
+BINDING_LIMIT = Signal(
+    "binding_limit",
+    "sum",
+    "Replicas of a family that would be faster but for this limit.",
+    ("family", "limit"),
+)
 LIMITS_REFUSED = Signal(
     "live_limits_refused",
     "sum",
@@ -212,6 +218,7 @@ SIGNALS = (
     GPU_SIZE,
     GPU_UTILIZATION,
     BUILD_INFO,
+    BINDING_LIMIT,
     LIMITS_REFUSED,
 )
 BY_NAME = {signal.name: signal for signal in SIGNALS}

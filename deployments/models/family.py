@@ -12,6 +12,7 @@ import ray
 from ray import serve
 
 from configs.detection import DetectedModel, Inspection
+from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
 from deployments.metrics.stage_recorder import recorded
@@ -27,6 +28,7 @@ from deployments.models.memory import cuda_memory
 from deployments.models.model_specs import ModelSpecs
 from deployments.models.ongoing_requests import max_ongoing_requests
 from deployments.models.order_follower import OrderFollower
+from deployments.models.replica_binding import ReplicaBinding
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.live_models import live_models_here
 from deployments.seam.problems import Problem
@@ -53,6 +55,10 @@ class FamilyLoader(ModelLoader[M], Protocol[M]):
 
     def load_of(self, model: M) -> ModelLoad:
         """How much of the replica the model asks for at this moment."""
+        ...
+
+    def limit_of(self, model: M) -> BindingLimit | None:
+        """What keeps the model from being faster; ``None`` if nothing does."""
         ...
 
     @property
@@ -101,7 +107,10 @@ class FamilyDeployment(Generic[M]):
         self._models = ModelCache(specs, loader, meter.model, settings.max_memory_gb)
         self._orders = OrderFollower(self._models)
         self._calls = CallRunner(self)
+        self._binding = ReplicaBinding(config, self._limits_of_models, self._calls)
         meter.register(self._gauges)
+        meter.register(self._binding.gauges)
+        meter.register_limits(self._binding.report)
 
     async def check_health(self) -> None:
         """Raises when only another replica can help: a model hangs, or dies again and again."""
@@ -113,6 +122,7 @@ class FamilyDeployment(Generic[M]):
                 self._loader.check(loaded.model)
         self._models.reload_dead()
         self._orders.follow()
+        await asyncio.to_thread(self._binding.read_decision)
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take the ``user_config`` of the deployment, at the start and whenever it changes."""
@@ -189,6 +199,9 @@ class FamilyDeployment(Generic[M]):
         """Called by Serve once, before the first health check, for the request routers."""
         names = self._models.specs.names
         return {"pinned": [name for name in names if self._models.is_pinned(name)]}
+
+    def _limits_of_models(self) -> list[BindingLimit | None]:
+        return [self._loader.limit_of(loaded.model) for loaded in self._models.loaded]
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield from gpu_gauges(self._config.name, _replica_and_node()[1])

@@ -44,6 +44,8 @@ class CallRunner:
         self._max_running = max_running
         self._running: dict[CallKey, asyncio.Task[bytes]] = {}
         self._cancelled_early: dict[CallKey, None] = {}
+        self.refused = 0
+        """Calls that were sent back since the start, for want of room."""
 
     async def run(self, calls: JoinedCalls) -> AsyncGenerator[JoinedAnswers, None]:
         """Start ``calls``, and yield their outcomes as soon as there are any.
@@ -75,6 +77,7 @@ class CallRunner:
         ready.expected += 1
         limit = self._max_running()
         if limit is not None and len(self._running) >= limit:
+            self.refused += 1
             ready.put(key[1], NoRoom())
             return
         task = asyncio.get_running_loop().create_task(self._answer(method, request))

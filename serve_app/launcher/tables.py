@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from serve_app.launcher.limits import ReplicaLimits
+from serve_app.launcher.limits import FamilyLimit, ReplicaLimits
 from serve_app.launcher.progress import say, state_table, terminal
 from serve_app.launcher.state import ServeState
 from serve_app.launcher.weights import ServedModel
@@ -38,6 +38,20 @@ def print_limits(limits: Sequence[ReplicaLimits], unknown: str | None) -> None:
         values = ", ".join(f"{name} {value:g}" for name, value in each.in_force.items())
         refused = escape("; ".join(each.refused))
         table.add_row(each.family, each.replica, values or "none", refused or "–")
+    terminal().print(table)
+
+
+def print_binding_limits(families: Sequence[FamilyLimit]) -> None:
+    """Why each family is not faster, what to turn, and how many replicas it needs and why."""
+    if not families:
+        return
+    table = Table()
+    for title in ("family", "bound by", "why", "what to turn", "replicas needed"):
+        table.add_column(title, overflow="fold")
+    for each in families:
+        table.add_row(
+            each.family, each.limit or "nothing", each.why, each.setting or "–", each.scaling or "–"
+        )
     terminal().print(table)
 
 

@@ -17,6 +17,12 @@ SLOTS = promql.value(signals.SLOTS, "model_name")
 PANELS = (
     replicas(),
     Panel(
+        "Why it is not faster",
+        "Replicas of each family for which a limit binds; docs/scaling.md says what to turn.",
+        (Query(promql.value(signals.BINDING_LIMIT, "family, limit"), "{{family}}: {{limit}}"),),
+        stacked=True,
+    ),
+    Panel(
         "Slots in use",
         "Of text generators: texts that are decoded, as a part of all slots.",
         (Query(f"{promql.value(signals.SLOTS_IN_USE, 'model_name')} / {SLOTS}", "{{model_name}}"),),

@@ -53,8 +53,8 @@ def test_every_family_that_scales_has_the_policy(tmp_path: Path, options: dict[s
     given = options.get("autoscaling_config", {})
     assert given.items() <= made["autoscaling_config"].items()
     (family,) = load_profile(path).families
-    served = deployment(dict, "Spelling", family.options)
-    scaling = served._deployment_config.autoscaling_config
+    scaling = deployment(dict, "Spelling", family.options)._deployment_config.autoscaling_config
+    assert scaling is not None
     assert scaling.policy.policy_function == POLICY_CLASS
 
 
@@ -73,8 +73,9 @@ def test_a_profile_turns_the_policy_off_by_naming_serves_own(tmp_path: Path) -> 
     path = profile(tmp_path, autoscaling_config={"policy": own})
     assert entry(path)["autoscaling_config"]["policy"] == own
     (family,) = load_profile(path, broken_code).families
-    served = deployment(dict, "Spelling", family.options)
-    assert served._deployment_config.autoscaling_config.policy.is_default_policy_function()
+    scaling = deployment(dict, "Spelling", family.options)._deployment_config.autoscaling_config
+    assert scaling is not None
+    assert scaling.policy.is_default_policy_function()
 
 
 def test_the_configuration_that_a_profile_makes_is_the_profile(tmp_path: Path) -> None:

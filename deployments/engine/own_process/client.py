@@ -139,7 +139,14 @@ class EngineClient:
             load, sequences = self._load, len(self._open)
             running = min(load.slots, len(self._admitted))
             held = held_tokens(self._open.values())
-        return replace(load, running=running, waiting=sequences - running, held_tokens=held)
+        waiting = sequences - running
+        return replace(
+            load,
+            running=running,
+            waiting=waiting,
+            held_tokens=held,
+            starved_by=load.starved_by if waiting else None,
+        )
 
     def check(self) -> None:
         if self._stopped is not None:

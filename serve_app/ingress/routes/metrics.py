@@ -29,7 +29,8 @@ class PerformanceAnswer(Performance):
     """Times in seconds, memory in GiB, ``success_rate`` per cent.
 
     ``total_requests`` counts up to the last 1,000, the other figures are of the last 100. Times are
-    of requests that a model answered, memory is that of the models that did.
+    of requests that a model answered, memory is that of the models that did. ``binding_limits``
+    says of each family with a replica why it is not faster, and which setting changes that.
     """
 
 

@@ -15,6 +15,7 @@ from deployments.engine.interface import EngineStopped
 from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
+from deployments.metrics.binding_limit import of_slots
 from deployments.seam.problems import Problem
 from tests.deployments.engine.reading import PATIENCE_S, Reader
 
@@ -314,3 +315,41 @@ def test_the_tokens_of_all_sequences_are_counted_and_a_shared_prompt_once(puppet
     for each in readers:
         each.wait()
     assert puppet.load().held_tokens == 0
+
+
+def bound(engine: Puppet) -> str | None:
+    load = engine.load()
+    found = of_slots(load.running, load.waiting, load.slots, load.starved_by)
+    return None if found is None else found.limit
+
+
+def test_sequences_that_wait_for_a_slot_or_for_the_kv_cache_say_which(puppet: Puppet) -> None:
+    assert bound(puppet) is None
+    first = reader(puppet, new=3).start()
+    assert puppet.runner.stepping.wait(PATIENCE_S)
+    assert bound(puppet) == "forward_time"
+    others = [reader(puppet, new=3).start() for _ in range(8)]
+    puppet.runner.stepping.clear()
+    puppet.runner.allowed.release()  # the next step begins with what it cannot admit
+    assert puppet.runner.stepping.wait(PATIENCE_S)
+    assert bound(puppet) == "slots"
+    puppet.runner.allowed.release(1000)
+    for each in (first, *others):
+        each.wait()
+    assert bound(puppet) is None
+
+
+def test_sequences_that_do_not_fit_the_kv_cache_wait_although_there_are_slots(
+    puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(puppet._scheduler, "_slots", 4)
+    monkeypatch.setattr(puppet._scheduler, "_fits", lambda sequences: len(sequences) < 2)
+    readers = [reader(puppet, new=3).start() for _ in range(2)]
+    assert puppet.runner.stepping.wait(PATIENCE_S)
+    puppet.runner.stepping.clear()
+    puppet.runner.allowed.release()
+    assert puppet.runner.stepping.wait(PATIENCE_S)
+    assert bound(puppet) == "kv_cache"
+    puppet.runner.allowed.release(1000)
+    for each in readers:
+        each.wait()

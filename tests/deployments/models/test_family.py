@@ -16,6 +16,7 @@ from configs.profile import ModelSpec
 from configs.settings import Settings
 from configs.weights import FolderSource
 from deployments.generation import NoLiveLimits
+from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
 from deployments.models.family import FamilyDeployment
@@ -305,9 +306,13 @@ class Loads(InstantLoader[str]):
     def __init__(self) -> None:
         super().__init__(lambda spec: spec.name)
         self.loads: dict[str, ModelLoad] = {}
+        self.limit: BindingLimit | None = None
 
     def load_of(self, model: str) -> ModelLoad:
         return self.loads[model]
+
+    def limit_of(self, model: str) -> BindingLimit | None:
+        return self.limit
 
 
 @pytest.mark.usefixtures("orders")
@@ -330,6 +335,23 @@ async def test_serve_is_told_the_load_of_all_models_together() -> None:
         "target_queue_s": 0.5,
         "max_ongoing_requests": 0,  # outside Serve
     }
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_replica_reports_what_binds_it_and_in_which_family() -> None:
+    family, loader = Names(set()), Loads()
+    family._loader = loader
+    await family.settle()
+    binding = family._binding
+    gauges = {sample.labels: sample.amounts for sample in binding.gauges()}
+    assert set(gauges.values()) == {(0.0,)}
+    assert {name for name, _ in gauges} == {"names"}
+    assert binding.report().limits == ()
+    loader.limit = BindingLimit("slots", "4 of 4")
+    gauges = {sample.labels: sample.amounts for sample in binding.gauges()}
+    assert gauges["names", "slots"] == (1.0,)
+    assert sum(amount for (amount,) in gauges.values()) == 1
+    assert binding.report().limits == (loader.limit,)
 
 
 @pytest.mark.usefixtures("orders")

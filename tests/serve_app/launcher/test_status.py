@@ -11,7 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from serve_app.cli import main
-from serve_app.launcher.limits import MODELS, LimitsUnknownError, limits_in_force
+from serve_app.launcher.limits import (
+    MODELS,
+    PERFORMANCE,
+    LimitsUnknownError,
+    binding_limits,
+    limits_in_force,
+)
 
 KEY = "let-me-in"
 Answer = Callable[[str, str | None], tuple[int, Any]]
@@ -48,6 +54,18 @@ def live(replica: str, size: float, *refused: str) -> dict[str, Any]:
     return {"replica": replica, "node": "n", "in_force": in_force, "refused": list(refused)}
 
 
+BINDING = {
+    "embeddings": {"limits": [], "scaling": None},
+    "generation": {
+        "limits": [
+            {"limit": "slots", "replicas": 1, "why": "4 of 4 slots", "setting": "more slots"},
+            {"limit": "replicas", "replicas": 1, "why": "3 needed", "setting": "max_replicas"},
+        ],
+        "scaling": {"needed": 3, "why": "they would fill 2.4"},
+    },
+}
+
+
 def graph(path: str, key: str | None, port: int) -> tuple[int, Any]:
     """The dashboard of a graph and its front, which is at ``port``, in one."""
     if path.startswith("/api/serve/applications"):
@@ -63,6 +81,8 @@ def graph(path: str, key: str | None, port: int) -> tuple[int, Any]:
         return 200, {"http_options": front, "applications": {"prsm": application}}
     if key != f"Bearer {KEY}":
         return 401, {}
+    if path == PERFORMANCE:
+        return 200, {"binding_limits": BINDING}
     replicas = [live("a", 6), live("b", 8, "user_config.max_batch_size: no")]
     model = {"name": "m", "family": "embeddings", "live_limits": replicas}
     other = {"name": "w", "family": "generation", "live_limits": []}
@@ -106,6 +126,27 @@ def test_its_json_has_the_same_content(port: int) -> None:
         ("a", []),
         ("b", ["user_config.max_batch_size: no"]),
     ]
+
+
+def test_status_shows_what_binds_each_family_and_what_to_turn(port: int) -> None:
+    lines = status(port, "--api-key", KEY).stdout.splitlines()
+    (idle,) = [line for line in lines if "it has time left" in line]
+    assert "embeddings" in idle
+    assert "nothing" in idle
+    (slots,) = [line for line in lines if "more slots" in line]
+    for told in ("generation", "slots", "4 of 4 slots", "3 replicas: they would fill 2.4"):
+        assert told in slots
+    told = json.loads(status(port, "--json", "--api-key", KEY).stdout)["binding_limits"]
+    assert [(each["family"], each["limit"]) for each in told] == [
+        ("embeddings", None),
+        ("generation", "slots"),
+        ("generation", "replicas"),
+    ]
+
+
+def test_a_graph_without_requests_has_no_binding_limits_yet() -> None:
+    with answering(lambda path, key: (200, {"message": "No metrics available"})) as port:
+        assert binding_limits(f"http://127.0.0.1:{port}", None) == []
 
 
 def test_status_says_that_a_graph_wants_a_key(port: int) -> None:

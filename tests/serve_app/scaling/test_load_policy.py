@@ -106,8 +106,9 @@ def asked(
 def test_the_greatest_of_the_measured_needs_decides(
     replicas: list[dict[str, float]], requests: float, needed: float, measure: str
 ) -> None:
-    found = LoadPolicy().decide(asked(*replicas, requests=requests))
-    assert found[:2] == (pytest.approx(needed), measure)
+    found, by, _ = LoadPolicy().decide(asked(*replicas, requests=requests))
+    assert found == pytest.approx(needed)
+    assert by == measure
 
 
 def test_being_busy_keeps_replicas_and_starts_none() -> None:
@@ -214,7 +215,7 @@ def served(**scaling: Any) -> Callable[[AutoscalingContext], tuple[float, dict[s
 
 def test_serve_applies_its_delays_to_the_policy() -> None:
     scale = served()
-    delays = {"upscale_delay_s": 0.2, "downscale_delay_s": 3600.0}
+    delays: dict[str, Any] = {"upscale_delay_s": 0.2, "downscale_delay_s": 3600.0}
     context = asked(busy(slots=3.2), **delays)
     needed, state = scale(context)
     assert needed == 1  # at first

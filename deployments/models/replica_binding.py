@@ -1,0 +1,72 @@
+"""What binds one replica: its models, its cores, the calls it sent back, the number of replicas."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import psutil
+import ray
+from ray import serve
+from ray.exceptions import RayError
+
+from deployments.metrics import signals
+from deployments.metrics.binding_limit import LIMITS, BindingLimit, FamilyLimits, of_replica
+from deployments.metrics.report import MetricSample
+from deployments.models.config import FamilyConfig
+from deployments.models.joined_calls import CallRunner
+from deployments.seam.scaling import ScalingDecision, ScalingDecisions
+
+logger = logging.getLogger(__name__)
+
+
+class ReplicaBinding:
+    """The binding limits of a replica, for its reports to the ledger.
+
+    ``models`` gives the limit of each loaded model.
+    """
+
+    def __init__(
+        self,
+        config: FamilyConfig,
+        models: Callable[[], Iterable[BindingLimit | None]],
+        calls: CallRunner,
+    ) -> None:
+        self._family = config.name
+        self._on_gpu = config.gpu_fraction > 0
+        self._models = models
+        self._calls = calls
+        self._refused = 0
+        self._scaling: ScalingDecision | None = None
+        self._report = FamilyLimits(config.name)
+
+    def read_decision(self) -> None:
+        """Read what Serve's controller decided last on this family's replicas. Blocks."""
+        if not ray.is_initialized():
+            return
+        context = serve.get_replica_context()
+        try:
+            self._scaling = ScalingDecisions(context.app_name).get(context.deployment)
+        except RayError as error:
+            logger.warning("the decision on replicas cannot be read: %s", error)
+
+    def gauges(self) -> Iterator[MetricSample]:
+        """Whether each limit binds, 1 or 0. Also makes the :meth:`report`."""
+        self._report = self._now()
+        binding = {each.limit for each in self._report.limits}
+        for limit in LIMITS:
+            yield signals.BINDING_LIMIT.of(self._family, limit, amount=limit in binding)
+
+    def report(self) -> FamilyLimits:
+        """What bound the replica when its gauges were read last."""
+        return self._report
+
+    def _now(self) -> FamilyLimits:
+        refused, self._refused = self._calls.refused - self._refused, self._calls.refused
+        limits = of_replica(
+            self._models(),
+            refused_calls=refused,
+            cores_busy=None if self._on_gpu else psutil.cpu_percent() / 100,
+            scaling=self._scaling,
+        )
+        return FamilyLimits(self._family, limits, self._scaling)
