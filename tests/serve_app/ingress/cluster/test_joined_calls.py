@@ -17,6 +17,7 @@ from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
+from deployments.seam.timings import CallTiming, TimedCall, TimedResult
 from serve_app.ingress.cluster import joined_calls
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import (
@@ -27,7 +28,7 @@ from serve_app.ingress.errors import (
     ValidationFailed,
 )
 from tests.serve_app.grpc_replica import GrpcHandle, replicas_of
-from tests.serve_app.local_handle import PATIENCE_S, Family, LocalHandle, happens
+from tests.serve_app.local_handle import PATIENCE_S, TIMING, Family, LocalHandle, happens
 
 FIRST = "first"
 SECRET = "/home/inside/model.py line 7"
@@ -76,6 +77,9 @@ class Echo:
             self.ended.set()
             raise
 
+    async def timed(self, call: TimedCall) -> TimedResult:
+        return TimedResult(await getattr(self, call.method)(call.request), TIMING)
+
     async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
         self.lists.append(calls)
         async for ready in self._calls.run(calls):
@@ -87,6 +91,27 @@ class Echo:
     @property
     def sizes(self) -> list[int]:
         return [len(calls.requests) for calls in self.lists]
+
+
+class Timed:
+    """Observes calls for their timing."""
+
+    timed = True
+
+    def __init__(self) -> None:
+        self.timings: list[CallTiming] = []
+
+    def call_started(self, request: Any) -> Timed:
+        return self
+
+    def result_received(self, answer: Any) -> None:
+        assert isinstance(answer, str)
+
+    def timing_received(self, timing: CallTiming) -> None:
+        self.timings.append(timing)
+
+    def stream_started(self) -> Any:
+        raise AssertionError("a stream")
 
 
 class Both(Echo):
@@ -120,6 +145,14 @@ def asking(calls: DeploymentClient, *texts: str) -> list[asyncio.Task[Any]]:
 def joined(calls: DeploymentClient, *texts: str) -> list[asyncio.Task[Any]]:
     """The same, behind another call, so that they travel as a list."""
     return asking(calls, FIRST, *texts)[1:]
+
+
+async def test_calls_for_a_timeline_share_a_list_too_and_each_is_told_its_stages() -> None:
+    family, observer = Echo(), Timed()
+    calls = client(family).observed_by(observer)
+    assert await asyncio.gather(*asking(calls, FIRST, "a", "b", "c")) == [FIRST, "a", "b", "c"]
+    assert family.sizes == [3]
+    assert observer.timings == [TIMING] * 4
 
 
 async def test_calls_one_after_the_other_are_ordinary_calls() -> None:
