@@ -53,6 +53,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead
     default=10,
     help="Seconds that answers under way get to finish when stopping.",
 )
+@click.option("--observe", is_flag=True, help="Run Prometheus beside it, where it is installed.")
 def up(
     models: tuple[str, ...],
     profile: str | None,
@@ -63,6 +64,7 @@ def up(
     ray_address: str | None,
     timeout: float,
     drain: float,
+    observe: bool,
 ) -> None:
     """Start the graph here, wait until it answers, and stop it on Ctrl-C.
 
@@ -72,7 +74,9 @@ def up(
     from serve_app.launcher.up import up as start
 
     address = None if ray_address in (None, "", "local") else ray_address
-    options = UpOptions(dashboard_port, address, timeout, drain)
+    if observe and address is not None:
+        raise click.UsageError("--observe excludes --ray-address: Ray has to start with Prometheus")
+    options = UpOptions(dashboard_port, address, timeout, drain, observe)
     if models:
         if profile is not None or config is not None:
             raise click.UsageError("MODEL excludes --profile and --config")

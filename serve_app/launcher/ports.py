@@ -39,6 +39,8 @@ class PortBlock:
     """Prometheus page of Ray's dashboard."""
     agent: int
     """HTTP interface of Ray's agent on this node."""
+    prometheus: int
+    """Prometheus itself, with `--observe`."""
     http: range
     """HTTP ports of replicas."""
     grpc: range
@@ -56,6 +58,7 @@ class PortBlock:
             autoscaler=first + 4,
             dashboard_metrics=first + 5,
             agent=first + 6,
+            prometheus=first + 7,
             http=range(first + HTTP_OFFSET, first + GRPC_OFFSET),
             grpc=range(first + GRPC_OFFSET, first + BLOCK_SIZE),
         )

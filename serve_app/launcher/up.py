@@ -19,8 +19,16 @@ from serve_app.launcher.environment import MARKER
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.preparation import prepare, start_environment
 from serve_app.launcher.progress import progress_for, say, terminal
+from serve_app.launcher.prometheus import (
+    HOST,
+    PrometheusError,
+    Targets,
+    require_prometheus,
+    start_prometheus,
+)
 from serve_app.launcher.ray_head import InvalidConfigError, RayHeadProcess, StartError
 from serve_app.launcher.signals import StopSignals
+from serve_app.launcher.state import http_url
 from serve_app.launcher.weights import is_complete
 
 EXIT_STOPPED = 0
@@ -36,12 +44,16 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True)
 class UpOptions:
-    """How to start. `ray_address` names a running cluster to join; without it a new one starts."""
+    """How to start. `ray_address` names a running cluster to join; without it a new one starts.
+
+    With `observe` Prometheus runs beside it.
+    """
 
     dashboard_port: int
     ray_address: str | None
     timeout_s: float
     drain_s: float
+    observe: bool = False
 
 
 def up(plan: StartPlan, options: UpOptions) -> int:
@@ -50,10 +62,12 @@ def up(plan: StartPlan, options: UpOptions) -> int:
         own: runs.LockedRun | None = None
         try:
             joins = options.ray_address is not None
+            if options.observe:
+                require_prometheus()
             base = runs.base_directory()
             own, block = prepare(base, plan, options.dashboard_port, joins=joins)
             return GraphStart(plan, options, own, block, signals).run()
-        except ports.PortError as error:
+        except (ports.PortError, PrometheusError) as error:
             say(f"error: {error}")
             return EXIT_REFUSED
         except KeyboardInterrupt:  # nothing was started yet
@@ -78,7 +92,12 @@ class GraphStart:
 
     @cached_property
     def _environment(self) -> Mapping[str, str]:
-        return start_environment(self.own.run, self.block, self.plan)
+        environment = start_environment(self.own.run, self.block, self.plan)
+        return {HOST: self._prometheus_url, **environment} if self.options.observe else environment
+
+    @property
+    def _prometheus_url(self) -> str:
+        return f"http://127.0.0.1:{self.block.prometheus}"
 
     def run(self) -> int:
         """Bring up, watch and shut down; returns the exit code."""
@@ -121,6 +140,8 @@ class GraphStart:
             }
         )
         self._fetch_weights()
+        if self.options.observe:
+            self._observe()
         stage = "joining Ray" if self.options.ray_address else "starting Ray"
         self.own.update(stage=stage)
         say(stage)
@@ -132,6 +153,10 @@ class GraphStart:
         self.own.update(url=url)
         self._is_ready = True
         self._announce(url, dashboard.url, time.monotonic() - began)
+
+    def _observe(self) -> None:
+        targets = Targets(http_url(self.plan.host, self.plan.port), self.block.metrics)
+        start_prometheus(self.own.run.path, self.block.prometheus, targets, self._environment)
 
     def _fetch_weights(self) -> None:
         """Fetch in a process of its own: a download runs in threads, which cannot be ended."""
@@ -164,6 +189,8 @@ class GraphStart:
         token = self._environment.get(TOKEN_PATH)
         say(f"ready   {url}  (after {took_s:.1f} s)")
         say(f"docs    {url}/docs")
+        if self.options.observe:
+            say(f"metrics {self._prometheus_url}  (Prometheus)")
         say(f"Ray     {dashboard_url}" + (f"  (token in {token})" if token else ""))
         say("Ctrl-C to stop")
 

@@ -23,7 +23,7 @@ LIMIT_S = 300.0
 class Launcher:
     """A process of `prsm-serve up`, with its output in a file."""
 
-    def __init__(self, directory: Path, port: int, **arguments: object) -> None:
+    def __init__(self, directory: Path, port: int, *options: str, **arguments: object) -> None:
         application = {"name": "stub", "import_path": "launcher_stub:build", "args": arguments}
         config = directory / "serve.yaml"
         config.write_text(yaml.safe_dump({"applications": [application]}))
@@ -33,7 +33,7 @@ class Launcher:
         command = [sys.executable, "-m", "serve_app.cli", "up"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, "--config", str(config), "--port", str(port)],
+                [*command, "--config", str(config), "--port", str(port), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
@@ -61,10 +61,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     """Starts launchers; those that a failing test leaves are ended."""
     started: list[Launcher] = []
 
-    def start_one(port: int, **arguments: object) -> Launcher:
+    def start_one(port: int, *options: str, **arguments: object) -> Launcher:
         directory = tmp_path / str(len(started))
         directory.mkdir()
-        started.append(Launcher(directory, port, **arguments))
+        started.append(Launcher(directory, port, *options, **arguments))
         return started[-1]
 
     yield start_one

@@ -17,11 +17,11 @@ from deployments.metrics import signals
 from deployments.metrics.other_names import GEN_AI, VLLM
 from deployments.metrics.signals import SIGNALS, Signal
 from serve_app.launcher import ports, processes, runs
+from serve_app.launcher.auth import TOKEN_PATH, read_token
 from serve_app.observability import promql
 from serve_app.observability.files import DASHBOARDS
 from tests.deployments.families import bert_config, saved
 from tests.deployments.metrics.test_other_names import VLLM_DASHBOARD
-from tests.deployments.pictures import encoded
 from tests.deployments.pictures import noise as picture_of_noise
 from tests.deployments.speech.recordings import ASK_NOT
 from tests.e2e.conftest import started_graph, wait_until
@@ -132,7 +132,7 @@ def measured(client: httpx.Client, prometheus: Prometheus) -> Prometheus:
 
 
 def _traffic(client: httpx.Client) -> Iterator[Callable[[], object]]:
-    picture, question = encoded(picture_of_noise(64, 64), "png"), {"question": "What is it?"}
+    picture, question = picture_of_noise(1), {"question": "What is it?"}
     image = {"image": ("a.png", picture, "image/png")}
     sound = {"file": ("a.flac", ASK_NOT.read_bytes(), "audio/flac")}
     short = {"prompt": "The capital of France is", "max_new_tokens": 8}
@@ -217,7 +217,9 @@ def test_every_alert_is_evaluated_and_none_about_the_service_fires(measured: Pro
 def test_rays_dashboard_finds_prometheus_with_rays_metrics(
     measured: Prometheus, run: runs.RunRecord
 ) -> None:
-    answer = httpx.get(f"{run.dashboard_url}/api/prometheus_health", trust_env=False)
+    token = {"Authorization": f"Bearer {read_token({TOKEN_PATH: run.token_path})}"}
+    health = f"{run.dashboard_url}/api/prometheus_health"
+    answer = httpx.get(health, headers=token, trust_env=False)
     assert answer.status_code == 200, answer.text
     assert measured.has("ray_prsm_huggingface_requests_total")
     assert measured.has("ray_node_mem_used")
