@@ -131,6 +131,9 @@ class Settings(BaseSettings):
         default=False, description="serve beyond loopback although there are no API keys"
     )
 
+    log_requests: bool = Field(
+        default=False, description="a line of the ingress's log for each inference request"
+    )
     other_metric_names: tuple[MetricNames, ...] = Field(
         default=("vllm", "gen_ai"), description="whose names /metrics has beside its own"
     )

@@ -34,6 +34,7 @@ from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
 from serve_app.ingress.metering.refusals import Refusals
+from serve_app.ingress.metering.request_log import RequestLog
 from serve_app.ingress.metering.responses import Responses
 from serve_app.ingress.playground import files as playground
 from serve_app.ingress.route_table import RouteTable
@@ -75,19 +76,20 @@ def create_app(
     app.state.metering = metering or local_metering(services.catalog, purposes.tasks, settings)
     app.state.conversations = Conversations(settings)
     answers = error_answers()
+    log = RequestLog(routes, enabled=settings.log_requests)
     add_error_handlers(app, answers)
     openapi.complete(app, settings)
     app.state.policy = policy_for(
         settings,
         host,
-        Refusals(app, app.state.metering, purposes).note,
+        Refusals(app, app.state.metering, purposes, log).note,
         answers,
         Responses(routes, app.state.metering).note,
     )
     # The last one added runs first: front, metering, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)
     app.add_middleware(UnhandledErrors, answers=answers)
-    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes)
+    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes, log=log)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)
     return app

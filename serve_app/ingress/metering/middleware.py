@@ -12,6 +12,7 @@ from serve_app.ingress.errors import error_type_of
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
+from serve_app.ingress.metering.request_log import Ending, RequestLog
 from serve_app.ingress.streams import FailureChunk
 
 STATE_KEY = "metering"
@@ -33,10 +34,13 @@ class MeteringMiddleware:
     event at its end. If the client leaves earlier, it counts as an error and as cancelled.
     """
 
-    def __init__(self, app: ASGIApp, metering: Metering, purposes: Purposes) -> None:
+    def __init__(
+        self, app: ASGIApp, metering: Metering, purposes: Purposes, log: RequestLog
+    ) -> None:
         self.app = app
         self.metering = metering
         self.purposes = purposes
+        self.log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         purpose = None
@@ -49,7 +53,7 @@ class MeteringMiddleware:
         if any(name == TIMELINE and value == b"1" for name, value in scope["headers"]):
             record.keep_timeline()
         scope.setdefault("state", {})[STATE_KEY] = record
-        answer = _Answer(record, scope, self.metering, receive, send)
+        answer = _Answer(record, scope, self.metering, self.log, receive, send)
         try:
             await self.app(scope, answer.receive, answer.send)
         finally:
@@ -60,11 +64,18 @@ class _Answer:
     """Passes one request and its answer on, and counts their bytes."""
 
     def __init__(
-        self, record: RequestRecord, scope: Scope, metering: Metering, receive: Receive, send: Send
+        self,
+        record: RequestRecord,
+        scope: Scope,
+        metering: Metering,
+        log: RequestLog,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._record = record
         self._scope = scope
         self._metering = metering
+        self._log = log
         self._receive = receive
         self._send = send
         self._status: int | None = None
@@ -134,9 +145,10 @@ class _Answer:
         if not is_routed(self._scope, self._scope["app"]):
             return
         success = reason is None and not cancelled
-        self._metering.record(
-            *self._record.close(success=success, reason=reason, cancelled=cancelled)
-        )
+        samples, finished = self._record.close(success=success, reason=reason, cancelled=cancelled)
+        self._metering.record(samples, finished)
+        ending = Ending(self._status, reason, cancelled)
+        self._log.write(self._scope, self._record, finished, ending)
 
 
 def _is_cancelled() -> bool:

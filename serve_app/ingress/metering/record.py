@@ -158,6 +158,22 @@ class RequestRecord:
             return signals.SEVERAL
         return next(iter(called or list(self._tasks)[-1:]), signals.UNKNOWN)
 
+    @property
+    def token_counts(self) -> TokenCounts:
+        """The tokens that all its models read and wrote."""
+        uses = self._uses.values()
+        return TokenCounts(sum(use.tokens_in for use in uses), sum(use.tokens_out for use in uses))
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the request arrived."""
+        return self.clock() - self._began
+
+    @property
+    def first_token_s(self) -> float | None:
+        """Seconds from its arrival to the first token of its first stream."""
+        return min((stream.first - self._began for stream in self._streams), default=None)
+
     def _task_of(self, model: str) -> str:
         tasks, here = self._tasks.get(model) or [self._task], _task_here.get()
         return here if here in tasks else tasks[-1]

@@ -9,15 +9,19 @@ from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.middleware import is_routed, record_of
 from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
+from serve_app.ingress.metering.request_log import Ending, RequestLog
 
 
 class Refusals:
     """Records each as a failed request, and as rejected for its reason."""
 
-    def __init__(self, app: FastAPI, metering: Metering, purposes: Purposes) -> None:
+    def __init__(
+        self, app: FastAPI, metering: Metering, purposes: Purposes, log: RequestLog
+    ) -> None:
         self._app = app
         self._metering = metering
         self._purposes = purposes
+        self._log = log
 
     def note(self, scope: Scope, reason: str) -> None:
         purpose = self._purposes.of(scope["method"], scope["path"])
@@ -25,4 +29,6 @@ class Refusals:
         if purpose is None or counted_already or not is_routed(scope, self._app):
             return
         record = RequestRecord(purpose.task, fixed=purpose.fixed)
-        self._metering.record(*record.close(success=False, reason=reason))
+        samples, finished = record.close(success=False, reason=reason)
+        self._metering.record(samples, finished)
+        self._log.write(scope, record, finished, Ending(None, reason))

@@ -20,11 +20,13 @@ class Responses:
         self._metering = metering
 
     def note(self, scope: Scope, status: int) -> None:
-        labels = (self._route(scope), f"{status // 100}xx")
+        labels = (route_of(self._routes, scope), f"{status // 100}xx")
         self._metering.record([signals.HTTP_RESPONSES.of(*labels)])
 
-    def _route(self, scope: Scope) -> str:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        found = self._routes.find(method, path) if len(path) <= MAX_PATH else None
-        return NO_ROUTE if found is None else found.route.path_format
+
+def route_of(routes: RouteTable, scope: Scope) -> str:
+    """The template of the route that takes a request, or :data:`NO_ROUTE`."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    found = routes.find(method, path) if len(path) <= MAX_PATH else None
+    return NO_ROUTE if found is None else found.route.path_format
