@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    choose_encoder,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from deployments.metrics.other_names import OtherName
 from deployments.metrics.report import Exposition, MetricSample
 from deployments.metrics.signals import GAUGES, PREFIX, SIGNALS, Signal
+
+OPEN_METRICS = "application/openmetrics-text"
 
 Values: TypeAlias = Mapping[tuple[str, ...], float]
 """Values of a gauge, by the values of its labels."""
@@ -49,9 +56,18 @@ class Instruments:
                 instrument.add(sample)
 
     def exposition(self, accept: str) -> Exposition:
-        """Text in the format that an ``Accept`` header prefers: Prometheus' or OpenMetrics."""
-        encode, content_type = choose_encoder(accept)
-        return Exposition(encode(self._registry), content_type)
+        """Text in the format that an ``Accept`` header prefers: Prometheus' or OpenMetrics.
+
+        No name here needs escaping, which in the client library would also change the colon of
+        vLLM's names.
+        """
+        _, content_type = choose_encoder(accept)
+        if content_type.startswith(OPEN_METRICS):
+            encode: Callable[..., bytes] = openmetrics.generate_latest  # it has no types
+            body = encode(self._registry, escaping=openmetrics.ALLOWUTF8)
+            return Exposition(body, openmetrics.CONTENT_TYPE_LATEST)
+        body = generate_latest(self._registry, escaping=openmetrics.ALLOWUTF8)
+        return Exposition(body, CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class Instrument(NamedTuple):

@@ -84,6 +84,7 @@ def configuration(directory: Path, targets: Targets, *, with_key: bool) -> dict[
     service: dict[str, Any] = {"job_name": JOB, "static_configs": [{"targets": [address]}]}
     if with_key:
         service["authorization"] = {"credentials_file": "key"}
+    found = str(directory / RAY_TARGETS)
     haproxy = f"127.0.0.1:{targets.haproxy_port}"
     return {
         "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
@@ -91,7 +92,7 @@ def configuration(directory: Path, targets: Targets, *, with_key: bool) -> dict[
         "scrape_configs": [
             service,
             {"job_name": "haproxy", "static_configs": [{"targets": [haproxy]}]},
-            {"job_name": "ray", "file_sd_configs": [{"files": [str(directory / RAY_TARGETS)]}]},
+            {"job_name": "ray", "file_sd_configs": [{"files": [found], "refresh_interval": "10s"}]},
         ],
     }
 

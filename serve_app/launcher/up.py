@@ -140,12 +140,12 @@ class GraphStart:
             }
         )
         self._fetch_weights()
-        if self.options.observe:
-            self._observe()
         stage = "joining Ray" if self.options.ray_address else "starting Ray"
         self.own.update(stage=stage)
         say(stage)
         answer = self._head.start()
+        if self.options.observe:
+            self._observe()
         dashboard = Dashboard(f"http://{answer['dashboard']}", read_token(self._environment))
         token_path = self._environment.get(TOKEN_PATH, "")
         self.own.update(dashboard_url=dashboard.url, token_path=token_path)

@@ -82,6 +82,27 @@ async def test_a_dashboard_of_vllm_finds_its_metrics() -> None:
     assert all(sample.labels["engine"] == "0" for each in theirs for sample in each.samples)
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+        "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        "application/openmetrics-text;version=1.0.0;escaping=underscores,text/plain;q=0.5",
+        "text/plain;version=1.0.0;escaping=underscores",
+        "text/plain;version=0.0.4",
+    ],
+    ids=["Prometheus 2", "Prometheus 3", "text 1.0", "text 0.0.4"],
+)
+async def test_names_keep_their_colon_in_every_format(accept: str) -> None:
+    ledger = Ledger(config("vllm"))
+    await counted(ledger)
+    exposition = await ledger.exposition(accept)
+    assert "openmetrics" in exposition.content_type or accept.startswith("text/plain")
+    lines = exposition.body.decode().splitlines()
+    assert 'vllm:prompt_tokens_total{engine="0",model_name="one"} 5.0' in lines
+    assert not [line for line in lines if line.startswith("vllm_")]
+
+
 async def test_metrics_for_generative_ai_have_their_attributes_and_buckets() -> None:
     found = await counted(Ledger(config("gen_ai")))
     operation = ("text_completion", "one")
