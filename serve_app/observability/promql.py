@@ -50,11 +50,11 @@ def mean(signal: Signal, by: str = "", where: str = "") -> str:
 def risen(signal: Signal, window: str) -> str:
     """How much a counter has risen in a window.
 
-    A series that begins in the window counts from zero: it is there only from its first event on,
-    of which ``increase`` knows nothing.
+    A series that begins in the window counts from zero: most are there only from their first event
+    on, of which ``increase`` knows nothing.
     """
     metric = name(signal)
-    return f"(increase({metric}[{window}]) > 0 or ({metric} unless {metric} offset {window}))"
+    return f"(increase({metric}[{window}]) > 0 or ({metric} > 0 unless {metric} offset {window}))"
 
 
 def _rate(metric: str, by: str, where: str, window: str) -> str:

@@ -79,6 +79,7 @@ QUIET = {
     'kv_cache_usage_ratio{model_name="m"}': "0.9x60",
     'model_load_failures_total{model_name="m"}': "1x60",
     'live_limits_refused{family="vision"}': "0x60",
+    "lost_samples_total": "0x60",
 }
 """A service that works: failures of long ago, clients' mistakes, a replica that starts."""
 
@@ -111,7 +112,7 @@ def case(series: dict[str, str], at: str, *firing: str) -> dict[str, Any]:
 @needs_promtool
 def test_alerts_fire_for_what_they_say_and_for_nothing_else(tmp_path: Path) -> None:
     tests = [case(series, at, title) for title, (series, at) in FIRING.items()]
-    tests += [case(QUIET, "40m"), case({}, "40m")]
+    tests += [case(QUIET, "40m"), case({"lost_samples_total": "0x60"}, "5m"), case({}, "40m")]
     (tmp_path / "alerts.yml").write_text(alert_rules())
     file = tmp_path / "tests.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": tests}))
