@@ -12,6 +12,7 @@ from configs.detection.gguf_header import read_gguf_header
 from configs.detection.kinds import (
     EMBEDDER,
     GENERATOR,
+    IMAGE_GENERATOR,
     RERANKER,
     TRANSCRIBER,
     ModelKind,
@@ -19,7 +20,8 @@ from configs.detection.kinds import (
     without_family,
 )
 from configs.detection.model_files import ModelFiles
-from configs.weights import WeightFormat
+from configs.detection.pipeline_index import why_not_run
+from configs.weights import PIPELINE_INDEX, WeightFormat
 
 WINDOW_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
 TOKENIZERS = (
@@ -65,6 +67,8 @@ def detect(files: ModelFiles, *, trust_remote_code: bool = False) -> DetectedMod
     :class:`ModelNotThereError` if the folder has no model, :class:`ModelRefusedError` for one that
     no family serves or whose files cannot be right.
     """
+    if files.has(PIPELINE_INDEX):
+        return _pipeline(files)
     if files.has("config.json"):
         return _checkpoint(files, trust_remote_code)
     if files.with_suffix(".gguf"):
@@ -72,6 +76,23 @@ def detect(files: ModelFiles, *, trust_remote_code: bool = False) -> DetectedMod
     if files.has("modules.json") or files.with_suffix(".safetensors"):
         raise ModelRefusedError("it has no config.json")
     raise ModelNotThereError
+
+
+def _pipeline(files: ModelFiles) -> DetectedModel:
+    """Of a pipeline of diffusers, whose parts are in folders of their own."""
+    index = files.json(PIPELINE_INDEX)
+    if (reason := why_not_run(index)) is not None:
+        raise ModelRefusedError(f"{reason}; no family here serves that")
+    parts = [name for name in files.names if name.count("/") == 1]
+    if not any(name.endswith(".safetensors") for name in parts):
+        raise ModelRefusedError("it has no safetensors weights")
+    files.check_safetensors()
+    return DetectedModel(
+        what=str(index["_class_name"]),
+        kinds=(IMAGE_GENERATOR,),
+        format="safetensors",
+        weight_bytes=files.weight_bytes("safetensors"),
+    )
 
 
 def _checkpoint(files: ModelFiles, trust_remote_code: bool) -> DetectedModel:

@@ -9,13 +9,14 @@ from typing import Any
 
 from configs.detection.errors import ModelNotThereError, ModelRefusedError
 from configs.detection.model_files import MAX_FILES, MAX_JSON_BYTES, ModelFiles
-from configs.weights import HubSource
+from configs.weights import PIPELINE_INDEX, HubSource
 from configs.weights.hub import downloaded, explained
 
 TIMEOUT_S = 20.0
 """How long the hub may take to list a repository."""
 
 TELLING = (
+    PIPELINE_INDEX,
     "config.json",
     "modules.json",
     "config_sentence_transformers.json",

@@ -43,6 +43,7 @@ CAPTIONER = ModelKind(_WRITERS, ("caption",))
 SEGMENTER = ModelKind(_VISION, ("segment",))
 IMAGE_ANSWERER = ModelKind(_WRITERS, ("visual_question",))
 IMAGE_WRITER = ModelKind(_WRITERS, ("caption", "visual_question"))
+IMAGE_GENERATOR = ModelKind("deployments.image_generation:ImageGeneration", ("image_generate",))
 TRANSCRIBER = ModelKind("deployments.transcription:Transcription", ("transcribe",))
 
 BY_SUFFIX = {

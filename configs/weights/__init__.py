@@ -35,9 +35,15 @@ from configs.weights.sources import (
     WheelSource,
     in_profile_folder,
 )
-from configs.weights.weight_files import WeightFormat, min_weight_bytes, weight_bytes
+from configs.weights.weight_files import (
+    PIPELINE_INDEX,
+    WeightFormat,
+    min_weight_bytes,
+    weight_bytes,
+)
 
 __all__ = [
+    "PIPELINE_INDEX",
     "PROFILE_FOLDER",
     "RECORD_FILE",
     "Console",

@@ -11,12 +11,14 @@ from configs.weights.errors import HubUnavailableError, NoSafeWeightsError, Path
 from configs.weights.hub_progress import reporting_bar
 from configs.weights.progress import ByteProgress
 from configs.weights.sources import HubSource
-from configs.weights.weight_files import OTHER_EXPORTS
+from configs.weights.weight_files import HALF, OTHER_EXPORTS, PIPELINE_INDEX
 
 # Python files are never run unless a profile trusts the model's code.
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "*.md", "LICENSE*")
 _WEIGHTS = ("*.safetensors",)
 _TO_CONVERT = ("*.onnx", "*.gguf")
+_OF_PARTS = ("*/*.safetensors",)
+_VARIANTS = ("*.*.safetensors",)
 
 
 def fetch(
@@ -31,11 +33,14 @@ def fetch(
         NoSafeWeightsError: there are no safetensors, and no ``.bin`` that may be converted.
         PathNotInSourceError: the repository has no ``source.path``.
     """
-    snapshot = _snapshot(source, source.revision, _patterns(source), hub_cache, token, report)
+    is_pipeline = _is_pipeline(source, hub_cache, token)
+    patterns, ignored = _patterns(source, is_pipeline), _ignored(source, is_pipeline)
+    snapshot = _snapshot(source, source.revision, patterns, ignored, hub_cache, token, report)
     revision = snapshot.name
     names = [file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*")]
-    if pickles := _pickles(source, names):
-        snapshot = _snapshot(source, revision, pickles, hub_cache, token, report)
+    if more := _missing_weights(source, names, is_pipeline):
+        ignored = _ignored(source)
+        snapshot = _snapshot(source, revision, more, ignored, hub_cache, token, report)
     _copy(_chosen(source, snapshot), folder)
     if source.convert is None and source.path is None:
         _require_weights(source, folder)
@@ -46,32 +51,61 @@ def downloaded(source: HubSource, names: Collection[str]) -> set[str]:
     """Which of a repository's files :func:`fetch` downloads."""
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
-    def matching(patterns: list[str]) -> set[str]:
-        ignored = _ignored(source)
+    def matching(patterns: list[str], ignored: list[str] | None) -> set[str]:
         return set(filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=ignored))
 
-    found = matching(_patterns(source))
-    pickles = _pickles(source, found)
-    return found | matching(pickles) if pickles else found
+    is_pipeline = _is_whole(source) and PIPELINE_INDEX in names
+    found = matching(_patterns(source, is_pipeline), _ignored(source, is_pipeline))
+    more = _missing_weights(source, found, is_pipeline)
+    return found | matching(more, _ignored(source)) if more else found
 
 
-def _patterns(source: HubSource) -> list[str]:
+def _is_whole(source: HubSource) -> bool:
+    """Whether the whole repository is the model, as it is."""
+    return source.path is None and source.convert is None
+
+
+def _is_pipeline(source: HubSource, cache: Path, token: str | None) -> bool:
+    """Whether the repository has a pipeline of diffusers. False while the hub cannot be reached."""
+    from huggingface_hub import hf_hub_download
+
+    if not _is_whole(source):
+        return False
+    try:
+        hf_hub_download(
+            source.hub, PIPELINE_INDEX, revision=source.revision, cache_dir=cache, token=token
+        )
+    except _errors():
+        return False
+    return True
+
+
+def _patterns(source: HubSource, is_pipeline: bool) -> list[str]:
     if source.path is not None:
         return [source.path, f"{source.path}/*"]
+    if is_pipeline:
+        return [*_TEXTS, *_OF_PARTS]
     return [*_TEXTS, *(_WEIGHTS if source.convert is None else (*_WEIGHTS, *_TO_CONVERT))]
 
 
-def _ignored(source: HubSource) -> list[str] | None:
-    keep_exports = source.convert is not None or source.path is not None
-    return None if keep_exports else list(OTHER_EXPORTS)
+def _ignored(source: HubSource, is_pipeline: bool = False) -> list[str] | None:
+    if not _is_whole(source):
+        return None
+    return [*OTHER_EXPORTS, *(_VARIANTS if is_pipeline else ())]
 
 
-def _pickles(source: HubSource, names: Collection[str]) -> list[str]:
-    """Patterns of pickles to convert: in folders with a configuration but no safetensors."""
-    if source.convert is not None or not source.allow_bin:
+def _missing_weights(source: HubSource, names: Collection[str], is_pipeline: bool) -> list[str]:
+    """Patterns of weights for the folders that have a configuration but no safetensors.
+
+    Those of a pipeline may have them in half precision alone. Of others they are pickles, if those
+    may be converted.
+    """
+    if not is_pipeline and (source.convert is not None or not source.allow_bin):
         return []
     homes = {str(PurePosixPath(name).parent) for name in names if _is_config(name)} | {"."}
     full = {str(PurePosixPath(name).parent) for name in names if name.endswith(".safetensors")}
+    if is_pipeline:
+        return [f"{home}/*.{HALF}*.safetensors" for home in sorted(homes - full - {"."})]
     places = ("" if home == "." else f"{home}/" for home in sorted(homes - full))
     return [f"{place}pytorch_model*.bin*" for place in places]
 
@@ -84,20 +118,13 @@ def _snapshot(
     source: HubSource,
     revision: str | None,
     patterns: list[str],
+    ignored: list[str] | None,
     cache: Path,
     token: str | None,
     report: ByteProgress,
 ) -> Path:
-    from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
-    # Most errors of the hub are OSErrors; these are not.
-    others = (
-        hub.HFValidationError,
-        hub.HTTPError,  # type: ignore[attr-defined]
-        hub.RevisionResolutionError,
-        hub.XetDownloadError,
-    )
     try:
         return Path(
             snapshot_download(
@@ -106,12 +133,25 @@ def _snapshot(
                 cache_dir=cache,
                 token=token,
                 allow_patterns=patterns,
-                ignore_patterns=_ignored(source),
+                ignore_patterns=ignored,
                 tqdm_class=reporting_bar(report),
             )
         )
-    except (OSError, *others) as error:
+    except _errors() as error:
         raise explained(source, error) from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Those of the hub's client, most of which are ``OSError``."""
+    from huggingface_hub import errors as hub
+
+    return (
+        OSError,
+        hub.HFValidationError,
+        hub.HTTPError,  # type: ignore[attr-defined]
+        hub.RevisionResolutionError,
+        hub.XetDownloadError,
+    )
 
 
 def explained(source: HubSource, error: Exception) -> HubUnavailableError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
@@ -14,6 +14,12 @@ OTHER_EXPORTS = ("onnx/*", "openvino/*", "original/*", "consolidated*", "coreml/
 
 PICKLE = "pytorch_model*.bin"
 
+PIPELINE_INDEX = "model_index.json"
+"""The file by which a checkpoint is a pipeline of diffusers, with each part in a folder."""
+
+HALF = "fp16"
+"""The variant of a part's weights that is loaded where there are no others."""
+
 
 def weight_bytes(sizes: Mapping[str, int], read: WeightFormat) -> int:
     """Bytes of the weights that are in the format ``read``; ``sizes`` has the bytes of all files.
@@ -24,11 +30,36 @@ def weight_bytes(sizes: Mapping[str, int], read: WeightFormat) -> int:
     sizes = _without_exports(sizes)
     if read == "gguf":
         return _sum_of(sizes, "*.gguf")
+    if PIPELINE_INDEX in sizes:
+        return sum(sizes[name] for name in pipeline_weights(sizes))
     modules: dict[PurePosixPath, dict[str, int]] = {}
     for name, size in sizes.items():
         path = PurePosixPath(name)
         modules.setdefault(path.parent, {})[path.name] = size
     return sum(_sum_of(each, "*.safetensors") or _sum_of(each, PICKLE) for each in modules.values())
+
+
+def pipeline_weights(names: Collection[str]) -> set[str]:
+    """Which of the safetensors of a pipeline of diffusers are loaded.
+
+    Of each part, in a folder of its own, the ones without a variant in their name, else those in
+    half precision. What lies beside the folders is the whole pipeline once more, in one file.
+    """
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        home, _, file = name.rpartition("/")
+        if home and "/" not in home and file.endswith(".safetensors"):
+            parts.setdefault(home, []).append(name)
+    loaded = set[str]()
+    for files in parts.values():
+        plain = [name for name in files if not _variant_of(name)]
+        loaded.update(plain or (name for name in files if _variant_of(name).startswith(HALF)))
+    return loaded
+
+
+def _variant_of(name: str) -> str:
+    """The part of a file's name between its first and its last dot."""
+    return name.rpartition("/")[2].removesuffix(".safetensors").partition(".")[2]
 
 
 def min_weight_bytes(sizes: Mapping[str, int]) -> int:

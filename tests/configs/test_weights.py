@@ -37,6 +37,7 @@ from configs.weights import (
     is_cached,
     materialise,
 )
+from configs.weights.hub import downloaded
 from tests.configs.conftest import silent
 
 COMMIT = "1" * 40
@@ -148,11 +149,19 @@ class FakeHub:
                 (snapshot / name).write_text(text)
         return str(snapshot)
 
+    def file(self, repo_id: str, name: str, **options: Any) -> str:
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        if not self.reachable or name not in self.files:
+            raise LocalEntryNotFoundError("there is no such file")
+        return name
+
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub({"config.json": "{}", "model.safetensors": "w", "onnx/model.onnx": "o"})
     monkeypatch.setattr("huggingface_hub.snapshot_download", fake)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fake.file)
     return fake
 
 
@@ -319,6 +328,40 @@ def test_the_hub_gives_safetensors_without_other_exports(hub: FakeHub, tmp_path:
     folder = materialise(HubSource(hub="org/model"), tmp_path / "cache", progress=silent)
     assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors", RECORD_FILE}
     assert json.loads((folder / RECORD_FILE).read_text())["revision"] == COMMIT
+
+
+PIPELINE = {
+    "model_index.json": "{}",
+    "everything.safetensors": "w",
+    "unet/config.json": "{}",
+    "unet/diffusion_pytorch_model.safetensors": "w",
+    "unet/diffusion_pytorch_model.fp16.safetensors": "w",
+    "unet/diffusion_pytorch_model.non_ema.safetensors": "w",
+    "unet/diffusion_pytorch_model.bin": "p",
+    "vae/config.json": "{}",
+    "vae/diffusion_pytorch_model.fp16.safetensors": "w",
+    "scheduler/scheduler_config.json": "{}",
+    "tokenizer/merges.txt": "m",
+}
+
+
+def test_a_pipeline_is_fetched_without_its_variants_and_the_whole_in_one_file(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.files = PIPELINE
+    folder = materialise(HubSource(hub="org/pipeline"), tmp_path, progress=silent)
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    expected = {
+        "model_index.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/merges.txt",
+    }
+    assert there - {RECORD_FILE} == expected
+    assert downloaded(HubSource(hub="org/pipeline"), PIPELINE) == expected
 
 
 def test_what_was_fetched_is_used_offline(hub: FakeHub, tmp_path: Path) -> None:

@@ -175,6 +175,46 @@ def test_what_no_family_serves_is_refused_with_what_it_is(
         inspected(folder(tmp_path, config, code__py="print()"))
 
 
+def pipeline(root: Path, index: Any, weights: str = "unet/a.safetensors") -> Path:
+    """A folder of a pipeline of diffusers."""
+    made = folder(root, model_index__json=index, model__safetensors=None)
+    (made / weights).parent.mkdir(exist_ok=True)
+    (made / weights).write_bytes(EMPTY)
+    return made
+
+
+STABLE = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+
+
+def test_a_pipeline_of_diffusers_makes_images(tmp_path: Path) -> None:
+    parts = {"safety_checker": [None, None], "requires_safety_checker": False}
+    found = inspected(pipeline(tmp_path, STABLE | parts))
+    assert (found.what, found.weight_bytes) == ("StableDiffusionPipeline", len(EMPTY))
+    assert found.kinds[0].tasks == ("image_generate",)
+
+
+@pytest.mark.parametrize(
+    ("index", "weights", "why"),
+    [
+        (
+            STABLE | {"_class_name": "FluxPipeline"},
+            "unet/a.safetensors",
+            "it is a FluxPipeline; no",
+        ),
+        (STABLE | {"unet": ["own", "UNet"]}, "unet/a.safetensors", "its unet has code of its own"),
+        ({}, "unet/a.safetensors", "names no class"),
+        ([], "unet/a.safetensors", "is not an object"),
+        (STABLE, "all.safetensors", "no safetensors weights"),
+        (STABLE, "unet/a.bin", "no safetensors weights"),
+    ],
+)
+def test_other_pipelines_are_refused_with_what_they_are(
+    tmp_path: Path, index: Any, weights: str, why: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match=why):
+        inspected(pipeline(tmp_path, index, weights))
+
+
 def test_code_of_a_model_is_accepted_where_it_is_trusted(tmp_path: Path) -> None:
     made = folder(tmp_path, kind("LlamaForCausalLM", auto_map={}), code__py="print()")
     assert inspected(made, trust_remote_code=True).kinds
