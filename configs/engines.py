@@ -28,6 +28,9 @@ HEADS: dict[str, ModelHead] = {
 GENERATION_TASKS = frozenset({"generate", "chat"})
 """The tasks of text generation, whose requests have fields that not every engine supports."""
 
+IMAGE_GENERATION_TASK = "image_generate"
+"""The task of text to image, whose models are pipelines of several networks."""
+
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16", "dynamic-int8"]
 """The ``dtype`` of a profile: what a model computes in. ``dynamic-int8`` rounds the inputs of each
 matrix product to 8 bits; only text generators on OpenVINO have it."""

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from configs.dtype_rules import broken_dtype
-from configs.engines import GENERATION_TASKS
+from configs.engines import GENERATION_TASKS, IMAGE_GENERATION_TASK
 from configs.profile import ModelSpec
 
 GENERATORS_ONLY = ("slots", "kv_cache_gb", "window", "prefill_tokens")
 """Keys that only models for text generation use."""
+
+IMAGE_GENERATORS_ONLY = ("steps", "guidance_scale")
+"""Keys that only models for text to image use."""
 
 
 def broken_model(model: ModelSpec, nodes: Literal["one", "many"]) -> Iterator[str]:
@@ -22,6 +25,7 @@ def broken_model(model: ModelSpec, nodes: Literal["one", "many"]) -> Iterator[st
     if model.forwards > 1 and (model.head is None or "openvino" not in model.engines):
         yield "forwards: expected 1 (only encoders on openvino run several at a time)"
     yield from _of_generators(model)
+    yield from _of_image_generators(model)
     if model.tool_calls and "chat" not in model.tasks:
         yield "tool_calls: expected the task chat as well"
     if model.reads_images and "chat" not in model.tasks:
@@ -35,6 +39,20 @@ def _of_generators(model: ModelSpec) -> Iterator[str]:
     if GENERATION_TASKS.isdisjoint(model.tasks):
         given = (name for name in GENERATORS_ONLY if name in model.model_fields_set)
         yield from (f"{name}: expected none (only text generators have it)" for name in given)
+
+
+def _of_image_generators(model: ModelSpec) -> Iterator[str]:
+    """A pipeline is loaded in the dtype of the profile, of safetensors and of diffusers' code."""
+    if IMAGE_GENERATION_TASK not in model.tasks:
+        given = (name for name in IMAGE_GENERATORS_ONLY if name in model.model_fields_set)
+        yield from (f"{name}: expected none (only image generators have it)" for name in given)
+        return
+    if model.quantization != "none":
+        yield "quantization: expected none (pipelines of diffusers are loaded unquantised)"
+    if model.trust_remote_code:
+        yield "trust_remote_code: expected false (no code of a pipeline is run)"
+    if model.source.allow_bin:
+        yield "source.allow_bin: expected false (pipelines of diffusers are loaded of safetensors)"
 
 
 def _exported(model: ModelSpec) -> Iterator[str]:

@@ -71,6 +71,9 @@ class ModelSpec(Section):
     of a ``.jinja`` file on every node, relative to the profile's folder. ``tool_calls`` is the
     format of the model's tool calls, which its template has to describe to it. ``reads_images`` is
     for a vision-language model, which then answers chats about images.
+
+    Of image generators: ``steps`` is the number of denoising steps, and ``guidance_scale`` how
+    closely an image follows its prompt, where a request names none.
     """
 
     name: ModelName
@@ -92,6 +95,8 @@ class ModelSpec(Section):
     chat_template: Annotated[str, Text(min_length=1)] | None = None
     tool_calls: ToolCalls | None = None
     reads_images: bool = False
+    steps: PositiveInt | None = None
+    guidance_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @field_validator("chat_template")
     @classmethod

@@ -34,6 +34,9 @@ MIB = 1024 * 1024
 MetricNames: TypeAlias = Literal["vllm", "gen_ai"]
 """Whose names metrics have besides our own: vLLM's, OpenTelemetry's for generative AI."""
 
+MAX_IMAGE_BYTES = 60 * MIB
+"""Bytes of all images of one answer, uncompressed: less than a message of Serve's may have."""
+
 
 class Settings(BaseSettings):
     """Every setting. ``None`` means "not bounded" or "the profile decides", never zero."""
@@ -99,6 +102,11 @@ class Settings(BaseSettings):
     max_mask_pixels: PositiveInt = Field(
         default=250_000_000, description="of all masks that one segmented image may have"
     )
+    max_generated_pixels: PositiveInt = Field(
+        default=1024 * 1024, description="width times height of an image that a model makes"
+    )
+    max_generated_images: int = Field(default=10, ge=1, le=16, description="of one request")
+    max_denoising_steps: int = Field(default=100, ge=1, le=1000, description="of one image")
     max_chat_images: PositiveInt = Field(default=8, description="in all messages of one chat")
     image_threads: PositiveInt = Field(
         default=3, description="per replica, for files and masks; large images leave one free"
@@ -177,6 +185,15 @@ class Settings(BaseSettings):
     def _one_body_fits(self) -> Self:
         if self.max_inflight_body_bytes < self.max_body_bytes:
             raise ValueError("max_inflight_body_bytes must not be below max_body_bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _images_fit_an_answer(self) -> Self:
+        if 3 * self.max_generated_pixels * self.max_generated_images > MAX_IMAGE_BYTES:
+            raise ValueError(
+                "max_generated_pixels times max_generated_images must not exceed "
+                f"{MAX_IMAGE_BYTES // 3} pixels, which one message between replicas holds"
+            )
         return self
 
     @property

@@ -26,7 +26,11 @@ PHRASES = {
         "cannot allocate memory",
         "bad_alloc",
     ),
-    "it has no safetensors weights": ("safetensors_rust", "no file named model.safetensors"),
+    "it has no safetensors weights": (
+        "safetensors_rust",
+        "no file named model.safetensors",
+        "no file named diffusion_pytorch_model.safetensors",
+    ),
     "it decodes images in a way of its own": ("it decodes images otherwise than generate",),
     "its chat template shows no images": ("its chat template shows no images",),
     "its architecture is not known here": (

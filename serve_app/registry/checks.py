@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import APIRouter
@@ -75,10 +76,18 @@ def _family(key: str, family: FamilySpec, routers: list[APIRouter]) -> Iterator[
     if why := why_no_family(cls):
         yield f"{key}.deployment: expected a family's class at {path}, but {why}{_instead(path)}"
         return
+    yield from _needs(key, cls)
     yield from _deployable(f"{key}.options", cls, family.deployment_name, options)
     if options.user_config is not None and not hasattr(cls, "reconfigure"):
         yield f"{key}.options.user_config: expected none, since {path} has no reconfigure"
     yield from _tasks(key, family, cls, routers)
+
+
+def _needs(key: str, cls: type) -> Iterator[str]:
+    """Packages of an optional extra that the family needs, by its ``needs``."""
+    for package, extra in getattr(cls, "needs", {}).items():
+        if find_spec(package) is None:
+            yield f"{key}.deployment: {package} is not installed: pip install '{extra}'"
 
 
 def _instead(path: str) -> str:

@@ -145,6 +145,21 @@ def test_a_sound_profile_breaks_no_rule(sound: dict[str, Any]) -> None:
             model_with(engine="openvino", quantization="int8"),
             "families.generation.models.house/writer.quantization",
         ),
+        (model_with(steps=4), "families.generation.models.house/writer.steps"),
+        (
+            model_with(1, tasks=["image_generate"], max_tokens=None, engine="openvino"),
+            "families.embeddings.models.house/reader.engine",
+        ),
+        (
+            model_with(1, tasks=["image_generate"], quantization="nf4"),
+            "families.embeddings.models.house/reader.quantization",
+        ),
+        (
+            lambda content: model(content, 1).update(
+                tasks=["image_generate"], source={"hub": "a/b", "allow_bin": True}
+            ),
+            "families.embeddings.models.house/reader.source.allow_bin",
+        ),
         (trusted_on_openvino, "families.embeddings.models.house/reader.engine"),
         (
             model_with(1, engine="openvino", dtype="float16"),

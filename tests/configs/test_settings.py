@@ -221,3 +221,9 @@ def test_a_file_of_keys_is_the_same_from_every_directory(
     located = resolve({"api_keys_file": "keys"}, "a.yaml").located()
     monkeypatch.chdir("/")
     assert located.api_keys_file == tmp_path / "keys"
+
+
+def test_the_images_of_one_answer_fit_a_message() -> None:
+    assert resolve({"max_generated_images": 16}, "a.yaml").max_generated_images == 16
+    told = refusal({"max_generated_images": 16, "max_generated_pixels": 2048 * 2048})
+    assert "max_generated_pixels times max_generated_images must not exceed" in told

@@ -24,6 +24,7 @@ def test_health_names_every_deployment(client: httpx.Client) -> None:
         "Captioning",
         "Summarization",
         "Transcription",
+        "ImageGeneration",
     }
     assert client.get("/health/liveness").json() == {"status": "alive"}
     assert client.get("/health/readiness").json()["status"] == "ready"
@@ -77,9 +78,9 @@ WITHOUT_MODEL = {
     f"{NATIVE}/{path}"
     for path in (
         *("fill-mask", "question-answering", "translate", "text2text"),
-        *("vision/zero-shot", "vision/segment"),
+        *("vision/zero-shot", "vision/segment", "images/generate"),
     )
-}
+} | {"/v1/images/generations"}
 """Routes of tasks for which the embedded profile has no model."""
 
 ENGLISH_ONLY = {"/v1/audio/translations"}

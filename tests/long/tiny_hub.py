@@ -40,6 +40,8 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "openai/clip-vit-base-patch32": images.labels,
     "nvidia/segformer-b0-finetuned-ade-512-512": images.segments,
     "Salesforce/blip-image-captioning-base": images.captions,
+    "SimianLuo/LCM_Dreamshaper_v7": images.consistency,
+    "nota-ai/bk-sdm-tiny": images.diffusion,
     "openai/whisper-tiny": images.speech,
     "openai/whisper-small": images.speech,
 }

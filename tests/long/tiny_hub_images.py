@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tests.deployments.speech.tiny_whisper import tiny_whisper
+from tests.deployments.tiny_pipelines import latent_consistency, stable_diffusion
 from tests.deployments.tiny_segmenters import saved_segmenter
 from tests.deployments.tiny_vlm import vision_language
 from tests.long.tiny_hub_texts import END, byte_pairs, labelled, saved, word_pieces
@@ -133,3 +134,11 @@ def captions(folder: Path) -> None:
 
 def speech(folder: Path) -> None:
     tiny_whisper(folder)
+
+
+def diffusion(folder: Path) -> None:
+    stable_diffusion(folder)
+
+
+def consistency(folder: Path) -> None:
+    latent_consistency(folder)

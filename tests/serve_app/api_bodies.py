@@ -14,6 +14,7 @@ from serve_app.ingress.routes.huggingface import (
     entities,
     fill_mask,
     generation,
+    image_generation,
     images,
     openai_routes,
     question_answering,
@@ -29,6 +30,7 @@ from serve_app.ingress.routes.openai.audio.body import (
 from serve_app.ingress.routes.openai.chat import ChatBody
 from serve_app.ingress.routes.openai.completions import CompletionBody
 from serve_app.ingress.routes.openai.embeddings import OpenAIEmbeddingsBody
+from serve_app.ingress.routes.openai.images import OpenAIImagesBody
 from serve_app.ingress.routes.openai.rerank import OpenAIRerankBody
 from serve_app.ingress.routes.openai.responses.body import ResponsesBody
 from serve_app.ingress.routes.tei.predict import TeiPredictBody
@@ -455,6 +457,31 @@ FULL: dict[type[Body], Bodies] = {
     ],
     AudioTranslationBody: [
         {"file": SILENCE, "model": MODEL, "prompt": "Hi", "response_format": "text"}
+    ],
+    OpenAIImagesBody: [
+        {
+            "prompt": "a",
+            "model": MODEL,
+            "n": 2,
+            "size": "64x32",
+            "seed": 7,
+            "negative_prompt": "b",
+            "num_inference_steps": 5,
+            "guidance_scale": 2.5,
+        },
+    ],
+    image_generation.TextToImageBody: [
+        {
+            "inputs": "a",
+            "parameters": {
+                "negative_prompt": "b",
+                "height": 32,
+                "width": 64,
+                "num_inference_steps": 5,
+                "guidance_scale": 2.5,
+                "seed": 7,
+            },
+        }
     ],
     HubSpeechBody: [
         {

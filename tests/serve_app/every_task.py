@@ -25,6 +25,7 @@ from deployments.seam.generation import (
     TokenChunk,
     TokenLogprob,
 )
+from deployments.seam.image_generation import ImageGenerationRequest, ImageGenerationResult
 from deployments.seam.question_answering import AnswerSpan, ContextQuestionResult
 from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
@@ -150,6 +151,11 @@ class EveryTask:
     async def segment(self, request: Any) -> SegmentationResult:
         self.requests.append(request)
         return SegmentationResult((ImageSegment("dot", 0.9, "iVBORw0KGgo="),))
+
+    async def generate_images(self, request: ImageGenerationRequest) -> ImageGenerationResult:
+        self.requests.append(request)
+        width, height = request.width or 64, request.height or 64
+        return ImageGenerationResult((b"png",) * len(request.seeds), width, height, 3)
 
 
 def _logprob(request: GenerationRequest) -> TokenLogprob:

@@ -61,7 +61,7 @@ class Family:
 
     load_model = unload_model = generate
     classify_image = caption = answer_question = detect = segment = generate
-    fill_mask = decide = generate
+    fill_mask = decide = generate_images = generate
     answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 

@@ -27,6 +27,7 @@ from deployments.models.family import FamilyDeployment
 from serve_app.graph import GraphArgs, build
 from serve_app.ingress.routes import entities
 from serve_app.ingress.routes.native_router import NativeRouter
+from serve_app.registry import checks
 from serve_app.registry.checks import broken_code
 from serve_app.registry.families import shipped_families, why_no_family
 
@@ -252,6 +253,20 @@ def test_a_class_that_does_not_say_has_the_tasks_of_its_routers(profile: dict[st
     assert problem.endswith("is Hugging Face's word; in a profile it is entities")
     routed("entities", f"{HERE}:router")(profile)
     assert broken(profile) == []  # nothing says what it does
+
+
+def test_a_family_whose_package_is_not_installed_is_told_with_what_to_install(
+    profile: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other families are served without it."""
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    (problem,) = broken(profile)
+    assert problem == (
+        "families.image_generation.deployment: diffusers is not installed: "
+        "pip install 'prsm-serve[images]'"
+    )
+    profile["families"].remove(family(profile, "image_generation"))
+    assert broken(profile) == []
 
 
 def test_all_that_is_wrong_is_told_at_once(profile: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def test_every_family_that_comes_with_the_service_is_there() -> None:
         "Embeddings",
         "Entities",
         "Generation",
+        "ImageGeneration",
         "Reranking",
         "Summarization",
         "Transcription",
