@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.serve._private import constants
 
 from serve_app.launcher.cluster_config import as_rayservice, with_profile_at
 from serve_app.launcher.node import Node, as_env_file
-from serve_app.launcher.plan import load_plan
+from serve_app.launcher.plan import StartPlan, load_plan
 from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, Overlay, Pod, built, ports
 
 NAME = "prsm-serve"
@@ -43,11 +44,17 @@ def database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRSM_HF_CONVERSATIONS_URL", "postgresql://user:secret@database/prsm")
 
 
+@cache
+def plan(overlay: str) -> StartPlan:
+    """The plan of an overlay's profile."""
+    return load_plan(PROFILES[overlay][0], None, "0.0.0.0")
+
+
 @each_overlay
 def test_the_serve_config_is_what_the_profile_makes(overlay: Overlay) -> None:
     """After a change of a profile, ``deploy/kubernetes/make-serve-configs`` makes it anew."""
-    profile, place = PROFILES[overlay.name]
-    config = load_plan(profile, None, "0.0.0.0").config
+    _, place = PROFILES[overlay.name]
+    config = plan(overlay.name).config
     made = as_rayservice(config if place is None else with_profile_at(config, place), NAME)
     file = KUBERNETES / "overlays" / overlay.name / "serve.yaml"
     assert file.read_text() == made
@@ -56,8 +63,7 @@ def test_the_serve_config_is_what_the_profile_makes(overlay: Overlay) -> None:
 
 @each_overlay
 def test_every_node_has_the_environment_of_a_node(overlay: Overlay) -> None:
-    profile, _ = PROFILES[overlay.name]
-    expected = Node(load_plan(profile, None).workload, CORES).environment(HAPROXY_AT)
+    expected = Node(plan(overlay.name).workload, CORES).environment(HAPROXY_AT)
     assert (KUBERNETES / "base" / "node.env").read_text() == as_env_file(expected)
     for pod in (overlay.head, overlay.workers):
         (source,) = pod.container["envFrom"]
