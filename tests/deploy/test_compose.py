@@ -101,6 +101,13 @@ def test_what_prometheus_scrapes_is_the_service_with_a_key_that_it_is_given(
     assert secret.name in services["prometheus"]["secrets"]
 
 
+def test_alerts_and_dashboards_ask_for_the_job_that_is_scraped() -> None:
+    (job,) = read(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    files = [*DEPLOY.glob("prometheus/alerts*.yml"), *DEPLOY.glob("grafana/dashboards/*.json")]
+    asked = {name for file in files for name in re.findall(r'\bjob=\\*"([\w-]+)', file.read_text())}
+    assert asked == {job["job_name"]}
+
+
 def test_grafana_finds_prometheus_and_its_dashboards(services: dict[str, Any]) -> None:
     provisioning = DEPLOY / "grafana" / "provisioning"
     (source,) = read(provisioning / "datasources" / "prometheus.yaml")["datasources"]

@@ -91,7 +91,7 @@ def test_the_health_check_of_the_image_needs_none(service: str) -> None:
 
 
 def test_prometheus_scrapes_the_service_with_its_key(service: str, prometheus: str) -> None:
-    wait_until(lambda: values(prometheus, 'up{job="prsm-serve"}') == [1.0], LIMIT_S)
+    wait_until(lambda: values(prometheus, 'up{job="prsm"}') == [1.0], LIMIT_S)
     query = 'prsm_huggingface_requests_total{task="embed", status="success"}'
     before = sum(values(prometheus, query))
     headers = {"Authorization": f"Bearer {KEY}"}
