@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from importlib.resources import files as packaged_files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
 
+from deployments.captioning import Captioning
 from deployments.image_generation import ImageGeneration
+from deployments.seam.captioning import CaptionRequest, CaptionResult
 from deployments.seam.image_generation import ImageGenerationRequest, ImageGenerationResult
 from deployments.seam.problems import Problem
 from tests.deployments.conftest import Configured
@@ -30,6 +34,8 @@ from tests.deployments.tiny_pipelines import (
     stable_diffusion,
     stable_diffusion_xl,
 )
+from tests.shapes.drawing import COLOURS, KINDS, Shape
+from tests.shapes.training import caption
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -39,6 +45,7 @@ pytestmark = [
 ]
 
 TASK = "image_generate"
+PACKAGED = Path(str(packaged_files("configs.shapes")))
 PROMPT = "a red circle"
 PIPELINES = {
     "StableDiffusionPipeline": stable_diffusion,
@@ -332,3 +339,25 @@ async def test_images_that_wait_are_bounded_by_their_pixels(
     problems = [each for each in answers if isinstance(each, Problem)]
     assert {each.kind for each in problems} == {"overloaded"}
     assert len(problems) < len(answers)
+
+
+async def test_the_packaged_pipeline_draws_what_its_prompt_says() -> None:
+    """As the packaged model that writes captions sees it, which was trained on other drawings."""
+    family = await started(ImageGeneration(family_of(PACKAGED / "generation", TASK)))
+    viewer = await started(Captioning(family_of(PACKAGED / "captions", "caption")))
+    prompts = [caption(Shape(*each, (0, 0, 0, 0))) for each in product(COLOURS, KINDS)]
+    drawn = await asyncio.gather(
+        *(made(family, prompt=each, steps=20, guidance_scale=2.0) for each in prompts)
+    )
+    files = [each.items[0] for each in drawn]
+    seen = await asyncio.gather(*(captioned(viewer, file) for file in files))
+    wrong = {prompt: text for prompt, text in zip(prompts, seen, strict=True) if prompt != text}
+    assert len(prompts) == 18
+    assert len(wrong) <= 2, wrong
+
+
+async def captioned(viewer: Captioning, file: bytes | Problem) -> str:
+    assert isinstance(file, bytes), file
+    answer = await viewer.caption(CaptionRequest("tiny", file))
+    assert isinstance(answer, CaptionResult), answer
+    return answer.text

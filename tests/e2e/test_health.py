@@ -78,9 +78,9 @@ WITHOUT_MODEL = {
     f"{NATIVE}/{path}"
     for path in (
         *("fill-mask", "question-answering", "translate", "text2text"),
-        *("vision/zero-shot", "vision/segment", "images/generate"),
+        *("vision/zero-shot", "vision/segment"),
     )
-} | {"/v1/images/generations"}
+}
 """Routes of tasks for which the embedded profile has no model."""
 
 ENGLISH_ONLY = {"/v1/audio/translations"}

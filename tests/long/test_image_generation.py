@@ -1,4 +1,4 @@
-"""Images of prompts over HTTP, with real clients, by a pipeline that is loaded by name."""
+"""Images of prompts over HTTP, with real clients: the packaged pipeline, and one loaded by name."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tests.deployments.tiny_pipelines import SIDE, stable_diffusion
 from tests.e2e.conftest import started_graph
 
 NATIVE = "/api/v1/huggingface"
-MODEL = "tiny-diffusion"
+MODEL = "prsm-serve/shapes-generation"
 FAMILIES = ("image_generation", "captioning")
 ROOT = Path(__file__).parents[2]
-PROMPT = "a red circle"
+PROMPTS = ("a red circle", "a blue square", "a yellow triangle", "a green circle")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Two families of the embedded profile, and a folder of models that are loaded by name."""
+    """The two families of the embedded profile, and a folder of models that are loaded by name."""
     home = tmp_path_factory.mktemp("graph")
     profile = yaml.safe_load((ROOT / "configs" / "embedded.yaml").read_text())
     profile["families"] = [each for each in profile["families"] if each["name"] in FAMILIES]
     profile["settings"] = {}
     (home / "images.yaml").write_text(yaml.safe_dump(profile))
-    stable_diffusion(home / "models" / MODEL)
+    stable_diffusion(home / "models" / "tiny-diffusion")
     settings = {"PRSM_HF_MODELS_FOLDER": str(home / "models"), "PRSM_HF_THREADS": "1"}
     arguments = ("--profile", str(home / "images.yaml"))
     with started_graph(home / "up.log", *arguments, **settings) as url:
@@ -66,59 +66,58 @@ def answered(client: httpx.Client, route: str, body: dict[str, Any]) -> Any:
     return response.json()
 
 
-def test_an_image_goes_on_to_another_model_of_a_graph(client: httpx.Client) -> None:
-    """From one deployment to the other without passing the client."""
-    draw = {"prompt": PROMPT, "steps": 2}
+def test_a_graph_draws_what_it_is_asked_and_captions_it(client: httpx.Client) -> None:
+    """The image goes from one deployment to the other without passing the client."""
     steps = [
-        {"id": "draw", "task": "generate_image", "model_name": MODEL, "inputs": draw},
+        {"id": "draw", "task": "generate_image", "inputs": {"prompt": "$input.text", "seed": 2}},
         {"id": "look", "task": "caption", "inputs": {"image": "$draw.images.0"}},
     ]
-    assert answered(client, "/graph", {"steps": steps})["outputs"]["look"]["caption"]
+    seen = [
+        answered(client, "/graph", {"steps": steps, "input": {"text": text}})["outputs"]["look"]
+        for text in PROMPTS
+    ]
+    assert [each["caption"] for each in seen] == list(PROMPTS)
 
 
 def test_openais_client_gets_images(openai_client: OpenAI, client: httpx.Client) -> None:
     made = openai_client.images.generate(
         model=MODEL,
-        prompt=PROMPT,
+        prompt=PROMPTS[0],
         n=2,
         size="auto",
         response_format="b64_json",
-        extra_body={"seed": 7, "num_inference_steps": 2},
+        extra_body={"seed": 7},
     )
     assert made.data is not None
     files = [base64.b64decode(each.b64_json or "") for each in made.data]
-    assert [picture(each).size for each in files] == [(SIDE, SIDE)] * 2
+    assert [picture(each).size for each in files] == [(64, 64)] * 2
     assert files[0] != files[1]
-    native = answered(
-        client,
-        "/images/generate",
-        {"prompt": PROMPT, "n": 2, "seed": 7, "steps": 2, "model_name": MODEL},
-    )
+    native = answered(client, "/images/generate", {"prompt": PROMPTS[0], "n": 2, "seed": 7})
     assert [base64.b64decode(each) for each in native["images"]] == files
     assert native["seeds"] == [7, 8]
 
 
 def test_openais_client_is_told_what_cannot_be_honoured(openai_client: OpenAI) -> None:
     with pytest.raises(BadRequestError) as url:
-        openai_client.images.generate(model=MODEL, prompt="a cat", response_format="url")
+        openai_client.images.generate(prompt="a cat", response_format="url")
     assert url.value.param == "response_format"
     with pytest.raises(BadRequestError) as long:
-        openai_client.images.generate(model=MODEL, prompt="a red circle " * 20)
+        openai_client.images.generate(prompt="a red circle " * 20)
     assert (long.value.param, long.value.code) == ("prompt", "context_length_exceeded")
 
 
 def test_hugging_faces_client_gets_an_image(url: str) -> None:
-    hub = InferenceClient(model=f"{url}/models/{MODEL}")
-    options: dict[str, Any] = {"seed": 7, "num_inference_steps": 3, "guidance_scale": 4.0}
+    hub = InferenceClient(model=f"{url}/models/shapes-generation")
+    options: dict[str, Any] = {"seed": 7, "num_inference_steps": 10, "guidance_scale": 2.0}
     image = hub.text_to_image(
-        PROMPT, negative_prompt="a blue square", width=SIDE, height=SIDE, **options
+        PROMPTS[0], negative_prompt="a blue square", width=64, height=64, **options
     )
-    assert image.size == (SIDE, SIDE)
+    assert image.size == (64, 64)
     assert (
         image.tobytes()
-        == hub.text_to_image(PROMPT, negative_prompt="a blue square", **options).tobytes()
+        == hub.text_to_image(PROMPTS[0], negative_prompt="a blue square", **options).tobytes()
     )
-    assert image.tobytes() != hub.text_to_image(PROMPT, **options).tobytes()
+    assert image.tobytes() != hub.text_to_image(PROMPTS[0], **options).tobytes()
 
 
 def test_an_agent_has_a_tool_for_images(client: httpx.Client) -> None:
@@ -126,16 +125,21 @@ def test_an_agent_has_a_tool_for_images(client: httpx.Client) -> None:
         "jsonrpc": "2.0",
         "id": 1,
         "method": "tools/call",
-        "params": {
-            "name": "generate_image",
-            "arguments": {"prompt": PROMPT, "steps": 2, "model_name": MODEL},
-        },
+        "params": {"name": "generate_image", "arguments": {"prompt": PROMPTS[0]}},
     }
     answer = client.post("/mcp", json=body).json()["result"]["structuredContent"]
-    assert picture(base64.b64decode(answer["images"][0])).size == (SIDE, SIDE)
+    assert picture(base64.b64decode(answer["images"][0])).size == (64, 64)
+
+
+def test_a_pipeline_in_the_folder_of_models_is_loaded_by_its_name(client: httpx.Client) -> None:
+    body = {"prompt": PROMPTS[0], "steps": 2, "model_name": "tiny-diffusion"}
+    made = answered(client, "/images/generate", body)
+    assert (made["model"], made["size"]) == ("tiny-diffusion", f"{SIDE}x{SIDE}")
+    loaded = client.get(f"{NATIVE}/models/loaded").json()
+    assert {MODEL, "tiny-diffusion"} <= set(loaded["loaded_models"])
 
 
 def test_images_are_counted(client: httpx.Client) -> None:
-    answered(client, "/images/generate", {"prompt": PROMPT, "steps": 2, "model_name": MODEL})
+    answered(client, "/images/generate", {"prompt": PROMPTS[0]})
     labels = f'model_name="{MODEL}",status="success",task="image_generate"'
     assert f"prsm_huggingface_requests_total{{{labels}}}" in client.get("/metrics").text

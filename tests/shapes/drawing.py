@@ -1,4 +1,4 @@
-"""Draws coloured shapes on a plain backbackground, and tells their colour, kind and box."""
+"""Draws coloured shapes on a plain background, and tells their colour, kind and box."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS = {
 KINDS = ("circle", "square", "triangle")
 SIDES = (96, 128, 160, 192)
 CONTRAST = 150
-"""The smallest difference between shape and backbackground, summed over red, green and blue."""
+"""The smallest difference between shape and background, summed over red, green and blue."""
 ATTEMPTS = 30
 
 
@@ -45,9 +45,9 @@ def drawing(dice: random.Random, shapes: int = 1) -> Drawing:
     width, height = dice.choice(SIDES), dice.choice(SIDES)
     if not 0.7 <= width / height <= 1.5:
         height = width
-    fills = {name: _shade(dice, name) for name in dice.sample(list(COLOURS), shapes)}
-    background = _background(dice, list(fills.values()))
-    image = Image.new("RGB", (width, height), background)
+    fills = {name: shade(dice, name) for name in dice.sample(list(COLOURS), shapes)}
+    ground = background(dice, list(fills.values()))
+    image = Image.new("RGB", (width, height), ground)
     largest = 0.75 if shapes == 1 else 0.5
     placed: list[Shape] = []
     for name, fill in fills.items():
@@ -72,18 +72,19 @@ def draw(image: Image.Image, shape: Shape, fill: Colour) -> None:
             pen.polygon([((xmin + xmax) / 2, ymin), (xmin, ymax), (xmax, ymax)], fill=fill)
 
 
-def _shade(dice: random.Random, name: str) -> Colour:
+def shade(dice: random.Random, name: str) -> Colour:
+    """A colour that goes by ``name``."""
     red, green, blue = (dice.randint(*bounds) for bounds in COLOURS[name])
     return red, green, blue
 
 
-def _background(dice: random.Random, fills: list[Colour]) -> Colour:
-    """A backbackground of white, black, nearly so, or grey, with enough contrast to every shape."""
+def background(dice: random.Random, fills: list[Colour]) -> Colour:
+    """A background of white, black, nearly so, or grey, with enough contrast to every shape."""
     for _ in range(ATTEMPTS):
         levels = (0, 255, 255, dice.randint(0, 40), dice.randint(215, 255), dice.randint(41, 214))
-        background = (dice.choice(levels),) * 3
-        if all(_difference(background, fill) > CONTRAST for fill in fills):
-            return background
+        ground = (dice.choice(levels),) * 3
+        if all(_difference(ground, fill) > CONTRAST for fill in fills):
+            return ground
     return 255, 255, 255
 
 
