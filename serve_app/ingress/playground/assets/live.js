@@ -1,4 +1,4 @@
-import { bindingLimit, measuredLimit } from "./binding_limit.js";
+import { limitsOf, reasons } from "./binding_limit.js";
 import { byId } from "./element.js";
 import { liveTable } from "./live_table.js";
 import { showError } from "./notice.js";
@@ -71,12 +71,16 @@ export class Live {
     const at = Date.now();
     const rates = new Rates(this.before?.metrics ?? null, metrics, this.before ? (at - this.before.at) / 1000 : 1);
     this.before = { at, metrics };
-    const models = this.catalog.models.map((model) => loadOf(model, metrics, rates, health.deployments));
+    const limits = performance.binding_limits ?? {};
+    const models = this.catalog.models.map((model) => ({
+      ...loadOf(model, metrics, rates, health.deployments),
+      binding: limitsOf(limits, model.family),
+    }));
     const rate = performance.success_rate === undefined ? "" : `, ${performance.success_rate.toFixed(0)} % of the last requests succeeded`;
     byId("live-state").textContent = `${health.status}${rate}, at ${new Date(at).toLocaleTimeString()}`;
     const focused = document.activeElement?.closest("#live-result") !== null;
     this.trend.add(sum(models, "tokensIn"), sum(models, "tokensOut"));
-    byId("live-result").replaceChildren(this.trend.draw(), liveTable(models));
+    byId("live-result").replaceChildren(this.trend.draw(), liveTable(models), reasons(limits));
     if (focused) byId("live-result").querySelector("[tabindex]").focus();
   }
 }
@@ -87,7 +91,7 @@ const sum = (models, figure) => models.reduce((total, load) => total + (load[fig
 /** A model's figures: gauges as they are, counters as rates since the scrape before. */
 function loadOf(model, metrics, rates, deployments) {
   const now = (name) => metrics.of(name, model.name);
-  const load = {
+  return {
     name: model.name,
     state: stateOf(model.family, deployments),
     replicas: model.loaded.length,
@@ -99,10 +103,7 @@ function loadOf(model, metrics, rates, deployments) {
     tokensIn: rates.of("tokens_in_total", model.name),
     tokensOut: rates.of("tokens_out_total", model.name),
     batch: rates.mean("batch_size", model.name),
-    fill: rates.mean("batch_fill_ratio", model.name),
   };
-  const measured = measuredLimit(metrics.ofFamily("binding_limit", model.family));
-  return { ...load, binding: measured ?? bindingLimit(load) };
 }
 
 /** Serve's word for the family's deployment, whose name is the family's. */

@@ -18,15 +18,6 @@ export class Metrics {
   }
 
   /**
-   * The samples of a metric that belong to a family.
-   * @param {string} name without its prefix
-   * @param {string} family
-   */
-  ofFamily(name, family) {
-    return this.samples.filter((each) => each.name === name && each.labels.family === family);
-  }
-
-  /**
    * The sum of the samples of a metric that belong to a model, `undefined` if there are none.
    * @param {string} name without its prefix
    * @param {string} model

@@ -335,6 +335,7 @@ def test_the_live_panel_counts_what_is_asked(page: Page) -> None:
     page.until(lambda: float(cell(page, "all-MiniLM-L6-v2", 9)) > 0)
     assert "Tokens a second" in page.one(".trend figcaption").text
     assert len(page.all(".trend polyline")) == 2
+    assert page.all("#live-result > p.hint, #live-result > ul")
     page.activate("#live-pause")
     assert page.one("#live-pause").get_attribute("aria-pressed") == "true"
 
