@@ -111,7 +111,8 @@ def _check_queue(value: Any) -> Any:
 class DeploymentOptions(ServeSection):
     """All options of one Ray Serve deployment.
 
-    ``num_replicas`` is a fixed number of replicas, instead of ``autoscaling_config``.
+    ``num_replicas`` is a fixed number of replicas, instead of ``autoscaling_config``. With
+    ``max_surge_percent`` replicas of a changed graph start before those that they replace stop.
     """
 
     num_replicas: Annotated[int | Literal["auto"] | None, BeforeValidator(_check_replicas)] = None
@@ -124,6 +125,7 @@ class DeploymentOptions(ServeSection):
     health_check_timeout_s: PositiveFloat = 30.0
     graceful_shutdown_wait_loop_s: PositiveFloat = 1.0
     graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
+    max_surge_percent: int = Field(default=100, ge=0, le=100)
     user_config: UserConfig | None = None
 
     @model_validator(mode="before")
@@ -183,5 +185,7 @@ LEDGER_OPTIONS = DeploymentOptions(
     max_ongoing_requests=256,
     max_queued_requests=-1,
     graceful_shutdown_timeout_s=5.0,
+    max_surge_percent=0,
 )
-"""The defaults of the ledger, which only adds; a report that fails to reach it is sent again."""
+"""The defaults of the ledger, which only adds; a report that fails to reach it is sent again. Two
+ledgers at the same time would each have a part of the metrics."""

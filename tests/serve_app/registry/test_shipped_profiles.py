@@ -86,8 +86,19 @@ def test_all_families_of_the_gpu_profile_fit_one_gpu_and_one_replica_of_each_fou
     assert cores(profile) <= 4
 
 
-def test_one_replica_of_every_family_of_the_hub_profile_fits_two_cores() -> None:
-    assert cores(load_profile("hub")) <= 2
+@pytest.mark.parametrize("name", ["embedded", "hub"])
+def test_two_cores_have_room_for_every_family_and_the_surge_of_a_changed_profile(name: str) -> None:
+    profile = load_profile(name)
+    every = [profile.ingress, *(family.options for family in profile.families)]
+    assert {each.max_surge_percent for each in every} == {100}
+    largest = max(each.ray_actor_options.num_cpus for each in every)
+    assert cores(profile) + largest <= 2
+
+
+def test_on_a_full_gpu_no_replica_waits_for_room_that_never_comes() -> None:
+    profile = load_profile("gpu")
+    assert {family.options.max_surge_percent for family in profile.families} == {0}
+    assert profile.ingress.max_surge_percent == 100
 
 
 def cores(profile: Profile) -> float:
