@@ -11,15 +11,16 @@ MARKER = "PRSM_SERVE_RUN"
 FRONT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.front.entry:middlewares"}
 """Makes Serve put this service's front around its HTTP entry."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-# A replica that shuts down waits this long for load balancers to notice. On one node the only one
-# is HAProxy beside it, which is notified within a fraction of a second.
-DRAINING_S = 1
+# A replica of the ingress that shuts down stays reachable for so long: until HAProxy beside it has
+# been reloaded, which takes seconds on a busy machine, and old processes of HAProxy have closed
+# their idle connections. Requests on those could get a 502.
+DRAINING_S = 6
 DRAINING_ON_MANY_NODES_S = 30
 # HAProxy closes a connection after this long if the client neither sends the rest of its request
 # nor reads its answer. Waiting for an answer does not count, and streams send comments more often.
 IDLE_CLIENT_S = 60
 # An old HAProxy serves its open connections after a reload; idle ones are closed within this time.
-CLOSE_IDLE_S = 10
+CLOSE_IDLE_S = 2
 AFTER_DEADLINE_S = 30
 
 

@@ -67,6 +67,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
         "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
         "PRSM_HF_CONVERSATION_LEASE_S": "6",  # so much later the lease of a killed replica ends
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # nobody asks while it ends
         "PRSM_HF_THREADS": "1",  # two threads wait for each other where other tests compute
     }
     with log.open("wb") as output:

@@ -36,7 +36,11 @@ class Launcher:
                 [*command, "--config", str(config), "--port", str(port), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+                env=os.environ
+                | {
+                    "PYTHONPATH": os.pathsep.join(search),
+                    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+                },
             )
 
     def wait_until_ready(self) -> runs.RunRecord:
