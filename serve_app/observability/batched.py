@@ -35,6 +35,7 @@ OTHER_TASKS = (
     "summarize",
     "translate",
     "text2text",
+    "image_generate",
 )
 
 
@@ -119,7 +120,7 @@ ENCODERS = DashboardPage(
 OTHERS = DashboardPage(
     "prsm-images",
     "prsm-serve: images, speech, sequence to sequence",
-    "Batches of models that read images, recordings or texts and are no encoders of text.",
+    "Batches of models that read or make images, transcribe, or write one text for another.",
     _panels(),
     (_models(OTHER_TASKS),),
 )
