@@ -38,9 +38,11 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_the_file_fits_the_compose_specification(compose: dict[str, Any]) -> None:
+def test_the_files_fit_the_compose_specification(compose: dict[str, Any]) -> None:
     validator = Draft7Validator(json.loads(SCHEMA.read_text()))
     assert [error.message for error in validator.iter_errors(compose)] == []
+    gpus = read(DEPLOY / "compose.gpu.yaml")
+    assert [error.message for error in validator.iter_errors(gpus)] == []
     compose["services"]["serve"]["comand"] = []
     assert len(list(validator.iter_errors(compose))) == 1
 
