@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -16,7 +16,7 @@ from deployments.metrics import signals
 from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.ray_metrics import RayMetrics
 from deployments.metrics.report import MetricReport, MetricSample
-from deployments.metrics.reporter import NotDelivered, Reporter
+from deployments.metrics.reporter import Collector, NotDelivered, Reporter
 
 ModelEvent: TypeAlias = Literal["hit", "miss", "load", "load_failure", "unload"]
 
@@ -47,15 +47,15 @@ class Meter:
     """
 
     def __init__(self, ledger: Any) -> None:
-        self._collectors: list[Callable[[], Iterable[MetricSample]]] = []
+        self._collectors: list[Collector] = []
         self._limits: Callable[[], FamilyLimits] | None = None
         self._reporter: Reporter | None = None
         if ledger is not None:
             self._reporter = Reporter(
-                _delivery(ledger), self._collected, RayMetrics().record, self._binding_limits
+                _delivery(ledger), self._collectors, RayMetrics().record, self._binding_limits
             )
 
-    def register(self, collector: Callable[[], Iterable[MetricSample]]) -> None:
+    def register(self, collector: Collector) -> None:
         """Have ``collector`` called for its gauges whenever a report is sent."""
         self._collectors.append(collector)
 
@@ -70,10 +70,6 @@ class Meter:
 
     def _binding_limits(self) -> FamilyLimits | None:
         return None if self._limits is None else self._limits()
-
-    def _collected(self) -> Iterator[MetricSample]:
-        for collector in self._collectors:
-            yield from collector()
 
     def model(self, event: ModelEvent, name: str) -> None:
         """A model was found, missed, loaded or unloaded."""

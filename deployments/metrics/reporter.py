@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeAlias, TypeVar
 
 from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample, merged
 from deployments.metrics.signals import LOST
+
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 T = TypeVar("T")
 
@@ -27,6 +30,8 @@ MAX_SENT = 5_000
 """Samples, and finished requests, in one report."""
 
 Deliver: TypeAlias = Callable[[MetricReport], Awaitable[None]]
+Collector: TypeAlias = Callable[[], Iterable[MetricSample]]
+"""Gives gauges of a replica at this moment."""
 
 
 class NotDelivered(Exception):
@@ -37,15 +42,16 @@ class Reporter:
     """Delivers what is recorded: at once when idle, else four times a second.
 
     Reports go one at a time, each repeated until it has arrived. With ``gauges`` there is a report
-    at least every two seconds, so that the ledger knows that the replica lives. ``mirror`` gets
-    every report once. Any thread may record; delivery begins with :meth:`start`, or with the first
-    record on an event loop.
+    at least every two seconds, so that the ledger knows that the replica lives. A collector of
+    gauges, or ``limits``, that raises is logged once, and costs the report only its own figures.
+    ``mirror`` gets every report once. Any thread may record; delivery begins with :meth:`start`, or
+    with the first record on an event loop.
     """
 
     def __init__(
         self,
         deliver: Deliver,
-        gauges: Callable[[], Iterable[MetricSample]] | None = None,
+        gauges: Sequence[Collector] | None = None,
         mirror: Callable[[MetricReport], None] | None = None,
         limits: Callable[[], FamilyLimits | None] | None = None,
     ) -> None:
@@ -58,6 +64,7 @@ class Reporter:
         self._samples: deque[MetricSample] = deque()
         self._finished: deque[FinishedRequest] = deque()
         self._lost = 0
+        self._failed: set[Callable[[], object]] = set()
         self._lock = threading.Lock()
         self._unconfirmed: MetricReport | None = None
         self._delivering = asyncio.Lock()
@@ -126,23 +133,41 @@ class Reporter:
     def _next(self, *, heartbeat: bool) -> MetricReport | None:
         """The report that may not have arrived, else one of what is pending."""
         if self._unconfirmed is None:
-            with self._lock:
-                samples = _popped(self._samples)
-                finished = _popped(self._finished)
-                if self._lost:
-                    samples = (*samples, LOST.of(amount=self._lost))
-                    self._lost = 0
-            if not (samples or finished or heartbeat):
+            if not (heartbeat or self._samples or self._finished or self._lost):
                 return None
-            self._number += 1
-            gauges = tuple(self._gauges()) if self._gauges is not None else ()
-            limits = self._limits() if self._limits is not None else None
-            self._unconfirmed = MetricReport(
-                self._name, self._number, merged(samples), finished, gauges, limits
-            )
+            self._unconfirmed = self._made()
             if self._mirror is not None:
                 self._mirror(self._unconfirmed)
         return self._unconfirmed
+
+    def _made(self) -> MetricReport:
+        """A new report. Gauges come first: what was recorded stays until they have been read."""
+        gauges: list[MetricSample] = []
+        limits: FamilyLimits | None = None
+        for collector in self._gauges or ():
+            with self._told_once(collector):
+                gauges.extend(collector())
+        if self._limits is not None:
+            with self._told_once(self._limits):
+                limits = self._limits()
+        with self._lock:
+            samples, finished = _popped(self._samples), _popped(self._finished)
+            if self._lost:
+                samples = (*samples, LOST.of(amount=self._lost))
+                self._lost = 0
+        self._number += 1
+        return MetricReport(
+            self._name, self._number, merged(samples), finished, tuple(gauges), limits
+        )
+
+    @contextmanager
+    def _told_once(self, source: Callable[[], object]) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # an outermost edge: one figure must not cost all others
+            if source not in self._failed:
+                logger.exception("some metrics of this replica cannot be read")
+            self._failed.add(source)
 
 
 def _popped(queue: deque[T]) -> tuple[T, ...]:

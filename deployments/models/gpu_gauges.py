@@ -11,12 +11,9 @@ from deployments.metrics import signals
 from deployments.metrics.report import MetricSample
 from deployments.models.memory import cuda_memory
 
-NO_UTILIZATION = (ImportError, RuntimeError)
-"""What torch raises where NVIDIA's library for measuring is not there, or knows no such device."""
-
 
 def gpu_gauges(family: str, node: str) -> Iterator[MetricSample]:
-    """Nothing if this process has not used a GPU.
+    """Nothing if this process has not used a GPU, and no figure that its driver does not give.
 
     Several replicas report the same device, on the same ``node``; their reports agree.
     """
@@ -27,9 +24,17 @@ def gpu_gauges(family: str, node: str) -> Iterator[MetricSample]:
     yield signals.GPU_ALLOCATED.of(family, amount=memory.allocated)
     yield signals.GPU_RESERVED.of(family, amount=memory.cached)
     for index in range(torch.cuda.device_count()):
-        labels = (node, str(torch.cuda.get_device_properties(index).uuid))
-        free, size = torch.cuda.mem_get_info(index)
-        yield signals.GPU_USED.of(*labels, amount=size - free)
-        yield signals.GPU_SIZE.of(*labels, amount=size)
-        with suppress(*NO_UTILIZATION):
-            yield signals.GPU_UTILIZATION.of(*labels, amount=torch.cuda.utilization(index) / 100)
+        with suppress(RuntimeError):  # every call raises it after an error of the device
+            yield from _of_device(torch, node, index)
+
+
+def _of_device(torch: Any, node: str, index: int) -> Iterator[MetricSample]:
+    labels = (node, str(torch.cuda.get_device_properties(index).uuid))
+    free, size = torch.cuda.mem_get_info(index)
+    yield signals.GPU_USED.of(*labels, amount=size - free)
+    yield signals.GPU_SIZE.of(*labels, amount=size)
+    # Errors of NVIDIA's library for measuring derive from Exception only: it does not tell the use
+    # of MIG devices and of many virtual GPUs. torch raises others where the library is not there.
+    with suppress(Exception):
+        use = torch.cuda.utilization(index) / 100
+        yield signals.GPU_UTILIZATION.of(*labels, amount=use)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import NoReturn
 
 import pytest
 
@@ -171,12 +172,45 @@ async def test_a_long_queue_goes_in_several_reports(monkeypatch: pytest.MonkeyPa
 async def test_a_replica_with_gauges_is_heard_of_when_nothing_happens() -> None:
     post = Post()
     slots = signals.SLOTS.of("one", amount=16)
-    Reporter(post, lambda: [slots]).start()
+    Reporter(post, [lambda: [slots]]).start()
     for _ in range(3):
         await post.came()
     assert [report.gauges for report in post.taken[:3]] == [(slots,)] * 3
     numbers = [report.number for report in post.taken]
     assert numbers == sorted(set(numbers))
+
+
+async def test_gauges_and_limits_that_cannot_be_read_cost_a_report_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    post = Post()
+    slots = signals.SLOTS.of("one", amount=16)
+
+    def broken() -> NoReturn:
+        raise ValueError("the device is lost")
+
+    reporter = Reporter(post, [broken, lambda: [slots]], limits=broken)
+    for _ in range(2):
+        reporter.record([HIT])
+        assert await reporter.flush(heartbeat=True)
+    assert [report.samples for report in post.taken[:2]] == [(HIT,), (HIT,)]
+    assert {report.gauges for report in post.taken} == {(slots,)}
+    assert {report.limits for report in post.taken} == {None}
+    assert caplog.text.count("ValueError: the device is lost") == 1
+
+
+async def test_gauges_are_read_only_for_a_report() -> None:
+    post, reads = Post(), list[int]()
+
+    def read() -> list[MetricSample]:
+        reads.append(1)
+        return []
+
+    reporter = Reporter(post, [read])
+    reporter.record([HIT])
+    for _ in range(2):
+        assert await reporter.flush()
+    assert len(reads) == len(post.taken) == 1
 
 
 async def test_records_may_come_from_any_thread_and_before_there_is_a_loop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 import torch
@@ -46,15 +47,38 @@ def test_memory_of_the_family_and_memory_and_use_of_each_device() -> None:
     }
 
 
-@pytest.mark.usefixtures("_two_gpus")
-def test_where_use_cannot_be_measured_memory_still_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(index: int) -> int:
-        raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed")
+class NVMLError(Exception):
+    """NVIDIA's own errors derive from ``Exception``, as this one."""
 
-    monkeypatch.setattr(torch.cuda, "utilization", missing)
+
+@pytest.mark.usefixtures("_two_gpus")
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("nvidia-ml-py does not seem to be installed"), NVMLError()]
+)
+def test_where_use_cannot_be_measured_memory_still_is(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refused(index: int) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "utilization", refused)
     found = {key[0] for key in reported()}
     assert "gpu_used_bytes" in found
     assert "gpu_utilization_ratio" not in found
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_a_device_that_is_lost_costs_only_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_is_lost(index: int) -> tuple[int, int]:
+        if index == 0:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return 10 * GIB, 24 * GIB
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", first_is_lost)
+    found = set(reported())
+    assert ("gpu_allocated_bytes", "vision") in found
+    assert ("gpu_used_bytes", "n", "uuid-1") in found
+    assert ("gpu_used_bytes", "n", "uuid-0") not in found
 
 
 def test_without_a_gpu_there_is_nothing() -> None:
