@@ -18,6 +18,7 @@ from deployments.metrics.report import MetricSample
 from deployments.metrics.stage_recorder import recorded
 from deployments.models.cache import ModelCache
 from deployments.models.config import FamilyConfig
+from deployments.models.decision_follower import DecisionFollower
 from deployments.models.errors import StillInUseError, unavailable_as_problem
 from deployments.models.gpu_gauges import gpu_gauges
 from deployments.models.inspection import ModelInspector
@@ -107,7 +108,8 @@ class FamilyDeployment(Generic[M]):
         self._models = ModelCache(specs, loader, meter.model, settings.max_memory_gb)
         self._orders = OrderFollower(self._models)
         self._calls = CallRunner(self)
-        self._binding = ReplicaBinding(config, self._limits_of_models, self._calls)
+        self._decisions = DecisionFollower()
+        self._binding = ReplicaBinding(config, self._limits_of_models, self._calls, self._decisions)
         meter.register(self._gauges)
         meter.register(self._binding.gauges)
         meter.register_limits(self._binding.report)
@@ -122,7 +124,7 @@ class FamilyDeployment(Generic[M]):
                 self._loader.check(loaded.model)
         self._models.reload_dead()
         self._orders.follow()
-        await asyncio.to_thread(self._binding.read_decision)
+        self._decisions.follow()
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take the ``user_config`` of the deployment, at the start and whenever it changes."""

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import psutil
-import ray
-from ray import serve
-from ray.exceptions import RayError
 
 from deployments.metrics import signals
 from deployments.metrics.binding_limit import LIMITS, BindingLimit, FamilyLimits, of_replica
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
+from deployments.models.decision_follower import DecisionFollower
 from deployments.models.joined_calls import CallRunner
-from deployments.seam.scaling import ScalingDecision, ScalingDecisions
-
-logger = logging.getLogger(__name__)
 
 
 class ReplicaBinding:
     """The binding limits of a replica, for its reports to the ledger.
 
-    ``models`` gives the limit of each loaded model.
+    ``models`` gives the limit of each loaded model, ``decisions`` the decision on replicas.
     """
 
     def __init__(
@@ -31,24 +25,15 @@ class ReplicaBinding:
         config: FamilyConfig,
         models: Callable[[], Iterable[BindingLimit | None]],
         calls: CallRunner,
+        decisions: DecisionFollower,
     ) -> None:
         self._family = config.name
         self._on_gpu = config.gpu_fraction > 0
         self._models = models
         self._calls = calls
         self._refused = 0
-        self._scaling: ScalingDecision | None = None
+        self._decisions = decisions
         self._report = FamilyLimits(config.name)
-
-    def read_decision(self) -> None:
-        """Read what Serve's controller decided last on this family's replicas. Blocks."""
-        if not ray.is_initialized():
-            return
-        context = serve.get_replica_context()
-        try:
-            self._scaling = ScalingDecisions(context.app_name).get(context.deployment)
-        except RayError as error:
-            logger.warning("the decision on replicas cannot be read: %s", error)
 
     def gauges(self) -> Iterator[MetricSample]:
         """Whether each limit binds, 1 or 0. Also makes the :meth:`report`."""
@@ -63,10 +48,11 @@ class ReplicaBinding:
 
     def _now(self) -> FamilyLimits:
         refused, self._refused = self._calls.refused - self._refused, self._calls.refused
+        scaling = self._decisions.decision
         limits = of_replica(
             self._models(),
             refused_calls=refused,
             cores_busy=None if self._on_gpu else psutil.cpu_percent() / 100,
-            scaling=self._scaling,
+            scaling=scaling,
         )
-        return FamilyLimits(self._family, limits, self._scaling)
+        return FamilyLimits(self._family, limits, scaling)

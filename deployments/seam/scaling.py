@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from ray.experimental import internal_kv
 
@@ -12,6 +12,10 @@ from deployments.seam.orders import NAMESPACE
 
 Measure: TypeAlias = Literal["slots", "kv_cache", "queue", "requests", "busy", "serve", "none"]
 """What a number of replicas follows from; ``serve`` is Serve's own policy."""
+
+
+TIMEOUT_S = 5.0
+"""The time that a call of the GCS may take: readers and writers do without rather than wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class ScalingDecisions:
 
     They are in the key-value store of Ray's GCS, beside the orders
     (:mod:`deployments.seam.orders`), since Serve's controller, which makes them, has no interface
-    for them. Calls block for a moment, and raise ``RayError`` when the cluster's head is away.
+    for them. Calls block for a moment, and raise ``RayError`` when the cluster's head is away, or
+    does not answer within :data:`TIMEOUT_S`.
     """
 
     def __init__(self, application: str) -> None:
@@ -70,12 +75,18 @@ class ScalingDecisions:
 
     def put(self, deployment: str, decision: ScalingDecision) -> None:
         key, text = self._prefix + deployment.encode(), json.dumps(asdict(decision)).encode()
-        internal_kv._internal_kv_put(key, text, overwrite=True, namespace=NAMESPACE)
+        _gcs().internal_kv_put(key, text, True, NAMESPACE, timeout=TIMEOUT_S)
 
     def get(self, deployment: str) -> ScalingDecision | None:
         key = self._prefix + deployment.encode()
-        text = internal_kv._internal_kv_get(key, namespace=NAMESPACE)
+        text = _gcs().internal_kv_get(key, NAMESPACE, timeout=TIMEOUT_S)
         return None if text is None else _decision(text)
+
+
+def _gcs() -> Any:
+    """The process's client of the GCS; the functions of ``internal_kv`` take no timeout."""
+    untyped: Any = internal_kv
+    return untyped.internal_kv_get_gcs_client()
 
 
 def _decision(text: bytes) -> ScalingDecision | None:

@@ -24,7 +24,8 @@ from deployments.seam.live_models import OwnLiveModels
 from deployments.seam.orders import OwnOrders
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder, ReplicaReport, UnloadResult
-from deployments.seam.scaling import ModelLoad
+from deployments.seam.scaling import ModelLoad, ScalingDecisions
+from tests.deployments.models.scaled_replica import in_scaled_replica
 
 PATIENCE_S = 30.0
 FOLDER = Path("/models")
@@ -120,6 +121,26 @@ async def test_a_pinned_model_that_does_not_load_fails_the_start_with_its_reason
     for _ in range(2):
         with pytest.raises(FileNotFoundError, match="/secret"):
             await family.check_health()
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_health_check_does_not_wait_for_the_decision_on_replicas(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(_: ScalingDecisions, deployment: str) -> None:
+        asked.set()
+        assert answer.wait(PATIENCE_S), "nobody answered"
+
+    family = Names(set())
+    monkeypatch.setattr(ScalingDecisions, "get", slow)
+    in_scaled_replica(monkeypatch)
+    async with asyncio.timeout(PATIENCE_S / 2):  # the GCS does not answer in that time
+        for _ in range(2):
+            await family.check_health()
+        assert await asyncio.to_thread(asked.wait, PATIENCE_S)
+    answer.set()
 
 
 @pytest.mark.usefixtures("orders")
