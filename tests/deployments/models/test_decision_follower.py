@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from ray.exceptions import GetTimeoutError
 
-from deployments.models.decision_follower import DecisionFollower
+from configs.scaling import SERVES_POLICY
+from deployments.models.decision_follower import MAX_AGE_S, DecisionFollower
 from deployments.seam.scaling import ScalingDecision, ScalingDecisions
 from tests.deployments.models.scaled_replica import in_scaled_replica
 
@@ -33,7 +34,7 @@ async def followed(follower: DecisionFollower) -> ScalingDecision | None:
 async def test_a_replica_knows_the_last_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     in_scaled_replica(monkeypatch)
     stored(monkeypatch, lambda: decision(at=1.0))
-    follower = DecisionFollower()
+    follower = DecisionFollower(lambda: 2.0)
     assert follower.decision is None
     assert await followed(follower) == decision(at=1.0)
 
@@ -47,11 +48,34 @@ async def test_a_decision_that_cannot_be_read_is_logged_and_the_next_one_is_read
 
     in_scaled_replica(monkeypatch)
     stored(monkeypatch, away)
-    follower = DecisionFollower()
+    follower = DecisionFollower(lambda: 2.0)
     assert await followed(follower) is None
     assert "the decision on replicas cannot be read" in caplog.text
     stored(monkeypatch, lambda: decision(at=1.0))
     assert await followed(follower) == decision(at=1.0)
+
+
+async def test_a_decision_of_the_past_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1.0 + MAX_AGE_S
+    in_scaled_replica(monkeypatch)
+    stored(monkeypatch, lambda: decision(at=1.0))
+    follower = DecisionFollower(lambda: now)
+    assert await followed(follower) == decision(at=1.0)
+    now += 1
+    assert follower.decision is None
+    assert await followed(follower) is None
+
+
+@pytest.mark.parametrize("policy", [SERVES_POLICY, None])
+async def test_where_load_policy_does_not_scale_the_deployment_a_decision_that_is_left_is_none(
+    monkeypatch: pytest.MonkeyPatch, policy: str | None
+) -> None:
+    stored(monkeypatch, lambda: decision(at=1.0))
+    follower = DecisionFollower(lambda: 2.0)
+    in_scaled_replica(monkeypatch)
+    assert await followed(follower) == decision(at=1.0)
+    in_scaled_replica(monkeypatch, policy)
+    assert await followed(follower) is None
 
 
 async def test_outside_of_a_cluster_there_is_none() -> None:
