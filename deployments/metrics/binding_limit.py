@@ -41,7 +41,7 @@ SETTINGS: Mapping[Limit, str] = {
     "engine, a GPU; else more replicas where there are cores or GPUs for them",
     "cpu": "cores: all of this machine are busy. Another machine, fewer families on this one, or a "
     "GPU; PRSM_HF_THREADS shares the cores out",
-    "queue": "max_ongoing_requests of the family: more calls at a time fill its batches",
+    "queue": "max_ongoing_requests of the family: more calls at a time fill its batches or slots",
     "replicas": "autoscaling_config.max_replicas, and nodes that have room for them",
 }
 """What to turn where a limit binds."""
@@ -55,10 +55,12 @@ ALL_CORES = 0.9
 
 @dataclass(frozen=True, slots=True)
 class BindingLimit:
-    """A limit that binds, and a sentence with the numbers."""
+    """A limit that binds, and a sentence with the numbers. ``has_room``: the model would compute
+    more at a time, if more were let in."""
 
     limit: Limit
     why: str
+    has_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def of_slots(
     if not running:
         return None
     why = f"{running} of {slots} slots are in use and no sequence waits: each takes its own time"
-    return BindingLimit("forward_time", why)
+    return BindingLimit("forward_time", why, has_room=running < slots)
 
 
 def of_batches(
@@ -127,14 +129,15 @@ def of_replica(
     ``cores_busy`` is the part of the time in which the cores of its machine were busy, ``None``
     where its models compute on a GPU.
     """
+    bounds = [each for each in models if each is not None]
+    if refused_calls and all(each.has_room for each in bounds):
+        room = "slots are free" if bounds else "forwards have time left"
+        why = f"{refused_calls} calls were sent back, although {room}"
+        bounds = [BindingLimit("queue", why)]
     found: dict[Limit, BindingLimit] = {}
-    for each in models:
-        if each is not None:
-            bound = _on_cores(each, cores_busy)
-            found.setdefault(bound.limit, bound)
-    if not found and refused_calls:
-        why = f"{refused_calls} calls were sent back, although forwards have time left"
-        found["queue"] = BindingLimit("queue", why)
+    for each in bounds:
+        bound = _on_cores(each, cores_busy)
+        found.setdefault(bound.limit, bound)
     if found and scaling is not None and scaling.needed > scaling.max_replicas:
         why = f"{scaling.needed} replicas are needed, max_replicas is {scaling.max_replicas}"
         found["replicas"] = BindingLimit("replicas", f"{why} ({scaling.why})")

@@ -116,6 +116,17 @@ def test_calls_that_were_sent_back_bind_only_where_the_model_has_time_left() -> 
     assert [each.limit for each in slow] == ["forward_time"]
 
 
+def test_calls_that_were_sent_back_bind_a_text_generator_with_free_slots() -> None:
+    def limits(*running: int) -> list[str]:
+        models = [of_slots(each, 0, 16, None) for each in running]
+        return [
+            each.limit for each in of_replica(models, refused_calls=3, cores_busy=1.0, scaling=None)
+        ]
+
+    assert limits(4) == limits(4, 8) == ["queue"]
+    assert limits(16) == limits(4, 16) == ["cpu"]
+
+
 def test_more_replicas_than_may_be_are_a_limit_beside_the_first() -> None:
     found = of_replica([SLOW], refused_calls=0, cores_busy=0.1, scaling=NEEDS_FIVE)
     assert [each.limit for each in found] == ["forward_time", "replicas"]
