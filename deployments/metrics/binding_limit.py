@@ -39,8 +39,8 @@ SETTINGS: Mapping[Limit, str] = {
     "batch_time": "user_config.max_forward_ms: larger batches; small requests wait longer for them",
     "forward_time": "the model's own speed: PRSM_HF_THREADS, forwards of the model, its dtype or "
     "engine, a GPU; else more replicas where there are cores or GPUs for them",
-    "cpu": "cores: all of this machine are busy. Another machine, fewer families on this one, or a "
-    "GPU; PRSM_HF_THREADS shares the cores out",
+    "cpu": "cores: all of this machine, or of its container's limit, are busy. A higher limit, "
+    "another machine, fewer families on this one, or a GPU; PRSM_HF_THREADS shares the cores out",
     "queue": "max_ongoing_requests of the family: more calls at a time fill its batches or slots",
     "replicas": "autoscaling_config.max_replicas, and nodes that have room for them",
 }
@@ -50,7 +50,7 @@ BUSY = 0.8
 """A model whose forwards run in a smaller part of the time has time left: nothing binds."""
 
 ALL_CORES = 0.9
-"""Beyond this part of their time the cores of a machine count as busy."""
+"""Beyond this part of their time the cores of a machine, or of a container, count as busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ def of_replica(
     """What binds a replica whose models have these limits, the first to be turned first.
 
     ``refused_calls`` are those that came while the replica had its ``max_ongoing_requests``.
-    ``cores_busy`` is the part of the time in which the cores of its machine were busy, ``None``
-    where its models compute on a GPU.
+    ``cores_busy`` is the part of the time in which the cores that it may use were busy,
+    ``None`` where its models compute on a GPU.
     """
     bounds = [each for each in models if each is not None]
     if refused_calls and all(each.has_room for each in bounds):

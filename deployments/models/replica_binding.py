@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import psutil
-
 from deployments.metrics import signals
 from deployments.metrics.binding_limit import LIMITS, BindingLimit, FamilyLimits, of_replica
 from deployments.metrics.report import MetricSample
 from deployments.models.config import FamilyConfig
+from deployments.models.cpu_use import CpuUse
 from deployments.models.decision_follower import DecisionFollower
 from deployments.models.joined_calls import CallRunner
 
@@ -33,6 +32,7 @@ class ReplicaBinding:
         self._calls = calls
         self._refused = 0
         self._decisions = decisions
+        self._cpu = CpuUse()
         self._report = FamilyLimits(config.name)
 
     def gauges(self) -> Iterator[MetricSample]:
@@ -52,7 +52,7 @@ class ReplicaBinding:
         limits = of_replica(
             self._models(),
             refused_calls=refused,
-            cores_busy=None if self._on_gpu else psutil.cpu_percent() / 100,
+            cores_busy=None if self._on_gpu else self._cpu.busy(),
             scaling=scaling,
         )
         return FamilyLimits(self._family, limits, scaling)

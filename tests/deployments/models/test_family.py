@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from deployments.generation import NoLiveLimits
 from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.meter import Meter
 from deployments.models.config import FamilyConfig
+from deployments.models.cpu_use import CpuUse
 from deployments.models.family import FamilyDeployment
 from deployments.seam.live_models import OwnLiveModels
 from deployments.seam.orders import OwnOrders
@@ -373,6 +375,28 @@ async def test_a_replica_reports_what_binds_it_and_in_which_family() -> None:
     assert gauges["names", "slots"] == (1.0,)
     assert sum(amount for (amount,) in gauges.values()) == 1
     assert binding.report().limits == (loader.limit,)
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_replica_that_fills_its_containers_cpu_limit_is_bound_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.cpu_percent", lambda: 12.0)  # of the machine
+    family, loader, seconds = Names(set()), Loads(), count(1)
+    family._loader = loader
+    await family.settle()
+    loader.limit = BindingLimit("forward_time", "slow")
+    (tmp_path / "membership").write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    binding = family._binding
+    binding._cpu = CpuUse(tmp_path, tmp_path / "membership", lambda: next(seconds))
+    reported = []
+    for used in (0, 980_000):
+        (tmp_path / "cpu.stat").write_text(f"usage_usec {used}\n")
+        list(binding.gauges())
+        reported.append(binding.report().limits)
+    assert [each.limit for (each,) in reported] == ["forward_time", "cpu"]
+    assert reported[1][0].why == "slow; the cores are busy in 98% of the time"
 
 
 @pytest.mark.usefixtures("orders")
