@@ -86,8 +86,9 @@ class LoadPolicy:
         needs = self._needs(ctx, stats)
         measure: Measure = max(needs, key=lambda each: needs[each])
         held = _rounded(stats["busy"] / self._target_load)
+        held = min(held, running, ctx.target_num_replicas)  # those that leave are not to be kept
         if math.ceil(needs[measure]) < running and held > needs[measure]:
-            measure, needs["busy"] = "busy", min(float(running), held)
+            measure, needs["busy"] = "busy", held
         if not needs[measure]:
             return 0.0, "none", "nothing runs or waits"
         return needs[measure], measure, self._why(measure, needs[measure], ctx, stats)

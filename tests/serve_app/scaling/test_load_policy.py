@@ -117,6 +117,14 @@ def test_being_busy_keeps_replicas_and_starts_none() -> None:
     assert (needed, measure) == (0.3, "queue")
 
 
+def test_being_busy_keeps_no_more_replicas_than_are_to_be() -> None:
+    """Replicas that are being replaced run beside the new ones."""
+    context = asked(busy(busy=1.0, queue=0.2), busy(), target=1)
+    assert LoadPolicy().decide(context)[:2] == (1.0, "busy")
+    context = asked(busy(busy=1.0, queue=1.3), busy(busy=1.0), busy(busy=1.0), target=1)
+    assert LoadPolicy().decide(context)[:2] == (1.3, "queue")
+
+
 @pytest.mark.parametrize(
     ("context", "why"),
     [
