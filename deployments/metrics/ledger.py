@@ -128,11 +128,13 @@ class Ledger:
         self._recent.record(finished._replace(model=model, task=task), memory_bytes)
 
     def _sanitized(self, samples: tuple[MetricSample, ...]) -> tuple[MetricSample, ...]:
-        """``samples`` of known signals; label values that are not known become "unknown"."""
+        """``samples`` of known signals with their labels; label values that are not known become
+        "unknown"."""
         sanitized = []
         for sample in samples:
             signal = BY_NAME.get(sample.signal)
-            if signal is not None:  # else it is from a newer replica, during an update
+            # Else it is from a replica of another version, during an update.
+            if signal is not None and len(signal.labels) == len(sample.labels):
                 pairs = zip(signal.labels, sample.labels, strict=True)
                 labels = tuple(self._known_value(name, value) for name, value in pairs)
                 sanitized.append(MetricSample(signal.name, labels, sample.amounts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.metrics import signals
@@ -82,11 +83,16 @@ async def test_label_values_that_are_not_known_become_unknown() -> None:
     }
 
 
-async def test_a_signal_of_a_newer_replica_is_ignored() -> None:
+@pytest.mark.parametrize(
+    "sample",
+    [
+        MetricSample("from_the_future", ("x",), (1.0,)),
+        signals.REQUESTS.of("one", "chat", "success")._replace(labels=("one", "chat")),
+    ],
+)
+async def test_a_sample_of_a_replica_of_another_version_is_ignored(sample: MetricSample) -> None:
     ledger = Ledger(CONFIG)
-    await ledger.add(
-        MetricReport("a", 1, (MetricSample("from_the_future", ("x",), (1.0,)), request()))
-    )
+    await ledger.add(MetricReport("a", 1, (sample, request())))
     assert (await values(ledger))["requests_total", "one", "chat", "success"] == 1
 
 
