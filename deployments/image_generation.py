@@ -94,4 +94,4 @@ class DiffusionLoader(BatchedModelLoader[DiffusionModel]):
 
         pipeline = load_pipeline(self._config, spec)
         lane = self._batcher.lane(spec.name, DiffusionRunner(pipeline).batched())
-        return DiffusionModel(DiffusionInputs.of(pipeline, spec), lane)
+        return DiffusionModel(DiffusionInputs.of(pipeline, spec, self._config.settings), lane)

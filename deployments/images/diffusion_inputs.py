@@ -10,6 +10,7 @@ from math import lcm
 from typing import Any, NamedTuple
 
 from configs.profile import ModelSpec
+from configs.settings import Settings
 from deployments.images.diffusion import DiffusionItem
 from deployments.seam.image_generation import ImageGenerationRequest
 from deployments.seam.problems import Problem, over_window
@@ -42,7 +43,8 @@ class PlannedImages(NamedTuple):
 class DiffusionInputs:
     """What a pipeline takes. Used by one thread at a time.
 
-    ``multiple`` divides the sides of every image, in pixels; ``side`` is the usual one.
+    ``multiple`` divides the sides of every image, in pixels; ``side`` is the usual one. An image
+    has up to ``max_pixels``, and takes up to ``max_steps``.
     """
 
     readers: tuple[TextReader, ...]
@@ -53,9 +55,11 @@ class DiffusionInputs:
     guidance_scale: float
     takes_negative: bool
     guides_by_two_forwards: bool
+    max_pixels: int
+    max_steps: int
 
     @classmethod
-    def of(cls, pipeline: Any, spec: ModelSpec) -> DiffusionInputs:
+    def of(cls, pipeline: Any, spec: ModelSpec, settings: Settings) -> DiffusionInputs:
         """``steps`` and ``guidance_scale`` of the profile, else those of the pipeline's class."""
         usual = inspect.signature(pipeline.__call__).parameters
         factor = int(pipeline.vae_scale_factor)
@@ -71,6 +75,8 @@ class DiffusionInputs:
             guidance_scale=guidance_scale,
             takes_negative="negative_prompt" in usual,
             guides_by_two_forwards=pipeline.unet.config.time_cond_proj_dim is None,
+            max_pixels=settings.max_generated_pixels,
+            max_steps=settings.max_denoising_steps,
         )
 
     def planned(self, request: ImageGenerationRequest) -> PlannedImages | Problem:
@@ -81,7 +87,8 @@ class DiffusionInputs:
         steps = request.steps or self.steps
         width, height = request.width or self.side, request.height or self.side
         problem = (
-            self._size_problem(width, height)
+            self._area_problem(request, width, height)
+            or self._size_problem(width, height)
             or self._steps_problem(steps)
             or self._negative_problem(request.negative_prompt, guidance_scale)
         )
@@ -103,6 +110,18 @@ class DiffusionInputs:
         )
         return PlannedImages(tuple(items), tokens)
 
+    def _area_problem(
+        self, request: ImageGenerationRequest, width: int, height: int
+    ) -> Problem | None:
+        """The ingress does not know the sides that a request leaves to the model."""
+        if width * height <= self.max_pixels:
+            return None
+        usual = [side for side in ("width", "height") if getattr(request, side) is None]
+        own = f", with the model's own {' and '.join(usual)}" if usual else ""
+        message = f"the image would have {width} x {height} pixels{own}; the limit is "
+        field = "height" if usual == ["width"] else "width"
+        return Problem("validation", f"{message}{self.max_pixels} in all", field)
+
     def _size_problem(self, width: int, height: int) -> Problem | None:
         for field, side in (("width", width), ("height", height)):
             if side % self.multiple:
@@ -111,6 +130,9 @@ class DiffusionInputs:
         return None
 
     def _steps_problem(self, steps: int) -> Problem | None:
+        if steps > self.max_steps:
+            message = f"the image would take {steps} steps; the limit is {self.max_steps}"
+            return Problem("validation", message, "steps")
         try:
             self.scheduler.set_timesteps(steps)
         except SCHEDULER_ERRORS:

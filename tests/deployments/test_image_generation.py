@@ -207,6 +207,39 @@ async def test_what_the_pipeline_cannot_make_is_refused_by_name(
     assert (problem.kind, problem.field) == ("validation", field)
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"width": 99_992}, "width"),
+        ({"height": 99_992}, "height"),
+        ({"width": 64, "height": 64}, "width"),
+        ({"steps": 21}, "steps"),
+    ],
+)
+async def test_an_image_is_bounded_where_the_model_fills_in_a_side(
+    configured: Configured, plain: Path, more: dict[str, Any], field: str
+) -> None:
+    limits = {"max_generated_pixels": SIDE * 2 * SIDE, "max_denoising_steps": 20}
+    family = await started(ImageGeneration(configured(plain, limits, tasks=(TASK,))))
+    problem = await refused(family, **more)
+    assert (problem.kind, problem.field) == ("validation", field)
+    assert f"the limit is {20 if field == 'steps' else SIDE * 2 * SIDE}" in problem.message
+    assert (await made(family, width=2 * SIDE)).width == 2 * SIDE
+
+
+async def test_a_model_whose_own_size_or_steps_exceed_the_limits_makes_smaller_images(
+    configured: Configured, plain: Path
+) -> None:
+    limits = {"max_generated_pixels": SIDE * SIDE - 1, "max_denoising_steps": 20}
+    family = await started(ImageGeneration(configured(plain, limits, tasks=(TASK,))))
+    problem = await refused(family)
+    assert problem.field == "width"
+    assert f"{SIDE} x {SIDE} pixels, with the model's own width and height;" in problem.message
+    problem = await refused(family, width=8, steps=None)
+    assert problem.message == "the image would take 50 steps; the limit is 20"
+    assert (await made(family, width=8)).width == 8
+
+
 async def test_the_smallest_image_is_made(folders: dict[str, Path]) -> None:
     for folder in folders.values():
         (image,) = (await made(ImageGeneration(family_of(folder, TASK)), width=8, height=8)).items
