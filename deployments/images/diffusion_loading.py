@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from configs.detection.errors import ModelRefusedError
+from configs.detection.model_files import ModelFiles
 from configs.detection.pipeline_index import why_not_run
 from configs.profile import ModelSpec
 from configs.weights import PIPELINE_INDEX
@@ -28,9 +29,7 @@ def load_pipeline(config: FamilyConfig, spec: ModelSpec) -> Any:
     import diffusers
 
     folder = config.folder(spec)
-    index = json.loads((folder / PIPELINE_INDEX).read_text(encoding="utf-8"))
-    if (reason := why_not_run(index)) is not None:
-        raise UnsupportedError(reason)
+    index = _index(folder)
     device = claim_device(config)
     if config.settings.use_quantization and device == "cuda":
         logger.warning("use_quantization is not for pipelines; %s is loaded as it is", spec.name)
@@ -50,6 +49,18 @@ def load_pipeline(config: FamilyConfig, spec: ModelSpec) -> Any:
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # decoding takes the memory of one image, not of the batch
     return pipeline
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """What the pipeline is made of. Raises :class:`UnsupportedError` if that cannot be loaded."""
+    try:
+        index = ModelFiles(folder, {PIPELINE_INDEX: 0}).json(PIPELINE_INDEX)
+        reason = why_not_run(index)
+    except ModelRefusedError as error:
+        reason = str(error)
+    if reason is not None:
+        raise UnsupportedError(reason)  # no cause, which would be the reason instead
+    return index
 
 
 def _networks(pipeline: Any) -> Iterator[Any]:

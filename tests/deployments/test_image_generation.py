@@ -324,6 +324,14 @@ def _with_code(folder: Path) -> None:
     _edit(folder, lambda index: index | {"unet": ["own_code", "OwnUNet"]})
 
 
+def _not_an_object(folder: Path) -> None:
+    (folder / "model_index.json").write_text("[]")
+
+
+def _without_unet(folder: Path) -> None:
+    _edit(folder, lambda index: index | {"unet": [None, None]})
+
+
 def _edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     file = folder / "model_index.json"
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
@@ -339,6 +347,8 @@ def _pickled(folder: Path) -> None:
     [
         (_renamed, "it is a FluxPipeline"),
         (_with_code, "its unet has code of its own"),
+        (_not_an_object, "its model_index.json is not an object"),
+        (_without_unet, "it has no unet"),
         (_pickled, "it has no safetensors weights"),
     ],
 )

@@ -183,7 +183,14 @@ def pipeline(root: Path, index: Any, weights: str = "unet/a.safetensors") -> Pat
     return made
 
 
-STABLE = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+STABLE: dict[str, Any] = {
+    "_class_name": "StableDiffusionPipeline",
+    "vae": ["diffusers", "AutoencoderKL"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "scheduler": ["diffusers", "PNDMScheduler"],
+}
 
 
 def test_a_pipeline_of_diffusers_makes_images(tmp_path: Path) -> None:
@@ -213,6 +220,25 @@ def test_other_pipelines_are_refused_with_what_they_are(
 ) -> None:
     with pytest.raises(ModelRefusedError, match=why):
         inspected(pipeline(tmp_path, index, weights))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[["x"], "y"], [{}, "y"], ["diffusers", ["y"]], ["diffusers"], [None, "y"], [], {}, "xy", 1],
+)
+@pytest.mark.parametrize("part", ["unet", "scheduler"])
+def test_a_part_that_names_no_class_is_refused(tmp_path: Path, part: str, value: Any) -> None:
+    with pytest.raises(ModelRefusedError, match=f"names no library and class for its {part}; no"):
+        inspected(pipeline(tmp_path, STABLE | {part: value}))
+
+
+@pytest.mark.parametrize("part", [part for part in STABLE if not part.startswith("_")])
+def test_a_pipeline_without_a_part_that_it_needs_is_refused(tmp_path: Path, part: str) -> None:
+    for number, index in enumerate(
+        (STABLE | {part: [None, None]}, {name: STABLE[name] for name in STABLE if name != part})
+    ):
+        with pytest.raises(ModelRefusedError, match=f"it has no {part}; no"):
+            inspected(pipeline(tmp_path / str(number), index))
 
 
 def test_code_of_a_model_is_accepted_where_it_is_trusted(tmp_path: Path) -> None:
