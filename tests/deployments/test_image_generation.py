@@ -332,6 +332,10 @@ def _without_unet(folder: Path) -> None:
     _edit(folder, lambda index: index | {"unet": [None, None]})
 
 
+def _nested(folder: Path) -> None:
+    _edit(folder, lambda index: index | {"unet": ["diffusers", "StableDiffusionPipeline"]})
+
+
 def _edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     file = folder / "model_index.json"
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
@@ -349,6 +353,7 @@ def _pickled(folder: Path) -> None:
         (_with_code, "its unet has code of its own"),
         (_not_an_object, "its model_index.json is not an object"),
         (_without_unet, "it has no unet"),
+        (_nested, "its unet is a StableDiffusionPipeline"),
         (_pickled, "it has no safetensors weights"),
     ],
 )

@@ -232,6 +232,25 @@ def test_a_part_that_names_no_class_is_refused(tmp_path: Path, part: str, value:
         inspected(pipeline(tmp_path, STABLE | {part: value}))
 
 
+@pytest.mark.parametrize(
+    ("part", "library", "name"),
+    [
+        ("unet", "diffusers", "StableDiffusionPipeline"),
+        ("unet", "stable_diffusion", "StableDiffusionPipeline"),
+        ("vae", "diffusers", "KandinskyCombinedPipeline"),
+        ("text_encoder", "transformers", "AutoModel"),
+        ("scheduler", "diffusers", "StableDiffusionPipeline"),
+        ("scheduler", "transformers", "PNDMScheduler"),
+        ("prior", "diffusers", "UNet2DConditionModel"),
+    ],
+)
+def test_a_part_of_another_class_is_refused(
+    tmp_path: Path, part: str, library: str, name: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match=f"its {part} is a {name}; no"):
+        inspected(pipeline(tmp_path, STABLE | {part: [library, name]}))
+
+
 @pytest.mark.parametrize("part", [part for part in STABLE if not part.startswith("_")])
 def test_a_pipeline_without_a_part_that_it_needs_is_refused(tmp_path: Path, part: str) -> None:
     for number, index in enumerate(
