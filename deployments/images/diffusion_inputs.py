@@ -86,26 +86,25 @@ class DiffusionInputs:
             guidance_scale = self.guidance_scale
         steps = request.steps or self.steps
         width, height = request.width or self.side, request.height or self.side
+        negative = request.negative_prompt or None  # an empty one asks for nothing
         problem = (
             self._area_problem(request, width, height)
             or self._size_problem(width, height)
             or self._steps_problem(steps)
-            or self._negative_problem(request.negative_prompt, guidance_scale)
+            or self._negative_problem(negative, guidance_scale)
         )
         if problem is not None:
             return problem
         counts = [self._count(request.prompt, "prompt")]
-        if request.negative_prompt is not None:
-            counts.append(self._count(request.negative_prompt, "negative_prompt"))
+        if negative is not None:
+            counts.append(self._count(negative, "negative_prompt"))
         tokens = 0
         for each in counts:
             if isinstance(each, Problem):
                 return each
             tokens += each
         items = (
-            DiffusionItem(
-                request.prompt, request.negative_prompt, seed, width, height, steps, guidance_scale
-            )
+            DiffusionItem(request.prompt, negative, seed, width, height, steps, guidance_scale)
             for seed in request.seeds
         )
         return PlannedImages(tuple(items), tokens)

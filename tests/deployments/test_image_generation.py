@@ -187,12 +187,23 @@ async def test_a_negative_prompt_leads_away_from_itself_or_is_refused(
     family = ImageGeneration(family_of(plain, TASK))
     (without,) = (await made(family)).items
     assert not same(without, (await made(family, negative_prompt="a blue square")).items[0])
-    assert same(without, (await made(family, negative_prompt="")).items[0])
     for more in ({"guidance_scale": 1.0}, {"negative_prompt": "circle " * WINDOW}):
         problem = await refused(family, **({"negative_prompt": "a"} | more))
         assert problem.field == "negative_prompt"
     consistency = ImageGeneration(family_of(folders["LatentConsistencyModelPipeline"], TASK))
     assert (await refused(consistency, negative_prompt="a")).field == "negative_prompt"
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
+async def test_an_empty_negative_prompt_asks_for_nothing(
+    folders: dict[str, Path], name: str, guidance_scale: float
+) -> None:
+    family = ImageGeneration(family_of(folders[name], TASK))
+    without = await made(family, guidance_scale=guidance_scale)
+    empty = await made(family, guidance_scale=guidance_scale, negative_prompt="")
+    assert same(without.items[0], empty.items[0])
+    assert without.tokens == empty.tokens
 
 
 @pytest.mark.parametrize(
