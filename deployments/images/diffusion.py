@@ -72,17 +72,26 @@ class DiffusionRunner:
     def __call__(
         self, batch: Sequence[DiffusionItem], steps: DecodeSteps
     ) -> Sequence[Picture | Problem]:
-        """An image for each item. Ends after the step at which the last of them is not wanted."""
+        """An image for each item. Ends after the step at which the last of them is not wanted.
+
+        Decoding the latents of an image is a step as well: on CPUs it takes as long as some.
+        """
 
         def after_step(*_: Any) -> Mapping[str, Any]:
             if not any(steps.step()):
                 raise AllUnwantedError
             return {}
 
+        def after_decoding(*_: Any) -> None:
+            after_step()
+
+        hook = self.pipeline.vae.decoder.register_forward_hook(after_decoding)
         try:
             made = self.pipeline(**_arguments(batch), callback_on_step_end=after_step)
         except AllUnwantedError:
             return [STOPPED] * len(batch)
+        finally:
+            hook.remove()
         unsafe = getattr(made, "nsfw_content_detected", None) or [False] * len(batch)
         return [
             REFUSED if refused else image

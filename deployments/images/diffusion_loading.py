@@ -46,8 +46,7 @@ def load_pipeline(config: FamilyConfig, spec: ModelSpec) -> Any:
     for network in _networks(pipeline):
         own_weights(network)
         network.eval()
-    if hasattr(pipeline.vae, "enable_slicing"):
-        pipeline.vae.enable_slicing()  # decoding takes the memory of one image, not of the batch
+    pipeline.vae.enable_slicing()  # an image at a time: its memory, and a step of progress
     return pipeline
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.autoencoders.vae import DecoderTiny
 from PIL import Image
 
 from deployments.captioning import Captioning
@@ -289,6 +290,28 @@ async def test_an_image_is_healthy_while_its_steps_come(
     )
     held = HeldSteps(monkeypatch, UNet2DConditionModel)
     await check_health_of_slow_steps(family, held, made(family, steps=5))
+
+
+async def test_a_batch_is_healthy_while_its_images_are_decoded_one_by_one(
+    configured: Configured, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = await started(
+        ImageGeneration(configured(plain, {"stall_timeout_s": STALL_S}, tasks=(TASK,)))
+    )
+    held = HeldSteps(monkeypatch, DecoderTiny)
+    await check_health_of_slow_steps(family, held, made(family, steps=1, seeds=(1, 2, 3, 4)))
+    assert held.taken == 4
+
+
+async def test_images_whose_callers_left_are_not_decoded(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = await started(ImageGeneration(family_of(plain, TASK)))
+    held = HeldSteps(monkeypatch, DecoderTiny)
+    asking = asyncio.create_task(made(family, steps=1, seeds=(1, 2, 3, 4)))
+    await held.cancel(asking, 2)
+    assert (await made(family, steps=1)).items
+    assert held.taken == 2 + 1
 
 
 async def test_an_image_that_fails_leaves_its_neighbours(
