@@ -127,8 +127,11 @@ def test_an_agent_has_a_tool_for_images(client: httpx.Client) -> None:
         "method": "tools/call",
         "params": {"name": "generate_image", "arguments": {"prompt": PROMPTS[0]}},
     }
-    answer = client.post("/mcp", json=body).json()["result"]["structuredContent"]
-    assert picture(base64.b64decode(answer["images"][0])).size == (64, 64)
+    result = client.post("/mcp", json=body).json()["result"]
+    (place,) = result["structuredContent"]["images"]
+    image = result["content"][place["content"]]
+    assert (image["type"], image["mimeType"]) == ("image", "image/png")
+    assert picture(base64.b64decode(image["data"])).size == (64, 64)
 
 
 def test_a_pipeline_in_the_folder_of_models_is_loaded_by_its_name(client: httpx.Client) -> None:

@@ -71,6 +71,7 @@ class GenerateImagesAnswer(Answer):
     step="generate_image",
     answer=GenerateImagesAnswer,
     summary="Images of a prompt",
+    images="images",
 )
 async def create_images(
     body: GenerateImagesBody, services: RequestServices, context: Context

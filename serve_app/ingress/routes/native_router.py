@@ -26,7 +26,8 @@ class NativeTask:
     """A task that a step of a graph may name, and a tool of MCP's: its body and its function.
 
     A model needs one of ``model_tasks``, which are words of the profile. ``answer`` is the type of
-    what the function answers, and ``summary`` says in a few words what it does.
+    what the function answers, and ``summary`` says in a few words what it does. ``images`` is the
+    field of its answer with a list of PNG files in base64, if it has one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class NativeTask:
     model_tasks: tuple[str, ...]
     answer: Any = None
     summary: str | None = None
+    images: str | None = None
 
 
 class NativeRouter(InferenceRouter):
@@ -56,17 +58,21 @@ class NativeRouter(InferenceRouter):
         step: str | None = None,
         answer: Any = None,
         summary: str | None = None,
+        images: str | None = None,
         also_called: Iterable[str] = (),
     ) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
         """Register the decorated function as the route ``POST path``, and as the graph's ``step``.
 
-        ``answer`` is the type of what it answers, for the documentation; ``model_tasks`` and
-        ``also_called`` are as in :meth:`inference`.
+        ``answer`` is the type of what it answers, for the documentation; ``images`` is as in
+        :class:`NativeTask`, ``model_tasks`` and ``also_called`` are as in :meth:`inference`.
         """
 
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
             if step is not None:
-                self.step(step, *model_tasks, answer=answer, summary=summary)(function)
+                as_step = self.step(
+                    step, *model_tasks, answer=answer, summary=summary, images=images
+                )
+                as_step(function)
             read = UploadBody(_body_of(function), self._upload) if self._upload else None
             route = self.inference(
                 path,
@@ -82,13 +88,19 @@ class NativeRouter(InferenceRouter):
         return register
 
     def step(
-        self, name: str, *model_tasks: str, answer: Any = None, summary: str | None = None
+        self,
+        name: str,
+        *model_tasks: str,
+        answer: Any = None,
+        summary: str | None = None,
+        images: str | None = None,
     ) -> Callable[[TaskFunction[B]], TaskFunction[B]]:
         """Register the decorated function as a step alone: its route is another function."""
 
         def register(function: TaskFunction[B]) -> TaskFunction[B]:
             body = _body_of(function)
-            self.tasks.append(NativeTask(name, body, function, model_tasks, answer, summary))
+            task = NativeTask(name, body, function, model_tasks, answer, summary, images)
+            self.tasks.append(task)
             return function
 
         return register

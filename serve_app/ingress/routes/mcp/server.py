@@ -16,6 +16,7 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    ImageContent,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
@@ -33,6 +34,7 @@ from serve_app.ingress.errors import (
 )
 from serve_app.ingress.pipeline.budget import MAX_VALUES, value_count
 from serve_app.ingress.routes.context import RequestContext, request_context, services_of
+from serve_app.ingress.routes.mcp.images import moved_to_content
 from serve_app.ingress.routes.mcp.tools import RESULT, Tools, as_arguments
 from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.field_errors import field_errors
@@ -123,9 +125,13 @@ async def _answered(
             "once, or send it to the task's own route."
         )
     answer = result.body if isinstance(result.body, dict) else {RESULT: result.body}
+    images = list[ImageContent]()
+    if task.images is not None:
+        answer, images = moved_to_content(answer, task.images)
     text = orjson.dumps(own.complete(answer, result.model), option=orjson.OPT_SERIALIZE_NUMPY)
     return CallToolResult(
-        content=[TextContent(text=text.decode())], structured_content=orjson.loads(text)
+        content=[TextContent(text=text.decode()), *images],
+        structured_content=orjson.loads(text),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from serve_app.ingress.documentation.rules import Schema
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.pipeline.steps import MODEL
+from serve_app.ingress.routes.mcp.images import with_places
 from serve_app.ingress.routes.native_router import NativeTask
 from serve_app.ingress.validation.fields import BASE64, Answer
 
@@ -34,9 +35,8 @@ CONTENT: Schema = {
     },
     "required": ["type", "data"],
 }
-HARMLESS = ToolAnnotations(
-    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
+SEED = "seed"
+"""The argument of tasks that are random unless it is given."""
 
 
 class Tools:
@@ -69,8 +69,13 @@ def tool_of(task: NativeTask) -> Tool:
         title=task.summary,
         description="\n\n".join(filter(None, (task.summary and f"{task.summary}.", about))),
         input_schema=input_schema(task),
-        output_schema=output_schema(task.answer),
-        annotations=HARMLESS,
+        output_schema=_answer_schema(task),
+        annotations=ToolAnnotations(
+            read_only_hint=True,
+            destructive_hint=False,
+            idempotent_hint=SEED not in task.body.model_fields,
+            open_world_hint=False,
+        ),
     )
 
 
@@ -82,6 +87,11 @@ def input_schema(task: NativeTask) -> Schema:
     schema = {k: v for k, v in task.body.model_json_schema().items() if k not in UNSHOWN}
     fields = {name: _field(field) for name, field in schema["properties"].items() if name != STREAM}
     return {**schema, "properties": fields}
+
+
+def _answer_schema(task: NativeTask) -> Schema | None:
+    schema = output_schema(task.answer)
+    return with_places(schema, task.images) if schema and task.images else schema
 
 
 def output_schema(answer: Any) -> Schema | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, Tool
 
 from deployments.seam.embeddings import ClusterResult, EmbeddingResult
+from deployments.seam.image_generation import ImageGenerationResult
 from deployments.seam.problems import Problem
 from serve_app.ingress.audio import SILENCE
 from serve_app.ingress.routes.native_router import NativeTask
@@ -70,7 +72,7 @@ def example_of(task: NativeTask) -> dict[str, Any]:
 
 
 def text_of(result: CallToolResult) -> str:
-    (content,) = result.content
+    content = result.content[0]
     assert content.type == "text"
     return content.text
 
@@ -110,7 +112,43 @@ async def test_every_task_is_a_tool_that_answers_as_its_step_of_a_graph(
             step = {"id": "a", "task": name, "inputs": example_of(task)}
             graph = (await house.post(app, f"{NATIVE}/graph", {"steps": [step]})).json()
             answer = {key: value for key, value in found.items() if key not in OWN}
+            if task.images is not None:
+                answer[task.images] = [_file(result, each) for each in answer[task.images]]
+            assert len(result.content) == 1 + len(answer.get(task.images or "", []))
             assert answer.get("result", answer) == graph["outputs"]["a"]
+
+
+def _file(result: CallToolResult, place: dict[str, int]) -> str:
+    """The file of an image, in base64, which is nowhere in the text."""
+    content = result.content[place["content"]]
+    assert content.type == "image"
+    assert content.mime_type == "image/png"
+    assert content.data not in text_of(result)
+    return content.data
+
+
+async def test_an_image_that_failed_says_why_between_those_that_were_made(tmp_path: Path) -> None:
+    failed = Problem("validation", "not this one", "prompt")
+
+    class Mixed(EveryTask):
+        async def generate_images(self, request: Any) -> ImageGenerationResult:
+            return ImageGenerationResult((b"one", failed, b"three"), 64, 64, 5)
+
+    made = every_task.application(Mixed(), hf_cache_dir=tmp_path)
+    async with connected(made) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a", "n": 3})
+    await made.state.conversations.close()
+    first, second, third = result.structured_content["images"]
+    assert second["error"]["message"] == "not this one"
+    files = [base64.b64decode(_file(result, place)) for place in (first, third)]
+    assert files == [b"one", b"three"]
+    assert result.structured_content["size"] == "64x64"
+
+
+async def test_a_tool_that_draws_a_seed_is_not_idempotent(app: FastAPI) -> None:
+    hints = {name: tool.annotations for name, tool in (await listed(app)).items()}
+    random = {name for name, hint in hints.items() if hint and not hint.idempotent_hint}
+    assert random == {"generate", "generate_image"}
 
 
 async def test_one_text_is_answered_by_an_object_and_a_list_by_a_list(app: FastAPI) -> None:
