@@ -9,7 +9,8 @@ from pathlib import Path
 
 from configs.profile import FamilySpec, ModelSpec, Profile
 from configs.settings import Settings
-from configs.weights import WeightsError, find_cached
+from configs.weights import PIPELINE_INDEX, WeightsError, find_cached
+from configs.weights.weight_files import pipeline_weights
 
 GIB = 1024**3
 
@@ -121,12 +122,21 @@ def weights_gb(model: ModelSpec, settings: Settings) -> float | None:
         folder = find_cached(model.source, settings.hf_cache_dir)
     except WeightsError:
         return None
-    parameters = 0 if folder is None else sum(map(_parameters, folder.rglob("*.safetensors")))
+    parameters = 0 if folder is None else sum(map(_parameters, _loaded_safetensors(folder)))
     if parameters == 0 or model.engine == "openvino" or model.dtype not in BYTES_BY_DTYPE:
         return None  # never on a GPU, or refused by another rule
     quantised = "nf4" if settings.use_quantization else "none"
     kind = model.quantization if model.quantization != "none" else quantised
     return parameters * BYTES_QUANTISED.get(kind, BYTES_BY_DTYPE[model.dtype]) / GIB
+
+
+def _loaded_safetensors(folder: Path) -> Iterator[Path]:
+    """Of a pipeline of diffusers those that are loaded, which may lie beside other variants."""
+    files = folder.rglob("*.safetensors")
+    if not (folder / PIPELINE_INDEX).exists():
+        return files
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return (folder / name for name in pipeline_weights(names))
 
 
 def _parameters(file: Path) -> int:

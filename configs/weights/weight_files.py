@@ -66,8 +66,11 @@ def min_weight_bytes(sizes: Mapping[str, int]) -> int:
     """The fewest bytes of weights that loading may read; ``sizes`` as for :func:`weight_bytes`.
 
     Of safetensors and GGUF, which may be the same weights, the smaller: which of them an engine
-    reads is its own choice. Other files count only where there is neither.
+    reads is its own choice. Other files count only where there is neither. A pipeline is read in
+    safetensors alone.
     """
+    if PIPELINE_INDEX in sizes:
+        return weight_bytes(sizes, "safetensors")
     sizes = _without_exports(sizes)
     found = [_sum_of(sizes, pattern) for pattern in ("*.safetensors", "*.gguf")]
     return min(filter(None, found), default=_sum_of(sizes, "*.bin"))

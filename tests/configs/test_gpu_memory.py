@@ -51,6 +51,15 @@ def test_weights_are_counted_in_the_dtype_of_the_computation(
     assert found == pytest.approx(NUMBERS * width / GIB)
 
 
+def test_of_a_pipeline_the_weights_that_are_loaded_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    for name in ("unet/a.safetensors", "unet/a.fp16.safetensors", "all.safetensors"):
+        save_file({"a": torch.zeros(1000, 1000)}, tmp_path / name)
+    found = weights_gb(spec(tmp_path), Settings())
+    assert found == pytest.approx(1_000_000 * 2 / GIB)
+
+
 def test_weights_that_are_not_cached_have_no_known_size(tmp_path: Path) -> None:
     hub = spec(tmp_path, source={"hub": "house/writer"})
     assert weights_gb(hub, Settings(hf_cache_dir=tmp_path)) is None

@@ -19,6 +19,16 @@ from configs.weights import WeightFormat, min_weight_bytes, weight_bytes
         ({"model.safetensors": 10, "consolidated.safetensors": 10}, 10),
         ({"openvino_model.bin": 10, "openvino_model.xml": 1}, 10),
         ({"config.json": 3}, 0),
+        (
+            {
+                "model_index.json": 1,
+                "unet/a.safetensors": 10,
+                "unet/a.fp16.safetensors": 5,
+                "all.safetensors": 30,
+                "all.gguf": 2,
+            },
+            10,
+        ),
     ],
 )
 def test_weights_in_two_formats_count_once(sizes: dict[str, int], expected: int) -> None:
