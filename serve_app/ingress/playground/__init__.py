@@ -1,1 +1,1 @@
-"""The playground: the page at ``/`` where every kind of model can be tried in a browser."""
+"""The playground: the page at ``/`` where models can be tried in a browser."""
