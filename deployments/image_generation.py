@@ -6,6 +6,7 @@ at its next step when nobody waits for its images any more.
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class ImageGeneration(FamilyDeployment[DiffusionModel]):
                 return planned
             images = await self._batcher.answers(model.lane, _together(planned.items))
         files = [
-            each if isinstance(each, Problem) else await self._batcher.in_thread(_png, each)
+            each if isinstance(each, Problem) else await asyncio.to_thread(_png, each)
             for each in images
         ]
         first = planned.items[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 from collections.abc import Callable
 from importlib.resources import files as packaged_files
 from itertools import product
@@ -312,6 +313,30 @@ async def test_images_whose_callers_left_are_not_decoded(
     await held.cancel(asking, 2)
     assert (await made(family, steps=1)).items
     assert held.taken == 2 + 1
+
+
+async def test_a_request_is_checked_while_files_of_another_are_written(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = await started(ImageGeneration(family_of(plain, TASK)))
+    begun, goes_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def held(image: Any) -> bytes:
+        loop.call_soon_threadsafe(begun.set)
+        assert goes_on.wait(PATIENCE_S)
+        return b"file"
+
+    monkeypatch.setattr("deployments.image_generation._png", held)
+    asking = asyncio.create_task(made(family, steps=1))
+    async with asyncio.timeout(PATIENCE_S):
+        await begun.wait()
+        try:
+            assert (await refused(family, width=33)).field == "width"
+            assert not asking.done()
+        finally:
+            goes_on.set()
+        assert (await asking).items == (b"file",)
 
 
 async def test_an_image_that_fails_leaves_its_neighbours(
