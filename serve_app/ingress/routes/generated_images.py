@@ -27,6 +27,7 @@ RANDOM_SEEDS = 2**32
 """Seeds of requests without one: every client's numbers hold them."""
 
 SEEDS = 2**63
+"""Seeds are integers of 64 bits with a sign, from minus this on; the first follows the last."""
 
 ImageSize: TypeAlias = Annotated[
     str,
@@ -56,7 +57,7 @@ class ImageOptions:
     def seeds(self) -> tuple[int, ...]:
         """One for each image, counted up from the request's."""
         first = secrets.randbelow(RANDOM_SEEDS) if self.seed is None else self.seed
-        return tuple((first + index) % SEEDS for index in range(self.count))
+        return tuple((first + index + SEEDS) % (2 * SEEDS) - SEEDS for index in range(self.count))
 
 
 @dataclass(frozen=True, slots=True)

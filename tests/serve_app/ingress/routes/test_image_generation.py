@@ -61,6 +61,15 @@ async def test_what_is_left_out_is_left_to_the_model_but_for_a_seed() -> None:
     assert family.asked[0] == ImageGenerationRequest(MODEL, "a cat", tuple(first["seeds"]))
 
 
+@pytest.mark.parametrize(
+    ("seed", "following"), [(0, 1), (-1, 0), (-(2**63), 1 - 2**63), (2**63 - 1, -(2**63))]
+)
+async def test_seeds_are_counted_up_from_that_of_the_request(seed: int, following: int) -> None:
+    body = {"prompt": "a cat", "n": 2, "seed": seed}
+    answer = (await sent(Family(TWO), NATIVE, body)).json()
+    assert answer["seeds"] == [seed, following]
+
+
 async def test_openais_route_answers_in_base64() -> None:
     family = Family(TWO)
     body = {
