@@ -26,7 +26,15 @@ logger = logging.getLogger(__name__)
 STATE_KEY = "front"
 """In the ``state`` of a request that has passed a front already."""
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-EXPOSED = (HEADER, "x-model", "x-execution-time", "retry-after", "www-authenticate", "allow")
+EXPOSED = (
+    HEADER,
+    "x-model",
+    "x-execution-time",
+    "server-timing",
+    "retry-after",
+    "www-authenticate",
+    "allow",
+)
 """Headers of answers that scripts of another origin may read."""
 
 
