@@ -18,7 +18,8 @@ def gpu_gauges(family: str, node: str) -> Iterator[MetricSample]:
     Several replicas report the same device, on the same ``node``; their reports agree.
     """
     torch: Any = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    cuda = getattr(torch, "cuda", None)  # another thread may be importing torch
+    if not hasattr(cuda, "is_initialized") or not torch.cuda.is_initialized():
         return
     memory = cuda_memory()
     yield signals.GPU_ALLOCATED.of(family, amount=memory.allocated)

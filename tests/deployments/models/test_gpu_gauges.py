@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import NoReturn
 
@@ -79,6 +80,14 @@ def test_a_device_that_is_lost_costs_only_its_own_figures(monkeypatch: pytest.Mo
     assert ("gpu_allocated_bytes", "vision") in found
     assert ("gpu_used_bytes", "n", "uuid-1") in found
     assert ("gpu_used_bytes", "n", "uuid-0") not in found
+
+
+@pytest.mark.parametrize("so_far", [SimpleNamespace(), SimpleNamespace(cuda=SimpleNamespace())])
+def test_while_another_thread_imports_torch_there_is_nothing(
+    monkeypatch: pytest.MonkeyPatch, so_far: SimpleNamespace
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", so_far)
+    assert reported() == {}
 
 
 def test_without_a_gpu_there_is_nothing() -> None:
