@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 
 PATH = "/playground"
 MEDIA_TYPES = {"css": "text/css", "js": "text/javascript"}
-NAME = re.compile(r"[a-z_]+\.(?P<kind>css|js)")
+NAME = re.compile(r"[a-z_]{1,64}\.(?P<kind>css|js)")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

@@ -62,6 +62,11 @@ async def test_a_head_has_the_headers_alone(application: FastAPI) -> None:
     assert head.headers["etag"]
 
 
+async def test_a_name_that_no_file_system_takes_is_not_found() -> None:
+    response = await house.get(house.app(), f"{PATH}/{'a' * 400}.js")
+    assert response.status_code == 404
+
+
 async def test_a_key_guards_the_service_and_not_the_files(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"ada:{sha256(b'secret').hexdigest()}\n")
