@@ -10,7 +10,7 @@ from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError
 from serve_app.ingress.request_id import request_id_of
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 
 class UnhandledErrors:

@@ -14,7 +14,7 @@ from serve_app.ingress.cluster.handle_router import HandleRouter, RunningCount
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
 from serve_app.ingress.errors import InternalError, ServiceError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 CallAnswer: TypeAlias = bytes | ServiceError | ReplicaLost
 """The pickled result of a call, or its error. Errors are values here: of a future's exception that

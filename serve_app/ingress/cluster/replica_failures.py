@@ -31,7 +31,7 @@ from ray.serve.exceptions import (
 
 from serve_app.ingress.errors import InternalError, ServiceError, TooManyRequests, Unavailable
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.keys import KeyFile
 from serve_app.ingress.request_id import HEADER
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 STATE_KEY = "front"
 """In the ``state`` of a request that has passed a front already."""
