@@ -22,6 +22,7 @@ from bench.graph.classification import InstantClassification
 from bench.pairs import Pair, Side, alternated, machine, table, tell
 from configs.settings import Settings
 from deployments.models.config import FamilyConfig
+from deployments.seam.call_context import CallContext
 from deployments.seam.classification import ClassificationRequest
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 
@@ -43,8 +44,10 @@ class Caller:
 
     def __init__(self, handle: Any) -> None:
         handles = {FAMILY: handle}
-        self._one_by_one = DeploymentClient(handles, DEADLINE_S)
-        self._joined = DeploymentClient(handles, DEADLINE_S, joined=handles)
+        context = CallContext("a key")
+        joined = DeploymentClient(handles, DEADLINE_S, joined=handles)
+        self._one_by_one = DeploymentClient(handles, DEADLINE_S).for_request(context)
+        self._joined = joined.for_request(context)
 
     async def microseconds(self, joined: bool, at_once: int, calls: int) -> float:
         """Processor time of a call, of both processes, with so many calls at once."""

@@ -84,19 +84,14 @@ class Generation(FamilyDeployment[Engine]):
         return GenerationResult(prompt_tokens, choices, device)
 
     async def stream(
-        self,
-        request: GenerationRequest,
-        *,
-        admitted: bool = False,
-        recorder: StageRecorder | None = None,
+        self, request: GenerationRequest, *, admitted: bool = False
     ) -> AsyncGenerator[TokenChunk | Problem, None]:
         """Chunks of tokens as they are decoded; tokens that are ready together share a chunk.
 
         A problem ends the stream. Closing the stream stops the decoding within one step. When the
-        engine stops, it is loaded again, and the texts are continued. ``recorder`` is told the
-        stages, else that of the call, if it has one.
+        engine stops, it is loaded again, and the texts are continued.
         """
-        recorder = recorder or recorder_here()
+        recorder = recorder_here()
         try:
             for _ in range(MAX_ATTEMPTS):
                 interrupted: Interrupted | None = None
@@ -119,13 +114,13 @@ class Generation(FamilyDeployment[Engine]):
     async def timed_stream(
         self, request: GenerationRequest
     ) -> AsyncGenerator[TokenChunk | Problem | CallTiming, None]:
-        """As :meth:`stream`, with the timing of the whole just before the last chunk."""
-        recorder, open_choices = StageRecorder(), _open_choices(request)
-        async with aclosing(self.stream(request, recorder=recorder)) as chunks:
+        """As :meth:`stream`, with the timing of a recorded call just before the last chunk."""
+        recorder, open_choices = recorder_here(), _open_choices(request)
+        async with aclosing(self.stream(request)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, TokenChunk):
                     open_choices -= sum(each.finish_reason is not None for each in chunk.tokens)
-                    if not open_choices:
+                    if recorder is not None and not open_choices:
                         yield recorder.timing()
                 yield chunk
 

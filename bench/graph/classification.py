@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from deployments.models.call_receiver import CallReceiver
 from deployments.models.config import FamilyConfig
 from deployments.models.joined_calls import CallRunner
 from deployments.seam.classification import ClassificationRequest, ClassificationResult, LabelScore
@@ -12,7 +13,7 @@ from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedC
 ANSWER = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
 
 
-class InstantClassification:
+class InstantClassification(CallReceiver):
     """The deployment: the same labels for every text."""
 
     def __init__(self, config: FamilyConfig) -> None:

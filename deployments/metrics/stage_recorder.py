@@ -45,6 +45,13 @@ def recorder_here() -> StageRecorder | None:
     return _recorder_here.get()
 
 
+def record_here() -> StageRecorder:
+    """Record the call that runs here from now on to the end of its task."""
+    recorder = StageRecorder()
+    _recorder_here.set(recorder)
+    return recorder
+
+
 @contextmanager
 def recorded() -> Iterator[StageRecorder]:
     """Record the call that is made within."""

@@ -15,8 +15,8 @@ from configs.detection import DetectedModel, Inspection
 from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
-from deployments.metrics.stage_recorder import recorded
 from deployments.models.cache import ModelCache
+from deployments.models.call_receiver import CallReceiver
 from deployments.models.config import FamilyConfig
 from deployments.models.decision_follower import DecisionFollower
 from deployments.models.errors import StillInUseError, unavailable_as_problem
@@ -42,7 +42,6 @@ from deployments.seam.replicas import (
     UnloadResult,
 )
 from deployments.seam.scaling import AutoscalingStats, ModelLoad
-from deployments.seam.timings import TimedCall, TimedResult
 
 M = TypeVar("M")
 
@@ -88,7 +87,7 @@ class Reconfigurable(Protocol):
         ...
 
 
-class FamilyDeployment(Generic[M]):
+class FamilyDeployment(CallReceiver, Generic[M]):
     """The base of every family's deployment. It only delegates to the parts that it is given.
 
     The constructor loads nothing. Pinned models load at the first health check: Serve awaits it
@@ -135,12 +134,6 @@ class FamilyDeployment(Generic[M]):
         async with aclosing(self._calls.run(calls)) as answers:
             async for ready in answers:
                 yield ready
-
-    async def timed(self, call: TimedCall) -> TimedResult:
-        """Answer a call, and tell how long its stages took."""
-        with recorded() as recorder:
-            result = await getattr(self, call.method)(call.request)
-        return TimedResult(result, recorder.timing())
 
     async def cancel_calls(self, cancelled: CancelledCalls) -> None:
         """Cancel some of the calls of a list; the others go on."""

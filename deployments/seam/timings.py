@@ -29,20 +29,6 @@ class CallTiming:
 
 
 @dataclass(frozen=True, slots=True)
-class TimedCall:
-    """A call of ``method`` that is answered by a :class:`TimedResult`."""
-
-    method: str
-    request: Any
-
-    @property
-    def model(self) -> str | None:
-        """The model that the request names, if any."""
-        model: str | None = getattr(self.request, "model", None)
-        return model
-
-
-@dataclass(frozen=True, slots=True)
 class TimedResult:
     """What the method answered, and how long its stages took."""
 

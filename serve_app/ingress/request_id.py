@@ -7,6 +7,7 @@ import re
 from starlette.types import Scope
 
 HEADER = "x-request-id"
+MAX_ID_LENGTH = 128
 USABLE = re.compile(rb"[\x21-\x7e]{1,128}")
 """Printable, without spaces, bounded: safe in headers, log lines and server-sent events."""
 

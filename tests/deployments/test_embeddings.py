@@ -16,6 +16,7 @@ from deployments.embeddings import Embeddings, _k_means
 from deployments.encoders.tokenization import TokenizedText
 from deployments.metrics.stage_recorder import recorder_here
 from deployments.models.config import FamilyConfig
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.embeddings import (
     ClusterRequest,
     ClusterResult,
@@ -23,7 +24,6 @@ from deployments.seam.embeddings import (
     EmbeddingResult,
 )
 from deployments.seam.problems import Problem
-from deployments.seam.timings import TimedCall
 from tests.deployments import tiny
 from tests.deployments.conftest import Configured
 from tests.deployments.families import started, watch_batches
@@ -61,8 +61,9 @@ def cosines(ours: Any, theirs: Any) -> Any:
 
 async def test_a_timed_call_tells_its_stages_and_its_neighbours(family: Counting) -> None:
     """Calls that arrive together are tokenized together, and share a forward."""
-    timed = TimedCall("embed", EmbeddingRequest("tiny", ("w1", "w2")))
-    answer, _ = await asyncio.gather(family.timed(timed), embedded(family, "w3"))
+    asked = EmbeddingRequest("tiny", ("w1", "w2"))
+    timed = ContextualCall("embed", asked, CallContext(), timed=True)
+    answer, _ = await asyncio.gather(family.call(timed), embedded(family, "w3"))
     assert isinstance(answer.result, EmbeddingResult)
     assert len(answer.result.vectors) == 2
     stages = {stage.name: stage for stage in answer.timing.stages}

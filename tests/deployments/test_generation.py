@@ -20,6 +20,7 @@ from deployments.engine.tuning import MAX_RUNNING_TRIALS, MAX_WAITING_TRIALS
 from deployments.generation import Generation
 from deployments.models.crashes import MAX_ATTEMPTS, ModelLost
 from deployments.models.errors import ModelUnavailable
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.generation import (
     ChatMessage,
     GenerationRequest,
@@ -30,7 +31,7 @@ from deployments.seam.generation import (
     TokenChunk,
 )
 from deployments.seam.problems import Problem
-from deployments.seam.timings import CallTiming, TimedCall
+from deployments.seam.timings import CallTiming
 from deployments.seam.tokenization import (
     DetokenizeRequest,
     DetokenizeResult,
@@ -60,6 +61,10 @@ def family(engine: PuppetEngine, configured: Configured, classifier_folder: Path
 def request(**fields: Any) -> GenerationRequest:
     given = {"prompt": "Once"} | fields
     return GenerationRequest("request", "tiny", **given)
+
+
+def timed(method: str) -> ContextualCall:
+    return ContextualCall(method, request(), CallContext(), timed=True)
 
 
 async def following(stream: Stream) -> TokenChunk | Problem:
@@ -122,7 +127,7 @@ async def test_tokens_that_wait_for_a_slow_reader_travel_together(
 async def test_a_timed_stream_tells_its_stages_before_its_last_chunk(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    stream = family.timed_stream(request())
+    stream = family.call_stream(timed("stream"))
     first = asyncio.create_task(asyncio.wait_for(anext(stream), PATIENCE_S))
     sequence, beside = await engine.submitted(), asyncio.create_task(family.generate(request()))
     other = await engine.submitted()
@@ -143,7 +148,7 @@ async def test_a_timed_stream_tells_its_stages_before_its_last_chunk(
 async def test_a_timed_whole_answer_tells_its_stages(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    asking = asyncio.create_task(family.timed(TimedCall("generate", request())))
+    asking = asyncio.create_task(family.call(timed("generate")))
     sequence = await engine.submitted()
     sequence.admitted()
     engine.emit(sequence, "a")

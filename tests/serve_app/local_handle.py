@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ray.serve._private.common import DeploymentID
@@ -17,8 +18,9 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.replicas import ModelStatus, ReplicaReport
-from deployments.seam.timings import CallTiming, Stage, TimedCall, TimedResult
+from deployments.seam.timings import CallTiming, Stage, TimedResult
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
@@ -44,6 +46,7 @@ class Family:
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
         self.asked: list[Any] = []
+        self.contexts: list[CallContext] = []
         self.began = asyncio.Event()
         self.stopped = asyncio.Event()
         self.holdings: list[ModelStatus] = []
@@ -65,8 +68,17 @@ class Family:
     answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
 
-    async def timed(self, call: TimedCall) -> TimedResult:
-        return TimedResult(await getattr(self, call.method)(call.request), TIMING)
+    async def call(self, call: ContextualCall) -> Any:
+        self.contexts.append(call.context)
+        result = await getattr(self, call.method)(call.request)
+        return TimedResult(result, TIMING) if call.timed else result
+
+    async def call_stream(self, call: ContextualCall) -> AsyncIterator[Any]:
+        self.contexts.append(call.context)
+        method = f"timed_{call.method}" if call.timed else call.method
+        async with aclosing(getattr(self, method)(call.request)) as items:
+            async for item in items:
+                yield item
 
     async def timed_stream(self, request: Any) -> AsyncIterator[Any]:
         *earlier, last = [each async for each in self.stream(request)]

@@ -21,7 +21,7 @@ from ray.serve.request_router import (
 )
 
 from configs.routers import IMBALANCES
-from deployments.seam.timings import TimedCall
+from deployments.seam.call_context import ContextualCall
 from serve_app.ingress.cluster.affinity_key import affinity_key
 from serve_app.ingress.cluster.model_locations import ModelLocations
 
@@ -162,7 +162,7 @@ class AffinityRouter(LocalityMixin, RequestRouter):
 
 def _request_of(pending_request: PendingRequest) -> Any:
     request = pending_request.args[0] if pending_request.args else None
-    return request.request if isinstance(request, TimedCall) else request
+    return request.request if isinstance(request, ContextualCall) else request
 
 
 def _model_of(request: Any) -> str | None:

@@ -28,6 +28,11 @@ class Attempts:
         self._left = MAX_ATTEMPTS
         self._began = self._loop.time()
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline, at least 0."""
+        return max(0.0, self._deadline - self._loop.time())
+
     def begin(self) -> None:
         """Start an attempt, or the wait for a stream's next item."""
         self._began = self._loop.time()

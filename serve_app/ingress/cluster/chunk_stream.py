@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 from deployments.seam.generation import GenerationRequest, TokenChunk
@@ -29,23 +29,23 @@ class ChunkObserver(Protocol):
 class ChunkStream:
     """The token chunks of one request. Closing it, or cancelling its reader, stops the generation.
 
-    When the replica is lost, another one continues behind the tokens that have arrived. ``method``
-    is a handle's streaming method. ``fields`` translates the names of the request's fields to those
-    of the route, for errors.
+    When the replica is lost, another one continues behind the tokens that have arrived. ``send``
+    starts a streaming call of a handle. ``fields`` translates the names of the request's fields to
+    those of the route, for errors.
     """
 
     def __init__(
         self,
-        method: Any,
+        send: Callable[[GenerationRequest], Any],
         request: GenerationRequest,
         attempts: Attempts,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        self._method = method
+        self._send = send
         self._attempts = attempts
         self._fields = fields
         self._progress = StreamProgress(request)
-        self._response = method.remote(request)
+        self._response = send(request)
         self._first: TokenChunk | None = None
         self._observer: ChunkObserver | None = None
         self._timing: CallTiming | None = None
@@ -91,7 +91,7 @@ class ChunkStream:
                 item = await self._attempts.wait(self._received())
             except ReplicaLost:
                 self._attempts.retry()
-                self._response = self._method.remote(self._progress.remaining())
+                self._response = self._send(self._progress.remaining())
                 continue
             except (DeadlineExceeded, asyncio.CancelledError):
                 self.close()

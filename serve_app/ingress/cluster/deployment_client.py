@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from configs.detection import Inspection
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
-from deployments.seam.timings import CallTiming, TimedCall, TimedResult
+from deployments.seam.timings import CallTiming, TimedResult
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
 from serve_app.ingress.cluster.joined_calls import CallJoiner
@@ -81,6 +82,7 @@ class DeploymentClient:
         self._timeout_s = timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._observer: CallObserver | None = None
+        self._context: CallContext | None = None
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -90,9 +92,15 @@ class DeploymentClient:
             for family in joined
         }
 
-    def observed_by(self, observer: CallObserver) -> DeploymentClient:
-        """The same client, with the same handles, with ``observer`` notified of its calls."""
+    def for_request(
+        self, context: CallContext | None, observer: CallObserver | None = None
+    ) -> DeploymentClient:
+        """The same client, with the same handles, for the calls of one request.
+
+        They carry ``context`` to the replicas, and ``observer`` is notified of them.
+        """
         client = copy.copy(self)
+        client._context = context
         client._observer = observer
         return client
 
@@ -116,7 +124,9 @@ class DeploymentClient:
         while True:
             attempts.begin()
             try:
-                answer = await attempts.wait(self._result(family, method, request, is_retry))
+                answer = await attempts.wait(
+                    self._result(family, method, request, attempts, is_retry)
+                )
                 break
             except ReplicaLost:
                 attempts.retry()
@@ -144,10 +154,13 @@ class DeploymentClient:
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         observed = self._observer and self._observer.call_started(request)
-        if self._timed:
-            method = f"timed_{method}"
-        handle_method = self._method(family, method, stream=True)
-        stream = ChunkStream(handle_method, request, self._attempts(None), fields)
+        attempts = self._attempts(None)
+
+        def send(request: GenerationRequest) -> Any:
+            name, sent = self._in_context(method, request, attempts, "call_stream")
+            return self._method(family, name, stream=True).remote(sent)
+
+        stream = ChunkStream(send, request, attempts, fields)
         await stream.start()
         if observed:
             stream.observe(observed.stream_started())
@@ -187,12 +200,22 @@ class DeploymentClient:
             self._methods[key] = getattr(handles[family], method)
         return self._methods[key]
 
-    def _result(self, family: str, method: str, request: Any, is_retry: bool) -> Awaitable[Any]:
+    def _in_context(
+        self, method: str, request: Any, attempts: Attempts, envelope: str = "call"
+    ) -> tuple[str, Any]:
+        """The method to call and what to send to it: inside a request a call with its context."""
+        if self._context is None and not self._timed:
+            return method, request
+        context = (self._context or CallContext())._replace(seconds_left=attempts.seconds_left)
+        return envelope, ContextualCall(method, request, context, self._timed)
+
+    def _result(
+        self, family: str, method: str, request: Any, attempts: Attempts, is_retry: bool
+    ) -> Awaitable[Any]:
         """One attempt. A second one travels alone: a request that ends its replica must not do so
         twice to the same companions."""
         joiner = None if isinstance(request, UNJOINED) else self._joiners.get(family)
-        if self._timed:
-            method, request = "timed", TimedCall(method, request)
+        method, request = self._in_context(method, request, attempts)
         if joiner is None:
             return self._remote(family, method, request)
         return joiner.call(method, request, alone=is_retry)

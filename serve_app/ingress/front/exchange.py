@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import RequestHeaders, with_id
+from serve_app.ingress.front.keys import ApiKey
 from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class FrontExchange:
         self.head = head
         self.body = ReceivedBody(receive)
         self.content: bytes | None = None
+        self.key: ApiKey | None = None
+        """The key that the request was admitted with, where keys are needed."""
         self.keyless = False
         """The path needs no key where others do. Its route reads no body, so none is kept in
         memory for clients without a key."""

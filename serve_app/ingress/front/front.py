@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.exposure import is_loopback
 from configs.settings import Settings
+from deployments.seam.call_context import CallContext
 from serve_app.ingress.caller import key_in
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
@@ -165,6 +166,7 @@ class Front:
             exchange.keyless = needed is None
             if needed is not None:
                 key = await policy.keys.named(_presented(head), needed)
+                exchange.key = key
                 session = session and key.name.encode() + b":" + session
         if session:
             head.headers.append((SESSION_ID, session))
@@ -177,6 +179,17 @@ class Front:
             self._policy.refused(scope, error.error_type)
         response = self._policy.answers.answer(error, scope["path"], exchange.head.request_id)
         await response(scope, exchange.receive, send)
+
+
+def context_of(scope: Scope) -> CallContext | None:
+    """The context of a request for the calls that it makes; ``None`` of one that met no front."""
+    exchange: FrontExchange | None = scope.get("state", {}).get(STATE_KEY)
+    if exchange is None:
+        return None
+    key = exchange.key
+    if key is None:
+        return CallContext(share=exchange.head.share)
+    return CallContext(key.name, exchange.head.share, key.weight)
 
 
 def _presented(head: RequestHeaders) -> str | None:

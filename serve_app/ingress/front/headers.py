@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 from starlette.types import Message
 
+from deployments.seam.call_context import MAX_SHARE_LENGTH
 from serve_app.ingress.errors import ValidationFailed
-from serve_app.ingress.request_id import HEADER, USABLE
+from serve_app.ingress.request_id import HEADER, MAX_ID_LENGTH, USABLE
 
 REQUEST_ID = HEADER.encode()
 SESSION_ID = b"x-session-id"
+FAIRNESS_ID = b"x-llm-d-inference-fairness-id"
 DROPPED = frozenset(
     {
         b"x-request-timeout-seconds",
@@ -40,14 +42,17 @@ SEEN = frozenset(
         b"expect",
     }
 )
-SPECIAL = frozenset({REQUEST_ID, SESSION_ID}) | DROPPED | TRACING | SEEN
+SPECIAL = frozenset({REQUEST_ID, SESSION_ID, FAIRNESS_ID}) | DROPPED | TRACING | SEEN
 
 Raw = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
 class RequestHeaders:
-    """A request's headers. ``unusable`` is the name of a header that must be refused."""
+    """A request's headers. ``unusable`` says what is wrong with a header that must be refused.
+
+    ``share`` is the part of its key's share that the request counts for.
+    """
 
     headers: list[Raw]
     """All that are passed on: with one id, without the session and what Serve must not see."""
@@ -55,13 +60,16 @@ class RequestHeaders:
     """Those that the front decides by; the first one if a client sent several."""
     request_id: str
     session: bytes
-    unusable: str
+    share: str
+    unusable: tuple[str, int] | None
+    """Its name, and the characters it may have."""
 
     def check(self) -> None:
         """Raises :class:`ValidationFailed` where a header cannot be used."""
         if self.unusable:
-            message = "expected at most 128 printable characters without spaces"
-            raise ValidationFailed(f"{self.unusable}: {message}", field=self.unusable)
+            name, length = self.unusable
+            message = f"expected at most {length} printable characters without spaces"
+            raise ValidationFailed(f"{name}: {message}", field=name)
 
     @property
     def declared(self) -> int | None:
@@ -80,7 +88,7 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
     forwarded: list[Raw] = []
     seen: dict[bytes, bytes] = {}
     given: bytes | None = None
-    session = b""
+    session = share = b""
     for header in raw:
         name, value = header
         if b"_" in name:  # Serve accepts both spellings of two headers
@@ -91,6 +99,9 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
             given = value if given is None else given
         elif name == SESSION_ID:
             session = session or value
+        elif name == FAIRNESS_ID:
+            share = share or value
+            forwarded.append(header)
         elif name in SEEN:
             forwarded.append(header)
             # Several codings are one list (RFC 9110, 5.3); of all else the first counts.
@@ -100,14 +111,17 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
                 seen.setdefault(name, value)
         elif name in TRACING and value.isascii():
             forwarded.append(header)
-    unusable = ""
+    unusable = None
     if given and not USABLE.fullmatch(given):
-        unusable, given = HEADER, None
+        unusable, given = (HEADER, MAX_ID_LENGTH), None
     elif session and not USABLE.fullmatch(session):
-        unusable = SESSION_ID.decode()
+        unusable = (SESSION_ID.decode(), MAX_ID_LENGTH)
+    elif share and not (USABLE.fullmatch(share) and len(share) <= MAX_SHARE_LENGTH):
+        unusable = (FAIRNESS_ID.decode(), MAX_SHARE_LENGTH)
     request_id = given.decode("ascii") if given else uuid.uuid4().hex
     forwarded.append((REQUEST_ID, request_id.encode()))
-    return RequestHeaders(forwarded, seen, request_id, session, unusable)
+    share_id = "" if unusable else share.decode("ascii")
+    return RequestHeaders(forwarded, seen, request_id, session, share_id, unusable)
 
 
 def with_id(start: Message, request_id: str) -> Message:

@@ -32,11 +32,15 @@ MAX_PROBLEMS = 10
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One line of the file. ``digest`` is the hash of the key, which itself is not known."""
+    """One key. ``digest`` is its hash; the key itself is not known.
+
+    ``weight`` is its part of the work where several keys want more than there is.
+    """
 
     name: str
     digest: str
     scopes: frozenset[str]
+    weight: float = 1.0
 
 
 UNKNOWN = ApiKey("", "0" * 64, frozenset())

@@ -21,6 +21,7 @@ from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError
 from serve_app.ingress.file_intake import FileIntake
+from serve_app.ingress.front.front import context_of
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.model_card import ModelCard
@@ -65,16 +66,18 @@ class Services:
 
 
 async def services_of(request: Request) -> Services:
-    """The services; they record the use of models where the request is metered.
+    """The services for one request: their calls carry its context.
+
+    They record the use of models where the request is metered.
 
     This is a coroutine though it awaits nothing, like every dependency here: FastAPI runs plain
     functions in a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
-    record = record_of(request.scope)
+    record, context = record_of(request.scope), context_of(request.scope)
     if record is None:
-        return services
-    client = services.client.observed_by(CallRecorder(record))
+        return replace(services, client=services.client.for_request(context))
+    client = services.client.for_request(context, CallRecorder(record))
     return replace(services, catalog=services.catalog.observed_by(record), client=client)
 
 

@@ -22,11 +22,11 @@ from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import PendingRequest, RunningReplica
 
 from configs.routers import ROUTER
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.embeddings import EmbeddingRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import JoinedCalls
 from deployments.seam.replicas import ModelOrder
-from deployments.seam.timings import TimedCall
 from serve_app.ingress.cluster.affinity_router import AffinityRouter
 
 FAMILY = DeploymentID("Generation", "prsm")
@@ -122,10 +122,12 @@ async def test_two_routers_choose_the_same_replica_for_a_session() -> None:
         assert await one.one(each) == await other.one(each)
 
 
-async def test_a_call_for_a_timeline_goes_where_it_goes_without_one() -> None:
+async def test_a_call_in_a_context_goes_where_it_goes_without_one() -> None:
     routed = Routed(three(MODEL))
     for each in sessions(20):
-        assert await routed.one(TimedCall("generate", each)) == await routed.one(each)
+        assert await routed.one(
+            ContextualCall("generate", each, CallContext("a key"))
+        ) == await routed.one(each)
 
 
 async def test_only_the_sessions_of_a_lost_replica_move() -> None:

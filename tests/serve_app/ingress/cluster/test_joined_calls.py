@@ -12,12 +12,13 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from deployments.models.joined_calls import CallRunner
+from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
-from deployments.seam.timings import CallTiming, TimedCall, TimedResult
+from deployments.seam.timings import CallTiming, TimedResult
 from serve_app.ingress.cluster import joined_calls
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import (
@@ -47,6 +48,7 @@ class Echo:
 
     def __init__(self, max_running: int | None = None) -> None:
         self.lists: list[JoinedCalls] = []
+        self.contexts: list[CallContext] = []
         self.asked: list[str] = []
         self.stopped: list[str] = []
         self.began: dict[str, asyncio.Event] = {}
@@ -77,8 +79,10 @@ class Echo:
             self.ended.set()
             raise
 
-    async def timed(self, call: TimedCall) -> TimedResult:
-        return TimedResult(await getattr(self, call.method)(call.request), TIMING)
+    async def call(self, call: ContextualCall) -> Any:
+        self.contexts.append(call.context)
+        result = await getattr(self, call.method)(call.request)
+        return TimedResult(result, TIMING) if call.timed else result
 
     async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
         self.lists.append(calls)
@@ -149,10 +153,20 @@ def joined(calls: DeploymentClient, *texts: str) -> list[asyncio.Task[Any]]:
 
 async def test_calls_for_a_timeline_share_a_list_too_and_each_is_told_its_stages() -> None:
     family, observer = Echo(), Timed()
-    calls = client(family).observed_by(observer)
+    calls = client(family).for_request(CallContext(), observer)
     assert await asyncio.gather(*asking(calls, FIRST, "a", "b", "c")) == [FIRST, "a", "b", "c"]
     assert family.sizes == [3]
     assert observer.timings == [TIMING] * 4
+
+
+async def test_each_call_of_a_list_brings_the_context_of_its_request() -> None:
+    family = Echo()
+    everyone = client(family)
+    requests = [everyone.for_request(CallContext(tenant)) for tenant in ("a", "b", "c")]
+    await asyncio.gather(*(ask(calls, f"of {n}") for n, calls in enumerate(requests)))
+    assert family.sizes == [2]
+    assert [context.tenant for context in family.contexts] == ["a", "b", "c"]
+    assert all(0 < context.seconds_left <= PATIENCE_S for context in family.contexts)
 
 
 async def test_calls_one_after_the_other_are_ordinary_calls() -> None:

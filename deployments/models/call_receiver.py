@@ -1,0 +1,67 @@
+"""Receives the ingress' calls in a replica, and keeps the context of each while it runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from deployments.metrics.stage_recorder import record_here, recorded
+from deployments.seam.call_context import ANONYMOUS, ContextualCall
+from deployments.seam.timings import TimedResult
+
+
+class RunningCall(NamedTuple):
+    """The context of a call in its replica, as :class:`CallContext` has it.
+
+    ``deadline`` is of this process's ``time.monotonic``; ``math.inf`` is none.
+    """
+
+    tenant: str = ANONYMOUS
+    share: str = ""
+    weight: float = 1.0
+    deadline: float = math.inf
+
+
+WITHOUT_CONTEXT = RunningCall()
+
+_context_here: ContextVar[RunningCall] = ContextVar("call", default=WITHOUT_CONTEXT)
+
+
+def context_here() -> RunningCall:
+    """The context of the call that runs here, in its task and the tasks that this started."""
+    return _context_here.get()
+
+
+def enter_context(call: ContextualCall) -> None:
+    """Take the context of a call. Every call has a task of its own, so nothing is put back."""
+    tenant, share, weight, seconds_left = call.context
+    _context_here.set(RunningCall(tenant, share, weight, time.monotonic() + seconds_left))
+
+
+class CallReceiver:
+    """The methods of a deployment that answer calls with a context, by its other methods."""
+
+    async def call(self, call: ContextualCall) -> Any:
+        """Answer a call. If it is timed, the answer is a :class:`TimedResult`."""
+        enter_context(call)
+        method = getattr(self, call.method)
+        if not call.timed:
+            return await method(call.request)
+        with recorded() as recorder:
+            result = await method(call.request)
+        return TimedResult(result, recorder.timing())
+
+    async def call_stream(self, call: ContextualCall) -> AsyncGenerator[Any, None]:
+        """Answer a call by a stream. The stream of a timed one tells its timing."""
+        enter_context(call)
+        method = call.method
+        if call.timed:
+            record_here()
+            method = f"timed_{method}"
+        async with aclosing(getattr(self, method)(call.request)) as items:
+            async for item in items:
+                yield item
