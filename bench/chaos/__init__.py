@@ -1,0 +1,1 @@
+"""Faults of a running graph, provoked for real, and what they cost its clients."""

@@ -1,0 +1,73 @@
+"""What a scenario is made of: events, one after the other, and what must come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bench.chaos.processes import Part
+from bench.chaos.requests import StreamRequest
+
+Edit: TypeAlias = Callable[[dict[str, Any]], None]
+"""Changes a config of Serve in place."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Open the streams of the load of this name, all at once."""
+
+    load: str
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Wait until so many of all events have come, as a share of those of the undisturbed run."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`kill -9` every process of a part."""
+
+    part: Part
+
+
+@dataclass(frozen=True)
+class Change:
+    """Deploy the graph with other options."""
+
+    edit: Edit
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Wait until every stream has ended."""
+
+
+Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Finish
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault under load. In none of them may a stream be altered, or end without a word.
+
+    ``max_lost`` streams may end with an error or a cut connection: those whose own connection the
+    fault cuts. ``recovery_s`` bounds the time from the fault to the first answer to a new request.
+    """
+
+    name: str
+    events: tuple[Event, ...]
+    max_lost: int = 0
+    recovery_s: float = 120.0
+
+
+Loads: TypeAlias = Mapping[str, tuple[StreamRequest, ...]]
