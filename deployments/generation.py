@@ -46,7 +46,11 @@ from deployments.seam.tokenization import (
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 MAX_ATTEMPTS = 2
-"""Attempts at a request whose engine stops. The request itself may be what stops it."""
+"""Attempts in a row, at a request whose engine stops, that decode nothing. The request itself may
+be what stops it."""
+
+MAX_ENGINES = 4
+"""Attempts at a request whose engine stops, however far each of them comes."""
 
 
 class Generation(FamilyDeployment[Engine]):
@@ -93,7 +97,8 @@ class Generation(FamilyDeployment[Engine]):
         """
         recorder = recorder_here()
         try:
-            for _ in range(MAX_ATTEMPTS):
+            delivered, fruitless = request.delivered or ((),) * request.choices, 0
+            for _ in range(MAX_ENGINES):
                 interrupted: Interrupted | None = None
                 async with (
                     self._models.use(request.model, admitted=admitted) as engine,
@@ -106,7 +111,14 @@ class Generation(FamilyDeployment[Engine]):
                             yield chunk
                 if interrupted is None:
                     return
-                request = replace(request, delivered=interrupted.delivered)
+                if interrupted.delivered != delivered:
+                    fruitless = 0
+                elif interrupted.admitted:
+                    fruitless += 1
+                if fruitless == MAX_ATTEMPTS:
+                    break
+                delivered = interrupted.delivered
+                request = replace(request, delivered=delivered)
             yield STOPPED
         except ModelUnavailable as error:
             yield error.problem

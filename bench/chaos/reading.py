@@ -12,20 +12,10 @@ import httpx
 
 from bench.chaos.requests import StreamRequest
 
-VOLATILE = frozenset(
-    [
-        "id",
-        "item_id",
-        "call_id",
-        "request_id",
-        "created",
-        "created_at",
-        "completed_at",
-        "timestamp",
-        "execution_time",
-        "system_fingerprint",
-    ]
-)
+VOLATILE = {
+    *("id", "item_id", "call_id", "request_id", "created", "created_at", "completed_at"),
+    *("timestamp", "execution_time", "system_fingerprint"),
+}
 """Fields that differ between two answers to the same request."""
 
 LAST_EVENTS = frozenset({"result", "message_stop", "response.completed", "response.incomplete"})

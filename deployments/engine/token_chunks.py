@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from collections.abc import Sequence as Listed
@@ -20,9 +21,13 @@ from deployments.seam.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The engine stopped. ``delivered`` is as in :class:`GenerationRequest`."""
+    """The engine stopped. ``delivered`` is as in :class:`GenerationRequest`.
+
+    ``admitted`` says whether the request had a slot. One that had none did not stop the engine.
+    """
 
     delivered: tuple[tuple[int, ...] | None, ...]
+    admitted: bool
 
 
 async def token_chunks(
@@ -38,10 +43,11 @@ async def token_chunks(
     Closing the generator cancels the choices that have not finished. ``recorder`` is told the
     stages, if the request asked for its timeline.
     """
-    submitted = time.monotonic()
+    submitted, was_admitted = time.monotonic(), threading.Event()
     stages = None if recorder is None else GenerationStages(engine, recorder)
 
     def admitted() -> None:
+        was_admitted.set()
         if stages is not None:
             stages.admitted()
         meter.admitted(request.model, time.monotonic() - submitted)
@@ -58,7 +64,7 @@ async def token_chunks(
             for sequence in sequences:
                 engine.submit(sequence)
         except EngineStopped:  # some may have begun, but no token of theirs was handed on
-            yield Interrupted(delivered)
+            yield Interrupted(delivered, was_admitted.is_set())
             return
         open_choices = len(sequences)
         while open_choices:
@@ -71,7 +77,10 @@ async def token_chunks(
                     stages.finished()
                 yield TokenChunk(len(prompt.ids), tokens, engine.device)
             if problem is not None:
-                yield _interrupted(delivered, sequences) if problem == STOPPED else problem
+                if problem == STOPPED:
+                    yield Interrupted(_progress(delivered, sequences), was_admitted.is_set())
+                else:
+                    yield problem
                 return
     finally:
         for sequence in sequences:
@@ -108,9 +117,10 @@ def _sequence(
     )
 
 
-def _interrupted(
+def _progress(
     delivered: Listed[tuple[int, ...] | None], sequences: Iterable[Sequence]
-) -> Interrupted:
+) -> tuple[tuple[int, ...] | None, ...]:
+    """What was delivered, and the tokens that were decoded behind it."""
     running = {each.choice: each for each in sequences if each.finish_reason is None}
     going = (running.get(choice) for choice in range(len(delivered)))
-    return Interrupted(tuple(None if each is None else tuple(each.generated) for each in going))
+    return tuple(None if each is None else tuple(each.generated) for each in going)

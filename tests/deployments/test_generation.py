@@ -373,24 +373,52 @@ async def test_of_several_choices_those_that_were_finished_do_not_begin_again(
     assert [choice.text for choice in answer.choices] == ["one", "two", ""]
 
 
-async def test_a_request_whose_engine_ends_twice_ends_with_a_problem_after_its_tokens(
-    mortal: Generation, engines: list[PuppetEngine]
+async def test_a_stream_that_gets_on_outlives_three_engines_and_no_more(
+    mortal: Generation, engines: list[PuppetEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("deployments.models.backoff.FIRST_S", 0.0)
     stream = mortal.stream(request())
-    first = asyncio.create_task(burst(stream))
-    engines[0].emit(await engines[0].submitted(), "a")
-    engines[0].die()
-    assert await first == "a"
-    second = asyncio.create_task(burst(stream))
-    again = await (await loaded(engines, 2)).submitted()
-    engines[1].emit(again, "b")
-    engines[1].die()
-    assert await second == "b"
+    for number, text in enumerate("abcd"):
+        reading = asyncio.create_task(burst(stream))
+        engine = await loaded(engines, number + 1)
+        sequence = await engine.submitted()
+        assert engine.codec.encode("abcd"[:number]) == sequence.generated
+        sequence.admitted()
+        engine.emit(sequence, text)
+        assert await reading == text
+        engine.die()
     last = await following(stream)
     assert isinstance(last, Problem)
     assert last.kind == "unavailable"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_a_request_that_ends_two_engines_before_a_token_ends_no_third(
+    mortal: Generation, engines: list[PuppetEngine]
+) -> None:
+    stream = mortal.stream(request())
+    reading = asyncio.create_task(following(stream))
+    for number in (1, 2):
+        engine = await loaded(engines, number)
+        (await engine.submitted()).admitted()
+        engine.die()
+    assert isinstance(await asyncio.wait_for(reading, PATIENCE_S), Problem)
+    assert len(engines) == 2
+
+
+async def test_a_request_that_waited_while_two_engines_ended_did_not_end_them(
+    mortal: Generation, engines: list[PuppetEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.models.backoff.FIRST_S", 0.0)
+    asking = asyncio.create_task(mortal.generate(request()))
+    for number in (1, 2):
+        engine = await loaded(engines, number)
+        await engine.submitted()
+        engine.die()
+    engine = await loaded(engines, 3)
+    engine.finish(await engine.submitted())
+    assert isinstance(await asyncio.wait_for(asking, PATIENCE_S), GenerationResult)
 
 
 async def test_a_problem_of_one_text_ends_its_request_only(

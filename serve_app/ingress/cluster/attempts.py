@@ -13,6 +13,10 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 2
 """A call is retried once if its replica is lost. It is idempotent: the ingress fixes its seed."""
 
+MAX_REPLICAS = 4
+"""A stream that gets on may lose more replicas, but not every replica that it can reach: it may
+itself be what ends them, each a few tokens later."""
+
 
 class Attempts:
     """Counts the attempts of one call, and bounds the time of all of them together.
@@ -26,6 +30,7 @@ class Attempts:
         self._deadline = self._loop.time() + timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._left = MAX_ATTEMPTS
+        self._replicas_left = MAX_REPLICAS
         self._began = self._loop.time()
 
     @property
@@ -38,7 +43,7 @@ class Attempts:
         self._began = self._loop.time()
 
     def reset(self) -> None:
-        """Allow all attempts again, since the replica has just answered."""
+        """Allow a retry again, since the replica has just sent a part of the answer."""
         self._left = MAX_ATTEMPTS
 
     def retry(self) -> None:
@@ -47,7 +52,9 @@ class Attempts:
         Raises :class:`Unavailable` when no attempt is left or the replica had stalled.
         """
         self._left -= 1
-        if self._left == 0 or self._loop.time() - self._began > self._stall_timeout_s:
+        self._replicas_left -= 1
+        stalled = self._loop.time() - self._began > self._stall_timeout_s
+        if stalled or not (self._left and self._replicas_left):
             raise replica_lost() from None
 
     async def wait(self, answer: Awaitable[T]) -> T:

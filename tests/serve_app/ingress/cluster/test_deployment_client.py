@@ -203,6 +203,16 @@ async def test_a_replica_lost_in_a_stream_is_followed_by_one_that_goes_on_behind
     assert second.sampling.seed == REQUEST.sampling.seed
 
 
+async def test_a_stream_that_gets_on_outlives_three_replicas_and_no_more() -> None:
+    family = Family(*([burst(text, at=place), LOST] for place, text in enumerate("abcd")))
+    texts: list[str] = []
+    with pytest.raises(Unavailable):
+        async for item in await calls(family).open_stream("generation", "stream", REQUEST):
+            texts += [token.text for token in item.tokens]
+    assert texts == ["a", "b", "c", "d"]
+    assert len(family.asked) == 4
+
+
 async def test_a_stream_whose_last_token_has_come_needs_no_replica_any_more() -> None:
     family = Family([burst("a", finish="stop"), LOST])
     assert await read(family) == ["a"]
