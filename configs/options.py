@@ -108,6 +108,11 @@ def _check_queue(value: Any) -> Any:
     return value
 
 
+LONGEST_REQUEST_S = 330.0
+"""A replica that stops may take so long to finish its requests: their deadline, and what their last
+bytes take. Serve's own 20 s would cut off streams when replicas of the ingress are replaced."""
+
+
 class DeploymentOptions(ServeSection):
     """All options of one Ray Serve deployment.
 
@@ -124,7 +129,7 @@ class DeploymentOptions(ServeSection):
     health_check_period_s: PositiveFloat = 10.0
     health_check_timeout_s: PositiveFloat = 30.0
     graceful_shutdown_wait_loop_s: PositiveFloat = 1.0
-    graceful_shutdown_timeout_s: float = Field(default=20.0, ge=0)
+    graceful_shutdown_timeout_s: float = Field(default=LONGEST_REQUEST_S, ge=0)
     max_surge_percent: int = Field(default=100, ge=0, le=100)
     user_config: UserConfig | None = None
 
