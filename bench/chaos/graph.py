@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,9 @@ class BrokenGraph:
 
 
 @contextmanager
-def running(place: Path) -> Iterator[BrokenGraph]:
+def running(place: Path, families: Sequence[str] = FAMILIES) -> Iterator[BrokenGraph]:
     """Start it, with its files in ``place``, and end it."""
-    server = ours(FAMILIES, place, "float32")
+    server = ours(families, place, "float32")
     profile = place / "profile.yaml"
     content = yaml.safe_load(profile.read_text(encoding="utf-8"))
     for family in content["families"]:

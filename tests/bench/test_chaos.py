@@ -1,0 +1,96 @@
+"""What the chaos bench says of a stream: the same, altered, lost with a word, or silent."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from bench.chaos.events import Finish, Scenario
+from bench.chaos.reading import Ending, StreamAnswer, read
+from bench.chaos.requests import CHAT, NATIVE, StreamRequest, greedy, mixed
+from bench.chaos.running import Outcome
+from bench.chaos.scenarios import SCENARIOS, loads
+
+DONE = "data: [DONE]\n\n"
+
+
+def delta(text: str, choice: int = 0, number: int = 0) -> str:
+    choices = [{"index": choice, "delta": {"content": text}, "logprob": number / 7}]
+    return f"data: {json.dumps({'id': f'chat-{number}', 'choices': choices})}\n\n"
+
+
+async def answered(text: str, status: int = 200, path: str = CHAT) -> StreamAnswer:
+    """What is read of a server that answers with this text."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=text))
+    answer = StreamAnswer(StreamRequest("chat", path, {}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await read(client, answer)
+    return answer
+
+
+async def outcome(text: str, whole: str = delta("a") + delta("b") + DONE, **given: int) -> Outcome:
+    scenario = Scenario("one", (Finish(),), **given)
+    return Outcome(scenario, [await answered(text)], [await answered(whole)])
+
+
+async def test_ids_the_order_of_choices_and_the_last_digits_of_numbers_may_differ() -> None:
+    one = delta("a", 0, 1) + delta("x", 1, 2) + delta("b", 0, 3) + DONE
+    other = delta("a", 0, 4) + delta("b", 0, 5) + delta("x", 1, 6) + DONE
+    found = await outcome(one, other)
+    assert (found.same, found.passed) == (1, True)
+
+
+@pytest.mark.parametrize("text", [delta("a") + delta("c"), delta("a"), delta("a") + delta("b") * 2])
+async def test_another_token_one_too_few_and_one_twice_are_altered(text: str) -> None:
+    found = await outcome(text + DONE)
+    assert len(found.altered) == 1
+    assert not found.passed
+
+
+async def test_an_end_without_a_last_event_is_silent() -> None:
+    found = await outcome(delta("a"))
+    assert found.answers[0].ending is Ending.SILENT
+    assert (found.altered, found.passed) == ([], False)
+
+
+async def test_an_error_is_a_loss_and_allowed_only_where_the_scenario_says_so() -> None:
+    text = delta("a") + 'data: {"error": {"message": "lost"}}\n\n' + DONE
+    found = await outcome(text)
+    assert (found.lost, found.passed) == (1, False)
+    assert (await outcome(text, max_lost=1)).passed
+
+
+async def test_a_refusal_is_an_error_with_its_status() -> None:
+    found = await answered('{"error": {}}', 503)
+    assert found.ending is Ending.REFUSED
+    assert found.detail.startswith("503")
+
+
+async def test_a_native_stream_ends_with_its_result_or_its_error() -> None:
+    token = 'event: token\ndata: {"text_delta": "a"}\n\n'
+    whole = await answered(
+        f'{token}event: result\ndata: {{"generated_text": "a"}}\n\n', path=NATIVE
+    )
+    failed = await answered(f'{token}event: error\ndata: {{"error": "x"}}\n\n', path=NATIVE)
+    assert (whole.ending, failed.ending) == (Ending.WHOLE, Ending.REFUSED)
+
+
+async def test_a_slow_recovery_fails_a_scenario() -> None:
+    found = await outcome(delta("a") + delta("b") + DONE)
+    found.recoveries_s = [found.scenario.recovery_s + 1]
+    assert not found.passed
+
+
+def test_the_loads_have_the_streams_that_their_names_say() -> None:
+    kinds = [each.kind for each in mixed("m", 16)]
+    assert len(kinds) == 32
+    assert [kinds.count(kind) for kind in ("sampled", "schema", "n: 2")] == [8, 4, 4]
+    assert len(greedy("m", 16)) == 20
+
+
+def test_every_scenario_begins_a_load_that_there_is() -> None:
+    names = {getattr(event, "load", None) for each in SCENARIOS for event in each.events} - {None}
+    assert names == loads(16).keys()
+    assert len({each.name for each in SCENARIOS}) == len(SCENARIOS)
