@@ -49,11 +49,18 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Misbehave:
+    """Clients that leave, do not read, and write slowly; so many of each, beside the load."""
+
+    clients: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """Wait until every stream has ended."""
 
 
-Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Finish
+Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Misbehave | Finish
 
 
 @dataclass(frozen=True)

@@ -90,16 +90,24 @@ async def read(client: httpx.AsyncClient, answer: StreamAnswer) -> None:
                 text = (await response.aread()).decode(errors="replace")
                 answer.ending, answer.detail = Ending.REFUSED, f"{response.status_code} {text}"
                 return
-            name = ""
-            async for line in response.aiter_lines():
-                if line.startswith("event:"):
-                    name = line.partition(":")[2].strip()
-                elif line.startswith("data:"):
-                    answer.take(name, line.partition(":")[2].strip())
-                elif not line:
-                    name = ""
+            if response.headers["content-type"].startswith("text/event-stream"):
+                await _take_events(response, answer)
+            else:
+                answer.take("result", (await response.aread()).decode())
+                answer.is_over = True
         answer.ending = answer.ending or (Ending.WHOLE if answer.is_over else Ending.SILENT)
     except httpx.TransportError as error:
         answer.ending, answer.detail = Ending.CUT, repr(error)
     finally:
         answer.ended_at = time.monotonic()
+
+
+async def _take_events(response: httpx.Response, answer: StreamAnswer) -> None:
+    name = ""
+    async for line in response.aiter_lines():
+        if line.startswith("event:"):
+            name = line.partition(":")[2].strip()
+        elif line.startswith("data:"):
+            answer.take(name, line.partition(":")[2].strip())
+        elif not line:
+            name = ""

@@ -10,6 +10,8 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
+CLASSIFY = "/api/v1/huggingface/classify"
+GENERATE = "/api/v1/huggingface/generate"
 NATIVE = "/api/v1/huggingface/generate/stream"
 
 TOPICS = (
@@ -41,7 +43,7 @@ TOOL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """A request for a stream: its kind, which a report names, its path and its body."""
+    """A request, mostly for a stream: its kind, which a report names, its path and its body."""
 
     kind: str
     path: str
@@ -72,6 +74,17 @@ def greedy(model: str, tokens: int) -> tuple[StreamRequest, ...]:
     """20 streams whose texts are the same again on any engine."""
     twice = (_chat("n: 2", model, tokens, topic, n=2) for topic in TOPICS[8:12])
     return (*plain(model, tokens, logprobs=False), *twice)
+
+
+def calls(model: str, tokens: int) -> tuple[StreamRequest, ...]:
+    """400 requests that are answered in one piece: classifications and a few texts."""
+    texts = (f"{topic}, {number} times" for number in range(25) for topic in TOPICS)
+    moods = [StreamRequest("classify", CLASSIFY, {"texts": each}) for each in texts]
+    length = {"model_name": model, "max_new_tokens": tokens // 4, "do_sample": False}
+    for number, topic in enumerate(TOPICS):
+        prompt = {"prompt": f"This is {topic}:", **length}
+        moods[number * 20] = StreamRequest("generate", GENERATE, prompt)
+    return tuple(moods)
 
 
 def plain(model: str, tokens: int, *, logprobs: bool = True) -> Iterator[StreamRequest]:

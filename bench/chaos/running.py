@@ -10,8 +10,19 @@ from dataclasses import dataclass, field
 import httpx
 
 from bench.changes import settled
-from bench.chaos import processes
-from bench.chaos.events import Begin, Change, Event, Finish, Kill, Loads, Reached, Scenario, Wait
+from bench.chaos import bad_clients, processes
+from bench.chaos.events import (
+    Begin,
+    Change,
+    Event,
+    Finish,
+    Kill,
+    Loads,
+    Misbehave,
+    Reached,
+    Scenario,
+    Wait,
+)
 from bench.chaos.graph import BrokenGraph
 from bench.chaos.reading import Ending, StreamAnswer, read
 from bench.chaos.requests import CHAT
@@ -114,6 +125,7 @@ class ScenarioRun:
         self._outcome = Outcome(scenario)
         self._streams: list[asyncio.Task[None]] = []
         self._probes: list[asyncio.Task[float]] = []
+        self._bad_clients: list[asyncio.Task[None]] = []
 
     async def run(self) -> Outcome:
         """Every event, until the graph is whole again."""
@@ -126,7 +138,7 @@ class ScenarioRun:
                 outcome.seconds = time.monotonic() - began
                 await settled(self._graph.dashboard)
         finally:
-            for task in (*self._streams, *self._probes):
+            for task in (*self._streams, *self._probes, *self._bad_clients):
                 task.cancel()
         return outcome
 
@@ -153,6 +165,9 @@ class ScenarioRun:
                     self._probe()
                 else:
                     await settled(self._graph.dashboard)
+            case Misbehave(clients):
+                requests = self._loads[next(iter(self._loads))][:clients]
+                self._bad_clients += bad_clients.begin(self._graph.url, requests)
             case Finish():
                 await asyncio.gather(*self._streams)
 

@@ -5,17 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from bench.changes import deployment
-from bench.chaos.events import Begin, Change, Finish, Kill, Loads, Reached, Scenario
+from bench.chaos.events import (
+    Begin,
+    Change,
+    Edit,
+    Event,
+    Finish,
+    Kill,
+    Loads,
+    Misbehave,
+    Reached,
+    Scenario,
+)
 from bench.chaos.processes import Part
-from bench.chaos.requests import greedy, mixed
+from bench.chaos.requests import calls, greedy, mixed
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 
-MIXED, GREEDY = "32 streams, torch", "20 streams, OpenVINO"
+MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
 
 
 def loads(tokens: int) -> Loads:
     """The loads by their names; a stream generates up to so many tokens."""
-    return {MIXED: mixed(CHAT_FLOAT32, tokens), GREEDY: greedy(CHAT, tokens)}
+    return {
+        MIXED: mixed(CHAT_FLOAT32, tokens),
+        GREEDY: greedy(CHAT, tokens),
+        CALLS: calls(CHAT, tokens),
+    }
 
 
 def replaced(config: dict[str, Any]) -> None:
@@ -29,7 +44,7 @@ def ingress_replaced(config: dict[str, Any]) -> None:
     options["num_cpus"] = 0.15 if options["num_cpus"] == 0.2 else 0.2
 
 
-def scaled(replicas: int) -> Any:
+def scaled(replicas: int) -> Edit:
     def edit(config: dict[str, Any]) -> None:
         deployment(config, "Generation")["autoscaling_config"] |= {
             "min_replicas": replicas,
@@ -40,7 +55,7 @@ def scaled(replicas: int) -> Any:
     return edit
 
 
-def killed(part: Part, load: str, max_lost: int = 0) -> tuple[Any, ...]:
+def killed(part: Part, load: str) -> tuple[Event, ...]:
     return (Begin(load), Reached(0.3), Kill(part), Finish())
 
 
@@ -65,6 +80,10 @@ SCENARIOS = (
         ),
     ),
     Scenario("OpenVINO engine killed", killed(Part.OPENVINO_ENGINE, GREEDY)),
+    Scenario(
+        "classifier killed", (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish())
+    ),
+    Scenario("clients leave, stall, drip", (Misbehave(8), Begin(MIXED), Finish())),
     Scenario("rolling update", (Begin(MIXED), Reached(0.2), Change(replaced), Finish())),
     Scenario(
         "scale-in, 2 to 1",

@@ -23,7 +23,8 @@ def delta(text: str, choice: int = 0, number: int = 0) -> str:
 
 async def answered(text: str, status: int = 200, path: str = CHAT) -> StreamAnswer:
     """What is read of a server that answers with this text."""
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=text))
+    headers = {"content-type": "text/event-stream; charset=utf-8"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=text, headers=headers))
     answer = StreamAnswer(StreamRequest("chat", path, {}))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         await read(client, answer)
@@ -81,6 +82,15 @@ async def test_a_slow_recovery_fails_a_scenario() -> None:
     found = await outcome(delta("a") + delta("b") + DONE)
     found.recoveries_s = [found.scenario.recovery_s + 1]
     assert not found.passed
+
+
+async def test_an_answer_in_one_piece_is_compared_too() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"mood": 1, "id": "x"}))
+    answer = StreamAnswer(StreamRequest("classify", "/classify", {}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await read(client, answer)
+    assert answer.ending is Ending.WHOLE
+    assert answer.events == {0: ['{"mood": 1}']}
 
 
 def test_the_loads_have_the_streams_that_their_names_say() -> None:
