@@ -1,4 +1,4 @@
-"""The graph that is broken: both text generators in float32, an encoder, and the ledger."""
+"""The graph that is broken: text generators in float32, a paced one, an encoder, and the ledger."""
 
 from __future__ import annotations
 
@@ -12,13 +12,27 @@ import yaml
 
 from bench.pairs import tell
 from bench.peers.servers import ours
-from bench.peers.weights import CHAT_FLOAT32
 from serve_app.launcher import runs
 from serve_app.launcher.auth import read_token
 from serve_app.launcher.dashboard import Dashboard
 from serve_app.launcher.plan import load_plan
 
 FAMILIES = ("generation", "classification")
+
+SLOTS = 40
+"""All streams of a load run at the same time, so that a fault finds each of them under way."""
+PACED = "paced/100ms"
+PACED_MODEL = {
+    "name": PACED,
+    "tasks": ["generate", "chat"],
+    "engine": "openvino",  # not what decodes, only what need not be imported
+    "pinned": True,
+    "slots": SLOTS,
+    "window": 100_000,
+    "chat_template": "{% for message in messages %}{{ message.content }} {% endfor %}",
+    # It reads no weights, only a tokenizer: any folder with one will do.
+    "source": {"package": "configs.shapes", "path": "captions"},
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +51,11 @@ def running(place: Path, families: Sequence[str] = FAMILIES) -> Iterator[BrokenG
     server = ours(families, place, "float32")
     profile = place / "profile.yaml"
     content = yaml.safe_load(profile.read_text(encoding="utf-8"))
-    for family in content["families"]:
-        for model in family["models"]:
-            if model["name"] == CHAT_FLOAT32:
-                model["pinned"] = True
+    (generation,) = [each for each in content["families"] if each["name"] == "generation"]
+    generation["deployment"] = "bench.chaos.paced:PacedGeneration"
+    for model in generation["models"]:
+        model |= {"pinned": False, "slots": SLOTS}
+    generation["models"].insert(0, PACED_MODEL)
     profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with server.running() as started:
         (run,) = [each for each in runs.live(runs.base_directory()) if each.url == started.url]

@@ -76,6 +76,21 @@ def greedy(model: str, tokens: int) -> tuple[StreamRequest, ...]:
     return (*plain(model, tokens, logprobs=False), *twice)
 
 
+def paced(model: str, tokens: int) -> tuple[StreamRequest, ...]:
+    """32 streams whose pace the engine sets: as :func:`mixed`, but none is held to a schema."""
+    return (
+        *plain(model, tokens, logprobs=False),
+        *(
+            _chat("sampled", model, tokens, topic, temperature=0.9, seed=number)
+            for number, topic in enumerate(TOPICS[:12])
+        ),
+        *(
+            _chat("n: 2", model, tokens, topic, n=2, temperature=0.8, seed=3)
+            for topic in TOPICS[8:12]
+        ),
+    )
+
+
 def calls(model: str, tokens: int) -> tuple[StreamRequest, ...]:
     """400 requests that are answered in one piece: classifications and a few texts."""
     texts = (f"{topic}, {number} times" for number in range(25) for topic in TOPICS)

@@ -23,16 +23,15 @@ from bench.chaos.events import (
     Scenario,
     Wait,
 )
-from bench.chaos.graph import BrokenGraph
+from bench.chaos.graph import PACED, BrokenGraph
 from bench.chaos.reading import Ending, StreamAnswer, read
 from bench.chaos.requests import CHAT
 from bench.pairs import tell
-from bench.peers.weights import CHAT_FLOAT32
 
 LIMIT_S = 400.0
 POLL_S = 0.05
 PROBE_PAUSE_S = 0.5
-PROBE = {"model": CHAT_FLOAT32, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+PROBE = {"model": PACED, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
 
 
 class NothingToKill(RuntimeError):

@@ -17,11 +17,14 @@ from bench.chaos.events import (
     Reached,
     Scenario,
 )
+from bench.chaos.graph import PACED
 from bench.chaos.processes import Part
-from bench.chaos.requests import calls, greedy, mixed
+from bench.chaos.requests import calls, greedy, mixed, paced
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 
 MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
+STEADY = "32 streams of a minute"
+STEADY_TOKENS = 600
 
 
 def loads(tokens: int) -> Loads:
@@ -30,6 +33,7 @@ def loads(tokens: int) -> Loads:
         MIXED: mixed(CHAT_FLOAT32, tokens),
         GREEDY: greedy(CHAT, tokens),
         CALLS: calls(CHAT, tokens),
+        STEADY: paced(PACED, STEADY_TOKENS),
     }
 
 
@@ -62,37 +66,39 @@ def killed(part: Part, load: str) -> tuple[Event, ...]:
 SCENARIOS = (
     Scenario("nothing happens", (Begin(MIXED), Finish())),
     Scenario("model replica killed", killed(Part.GENERATION, MIXED)),
+    Scenario("model replica killed, OpenVINO", killed(Part.GENERATION, GREEDY)),
     Scenario(
-        "model replica killed twice",
+        "model replica killed three times",
         (
-            *(Begin(MIXED), Reached(0.2), Kill(Part.GENERATION)),
-            *(Reached(0.5), Kill(Part.GENERATION), Finish()),
+            *(Begin(STEADY), Reached(0.1), Kill(Part.GENERATION)),
+            *(Reached(0.4), Kill(Part.GENERATION)),
+            *(Reached(0.7), Kill(Part.GENERATION), Finish()),
         ),
     ),
-    Scenario("model replica killed, OpenVINO", killed(Part.GENERATION, GREEDY)),
     Scenario("torch engine killed", killed(Part.TORCH_ENGINE, MIXED)),
     Scenario(
-        "torch engine killed three times",
+        "torch engine killed twice",
         (
-            *(Begin(MIXED), Reached(0.1), Kill(Part.TORCH_ENGINE)),
-            *(Reached(0.4), Kill(Part.TORCH_ENGINE)),
-            *(Reached(0.7), Kill(Part.TORCH_ENGINE), Finish()),
+            *(Begin(MIXED), Reached(0.2), Kill(Part.TORCH_ENGINE)),
+            *(Reached(0.6), Kill(Part.TORCH_ENGINE), Finish()),
         ),
     ),
     Scenario("OpenVINO engine killed", killed(Part.OPENVINO_ENGINE, GREEDY)),
     Scenario(
-        "classifier killed", (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish())
+        "classifier killed",
+        (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish()),
     ),
     Scenario("clients leave, stall, drip", (Misbehave(8), Begin(MIXED), Finish())),
-    Scenario("rolling update", (Begin(MIXED), Reached(0.2), Change(replaced), Finish())),
+    Scenario("rolling update", (Begin(STEADY), Reached(0.1), Change(replaced), Finish())),
+    Scenario("rolling update, torch", (Begin(MIXED), Reached(0.2), Change(replaced), Finish())),
     Scenario(
         "scale-in, 2 to 1",
-        (Change(scaled(2)), Begin(MIXED), Reached(0.2), Change(scaled(1)), Finish()),
+        (Change(scaled(2)), Begin(STEADY), Reached(0.1), Change(scaled(1)), Finish()),
     ),
-    Scenario("ingress updated", (Begin(MIXED), Reached(0.2), Change(ingress_replaced), Finish())),
-    Scenario("controller killed", killed(Part.CONTROLLER, MIXED)),
-    Scenario("ledger killed", killed(Part.LEDGER, MIXED)),
-    Scenario("ingress replica killed", killed(Part.INGRESS, MIXED), max_lost=32),
-    Scenario("HAProxy killed", killed(Part.HAPROXY, MIXED), max_lost=32),
+    Scenario("ingress updated", (Begin(STEADY), Reached(0.1), Change(ingress_replaced), Finish())),
+    Scenario("controller killed", killed(Part.CONTROLLER, STEADY)),
+    Scenario("ledger killed", killed(Part.LEDGER, STEADY)),
+    Scenario("ingress replica killed", killed(Part.INGRESS, STEADY), max_lost=32),
+    Scenario("HAProxy killed", killed(Part.HAPROXY, STEADY), max_lost=32),
 )
 """GCS is not among them: without a store of its own it takes the cluster with it, and Ray ends."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import httpx
 import pytest
 
+import configs.shapes
 from bench.chaos.events import Finish, Scenario
+from bench.chaos.paced import PacedRunner
 from bench.chaos.reading import Ending, StreamAnswer, read
-from bench.chaos.requests import CHAT, NATIVE, StreamRequest, greedy, mixed
+from bench.chaos.requests import CHAT, NATIVE, StreamRequest, greedy, mixed, paced
 from bench.chaos.running import Outcome
 from bench.chaos.scenarios import SCENARIOS, loads
+from deployments.engine import sequence
+from deployments.engine.codec import TextCodec
+from deployments.seam.generation import Sampling
 
 DONE = "data: [DONE]\n\n"
 
@@ -98,6 +105,35 @@ def test_the_loads_have_the_streams_that_their_names_say() -> None:
     assert len(kinds) == 32
     assert [kinds.count(kind) for kind in ("sampled", "schema", "n: 2")] == [8, 4, 4]
     assert len(greedy("m", 16)) == 20
+    assert len(paced("m", 16)) == 32
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_paced_text_goes_on_as_it_would_have(temperature: float) -> None:
+    codec = TextCodec.from_folder(Path(configs.shapes.__file__).parent / "captions")
+    runner = PacedRunner(codec, 0.0)
+    whole = decoded(runner, codec, Sampling(temperature, seed=5))
+    assert decoded(runner, codec, Sampling(temperature, seed=5), whole[:7]) == whole
+    other = decoded(runner, codec, Sampling(temperature, seed=6))
+    assert (other == whole) == (temperature == 0.0)
+
+
+def decoded(
+    runner: PacedRunner, codec: TextCodec, sampling: Sampling, delivered: Sequence[int] = ()
+) -> list[int]:
+    """Twenty tokens, of which ``delivered`` are not decoded again."""
+    resumed = sequence.Sequence(
+        codec=codec,
+        prompt_ids=(1, 2),
+        sampling=sampling,
+        max_new_tokens=30,
+        on_token=lambda _: None,
+        on_failure=lambda _: None,
+        resume_ids=delivered,
+    )
+    while len(resumed.generated) < 20:
+        resumed.append(runner._next(resumed))
+    return resumed.generated
 
 
 def test_every_scenario_begins_a_load_that_there_is() -> None:
