@@ -23,8 +23,8 @@ from bench.chaos.requests import calls, greedy, mixed, paced
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 
 MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
-STEADY = "32 streams of a minute"
-STEADY_TOKENS = 600
+STEADY = "32 steady streams"
+STEADY_TOKENS = 450
 
 
 def loads(tokens: int) -> Loads:
