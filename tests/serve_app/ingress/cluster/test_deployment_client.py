@@ -206,9 +206,13 @@ async def test_a_replica_lost_in_a_stream_is_followed_by_one_that_goes_on_behind
 async def test_a_stream_that_gets_on_outlives_three_replicas_and_no_more() -> None:
     family = Family(*([burst(text, at=place), LOST] for place, text in enumerate("abcd")))
     texts: list[str] = []
-    with pytest.raises(Unavailable):
+
+    async def read() -> None:
         async for item in await calls(family).open_stream("generation", "stream", REQUEST):
-            texts += [token.text for token in item.tokens]
+            texts.extend(token.text for token in item.tokens)
+
+    with pytest.raises(Unavailable):
+        await read()
     assert texts == ["a", "b", "c", "d"]
     assert len(family.asked) == 4
 
