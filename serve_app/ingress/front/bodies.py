@@ -72,9 +72,21 @@ class BodyReader:
             ) from None
 
     def release(self, body: ReceivedBody) -> None:
-        """Free the memory of a body whose request is over."""
+        """Free the memory of a body whose request is over, and of what was held beside it."""
         self._inflight -= body.held
         body.held = 0
+        body.released = True
+
+    def hold_more(self, body: ReceivedBody, size: int) -> None:
+        """Count ``size`` bytes more for the request of ``body``, or fewer if negative.
+
+        Raises :class:`TooManyRequests` when the memory of all requests does not have them.
+        """
+        if body.released:
+            return
+        self._check_room(size)
+        body.held += size
+        self._inflight += size
 
     async def drain(self, body: ReceivedBody, head: RequestHeaders) -> bool:
         """Discard the rest of a refused body, within bounds; whether its end was reached."""
@@ -94,10 +106,13 @@ class BodyReader:
     def _hold(self, body: ReceivedBody, size: int) -> None:
         if body.held + size > self._limit:
             raise self._too_large()
-        if self._inflight + size > self._max_inflight:
-            raise TooManyRequests("The bodies of other requests take all memory for them.", 2)
+        self._check_room(size)
         body.held += size
         self._inflight += size
+
+    def _check_room(self, size: int) -> None:
+        if self._inflight + size > self._max_inflight:
+            raise TooManyRequests("The bodies of other requests take all memory for them.", 2)
 
     def _too_large(self) -> ServiceError:
         return PayloadTooLarge(
@@ -109,13 +124,14 @@ class BodyReader:
 class ReceivedBody:
     """A body as it arrives: ``read`` bytes so far, of which ``held`` count as memory in use."""
 
-    __slots__ = ("_receive", "at_end", "held", "read")
+    __slots__ = ("_receive", "at_end", "held", "read", "released")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.read = 0
         self.held = 0
         self.at_end = False
+        self.released = False
 
     async def next(self) -> bytes | None:
         """The next chunk; ``None`` when the client has left."""

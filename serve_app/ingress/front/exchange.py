@@ -23,8 +23,21 @@ Refused: TypeAlias = Callable[[Scope, str], None]
 Answered: TypeAlias = Callable[[Scope, int], None]
 """Called with a request and the status of its answer, when that begins."""
 
+STATE_KEY = "front"
+"""In the ``state`` of a request that has passed a front already."""
+
 CHECKS = 4
 """How often within ``send_timeout_s`` it is checked whether the client reads its answer."""
+
+
+def bounded_by_nothing(size: int) -> None:
+    """Counts no bytes."""
+
+
+def hold_of(scope: Scope) -> Callable[[int], None]:
+    """What counts bytes as memory of the request of ``scope``."""
+    exchange: FrontExchange | None = scope.get("state", {}).get(STATE_KEY)
+    return bounded_by_nothing if exchange is None else exchange.hold
 
 
 class FrontExchange:
@@ -54,6 +67,8 @@ class FrontExchange:
         self.content: bytes | None = None
         self.key: ApiKey | None = None
         """The key that the request was admitted with, where keys are needed."""
+        self.hold: Callable[[int], None] = bounded_by_nothing
+        """Counts bytes as memory of this request: those that it makes the server fetch."""
         self.keyless = False
         """The path needs no key where others do. Its route reads no body, so none is kept in
         memory for clients without a key."""

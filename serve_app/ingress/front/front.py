@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,15 +18,13 @@ from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
 from serve_app.ingress.front.bodies import BodyReader
-from serve_app.ingress.front.exchange import Answered, FrontExchange, Refused
+from serve_app.ingress.front.exchange import STATE_KEY, Answered, FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.keys import KeyFile
 from serve_app.ingress.request_id import HEADER
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
-STATE_KEY = "front"
-"""In the ``state`` of a request that has passed a front already."""
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 EXPOSED = (
     HEADER,
@@ -112,6 +111,7 @@ class Front:
             echo=self._echo,
             answered=self._policy.answered,
         )
+        exchange.hold = partial(self._bodies.hold_more, exchange.body)
         scope.setdefault("state", {}).update({"request_id": head.request_id, STATE_KEY: exchange})
         try:
             await self._checked_app(scope, exchange.receive, exchange.send)
