@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from configs.databases import database_url, located, sqlite_url
 from configs.errors import ConfigError, explain
+from configs.image_urls import HostPattern, Port, PrivateNetwork
 from configs.labels import DEFAULT_TOPICS, Topics
 from configs.suggestions import hint
 
@@ -108,6 +109,22 @@ class Settings(BaseSettings):
     max_generated_images: int = Field(default=10, ge=1, le=16, description="of one request")
     max_denoising_steps: int = Field(default=100, ge=1, le=1000, description="of one image")
     max_chat_images: PositiveInt = Field(default=8, description="in all messages of one chat")
+    image_urls: bool = Field(default=False, description="fetch images that are named by a URL")
+    image_url_hosts: tuple[HostPattern, ...] = Field(
+        default=(), description="names, `*.name` or networks, and no others; none: any public host"
+    )
+    image_url_denied_hosts: tuple[HostPattern, ...] = ()
+    image_url_networks: tuple[PrivateNetwork, ...] = Field(
+        default=(), description="private networks that images may come from, as 10.1.0.0/16"
+    )
+    image_url_ports: tuple[Port, ...] = (80, 443)
+    max_image_url_bytes: int = Field(
+        default=10 * MIB, ge=1, le=MAX_IMAGE_BYTES, description="of one image; 60 MiB of a request"
+    )
+    image_url_timeout_s: PositiveFloat = Field(default=10.0, description="with all redirects")
+    max_image_downloads: PositiveInt = Field(
+        default=16, description="at a time, per replica of the ingress"
+    )
     image_threads: PositiveInt = Field(
         default=3, description="per replica, for files and masks; large images leave one free"
     )

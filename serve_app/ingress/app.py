@@ -28,8 +28,10 @@ from serve_app.ingress.conversations import Conversations
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
 from serve_app.ingress.error_handlers import add_error_handlers
+from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.front.front import Front, policy_for
 from serve_app.ingress.head_requests import HeadRequests
+from serve_app.ingress.image_urls.downloads import image_downloads
 from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.metering.metering import Metering, RemoteLedger, local_metering
 from serve_app.ingress.metering.middleware import MeteringMiddleware
@@ -71,7 +73,7 @@ def create_app(
     purposes = purposes_of(routers)
     app.state.services = services
     app.state.tasks = native_tasks(routers)
-    app.state.mcp = McpServer(app.state.tasks)
+    app.state.mcp = McpServer(app.state.tasks, image_urls=settings.image_urls)
     app.state.purposes = purposes
     app.state.metering = metering or local_metering(services.catalog, purposes.tasks, settings)
     app.state.conversations = Conversations(settings)
@@ -152,7 +154,8 @@ class Ingress:
         orders = orders_here()
         live = LiveModels(profile, settings, client, live_models_here(), orders)
         catalog = Catalog(profile, settings, live)
-        self._services = Services(catalog, client, settings, ServeReadiness(), orders)
+        files = FileIntake(downloads=image_downloads(settings))
+        self._services = Services(catalog, client, settings, ServeReadiness(), orders, files)
         self._profile = profile
         self._host = checked_host(settings)
         self._app: FastAPI | None = None

@@ -6,12 +6,15 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from configs.settings import Settings
 from serve_app.ingress.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-from serve_app.ingress.sent_files import read_as_text
+from serve_app.ingress.image_urls.downloads import ImageDownloads, RequestDownloads
+from serve_app.ingress.image_urls.fetcher import Hold
+from serve_app.ingress.sent_files import is_url, read_as_text
 
 Signatures: TypeAlias = Sequence[tuple[re.Pattern[bytes], str]]
 """How files of formats that are not read begin, and what the error calls them."""
@@ -27,22 +30,43 @@ class FileKind:
     """A kind of files, as images. ``name`` is for errors, as in "image".
 
     ``check`` gives a file's bytes back, or raises a :class:`ServiceError` about its field.
+    ``by_url``: it may be named by a URL, where that is enabled.
     """
 
     name: str
     check: Callable[[bytes, Settings, str], bytes]
+    by_url: bool = False
 
 
 class FileIntake:
-    """Receives files, at most ``threads`` large ones at a time."""
+    """Receives files, at most ``threads`` large ones at a time.
 
-    def __init__(self, threads: int = 2) -> None:
+    Those named by a URL are fetched through ``downloads``; without, they are refused.
+    """
+
+    def __init__(self, threads: int = 2, downloads: ImageDownloads | None = None) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="file-check")
+        self._downloads = downloads
+        self._of_request: RequestDownloads | None = None
+
+    def for_request(self, hold: Hold) -> FileIntake:
+        """The intake of one request, whose downloads are counted by ``hold``."""
+        if self._downloads is None:
+            return self
+        intake = copy(self)
+        intake._of_request = RequestDownloads(self._downloads, hold)
+        return intake
 
     async def received(
         self, sent: str | bytes, kind: FileKind, settings: Settings, field: str
     ) -> bytes:
-        """Like the function :func:`received`, without blocking the event loop."""
+        """Like the function :func:`received`, without blocking the event loop.
+
+        A file that is named by a URL is fetched if that is enabled and ``kind`` allows it.
+        """
+        if self._of_request is not None and kind.by_url and is_url(sent):
+            assert isinstance(sent, str)
+            sent = await self._of_request.fetched(sent.strip(), field)
         if len(sent) < THREAD_BYTES:
             return received(sent, kind, settings, field)
         loop = asyncio.get_running_loop()

@@ -62,4 +62,4 @@ def _too_many(what: str, settings: Settings, field: str) -> PayloadTooLarge:
     return too_large(message, field, limit_pixels=settings.max_image_pixels)
 
 
-IMAGE = FileKind("image", checked)
+IMAGE = FileKind("image", checked, by_url=True)

@@ -1,6 +1,7 @@
 """Files that clients send as text: bare base64, or a ``data:`` URI (RFC 2397).
 
-URLs and paths get an error of their own: this server neither fetches files nor reads its own.
+Paths get an error of their own: this server does not read its own files. So do URLs, where
+:mod:`serve_app.ingress.image_urls` has not fetched the file.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ def read_as_text(text: str, field: str, what: str, checked: Callable[[bytes], by
         except ValidationFailed:
             raise _is_a_path(field, what) from None
     return checked(_bytes(text, field, what))
+
+
+def is_url(sent: str | bytes) -> bool:
+    """Whether a file is named by a URL, of whatever scheme but ``data:``."""
+    if isinstance(sent, bytes):
+        return False
+    scheme = SCHEME.match(sent[:MAX_PATH_LENGTH].lstrip())
+    return scheme is not None and len(scheme["name"]) > 1 and scheme["name"].lower() != "data"
 
 
 def _bytes(text: str, field: str, what: str) -> bytes:

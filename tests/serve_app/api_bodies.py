@@ -234,7 +234,8 @@ FORMATTED = {
     "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
     "thinking": {"type": "disabled"},
 }
-PICTURED = {"messages": [{"role": "user", "content": [PICTURE]}]}
+LINKED = {"type": "image", "source": {"type": "url", "url": RED_DOT}}
+PICTURED = {"messages": [{"role": "user", "content": [PICTURE, LINKED]}]}
 OFFERED = {"messages": HI, "tools": PROMPTED["tools"], "tool_choice": {"type": "auto"}}
 MESSAGES: Bodies = [
     {

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from configs.settings import Settings
 from serve_app.ingress.documentation.rules import READABLE
+from serve_app.ingress.validation.fields import allow_image_url
 
 DEFINITIONS = "#/$defs/"
 COMPONENTS = "#/components/schemas/"
@@ -110,6 +111,8 @@ def completed(
     for part in _parts(document):
         _bounded(part, settings)
         _without_empty_answer(part)
+        if settings.image_urls:
+            allow_image_url(part)
     _hoist(document["paths"], schemas)
     if step := schemas.get("StepBody"):
         step["properties"]["task"]["enum"] = sorted(tasks)

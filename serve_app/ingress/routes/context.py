@@ -21,6 +21,7 @@ from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import ServiceError
 from serve_app.ingress.file_intake import FileIntake
+from serve_app.ingress.front.exchange import hold_of
 from serve_app.ingress.front.front import context_of
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
@@ -66,7 +67,7 @@ class Services:
 
 
 async def services_of(request: Request) -> Services:
-    """The services for one request: their calls carry its context.
+    """The services for one request: their calls carry its context, its downloads are its own.
 
     They record the use of models where the request is metered.
 
@@ -74,11 +75,14 @@ async def services_of(request: Request) -> Services:
     functions in a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
+    files = services.files.for_request(hold_of(request.scope))
     record, context = record_of(request.scope), context_of(request.scope)
     if record is None:
-        return replace(services, client=services.client.for_request(context))
+        client = services.client.for_request(context)
+        return replace(services, client=client, files=files)
     client = services.client.for_request(context, CallRecorder(record))
-    return replace(services, catalog=services.catalog.observed_by(record), client=client)
+    catalog = services.catalog.observed_by(record)
+    return replace(services, catalog=catalog, client=client, files=files)
 
 
 @dataclass(frozen=True, slots=True)

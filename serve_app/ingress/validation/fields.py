@@ -122,11 +122,20 @@ Truncate: TypeAlias = Annotated[
 ]
 
 BASE64 = r"^\s*(data:[^,]*;base64,[A-Za-z0-9+/=_%\-\s]+|[A-Za-z0-9+/=_\-\s]+)$"
+BASE64_OR_URL = BASE64.removesuffix(")$") + r"|[Hh][Tt][Tt][Pp][Ss]?://\S+)$"
+FILE_PATTERNS = frozenset({BASE64, BASE64_OR_URL})
 
 
 def _file_schema(about: str) -> WithJsonSchema:
     text = f"{about}: a data: URI, or bare base64"
     return WithJsonSchema({"type": "string", "pattern": BASE64, "description": text})
+
+
+def allow_image_url(schema: dict[str, Any]) -> None:
+    """Let the schema of a field take an image's URL, if it is the schema of an image."""
+    if schema.get("pattern") == BASE64 and "image" in schema.get("description", ""):
+        schema["pattern"] = BASE64_OR_URL
+        schema["description"] = schema["description"].replace("a data:", "an http(s) URL, a data:")
 
 
 ImageSent: TypeAlias = Annotated[str | bytes, _file_schema("an image")]

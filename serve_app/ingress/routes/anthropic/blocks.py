@@ -48,17 +48,35 @@ class ImageSource(Body):
     @model_validator(mode="before")
     @classmethod
     def _file_itself(cls, source: Any) -> Any:
-        """One error for a link, and not one for each field of a file."""
-        if isinstance(source, dict) and source.get("type") in ("url", "file"):
-            raise ValueError("this server does not fetch images; send the image in base64")
+        """One error for an uploaded file, and not one for each field of a file in base64."""
+        if isinstance(source, dict) and source.get("type") == "file":
+            raise ValueError("this server stores no files; send the image in base64")
         return source
+
+
+class LinkedImage(Body):
+    """An image that the server fetches, where that is enabled."""
+
+    type: Literal["url"]
+    url: str = Field(description="http(s), if enabled")
+
+
+def _kind_of_source(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    return "url[]" if kind == "url" else "[]"
+
+
+Source = Annotated[
+    Annotated[ImageSource, Tag("[]")] | Annotated[LinkedImage, Tag("url[]")],
+    Discriminator(_kind_of_source),
+]
 
 
 class ImageBlock(Body):
     """An image, for the models that read images in chats."""
 
     type: Literal["image"]
-    source: ImageSource
+    source: Source
     cache_control: CacheControl = None
 
 
@@ -158,7 +176,11 @@ def text_of(content: str | Sequence[TextBlock] | None) -> str:
 def _part(block: TextBlock | ImageBlock) -> dict[str, Any]:
     if isinstance(block, TextBlock):
         return {"type": "text", "text": block.text}
-    url = f"data:{block.source.media_type};base64,{block.source.data}"
+    source = block.source
+    if isinstance(source, LinkedImage):
+        url = source.url
+    else:
+        url = f"data:{source.media_type};base64,{source.data}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 

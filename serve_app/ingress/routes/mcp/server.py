@@ -57,9 +57,9 @@ class McpServer:
     call failed is left in that request's state, for metering.
     """
 
-    def __init__(self, tasks: Mapping[str, NativeTask]) -> None:
+    def __init__(self, tasks: Mapping[str, NativeTask], *, image_urls: bool = False) -> None:
         self._tasks = tasks
-        self._tools = Tools(tasks)
+        self._tools = Tools(tasks, image_urls=image_urls)
         self.protocol: Server[Any] = Server(
             "prsm-serve",
             version=version("prsm-serve"),

@@ -15,7 +15,7 @@ from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.pipeline.steps import MODEL
 from serve_app.ingress.routes.mcp.images import with_places
 from serve_app.ingress.routes.native_router import NativeTask
-from serve_app.ingress.validation.fields import BASE64, Answer
+from serve_app.ingress.validation.fields import FILE_PATTERNS, Answer, allow_image_url
 
 RESULT = "result"
 """The key of a bare list in a tool's answer, which must be an object; MCP's own servers use it."""
@@ -40,10 +40,14 @@ SEED = "seed"
 
 
 class Tools:
-    """The tools of an application's tasks, which are described when they are first listed."""
+    """The tools of an application's tasks, which are described when they are first listed.
 
-    def __init__(self, tasks: Mapping[str, NativeTask]) -> None:
+    ``image_urls``: images may be named by their URL.
+    """
+
+    def __init__(self, tasks: Mapping[str, NativeTask], *, image_urls: bool = False) -> None:
         self._tasks = tasks
+        self._image_urls = image_urls
 
     def listed(self, cards: Iterable[ModelCard]) -> list[Tool]:
         """The tools of the tasks that a model of ``cards`` can do, each with its models' names."""
@@ -58,17 +62,17 @@ class Tools:
 
     @cached_property
     def _described(self) -> list[Tool]:
-        return [tool_of(task) for task in self._tasks.values()]
+        return [tool_of(task, image_urls=self._image_urls) for task in self._tasks.values()]
 
 
-def tool_of(task: NativeTask) -> Tool:
+def tool_of(task: NativeTask, *, image_urls: bool = False) -> Tool:
     """A task's tool. Its title is the task's summary, and its description has the docstring too."""
     about = inspect.cleandoc(task.function.__doc__ or "").replace("``", "`")
     return Tool(
         name=task.name,
         title=task.summary,
         description="\n\n".join(filter(None, (task.summary and f"{task.summary}.", about))),
-        input_schema=input_schema(task),
+        input_schema=input_schema(task, image_urls=image_urls),
         output_schema=_answer_schema(task),
         annotations=ToolAnnotations(
             read_only_hint=True,
@@ -79,14 +83,17 @@ def tool_of(task: NativeTask) -> Tool:
     )
 
 
-def input_schema(task: NativeTask) -> Schema:
+def input_schema(task: NativeTask, *, image_urls: bool = False) -> Schema:
     """The JSON schema of a tool's arguments: that of the task's body.
 
     An answer is always whole, so ``stream`` is not shown. A file may also be content of MCP's.
     """
     schema = {k: v for k, v in task.body.model_json_schema().items() if k not in UNSHOWN}
-    fields = {name: _field(field) for name, field in schema["properties"].items() if name != STREAM}
-    return {**schema, "properties": fields}
+    fields = {name: field for name, field in schema["properties"].items() if name != STREAM}
+    if image_urls:
+        for field in fields.values():
+            allow_image_url(field)
+    return {**schema, "properties": {name: _field(field) for name, field in fields.items()}}
 
 
 def _answer_schema(task: NativeTask) -> Schema | None:
@@ -124,7 +131,7 @@ def _in_object(schema: Schema) -> Schema:
 
 def _field(field: Schema) -> Schema:
     shown = {keyword: value for keyword, value in field.items() if keyword != "title"}
-    if shown.get("pattern") != BASE64:
+    if shown.get("pattern") not in FILE_PATTERNS:
         return shown
     about = shown.pop("description")
     return {"anyOf": [shown, CONTENT], "description": about}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 from deployments.seam.generation import ChatImage, ChatMessage
@@ -21,20 +22,37 @@ def image_needs(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
 async def with_images(messages: Sequence[Message], services: Services) -> tuple[ChatMessage, ...]:
     """The messages with the files of their images.
 
-    Raises :class:`ValidationFailed` for too many images or one that is a URL, and what
-    :func:`serve_app.ingress.images.checked` raises.
+    Raises :class:`ValidationFailed` for too many images, and what
+    :meth:`serve_app.ingress.file_intake.FileIntake.received` raises.
     """
     count = sum(1 for message in messages for _ in message.images)
     if count > services.settings.max_chat_images:
         limit = services.settings.max_chat_images
         message = f"A chat has at most {limit} images, not {count}."
         raise ValidationFailed(message, field="messages")
-    found: list[ChatMessage] = []
-    for index, each in enumerate(messages):
-        images: list[ChatImage] = []
-        for part, offset, url in each.images:
-            field = f"messages.{index}.content.{part}.image_url.url"
-            file = await services.files.received(url, IMAGE, services.settings, field)
-            images.append(ChatImage(file, offset))
-        found.append(each.plain(tuple(images)))
-    return tuple(found)
+    files = iter(await _files(messages, services) if count else ())
+    return tuple(
+        each.plain(tuple(ChatImage(next(files), offset) for _, offset, _ in each.images))
+        for each in messages
+    )
+
+
+async def _files(messages: Sequence[Message], services: Services) -> list[bytes]:
+    """The files of all images; those named by a URL are fetched at the same time."""
+    pending = [
+        asyncio.ensure_future(
+            services.files.received(
+                url,
+                IMAGE,
+                services.settings,
+                f"messages.{index}.content.{part}.image_url.url",
+            )
+        )
+        for index, message in enumerate(messages)
+        for part, _, url in message.images
+    ]
+    try:
+        return await asyncio.gather(*pending)
+    finally:
+        for each in pending:
+            each.cancel()

@@ -50,7 +50,7 @@ class TextPart(Body):
 
 
 class ImageUrl(Body):
-    url: str = Field(description="the image itself, as a data: URI in base64")
+    url: str = Field(description="a data: URI in base64, or an http(s) URL if enabled")
     detail: NoEffect[Literal["auto", "low", "high"] | None] = None
 
 

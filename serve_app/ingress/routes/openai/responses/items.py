@@ -41,7 +41,7 @@ class InputImage(Body):
     """An image, for the models that read images in chats."""
 
     type: Literal["input_image"]
-    image_url: str = Field(description="the image itself, as a data: URI in base64")
+    image_url: str = Field(description="a data: URI in base64, or an http(s) URL if enabled")
     detail: NoEffect[Literal["auto", "low", "high", "original"] | None] = None
     file_id: None = None
 

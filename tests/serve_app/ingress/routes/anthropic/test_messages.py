@@ -200,7 +200,7 @@ async def test_tokens_are_counted() -> None:
         ({"messages": [*HI, {"role": "assistant", "content": "He"}]}, "messages"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image", "source": LINK}]}]},
-            "messages.0.content.0.source: this server does not fetch images",
+            "messages is a URL, and this server does not fetch images",
         ),
         ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "documents"),
         (
