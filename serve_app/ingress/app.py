@@ -25,6 +25,7 @@ from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.readiness import ServeReadiness
 from serve_app.ingress.cluster.served_host import checked_host
 from serve_app.ingress.conversations import Conversations
+from serve_app.ingress.deadline import Deadlines
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
 from serve_app.ingress.error_handlers import add_error_handlers
@@ -88,9 +89,10 @@ def create_app(
         answers,
         Responses(routes, app.state.metering).note,
     )
-    # The last one added runs first: front, metering, unhandled errors, HEAD.
+    # The last one added runs first: front, metering, deadlines, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)
     app.add_middleware(UnhandledErrors, answers=answers)
+    app.add_middleware(Deadlines, answers=answers)
     app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes, log=log)
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
     with_security(app, needs_key=settings.api_keys_file is not None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from serve_app.ingress.deadline import LATE
 from serve_app.ingress.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -57,6 +58,11 @@ class Attempts:
         if stalled or not (self._left and self._replicas_left):
             raise replica_lost() from None
 
+    def check(self) -> None:
+        """Raises :class:`DeadlineExceeded` behind the deadline, so that no call is made."""
+        if self.seconds_left <= 0:
+            raise DeadlineExceeded(LATE)
+
     async def wait(self, answer: Awaitable[T]) -> T:
         """The ``answer``. Raises :class:`DeadlineExceeded` at the call's deadline."""
         return await wait_until(self._deadline, answer)
@@ -69,7 +75,7 @@ def replica_lost() -> Unavailable:
 async def wait_until(
     deadline: float,
     answer: Awaitable[T],
-    message: str = "The answer took longer than this server's deadline.",
+    message: str = LATE,
 ) -> T:
     """The ``answer``, or :class:`DeadlineExceeded` with ``message`` at the ``deadline``."""
     try:

@@ -83,6 +83,7 @@ class DeploymentClient:
         self._stall_timeout_s = stall_timeout_s
         self._observer: CallObserver | None = None
         self._context: CallContext | None = None
+        self._deadline = math.inf
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -93,15 +94,20 @@ class DeploymentClient:
         }
 
     def for_request(
-        self, context: CallContext | None, observer: CallObserver | None = None
+        self,
+        context: CallContext | None,
+        observer: CallObserver | None = None,
+        deadline: float | None = None,
     ) -> DeploymentClient:
         """The same client, with the same handles, for the calls of one request.
 
-        They carry ``context`` to the replicas, and ``observer`` is notified of them.
+        They carry ``context`` to the replicas, and ``observer`` is notified of them. They end by
+        the ``deadline`` of the request, in the time of the event loop, if it has one.
         """
         client = copy.copy(self)
         client._context = context
         client._observer = observer
+        client._deadline = math.inf if deadline is None else deadline
         return client
 
     async def call(
@@ -120,6 +126,7 @@ class DeploymentClient:
         """
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(timeout_s)
+        attempts.check()
         is_retry = False
         while True:
             attempts.begin()
@@ -155,6 +162,7 @@ class DeploymentClient:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(None)
+        attempts.check()
 
         def send(request: GenerationRequest) -> Any:
             name, sent = self._in_context(method, request, attempts, "call_stream")
@@ -190,7 +198,8 @@ class DeploymentClient:
 
     def _attempts(self, timeout_s: float | None) -> Attempts:
         limit = self._timeout_s if timeout_s is None else timeout_s
-        return Attempts(limit, self._stall_timeout_s)
+        left = self._deadline - asyncio.get_running_loop().time()
+        return Attempts(min(limit, left), self._stall_timeout_s)
 
     def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
         """A method of a handle, cached because Serve makes a new handle for every attribute."""

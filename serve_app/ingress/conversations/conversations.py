@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Coroutine
 from typing import Any
@@ -14,7 +15,8 @@ from serve_app.ingress.conversations.history import Conversation, HistoryBounds
 from serve_app.ingress.conversations.lease import Lease
 from serve_app.ingress.conversations.message_queues import MessageQueues, QueueFull
 from serve_app.ingress.conversations.store import ConversationStore
-from serve_app.ingress.errors import ServiceError, TooManyRequests
+from serve_app.ingress.deadline import LATE
+from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +57,15 @@ class Conversations:
         """Delete a conversation at once. An answer that is being generated will not be stored."""
         await self._store.delete(caller, user_id)
 
-    async def lease(self, caller: str, user_id: str) -> Lease:
+    async def lease(self, caller: str, user_id: str, deadline: float | None = None) -> Lease:
         """Lease the conversation, as soon as no other request has it. The lease must be released.
 
-        Raises :class:`TooManyRequests` after ``conversation_wait_s``, or at once when many wait.
+        Raises :class:`TooManyRequests` after ``conversation_wait_s``, or at once when many wait,
+        and :class:`DeadlineExceeded` at the ``deadline``, in the time of the event loop.
         """
         key = (caller, user_id)
-        until = asyncio.get_running_loop().time() + self._wait_s
+        loop = asyncio.get_running_loop()
+        until = min(loop.time() + self._wait_s, deadline or math.inf)
         try:
             async with asyncio.timeout_at(until):
                 await self._queues.enter(key)
@@ -70,7 +74,9 @@ class Conversations:
             except BaseException:
                 self._queues.leave(key)
                 raise
-        except (TimeoutError, QueueFull):
+        except (TimeoutError, QueueFull) as error:
+            if isinstance(error, TimeoutError) and until == deadline:
+                raise DeadlineExceeded(LATE) from None
             message = "Earlier messages of this conversation are still being answered."
             raise TooManyRequests(message, RETRY_AFTER_S) from None
         self._sweep_now_and_then()

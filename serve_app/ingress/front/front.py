@@ -14,6 +14,7 @@ from configs.exposure import is_loopback
 from configs.settings import Settings
 from deployments.seam.call_context import CallContext
 from serve_app.ingress.caller import key_in
+from serve_app.ingress.deadline import check_deadline, set_deadline
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
@@ -144,6 +145,7 @@ class Front:
                 exchange.content = await self._bodies.read(exchange.body)
                 if exchange.content is None:
                     return
+            check_deadline(scope)
         except ServiceError as error:
             self._bodies.release(exchange.body)
             slow = isinstance(error, RequestTimeout)
@@ -157,6 +159,8 @@ class Front:
         """Refuse by the headers alone. Raises :class:`ServiceError`."""
         head, policy = exchange.head, self._policy
         head.check()
+        if head.timeout_s is not None:
+            set_deadline(scope, min(head.timeout_s, policy.settings.request_timeout_s))
         if policy.hosts is not None:
             seen = head.seen.get
             policy.hosts.check(scope["method"], seen(b"host", b""), seen(b"origin", b""))

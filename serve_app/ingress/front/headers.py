@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from starlette.types import Message
 
 from deployments.seam.call_context import MAX_SHARE_LENGTH
+from serve_app.ingress import deadline
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.request_id import HEADER, MAX_ID_LENGTH, USABLE
 
 REQUEST_ID = HEADER.encode()
 SESSION_ID = b"x-session-id"
 FAIRNESS_ID = b"x-llm-d-inference-fairness-id"
+REQUEST_TIMEOUT = deadline.HEADER.encode()
 DROPPED = frozenset(
     {
         b"x-request-timeout-seconds",
@@ -40,6 +42,7 @@ SEEN = frozenset(
         b"content-encoding",
         b"transfer-encoding",
         b"expect",
+        REQUEST_TIMEOUT,
     }
 )
 SPECIAL = frozenset({REQUEST_ID, SESSION_ID, FAIRNESS_ID}) | DROPPED | TRACING | SEEN
@@ -70,6 +73,15 @@ class RequestHeaders:
             name, length = self.unusable
             message = f"expected at most {length} printable characters without spaces"
             raise ValidationFailed(f"{name}: {message}", field=name)
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long the client waits for its answer, if it says so.
+
+        Raises :class:`ValidationFailed` for anything but a positive number of seconds.
+        """
+        given = self.seen.get(REQUEST_TIMEOUT)
+        return None if given is None else deadline.seconds_in(given)
 
     @property
     def declared(self) -> int | None:

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from configs.settings import Settings
 from deployments.seam.orders import Orders, OwnOrders
 from serve_app.ingress.catalog import Catalog
+from serve_app.ingress.cluster.attempts import wait_until
 from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.loading_comment import LoadingComment
 from serve_app.ingress.cluster.readiness import Readiness
 from serve_app.ingress.cluster.report_cache import ReportCache
+from serve_app.ingress.deadline import deadline_of
 from serve_app.ingress.errors import ServiceError
 from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.front.exchange import hold_of
@@ -31,6 +33,7 @@ from serve_app.ingress.streams import EventStream, StreamSource, begin_stream, h
 from serve_app.ingress.validation.schema_text import SchemaText
 
 S = TypeVar("S", bound=StreamSource)
+T = TypeVar("T")
 
 NATIVE_PREFIX = "/api/v1/huggingface"
 NATIVE_FIELDS = {"model": "model_name"}
@@ -39,7 +42,10 @@ NATIVE_FIELDS = {"model": "model_name"}
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that the routes share; made once by ``create_app``."""
+    """Everything that the routes share; made once by ``create_app``.
+
+    In a request, ``deadline`` is when its client stops waiting, in the time of the event loop.
+    """
 
     catalog: Catalog
     client: DeploymentClient
@@ -49,6 +55,7 @@ class Services:
     files: FileIntake = field(default_factory=FileIntake)
     report_cache: ReportCache = field(default_factory=ReportCache)
     started: int = field(default_factory=lambda: int(time.time()))
+    deadline: float | None = None
 
     def loading(self, card: ModelCard) -> LoadingComment:
         """The comment of a stream that waits for the model of ``card``."""
@@ -63,7 +70,12 @@ class Services:
     ) -> EventStream:
         """As :func:`begin_stream`; while it waits, its comments say how far ``card`` is loaded."""
         comment = heartbeat if card is None else self.loading(card)
+        opening = self.in_time(opening)
         return await begin_stream(opening, chunks, failed, self.settings.heartbeat_s, comment)
+
+    def in_time(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """``work`` until the request's deadline. Raises :class:`DeadlineExceeded` then."""
+        return work if self.deadline is None else wait_until(self.deadline, work)
 
 
 async def services_of(request: Request) -> Services:
@@ -77,12 +89,13 @@ async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     files = services.files.for_request(hold_of(request.scope))
     record, context = record_of(request.scope), context_of(request.scope)
+    deadline = deadline_of(request.scope)
     if record is None:
-        client = services.client.for_request(context)
-        return replace(services, client=client, files=files)
-    client = services.client.for_request(context, CallRecorder(record))
+        client = services.client.for_request(context, deadline=deadline)
+        return replace(services, client=client, files=files, deadline=deadline)
+    client = services.client.for_request(context, CallRecorder(record), deadline=deadline)
     catalog = services.catalog.observed_by(record)
-    return replace(services, catalog=catalog, client=client, files=files)
+    return replace(services, catalog=catalog, client=client, files=files, deadline=deadline)
 
 
 @dataclass(frozen=True, slots=True)

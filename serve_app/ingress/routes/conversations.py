@@ -134,7 +134,7 @@ async def begin_conversation(
     message = body.initial_message
     if message is not None:
         check_prompt(message, services.settings, "initial_message")
-    lease = await conversations.lease(caller, body.user_id)
+    lease = await conversations.lease(caller, body.user_id, services.deadline)
     model = card.name if body.model_name else None
     try:
         if message is None:
@@ -180,7 +180,7 @@ async def say_in_conversation(
     async def begin() -> MessageExchange:
         """Lease the conversation, once no other message of it is being answered, and read it."""
         nonlocal card
-        lease = await conversations.lease(caller, user_id)
+        lease = await conversations.lease(caller, user_id, services.deadline)
         try:
             earlier = await lease.read()
             card = card if body.model_name else await _model_of(earlier, services, card)
@@ -198,7 +198,7 @@ async def say_in_conversation(
 
     if body.stream:
         return await begin_stream(
-            _opened(begin, services),
+            services.in_time(_opened(begin, services)),
             lambda answer: _events(answer, context),
             lambda error: error_event(error, context.request_id),
             services.settings.heartbeat_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -129,8 +130,8 @@ async def graph(
         message = f"steps has {len(body.steps)} items; the limit is {settings.max_graph_steps}."
         raise ValidationFailed(message, field="steps")
     clock = asyncio.get_running_loop().time
-    end = clock() + settings.graph_timeout_s
-    await _look_up_models(body, services)
+    end = min(clock() + settings.graph_timeout_s, services.deadline or math.inf)
+    await services.in_time(_look_up_models(body, services))
     budget = DataBudget(settings.max_graph_bytes)
     pipeline = _pipeline(body, services, tasks, budget)
 
