@@ -181,6 +181,16 @@ class FamilySpec(Section):
         return "".join(part.title() for part in self.name.split("_"))
 
 
+def parallel_calls(family: FamilySpec, settings: Settings) -> int:
+    """How many calls a replica of the family can work on at a time: slots, or items of a batch."""
+    generators = [each for each in family.models if not GENERATION_TASKS.isdisjoint(each.tasks)]
+    if generators:
+        return max(each.slots or settings.max_concurrent_requests for each in generators)
+    limits = family.options.user_config
+    size = settings.batch_size if limits is None else limits.max_batch_size
+    return size * max((each.forwards for each in family.models), default=1)
+
+
 class Profile(Section):
     """Everything that is served. ``nodes`` says whether replicas may run on several machines.
 

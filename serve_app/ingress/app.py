@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from configs.import_paths import imported
-from configs.profile import Profile
+from configs.profile import Profile, parallel_calls
 from configs.serve_schema import LEDGER
 from configs.settings import Settings
 from deployments.metrics.ray_metrics import RayMetrics
@@ -28,6 +28,7 @@ from serve_app.ingress.conversations import Conversations
 from serve_app.ingress.deadline import Deadlines
 from serve_app.ingress.documentation import openapi, pages
 from serve_app.ingress.documentation.security import with_security
+from serve_app.ingress.early_refusals import EarlyRefusals
 from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.front.front import Front, policy_for
@@ -88,6 +89,9 @@ def create_app(
         Refusals(app, app.state.metering, purposes, log).note,
         answers,
         Responses(routes, app.state.metering).note,
+        EarlyRefusals(
+            purposes, services.catalog, services.client.admission, settings.request_timeout_s
+        ).check,
     )
     # The last one added runs first: front, metering, deadlines, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)
@@ -150,6 +154,7 @@ class Ingress:
             settings.request_timeout_s,
             settings.stall_timeout_s,
             joined=handles,
+            parallel={family.name: parallel_calls(family, settings) for family in profile.families},
         )
         remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))

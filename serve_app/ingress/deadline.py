@@ -45,6 +45,12 @@ def deadline_of(scope: Scope) -> float | None:
     return deadline
 
 
+def seconds_left(scope: Scope, otherwise: float) -> float:
+    """Until the request's deadline; ``otherwise`` where its client set none."""
+    deadline = deadline_of(scope)
+    return otherwise if deadline is None else deadline - asyncio.get_running_loop().time()
+
+
 def check_deadline(scope: Scope) -> None:
     """Raises :class:`DeadlineExceeded` once the request is too late."""
     deadline = deadline_of(scope)

@@ -83,14 +83,17 @@ class Ready:
 
 
 def services(
-    families: Mapping[str, Family], readiness: Readiness | None = None, **settings: Any
+    families: Mapping[str, Family],
+    readiness: Readiness | None = None,
+    parallel: Mapping[str, int] | None = None,
+    **settings: Any,
 ) -> Services:
     made = Settings(**settings)
     handles = {
         family.name: LocalHandle(families.get(family.name, Family()))
         for family in profile().families
     }
-    calls = DeploymentClient(handles, made.request_timeout_s)
+    calls = DeploymentClient(handles, made.request_timeout_s, parallel=parallel or {})
     return Services(Catalog(profile(), made), calls, made, readiness or Ready())
 
 

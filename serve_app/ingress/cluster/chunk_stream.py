@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
 from deployments.seam.timings import CallTiming
+from serve_app.ingress.cluster.admission import Place
 from serve_app.ingress.cluster.attempts import Attempts
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
 from serve_app.ingress.cluster.stream_progress import StreamProgress
@@ -31,7 +32,7 @@ class ChunkStream:
 
     When the replica is lost, another one continues behind the tokens that have arrived. ``send``
     starts a streaming call of a handle. ``fields`` translates the names of the request's fields to
-    those of the route, for errors.
+    those of the route, for errors. ``place`` is its place among the calls in flight.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class ChunkStream:
         request: GenerationRequest,
         attempts: Attempts,
         fields: Mapping[str, str] | None = None,
+        place: Place | None = None,
     ) -> None:
         self._send = send
         self._attempts = attempts
         self._fields = fields
+        self._place = place or Place()
         self._progress = StreamProgress(request)
         self._response = send(request)
         self._first: TokenChunk | None = None
@@ -82,6 +85,7 @@ class ChunkStream:
     def close(self) -> None:
         """Stop the generation within one decode step. Does nothing once the stream has ended."""
         self._response.cancel()
+        self._place.close()
 
     async def _next(self) -> TokenChunk | Problem | None:
         """The next item, ``None`` at the end, from another replica when this one is lost."""
@@ -98,6 +102,7 @@ class ChunkStream:
                 raise
             if isinstance(item, TokenChunk):
                 self._progress.add(item)
+                self._place.write(len(item.tokens), last=self._progress.complete)
             self._attempts.reset()
             return item
         return None

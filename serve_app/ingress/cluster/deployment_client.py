@@ -9,7 +9,9 @@ import asyncio
 import copy
 import math
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import closing
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ray.serve.exceptions import DeploymentUnavailableError
@@ -21,11 +23,14 @@ from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
 from deployments.seam.timings import CallTiming, TimedResult
+from serve_app.ingress.cluster.admission import Admission, Place
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
+from serve_app.ingress.cluster.family_load import family_load
+from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.cluster.joined_calls import CallJoiner
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
-from serve_app.ingress.errors import ServiceError, from_problem
+from serve_app.ingress.errors import ServiceError, TooManyRequests, from_problem
 
 SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
@@ -67,6 +72,8 @@ class DeploymentClient:
     request, from the call to the last byte of its answer. For ``stall_timeout_s`` see
     :class:`~serve_app.ingress.cluster.attempts.Attempts`. Calls to the families in ``joined``
     travel together while the way is busy: those of ``FamilyDeployment`` can take such lists.
+    ``parallel`` says of families how many calls one replica works on at a time; calls to these are
+    refused where they could not be answered in time (:mod:`serve_app.ingress.cluster.admission`).
     """
 
     def __init__(
@@ -75,6 +82,7 @@ class DeploymentClient:
         timeout_s: float,
         stall_timeout_s: float = math.inf,
         joined: Iterable[str] = (),
+        parallel: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._handles = {name: handle.options(**SERIALIZATION) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
@@ -92,6 +100,12 @@ class DeploymentClient:
             )
             for family in joined
         }
+        self.admission = Admission(
+            {
+                family: family_load(HandleRouter(self._streams[family]), calls)
+                for family, calls in parallel.items()
+            }
+        )
 
     def for_request(
         self,
@@ -127,26 +141,42 @@ class DeploymentClient:
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(timeout_s)
         attempts.check()
+        # A call with a time of its own is an order, which is not one of the requests that wait.
+        place = Place()
+        if timeout_s is None:
+            place = self.admission.enter(family, request, attempts.seconds_left)
+        with closing(place):
+            answer = await self._answer(family, method, request, attempts)
+            if isinstance(answer, TimedResult):
+                if observed:
+                    observed.timing_received(answer.timing)
+                answer = answer.result
+            if not isinstance(answer, Problem):
+                place.answered(answer)
+        if isinstance(answer, Problem):
+            raise self._refused(family, from_problem(answer, fields))
+        if observed:
+            observed.result_received(answer)
+        return answer
+
+    async def _answer(self, family: str, method: str, request: Any, attempts: Attempts) -> Any:
         is_retry = False
         while True:
             attempts.begin()
             try:
-                answer = await attempts.wait(
+                return await attempts.wait(
                     self._result(family, method, request, attempts, is_retry)
                 )
-                break
             except ReplicaLost:
                 attempts.retry()
                 is_retry = True
-        if isinstance(answer, TimedResult):
-            if observed:
-                observed.timing_received(answer.timing)
-            answer = answer.result
-        if isinstance(answer, Problem):
-            raise from_problem(answer, fields)
-        if observed:
-            observed.result_received(answer)
-        return answer
+            except TooManyRequests as error:
+                raise self._refused(family, error) from None
+
+    def _refused(self, family: str, error: ServiceError) -> ServiceError:
+        if isinstance(error, TooManyRequests):
+            self.admission.with_delay(family, error)
+        return error
 
     @property
     def _timed(self) -> bool:
@@ -168,8 +198,15 @@ class DeploymentClient:
             name, sent = self._in_context(method, request, attempts, "call_stream")
             return self._method(family, name, stream=True).remote(sent)
 
-        stream = ChunkStream(send, request, attempts, fields)
-        await stream.start()
+        place = self.admission.enter(family, request, attempts.seconds_left)
+        try:
+            stream = ChunkStream(send, request, attempts, fields, place)
+            await stream.start()
+        except BaseException as error:
+            place.close()
+            if isinstance(error, ServiceError):
+                raise self._refused(family, error) from None
+            raise
         if observed:
             stream.observe(observed.stream_started())
         return stream

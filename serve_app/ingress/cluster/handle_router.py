@@ -28,6 +28,17 @@ class HandleRouter:
         limit = -1 if config is None else int(config.max_queued_requests)
         return None if limit < 0 else limit
 
+    @property
+    def max_requests(self) -> int | None:
+        """Requests that run in its replicas or wait for one, at most; ``None`` is no limit."""
+        config, queued = (
+            getattr(self._metrics, "_deployment_config", None),
+            self.max_queued_requests,
+        )
+        if config is None or queued is None:
+            return None
+        return int(config.max_ongoing_requests) * self.replicas + queued
+
     def running(self, result: Any) -> RunningCount:
         """A count of further requests at the replica that gives ``result``."""
         actor = getattr(result, "_actor_id", None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +28,9 @@ from serve_app.ingress.request_id import HEADER
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
+Early: TypeAlias = Callable[[Scope, bytes], None]
+"""Raises :class:`ServiceError` for a request that cannot be answered in time."""
+
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 EXPOSED = (
     HEADER,
@@ -44,6 +49,7 @@ class FrontPolicy:
     """The rules of a front.
 
     ``refused`` is called with refused requests, and ``answered`` with every request, to count them.
+    ``early`` is called with a request and its whole body, and may refuse it.
     """
 
     settings: Settings
@@ -52,6 +58,7 @@ class FrontPolicy:
     refused: Refused | None
     answers: ErrorAnswers
     answered: Answered | None = None
+    early: Early | None = None
 
 
 def policy_for(
@@ -60,6 +67,7 @@ def policy_for(
     refused: Refused | None,
     answers: ErrorAnswers,
     answered: Answered | None = None,
+    early: Early | None = None,
 ) -> FrontPolicy:
     """The policy of the settings. ``host`` is where the service listens, if known.
 
@@ -69,7 +77,7 @@ def policy_for(
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
         hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return FrontPolicy(settings, keys, hosts, refused, answers, answered)
+    return FrontPolicy(settings, keys, hosts, refused, answers, answered, early)
 
 
 class Front:
@@ -146,6 +154,8 @@ class Front:
                 if exchange.content is None:
                     return
             check_deadline(scope)
+            if self._policy.early is not None and exchange.content:
+                self._policy.early(scope, exchange.content)
         except ServiceError as error:
             self._bodies.release(exchange.body)
             slow = isinstance(error, RequestTimeout)

@@ -15,10 +15,14 @@ SURFACES = re.compile(r"(/api/v1/huggingface/(?!models/)|/v1/|/models/).+")
 
 
 class Purpose(NamedTuple):
-    """``fixed`` is the task of the whole request, whatever models it uses."""
+    """``fixed`` is the task of the whole request, whatever models it uses.
+
+    Its model is one of those that do one of ``model_tasks``.
+    """
 
     task: str
     fixed: bool = False
+    model_tasks: tuple[str, ...] = ()
 
 
 class Purposes:

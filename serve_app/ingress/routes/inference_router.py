@@ -57,7 +57,7 @@ class InferenceRouter(APIRouter):
         A request that fails before its model is found counts as one for the first of them; with
         ``fixed`` every request does. ``also_called`` are Hugging Face's other names of that task.
         """
-        purpose = Purpose(model_tasks[0], fixed)
+        purpose = Purpose(model_tasks[0], fixed, model_tasks)
         self.inference_routes.append(InferenceRoute(self.prefix + path, model_tasks, purpose))
         self.other_names |= dict.fromkeys(also_called, model_tasks[0])
         return self.post(path, **options)

@@ -16,7 +16,9 @@ class Metrics:
     """Counts running requests as Serve's own class does."""
 
     def __init__(self, max_queued_requests: int) -> None:
-        self._deployment_config = SimpleNamespace(max_queued_requests=max_queued_requests)
+        self._deployment_config = SimpleNamespace(
+            max_queued_requests=max_queued_requests, max_ongoing_requests=10
+        )
         self.running = Counter[str]()
 
     def inc_num_running_requests_for_replica(self, replica: str) -> None:
@@ -42,6 +44,11 @@ def test_replicas_and_the_limit_of_the_queue_are_those_of_serve() -> None:
 
 def test_a_queue_without_a_limit_has_none() -> None:
     assert HandleRouter(handle(Metrics(-1))).max_queued_requests is None
+
+
+def test_as_many_requests_may_be_on_their_way_as_run_and_wait() -> None:
+    assert HandleRouter(handle(Metrics(7), one=1, two=2)).max_requests == 27
+    assert HandleRouter(handle(Metrics(-1), one=1)).max_requests is None
 
 
 def test_where_nothing_runs_yet_one_replica_is_assumed() -> None:

@@ -1,0 +1,214 @@
+"""Goodput under overload: ``python -m bench.overload``.
+
+A graph of real models is started. Each kind of request is measured alone (one client), at its peak
+(as many clients as the family works on at a time), and then in an open loop with a multiple of the
+peak's rate, in which each request has a deadline. Goodput counts answers that came by then. The
+load is made in this process, on the same cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import click
+import psutil
+import uvloop
+
+from bench.neighbours import watched
+from bench.open_loop import Answer, OpenLoop
+from bench.pairs import machine, table, tell
+from bench.peers.running import Server, end_on_sigterm
+from bench.peers.servers import ours
+from bench.peers.weights import CHAT, VECTORS
+from serve_app.load.figures import Percentiles
+from serve_app.load.texts import texts_of
+
+FAMILIES = ("generation", "embeddings")
+INGRESS = "ServeReplica:prsm:Ingress"
+NEW_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of request. ``clients`` reach its peak; the aim is goodput over the peak."""
+
+    name: str
+    path: str
+    body: Callable[[int], dict[str, object]]
+    clients: int
+    factor: float
+    aim: float
+
+
+def _completion(number: int) -> dict[str, object]:
+    prompt = f"Story {number} begins on a day when"
+    return {"model": CHAT, "prompt": prompt, "max_tokens": NEW_TOKENS, "ignore_eos": True}
+
+
+def _summary(number: int) -> dict[str, object]:
+    texts = texts_of("mixed", number)
+    text = f"Report {number}. " + " ".join(texts() for _ in range(3))
+    return {"model_name": CHAT, "texts": text[:800], "max_length": NEW_TOKENS, "min_length": 24}
+
+
+def _vector(number: int) -> dict[str, object]:
+    return {"model": VECTORS, "input": f"{number} {texts_of('mixed', number)()}"}
+
+
+KINDS = (
+    Kind("generation", "/v1/completions", _completion, 16, 10, 0.9),
+    Kind("summaries", "/api/v1/huggingface/summarize", _summary, 16, 10, 0.9),
+    Kind("embeddings", "/v1/embeddings", _vector, 32, 2, 0.7),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one kind did. Rates are per second, times in seconds."""
+
+    kind: Kind
+    alone_s: float
+    peak: float
+    at_peak: Percentiles
+    deadline_s: float
+    goodput: float
+    admitted: Percentiles
+    refused: Percentiles
+    refusals: int
+    late: int
+    failed: int
+    retry_after_s: tuple[int, int]
+    ingress_s: float
+    """Processor time of the ingress for one refusal."""
+
+    def row(self) -> list[str]:
+        kind, ratio = self.kind, self.goodput / self.peak
+        return [
+            f"{kind.name}, {kind.factor:g} x",
+            f"{self.peak:.1f}",
+            f"{self.deadline_s:.1f}",
+            f"{self.goodput:.1f}",
+            f"**{ratio:.2f}**",
+            f"{kind.aim}",
+            f"{self.alone_s:.2f} / {self.at_peak.p50:.2f} / {self.admitted.p50:.2f}",
+            f"{self.admitted.p99:.2f}",
+            f"{self.refused.p50 * 1e3:.0f} / {self.refused.p99 * 1e3:.0f}",
+            f"{self.refusals} / {self.late} / {self.failed}",
+            "{}–{}".format(*self.retry_after_s),
+            f"{self.ingress_s * 1e3:.2f}",
+        ]
+
+
+TITLES = [
+    "load",
+    "peak, 1/s",
+    "deadline, s",
+    "goodput, 1/s",
+    "ratio",
+    "aim",
+    "p50 alone / at the peak / admitted, s",
+    "admitted p99, s",
+    "refusal p50 / p99, ms",
+    "refused / late / failed",
+    "Retry-After, s",
+    "ingress, ms a refusal",
+]
+
+
+async def measured(server: Server, kind: Kind, seconds: float, patience: float) -> Outcome:
+    def loop(headers: str = "") -> OpenLoop:
+        def body(number: int) -> bytes:
+            return json.dumps(kind.body(number)).encode()
+
+        return OpenLoop("127.0.0.1", server.port, kind.path, body, headers)
+
+    single = loop()
+    await single.by_clients(1, 4.0)
+    alone = median(_good(single.answers))
+    closed = loop()
+    await closed.by_clients(kind.clients, 4.0)
+    closed.answers.clear()
+    spent = ingress_cpu_s()
+    began = await closed.by_clients(kind.clients, seconds)
+    took = max(each.ended for each in closed.answers) - began
+    each_s = (ingress_cpu_s() - spent) / len(closed.answers)
+    good = _good(closed.answers)
+    peak, at_peak = len(good) / took, Percentiles.of(good)
+    deadline = max(patience * at_peak.p50, 0.2)
+    tell(f"{kind.name}: alone {alone:.2f} s, peak {peak:.1f}/s, {at_peak}; deadline {deadline:.2f}")
+    opened = loop(f"X-Request-Timeout: {deadline:.3f}\r\n")
+    spent = ingress_cpu_s()
+    began = await opened.at_rate(kind.factor * peak, seconds + 2 * deadline)
+    spent = ingress_cpu_s() - spent
+    for each in (single, closed, opened):
+        each.close()
+    # The first answers come from an idle service, and the last ones when the load is over.
+    window = [a for a in opened.answers if began + deadline <= a.ended < began + deadline + seconds]
+    in_time = [s for s in _good(window) if s <= deadline * 1.02]
+    refused = [a for a in opened.answers if a.status == 429]
+    answered = [a for a in opened.answers if a.status in (200, 504)]
+    delays = [a.retry_after_s for a in refused if a.retry_after_s is not None]
+    return Outcome(
+        kind,
+        alone,
+        peak,
+        at_peak,
+        deadline,
+        len(in_time) / seconds,
+        Percentiles.of(_good(window)),
+        Percentiles.of([a.seconds for a in refused]),
+        len(refused),
+        sum(a.status == 504 or a.seconds > deadline * 1.02 for a in answered),
+        sum(a.status not in (200, 429, 504) for a in opened.answers),
+        (min(delays, default=0), max(delays, default=0)),
+        (spent - each_s * len(answered)) / max(1, len(refused)),
+    )
+
+
+def ingress_cpu_s() -> float:
+    """The processor time of all replicas of the ingress since their start."""
+    total = 0.0
+    for process in psutil.process_iter(["cmdline"]):
+        if any(INGRESS in part for part in process.info["cmdline"] or ()):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _good(answers: list[Answer]) -> list[float]:
+    return [each.seconds for each in answers if each.status == 200]
+
+
+@click.command()
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(2, 120))
+@click.option("--patience", default=3.0, show_default=True, type=click.FloatRange(1.2, 50))
+@click.option("--only", multiple=True, type=click.Choice([each.name for each in KINDS]))
+def main(seconds: float, patience: float, only: tuple[str, ...]) -> None:
+    """Goodput under a multiple of the peak's load.
+
+    A request's deadline is the median latency at the peak times ``patience``.
+    """
+    end_on_sigterm()
+    with (
+        TemporaryDirectory(prefix="bench-overload-") as place,
+        ours(FAMILIES, Path(place), "Q4_1").running() as server,
+        watched() as neighbours,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        rows = []
+        for kind in KINDS:
+            if not only or kind.name in only:
+                rows.append(runner.run(measured(server, kind, seconds, patience)).row())
+                tell("  ".join(rows[-1]))
+    click.echo(f"{machine()}. {neighbours}\n")
+    click.echo(table(TITLES, rows))
+
+
+if __name__ == "__main__":
+    main()

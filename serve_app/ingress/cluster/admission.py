@@ -1,0 +1,138 @@
+"""Admission: whether a call may begin, or would only wait until its request's deadline.
+
+A call that cannot be answered in time costs those that can be, so it is refused at once, with a 429
+that says when to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from deployments.seam.tokenization import DetokenizeRequest, TokenizeRequest
+from serve_app.ingress.cluster.family_load import FamilyLoad
+from serve_app.ingress.errors import TooManyRequests
+
+IN_TIME = 0.75
+"""The part of the time left that a call may be predicted to take. Calls differ, and those that are
+admitted later may be short and go first."""
+
+UNCOUNTED = (TokenizeRequest, DetokenizeRequest)
+"""Requests that wait for no model."""
+
+
+class Work(NamedTuple):
+    """How much a call asks for, in units; ``exact``, or at most so much. ``None`` is unknown."""
+
+    units: float | None = None
+    exact: bool = False
+
+
+class Admission:
+    """Admits calls to families by their ``loads``. Others are not bounded here."""
+
+    def __init__(self, loads: Mapping[str, FamilyLoad]) -> None:
+        self._loads = loads
+
+    @property
+    def is_under_load(self) -> bool:
+        """Whether any family has as many calls as it works on at a time."""
+        return any(load.is_under_load for load in self._loads.values())
+
+    def enter(self, family: str, request: Any, seconds_left: float) -> Place:
+        """A place among the calls in flight. Raises :class:`TooManyRequests`."""
+        load = self._loads.get(family)
+        if load is None or isinstance(request, UNCOUNTED):
+            return Place()
+        work = work_of(request)
+        _check(load, _likely(load, work), seconds_left)
+        return Place(load, work)
+
+    def check_any(
+        self, families: Iterable[str], max_tokens: int | None, seconds_left: float
+    ) -> None:
+        """Raises :class:`TooManyRequests` where each of ``families`` would refuse a call now, that
+        writes at most ``max_tokens`` or, where that is unknown, as much as calls usually do."""
+        refusal: TooManyRequests | None = None
+        for family in families:
+            load = self._loads.get(family)
+            if load is None or not load.is_under_load:
+                return
+            units = load.least_units if max_tokens is None else None
+            work = Work(max_tokens) if units is None else Work(units, exact=True)
+            try:
+                _check(load, _likely(load, work), seconds_left)
+            except TooManyRequests as error:
+                refusal = error
+            else:
+                return
+        if refusal is not None:
+            raise refusal
+
+    def with_delay(self, family: str, error: TooManyRequests) -> None:
+        """Give ``error``, of Serve or of a replica, the measured time after which to come back."""
+        load = self._loads.get(family)
+        if load is not None:
+            error.headers["Retry-After"] = str(load.retry_after_s)
+
+
+class Place:
+    """The place of one call among those in flight, until it is closed. Without ``load`` none."""
+
+    def __init__(self, load: FamilyLoad | None = None, work: Work | None = None) -> None:
+        self._load = load
+        self._work = work or Work()
+        self._written = 0
+        self._answered = False
+        if load is not None:
+            load.begin()
+
+    def write(self, tokens: int, *, last: bool) -> None:
+        """So many more tokens of a stream have come; ``last`` if no more will."""
+        self._written += tokens
+        self._answered = self._answered or last
+
+    def answered(self, answer: Any) -> None:
+        """The call has its answer."""
+        self._answered = True
+        counts = getattr(answer, "token_counts", None)
+        self._written = 0 if counts is None else counts.completion
+
+    def close(self) -> None:
+        """May be called more than once."""
+        load, self._load = self._load, None
+        if load is None:
+            return
+        units, exact = self._work
+        if not exact:
+            load.end(self._written or float(self._answered), whole=self._answered)
+        elif self._answered:
+            load.end(units or 1.0, whole=True, exact=True)
+        else:
+            load.end(0.0, whole=False)
+
+
+def work_of(request: Any) -> Work:
+    """The tokens that a request may have written; of one that writes none, its texts."""
+    texts = len(getattr(request, "texts", ()) or getattr(request, "documents", ()))
+    if hasattr(request, "max_new_tokens"):
+        new: int | None = request.max_new_tokens
+        return Work(None if new is None else new * max(1, texts) * getattr(request, "choices", 1))
+    if texts:
+        return Work(texts * max(1, len(getattr(request, "labels", ()))), exact=True)
+    return Work(1.0)
+
+
+def _likely(load: FamilyLoad, work: Work) -> float:
+    """The units of a call. What it may write it seldom writes."""
+    if work.units is None:
+        return load.usual_units
+    return work.units if work.exact else min(work.units, load.usual_units)
+
+
+def _check(load: FamilyLoad, units: float, seconds_left: float) -> None:
+    if load.is_full:
+        raise TooManyRequests("Too many requests are waiting.", load.retry_after_s)
+    if load.seconds_for(units) > IN_TIME * seconds_left:
+        message = "Too many requests are waiting for this one to be answered in time."
+        raise TooManyRequests(message, load.retry_after_s)

@@ -1,0 +1,145 @@
+"""The load of a family, as this process sees it: the calls in flight, and how fast they end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from serve_app.ingress.cluster.handle_router import HandleRouter
+
+WINDOW_S = 10.0
+MIN_ENDED = 8
+MAX_ENDED = 1024
+"""The rate is that of the calls that ended in the last seconds under load: at least so many, and at
+most so many."""
+
+MAX_RETRY_S = 60
+
+
+class EndedCall(NamedTuple):
+    """A call that ended under load: when, by the clock of the load, and how much work it was.
+
+    ``whole`` unless its caller left or its deadline passed before.
+    """
+
+    at: float
+    units: float
+    whole: bool
+
+
+class FamilyLoad:
+    """The calls of this process to one family.
+
+    ``parallel`` is how many the family works on at the same time, at least; more of them wait, or
+    slow each other down. Only while there are as many is the rate of work measured: below that it
+    says how much was asked for, and not how much can be done. Work is in units: tokens to write,
+    texts, or calls, the same ones for all calls of a family. ``max_in_flight`` gives the bound of
+    the calls at this moment, ``None`` if there is none.
+    """
+
+    def __init__(
+        self,
+        parallel: Callable[[], int],
+        max_in_flight: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parallel = parallel
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self.in_flight = 0
+        self.least_units: float | None = None
+        """Of calls whose work was known when they came."""
+        self.usual_units = 1.0
+        """The mean work of calls that ended by themselves."""
+        self._loaded_s = 0.0  # the clock of the load: it stands still while fewer are in flight
+        self._read_at = clock()
+        self._ended: deque[EndedCall] = deque()
+        self._units = 0.0
+        self._whole_units = 0.0
+        self._whole = 0
+
+    def begin(self) -> None:
+        self._tick()
+        self.in_flight += 1
+
+    def end(self, units: float, *, whole: bool, exact: bool = False) -> None:
+        """A call has ended, after so many units of work; not ``whole`` if it was cut short.
+
+        ``exact`` if its work was known when it came.
+        """
+        under_load = self._tick()
+        if exact:
+            self.least_units = min(units, self.least_units or units)
+        self.in_flight -= 1
+        if not under_load or not (whole or units):
+            return
+        self._ended.append(EndedCall(self._loaded_s, units, whole))
+        self._count(self._ended[-1], 1)
+        while len(self._ended) > MAX_ENDED or self._is_old():
+            self._count(self._ended.popleft(), -1)
+        if self._whole:
+            self.usual_units = self._whole_units / self._whole
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many calls wait as may."""
+        limit = self._max_in_flight()
+        return limit is not None and self.in_flight >= limit
+
+    @property
+    def is_under_load(self) -> bool:
+        """Whether as many calls are in flight as the family works on at a time."""
+        return self.in_flight >= self._parallel()
+
+    def seconds_for(self, units: float) -> float:
+        """How long a further call of so much work would take, if all in flight share the family.
+
+        0 while nothing waits, or nothing is known.
+        """
+        under_load, rate = self._tick(), self._rate()
+        if not under_load or rate is None:
+            return 0.0
+        return (self.in_flight + 1) * units / max(rate, 1e-9)
+
+    @property
+    def retry_after_s(self) -> int:
+        """When those that wait now will be done: whole seconds, from 1 to ``MAX_RETRY_S``."""
+        self._tick()
+        rate = self._rate()
+        waiting = max(1, self.in_flight - self._parallel())
+        seconds = 1.0 if rate is None else waiting * self.usual_units / max(rate, 1e-9)
+        return max(1, math.ceil(min(seconds, MAX_RETRY_S)))
+
+    def _rate(self) -> float | None:
+        """Units a second under load; ``None`` until enough calls have ended."""
+        if len(self._ended) < MIN_ENDED:
+            return None
+        first = self._ended[0]
+        seconds = self._loaded_s - first.at
+        return (self._units - first.units) / seconds if seconds > 0 else None
+
+    def _tick(self) -> bool:
+        """Move the clock on; whether the family is under load until now."""
+        now = self._clock()
+        under_load = self.is_under_load
+        if under_load:
+            self._loaded_s += now - self._read_at
+        self._read_at = now
+        return under_load
+
+    def _is_old(self) -> bool:
+        return len(self._ended) > MIN_ENDED and self._loaded_s - self._ended[1].at > WINDOW_S
+
+    def _count(self, call: EndedCall, sign: int) -> None:
+        self._units += sign * call.units
+        if call.whole:
+            self._whole += sign
+            self._whole_units += sign * call.units
+
+
+def family_load(router: HandleRouter, parallel: int) -> FamilyLoad:
+    """The load of a family whose replicas, each for ``parallel`` calls, ``router`` knows."""
+    return FamilyLoad(lambda: parallel * router.replicas, lambda: router.max_requests)

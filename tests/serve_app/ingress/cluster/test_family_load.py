@@ -1,0 +1,108 @@
+"""The rate at which a family finishes calls is measured while it has enough of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.ingress.cluster.family_load import MAX_RETRY_S, FamilyLoad
+
+PARALLEL = 4
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Simulation:
+    """A family that finishes a call every ``every_s``, with so many always in flight."""
+
+    def __init__(self, **limits: int) -> None:
+        self.clock = Clock()
+        limit = limits.get("limit")
+        self.load = FamilyLoad(lambda: PARALLEL, lambda: limit, self.clock)
+
+    def run(self, calls: int, every_s: float, units: float = 1.0, in_flight: int = 8) -> None:
+        while self.load.in_flight < in_flight:
+            self.load.begin()
+        for _ in range(calls):
+            self.clock.now += every_s
+            self.load.end(units, whole=True)
+            self.load.begin()
+
+    def pause(self, seconds: float) -> None:
+        """Nothing is in flight for so long."""
+        left = self.load.in_flight
+        for _ in range(left):
+            self.load.end(0.0, whole=False)
+        self.clock.now += seconds
+
+
+def test_nothing_is_predicted_before_calls_have_ended() -> None:
+    simulation = Simulation()
+    simulation.run(3, 1.0)
+    assert simulation.load.seconds_for(1.0) == 0.0
+    assert simulation.load.retry_after_s == 1
+
+
+def test_a_call_takes_as_long_as_all_in_flight_need_for_as_much() -> None:
+    simulation = Simulation()
+    simulation.run(20, 0.5, units=10.0)  # 20 units a second, 8 in flight
+    assert simulation.load.seconds_for(10.0) == pytest.approx(9 * 10 / 20)
+    assert simulation.load.seconds_for(1.0) == pytest.approx(9 * 1 / 20)
+
+
+def test_below_its_parallel_calls_a_family_is_not_measured_and_nothing_waits() -> None:
+    simulation = Simulation()
+    simulation.run(20, 0.5)
+    simulation.pause(1000.0)
+    simulation.run(20, 100.0, in_flight=PARALLEL - 1)  # few calls, far between
+    assert simulation.load.seconds_for(1.0) == 0.0
+    simulation.run(1, 0.5)
+    assert simulation.load.seconds_for(1.0) == pytest.approx(9 * 0.5, rel=0.2)
+
+
+def test_a_family_that_becomes_faster_is_believed_after_a_while() -> None:
+    simulation = Simulation()
+    simulation.run(50, 1.0)
+    simulation.run(200, 0.1)
+    assert simulation.load.seconds_for(1.0) == pytest.approx(0.9, rel=0.1)
+
+
+def test_a_family_that_finishes_nothing_is_predicted_to_take_ever_longer() -> None:
+    simulation = Simulation()
+    simulation.run(20, 0.1)
+    before = simulation.load.seconds_for(1.0)
+    simulation.clock.now += 100.0
+    assert simulation.load.seconds_for(1.0) > 20 * before
+
+
+def test_what_was_written_for_clients_that_left_counts_as_work_and_not_as_a_call() -> None:
+    simulation = Simulation()
+    simulation.run(20, 1.0, units=10.0)
+    for _ in range(20):
+        simulation.clock.now += 1.0
+        simulation.load.end(1.0, whole=False)
+        simulation.load.begin()
+    assert simulation.load.usual_units == 10.0
+
+
+def test_the_delay_is_the_time_of_those_that_wait() -> None:
+    simulation = Simulation()
+    simulation.run(40, 2.0, in_flight=PARALLEL + 6)
+    assert simulation.load.retry_after_s == 12
+    simulation.run(40, 0.01, in_flight=PARALLEL + 6)
+    assert simulation.load.retry_after_s >= 1
+    simulation.run(40, 50.0, in_flight=PARALLEL + 6)
+    assert simulation.load.retry_after_s == MAX_RETRY_S
+
+
+def test_it_is_full_at_its_limit() -> None:
+    simulation = Simulation(limit=5)
+    simulation.run(0, 1.0, in_flight=4)
+    assert not simulation.load.is_full
+    simulation.run(0, 1.0, in_flight=5)
+    assert simulation.load.is_full

@@ -1,0 +1,179 @@
+"""Overload: a request that could not be answered in time is refused at once, and others go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from deployments.seam.embeddings import EmbeddingRequest
+from deployments.seam.generation import GenerationRequest
+from deployments.seam.problems import Problem
+from deployments.seam.summarization import SummaryRequest
+from deployments.seam.tokenization import DetokenizeRequest
+from serve_app.ingress.app import create_app, routers_of
+from serve_app.ingress.cluster.admission import Admission, Place, Work, work_of
+from serve_app.ingress.cluster.family_load import FamilyLoad
+from serve_app.ingress.deadline import HEADER
+from serve_app.ingress.errors import TooManyRequests
+from tests.serve_app import house
+from tests.serve_app.house import NATIVE, burst, generated
+from tests.serve_app.ingress.metering.test_middleware import counted
+from tests.serve_app.local_handle import FOREVER, Family, happens
+
+GENERATE, STREAM = f"{NATIVE}/generate", f"{NATIVE}/generate/stream"
+PARALLEL = 2
+LONG = {"prompt": "Hi", "max_new_tokens": 100}
+SHORT = {"prompt": "Hi", "max_new_tokens": 1}
+CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100}
+
+
+class Graph:
+    """An application whose generation takes a second for two calls of 100 tokens, by its clock."""
+
+    def __init__(self, in_flight: int, *answers: Any, limit: int | None = None) -> None:
+        self.now = 0.0
+        self.load = FamilyLoad(lambda: PARALLEL, lambda: limit, lambda: self.now)
+        self.family = Family(*answers)
+        self.app = self._application()
+        for _ in range(in_flight):
+            self.load.begin()
+        for _ in range(20):
+            self.now += 0.5
+            self.load.end(100.0, whole=True)
+            self.load.begin()
+
+    def _application(self) -> FastAPI:
+        services = house.services({"generation": self.family})
+        services.client.admission._loads = {"generation": self.load}
+        return create_app(services, routers_of(house.profile()))
+
+    async def post(self, path: str, body: Any, timeout_s: float) -> Any:
+        return await house.post(self.app, path, body, **{HEADER: str(timeout_s)})
+
+
+async def test_a_request_that_cannot_be_answered_in_time_is_refused_with_the_time_to_wait() -> None:
+    graph = Graph(20)
+    refused = await graph.post(GENERATE, LONG, 10.0)  # 21 calls at two a second
+    assert refused.status_code == 429
+    assert refused.headers["retry-after"] == "9"  # the 18 that wait
+    assert refused.json()["error_type"] == "rate_limit_error"
+    assert not graph.family.asked
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/v1/completions", {"prompt": "Hi", "max_tokens": 100}),
+        (STREAM, LONG),
+        ("/v1/completions", {"prompt": "Hi", "max_tokens": 100, "user": "x" * 70_000}),
+    ],
+)
+async def test_every_api_refuses_in_its_own_words(path: str, body: Any) -> None:
+    graph = Graph(20)
+    refused = await graph.post(path, body, 10.0)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "9")
+    error = refused.json().get("error")
+    assert error is None or error["type"] == "rate_limit_error"
+
+
+async def test_one_that_has_the_time_is_answered() -> None:
+    graph = Graph(20, generated(" there"))
+    assert (await graph.post(GENERATE, LONG, 30.0)).status_code == 200
+    assert graph.load.in_flight == 20
+
+
+async def test_a_short_one_is_answered_where_a_long_one_is_refused() -> None:
+    graph = Graph(20, generated("!"))
+    assert (await graph.post(GENERATE, SHORT, 10.0)).status_code == 200
+
+
+async def test_a_family_with_room_refuses_nobody() -> None:
+    graph = Graph(PARALLEL - 1, generated("!"))
+    assert (await graph.post(GENERATE, LONG, 0.3)).status_code == 200
+
+
+async def test_beyond_its_limit_every_request_is_refused() -> None:
+    graph = Graph(20, limit=20)
+    refused = await graph.post(GENERATE, SHORT, 300.0)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "9")
+
+
+async def test_refusals_are_counted() -> None:
+    graph = Graph(20)
+    await graph.post(GENERATE, LONG, 10.0)
+    found = await counted(graph.app)
+    assert found["rejections_total", "generate", "rate_limit_error"] == 1
+
+
+@pytest.mark.parametrize("answer", [Problem("overloaded", "full"), RuntimeError("broken"), FOREVER])
+async def test_a_call_that_fails_gives_its_place_back(answer: Any) -> None:
+    graph = Graph(20, answer, [answer])
+    for path in (GENERATE, STREAM):
+        response = await graph.post(path, SHORT, 0.6)
+        assert response.status_code >= 429
+        assert graph.load.in_flight == 20
+
+
+async def test_a_refusal_of_a_replica_says_how_long_to_wait_too() -> None:
+    graph = Graph(20, Problem("overloaded", "the queue is full"))
+    refused = await graph.post(GENERATE, SHORT, 100.0)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "9")
+
+
+async def test_a_stream_has_its_place_until_its_end() -> None:
+    graph = Graph(20, [burst("a"), burst("b", at=1, finish="length")])
+    assert (await graph.post(STREAM, LONG, 300.0)).status_code == 200
+    assert graph.load.in_flight == 20
+
+
+async def test_a_client_that_leaves_gives_its_place_back() -> None:
+    graph = Graph(20, [burst("a"), FOREVER])
+    connection = house.Connection(graph.app, STREAM, LONG)
+    await happens(connection.first_chunk)
+    assert graph.load.in_flight == 21
+    connection.left.set()
+    await connection.done
+    assert graph.load.in_flight == 20
+
+
+async def test_requests_that_use_several_families_are_not_refused_early() -> None:
+    graph = Graph(20, generated("!"))
+    steps = [{"id": "a", "task": "generate", "inputs": LONG | {"max_new_tokens": 1}}]
+    response = await graph.post(f"{NATIVE}/graph", {"steps": steps}, 10.0)
+    assert response.json()["steps"][0]["status"] == "ok"
+
+
+def test_the_work_of_a_request_is_what_it_may_write_or_its_texts() -> None:
+    request = GenerationRequest("id", "house/fast", prompt="Hi", max_new_tokens=9, choices=3)
+    assert work_of(request) == Work(27)
+    assert work_of(GenerationRequest("id", "house/fast", prompt="Hi")) == Work(None)
+    assert work_of(SummaryRequest("id", "m", ("a", "b"), 50)) == Work(100)
+    assert work_of(EmbeddingRequest("m", ("a", "b", "c"))) == Work(3, exact=True)
+
+
+async def test_a_list_of_texts_is_as_much_work_as_it_has_texts() -> None:
+    clock = [0.0]
+    load = FamilyLoad(lambda: 1, clock=lambda: clock[0])
+    admission = Admission({"embeddings": load})
+    places = [Place(load, Work(1, exact=True)) for _ in range(10)]
+    for _ in range(20):
+        clock[0] += 0.1
+        places.append(Place(load, Work(1, exact=True)))
+        place = places.pop(0)
+        place.answered(None)
+        place.close()
+    admission.enter("embeddings", EmbeddingRequest("m", ("a",)), 2.0).close()
+    with pytest.raises(TooManyRequests):
+        admission.enter("embeddings", EmbeddingRequest("m", ("a",) * 100), 2.0)
+    admission.check_any(["embeddings"], None, 2.0)
+    with pytest.raises(TooManyRequests):
+        admission.check_any(["embeddings"], None, 1.0)
+
+
+def test_what_waits_for_no_model_has_no_place() -> None:
+    load = FamilyLoad(lambda: 1, lambda: 0)
+    Admission({"generation": load}).enter("generation", DetokenizeRequest("m", (1,)), 1.0)
+    assert load.in_flight == 0
