@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     max_inflight_body_bytes: PositiveInt = Field(
         default=256 * MIB, description="of all requests that one replica of the ingress works on"
     )
+    max_inflight_answer_bytes: PositiveInt = Field(
+        default=256 * MIB, description="of all answers that clients of one replica still read"
+    )
     body_timeout_s: PositiveFloat = Field(default=60.0, description="for a whole body to arrive")
     send_timeout_s: PositiveFloat = Field(
         default=60.0, description="for a client to take what was sent; then it is cut off"

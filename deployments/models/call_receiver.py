@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from contextvars import ContextVar
+from math import isfinite
 from typing import Any, NamedTuple
 
 from deployments.metrics.stage_recorder import record_here, recorded
 from deployments.seam.call_context import ANONYMOUS, ContextualCall
+from deployments.seam.problems import Problem
 from deployments.seam.timings import TimedResult
+
+LATE = Problem("timeout", "The answer was not complete within the time that the request allows.")
 
 
 class RunningCall(NamedTuple):
@@ -43,11 +48,27 @@ def enter_context(call: ContextualCall) -> None:
 
 
 class CallReceiver:
-    """The methods of a deployment that answer calls with a context, by its other methods."""
+    """The methods of a deployment that answer calls with a context, by its other methods.
+
+    At its deadline a call is cancelled, and leaves every queue, even if the ingress that would
+    cancel it is late or gone.
+    """
 
     async def call(self, call: ContextualCall) -> Any:
         """Answer a call. If it is timed, the answer is a :class:`TimedResult`."""
         enter_context(call)
+        seconds_left = call.context.seconds_left
+        if seconds_left <= 0:
+            return LATE
+        try:
+            async with asyncio.timeout(seconds_left if isfinite(seconds_left) else None) as timer:
+                return await self._answered(call)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return LATE
+
+    async def _answered(self, call: ContextualCall) -> Any:
         method = getattr(self, call.method)
         if not call.timed:
             return await method(call.request)
@@ -58,6 +79,9 @@ class CallReceiver:
     async def call_stream(self, call: ContextualCall) -> AsyncGenerator[Any, None]:
         """Answer a call by a stream. The stream of a timed one tells its timing."""
         enter_context(call)
+        if call.context.seconds_left <= 0:
+            yield LATE
+            return
         method = call.method
         if call.timed:
             record_here()

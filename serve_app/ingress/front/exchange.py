@@ -10,6 +10,7 @@ from typing import TypeAlias
 from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.ingress.error_answers import ErrorAnswers
+from serve_app.ingress.front.answers import AnswerRoom, AnswerWithoutRoom, large_size
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import RequestHeaders, with_id
 from serve_app.ingress.front.keys import ApiKey
@@ -61,6 +62,7 @@ class FrontExchange:
         send_timeout_s: float,
         echo: bool,
         answered: Answered | None = None,
+        room: AnswerRoom | None = None,
     ) -> None:
         self.head = head
         self.body = ReceivedBody(receive)
@@ -77,6 +79,8 @@ class FrontExchange:
         self._refused = refused
         self._answered = answered
         self._answers = answers
+        self._room = room
+        self._held = 0
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -110,6 +114,9 @@ class FrontExchange:
             if is_plain_error(message):
                 self._plain = ServeAnswer(message)
                 return
+            if not self._has_room(large_size(message)):
+                self._plain = AnswerWithoutRoom(message)
+                return
             self.started = True
             if self._answered is not None:
                 self._answered(self._scope, message["status"])
@@ -129,8 +136,19 @@ class FrontExchange:
 
     def close(self) -> None:
         """The application has returned."""
+        if self._room is not None:
+            self._room.give_back(self._held)
+            self._held = 0
         if self._timer is not None:
             self._timer.cancel()
+
+    def _has_room(self, nbytes: int) -> bool:
+        if not nbytes or self._room is None:
+            return True
+        if not self._room.take(nbytes):
+            return False
+        self._held = nbytes
+        return True
 
     async def _translate(self, plain: ServeAnswer, message: Message) -> None:
         if plain.translated:

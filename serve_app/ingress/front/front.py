@@ -20,6 +20,7 @@ from serve_app.ingress.deadline import check_deadline, set_deadline
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
 from serve_app.ingress.front.access import AllowedHosts, scope_of
+from serve_app.ingress.front.answers import AnswerRoom
 from serve_app.ingress.front.bodies import BodyReader
 from serve_app.ingress.front.exchange import STATE_KEY, Answered, FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
@@ -93,6 +94,7 @@ class Front:
         self._policy = policy
         self._echo = echo
         self._bodies = BodyReader(policy.settings)
+        self._room = AnswerRoom(policy.settings.max_inflight_answer_bytes)
         self._checked_app: ASGIApp = self._with_error_responses
         if policy.settings.cors_origins:
             self._checked_app = CORSMiddleware(
@@ -119,6 +121,7 @@ class Front:
             send_timeout_s=self._policy.settings.send_timeout_s,
             echo=self._echo,
             answered=self._policy.answered,
+            room=self._room,
         )
         exchange.hold = partial(self._bodies.hold_more, exchange.body)
         scope.setdefault("state", {}).update({"request_id": head.request_id, STATE_KEY: exchange})

@@ -7,8 +7,10 @@ import pickle
 import time
 from collections.abc import AsyncGenerator
 
+import pytest
+
 from deployments.metrics.stage_recorder import recorder_here
-from deployments.models.call_receiver import WITHOUT_CONTEXT, CallReceiver, context_here
+from deployments.models.call_receiver import LATE, WITHOUT_CONTEXT, CallReceiver, context_here
 from deployments.models.joined_calls import CallRunner
 from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.joined_calls import JoinedCalls
@@ -31,6 +33,16 @@ class Telling(CallReceiver):
 
     async def timed_stream(self, tenant: str) -> AsyncGenerator[str, None]:
         yield "timed" if recorder_here() is not None else "not timed"
+
+    async def wait(self, tenant: str) -> None:
+        self.began = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+    async def raise_timeout(self, tenant: str) -> None:
+        raise TimeoutError
 
     async def _tenant(self) -> str:
         return context_here().tenant
@@ -87,3 +99,27 @@ async def test_the_deadline_is_of_this_process_own_clock() -> None:
     before = time.monotonic()
     deadline = await asyncio.create_task(Deadline().call(call("a")))
     assert before + 60.0 <= deadline <= time.monotonic() + 60.0
+
+
+async def test_a_call_ends_at_its_deadline_although_nobody_cancels_it() -> None:
+    family = Telling()
+    late = await family.call(ContextualCall("wait", "a", CallContext("a", seconds_left=0.02)))
+    assert late == LATE
+    assert family.ended
+
+
+async def test_a_call_behind_its_deadline_is_not_begun() -> None:
+    family = Telling()
+    context = CallContext("a", seconds_left=0.0)
+    (item,) = [each async for each in family.call_stream(ContextualCall("stream", "a", context))]
+    assert item == LATE
+    assert await family.call(ContextualCall("tell", "a", context)) == LATE
+
+
+async def test_a_timeout_of_the_family_is_not_the_deadline() -> None:
+    with pytest.raises(TimeoutError):
+        await Telling().call(call("a", "raise_timeout"))
+
+
+async def test_a_call_without_a_deadline_goes_on() -> None:
+    assert await Telling().call(ContextualCall("tell", "a", CallContext("a"))) == ["a"] * 3

@@ -197,3 +197,27 @@ async def test_a_failure_of_the_entry_is_answered_without_its_internals(
     assert response.json()["request_id"] == response.headers["x-request-id"] == "abc"
     assert SECRET not in response.text
     assert "request abc failed" in caplog.text
+
+
+BIG = b"x" * 100_000
+
+
+async def big(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(BIG if scope["path"] == "/big" else b"small")(scope, receive, send)
+
+
+async def test_answers_that_clients_do_not_read_leave_no_room_for_other_large_ones() -> None:
+    front = fronted(big, max_inflight_answer_bytes=150_000)
+    idle = Wire(front, path="/big", method="GET", takes=1)  # takes the head and not the body
+    await idle.begun.wait()
+    refused = await asked(front, "/big", method="GET")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+    assert refused.json()["error_type"] == "rate_limit_error"
+    assert (await asked(front, "/small", method="GET")).content == b"small"
+    idle.done.cancel()
+    await asyncio.wait([idle.done])
+    assert (await asked(front, "/big", method="GET")).content == BIG
+
+
+async def test_one_answer_may_be_larger_than_all_may_be() -> None:
+    assert (await asked(fronted(big, max_inflight_answer_bytes=1), "/big")).content == BIG
