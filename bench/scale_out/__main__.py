@@ -29,11 +29,12 @@ MAX_NODES = 3
 @click.option("--hot-rate", type=float, default=30.0, help="Requests a second of the hot family.")
 @click.option("--hot-seconds", type=float, default=65.0, help="For how long they come.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Where to write the SVG.")
-def main(hot_rate: float, hot_seconds: float, plot: Path | None) -> None:
+@click.option("--keep-logs", type=click.Path(path_type=Path), help="Where to leave Ray's logs.")
+def main(hot_rate: float, hot_seconds: float, plot: Path | None, keep_logs: Path | None) -> None:
     """Run it, print what happens every two seconds, and a summary."""
     end_on_sigterm()
     tell(machine())
-    with autoscaling_cluster(MAX_NODES, cpus=4, gpus=1) as address:
+    with autoscaling_cluster(MAX_NODES, cpus=4, gpus=1, logs=keep_logs) as address:
         try:
             url, client, application = deployed(address)
             tell(HEADER)

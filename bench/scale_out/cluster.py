@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,20 +20,25 @@ from typing import Any
 
 from bench.peers.running import ServerFailed, free_port
 from serve_app.launcher import processes
-from serve_app.launcher.environment import MARKER
+from serve_app.launcher.environment import MARKER, PACKED
 
 ROOT = Path(__file__).parents[2]
 GRACE_S = 3.0
 HEAD = "ray.head.default"
 IDLE_MINUTES = 0.1
 """How long a node without work stays; clouds take minutes, here it is six seconds."""
+CALM_S = 5
+"""How long nothing has to start or stop until Serve empties a node; five minutes by default."""
 
 
 @contextlib.contextmanager
-def autoscaling_cluster(max_nodes: int, cpus: int, gpus: int) -> Iterator[str]:
+def autoscaling_cluster(
+    max_nodes: int, cpus: int, gpus: int, logs: Path | None = None
+) -> Iterator[str]:
     """A head with CPUs only, which starts up to ``max_nodes`` nodes of so many CPUs and GPUs.
 
-    Gives its address. Every process of it has ended when the block is left.
+    Gives its address. Every process of it has ended when the block is left, and its logs are in
+    the folder ``logs``, where one is given.
     """
     marker, port = uuid.uuid4().hex, free_port()
     address = f"127.0.0.1:{port}"
@@ -49,6 +55,8 @@ def autoscaling_cluster(max_nodes: int, cpus: int, gpus: int) -> Iterator[str]:
             "RAY_FAKE_CLUSTER": "1",
             "RAY_TMPDIR": folder,
             "RAY_USAGE_STATS_ENABLED": "0",
+            **PACKED,
+            "RAY_SERVE_NODE_COMPACTION_DELAY_S": str(CALM_S),
             "SPT_NOENV": "1",
             MARKER: marker,
         }
@@ -62,6 +70,17 @@ def autoscaling_cluster(max_nodes: int, cpus: int, gpus: int) -> Iterator[str]:
             yield address
         finally:
             processes.end(marker, GRACE_S)
+            if logs is not None:
+                _keep(Path(folder), logs)
+
+
+def _keep(folder: Path, logs: Path) -> None:
+    """Copy the logs of Ray and Serve below ``folder``; a start that failed has none."""
+    for session in folder.rglob("session_2*"):
+        if (session / "logs").is_dir():
+            shutil.copytree(
+                session / "logs", logs, dirs_exist_ok=True, ignore_dangling_symlinks=True
+            )
 
 
 def _command(config: Path, port: int, cpus: int) -> list[str]:

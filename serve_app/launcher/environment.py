@@ -10,6 +10,10 @@ from serve_app.launcher.ports import PortBlock
 MARKER = "PRSM_SERVE_RUN"
 FRONT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.front.entry:middlewares"}
 """Makes Serve put this service's front around its HTTP entry."""
+PACKED = {"RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1"}
+"""Makes Serve put replicas where others are already, and move those of a node that the others have
+room for once the graph has been calm for five minutes. By default it spreads them, and a node that
+came for a load stays because some last replica is on it."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica of the ingress that shuts down stays reachable for so long: until HAProxy beside it has
 # been reloaded, which takes seconds on a busy machine, and old processes of HAProxy have closed
@@ -66,6 +70,7 @@ def fast_path(workload: Workload, cpus: int) -> dict[str, str]:
     """What Serve and Ray have to be told on every node, whatever its ports and paths."""
     draining = DRAINING_ON_MANY_NODES_S if workload.many_nodes else DRAINING_S
     return {
+        **(PACKED if workload.many_nodes else {}),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # The fast path writes log records by the thousand: an error would not show in time.

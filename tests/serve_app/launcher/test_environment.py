@@ -79,3 +79,11 @@ def test_load_balancers_get_time_to_notice_that_a_replica_stops() -> None:
     closing = int(_environment()["RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S"])
     assert int(_environment()[name]) > 2 * closing
     assert _environment(workload=Workload(many_nodes=True))[name] == "30"
+
+
+def test_replicas_are_packed_where_there_are_several_nodes_unless_the_user_says_otherwise() -> None:
+    name = "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY"
+    assert name not in _environment()
+    many = Workload(many_nodes=True)
+    assert _environment(workload=many)[name] == "1"
+    assert _environment({name: "0"}, workload=many)[name] == "0"
