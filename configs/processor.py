@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
+from math import ceil
 from pathlib import Path
+
+from configs.cpu_limits import CGROUPS, MEMBERSHIP, cpu_limits
 
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """The CPU flags of Linux for bfloat16 arithmetic, on x86 and on ARM."""
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on; outside of Linux, all cores."""
+def usable_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
+    """Cores that this process may run on; outside of Linux, all cores.
+
+    In a container with a CPU limit no more than that, rounded up: more threads would only have the
+    kernel stop all of them for the rest of each period.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    limits = (ceil(each.cores) for each in cpu_limits(cgroups, membership))
+    return min([cores, *limits])
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:

@@ -123,16 +123,16 @@ class LoadPolicy:
                 why = (
                     f"work of {stats['queue'] * target:.2f} s waits, and {target:g} s may for each"
                 )
-                return f"{why}: {need:g} replicas"
+                return f"{why}: {_replicas(need)}"
             case "requests":
                 each = f"{stats['max_ongoing_requests']:g}"
                 why = (
                     f"{ctx.total_num_requests:.1f} requests run or wait, and {each} fill a replica"
                 )
-                return f"{why}: {need:g} replicas, {share} filled"
+                return f"{why}: {_replicas(need)}, {share} filled"
             case _:
                 why = f"forwards run for as long as would fill the time of {stats['busy']:.2f}"
-        return f"{why} replicas: {need:g} replicas, {share} filled"
+        return f"{why} replicas: {_replicas(need)}, {share} filled"
 
     def _publish(self, ctx: AutoscalingContext, decision: ScalingDecision) -> None:
         """Write a decision for those who ask why, if it is another one or the last is old."""
@@ -143,7 +143,7 @@ class LoadPolicy:
                 return
         if decision.needed != decision.target and (last is None or last.needed != decision.needed):
             logger.info(
-                "%s needs %d replicas: %s", ctx.deployment_name, decision.needed, decision.why
+                "%s needs %s: %s", ctx.deployment_name, _replicas(decision.needed), decision.why
             )
         self._published = decision
         try:
@@ -179,3 +179,7 @@ def _fresh_stats(ctx: AutoscalingContext) -> Stats | str:
     }
     bounds = ("target_queue_s", "max_ongoing_requests")
     return sums | {name: max(means.get(name, {}).values(), default=0.0) for name in bounds}
+
+
+def _replicas(count: float) -> str:
+    return "1 replica" if count == 1 else f"{count:g} replicas"

@@ -141,6 +141,10 @@ def test_being_busy_keeps_no_more_replicas_than_are_to_be() -> None:
             asked(busy(), requests=128),
             "128.0 requests run or wait, and 64 fill a replica: 2.5 replicas, 80% filled",
         ),
+        (
+            asked(busy(queue=1.0)),
+            "work of 0.50 s waits, and 0.5 s may for each: 1 replica",
+        ),
         (asked(busy()), "nothing runs or waits"),
         (asked(), "no replica runs: it sleeps"),
         (asked(target=1), "no replica runs: a replica starts"),
