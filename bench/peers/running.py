@@ -15,7 +15,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import psutil
 
@@ -99,8 +100,18 @@ class Server:
 
 
 def end_on_sigterm() -> None:
-    """Handle SIGTERM like Ctrl-C, so that servers are ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Handle SIGTERM like Ctrl-C, so that servers are ended.
+
+    Signals that come after it are ignored, or they would interrupt that: `timeout` sends it twice.
+    ``ray.init`` takes the signal for itself, so call this again behind it.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def end(process: subprocess.Popen[Any]) -> None:

@@ -16,7 +16,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
 
-from bench.peers.running import free_port
+from bench.peers.running import end_on_sigterm, free_port
 from bench.scale_out.load import Load, open_client, quantile
 from bench.scale_out.watch import Observation, Watch
 from configs.serve_schema import serve_config
@@ -75,6 +75,7 @@ class Outcome:
 def deployed(address: str) -> tuple[str, Any, str]:
     """Deploy the graph, and wait until it runs: its URL, Serve's client and the application."""
     ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    end_on_sigterm()
     port = free_port()
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     client: Any = _get_global_client()
