@@ -13,7 +13,7 @@ from configs.settings import Settings
 from deployments.seam.captioning import CaptionResult
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.decisions import DecisionRequest, DecisionResult
-from deployments.seam.embeddings import EmbeddingResult
+from deployments.seam.embeddings import ClusterResult, EmbeddingResult
 from deployments.seam.entities import Entity, EntityResult
 from deployments.seam.fill_mask import FillMaskResult, TokenPrediction
 from deployments.seam.generation import (
@@ -27,6 +27,7 @@ from deployments.seam.generation import (
 )
 from deployments.seam.image_generation import ImageGenerationRequest, ImageGenerationResult
 from deployments.seam.question_answering import AnswerSpan, ContextQuestionResult
+from deployments.seam.replicas import ModelOrder, ModelStatus, ReplicaReport, UnloadResult
 from deployments.seam.reranking import RerankResult
 from deployments.seam.summarization import Summary, SummaryResult
 from deployments.seam.text2text import Text2TextOutput, Text2TextResult
@@ -57,6 +58,15 @@ class EveryTask:
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+
+    async def loaded_models(self, request: None) -> ReplicaReport:
+        return ReplicaReport("replica-1", "node-1", (ModelStatus(MODEL, "warm"),))
+
+    async def load_model(self, order: ModelOrder) -> ReplicaReport:
+        return await self.loaded_models(None)
+
+    async def unload_model(self, order: ModelOrder) -> UnloadResult:
+        return UnloadResult("replica-1", "node-1", 0, 0.0)
 
     async def generate(self, request: GenerationRequest) -> GenerationResult:
         self.requests.append(request)
@@ -89,6 +99,12 @@ class EveryTask:
         self.requests.append(request)
         count = len(request.texts)
         return EmbeddingResult(np.full((count, 2), 0.5, np.float32), (1,) * count)
+
+    async def cluster(self, request: Any) -> ClusterResult:
+        self.requests.append(request)
+        count = len(request.texts)
+        centers = np.full((1, 2), 0.5, np.float32)
+        return ClusterResult((0,) * count, centers, tokens=(1,) * count)
 
     async def classify(self, request: Any) -> ClassificationResult:
         self.requests.append(request)

@@ -63,10 +63,8 @@ def event_stream(
         named.append(_item("", {"type": "string", "const": "[DONE]"}))
     names = ", ".join([*(events or {}), *(model.__name__ for model in unnamed)])
     content = {
-        "schema": {
-            "type": "string",
-            "description": f"server-sent events ({names}); itemSchema describes each",
-        },
+        # No type: where itemSchema is known, this describes the list of all events.
+        "schema": {"description": f"server-sent events ({names}); itemSchema describes each"},
         "itemSchema": {"anyOf": named},
     }
     return {200: {"description": "server-sent events", "content": {"text/event-stream": content}}}

@@ -22,7 +22,13 @@ from pydantic_core import CoreSchema
 
 from serve_app.ingress.documentation.rules import READABLE, Schema
 from serve_app.ingress.validation.bounded_json import MAX_VALUES
-from serve_app.ingress.validation.model_rules import as_left_out, names_of, nullable, stop_at_first
+from serve_app.ingress.validation.model_rules import (
+    as_left_out,
+    names_of,
+    nullable,
+    stop_at_first,
+    take_whole_floats,
+)
 
 MAX_CHOICES, MAX_STOPS = 16, 16
 
@@ -58,6 +64,7 @@ class Body(BaseModel):
     ) -> CoreSchema:
         schema = handler(source)
         stop_at_first(schema)
+        take_whole_floats(schema)
         return schema
 
     @classmethod

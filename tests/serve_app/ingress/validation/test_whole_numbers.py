@@ -1,0 +1,34 @@
+"""3.0 is a whole number, as JSON Schema has it; 3.5, true and "3" are none."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from serve_app.ingress.validation.fields import Body
+
+
+class Counted(Body):
+    count: Annotated[int, Field(ge=1, le=9)]
+    several: list[int] | None = None
+    share: float = 0.5
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    body = Counted.model_validate({"count": 3.0, "several": [1, 2.0], "share": 1})
+    assert (body.count, body.several, body.share) == (3, [1, 2], 1.0)
+    assert all(type(each) is int for each in (body.count, *(body.several or ())))
+
+
+@pytest.mark.parametrize("given", [3.5, True, "3", 10.0, 1e300, -0.0])
+def test_others_are_refused_as_before(given: Any) -> None:
+    with pytest.raises(ValidationError) as error:
+        Counted.model_validate({"count": given})
+    assert error.value.error_count() == 1
+
+
+def test_the_schema_shows_it_as_before() -> None:
+    shown = Counted.model_json_schema()["properties"]["count"]
+    assert (shown["type"], shown["minimum"], shown["maximum"]) == ("integer", 1, 9)
