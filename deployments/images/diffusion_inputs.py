@@ -146,7 +146,10 @@ class DiffusionInputs:
         if not (self.takes_negative and self.guides_by_two_forwards):
             return Problem("validation", "the model reads no negative prompt", "negative_prompt")
         if guidance_scale <= 1:
-            message = f"it has no effect with a guidance scale of {guidance_scale:g}; 1 is none"
+            message = (
+                f"a negative prompt has no effect with a guidance scale of {guidance_scale:g}; "
+                "above 1 it has"
+            )
             return Problem("validation", message, "negative_prompt")
         return None
 

@@ -22,6 +22,7 @@ REQUEST_ID = HEADER.encode()
 SESSION_ID = b"x-session-id"
 FAIRNESS_ID = b"x-llm-d-inference-fairness-id"
 REQUEST_TIMEOUT = deadline.HEADER.encode()
+TIMELINE = b"x-timeline"
 DROPPED = frozenset(
     {
         b"x-request-timeout-seconds",
@@ -45,7 +46,7 @@ SEEN = frozenset(
         REQUEST_TIMEOUT,
     }
 )
-SPECIAL = frozenset({REQUEST_ID, SESSION_ID, FAIRNESS_ID}) | DROPPED | TRACING | SEEN
+SPECIAL = frozenset({REQUEST_ID, SESSION_ID, FAIRNESS_ID, TIMELINE}) | DROPPED | TRACING | SEEN
 
 Raw = tuple[bytes, bytes]
 
@@ -64,15 +65,14 @@ class RequestHeaders:
     request_id: str
     session: bytes
     share: str
-    unusable: tuple[str, int] | None
-    """Its name, and the characters it may have."""
+    unusable: tuple[str, str] | None
+    """Its name, and what was expected."""
 
     def check(self) -> None:
         """Raises :class:`ValidationFailed` where a header cannot be used."""
         if self.unusable:
-            name, length = self.unusable
-            message = f"expected at most {length} printable characters without spaces"
-            raise ValidationFailed(f"{name}: {message}", field=name)
+            name, expected = self.unusable
+            raise ValidationFailed(f"{name}: expected {expected}", field=name)
 
     @property
     def timeout_s(self) -> float | None:
@@ -101,6 +101,7 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
     seen: dict[bytes, bytes] = {}
     given: bytes | None = None
     session = share = b""
+    known_timeline = True
     for header in raw:
         name, value = header
         if b"_" in name:  # Serve accepts both spellings of two headers
@@ -114,6 +115,9 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
         elif name == FAIRNESS_ID:
             share = share or value
             forwarded.append(header)
+        elif name == TIMELINE:
+            forwarded.append(header)
+            known_timeline = known_timeline and value in (b"0", b"1")
         elif name in SEEN:
             forwarded.append(header)
             # Several codings are one list (RFC 9110, 5.3); of all else the first counts.
@@ -125,15 +129,21 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
             forwarded.append(header)
     unusable = None
     if given and not USABLE.fullmatch(given):
-        unusable, given = (HEADER, MAX_ID_LENGTH), None
+        unusable, given = (HEADER, printable(MAX_ID_LENGTH)), None
     elif session and not USABLE.fullmatch(session):
-        unusable = (SESSION_ID.decode(), MAX_ID_LENGTH)
+        unusable = (SESSION_ID.decode(), printable(MAX_ID_LENGTH))
     elif share and not (USABLE.fullmatch(share) and len(share) <= MAX_SHARE_LENGTH):
-        unusable = (FAIRNESS_ID.decode(), MAX_SHARE_LENGTH)
+        unusable = (FAIRNESS_ID.decode(), printable(MAX_SHARE_LENGTH))
+    elif not known_timeline:
+        unusable = (TIMELINE.decode(), "1, or 0 for none")
     request_id = given.decode("ascii") if given else uuid.uuid4().hex
     forwarded.append((REQUEST_ID, request_id.encode()))
     share_id = "" if unusable else share.decode("ascii")
     return RequestHeaders(forwarded, seen, request_id, session, share_id, unusable)
+
+
+def printable(length: int) -> str:
+    return f"at most {length} printable characters without spaces"
 
 
 def with_id(start: Message, request_id: str) -> Message:

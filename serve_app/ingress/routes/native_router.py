@@ -27,7 +27,8 @@ class NativeTask:
 
     A model needs one of ``model_tasks``, which are words of the profile. ``answer`` is the type of
     what the function answers, and ``summary`` says in a few words what it does. ``images`` is the
-    field of its answer with a list of PNG files in base64, if it has one.
+    field of its answer with a list of PNG files in base64, if it has one;
+    ``field.key`` is a list of objects that have one each.
     """
 
     name: str

@@ -220,6 +220,7 @@ async def detect(body: DetectBody, services: RequestServices, context: Context) 
     image_models.SEGMENT,
     step="segment",
     answer=SegmentAnswer,
+    images="segments.mask",
     summary="Which pixels of an image are what",
 )
 async def segment(body: SegmentBody, services: RequestServices, context: Context) -> TaskResult:

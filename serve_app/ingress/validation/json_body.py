@@ -6,10 +6,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -63,19 +66,22 @@ class JsonRoute(APIRoute):
     """A route whose body, if it takes one, is ``application/json`` and nothing else. Where the body
     is optional, it may be empty.
 
-    Query parameters are refused where there is a body: their fields belong into it.
+    Query parameters are refused where there is a body, apart from those that the route documents:
+    their fields belong into it.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        parameters = get_flat_params(self.dependant)
+        documented = {each.alias for each in parameters if isinstance(each.field_info, Query)}
         required = self.body_field is not None and self.body_field.field_info.is_required()
         max_values = _max_values(self)
 
         async def handle_json(request: Request) -> Response:
             json_request = JsonRequest(request, max_values)
             if takes_body:
-                await no_query(request)
+                _refuse_query(request, documented)
             if takes_body and (required or await json_request.body()):
                 _require_json(request)
                 with suppress(json.JSONDecodeError):  # FastAPI parses again, and answers that
@@ -86,9 +92,14 @@ class JsonRoute(APIRoute):
 
 
 async def no_query(request: Request) -> None:
-    """Refuse query parameters, which would be ignored. Also a dependency of routes."""
+    """A dependency of routes: refuse query parameters, which would be ignored."""
+    _refuse_query(request, frozenset())
+
+
+def _refuse_query(request: Request, documented: AbstractSet[str]) -> None:
     if request.scope["query_string"]:
-        names = list(request.query_params)[:MAX_FIELD_ERRORS]
+        names = [name for name in request.query_params if name not in documented]
+        names = names[:MAX_FIELD_ERRORS]
         if names:
             raise invalid_fields({name[:MAX_NAME_LENGTH]: UNKNOWN_PARAMETER for name in names})
 

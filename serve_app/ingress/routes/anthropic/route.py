@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -18,6 +19,12 @@ from serve_app.ingress.routes.model_path_router import ModelPathRouter, PathMode
 from serve_app.ingress.routes.translated_chat import TranslatedChat
 
 router = ModelPathRouter(prefix="", tags=["anthropic"], responses=ERRORS)
+
+
+Beta = Annotated[
+    bool | None,
+    Query(description="sent by Anthropic's clients with what they call beta; it changes nothing"),
+]
 
 
 class AnthropicMessage(BaseModel):
@@ -63,7 +70,11 @@ EVENTS = event_stream({**dict.fromkeys(KINDS, MessageEvent), "error": AnthropicE
     response_model=AnthropicMessage,
 )
 async def anthropic_messages(
-    body: MessagesBody, model: PathModel, services: RequestServices, context: Context
+    body: MessagesBody,
+    model: PathModel,
+    services: RequestServices,
+    context: Context,
+    beta: Beta = None,
 ) -> Response:
     """One message, or with ``stream`` its events."""
     body = with_path_model(body, model)
@@ -83,7 +94,11 @@ async def anthropic_messages(
     response_model=CountedTokens,
 )
 async def anthropic_count_tokens(
-    body: CountTokensBody, model: PathModel, services: RequestServices, context: Context
+    body: CountTokensBody,
+    model: PathModel,
+    services: RequestServices,
+    context: Context,
+    beta: Beta = None,
 ) -> Response:
     """The tokens that the model would read; nothing is decoded."""
     body = with_path_model(body, model)

@@ -109,3 +109,15 @@ async def test_other_headers_go_on_as_they_came() -> None:
 def test_a_tracing_header_that_cannot_be_decoded_is_dropped() -> None:
     names = [name for name, _ in read([(b"tracestate", b"\xff"), (b"traceparent", b"00")]).headers]
     assert names == [b"traceparent", b"x-request-id"]
+
+
+@pytest.mark.parametrize("value", ["true", "2", "", "1,1"])
+async def test_a_timeline_is_asked_for_by_1_alone(value: str) -> None:
+    response = await asked(fronted(), headers=[("x-timeline", value)])
+    assert response.status_code == 400
+    assert response.json()["message"] == "x-timeline: expected 1, or 0 for none"
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+async def test_a_timeline_may_be_asked_for(value: str) -> None:
+    assert (await asked(fronted(), headers=[("x-timeline", value)])).status_code == 200

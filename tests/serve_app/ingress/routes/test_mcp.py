@@ -112,9 +112,11 @@ async def test_every_task_is_a_tool_that_answers_as_its_step_of_a_graph(
             step = {"id": "a", "task": name, "inputs": example_of(task)}
             graph = (await house.post(app, f"{NATIVE}/graph", {"steps": [step]})).json()
             answer = {key: value for key, value in found.items() if key not in OWN}
-            if task.images is not None:
-                answer[task.images] = [_file(result, each) for each in answer[task.images]]
-            assert len(result.content) == 1 + len(answer.get(task.images or "", []))
+            field, _, key = (task.images or "").partition(".")
+            for at, each in enumerate(answer.get(field, [])):
+                file = _file(result, each[key] if key else each)
+                answer[field][at] = {**each, key: file} if key else file
+            assert len(result.content) == 1 + len(answer.get(field, []))
             assert answer.get("result", answer) == graph["outputs"]["a"]
 
 

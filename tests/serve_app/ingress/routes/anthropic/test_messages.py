@@ -262,3 +262,12 @@ async def test_below_a_model_the_path_decides() -> None:
     assert response.json()["model"] == family.asked[0].model == FULL
     refused = await sent(family, path, max_tokens=0)
     assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_the_parameter_of_the_clients_beta_calls_changes_nothing(path: str) -> None:
+    family = Family(TokenizeResult((1, 2), (), 9) if "count" in path else generated("Hello"))
+    assert (await sent(family, f"{path}?beta=true")).status_code == 200
+    for other in ("alpha=true", "beta=perhaps", "beta=true&alpha=1"):
+        refused = await sent(Family(), f"{path}?{other}")
+        assert refused.status_code == 400, other
