@@ -20,6 +20,9 @@ from deployments.metrics.report import MetricSample
 RUNNING = "RUNNING"
 """The state of a replica that takes requests, as Serve's schema has it."""
 
+FAILED = frozenset({"UNHEALTHY", "DEPLOY_FAILED"})
+"""Serve's words for a deployment that misses replicas, or has none."""
+
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
 MAX_AGE_S = 2.0
@@ -83,3 +86,4 @@ def _gauges(application: dict[str, Any]) -> Iterator[MetricSample]:
         running = sum(each["state"] == RUNNING for each in details["replicas"])
         yield signals.REPLICAS_WANTED.of(name, amount=details["target_num_replicas"])
         yield signals.REPLICAS_RUNNING.of(name, amount=running)
+        yield signals.DEPLOYMENT_FAILED.of(name, amount=details["status"] in FAILED)

@@ -147,6 +147,15 @@ REPLICAS_WANTED = Signal(
 REPLICAS_RUNNING = Signal(
     "replicas_running", "sum", "Replicas of a deployment that take requests.", ("deployment",)
 )
+DEPLOYMENT_FAILED = Signal(
+    "deployment_failed",
+    "sum",
+    "1 while Serve calls a deployment UNHEALTHY or DEPLOY_FAILED, else 0.",
+    ("deployment",),
+)
+MODELS_FAILED = Signal(
+    "model_failed", "sum", "Replicas in which a model could not be loaded, so far.", _MODEL
+)
 GPU_ALLOCATED = Signal(
     "gpu_allocated_bytes", "sum", "Memory in tensors of a family, on all GPUs.", ("family",)
 )
@@ -212,6 +221,8 @@ SIGNALS = (
     KV_USAGE,
     REPLICAS_WANTED,
     REPLICAS_RUNNING,
+    DEPLOYMENT_FAILED,
+    MODELS_FAILED,
     GPU_ALLOCATED,
     GPU_RESERVED,
     GPU_USED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 FIRST_S = 2.0
@@ -35,6 +35,11 @@ class Backoff:
 
     def forget(self, name: str) -> None:
         self._failures.pop(name, None)
+
+    @property
+    def failures(self) -> Mapping[str, FailedLoad]:
+        """The last failure of each model that has not loaded since."""
+        return self._failures
 
     def times(self, name: str) -> int:
         """Failures in a row."""

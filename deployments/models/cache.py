@@ -27,7 +27,7 @@ from deployments.models.memory_budget import MemoryBudget
 from deployments.models.model_specs import ModelSpecs
 from deployments.models.shared_tasks import SharedTasks
 from deployments.models.turns import Turns
-from deployments.seam.replicas import ModelStatus, Stage
+from deployments.seam.replicas import FailedModel, ModelStatus, Stage
 
 M = TypeVar("M")
 
@@ -94,6 +94,16 @@ class ModelCache(Generic[M]):
         """The stage of every model that is loaded or on its way."""
         here = self._loaded.keys() | self._stages.keys()
         return {name: self._stages.get(name, "warm") for name in here}
+
+    @property
+    def failed(self) -> tuple[FailedModel, ...]:
+        """The models whose last load failed, and that are not loaded."""
+        failures = self._backoff.failures.items()
+        return tuple(
+            FailedModel(name, failure.reason, failure.times)
+            for name, failure in failures
+            if name not in self._loaded
+        )
 
     def is_pinned(self, name: str) -> bool:
         """Whether ``name`` stays loaded until an order unloads it."""

@@ -20,6 +20,10 @@ class ModelUnavailable(Exception):
         self.reason = reason
         self.problem = Problem("unavailable", f"The model {name} could not be loaded: {reason}.")
 
+    def __str__(self) -> str:
+        """The message, which Serve puts into the status of a deployment that does not start."""
+        return self.problem.message
+
 
 class ModelGone(ModelUnavailable):
     """A model that was loaded by name is not known any more."""

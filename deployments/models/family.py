@@ -12,6 +12,7 @@ import ray
 from ray import serve
 
 from configs.detection import DetectedModel, Inspection
+from deployments.metrics import signals
 from deployments.metrics.binding_limit import BindingLimit
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
@@ -172,7 +173,8 @@ class FamilyDeployment(CallReceiver, Generic[M]):
         """The models of this replica, and the live limits that it keeps to."""
         statuses = await asyncio.to_thread(self._models.statuses)
         limits = self._limits.live_limits()
-        return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits)
+        failed = self._models.failed
+        return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits, failed)
 
     async def record_routing_stats(self) -> RoutingStats:
         """Called by Serve every few seconds, for the request routers."""
@@ -200,6 +202,8 @@ class FamilyDeployment(CallReceiver, Generic[M]):
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield from gpu_gauges(self._config.name, _replica_and_node()[1])
+        for failed in self._models.failed:
+            yield signals.MODELS_FAILED.of(failed.model)
         for loaded in self._models.loaded:
             yield from self._loader.gauges(loaded)
 

@@ -55,6 +55,15 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedModel:
+    """A model that could not be loaded when it was tried last, ``times`` in a row, and why."""
+
+    model: str
+    reason: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class LiveLimits:
     """The limits of batches that are in force in a replica, by their names in ``user_config``.
 
@@ -68,13 +77,15 @@ class LiveLimits:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaReport:
-    """The models of one replica at one moment, its GPU memory and its limits."""
+    """The models of one replica at one moment, its GPU memory and its limits; and the models that
+    it could not load."""
 
     replica: str
     node: str
     models: tuple[ModelStatus, ...]
     cuda: CudaMemory = field(default_factory=CudaMemory)
     limits: LiveLimits | None = None
+    failed: tuple[FailedModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,12 +149,19 @@ class Ingress:
     def __init__(
         self, profile: Profile, settings: Settings, handles: Mapping[str, Any], ledger: Any
     ) -> None:
+        readiness = ServeReadiness()
+        deployments = {family.name: family.deployment_name for family in profile.families}
+
+        async def why_not(family: str) -> str | None:
+            return (await readiness.state()).failures.get(deployments.get(family, family))
+
         client = DeploymentClient(
             {**handles, LEDGER: ledger},
             settings.request_timeout_s,
             settings.stall_timeout_s,
             joined=handles,
             parallel={family.name: parallel_calls(family, settings) for family in profile.families},
+            why_not=why_not,
         )
         remote = RemoteLedger(client)
         self._metering = Metering(remote, Reporter(remote.add, mirror=RayMetrics().record))
@@ -162,7 +169,7 @@ class Ingress:
         live = LiveModels(profile, settings, client, live_models_here(), orders)
         catalog = Catalog(profile, settings, live)
         files = FileIntake(downloads=image_downloads(settings))
-        self._services = Services(catalog, client, settings, ServeReadiness(), orders, files)
+        self._services = Services(catalog, client, settings, readiness, orders, files)
         self._profile = profile
         self._host = checked_host(settings)
         self._app: FastAPI | None = None

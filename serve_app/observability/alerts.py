@@ -38,6 +38,9 @@ class Alert:
 
 FAILED = promql.per_second(signals.HTTP_RESPONSES, where='status="5xx"', window=WINDOW)
 ANSWERED = promql.per_second(signals.HTTP_RESPONSES, window=WINDOW)
+STORE_FAILED = promql.per_second(
+    signals.HTTP_RESPONSES, where='status="5xx",route=~".*/conversations.*"', window=WINDOW
+)
 REFUSED = promql.per_second(signals.REJECTIONS, "task", OVERLOADED, window=WINDOW)
 REQUESTED = promql.per_second(signals.REQUESTS, "task", window=WINDOW)
 FIRST_TOKEN = promql.quantile(0.95, signals.FIRST_TOKEN, "model_name", window=WINDOW)
@@ -72,6 +75,27 @@ ALERTS = (
         "10m",
         "warning",
         "{{ $labels.deployment }} has only {{ $value }} of the replicas that Serve wants.",
+    ),
+    Alert(
+        "PrsmServeFamilyFailed",
+        f"{name(signals.DEPLOYMENT_FAILED)} > 0",
+        "2m",
+        "critical",
+        "Serve calls {{ $labels.deployment }} unhealthy, or cannot start it; /health says why.",
+    ),
+    Alert(
+        "PrsmServeModelFailed",
+        f"{name(signals.MODELS_FAILED)} > 0",
+        "5m",
+        "warning",
+        "{{ $labels.model_name }} cannot be loaded on {{ $value }} replicas; /health says why.",
+    ),
+    Alert(
+        "PrsmServeConversationsFail",
+        f"{STORE_FAILED} > 0",
+        "5m",
+        "critical",
+        "Conversations are answered by 5xx: their database is full or away; /health says which.",
     ),
     Alert(
         "PrsmServeSlowFirstToken",

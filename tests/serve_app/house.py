@@ -73,10 +73,14 @@ def profile() -> Profile:
 
 
 class Ready:
-    """A graph that is ready, or whose deployments are in the states given."""
+    """A graph that is ready, or whose deployments are in the states given.
 
-    def __init__(self, **deployments: str) -> None:
-        self._state = GraphState(ready=not deployments, deployments=deployments)
+    With ``failures`` it is one that answers, apart from these deployments.
+    """
+
+    def __init__(self, failures: Mapping[str, str] | None = None, **deployments: str) -> None:
+        ready = not deployments or failures is not None
+        self._state = GraphState(ready, deployments, failures=dict(failures or {}))
 
     async def state(self) -> GraphState:
         return self._state

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from serve_app.ingress.cluster.family_watch import FamilyWatch
 from serve_app.ingress.deadline import LATE
 from serve_app.ingress.errors import DeadlineExceeded, Unavailable
 
@@ -26,10 +27,13 @@ class Attempts:
     the health check ends replicas that hang; this call may be why, and must not end another one.
     """
 
-    def __init__(self, timeout_s: float, stall_timeout_s: float) -> None:
+    def __init__(
+        self, timeout_s: float, stall_timeout_s: float, watch: FamilyWatch | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._watch = watch
         self._left = MAX_ATTEMPTS
         self._replicas_left = MAX_REPLICAS
         self._began = self._loop.time()
@@ -64,8 +68,9 @@ class Attempts:
             raise DeadlineExceeded(LATE)
 
     async def wait(self, answer: Awaitable[T]) -> T:
-        """The ``answer``. Raises :class:`DeadlineExceeded` at the call's deadline."""
-        return await wait_until(self._deadline, answer)
+        """The ``answer``. Raises :class:`DeadlineExceeded` at the call's deadline, and
+        :class:`Unavailable` when the family cannot be started."""
+        return await wait_until(self._deadline, self._watch.wait(answer) if self._watch else answer)
 
 
 def replica_lost() -> Unavailable:

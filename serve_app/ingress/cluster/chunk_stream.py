@@ -14,7 +14,12 @@ from serve_app.ingress.cluster.admission import Place
 from serve_app.ingress.cluster.attempts import Attempts
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
 from serve_app.ingress.cluster.stream_progress import StreamProgress
-from serve_app.ingress.errors import DeadlineExceeded, InternalError, from_problem
+from serve_app.ingress.errors import (
+    DeadlineExceeded,
+    InternalError,
+    Unavailable,
+    from_problem,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +102,7 @@ class ChunkStream:
                 self._attempts.retry()
                 self._response = self._send(self._progress.remaining())
                 continue
-            except (DeadlineExceeded, asyncio.CancelledError):
+            except (DeadlineExceeded, Unavailable, asyncio.CancelledError):
                 self.close()
                 raise
             if isinstance(item, TokenChunk):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from serve_app.ingress.cluster.admission import Admission, Place
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
 from serve_app.ingress.cluster.family_load import family_load
+from serve_app.ingress.cluster.family_watch import FamilyWatch, WhyNot
 from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.cluster.joined_calls import CallJoiner
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
@@ -74,6 +75,7 @@ class DeploymentClient:
     travel together while the way is busy: those of ``FamilyDeployment`` can take such lists.
     ``parallel`` says of families how many calls one replica works on at a time; calls to these are
     refused where they could not be answered in time (:mod:`serve_app.ingress.cluster.admission`).
+    ``why_not`` ends the calls that wait for a family whose replicas cannot be started.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class DeploymentClient:
         stall_timeout_s: float = math.inf,
         joined: Iterable[str] = (),
         parallel: Mapping[str, int] = MappingProxyType({}),
+        why_not: WhyNot | None = None,
     ) -> None:
         self._handles = {name: handle.options(**SERIALIZATION) for name, handle in handles.items()}
         self._streams = {name: each.options(stream=True) for name, each in self._handles.items()}
@@ -92,6 +95,7 @@ class DeploymentClient:
         self._observer: CallObserver | None = None
         self._context: CallContext | None = None
         self._deadline = math.inf
+        self._why_not = why_not
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -139,7 +143,7 @@ class DeploymentClient:
         ``fields`` translates the names of the request's fields to those of the route.
         """
         observed = self._observer and self._observer.call_started(request)
-        attempts = self._attempts(timeout_s)
+        attempts = self._attempts(family, timeout_s)
         attempts.check()
         # A call with a time of its own is an order, which is not one of the requests that wait.
         place = Place()
@@ -191,7 +195,7 @@ class DeploymentClient:
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
         observed = self._observer and self._observer.call_started(request)
-        attempts = self._attempts(None)
+        attempts = self._attempts(family, None)
         attempts.check()
 
         def send(request: GenerationRequest) -> Any:
@@ -233,10 +237,15 @@ class DeploymentClient:
             return [_as_service_error(translated(error))]
         return list(await asyncio.gather(*(_outcome(result, deadline) for result in results)))
 
-    def _attempts(self, timeout_s: float | None) -> Attempts:
+    def _attempts(self, family: str, timeout_s: float | None) -> Attempts:
         limit = self._timeout_s if timeout_s is None else timeout_s
         left = self._deadline - asyncio.get_running_loop().time()
-        return Attempts(min(limit, left), self._stall_timeout_s)
+        watch = self._why_not and FamilyWatch(family, self._runs(family), self._why_not)
+        return Attempts(min(limit, left), self._stall_timeout_s, watch)
+
+    def _runs(self, family: str) -> Callable[[], bool]:
+        """Whether a replica of the family is known; Serve's handles share one router."""
+        return lambda: HandleRouter(self._handles[family]).is_running
 
     def _method(self, family: str, method: str, *, stream: bool = False) -> Any:
         """A method of a handle, cached because Serve makes a new handle for every attribute."""

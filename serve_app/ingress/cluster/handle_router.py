@@ -22,6 +22,11 @@ class HandleRouter:
         return max(1, len(self._running_replicas()))
 
     @property
+    def is_running(self) -> bool:
+        """Whether a replica runs that this process knows."""
+        return bool(self._running_replicas())
+
+    @property
     def max_queued_requests(self) -> int | None:
         """The deployment's ``max_queued_requests`` at this moment; ``None`` is no limit."""
         config = getattr(self._metrics, "_deployment_config", None)

@@ -90,6 +90,10 @@ class Conversations:
             leave_queue=lambda: self._queues.leave(key),
         )
 
+    async def failure(self) -> str | None:
+        """Why conversations cannot be used, as far as this replica knows; else ``None``."""
+        return await self._database.failure()
+
     async def close(self) -> None:
         """Wait for the writes under way, and close every connection."""
         while self._tasks:

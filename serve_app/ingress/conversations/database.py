@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import secrets
+import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import AsyncFileLock
-from sqlalchemy import event, insert, select
+from sqlalchemy import delete, event, insert, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -25,6 +29,11 @@ logger = logging.getLogger(__name__)
 CONNECTIONS = 4
 TIMEOUT_S = 10
 """How long to wait for a connection, for a lock of SQLite, and for an answer of PostgreSQL."""
+SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
+POSTGRESQL_FULL = "53100"
+TRY_AGAIN_S = 5.0
+AWAY = "Conversations cannot be read or stored right now."
+FULL = "Conversations cannot be stored: the disk of their database is full."
 SCHEMA_LOCK = 0x70_72_73_6D
 """PostgreSQL's advisory lock, so that replicas that start together make the tables once."""
 
@@ -36,6 +45,8 @@ class Database:
         self._url = url
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
+        self._failure: str | None = None
+        self._failed_at = float("-inf")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -48,9 +59,25 @@ class Database:
             engine = self._engine or await self._opened()
             async with engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
             logger.exception("the database of conversations failed")
-            raise Unavailable("Conversations cannot be read or stored right now.") from None
+            self._failure = FULL if _is_full(error) else AWAY
+            self._failed_at = time.monotonic()
+            raise Unavailable(self._failure) from None
+
+    async def failure(self) -> str | None:
+        """Why conversations cannot be used; ``None`` if they can, or were not tried.
+
+        After a failure it is tried with a row that is deleted again, at most every
+        ``TRY_AGAIN_S``: reading works while the disk is full.
+        """
+        if self._failure is not None and time.monotonic() - self._failed_at >= TRY_AGAIN_S:
+            self._failed_at = time.monotonic()
+            with suppress(Unavailable):
+                async with self.transaction() as connection:
+                    await _write_and_delete(connection)
+                self._failure = None
+        return self._failure
 
     async def close(self) -> None:
         engine, self._engine = self._engine, None
@@ -108,6 +135,28 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+async def _write_and_delete(connection: AsyncConnection) -> None:
+    """Write to the disk: an update to the same value would write nothing on SQLite."""
+    leases, holder = tables.leases, secrets.token_hex(16)
+    row = {"caller": "", "user_id": holder, "holder": holder, "expires": 0.0}
+    await connection.execute(insert(leases).values(row))
+    await connection.execute(delete(leases).where(leases.c.holder == holder))
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether there is no room, as SQLite, PostgreSQL or the file system says it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    while cause is not None:
+        if getattr(cause, "sqlite_errorcode", None) in SQLITE_FULL:
+            return True
+        if getattr(cause, "sqlstate", None) == POSTGRESQL_FULL:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 async def _prepare(engine: AsyncEngine) -> None:

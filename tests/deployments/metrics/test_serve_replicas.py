@@ -17,9 +17,10 @@ from tests.deployments.metrics.test_ledger import Clock
 from tests.serve_app.local_handle import PATIENCE_S
 
 
-def application(wanted: int, *states: str) -> dict[str, Any]:
+def application(wanted: int, *states: str, status: str = "HEALTHY") -> dict[str, Any]:
     replicas = [{"state": ReplicaState(state)} for state in states]  # as the controller gives it
-    return {"deployments": {"Vision": {"target_num_replicas": wanted, "replicas": replicas}}}
+    details = {"target_num_replicas": wanted, "replicas": replicas, "status": status}
+    return {"deployments": {"Vision": details}}
 
 
 async def shown(ledger: Ledger) -> set[str]:
@@ -43,6 +44,17 @@ async def test_replicas_that_start_are_wanted_and_do_not_run() -> None:
     } <= await shown(ledger)
 
 
+@pytest.mark.parametrize(
+    ("status", "value"),
+    [("HEALTHY", 0), ("UPDATING", 0), ("UNHEALTHY", 1), ("DEPLOY_FAILED", 1)],
+)
+async def test_a_deployment_that_failed_is_told(status: str, value: int) -> None:
+    ledger = ledger_with(ServeReplicas(lambda: application(1, status=status)))
+    lines = (await ledger.exposition("")).body.decode().splitlines()
+    name = "prsm_huggingface_deployment_failed"
+    assert f'{name}{{deployment="Vision"}} {value:.1f}' in lines
+
+
 async def test_the_controller_is_asked_again_when_its_answer_is_old() -> None:
     answers = iter((application(1, "RUNNING"), application(2, "RUNNING")))
     clock = Clock()
@@ -50,7 +62,7 @@ async def test_the_controller_is_asked_again_when_its_answer_is_old() -> None:
     first = await replicas.gauges()
     assert await replicas.gauges() == first
     clock.now += MAX_AGE_S + 0.1
-    assert [each.amounts for each in await replicas.gauges()] == [(2.0,), (1.0,)]
+    assert [each.amounts for each in await replicas.gauges()] == [(2.0,), (1.0,), (0.0,)]
 
 
 async def test_a_controller_that_is_away_leaves_the_last_figures() -> None:

@@ -39,6 +39,17 @@ FIRING: dict[str, tuple[dict[str, str], str]] = {
         },
         "20m",
     ),
+    "PrsmServeFamilyFailed": ({'deployment_failed{deployment="Vision"}': "0x10 1x50"}, "20m"),
+    "PrsmServeModelFailed": ({'model_failed{model_name="m"}': "1x60"}, "20m"),
+    "PrsmServeConversationsFail": (
+        {
+            'http_responses_total{route="/api/v1/huggingface/conversations",status="5xx"}': (
+                "0+1x60"
+            ),
+            'http_responses_total{route="/a",status="2xx"}': "0+6000x60",
+        },
+        "20m",
+    ),
     "PrsmServeSlowFirstToken": (
         {
             'time_to_first_token_seconds_bucket{model_name="m",le="10"}': "0+1x60",
@@ -76,6 +87,7 @@ QUIET = {
     'requests_total{task="chat",status="success"}': "0+60x60",
     'replicas_running{deployment="Vision"}': "1x10 2x50",
     'replicas_wanted{deployment="Vision"}': "2x60",
+    'deployment_failed{deployment="Vision"}': "0x60",
     'kv_cache_usage_ratio{model_name="m"}': "0.9x60",
     'model_load_failures_total{model_name="m"}': "1x60",
     'live_limits_refused{family="vision"}': "0x60",

@@ -9,7 +9,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serve_app.ingress.cluster.readiness import READY_DEPLOYMENT
 from serve_app.ingress.errors import NotFound, Unavailable
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import RequestServices, Services, json_response
@@ -72,9 +71,11 @@ def model_info_router(hub_tasks: HubTasks) -> APIRouter:
         state = await services.readiness.state()
         if state.reason:
             raise Unavailable(f"{state.reason}.", 2)
-        word = state.deployments.get(card.deployment, "HEALTHY" if state.ready else "not deployed")
-        if word not in READY_DEPLOYMENT:
-            raise Unavailable(f"The deployment of {card.name} is {word}.", 2)
+        known = card.deployment in state.deployments
+        if not (state.answers(card.deployment) if known else state.ready):
+            word = state.deployments.get(card.deployment, "not deployed")
+            why = state.failures.get(card.deployment, "")
+            raise Unavailable(f"The deployment of {card.name} is {word}. {why}".strip(), 2)
         return json_response({"status": "ready", "model": card.name})
 
     @router.get(

@@ -12,7 +12,7 @@ import pytest
 
 from serve_app.ingress.app import create_app
 from serve_app.ingress.cluster import readiness
-from serve_app.ingress.cluster.readiness import NO_ANSWER, ServeReadiness
+from serve_app.ingress.cluster.readiness import CANNOT_START, NO_ANSWER, ServeReadiness
 from tests.serve_app import house
 
 
@@ -21,6 +21,8 @@ class Controller:
 
     def __init__(self, **states: str) -> None:
         self.states = states
+        self.replicas: dict[str, int] = {}
+        self.cannot_start: dict[str, str] = {}
         self.asked = 0
 
     def get_replica_context(self) -> Any:
@@ -29,10 +31,22 @@ class Controller:
     def status(self) -> Any:
         self.asked += 1
         deployments = {
-            name: SimpleNamespace(status=SimpleNamespace(value=word))
+            name: SimpleNamespace(
+                status=SimpleNamespace(value=word),
+                status_trigger=SimpleNamespace(
+                    value=CANNOT_START if name in self.cannot_start else "UNSPECIFIED"
+                ),
+                replica_states={"RUNNING": self.replicas.get(name, 0)},
+                message=self.cannot_start.get(name, ""),
+            )
             for name, word in self.states.items()
         }
         return SimpleNamespace(applications={"prsm": SimpleNamespace(deployments=deployments)})
+
+    def fails(self, name: str, message: str) -> None:
+        """The replicas of a deployment fail to start."""
+        self.states[name] = "DEPLOY_FAILED"
+        self.cannot_start[name] = message
 
 
 @pytest.fixture
@@ -55,6 +69,66 @@ async def test_one_deployment_that_does_not_answer_makes_it_unready(
     controller: Controller, word: str
 ) -> None:
     controller.states["Generation"] = word
+    assert not (await ServeReadiness().state()).ready
+
+
+TRACE = """The deployment failed to start 3 times in a row. Error:
+  File "/somewhere/cache.py", line 120, in load_pinned
+ModelUnavailable: The model a/b could not be loaded: its files are missing.
+"""
+
+
+async def test_a_family_that_cannot_start_leaves_the_others_ready_and_says_why(
+    controller: Controller,
+) -> None:
+    controller.states |= {"Vision": "HEALTHY"}
+    controller.fails("Generation", TRACE)
+    state = await ServeReadiness().state()
+    assert state.ready
+    assert state.answers("Vision")
+    assert not state.answers("Generation")
+    why = "The model a/b could not be loaded: its files are missing."
+    assert state.failures == {"Generation": why}
+
+
+async def test_why_it_cannot_start_shows_nothing_of_serves_traceback(
+    controller: Controller,
+) -> None:
+    controller.states |= {"Vision": "HEALTHY"}
+    controller.fails("Generation", "Traceback ... /root/secret.py")
+    (why,) = (await ServeReadiness().state()).failures.values()
+    assert why == "Its replicas fail to start; their logs say why."
+
+
+async def test_a_family_with_replicas_answers_whatever_serve_calls_it(
+    controller: Controller,
+) -> None:
+    controller.fails("Generation", TRACE)
+    controller.replicas["Generation"] = 1
+    state = await ServeReadiness().state()
+    assert state.ready
+    assert state.failures == {}
+
+
+@pytest.mark.parametrize("word", ["UPDATING", "UNHEALTHY"])
+async def test_a_family_that_starts_keeps_the_graph_unready_only_at_first(
+    controller: Controller, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "MAX_AGE_S", -1.0)
+    controller.states |= {"Vision": word}
+    probe = ServeReadiness()
+    assert not (await probe.state()).ready
+    controller.states["Vision"] = "HEALTHY"
+    assert (await probe.state()).ready
+    controller.states["Vision"] = word
+    assert (await probe.state()).ready
+    controller.states["Generation"] = word
+    assert not (await probe.state()).ready, "no family answers"
+
+
+async def test_the_ledger_is_no_family(controller: Controller) -> None:
+    controller.fails("Generation", TRACE)
+    controller.states["Ledger"] = "HEALTHY"
     assert not (await ServeReadiness().state()).ready
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+from sqlalchemy import make_url
 
 from configs.settings import Settings
 from serve_app.ingress.conversations import Conversation, Conversations, Turn, database
@@ -406,3 +409,29 @@ async def test_the_file_is_its_owners_alone(tmp_path: Any) -> None:
     assert modes.pop("conversations.sqlite3") == 0o600
     assert set(modes.values()) <= {0o600}
     await conversations.close()
+
+
+async def test_a_full_disk_is_a_503_that_says_so_until_there_is_room_again(
+    url: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "sqlite" not in url:
+        pytest.skip("the disk of a server cannot be filled from here")
+    monkeypatch.setattr(database, "TRY_AGAIN_S", 0.0)
+    conversations = opened()
+    await say(conversations, Turn("Hi", "Hello"))
+    assert await conversations.failure() is None
+    file = Path(make_url(url).database or "")
+    largest = max(each.stat().st_size for each in file.parent.glob(f"{file.name}*"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        with pytest.raises(Unavailable, match="the disk of their database is full"):
+            await say(conversations, Turn("x" * 100_000, "y"))
+        told = await conversations.failure()
+        assert told is not None
+        assert "is full" in told
+        assert await said(conversations), "reading goes on"
+        assert await conversations.failure() == told
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await conversations.failure() is None
