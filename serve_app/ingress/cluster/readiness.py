@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ray import serve
+from ray.serve._private.common import ReplicaState
 
 from configs.serve_schema import INGRESS, LEDGER
 
@@ -113,7 +114,9 @@ def _application_state(name: str) -> GraphState:
         return GraphState(ready=False, deployments={})
     found = application.deployments
     deployments = {name: str(each.status.value) for name, each in found.items()}
-    running = {name: each.replica_states.get("RUNNING", 0) for name, each in found.items()}
+    running = {
+        name: each.replica_states.get(ReplicaState.RUNNING, 0) for name, each in found.items()
+    }
     failures = {
         name: _reason(each.message)
         for name, each in found.items()

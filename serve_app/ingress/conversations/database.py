@@ -149,7 +149,7 @@ def _is_full(error: BaseException) -> bool:
     """Whether there is no room, as SQLite, PostgreSQL or the file system says it."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    cause = error.orig if isinstance(error, DBAPIError) else None
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else None
     while cause is not None:
         if getattr(cause, "sqlite_errorcode", None) in SQLITE_FULL:
             return True
