@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
+
+from deployments.seam.replicas import FailedModel
 
 FIRST_S = 2.0
 LONGEST_S = 60.0
@@ -50,3 +52,16 @@ class Backoff:
         """Why ``name`` failed, while it may not be tried again; else ``None``."""
         failure = self._failures.get(name)
         return failure.reason if failure and self._clock() < failure.until else None
+
+
+class LoadFailures:
+    """The models whose last load failed and that are not ``loaded``, as they are at the moment."""
+
+    def __init__(self, backoff: Backoff, loaded: Container[str]) -> None:
+        self._backoff = backoff
+        self._loaded = loaded
+
+    def __iter__(self) -> Iterator[FailedModel]:
+        for name, failure in self._backoff.failures.items():
+            if name not in self._loaded:
+                yield FailedModel(name, failure.reason, failure.times)

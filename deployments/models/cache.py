@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from configs.profile import ModelSpec
 from deployments.metrics.meter import ModelEvent
-from deployments.models.backoff import Backoff
+from deployments.models.backoff import Backoff, LoadFailures
 from deployments.models.budgeted_load import BudgetedLoad
 from deployments.models.cached_models import CachedModels
 from deployments.models.crashes import REASON
@@ -27,7 +27,7 @@ from deployments.models.memory_budget import MemoryBudget
 from deployments.models.model_specs import ModelSpecs
 from deployments.models.shared_tasks import SharedTasks
 from deployments.models.turns import Turns
-from deployments.seam.replicas import FailedModel, ModelStatus, Stage
+from deployments.seam.replicas import ModelStatus, Stage
 
 M = TypeVar("M")
 
@@ -71,6 +71,7 @@ class ModelCache(Generic[M]):
         self._thread = LoadThread(loader, record, clock)
         self._backoff = backoff or Backoff()
         self._loaded: dict[str, LoadedModel[M]] = {}
+        self.failures = LoadFailures(self._backoff, self._loaded)
         self._pinned = {spec.name for spec in of_profile if spec.pinned}
         self._stages: dict[str, Stage] = {}
         self._changing = asyncio.Lock()  # held while a model is loaded or evicted
@@ -94,16 +95,6 @@ class ModelCache(Generic[M]):
         """The stage of every model that is loaded or on its way."""
         here = self._loaded.keys() | self._stages.keys()
         return {name: self._stages.get(name, "warm") for name in here}
-
-    @property
-    def failed(self) -> tuple[FailedModel, ...]:
-        """The models whose last load failed, and that are not loaded."""
-        failures = self._backoff.failures.items()
-        return tuple(
-            FailedModel(name, failure.reason, failure.times)
-            for name, failure in failures
-            if name not in self._loaded
-        )
 
     def is_pinned(self, name: str) -> bool:
         """Whether ``name`` stays loaded until an order unloads it."""

@@ -173,7 +173,7 @@ class FamilyDeployment(CallReceiver, Generic[M]):
         """The models of this replica, and the live limits that it keeps to."""
         statuses = await asyncio.to_thread(self._models.statuses)
         limits = self._limits.live_limits()
-        failed = self._models.failed
+        failed = tuple(self._models.failures)
         return ReplicaReport(*_replica_and_node(), statuses, cuda_memory(), limits, failed)
 
     async def record_routing_stats(self) -> RoutingStats:
@@ -202,7 +202,7 @@ class FamilyDeployment(CallReceiver, Generic[M]):
 
     def _gauges(self) -> Iterator[MetricSample]:
         yield from gpu_gauges(self._config.name, _replica_and_node()[1])
-        for failed in self._models.failed:
+        for failed in self._models.failures:
             yield signals.MODELS_FAILED.of(failed.model)
         for loaded in self._models.loaded:
             yield from self._loader.gauges(loaded)

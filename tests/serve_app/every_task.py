@@ -102,7 +102,7 @@ class EveryTask:
 
     async def cluster(self, request: Any) -> ClusterResult:
         self.requests.append(request)
-        count = len(request.texts)
+        count = len(request.embedding.texts)
         centers = np.full((1, 2), 0.5, np.float32)
         return ClusterResult((0,) * count, centers, tokens=(1,) * count)
 

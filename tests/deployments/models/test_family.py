@@ -212,6 +212,10 @@ async def test_orders_are_answered_with_what_came_of_them() -> None:
     failed = await family.load_model(ModelOrder("two", PATIENCE_S))
     assert isinstance(failed, Problem)
     assert "files are missing" in failed.message
+    report = await family.loaded_models(None)
+    assert [(each.model, each.reason) for each in report.failed] == [
+        ("two", "its files are missing")
+    ]
     assert isinstance(await family.unload_model(ModelOrder("one", PATIENCE_S)), UnloadResult)
     assert await family.held() == {"pin"}
 
