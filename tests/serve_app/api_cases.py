@@ -42,11 +42,13 @@ BEYOND_SCHEMAS = tuple(
         r"id: expected a string",
         r"steps\.\d+",
         r"no room|window|tokens",
+        r"is in the profile|either hub or folder",
     )
 )
 """What a 400 says to a body that fits the document, for reasons that no JSON Schema can state:
 whether bytes are an image, what a grammar needs, how parts of a body belong together, what a model
-has room for, and that the ids of JSON-RPC are not written as 3.0."""
+has room for, which models an order may change, and that the ids of JSON-RPC are not written as 3.0.
+"""
 
 
 @dataclass

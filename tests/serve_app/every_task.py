@@ -47,16 +47,17 @@ from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.routes.context import Services
 from serve_app.registry.task_names import all_tasks, shipped_routers
 from tests.serve_app import house
-from tests.serve_app.local_handle import LocalHandle
+from tests.serve_app.local_handle import Contextual, LocalHandle
 
 MODEL = "house/model"
 LABELS = (LabelScore("a", 0.75), LabelScore("b", 0.25))
 
 
-class EveryTask:
+class EveryTask(Contextual):
     """Answers any request with a result of its task, and keeps the requests."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[Any] = []
 
     async def loaded_models(self, request: None) -> ReplicaReport:

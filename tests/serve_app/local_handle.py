@@ -37,16 +37,35 @@ async def happens(what: asyncio.Event) -> None:
     await asyncio.wait_for(what.wait(), PATIENCE_S)
 
 
-class Family:
+class Contextual:
+    """Calls that carry a context, whose methods are those of the subclass."""
+
+    def __init__(self) -> None:
+        self.contexts: list[CallContext] = []
+
+    async def call(self, call: ContextualCall) -> Any:
+        self.contexts.append(call.context)
+        result = await getattr(self, call.method)(call.request)
+        return TimedResult(result, TIMING) if call.timed else result
+
+    async def call_stream(self, call: ContextualCall) -> AsyncIterator[Any]:
+        self.contexts.append(call.context)
+        method = f"timed_{call.method}" if call.timed else call.method
+        async with aclosing(getattr(self, method)(call.request)) as items:
+            async for item in items:
+                yield item
+
+
+class Family(Contextual):
     """Stands in for a family: keeps what it was asked, and gives the answers it was made with.
 
     An answer is a value, an exception to raise or ``FOREVER``; that of ``stream`` a list of these.
     """
 
     def __init__(self, *answers: Any) -> None:
+        super().__init__()
         self._answers = list(answers)
         self.asked: list[Any] = []
-        self.contexts: list[CallContext] = []
         self.began = asyncio.Event()
         self.stopped = asyncio.Event()
         self.holdings: list[ModelStatus] = []
@@ -67,18 +86,6 @@ class Family:
     fill_mask = decide = generate_images = generate
     answer_from_context = text2text = tokenize = detokenize = transcribe = generate
     embed = cluster = classify = zero_shot = rerank = recognise = summarize = generate
-
-    async def call(self, call: ContextualCall) -> Any:
-        self.contexts.append(call.context)
-        result = await getattr(self, call.method)(call.request)
-        return TimedResult(result, TIMING) if call.timed else result
-
-    async def call_stream(self, call: ContextualCall) -> AsyncIterator[Any]:
-        self.contexts.append(call.context)
-        method = f"timed_{call.method}" if call.timed else call.method
-        async with aclosing(getattr(self, method)(call.request)) as items:
-            async for item in items:
-                yield item
 
     async def timed_stream(self, request: Any) -> AsyncIterator[Any]:
         *earlier, last = [each async for each in self.stream(request)]

@@ -39,7 +39,7 @@ class FamilyHealth(BaseModel):
 
     status: FamilyStatus
     deployment: str
-    replicas: int | None
+    replicas: int | None = None
     models: list[ModelHealth]
     reason: str | None = None
 
