@@ -49,7 +49,7 @@ def take_whole_floats(part: Any) -> None:
             take_whole_floats(each)
     elif isinstance(part, dict):
         is_schema = isinstance(part.get("type"), str)
-        if is_schema and part["type"] == "int":
+        if is_schema and _is_whole(part):
             inner = dict(part)
             part.clear()
             part.update(core_schema.no_info_before_validator_function(_whole, inner))
@@ -57,6 +57,12 @@ def take_whole_floats(part: Any) -> None:
         for key, each in part.items():
             if not (is_schema and key in NO_SCHEMAS):
                 take_whole_floats(each)
+
+
+def _is_whole(schema: dict[str, Any]) -> bool:
+    if schema["type"] == "literal":
+        return all(type(each) is int for each in schema["expected"])
+    return bool(schema["type"] == "int")
 
 
 def _whole(given: Any) -> Any:

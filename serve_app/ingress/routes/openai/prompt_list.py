@@ -28,7 +28,7 @@ def _form(given: Any) -> str:
     match given:
         case [list(), *_]:
             return "list[ids]"
-        case [int(), *_]:
+        case [int() | float(), *_]:
             return "ids[]"
         case list():
             return "list[str]"

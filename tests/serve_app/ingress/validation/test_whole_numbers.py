@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
@@ -14,12 +14,13 @@ class Counted(Body):
     count: Annotated[int, Field(ge=1, le=9)]
     several: list[int] | None = None
     share: float = 0.5
+    window: Literal[-1] | None = None
 
 
 def test_a_whole_number_may_be_written_as_a_float() -> None:
-    body = Counted.model_validate({"count": 3.0, "several": [1, 2.0], "share": 1})
+    body = Counted.model_validate({"count": 3.0, "several": [1, 2.0], "share": 1, "window": -1.0})
     assert (body.count, body.several, body.share) == (3, [1, 2], 1.0)
-    assert all(type(each) is int for each in (body.count, *(body.several or ())))
+    assert all(type(each) is int for each in (body.count, body.window, *(body.several or ())))
 
 
 @pytest.mark.parametrize("given", [3.5, True, "3", 10.0, 1e300, -0.0])
