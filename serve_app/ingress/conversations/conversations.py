@@ -10,13 +10,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from configs.settings import Settings
-from serve_app.ingress.conversations.database import Database
 from serve_app.ingress.conversations.history import Conversation, HistoryBounds
 from serve_app.ingress.conversations.lease import Lease
 from serve_app.ingress.conversations.message_queues import MessageQueues, QueueFull
-from serve_app.ingress.conversations.store import ConversationStore
+from serve_app.ingress.conversations.store import ConversationStore, write_and_delete
+from serve_app.ingress.conversations.tables import LAYOUT
 from serve_app.ingress.deadline import LATE
 from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests
+from serve_app.ingress.sql.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Conversations:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._database = Database(settings.conversations_database)
+        self._database = Database(settings.conversations_database, LAYOUT)
         self._lease_s = settings.conversation_lease_s
         self._wait_s = settings.conversation_wait_s
         self._longest_s = settings.request_timeout_s + self._lease_s
@@ -92,7 +93,7 @@ class Conversations:
 
     async def failure(self) -> str | None:
         """Why conversations cannot be used, as far as this replica knows; else ``None``."""
-        return await self._database.failure()
+        return await self._database.failure(write_and_delete)
 
     async def close(self) -> None:
         """Wait for the writes under way, and close every connection."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve_app.ingress.conversations.database import Database
 from serve_app.ingress.conversations.history import Conversation, HistoryBounds, Turn
-from serve_app.ingress.conversations.tables import conversations, leases, now, turns
+from serve_app.ingress.conversations.tables import conversations, leases, turns
 from serve_app.ingress.errors import Unavailable
+from serve_app.ingress.sql.clock import now
+from serve_app.ingress.sql.database import Database
 
 MAX_SWEPT = 50
 """Rows of each table that one sweep deletes."""
@@ -214,3 +216,11 @@ def _insert(connection: AsyncConnection, table: Any) -> Any:
     """Both dialects spell an upsert alike, but each has its own ``insert``."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
+
+
+async def write_and_delete(connection: AsyncConnection) -> None:
+    """Write to the disk: an update to the same value would write nothing on SQLite."""
+    holder = secrets.token_hex(16)
+    row = {"caller": "", "user_id": holder, "holder": holder, "expires": 0.0}
+    await connection.execute(insert(leases).values(row))
+    await connection.execute(delete(leases).where(leases.c.holder == holder))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,29 +17,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import VARCHAR
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+from serve_app.ingress.sql.database import SchemaLayout
 
 VERSION = 1
 """Version of these tables, which the database stores. A later version must say how it migrates."""
-
-
-class now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function it is
-    """Seconds since 1970 by the database's clock, which all replicas share."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **_: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **_: Any) -> str:
-    return "extract(epoch FROM clock_timestamp())::float8"
 
 
 class MessageText(TypeDecorator[str]):
@@ -106,3 +87,5 @@ leases = Table(
     Index("conversation_leases_expires", "expires"),
 )
 """The request that is answering a message of a conversation, and when its lease expires."""
+
+LAYOUT = SchemaLayout("conversations", metadata, schema, VERSION)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,33 +14,7 @@ from configs.settings import Settings
 from serve_app.ingress.conversations import Conversations
 from serve_app.ingress.conversations.tables import metadata
 
-POSTGRES = "PRSM_TEST_POSTGRES_URL"
-"""A PostgreSQL server whose user may create databases."""
-
 Opened: TypeAlias = Callable[..., Conversations]
-
-
-SERVER = os.environ.get(POSTGRES)
-NO_SERVER = pytest.mark.skip(f"no PostgreSQL to test against: {POSTGRES} is not set")
-
-
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(None, id="sqlite"),
-        pytest.param(SERVER, id="postgresql", marks=[] if SERVER else NO_SERVER),
-    ],
-)
-def server(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """The URL of a new PostgreSQL database; ``None`` says SQLite."""
-    given: str | None = request.param
-    if given is None:
-        yield None
-        return
-    name = f"test_{secrets.token_hex(8)}"
-    asyncio.run(administer(given, f"CREATE DATABASE {name}"))
-    yield given.rpartition("/")[0] + f"/{name}"
-    asyncio.run(administer(given, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -56,13 +27,6 @@ async def url(server: str | None, tmp_path: Path) -> AsyncIterator[str]:
     engine = create_async_engine(server)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.drop_all)
-    await engine.dispose()
-
-
-async def administer(server: str, statement: str) -> None:
-    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql(statement)
     await engine.dispose()
 
 

@@ -14,9 +14,10 @@ from filelock import FileLock
 from sqlalchemy import make_url
 
 from configs.settings import Settings
-from serve_app.ingress.conversations import Conversation, Conversations, Turn, database
+from serve_app.ingress.conversations import Conversation, Conversations, Turn
 from serve_app.ingress.conversations.store import LeaseLost
 from serve_app.ingress.errors import TooManyRequests, Unavailable
+from serve_app.ingress.sql import database
 from tests.serve_app.ingress.conversations.conftest import Opened
 from tests.serve_app.local_handle import PATIENCE_S
 

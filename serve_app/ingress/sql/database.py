@@ -1,27 +1,26 @@
-"""The conversations' database: opens the engine at first use, and makes the tables."""
+"""A database: opens the engine at first use, and makes the tables."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import AsyncFileLock
-from sqlalchemy import delete, event, insert, select
+from sqlalchemy import MetaData, Table, event, insert, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from configs.databases import is_sqlite
-from serve_app.ingress.conversations import tables
 from serve_app.ingress.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -32,17 +31,34 @@ TIMEOUT_S = 10
 SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 POSTGRESQL_FULL = "53100"
 TRY_AGAIN_S = 5.0
-AWAY = "Conversations cannot be read or stored right now."
-FULL = "Conversations cannot be stored: the disk of their database is full."
+AWAY = "{} cannot be read or stored right now."
+FULL = "{} cannot be stored: the disk of their database is full."
 SCHEMA_LOCK = 0x70_72_73_6D
 """PostgreSQL's advisory lock, so that replicas that start together make the tables once."""
 
 
-class Database:
-    """Connections of one process, all on the event loop of their first use."""
+@dataclass(frozen=True, slots=True)
+class SchemaLayout:
+    """The tables of one kind of state. ``schema`` is the table with the ``version`` of them all.
 
-    def __init__(self, url: URL) -> None:
+    ``name`` is a word for what is stored, in the plural, for errors.
+    """
+
+    name: str
+    metadata: MetaData
+    schema: Table
+    version: int
+
+
+class Database:
+    """Connections of one process, all on the event loop of their first use.
+
+    Several layouts may share one database.
+    """
+
+    def __init__(self, url: URL, layout: SchemaLayout) -> None:
         self._url = url
+        self._layout = layout
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._failure: str | None = None
@@ -60,22 +76,24 @@ class Database:
             async with engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            logger.exception("the database of conversations failed")
-            self._failure = FULL if _is_full(error) else AWAY
+            name = self._layout.name
+            logger.exception("the database of %s failed", name)
+            said = FULL if _is_full(error) else AWAY
+            self._failure = said.format(name[0].upper() + name[1:])
             self._failed_at = time.monotonic()
             raise Unavailable(self._failure) from None
 
-    async def failure(self) -> str | None:
-        """Why conversations cannot be used; ``None`` if they can, or were not tried.
+    async def failure(self, probe: Callable[[AsyncConnection], Awaitable[None]]) -> str | None:
+        """Why the database cannot be used; ``None`` if it can, or was not tried.
 
-        After a failure it is tried with a row that is deleted again, at most every
-        ``TRY_AGAIN_S``: reading works while the disk is full.
+        After a failure ``probe`` is tried, at most every ``TRY_AGAIN_S``. It has to write to the
+        disk, since reading works while that is full.
         """
         if self._failure is not None and time.monotonic() - self._failed_at >= TRY_AGAIN_S:
             self._failed_at = time.monotonic()
             with suppress(Unavailable):
                 async with self.transaction() as connection:
-                    await _write_and_delete(connection)
+                    await probe(connection)
                 self._failure = None
         return self._failure
 
@@ -90,7 +108,7 @@ class Database:
                 engine = _engine(self._url)
                 try:
                     async with _one_process_at_a_time(self._url):
-                        await _prepare(engine)
+                        await _prepare(engine, self._layout)
                 except BaseException:
                     await engine.dispose()
                     raise
@@ -137,14 +155,6 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-async def _write_and_delete(connection: AsyncConnection) -> None:
-    """Write to the disk: an update to the same value would write nothing on SQLite."""
-    leases, holder = tables.leases, secrets.token_hex(16)
-    row = {"caller": "", "user_id": holder, "holder": holder, "expires": 0.0}
-    await connection.execute(insert(leases).values(row))
-    await connection.execute(delete(leases).where(leases.c.holder == holder))
-
-
 def _is_full(error: BaseException) -> bool:
     """Whether there is no room, as SQLite, PostgreSQL or the file system says it."""
     if isinstance(error, OSError):
@@ -159,27 +169,28 @@ def _is_full(error: BaseException) -> bool:
     return False
 
 
-async def _prepare(engine: AsyncEngine) -> None:
+async def _prepare(engine: AsyncEngine, layout: SchemaLayout) -> None:
     """Make missing tables, one process at a time, and check their version."""
     postgresql = engine.dialect.name == "postgresql"
     lock = f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})" if postgresql else "BEGIN IMMEDIATE"
     async with engine.begin() as connection:
         await connection.exec_driver_sql(lock)
-        for table in tables.metadata.sorted_tables:
+        for table in layout.metadata.sorted_tables:
             await connection.execute(CreateTable(table, if_not_exists=True))
             for index in sorted(table.indexes, key=lambda each: str(each.name)):
                 await connection.execute(CreateIndex(index, if_not_exists=True))
-        found = await connection.scalar(select(tables.schema.c.version))
+        found = await connection.scalar(select(layout.schema.c.version))
         if found is None:
-            await connection.execute(insert(tables.schema).values(one=1, version=tables.VERSION))
-        elif found != tables.VERSION:
-            raise IncompatibleSchema(found)
+            first = insert(layout.schema).values(one=1, version=layout.version)
+            await connection.execute(first)
+        elif found != layout.version:
+            raise IncompatibleSchema(layout, found)
 
 
 class IncompatibleSchema(SQLAlchemyError):
     """The tables are of another version, which this version of the service does not know."""
 
-    def __init__(self, found: int) -> None:
+    def __init__(self, layout: SchemaLayout, found: int) -> None:
         super().__init__(
-            f"the tables of conversations have version {found}, this is {tables.VERSION}"
+            f"the tables of {layout.name} have version {found}, this is {layout.version}"
         )
