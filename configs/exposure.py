@@ -23,14 +23,14 @@ def is_loopback(host: str | None) -> bool:
 
 def require_keys(settings: Settings, host: str | None) -> None:
     """Raises :class:`ConfigError` if other machines could send requests without an API key."""
-    if settings.api_keys_file or settings.allow_anonymous or is_loopback(host):
+    if settings.needs_keys or settings.allow_anonymous or is_loopback(host):
         return
     where = host or "every address"
     raise ConfigError(
         "http_options.host",
         [
             f"the service would listen on {where} without API keys, for everybody who reaches it: "
-            f"set {PREFIX}API_KEYS_FILE, or listen on 127.0.0.1, or, if everybody may use it, "
-            f"set {PREFIX}ALLOW_ANONYMOUS=true"
+            f"set {PREFIX}KEYS_URL or {PREFIX}API_KEYS_FILE, or listen on 127.0.0.1, or, if "
+            f"everybody may use it, set {PREFIX}ALLOW_ANONYMOUS=true"
         ],
     )

@@ -49,7 +49,7 @@ def broken_rules(profile: Profile, settings: Settings) -> list[str]:
     problems = [*_names(profile), *_defaults(profile, settings)]
     if "hf_token" in profile.settings:
         problems.append("settings.hf_token: expected in the environment, not in a file")
-    problems += _conversations(profile, settings)
+    problems += _databases(profile, settings)
     problems += _consistent("ingress", profile.ingress)
     problems += [*_consistent("ledger", profile.ledger), *_single(profile.ledger)]
     problems += allow_problems(profile, settings)
@@ -101,17 +101,20 @@ def _defaults(profile: Profile, settings: Settings) -> Iterator[str]:
             )
 
 
-def _conversations(profile: Profile, settings: Settings) -> Iterator[str]:
+def _databases(profile: Profile, settings: Settings) -> Iterator[str]:
     served = any(CONVERSATIONS in family.routers for family in profile.families)
-    if served and profile.nodes == "many" and is_sqlite(settings.conversations_database):
-        yield (
-            "settings.conversations_url: expected a PostgreSQL database, since replicas of the "
-            "ingress on several nodes (nodes: many) share no SQLite file"
-        )
-    in_file = str(profile.settings.get("conversations_url", ""))
-    user, _, password = in_file.partition("://")[2].rpartition("@")[0].partition(":")
-    if user and password:
-        yield "settings.conversations_url: expected its password in the environment, not in a file"
+    used = {"conversations_url": settings.conversations_database if served else None}
+    used["keys_url"] = settings.keys_database
+    for key, url in used.items():
+        if profile.nodes == "many" and url is not None and is_sqlite(url):
+            yield (
+                f"settings.{key}: expected a PostgreSQL database, since replicas of the "
+                "ingress on several nodes (nodes: many) share no SQLite file"
+            )
+        in_file = str(profile.settings.get(key, ""))
+        user, _, password = in_file.partition("://")[2].rpartition("@")[0].partition(":")
+        if user and password:
+            yield f"settings.{key}: expected its password in the environment, not in a file"
 
 
 def _consistent(key: str, options: DeploymentOptions) -> Iterator[str]:

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
         default=(), description="names that a Host header may have beside those of loopback"
     )
     api_keys_file: Path | None = Field(default=None, description="name:sha256[:scopes] a line")
+    keys_url: SecretStr | None = Field(
+        default=None, description="a database of API keys; none: those of the file alone"
+    )
     allow_anonymous: bool = Field(
         default=False, description="serve beyond loopback although there are no API keys"
     )
@@ -194,7 +197,7 @@ class Settings(BaseSettings):
         """The environment takes precedence over the values of the profile."""
         return env_settings, init_settings
 
-    @field_validator("conversations_url")
+    @field_validator("conversations_url", "keys_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -226,6 +229,15 @@ class Settings(BaseSettings):
             return sqlite_url(self.hf_cache_dir / "conversations.sqlite3")
         return database_url(self.conversations_url.get_secret_value())
 
+    @property
+    def keys_database(self) -> URL | None:
+        return None if self.keys_url is None else database_url(self.keys_url.get_secret_value())
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether requests need a key."""
+        return self.api_keys_file is not None or self.keys_url is not None
+
     def located(self) -> Settings:
         """The same settings with absolute paths, for processes that run in other directories."""
         changed: dict[str, Any] = {"hf_cache_dir": self.hf_cache_dir.resolve()}
@@ -236,6 +248,9 @@ class Settings(BaseSettings):
         if self.conversations_url is not None:
             url = located(self.conversations_database)
             changed["conversations_url"] = SecretStr(url.render_as_string(hide_password=False))
+        if self.keys_database is not None:
+            url = located(self.keys_database)
+            changed["keys_url"] = SecretStr(url.render_as_string(hide_password=False))
         return self.model_copy(update=changed)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from serve_app.launcher.cluster_commands import config, node
+from serve_app.launcher.key_commands import keys
 from serve_app.launcher.options import front_options, graph_options, plan_of, port_number, refuse
 from serve_app.load.options import bench
 
@@ -244,7 +245,7 @@ def _notes(plan: "StartPlan") -> list[str]:
     return [*unknown_count(plan.profile), *unknown_sizes(plan.profile, load_settings(plan.profile))]
 
 
-for command in (config, node, bench):
+for command in (config, node, bench, keys):
     main.add_command(command)
 
 if __name__ == "__main__":

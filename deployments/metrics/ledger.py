@@ -35,6 +35,8 @@ REMEMBERED_S = 600.0
 """A reporter is forgotten this long after its last report: much longer than a report is retried."""
 
 MAX_REPORTERS = 10_000
+MAX_KEY_NAMES = 10_000
+"""Further names of API keys count as "unknown", if so many were made and revoked by and by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,12 @@ class Ledger:
         self._known: Mapping[str, set[str]] = {
             "model_name": {*config.models, SEVERAL, UNKNOWN},
             "task": {*config.tasks},
+            "key": set(),
         }
-        self._max_models = len(self._known["model_name"]) + config.live_models
+        self._max_known = {
+            "model_name": len(self._known["model_name"]) + config.live_models,
+            "key": MAX_KEY_NAMES,
+        }
         self._clock = clock
         self._reporters: OrderedDict[str, _ReporterState] = OrderedDict()
         self._instruments = Instruments(self._gauge, chosen(config.other_names))
@@ -144,7 +150,7 @@ class Ledger:
         known = self._known.get(label)
         if known is None or value in known:
             return value
-        if label == "model_name" and len(known) < self._max_models:
+        if len(known) < self._max_known.get(label, 0):
             known.add(value)
             return value
         return UNKNOWN

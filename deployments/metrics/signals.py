@@ -46,6 +46,7 @@ class Signal:
 
 _MODEL, _TASK, _BOTH = ("model_name",), ("task",), ("model_name", "task")
 _GPU = ("node", "gpu")
+_KEY = ("key",)
 
 REQUESTS = Signal(
     "requests", "counter", "Requests for inference, by how they ended.", (*_BOTH, "status")
@@ -103,6 +104,16 @@ HTTP_RESPONSES = Signal(
     "counter",
     "Answers that began, of every route, by the class of their status.",
     ("route", "status"),
+)
+KEY_REQUESTS = Signal(
+    "key_requests",
+    "counter",
+    "Requests for inference by API key, by how they ended.",
+    ("key", "status"),
+)
+KEY_TOKENS_IN = Signal("key_tokens_in", "counter", "Tokens that models read for an API key.", _KEY)
+KEY_TOKENS_OUT = Signal(
+    "key_tokens_out", "counter", "Tokens that models wrote for an API key.", _KEY
 )
 PREPROCESSING = Signal(
     "preprocessing_seconds",
@@ -202,6 +213,9 @@ SIGNALS = (
     TOKENS_IN,
     TOKENS_OUT,
     HTTP_RESPONSES,
+    KEY_REQUESTS,
+    KEY_TOKENS_IN,
+    KEY_TOKENS_OUT,
     PREPROCESSING,
     QUEUE_WAIT,
     BATCH_SIZE,

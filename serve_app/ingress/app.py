@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from configs.exposure import is_loopback
 from configs.import_paths import imported
 from configs.profile import Profile, parallel_calls
 from configs.serve_schema import LEDGER
@@ -79,6 +80,7 @@ def create_app(
     app.state.purposes = purposes
     app.state.metering = metering or local_metering(services.catalog, purposes.tasks, settings)
     app.state.conversations = Conversations(settings)
+    app.state.for_everybody = not (settings.needs_keys or host is None or is_loopback(host))
     answers = error_answers()
     log = RequestLog(routes, enabled=settings.log_requests)
     add_error_handlers(app, answers)
@@ -97,9 +99,15 @@ def create_app(
     app.add_middleware(HeadRequests)
     app.add_middleware(UnhandledErrors, answers=answers)
     app.add_middleware(Deadlines, answers=answers)
-    app.add_middleware(MeteringMiddleware, metering=app.state.metering, purposes=purposes, log=log)
+    app.add_middleware(
+        MeteringMiddleware,
+        metering=app.state.metering,
+        purposes=purposes,
+        log=log,
+        keys=app.state.policy.keys,
+    )
     app.add_middleware(Front, policy=app.state.policy, echo=not under_serve)
-    with_security(app, needs_key=settings.api_keys_file is not None)
+    with_security(app, needs_key=settings.needs_keys)
     return app
 
 
@@ -141,6 +149,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     yield
     await app.state.conversations.close()
+    if app.state.policy.keys is not None:
+        await app.state.policy.keys.close()
 
 
 class Ingress:

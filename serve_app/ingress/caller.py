@@ -1,7 +1,7 @@
-"""The caller of a request, identified by the hash of its API key.
+"""The caller of a request, identified by its API key.
 
 A key is sent as ``Authorization: Bearer KEY`` or as ``X-API-Key: KEY``. Only the front checks keys.
-Without a file of keys every key is a caller of its own.
+Where it knows none, every key is a caller of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.types import Scope
+
+from serve_app.ingress.api_key import ApiKey
+from serve_app.ingress.errors import AuthenticationError
+from serve_app.ingress.front.exchange import STATE_KEY, FrontExchange
 
 ANONYMOUS = "anonymous"
 """All requests without a key have this one caller."""
@@ -22,11 +27,30 @@ def key_in(authorization: str, x_api_key: str) -> str | None:
     return bearer or x_api_key.strip() or None
 
 
+def admitted_key(scope: Scope) -> ApiKey | None:
+    """The key of a request, which the front has found among those that it knows."""
+    exchange: FrontExchange | None = scope.get("state", {}).get(STATE_KEY)
+    return None if exchange is None else exchange.key
+
+
 async def caller_of(request: Request) -> str:
-    """The SHA-256 of the request's key, in 64 hexadecimal digits."""
+    """The SHA-256 of the caller's first key, in 64 hexadecimal digits.
+
+    Raises :class:`AuthenticationError` where anybody may call from other machines and the front
+    knows no keys: :data:`ANONYMOUS`, or a key that clients have by default, would be many people.
+    """
+    key = admitted_key(request.scope)
+    if key is not None:
+        return key.owner
+    if request.app.state.for_everybody:
+        raise AuthenticationError(
+            "This needs an API key that is known here, since other machines reach this service."
+        )
     given = request.headers
-    key = key_in(given.get("authorization", ""), given.get("x-api-key", ""))
-    return ANONYMOUS if key is None else hashlib.sha256(key.encode("latin-1")).hexdigest()
+    presented = key_in(given.get("authorization", ""), given.get("x-api-key", ""))
+    if presented is None:
+        return ANONYMOUS
+    return hashlib.sha256(presented.encode("latin-1")).hexdigest()
 
 
 Caller = Annotated[str, Depends(caller_of)]

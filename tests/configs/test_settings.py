@@ -227,3 +227,26 @@ def test_the_images_of_one_answer_fit_a_message() -> None:
     assert resolve({"max_generated_images": 16}, "a.yaml").max_generated_images == 16
     told = refusal({"max_generated_images": 16, "max_generated_pixels": 2048 * 2048})
     assert "max_generated_pixels times max_generated_images must not exceed" in told
+
+
+def test_no_secret_is_in_what_is_printed_of_settings() -> None:
+    given = {
+        "keys_url": "postgresql://ada:pw-of-keys@db/keys",
+        "conversations_url": "postgresql://ada:pw-of-talk@db/talk",
+        "hf_token": "hf_of-the-hub",
+    }
+    settings = resolve(given, "a.yaml").located()
+    assert settings.keys_database is not None
+    assert settings.keys_database.password == "pw-of-keys"
+    shown = f"{settings!r} {settings} {settings.model_dump_json()} {settings.keys_database!r}"
+    for secret in ("pw-of-keys", "pw-of-talk", "hf_of-the-hub"):
+        assert secret not in shown
+
+
+def test_keys_are_needed_where_a_file_or_a_database_has_them(tmp_path: Path) -> None:
+    assert not resolve({}, "a.yaml").needs_keys
+    assert resolve({"api_keys_file": "keys"}, "a.yaml").needs_keys
+    stored = resolve({"keys_url": "sqlite:///keys.sqlite3"}, "a.yaml").located()
+    assert stored.needs_keys
+    assert stored.keys_database is not None
+    assert Path(stored.keys_database.database or "").is_absolute()

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 from configs.exposure import LOOPBACK_NAMES
+from serve_app.ingress.api_key import ADMIN, INFERENCE
 from serve_app.ingress.errors import AuthorizationError
-from serve_app.ingress.front.keys import ADMIN, INFERENCE
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(:[0-9]{0,5})?")
 ORIGIN = re.compile(rf"[a-z][a-z0-9+.\-]*://{HOST.pattern}")

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
+from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.front.answers import AnswerRoom, AnswerWithoutRoom, large_size
 from serve_app.ingress.front.bodies import ReceivedBody
-from serve_app.ingress.front.headers import RequestHeaders, with_id
-from serve_app.ingress.front.keys import ApiKey
+from serve_app.ingress.front.headers import Raw, RequestHeaders, with_id
 from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ Answered: TypeAlias = Callable[[Scope, int], None]
 """Called with a request and the status of its answer, when that begins."""
 
 STATE_KEY = "front"
-"""In the ``state`` of a request that has passed a front already."""
+"""In the ``state`` of a request that has passed a front: its exchange."""
 
 CHECKS = 4
 """How often within ``send_timeout_s`` it is checked whether the client reads its answer."""
@@ -71,6 +71,8 @@ class FrontExchange:
         """The key that the request was admitted with, where keys are needed."""
         self.hold: Callable[[int], None] = bounded_by_nothing
         """Counts bytes as memory of this request: those that it makes the server fetch."""
+        self.added: tuple[Raw, ...] = ()
+        """Headers of the answer."""
         self.keyless = False
         """The path needs no key where others do. Its route reads no body, so none is kept in
         memory for clients without a key."""
@@ -123,6 +125,8 @@ class FrontExchange:
             self._schedule_check()
             if self._echo:
                 message = with_id(message, self.head.request_id)
+            if self.added:
+                message = {**message, "headers": [*message.get("headers", ()), *self.added]}
         elif self._plain is not None:
             await self._translate(self._plain, message)
             return

@@ -15,16 +15,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.exposure import is_loopback
 from configs.settings import Settings
 from deployments.seam.call_context import CallContext
+from serve_app.ingress.api_key import INFERENCE
 from serve_app.ingress.caller import key_in
 from serve_app.ingress.deadline import check_deadline, set_deadline
 from serve_app.ingress.error_answers import ErrorAnswers
 from serve_app.ingress.errors import InternalError, RequestTimeout, ServiceError
-from serve_app.ingress.front.access import AllowedHosts, scope_of
+from serve_app.ingress.front.access import READ_METHODS, AllowedHosts, scope_of
 from serve_app.ingress.front.answers import AnswerRoom
 from serve_app.ingress.front.bodies import BodyReader
 from serve_app.ingress.front.exchange import STATE_KEY, Answered, FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
-from serve_app.ingress.front.keys import KeyFile
+from serve_app.ingress.front.key_ring import KeyRing, key_ring
+from serve_app.ingress.keys.limits import HEADERS
 from serve_app.ingress.request_id import HEADER
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
@@ -41,6 +43,7 @@ EXPOSED = (
     "retry-after",
     "www-authenticate",
     "allow",
+    *HEADERS,
 )
 """Headers of answers that scripts of another origin may read."""
 
@@ -54,7 +57,7 @@ class FrontPolicy:
     """
 
     settings: Settings
-    keys: KeyFile | None
+    keys: KeyRing | None
     hosts: AllowedHosts | None
     refused: Refused | None
     answers: ErrorAnswers
@@ -74,11 +77,10 @@ def policy_for(
 
     Raises :class:`configs.errors.ConfigError` when the file of keys is wrong.
     """
-    keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
         hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return FrontPolicy(settings, keys, hosts, refused, answers, answered, early)
+    return FrontPolicy(settings, key_ring(settings), hosts, refused, answers, answered, early)
 
 
 class Front:
@@ -182,9 +184,12 @@ class Front:
             needed = scope_of(scope["method"], path_of(scope))
             exchange.keyless = needed is None
             if needed is not None:
-                key = await policy.keys.named(_presented(head), needed)
-                exchange.key = key
+                key = exchange.key = await policy.keys.named(_presented(head), needed)
                 session = session and key.name.encode() + b":" + session
+                if needed == INFERENCE and scope["method"] not in READ_METHODS:
+                    exchange.added, refusal = await policy.keys.admit(key)
+                    if refusal is not None:
+                        raise refusal
         if session:
             head.headers.append((SESSION_ID, session))
         self._bodies.check(head)

@@ -1,4 +1,4 @@
-"""API keys: a file of their hashes and scopes, which is read again when it changes.
+"""The file of API keys: their hashes and scopes, read again when the file changes.
 
 A line is ``name:sha256[:scopes]``, with the key's hash in hexadecimal and commas between scopes.
 Empty lines and lines that begin with ``#`` are ignored. A key has the scope ``inference`` unless
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import logging
 import re
 import time
@@ -17,33 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError
-from serve_app.ingress.errors import AuthenticationError, AuthorizationError
+from serve_app.ingress.api_key import INFERENCE, SCOPES, ApiKey
 
 logger = logging.getLogger(__name__)
 
-INFERENCE, ADMIN = "inference", "admin"
-SCOPES = frozenset({INFERENCE, ADMIN})
 MAX_FILE_BYTES = 1024 * 1024
 MAX_AGE_S = 1.0
 LINE = re.compile(r"(?P<name>[A-Za-z0-9][\w.\-]{0,63}):(?P<hash>[0-9A-Fa-f]{64})(:(?P<scopes>.*))?")
 EXPECTED = "expected name:sha256[:scopes], the hash in 64 hexadecimal digits"
 MAX_PROBLEMS = 10
+MAX_READS = 3
+SETTLED_S = 2.0
+"""The coarsest clock of a file system that is in use: FAT's."""
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """One key. ``digest`` is its hash; the key itself is not known.
+class FileVersion:
+    """What was read: ``stamp`` is the file's before and after, ``digest`` that of its content.
 
-    ``weight`` is its part of the work where several keys want more than there is.
+    ``settled`` is false for a file that was changed just before. A change in the same tick of the
+    file system's clock has the same stamp then, so that only the content tells.
     """
 
-    name: str
-    digest: str
-    scopes: frozenset[str]
-    weight: float = 1.0
-
-
-UNKNOWN = ApiKey("", "0" * 64, frozenset())
+    stamp: tuple[int, ...] | None
+    digest: bytes
+    settled: bool
 
 
 class KeyFile:
@@ -56,30 +53,16 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         """Raises :class:`ConfigError`, with every line at fault."""
         self._path = path
-        self._stamp = _stamp(path)  # before reading, so that a change meanwhile is read again
-        self._keys = read_keys(path)
+        content, self._version = _read(path)
+        self._keys = _parsed(path, content)
         self._checked_at = time.monotonic()
         self._checking = False
 
-    async def named(self, presented: str | None, scope: str) -> ApiKey:
-        """The key that was presented, which has ``scope``.
-
-        Raises :class:`AuthenticationError` or :class:`AuthorizationError`.
-        """
+    async def find(self, digest: str) -> ApiKey | None:
+        """The key with this hash, if there is one."""
         if time.monotonic() - self._checked_at >= MAX_AGE_S and not self._checking:
             await self._check()
-        if presented is None:
-            raise AuthenticationError(
-                "An API key is needed, as Authorization: Bearer KEY or as X-API-Key: KEY."
-            )
-        # The time of this lookup tells a client nothing: it cannot choose the digits of a hash.
-        digest = hashlib.sha256(presented.encode("latin-1")).hexdigest()
-        key = self._keys.get(digest, UNKNOWN)
-        if not hmac.compare_digest(key.digest, digest):
-            raise AuthenticationError("The API key is not known here.")
-        if scope not in key.scopes:
-            raise AuthorizationError(f"The API key {key.name} has not the scope {scope}.")
-        return key
+        return self._keys.get(digest)
 
     async def _check(self) -> None:
         self._checking = True
@@ -90,13 +73,20 @@ class KeyFile:
             self._checked_at = time.monotonic()
 
     def _refresh(self) -> None:
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        known = self._version
+        if known.settled and _stamp(self._path) == known.stamp:
             return
-        self._stamp = stamp  # also of a wrong file, which is logged once and not every second
         try:
-            self._keys = read_keys(self._path)
+            content, self._version = _read(self._path)
+            if self._version.digest == known.digest:
+                return
+            self._keys = _parsed(self._path, content)
         except ConfigError as error:
+            if self._version is known:  # it cannot be read at all
+                self._version = FileVersion(None, b"", settled=True)
+                if known.stamp is None:
+                    return
+            # A wrong file is logged once and not every second.
             logger.error("the API keys stay as they were: %s", error)  # noqa: TRY400
         else:
             logger.info("read %d API keys from %s", len(self._keys), self._path)
@@ -104,10 +94,15 @@ class KeyFile:
 
 def read_keys(path: Path) -> dict[str, ApiKey]:
     """The keys of a file by their hashes. Raises :class:`ConfigError`, with every line at fault."""
+    content, _ = _read(path)
+    return _parsed(path, content)
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, ApiKey]:
     keys: dict[str, ApiKey] = {}
     names: set[str] = set()
     problems: list[str] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path, content).splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
@@ -140,7 +135,21 @@ def _key(line: str) -> ApiKey:
     return ApiKey(found["name"], found["hash"].lower(), frozenset(scopes))
 
 
-def _text(path: Path) -> str:
+def _read(path: Path) -> tuple[bytes, FileVersion]:
+    """A whole version of the file: read again if it was changed meanwhile."""
+    for _ in range(MAX_READS):
+        before = _stamp(path)
+        content = _content(path)
+        if _stamp(path) == before:
+            break
+    else:
+        before = None  # it changes all the time: what was read counts until the next check
+    changed_s = max(before[:2]) / 1e9 if before else time.time()
+    settled = before is not None and time.time() - changed_s > SETTLED_S
+    return content, FileVersion(before, hashlib.sha256(content).digest(), settled)
+
+
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -148,16 +157,20 @@ def _text(path: Path) -> str:
         raise ConfigError(str(path), [f"cannot be read ({error.strerror})"]) from None
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(str(path), [f"is larger than {MAX_FILE_BYTES} bytes"])
+    return content
+
+
+def _text(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(str(path), ["is not text in UTF-8"]) from None
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Changes when the file does, or when a link leads to another file."""
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Changes when the file does, or when a link leads to another file. Times are in ns."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

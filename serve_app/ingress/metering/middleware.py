@@ -8,7 +8,10 @@ from typing import Any
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.ingress.caller import admitted_key
 from serve_app.ingress.errors import error_type_of
+from serve_app.ingress.front.key_ring import KeyRing
+from serve_app.ingress.metering.key_use import key_samples
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.purposes import Purposes
 from serve_app.ingress.metering.record import RequestRecord
@@ -35,12 +38,18 @@ class MeteringMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, metering: Metering, purposes: Purposes, log: RequestLog
+        self,
+        app: ASGIApp,
+        metering: Metering,
+        purposes: Purposes,
+        log: RequestLog,
+        keys: KeyRing | None,
     ) -> None:
         self.app = app
         self.metering = metering
         self.purposes = purposes
         self.log = log
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         purpose = None
@@ -53,7 +62,7 @@ class MeteringMiddleware:
         if any(name == TIMELINE and value == b"1" for name, value in scope["headers"]):
             record.keep_timeline()
         scope.setdefault("state", {})[STATE_KEY] = record
-        answer = _Answer(record, scope, self.metering, self.log, receive, send)
+        answer = _Answer(record, scope, self.metering, self.log, self.keys, receive, send)
         try:
             await self.app(scope, answer.receive, answer.send)
         finally:
@@ -69,6 +78,7 @@ class _Answer:
         scope: Scope,
         metering: Metering,
         log: RequestLog,
+        keys: KeyRing | None,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -76,6 +86,7 @@ class _Answer:
         self._scope = scope
         self._metering = metering
         self._log = log
+        self._keys = keys
         self._receive = receive
         self._send = send
         self._status: int | None = None
@@ -146,6 +157,12 @@ class _Answer:
             return
         success = reason is None and not cancelled
         samples, finished = self._record.close(success=success, reason=reason, cancelled=cancelled)
+        key = admitted_key(self._scope)
+        if key is not None:
+            tokens = self._record.token_counts
+            samples += key_samples(key, tokens, success=success)
+            if self._keys is not None:
+                self._keys.used(key, tokens.prompt + tokens.completion)
         self._metering.record(samples, finished)
         ending = Ending(self._status, reason, cancelled)
         self._log.write(self._scope, self._record, finished, ending)

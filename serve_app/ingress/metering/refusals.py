@@ -5,6 +5,9 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import Scope
 
+from deployments.seam.tokens import TokenCounts
+from serve_app.ingress.caller import admitted_key
+from serve_app.ingress.metering.key_use import key_samples
 from serve_app.ingress.metering.metering import Metering
 from serve_app.ingress.metering.middleware import is_routed, record_of
 from serve_app.ingress.metering.purposes import Purposes
@@ -30,5 +33,8 @@ class Refusals:
             return
         record = RequestRecord(purpose.task, fixed=purpose.fixed)
         samples, finished = record.close(success=False, reason=reason)
+        key = admitted_key(scope)
+        if key is not None:
+            samples += key_samples(key, TokenCounts(), success=False)
         self._metering.record(samples, finished)
         self._log.write(scope, record, finished, Ending(None, reason))

@@ -87,7 +87,7 @@ async def root(request: Request, services: RequestServices) -> Response:
         "Cache-Control": "no-store",  # the page shows the requested address
     }
     prefix = str(request.scope.get("root_path", "")).rstrip("/")
-    needs_key = services.settings.api_keys_file is not None
+    needs_key = services.settings.needs_keys
     page = playground.page(
         base=escape(prefix),
         links="\n".join(_links(prefix)),

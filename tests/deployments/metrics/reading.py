@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deployments.metrics.signals import PREFIX
 
 LABELS = (
-    *("model_name", "task", "status", "reason", "finish_reason", "finished_reason"),
+    *("key", "model_name", "task", "status", "reason", "finish_reason", "finished_reason"),
     *("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_token_type", "le"),
 )
 Figures: TypeAlias = dict[tuple[str, ...], float]

@@ -282,3 +282,44 @@ async def test_a_file_that_becomes_wrong_leaves_the_keys_and_is_logged_once(
     with caplog.at_level(logging.INFO):
         assert (await by(front, "sk-ada", "/v1/models")).status_code == 401
     assert "read 1 API keys" in caplog.text
+
+
+async def test_a_change_that_leaves_the_files_stamp_as_it_was_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As within one tick of the file system's clock, with the same number of bytes."""
+    monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
+    file = keys_in(tmp_path, "ada=sk-ada")
+    stamp = keys._stamp(file)
+    monkeypatch.setattr(keys, "_stamp", lambda path: stamp)
+    front = fronted(api_keys_file=file)
+    keys_in(tmp_path, "bob=sk-bob")
+    assert (await by(front, "sk-ada", "/v1/models")).status_code == 401
+    assert (await by(front, "sk-bob", "/v1/models")).status_code == 200
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = keys_in(tmp_path, "ada=sk-ada")
+    read = keys._content
+
+    def overtaken(path: Path) -> bytes:
+        content = read(path)
+        if b"bob" not in content:
+            keys_in(tmp_path, "ada=sk-ada", "bob=sk-bob")
+        return content
+
+    monkeypatch.setattr(keys, "_content", overtaken)
+    assert {key.name for key in read_keys(file).values()} == {"ada", "bob"}
+
+
+async def test_a_file_that_has_settled_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
+    monkeypatch.setattr(keys, "SETTLED_S", -3600.0)
+    file = keys_in(tmp_path, "ada=sk-ada")
+    front = fronted(api_keys_file=file)
+    monkeypatch.setattr(keys, "_content", lambda path: pytest.fail("read again"))
+    assert (await by(front, "sk-ada", "/v1/models")).status_code == 200

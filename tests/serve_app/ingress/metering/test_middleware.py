@@ -304,3 +304,25 @@ async def test_a_request_without_a_known_key_is_counted_with_its_reason(tmp_path
     found = figures(response.text)
     assert found["rejections_total", "generate", "authorization_error"] == 1
     assert found["rejections_total", "generate", "authentication_error"] == 1
+
+
+async def test_what_a_key_uses_is_counted_by_its_name_and_so_are_its_refusals(
+    tmp_path: Path,
+) -> None:
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ada", "root")}
+    keys = tmp_path / "keys"
+    keys.write_text(f"ada:{digests['ada']}\nroot:{digests['root']}:admin\n")
+    application = house.app(
+        {"generation": Family(generated("there"))}, api_keys_file=keys, max_body_bytes=100
+    )
+    for key, prompt in (("ada", "Hi"), ("ada", "x" * 200), ("unknown", "Hi")):
+        await house.post(application, GENERATE, {"prompt": prompt}, **{"x-api-key": key})
+    response = await house.get(application, "/metrics", **{"x-api-key": "root"})
+    found = figures(response.text)
+    of_keys = ("key_requests_total", "key_tokens_in_total", "key_tokens_out_total")
+    assert {key: value for key, value in found.items() if key[0] in of_keys} == {
+        ("key_requests_total", "ada", "success"): 1,
+        ("key_requests_total", "ada", "error"): 1,
+        ("key_tokens_in_total", "ada"): 3,
+        ("key_tokens_out_total", "ada"): 2,
+    }

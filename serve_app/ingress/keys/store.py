@@ -1,0 +1,268 @@
+"""Reads and writes API keys in the database, each operation in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from serve_app.ingress.api_key import ApiKey
+from serve_app.ingress.keys.tables import api_keys, schema, use
+from serve_app.ingress.sql.clock import now
+from serve_app.ingress.sql.database import Database
+
+PREFIX = "prsm_"
+"""Of every key, so that programs which look for secrets in files recognise it."""
+KEY_BYTES = 32
+MAX_KEYS = 10_000
+FORGOTTEN_S = 90 * 86400.0
+"""Keys that ended so long ago are deleted when another one is created."""
+
+
+class KeyRefused(Exception):
+    """What was asked for does not fit the stored keys."""
+
+
+class Amounts(NamedTuple):
+    """How many requests, and how many tokens read and written."""
+
+    requests: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """What a new key may do. See :class:`~serve_app.ingress.api_key.ApiKey`."""
+
+    scopes: frozenset[str]
+    families: frozenset[str] = frozenset()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    weight: float = 1.0
+    lifetime_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A row, with the use of its name. Times are in seconds since 1970."""
+
+    key: ApiKey
+    created: float
+    revoked: float | None
+    ended: bool
+    used: float | None
+    amounts: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanges:
+    """What changed since a revision: keys that may be used, and hashes of those that no longer may.
+
+    ``at`` is the database's time. ``totals`` has the use of some names in all.
+    """
+
+    revision: int
+    at: float
+    keys: tuple[ApiKey, ...]
+    revoked: tuple[str, ...]
+    totals: Mapping[str, Amounts]
+
+
+class KeyStore:
+    """Keys by their hashes. All methods raise :class:`~serve_app.ingress.errors.Unavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, name: str, terms: KeyTerms) -> str:
+        """A new key, which nobody can read again. Raises :class:`KeyRefused`."""
+        async with self._database.transaction() as connection:
+            revision = await _next_revision(connection)
+            if await connection.scalar(select(api_keys.c.id).where(_live(name)).limit(1)):
+                raise KeyRefused(f"there is a key {name} already: rotate or revoke it")
+            ended = func.coalesce(api_keys.c.revoked, api_keys.c.expires)
+            await connection.execute(delete(api_keys).where(ended < now() - FORGOTTEN_S))
+            count = await connection.scalar(select(func.count()).select_from(api_keys))
+            if (count or 0) >= MAX_KEYS:
+                raise KeyRefused(f"there are {MAX_KEYS} keys already")
+            key, digest = _new_key()
+            values = _values(terms, name, revision)
+            await connection.execute(insert(api_keys).values(hash=digest, caller=digest, **values))
+        return key
+
+    async def rotate(self, name: str, grace_s: float, lifetime_s: float | None = None) -> str:
+        """Another key with the terms of the last one, which is valid for ``grace_s`` more.
+
+        Without ``lifetime_s`` it lives for as long as the last one was to. Raises
+        :class:`KeyRefused`.
+        """
+        async with self._database.transaction() as connection:
+            revision = await _next_revision(connection)
+            newest = select(api_keys).where(_live(name)).order_by(api_keys.c.id.desc()).limit(1)
+            last = (await connection.execute(newest)).first()
+            if last is None:
+                raise KeyRefused(f"there is no key {name} that is valid")
+            until = now() + grace_s
+            sooner = or_(api_keys.c.expires.is_(None), api_keys.c.expires > until)
+            ending = update(api_keys).where(_live(name), sooner)
+            await connection.execute(ending.values(expires=until, revision=revision))
+            key, digest = _new_key()
+            if lifetime_s is None and last.expires is not None:
+                lifetime_s = last.expires - last.created
+            values = _values(_terms(last, lifetime_s), name, revision)
+            await connection.execute(
+                insert(api_keys).values(hash=digest, caller=last.caller, **values)
+            )
+        return key
+
+    async def revoke(self, name: str) -> int:
+        """End all keys of a name; how many that were."""
+        async with self._database.transaction() as connection:
+            revision = await _next_revision(connection)
+            ended = update(api_keys).where(_live(name))
+            done = await connection.execute(ended.values(revoked=now(), revision=revision))
+            return done.rowcount
+
+    async def keys(self) -> list[StoredKey]:
+        """Every key, also those that ended, by name and age."""
+        ended = func.coalesce(api_keys.c.revoked, api_keys.c.expires) <= now()
+        query = (
+            select(api_keys, use.c.used, use.c.requests, use.c.tokens, ended.label("ended"))
+            .outerjoin(use, use.c.name == api_keys.c.name)
+            .order_by(api_keys.c.name, api_keys.c.id)
+        )
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            StoredKey(
+                key_of_row(row),
+                row.created,
+                row.revoked,
+                bool(row.ended),
+                row.used,
+                Amounts(row.requests or 0, row.tokens or 0),
+            )
+            for row in rows
+        ]
+
+    async def exchange(
+        self, since: int, used: Mapping[str, Amounts], names: Iterable[str]
+    ) -> KeyChanges:
+        """Add what keys used here, and read changes ``since`` a revision and totals of ``names``.
+
+        Some use is of keys that are no longer there; a name's use outlives them.
+        """
+        changed = select(api_keys).where(api_keys.c.revision > since)
+        if since == 0:
+            changed = changed.where(api_keys.c.revoked.is_(None))
+        async with self._database.transaction() as connection:
+            if used:
+                # In one order, so that no two replicas wait for each other.
+                rows = [{"name": name, **used[name]._asdict()} for name in sorted(used)]
+                await connection.execute(_adding(connection.dialect.name), rows)
+            at = await connection.scalar(select(now()))
+            found = (await connection.execute(changed)).all()
+            totals = dict[str, Amounts]()
+            if wanted := sorted(names):
+                read = select(use).where(use.c.name.in_(wanted))
+                uses = await connection.execute(read)
+                totals = {row.name: Amounts(row.requests, row.tokens) for row in uses}
+        return KeyChanges(
+            max((row.revision for row in found), default=since),
+            float(at or 0.0),
+            tuple(key_of_row(row) for row in found if row.revoked is None),
+            tuple(row.hash for row in found if row.revoked is not None),
+            totals,
+        )
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def key_of_row(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        name=row.name,
+        digest=row.hash,
+        scopes=_words(row.scopes),
+        weight=row.weight,
+        families=_words(row.families),
+        requests_per_minute=row.requests_per_minute,
+        tokens_per_minute=row.tokens_per_minute,
+        expires=row.expires,
+        caller=row.caller,
+    )
+
+
+def hashed(presented: str) -> str:
+    """The hash of a key as it comes in a header."""
+    return hashlib.sha256(presented.encode("latin-1")).hexdigest()
+
+
+def _new_key() -> tuple[str, str]:
+    key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
+    return key, hashed(key)
+
+
+def _live(name: str) -> ColumnElement[bool]:
+    still = or_(api_keys.c.expires.is_(None), api_keys.c.expires > now())
+    return and_(api_keys.c.name == name, api_keys.c.revoked.is_(None), still)
+
+
+async def _next_revision(connection: AsyncConnection) -> int:
+    """Locks out other changes until the transaction ends, so that revisions are seen in order."""
+    counted = update(schema).values(revision=schema.c.revision + 1)
+    revision = await connection.scalar(counted.returning(schema.c.revision))
+    assert revision is not None
+    return int(revision)
+
+
+def _values(terms: KeyTerms, name: str, revision: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "scopes": ",".join(sorted(terms.scopes)),
+        "families": ",".join(sorted(terms.families)),
+        "requests_per_minute": terms.requests_per_minute,
+        "tokens_per_minute": terms.tokens_per_minute,
+        "weight": terms.weight,
+        "created": now(),
+        "expires": None if terms.lifetime_s is None else now() + terms.lifetime_s,
+        "revision": revision,
+    }
+
+
+def _terms(row: Row[Any], lifetime_s: float | None) -> KeyTerms:
+    limits = row.requests_per_minute, row.tokens_per_minute
+    return KeyTerms(_words(row.scopes), _words(row.families), *limits, row.weight, lifetime_s)
+
+
+def _words(stored: str) -> frozenset[str]:
+    return frozenset(stored.split(",")) if stored else frozenset()
+
+
+def _adding(dialect: str) -> Any:
+    """Adds to the use of names, whose parameters are executed with it."""
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    given: dict[str, Any] = {word: bindparam(word) for word in ("name", "requests", "tokens")}
+    inserted = make(use).values(used=now(), **given)
+    new = inserted.excluded
+    added = {word: use.c[word] + new[word] for word in ("requests", "tokens")}
+    return inserted.on_conflict_do_update(
+        index_elements=[use.c.name], set_={**added, "used": new.used}
+    )

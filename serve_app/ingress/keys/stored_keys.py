@@ -1,0 +1,162 @@
+"""The stored keys as one replica of the ingress knows them: read again when they are old."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from serve_app.ingress.api_key import ApiKey
+from serve_app.ingress.errors import Unavailable
+from serve_app.ingress.keys.store import Amounts, KeyChanges, KeyStore
+
+logger = logging.getLogger(__name__)
+
+MAX_AGE_S = 1.0
+"""From this age on the keys are read again, while requests go on with those that are known."""
+MIN_AGE_S = 0.1
+"""For an unknown key they are read again from this age on, at most so often."""
+MAX_STALE_S = 3.0
+"""From this age on requests wait for the reading: a key that was revoked while nobody called."""
+MAX_UNKNOWN_S = 5.0
+"""Keys that are older than this do not tell that a key is unknown."""
+WAIT_S = 2.0
+"""So long they wait for it. Then the database counts as away."""
+RETRY_S = 2.0
+OUTAGE_S = 300.0
+"""So long keys that are known go on without the database."""
+FORGET_S = 120.0
+"""A name's use by other replicas is followed for so long after its last use here."""
+
+UsedElsewhere = Callable[[str, Amounts], None]
+
+
+class StoredKeys:
+    """Keys by their hashes, without a query in the way of a request.
+
+    One transaction a second, and none without requests, reads what changed and adds what keys used.
+    ``used_elsewhere`` is told what other replicas added meanwhile, for the limits that they share.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        used_elsewhere: UsedElsewhere,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._used_elsewhere = used_elsewhere
+        self._clock = clock
+        self._keys: dict[str, ApiKey] = {}
+        self._revision = 0
+        self._read_at = -OUTAGE_S
+        self._ahead_s = 0.0
+        """By how much the database's clock is ahead of this machine's."""
+        self._reading: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._failed_at: float | None = None
+        self._pending: defaultdict[str, Amounts] = defaultdict(Amounts)
+        self._totals: dict[str, Amounts] = {}
+        self._used_at: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def find(self, digest: str) -> ApiKey | None:
+        """The key with this hash, if there is one that is valid.
+
+        Raises :class:`Unavailable` if that is not known, since the database is away.
+        """
+        key, age_s = self._keys.get(digest), self._age_s
+        if age_s >= (MIN_AGE_S if key is None else MAX_AGE_S):
+            self._read()
+            if key is None or age_s >= MAX_STALE_S:
+                await self._wait()
+                key, age_s = self._keys.get(digest), self._age_s
+        if age_s >= (MAX_UNKNOWN_S if key is None else OUTAGE_S):
+            raise Unavailable("API keys cannot be looked up right now.")
+        if key is None or (key.expires is not None and key.expires <= time.time() + self._ahead_s):
+            return None
+        return key
+
+    def used(self, name: str, amounts: Amounts) -> None:
+        """Keys of a name were used; the database has it about a second later."""
+        pending = self._pending[name]
+        self._pending[name] = Amounts(
+            pending.requests + amounts.requests, pending.tokens + amounts.tokens
+        )
+        self._used_at[name] = self._clock()
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(MAX_AGE_S, self._flush)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+        if self._pending:
+            await self._exchange()
+        await self._store.close()
+
+    @property
+    def _age_s(self) -> float:
+        return self._clock() - self._read_at
+
+    def _flush(self) -> None:
+        self._timer = None
+        self._read()
+
+    def _read(self) -> None:
+        """Begin to read, unless that goes on, or failed a moment ago."""
+        failed_at = self._failed_at
+        resting = failed_at is not None and self._clock() - failed_at < RETRY_S
+        if self._reading is None and not resting:
+            self._began = self._clock()
+            self._reading = asyncio.create_task(self._exchange())
+
+    async def _wait(self) -> None:
+        """Wait for the reading that goes on. One after a failure is not waited for."""
+        if self._reading is not None and self._failed_at is None:
+            left_s = self._began + WAIT_S - self._clock()
+            if left_s > 0:
+                await asyncio.wait({self._reading}, timeout=left_s)
+
+    async def _exchange(self) -> None:
+        used, self._pending = dict(self._pending), defaultdict(Amounts)
+        at = self._clock()
+        try:
+            changes = await self._store.exchange(self._revision, used, self._followed(at))
+        except Unavailable:  # it is logged where it is raised
+            self._failed_at = self._clock()
+            for name, amounts in used.items():
+                self.used(name, amounts)
+        else:
+            self._failed_at = None
+            self._read_at = at
+            self._take(changes, used)
+        finally:
+            self._reading = None
+
+    def _followed(self, at: float) -> list[str]:
+        """The names that were used here lately. Others are forgotten."""
+        for name in [each for each, used in self._used_at.items() if at - used >= FORGET_S]:
+            del self._used_at[name]
+            self._totals.pop(name, None)
+        return list(self._used_at)
+
+    def _take(self, changes: KeyChanges, used: dict[str, Amounts]) -> None:
+        self._revision = changes.revision
+        self._ahead_s = changes.at - time.time()
+        for digest in changes.revoked:
+            self._keys.pop(digest, None)
+        self._keys |= {key.digest: key for key in changes.keys}
+        for name, total in changes.totals.items():
+            before, own = self._totals.get(name), used.get(name, Amounts())
+            self._totals[name] = total
+            if before is not None:
+                others = Amounts(
+                    total.requests - before.requests - own.requests,
+                    total.tokens - before.tokens - own.tokens,
+                )
+                self._used_elsewhere(name, others)

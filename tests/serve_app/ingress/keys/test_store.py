@@ -1,0 +1,145 @@
+"""Keys in a database: hashes alone, that end at once, in time, or after a grace time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from serve_app.ingress.keys import store as stores
+from serve_app.ingress.keys.store import Amounts, KeyRefused, KeyStore, KeyTerms, hashed
+from tests.serve_app.ingress.keys.conftest import Opened
+
+PLAIN = KeyTerms(frozenset({"inference"}))
+BOUND = KeyTerms(frozenset({"inference", "admin"}), frozenset({"a", "b"}), 5, 7, 2.5, 60.0)
+Sql = Callable[[str], Any]
+
+
+@pytest.fixture
+async def store(opened: Opened) -> KeyStore:
+    return opened()
+
+
+async def valid(store: KeyStore) -> dict[str, list[str]]:
+    """The hashes of valid keys by name."""
+    found: dict[str, list[str]] = {}
+    for each in await store.keys():
+        if not each.ended:
+            found.setdefault(each.key.name, []).append(each.key.digest)
+    return found
+
+
+async def test_a_key_is_made_of_256_random_bits_and_stored_as_its_hash(
+    store: KeyStore, rows: Sql
+) -> None:
+    key = await store.create("ada", BOUND)
+    assert len(key) == len("prsm_") + 43
+    assert await valid(store) == {"ada": [hashlib.sha256(key.encode()).hexdigest()]}
+    assert key not in str(await rows("SELECT * FROM api_keys"))
+    assert await store.create("bob", BOUND) != key
+
+
+async def test_its_terms_come_back(store: KeyStore) -> None:
+    key = await store.create("ada", BOUND)
+    changes = await store.exchange(0, {}, ())
+    (found,) = changes.keys
+    assert (found.scopes, found.families) == (BOUND.scopes, BOUND.families)
+    assert (found.requests_per_minute, found.tokens_per_minute, found.weight) == (5, 7, 2.5)
+    assert found.expires == pytest.approx(changes.at + 60, abs=30)
+    assert found.owner == hashed(key)
+
+
+async def test_a_name_has_one_key_until_that_has_ended(store: KeyStore) -> None:
+    first = await store.create("ada", PLAIN)
+    with pytest.raises(KeyRefused, match="a key ada already"):
+        await store.create("ada", PLAIN)
+    assert await store.revoke("ada") == 1
+    assert await store.revoke("ada") == 0
+    second = await store.create("ada", PLAIN)
+    assert await valid(store) == {"ada": [hashed(second)]}
+    (found,) = (await store.exchange(0, {}, ())).keys
+    assert found.owner == hashed(second) != hashed(first)  # who has the name now is somebody else
+
+
+async def test_rotation_keeps_terms_and_caller_and_ends_the_old_key_in_time(
+    store: KeyStore,
+) -> None:
+    old = await store.create("ada", BOUND)
+    new = await store.rotate("ada", grace_s=20.0)
+    changes = await store.exchange(0, {}, ())
+    by_hash = {key.digest: key for key in changes.keys}
+    assert set(by_hash) == {hashed(old), hashed(new)}
+    was, now = by_hash[hashed(old)], by_hash[hashed(new)]
+    assert was.expires is not None
+    assert was.expires < changes.at + 21
+    assert now.expires == pytest.approx(changes.at + 60, abs=30)
+    assert now.owner == was.owner == hashed(old)
+    assert (now.families, now.requests_per_minute, now.weight) == (BOUND.families, 5, 2.5)
+
+
+async def test_a_grace_time_makes_no_key_live_longer(store: KeyStore) -> None:
+    old = await store.create("ada", BOUND)
+    await store.rotate("ada", grace_s=86400.0)
+    found = {key.digest: key for key in (await store.exchange(0, {}, ())).keys}
+    expires = found[hashed(old)].expires
+    assert expires is not None
+    assert expires == pytest.approx((await store.exchange(0, {}, ())).at + 60, abs=30)
+
+
+async def test_nothing_is_rotated_that_has_ended(store: KeyStore, rows: Sql) -> None:
+    with pytest.raises(KeyRefused, match="no key ada"):
+        await store.rotate("ada", 1.0)
+    await store.create("ada", BOUND)
+    await rows("UPDATE api_keys SET expires = 1")
+    with pytest.raises(KeyRefused, match="no key ada"):
+        await store.rotate("ada", 1.0)
+    assert await valid(store) == {}
+
+
+async def test_changes_are_read_once(store: KeyStore) -> None:
+    ada = await store.create("ada", PLAIN)
+    first = await store.exchange(0, {}, ())
+    assert [key.name for key in first.keys] == ["ada"]
+    bob = await store.create("bob", PLAIN)
+    await store.revoke("ada")
+    second = await store.exchange(first.revision, {}, ())
+    assert [key.digest for key in second.keys] == [hashed(bob)]
+    assert second.revoked == (hashed(ada),)
+    third = await store.exchange(second.revision, {}, ())
+    assert (third.revision, third.keys, third.revoked) == (second.revision, (), ())
+    assert [key.name for key in (await store.exchange(0, {}, ())).keys] == ["bob"]
+
+
+async def test_use_adds_up_over_replicas(opened: Opened) -> None:
+    one, two = opened(), opened()
+    await one.create("ada", PLAIN)
+    await one.exchange(0, {"ada": Amounts(1, 10), "gone": Amounts(1, 1)}, ())
+    changes = await two.exchange(0, {"ada": Amounts(2, 5)}, ("ada",))
+    assert changes.totals == {"ada": Amounts(3, 15)}
+    (found,) = await two.keys()
+    assert found.amounts == Amounts(3, 15)
+    assert found.used == pytest.approx(changes.at, abs=30)
+
+
+async def test_changes_at_the_same_time_have_revisions_of_their_own(opened: Opened) -> None:
+    stores_ = [opened() for _ in range(3)]
+    await asyncio.gather(*(each.create(f"k{i}", PLAIN) for i, each in enumerate(stores_)))
+    changes = await stores_[0].exchange(0, {}, ())
+    assert changes.revision == 3
+    assert len((await stores_[0].exchange(2, {}, ())).keys) == 1
+
+
+async def test_keys_that_ended_long_ago_are_deleted_and_there_are_never_too_many(
+    store: KeyStore, rows: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MAX_KEYS", 2)
+    await store.create("ada", PLAIN)
+    await store.create("bob", PLAIN)
+    with pytest.raises(KeyRefused, match="2 keys already"):
+        await store.create("eve", PLAIN)
+    await rows("UPDATE api_keys SET revoked = 1 WHERE name = 'ada'")
+    await store.create("eve", PLAIN)
+    assert [each.key.name for each in await store.keys()] == ["bob", "eve"]
