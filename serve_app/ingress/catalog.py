@@ -13,7 +13,12 @@ from typing import Protocol
 
 from configs.profile import Profile
 from configs.settings import Settings
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed
+from serve_app.ingress.errors import (
+    FamilyNotAllowed,
+    ModelNotFound,
+    ValidationFailed,
+    check_family,
+)
 from serve_app.ingress.live_models import LiveModels
 from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
@@ -49,6 +54,7 @@ class Catalog:
             settings.default_classification_model,
         )
         self._observer: LookupObserver | None = None
+        self._families: Set[str] = frozenset()
 
     @property
     def max_live(self) -> int:
@@ -66,6 +72,12 @@ class Catalog:
         catalog._observer = observer
         return catalog
 
+    def restricted_to(self, families: Set[str]) -> Catalog:
+        """The same catalog, whose lookups raise :class:`FamilyNotAllowed` for other families."""
+        catalog = copy.copy(self)
+        catalog._families = families
+        return catalog
+
     async def refresh(self) -> tuple[ModelCard, ...]:
         """The cards, with those of live models that other replicas of the ingress added."""
         if self._live is not None:
@@ -77,7 +89,7 @@ class Catalog:
         card = await self._named(name, field)
         if card is None:
             raise self._not_found(name, self.cards, field)
-        return card
+        return self._allowed(card)
 
     async def known(self, fields: Mapping[str, str | None]) -> None:
         """Look up the models that ``fields`` of a request name, so that :attr:`cards` has them.
@@ -100,11 +112,11 @@ class Catalog:
         """
         if (own := self._by_name.get(name)) is not None:
             order.check(own)
-            return own
+            return self._allowed(own)
         card = None if self._live is None else await self._live.adopt(name, field, order)
         if card is None:
             raise self._not_found(name, self.cards, field)
-        return card
+        return self._allowed(card)
 
     async def removed(self, name: str, field: str = "model_name") -> ModelCard:
         """The card of a model that an order unloads. A live model is not known after this.
@@ -113,10 +125,13 @@ class Catalog:
         """
         card = self._by_name.get(name)
         if card is None and self._live is not None:
+            for known in await self.refresh() if self._families else ():
+                if known.name == name:
+                    self._allowed(known)
             card = await self._live.remove(name)
         if card is None:
             raise self._not_found(name, self.cards, field)
-        return card
+        return self._allowed(card)
 
     async def _named(self, name: str, field: str) -> ModelCard | None:
         card = self._by_name.get(name)
@@ -160,12 +175,22 @@ class Catalog:
         if name is None or (name == task and name not in self._by_name):
             if not able:
                 raise ValidationFailed(f"No model is configured for {task}.", field=field)
-            capable = [card for card in able if capabilities.isdisjoint(card.unsupported)]
-            return self._default(capable or able)
+            mine = [card for card in able if self._may_use(card)]
+            if not mine:
+                raise FamilyNotAllowed(able[0].family, self._families)
+            capable = [card for card in mine if capabilities.isdisjoint(card.unsupported)]
+            return self._default(capable or mine)
         card = await self._named(name, field)
         if card is None or task not in card.tasks:
             others = (each for each in self.cards if task in each.tasks)
             raise self._not_found(name, others, field)
+        return self._allowed(card)
+
+    def _may_use(self, card: ModelCard) -> bool:
+        return not self._families or card.family in self._families
+
+    def _allowed(self, card: ModelCard) -> ModelCard:
+        check_family(card.family, self._families)
         return card
 
     async def resolve_first(

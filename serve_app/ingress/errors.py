@@ -6,7 +6,7 @@ How an answer is written depends on the API that was called, see
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from deployments.seam.problems import Problem
@@ -86,6 +86,22 @@ class AuthorizationError(ServiceError):
     """The key lacks the scope, or the request comes from a host or site that is not allowed."""
 
     status, error_type = 403, "authorization_error"
+
+
+class FamilyNotAllowed(AuthorizationError):
+    """The key is bound to other families of models."""
+
+    def __init__(self, family: str, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"This API key may not use models of the family {family}; "
+            f"it is bound to: {', '.join(sorted(allowed))}."
+        )
+
+
+def check_family(family: str, allowed: Set[str]) -> None:
+    """Raises :class:`FamilyNotAllowed`. None that are ``allowed`` means that all are."""
+    if allowed and family not in allowed:
+        raise FamilyNotAllowed(family, allowed)
 
 
 class NotFound(ServiceError):

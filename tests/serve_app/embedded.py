@@ -43,10 +43,10 @@ def routers() -> list[APIRouter]:
 
 
 @asynccontextmanager
-async def application(folder: Path) -> AsyncIterator[FastAPI]:
+async def application(folder: Path, **more: Any) -> AsyncIterator[FastAPI]:
     """As it is in a replica of the ingress, where the garbage collector leaves it alone."""
     profile = load_profile("embedded")
-    settings = Settings(hf_cache_dir=folder)
+    settings = Settings(hf_cache_dir=folder, **more)
     handles = {family.name: LocalHandle(Busy()) for family in profile.families}
     calls = DeploymentClient(handles, settings.request_timeout_s)
     services = Services(Catalog(profile, settings), calls, settings, house.Ready())

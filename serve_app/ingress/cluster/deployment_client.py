@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from serve_app.ingress.cluster.family_watch import FamilyWatch, WhyNot
 from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.cluster.joined_calls import CallJoiner
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
-from serve_app.ingress.errors import ServiceError, TooManyRequests, from_problem
+from serve_app.ingress.errors import ServiceError, TooManyRequests, check_family, from_problem
 
 SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
@@ -96,6 +96,7 @@ class DeploymentClient:
         self._context: CallContext | None = None
         self._deadline = math.inf
         self._why_not = why_not
+        self._families: Set[str] = frozenset()
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -116,16 +117,19 @@ class DeploymentClient:
         context: CallContext | None,
         observer: CallObserver | None = None,
         deadline: float | None = None,
+        families: Set[str] = frozenset(),
     ) -> DeploymentClient:
         """The same client, with the same handles, for the calls of one request.
 
         They carry ``context`` to the replicas, and ``observer`` is notified of them. They end by
-        the ``deadline`` of the request, in the time of the event loop, if it has one.
+        the ``deadline`` of the request, in the time of the event loop, if it has one. If there are
+        ``families``, they are the only ones that may be called.
         """
         client = copy.copy(self)
         client._context = context
         client._observer = observer
         client._deadline = math.inf if deadline is None else deadline
+        client._families = families
         return client
 
     async def call(
@@ -142,6 +146,7 @@ class DeploymentClient:
         A :class:`~deployments.seam.problems.Problem` of the whole request is raised as one too;
         ``fields`` translates the names of the request's fields to those of the route.
         """
+        check_family(family, self._families)
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(family, timeout_s)
         attempts.check()
@@ -194,6 +199,7 @@ class DeploymentClient:
         fields: Mapping[str, str] | None = None,
     ) -> ChunkStream:
         """Start a stream and wait for its first tokens, so that a failure still has a status."""
+        check_family(family, self._families)
         observed = self._observer and self._observer.call_started(request)
         attempts = self._attempts(family, None)
         attempts.check()

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from configs.settings import Settings
 from deployments.seam.orders import Orders, OwnOrders
+from serve_app.ingress.caller import admitted_key
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.attempts import wait_until
 from serve_app.ingress.cluster.cluster_models import ClusterModels
@@ -81,20 +82,25 @@ class Services:
 async def services_of(request: Request) -> Services:
     """The services for one request: their calls carry its context, its downloads are its own.
 
-    They record the use of models where the request is metered.
+    They record the use of models where the request is metered, and refuse families that the
+    request's key may not use.
 
     This is a coroutine though it awaits nothing, like every dependency here: FastAPI runs plain
     functions in a thread, which costs more than the rest of the application.
     """
     services: Services = request.app.state.services
     files = services.files.for_request(hold_of(request.scope))
-    record, context = record_of(request.scope), context_of(request.scope)
+    key, record, catalog = admitted_key(request.scope), record_of(request.scope), services.catalog
+    families = frozenset[str]() if key is None else key.families
+    if families:
+        catalog = catalog.restricted_to(families)
+    if record is not None:
+        catalog = catalog.observed_by(record)
+    recorder = None if record is None else CallRecorder(record)
     deadline = deadline_of(request.scope)
-    if record is None:
-        client = services.client.for_request(context, deadline=deadline)
-        return replace(services, client=client, files=files, deadline=deadline)
-    client = services.client.for_request(context, CallRecorder(record), deadline=deadline)
-    catalog = services.catalog.observed_by(record)
+    client = services.client.for_request(
+        context_of(request.scope), recorder, deadline=deadline, families=families
+    )
     return replace(services, catalog=catalog, client=client, files=files, deadline=deadline)
 
 
