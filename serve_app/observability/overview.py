@@ -96,6 +96,21 @@ GRAPHS = (
         ),
         "reqps",
     ),
+    Panel(
+        "Requests of keys",
+        "Requests for inference by the name of their API key.",
+        (Query(promql.per_second(signals.KEY_REQUESTS, "key, status"), "{{key}} {{status}}"),),
+        "reqps",
+    ),
+    Panel(
+        "Tokens of keys",
+        "Read and written by models for an API key.",
+        (
+            Query(promql.per_second(signals.KEY_TOKENS_IN, "key"), "{{key}} read"),
+            Query(promql.per_second(signals.KEY_TOKENS_OUT, "key"), "{{key}} written"),
+        ),
+        "ops",
+    ),
     queue_depth(),
     replicas(),
     model_memory(),
