@@ -19,7 +19,7 @@ from statistics import mean, quantiles
 import click
 
 from bench.pairs import table
-from deployments.batching import forward_time, scheduler
+from deployments.batching import batch, forward_time
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.scheduler import BatchLimits, BatchScheduler, QueuedItem, QueuedRequest
 
@@ -64,7 +64,7 @@ class Simulation:
 
     def run(self) -> list[QueuedItem[float, None]]:
         """One forward; the items that it answers."""
-        batch = self.queue.next_batch(BatchLimits(), self.model)
+        batch = self.queue.next_batch(BatchLimits(), self.model, self.now)
         if batch is None:
             return []
         took = self.machine.seconds(batch.volume, self.dice)
@@ -134,8 +134,8 @@ SCENARIOS: dict[str, tuple[Machine, Callable[[Simulation], tuple[float, float]]]
 }
 
 CHANGES: list[tuple[object, str, list[float]]] = [
-    (scheduler, "MAX_TIME_FACTOR", [1.0, 4.0]),
-    (scheduler, "UNMEASURED_PADDING", [0.0, 1.0]),
+    (batch, "MAX_TIME_FACTOR", [1.0, 4.0]),
+    (batch, "UNMEASURED_PADDING", [0.0, 1.0]),
     (forward_time, "REMEMBERED_FORWARDS", [10, 100]),
     (forward_time, "MAX_SURPRISE", [1.5, 1000.0]),
 ]

@@ -61,7 +61,7 @@ class RequestItems:
 
     def _queue(self, items: Sequence[Any]) -> bool:
         good = [item for item in items if not isinstance(item, Problem)]
-        if good and not self.lane.has_room_for(good):
+        if good and not self.lane.has_room_for(good, self.request.owner):
             return False
         futures = iter(self.lane.admit(good, self.request) if good else ())
         self.answers = [each if isinstance(each, Problem) else next(futures) for each in items]

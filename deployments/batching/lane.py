@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 
+from deployments.batching.batch import Batch
 from deployments.batching.batch_runner import BatchedModel, BatchRunner, Paused
 from deployments.batching.busy_time import BusyTime, RecentBatches
 from deployments.batching.decode_steps import DecodeSteps
@@ -24,7 +25,6 @@ from deployments.batching.forward_stages import record_forward
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.queue_room import QueueRoom
 from deployments.batching.scheduler import (
-    Batch,
     BatchLimits,
     BatchScheduler,
     QueuedItem,
@@ -32,6 +32,7 @@ from deployments.batching.scheduler import (
 )
 from deployments.metrics.binding_limit import BindingLimit, Limit, of_batches
 from deployments.metrics.meter import Forward
+from deployments.models.fair_shares import NOBODY, Owner
 from deployments.seam.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -101,9 +102,9 @@ class Lane(Generic[I, R]):
             self._start_due = loop.call_soon(self._start_batches)
         return futures
 
-    def has_room_for(self, items: Sequence[I]) -> bool:
-        """Whether ``items`` may wait as well. Any may where nothing waits."""
-        return self.room.fits(sum(map(self._runner.model.nbytes, items)))
+    def has_room_for(self, items: Sequence[I], owner: Owner = NOBODY) -> bool:
+        """Whether ``items`` of ``owner`` may wait as well. Any may where nothing waits."""
+        return self.room.fits(sum(map(self._runner.model.nbytes, items)), owner.tenant)
 
     @property
     def depth(self) -> int:
@@ -169,7 +170,7 @@ class Lane(Generic[I, R]):
     def _start_batches(self) -> None:
         self._start_due = None
         while len(self._running) < self._runner.model.concurrency:
-            batch = self._scheduler.next_batch(self.limits, self._forward_time)
+            batch = self._scheduler.next_batch(self.limits, self._forward_time, self._clock())
             if batch is None:
                 return
             self.room.recheck()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from deployments.batching.batch import Batch
+from deployments.batching.contention import Contention
 from deployments.batching.forward_time import ForwardTimeModel
-from deployments.batching.tuning import MAX_TIME_FACTOR, UNMEASURED_PADDING
-from deployments.metrics.binding_limit import BatchEnd
+from deployments.batching.request_queue import RequestQueue
+from deployments.batching.tuning import CONTENDED_FACTOR
 from deployments.metrics.stage_recorder import StageRecorder
+from deployments.models.fair_shares import NOBODY, FairShares, Owner
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -36,8 +39,9 @@ class BatchLimits:
 class QueuedRequest:
     """One request in the queue: its items that wait, of which ``max_items`` may share a batch.
 
-    ``last_batch`` is the number of batches that had begun when it came, or when it last had items
-    in one; ``was_served`` whether it ever had. ``recorder`` is told its stages, if it asked.
+    ``last_batch`` is the number of batches of its queue that had begun when it came, or when it
+    last had items in one; ``was_served`` whether it ever had. ``recorder`` is told its stages, if
+    it asked. The work for it is counted for its ``owner``.
     """
 
     max_items: int | None = None
@@ -45,6 +49,7 @@ class QueuedRequest:
     was_served: bool = False
     items: OrderedDict[QueuedItem[Any, Any], None] = field(default_factory=OrderedDict)
     recorder: StageRecorder | None = None
+    owner: Owner = NOBODY
 
     @property
     def first(self) -> QueuedItem[Any, Any]:
@@ -73,97 +78,14 @@ class QueuedItem(Generic[I, R]):
         return not (self.result.done() or now > self.deadline)
 
 
-class Batch(Generic[I, R]):
-    """Items of one kind that share a forward. Each is padded to the longest of them."""
-
-    def __init__(
-        self, first: QueuedItem[I, R], limits: BatchLimits, forward_time: ForwardTimeModel
-    ) -> None:
-        self.kind = first.kind
-        self.ended_by: BatchEnd | None = None
-        """What kept the nearest waiting item out; ``None`` if nothing waited any more."""
-        self.items: list[QueuedItem[I, R]] = []
-        self._limits = limits
-        self._forward_time = forward_time
-        time_of_first = forward_time.upper_bound(first.size)
-        self._max_seconds = max(limits.max_seconds, MAX_TIME_FACTOR * time_of_first)
-        self._items_of: Counter[QueuedRequest] = Counter()
-        self._longest = 0
-        self._unpadded = 0
-        self.add(first)
-
-    @property
-    def volume(self) -> int:
-        """Padded volume, in tokens or pixels: the number of items times the longest."""
-        return len(self.items) * self._longest
-
-    @property
-    def padding(self) -> float:
-        """The part of the volume that is padding."""
-        return 1 - self._unpadded / self.volume if self.volume else 0.0
-
-    @property
-    def fill(self) -> float:
-        """The used fraction, from 0 to 1, of the limit that the batch is closest to."""
-        limits = self._limits
-        seconds = self._forward_time.upper_bound(self.volume)
-        return min(
-            1.0,
-            max(
-                len(self.items) / limits.max_items,
-                self.volume / limits.max_volume,
-                seconds / self._max_seconds,
-            ),
-        )
-
-    def add(self, item: QueuedItem[I, R]) -> None:
-        self.items.append(item)
-        self._items_of[item.request] += 1
-        self._longest = max(self._longest, item.size)
-        self._unpadded += item.size
-
-    def has_room_for(self, *more: QueuedItem[I, R]) -> bool:
-        """Whether it stays within its bounds with all of ``more``."""
-        count = len(self.items) + len(more)
-        volume = count * max(self._longest, *(item.size for item in more))
-        return (
-            all(item.kind == self.kind for item in more)
-            and count <= self._limits.max_items
-            and volume <= self._limits.max_volume
-            and self._forward_time.upper_bound(volume) <= self._max_seconds
-        )
-
-    def end_for(self, item: QueuedItem[I, R]) -> BatchEnd:
-        """What keeps an item out for which there is no room, or which is not worth its padding."""
-        limits, count = self._limits, len(self.items) + 1
-        volume = count * max(self._longest, item.size)
-        if count > limits.max_items:
-            return "items"
-        if volume > limits.max_volume:
-            return "volume"
-        is_late = self._forward_time.upper_bound(volume) > self._max_seconds
-        return "seconds" if is_late else "lengths"
-
-    def is_full_for(self, request: QueuedRequest) -> bool:
-        """Whether it has as many items of ``request`` as may share a batch."""
-        return request.max_items is not None and self._items_of[request] >= request.max_items
-
-    def is_worth_padding_for(self, item: QueuedItem[I, R]) -> bool:
-        """Whether the padding with ``item`` costs less than two forwards instead of one would.
-
-        Two forwards of similar lengths each would save about half of the padding, and cost the
-        fixed time of a forward once more.
-        """
-        volume = (len(self.items) + 1) * max(self._longest, item.size)
-        padding, fixed = volume - self._unpadded - item.size, self._forward_time.fixed_volume
-        return padding <= (UNMEASURED_PADDING * volume if fixed is None else 2 * fixed)
-
-
 class BatchScheduler(Generic[I, R]):
     """The queue of one model. :meth:`next_batch` takes the items of one batch out of it.
 
     A batch starts with the first item of one request and is filled with items of similar length
-    from all requests. That request is chosen so:
+    from all requests. The request is one of the tenant, and of the fairness id of that tenant, that
+    has had least of the model's time (:class:`FairShares`). Where other tenants wait, the batch is
+    filled with the tenant's own items first, and may become only a little longer by those of
+    others. Among the requests of one owner it is chosen so:
 
     - New requests, which have had no item in a batch, come before the others, and the one with the
       fewest items comes first. So a single text is in the next batch, however many long lists wait.
@@ -177,18 +99,30 @@ class BatchScheduler(Generic[I, R]):
     """
 
     def __init__(self) -> None:
-        self._requests: OrderedDict[QueuedRequest, None] = OrderedDict()  # last served at the end
+        self._queues: dict[Owner, RequestQueue] = {}
+        self._shares = FairShares()
+        self._contention = Contention()
+        self._volumes: Counter[str] = Counter()  # by tenant
+        self._bytes: Counter[str] = Counter()
         self._by_length: defaultdict[Hashable, dict[int, OrderedDict[QueuedItem[I, R], None]]]
         self._by_length = defaultdict(dict)
-        self.nbytes = 0
-        """Memory that all waiting items take."""
-        self.volume = 0
-        """Tokens or pixels of all waiting items, without padding."""
-        self._batches = 0
-        self._last_for_overdue = 0  # the number of the last batch that began with an overdue one
 
     def __len__(self) -> int:
-        return sum(len(request.items) for request in self._requests)
+        return sum(len(request.items) for queue in self._queues.values() for request in queue)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all waiting items take."""
+        return self._bytes.total()
+
+    @property
+    def volume(self) -> int:
+        """Tokens or pixels of all waiting items, without padding."""
+        return self._volumes.total()
+
+    def nbytes_of(self, tenant: str) -> int:
+        """Memory that the waiting items of one tenant take."""
+        return self._bytes[tenant]
 
     def kinds(self) -> tuple[Hashable, ...]:
         """The kinds of the waiting items; may be called from any thread."""
@@ -196,12 +130,12 @@ class BatchScheduler(Generic[I, R]):
 
     def add(self, item: QueuedItem[I, R]) -> None:
         request = item.request
-        if request not in self._requests:
-            self._requests[request] = None
-            request.last_batch = self._batches
+        if not request.items:
+            request.owner = self._shares.begin(request.owner)
+            self._queues.setdefault(request.owner, RequestQueue()).add(request)
         request.items[item] = None
-        self.nbytes += item.nbytes
-        self.volume += item.size
+        self._bytes[request.owner.tenant] += item.nbytes
+        self._volumes[request.owner.tenant] += item.size
         self._by_length[item.kind].setdefault(item.size, OrderedDict())[item] = None
 
     def remove(self, item: QueuedItem[I, R]) -> None:
@@ -209,11 +143,15 @@ class BatchScheduler(Generic[I, R]):
         request = item.request
         if item not in request.items:
             return
+        owner = request.owner
         del request.items[item]
-        self.nbytes -= item.nbytes
-        self.volume -= item.size
+        self._bytes[owner.tenant] -= item.nbytes
+        self._volumes[owner.tenant] -= item.size
         if not request.items:
-            del self._requests[request]
+            self._queues[owner].remove(request)
+            if not self._queues[owner]:
+                del self._queues[owner]
+            self._shares.end(owner)
         lengths = self._by_length[item.kind]
         del lengths[item.size][item]
         if not lengths[item.size]:
@@ -221,58 +159,70 @@ class BatchScheduler(Generic[I, R]):
         if not lengths:
             del self._by_length[item.kind]
 
-    def next_batch(self, limits: BatchLimits, forward_time: ForwardTimeModel) -> Batch[I, R] | None:
+    def next_batch(
+        self, limits: BatchLimits, forward_time: ForwardTimeModel, now: float
+    ) -> Batch[I, R] | None:
         """Take the next batch out of the queue; ``None`` when nothing waits."""
-        if not self._requests:
+        if not self._queues:
             return None
-        skipped = limits.max_skipped_batches
-        request = self._next_request(skipped)
+        owner, is_contended = min(self._queues, key=self._shares.rank), len(self._queues) > 1
+        queue = self._queues[owner]
+        wanted = forward_time.upper_bound(self._volumes[owner.tenant])
+        self._contention.wanted(owner, min(wanted, limits.max_seconds), now)
+        request = queue.next(limits.max_skipped_batches)
+        overdue = queue.overdue(limits.max_skipped_batches)
         batch: Batch[I, R] = Batch(self._pop_first(request), limits, forward_time)
-        overdue = [
-            each
-            for each in self._requests
-            if each is not request
-            and self._is_overdue(each, skipped)
-            and each.first.kind == batch.kind
-        ]
+        batch.bound_seconds(self._contention.max_seconds(owner, now))
+        overdue = [each for each in overdue if each.items and each is not request]
+        overdue = [each for each in overdue if each.first.kind == batch.kind]
         if overdue and batch.has_room_for(*(each.first for each in overdue)):
             for each in overdue:
                 batch.add(self._pop_first(each))
+        if is_contended:
+            self._fill(batch, lambda each: each == owner)
+            self._fill(batch, lambda each: each.tenant == owner.tenant)
+            batch.bound_seconds(CONTENDED_FACTOR * forward_time.upper_bound(batch.volume))
         self._fill(batch)
-        self._batches += 1
+        queue.batch_begun()
+        self._charge(batch, forward_time)
         return batch
 
     def finished(self, batch: Batch[I, R]) -> None:
-        """The requests that had items in the batch go to the end of the queue."""
-        for request in {item.request: None for item in batch.items}:
+        """The requests that had items in the batch go to the end of their queues."""
+        for request in batch.requests:
             request.was_served = True
-            request.last_batch = self._batches
-            if request in self._requests:
-                self._requests.move_to_end(request)
+            if (queue := self._queues.get(request.owner)) is not None:
+                queue.served(request)
+        for item in batch.items:
+            self._shares.end(item.request.owner)
 
-    def _next_request(self, max_skipped: int) -> QueuedRequest:
-        oldest = next(iter(self._requests))
-        is_turn_of_overdue = self._batches - self._last_for_overdue >= max_skipped
-        if is_turn_of_overdue and self._is_overdue(oldest, max_skipped):
-            self._last_for_overdue = self._batches
-            return oldest
-        new = [request for request in self._requests if not request.was_served]
-        return min(new, key=lambda request: len(request.items)) if new else oldest
-
-    def _is_overdue(self, request: QueuedRequest, max_skipped: int) -> bool:
-        return self._batches - request.last_batch >= max_skipped
+    def _charge(self, batch: Batch[I, R], forward_time: ForwardTimeModel) -> None:
+        """Count the batch for its owners: every row of it costs the same."""
+        seconds = forward_time.seconds(batch.volume) / len(batch.items)
+        for request, items in batch.requests.items():
+            self._shares.charge(request.owner, seconds * items)
 
     def _pop_first(self, request: QueuedRequest) -> QueuedItem[I, R]:
         first: QueuedItem[I, R] = request.first
-        self.remove(first)
+        self._take(first)
         return first
 
-    def _fill(self, batch: Batch[I, R]) -> None:
-        """Add the items closest in length to the first, while they fit and are worth it."""
+    def _take(self, item: QueuedItem[I, R]) -> None:
+        """Take an item out of the queue. Its owner counts as active until it has run."""
+        self._shares.begin(item.request.owner)
+        self.remove(item)
+
+    def _fill(self, batch: Batch[I, R], of: Callable[[Owner], bool] | None = None) -> None:
+        """Add the items closest in length to the first, while they fit and are worth it.
+
+        With ``of`` only those of some owners.
+        """
         lengths, size = self._by_length.get(batch.kind, {}), batch.items[0].size
         for length in sorted(lengths, key=lambda length: abs(length - size)):
             taken = []
             for item in lengths[length]:
+                if of is not None and not of(item.request.owner):
+                    continue
                 if batch.is_full_for(item.request):
                     continue
                 if not batch.has_room_for(item) or not batch.is_worth_padding_for(item):
@@ -281,4 +231,4 @@ class BatchScheduler(Generic[I, R]):
                 batch.add(item)
                 taken.append(item)
             for item in taken:
-                self.remove(item)
+                self._take(item)

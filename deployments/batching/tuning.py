@@ -23,6 +23,13 @@ MAX_SURPRISE = 4.0
 """A measurement is clipped at four times the expected time: a pause of the machine must not look
 like a slow model (``python -m bench.schedules``)."""
 
+CONTENDED_FACTOR = 1.1
+CONTENTION_S = 1.0
+"""While another tenant has used the model in the last second, a batch may take 1.1 times as long
+as all that the other had waiting, and be made longer by so much by items of others. More lets a
+flood hold up the other's requests; less costs the flood more of its throughput
+(``python -m bench.fairness``)."""
+
 PART_ITEMS = 64
 PART_CHARACTERS = 16_384
 """Texts, and their characters together, that are tokenized in one go: 10 to 40 ms, by script. Other

@@ -12,6 +12,7 @@ import pytest
 from deployments.batching.joint_preparation import JointPreparation, RequestItems, Unprepared
 from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS, PART_ITEMS
+from deployments.models.fair_shares import Owner
 from deployments.seam.problems import Problem
 
 
@@ -24,7 +25,7 @@ class Room:
         self.items: list[Any] = []
         self._max = items
 
-    def has_room_for(self, items: Sequence[Any]) -> bool:
+    def has_room_for(self, items: Sequence[Any], owner: Owner) -> bool:
         return len(self.items) + len(items) <= self._max
 
     def admit(self, items: Sequence[Any], request: QueuedRequest) -> list[asyncio.Future[Any]]:

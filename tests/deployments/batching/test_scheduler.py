@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from deployments.batching.batch import Batch
 from deployments.batching.forward_time import ForwardTimeModel
 from deployments.batching.scheduler import (
-    Batch,
     BatchLimits,
     BatchScheduler,
     QueuedItem,
@@ -62,7 +62,7 @@ class Line:
 
     def run(self) -> Batch[str, None] | None:
         """One forward, from start to end."""
-        batch = self.scheduler.next_batch(self.limits, self.forward_time)
+        batch = self.scheduler.next_batch(self.limits, self.forward_time, self.now)
         if batch is not None:
             self.now += cost(batch.volume)
             self.scheduler.finished(batch)
@@ -263,7 +263,7 @@ def arrivals_run(loop: asyncio.AbstractEventLoop, arrivals: Iterable[float], eac
         while coming and coming[0] <= now:
             coming.popleft()
             line.ask("one", 8)
-        batch = line.scheduler.next_batch(line.limits, line.forward_time)
+        batch = line.scheduler.next_batch(line.limits, line.forward_time, now)
         assert batch is not None
         now += each
         line.forward_time.learn(batch.volume, each)
