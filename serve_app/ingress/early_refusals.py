@@ -11,9 +11,12 @@ import re
 
 from starlette.types import Scope
 
+from deployments.seam.call_context import CallContext
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.cluster.admission import Admission
+from serve_app.ingress.cluster.family_load import Tenant
 from serve_app.ingress.deadline import seconds_left
+from serve_app.ingress.front.front import context_of
 from serve_app.ingress.metering.purposes import Purposes
 
 MAX_TOKENS = re.compile(rb'"max_(?:(?:completion_|new_|output_)?tokens|length)"\s*:\s*(\d{1,9})')
@@ -43,8 +46,10 @@ class EarlyRefusals:
         tasks = set(purpose.model_tasks)
         cards = (card for card in self._catalog.cards if not tasks.isdisjoint(card.tasks))
         found = MAX_TOKENS.search(body)
+        context = context_of(scope) or CallContext()
         self._admission.check_any(
             {card.family for card in cards},
             None if found is None else int(found[1]),
             seconds_left(scope, self._timeout_s),
+            Tenant(context.tenant, context.weight),
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from deployments.seam.tokenization import DetokenizeRequest, TokenizeRequest
-from serve_app.ingress.cluster.family_load import FamilyLoad
+from serve_app.ingress.cluster.family_load import NO_TENANT, FamilyLoad, Tenant
 from serve_app.ingress.errors import TooManyRequests
 
 IN_TIME = 0.75
@@ -39,17 +39,23 @@ class Admission:
         """Whether any family has as many calls as it works on at a time."""
         return any(load.is_under_load for load in self._loads.values())
 
-    def enter(self, family: str, request: Any, seconds_left: float) -> Place:
+    def enter(
+        self, family: str, request: Any, seconds_left: float, tenant: Tenant = NO_TENANT
+    ) -> Place:
         """A place among the calls in flight. Raises :class:`TooManyRequests`."""
         load = self._loads.get(family)
         if load is None or isinstance(request, UNCOUNTED):
             return Place()
         work = work_of(request)
-        _check(load, _likely(load, work), seconds_left)
-        return Place(load, work)
+        _check(load, _likely(load, work), seconds_left, tenant)
+        return Place(load, work, tenant)
 
     def check_any(
-        self, families: Iterable[str], max_tokens: int | None, seconds_left: float
+        self,
+        families: Iterable[str],
+        max_tokens: int | None,
+        seconds_left: float,
+        tenant: Tenant = NO_TENANT,
     ) -> None:
         """Raises :class:`TooManyRequests` where each of ``families`` would refuse a call now, that
         writes at most ``max_tokens`` or, where that is unknown, as much as calls usually do."""
@@ -61,7 +67,7 @@ class Admission:
             units = load.least_units if max_tokens is None else None
             work = Work(max_tokens) if units is None else Work(units, exact=True)
             try:
-                _check(load, _likely(load, work), seconds_left)
+                _check(load, _likely(load, work), seconds_left, tenant)
             except TooManyRequests as error:
                 refusal = error
             else:
@@ -79,13 +85,19 @@ class Admission:
 class Place:
     """The place of one call among those in flight, until it is closed. Without ``load`` none."""
 
-    def __init__(self, load: FamilyLoad | None = None, work: Work | None = None) -> None:
+    def __init__(
+        self,
+        load: FamilyLoad | None = None,
+        work: Work | None = None,
+        tenant: Tenant = NO_TENANT,
+    ) -> None:
         self._load = load
+        self._tenant = tenant
         self._work = work or Work()
         self._written = 0
         self._answered = False
         if load is not None:
-            load.begin()
+            load.begin(tenant)
 
     def write(self, tokens: int, *, last: bool) -> None:
         """So many more tokens of a stream have come; ``last`` if no more will."""
@@ -105,11 +117,10 @@ class Place:
             return
         units, exact = self._work
         if not exact:
-            load.end(self._written or float(self._answered), whole=self._answered)
-        elif self._answered:
-            load.end(units or 1.0, whole=True, exact=True)
+            done = self._written or float(self._answered)
         else:
-            load.end(0.0, whole=False)
+            done = (units or 1.0) if self._answered else 0.0
+        load.end(done, whole=self._answered, exact=exact and self._answered, tenant=self._tenant)
 
 
 def work_of(request: Any) -> Work:
@@ -130,9 +141,9 @@ def _likely(load: FamilyLoad, work: Work) -> float:
     return work.units if work.exact else min(work.units, load.usual_units)
 
 
-def _check(load: FamilyLoad, units: float, seconds_left: float) -> None:
-    if load.is_full:
+def _check(load: FamilyLoad, units: float, seconds_left: float, tenant: Tenant) -> None:
+    if load.is_full_for(tenant):
         raise TooManyRequests("Too many requests are waiting.", load.retry_after_s)
-    if load.seconds_for(units) > IN_TIME * seconds_left:
+    if load.seconds_for(units, tenant) > IN_TIME * seconds_left:
         message = "Too many requests are waiting for this one to be answered in time."
         raise TooManyRequests(message, load.retry_after_s)

@@ -26,7 +26,7 @@ from deployments.seam.timings import CallTiming, TimedResult
 from serve_app.ingress.cluster.admission import Admission, Place
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
 from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
-from serve_app.ingress.cluster.family_load import family_load
+from serve_app.ingress.cluster.family_load import Tenant, family_load
 from serve_app.ingress.cluster.family_watch import FamilyWatch, WhyNot
 from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.cluster.joined_calls import CallJoiner
@@ -153,7 +153,7 @@ class DeploymentClient:
         # A call with a time of its own is an order, which is not one of the requests that wait.
         place = Place()
         if timeout_s is None:
-            place = self.admission.enter(family, request, attempts.seconds_left)
+            place = self._place(family, request, attempts)
         with closing(place):
             answer = await self._answer(family, method, request, attempts)
             if isinstance(answer, TimedResult):
@@ -182,6 +182,11 @@ class DeploymentClient:
             except TooManyRequests as error:
                 raise self._refused(family, error) from None
 
+    def _place(self, family: str, request: Any, attempts: Attempts) -> Place:
+        context = self._context or CallContext()
+        tenant = Tenant(context.tenant, context.weight)
+        return self.admission.enter(family, request, attempts.seconds_left, tenant)
+
     def _refused(self, family: str, error: ServiceError) -> ServiceError:
         if isinstance(error, TooManyRequests):
             self.admission.with_delay(family, error)
@@ -208,7 +213,7 @@ class DeploymentClient:
             name, sent = self._in_context(method, request, attempts, "call_stream")
             return self._method(family, name, stream=True).remote(sent)
 
-        place = self.admission.enter(family, request, attempts.seconds_left)
+        place = self._place(family, request, attempts)
         try:
             stream = ChunkStream(send, request, attempts, fields, place)
             await stream.start()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from deployments.seam.call_context import ANONYMOUS
 from serve_app.ingress.cluster.handle_router import HandleRouter
 
 WINDOW_S = 10.0
@@ -17,6 +18,19 @@ MAX_ENDED = 1024
 most so many."""
 
 MAX_RETRY_S = 60
+
+PLACES_PER_FREE = 4
+"""One tenant alone gets four fifths of the places, and two get four ninths each."""
+
+
+class Tenant(NamedTuple):
+    """Whose calls they are, and the weight of its share."""
+
+    name: str = ANONYMOUS
+    weight: float = 1.0
+
+
+NO_TENANT = Tenant()
 
 
 class EndedCall(NamedTuple):
@@ -38,6 +52,9 @@ class FamilyLoad:
     says how much was asked for, and not how much can be done. Work is in units: tokens to write,
     texts, or calls, the same ones for all calls of a family. ``max_in_flight`` gives the bound of
     the calls at this moment, ``None`` if there is none.
+
+    The family shares its time out between tenants by their weights. So what one of them waits for
+    is its own calls, and one that floods the family fills its own part of the places.
     """
 
     def __init__(
@@ -50,6 +67,8 @@ class FamilyLoad:
         self._max_in_flight = max_in_flight
         self._clock = clock
         self.in_flight = 0
+        self._of_tenant = Counter[str]()
+        self._weights: dict[str, float] = {}
         self.least_units: float | None = None
         """Of calls whose work was known when they came."""
         self.usual_units = 1.0
@@ -61,16 +80,28 @@ class FamilyLoad:
         self._whole_units = 0.0
         self._whole = 0
 
-    def begin(self) -> None:
+    def begin(self, tenant: Tenant = NO_TENANT) -> None:
         self._tick()
         self.in_flight += 1
+        self._of_tenant[tenant.name] += 1
+        self._weights[tenant.name] = tenant.weight
 
-    def end(self, units: float, *, whole: bool, exact: bool = False) -> None:
+    def end(
+        self,
+        units: float,
+        *,
+        whole: bool,
+        exact: bool = False,
+        tenant: Tenant = NO_TENANT,
+    ) -> None:
         """A call has ended, after so many units of work; not ``whole`` if it was cut short.
 
         ``exact`` if its work was known when it came.
         """
         under_load = self._tick()
+        self._of_tenant[tenant.name] -= 1
+        if not self._of_tenant[tenant.name]:
+            del self._of_tenant[tenant.name], self._weights[tenant.name]
         if exact:
             self.least_units = min(units, self.least_units or units)
         self.in_flight -= 1
@@ -83,26 +114,35 @@ class FamilyLoad:
         if self._whole:
             self.usual_units = self._whole_units / self._whole
 
-    @property
-    def is_full(self) -> bool:
-        """Whether as many calls wait as may."""
+    def is_full_for(self, tenant: Tenant = NO_TENANT) -> bool:
+        """Whether as many calls wait as may, or as many of this tenant beside a few free places.
+
+        Where there are tenants, one may have ``PLACES_PER_FREE`` times as many calls as places are
+        free (dynamic thresholds: Choudhury and Hahne, 1998).
+        """
         limit = self._max_in_flight()
-        return limit is not None and self.in_flight >= limit
+        if limit is None:
+            return False
+        free = limit - self.in_flight
+        is_alone = tenant.name == NO_TENANT.name
+        return free <= 0 or not (is_alone or self._of_tenant[tenant.name] < PLACES_PER_FREE * free)
 
     @property
     def is_under_load(self) -> bool:
         """Whether as many calls are in flight as the family works on at a time."""
         return self.in_flight >= self._parallel()
 
-    def seconds_for(self, units: float) -> float:
-        """How long a further call of so much work would take, if all in flight share the family.
+    def seconds_for(self, units: float, tenant: Tenant = NO_TENANT) -> float:
+        """How long a further call of so much work would take, if those in flight share the family.
 
         0 while nothing waits, or nothing is known.
         """
         under_load, rate = self._tick(), self._rate()
         if not under_load or rate is None:
             return 0.0
-        return (self.in_flight + 1) * units / max(rate, 1e-9)
+        others = sum(each for name, each in self._weights.items() if name != tenant.name)
+        rate *= tenant.weight / (tenant.weight + others)
+        return (self._of_tenant[tenant.name] + 1) * units / max(rate, 1e-9)
 
     @property
     def retry_after_s(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.ingress.cluster.family_load import MAX_RETRY_S, FamilyLoad
+from serve_app.ingress.cluster.family_load import MAX_RETRY_S, FamilyLoad, Tenant
 
 PARALLEL = 4
 
@@ -103,6 +103,35 @@ def test_the_delay_is_the_time_of_those_that_wait() -> None:
 def test_it_is_full_at_its_limit() -> None:
     simulation = Simulation(limit=5)
     simulation.run(0, 1.0, in_flight=4)
-    assert not simulation.load.is_full
+    assert not simulation.load.is_full_for()
     simulation.run(0, 1.0, in_flight=5)
-    assert simulation.load.is_full
+    assert simulation.load.is_full_for()
+
+
+def test_a_tenant_waits_for_its_own_calls_in_its_share_of_the_time() -> None:
+    simulation = Simulation()
+    simulation.run(40, 0.1, in_flight=30)  # ten calls a second
+    ada, bob = Tenant("ada"), Tenant("bob", 3.0)
+    simulation.load.begin(ada)
+    assert simulation.load.seconds_for(1.0, ada) == pytest.approx(2 / 5, rel=0.1)
+    assert simulation.load.seconds_for(1.0, bob) == pytest.approx(1 / 6, rel=0.1)
+
+
+def test_a_tenant_that_floods_leaves_places_to_others() -> None:
+    simulation = Simulation(limit=100)
+    flood, other = Tenant("flood"), Tenant("other")
+    while not simulation.load.is_full_for(flood):
+        simulation.load.begin(flood)
+    assert simulation.load.in_flight == 80
+    while not simulation.load.is_full_for(other):
+        simulation.load.begin(other)
+    assert simulation.load.in_flight == 96
+    for _ in range(80):
+        simulation.load.end(0.0, whole=False, tenant=flood)
+    assert not simulation.load.is_full_for(flood)
+
+
+def test_without_tenants_every_place_is_taken() -> None:
+    simulation = Simulation(limit=100)
+    simulation.run(0, 1.0, in_flight=99)
+    assert not simulation.load.is_full_for()
