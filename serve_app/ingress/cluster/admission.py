@@ -13,7 +13,7 @@ from deployments.seam.tokenization import DetokenizeRequest, TokenizeRequest
 from serve_app.ingress.cluster.family_load import NO_TENANT, FamilyLoad, Tenant
 from serve_app.ingress.errors import TooManyRequests
 
-IN_TIME = 0.75
+IN_TIME = 0.6
 """The part of the time left that a call may be predicted to take. Calls differ, and those that are
 admitted later may be short and go first."""
 
@@ -92,12 +92,10 @@ class Place:
         tenant: Tenant = NO_TENANT,
     ) -> None:
         self._load = load
-        self._tenant = tenant
         self._work = work or Work()
         self._written = 0
         self._answered = False
-        if load is not None:
-            load.begin(tenant)
+        self._call = None if load is None else load.begin(tenant)
 
     def write(self, tokens: int, *, last: bool) -> None:
         """So many more tokens of a stream have come; ``last`` if no more will."""
@@ -112,15 +110,15 @@ class Place:
 
     def close(self) -> None:
         """May be called more than once."""
-        load, self._load = self._load, None
-        if load is None:
+        call, self._call = self._call, None
+        if call is None or self._load is None:
             return
         units, exact = self._work
         if not exact:
             done = self._written or float(self._answered)
         else:
             done = (units or 1.0) if self._answered else 0.0
-        load.end(done, whole=self._answered, exact=exact and self._answered, tenant=self._tenant)
+        self._load.end(call, done, whole=self._answered, exact=exact and self._answered)
 
 
 def work_of(request: Any) -> Work:

@@ -33,15 +33,23 @@ class Tenant(NamedTuple):
 NO_TENANT = Tenant()
 
 
-class EndedCall(NamedTuple):
-    """A call that ended under load: when, by the clock of the load, and how much work it was.
+class CallInFlight(NamedTuple):
+    """When a call began, by the time and by the clock of the load, and whose it is."""
 
-    ``whole`` unless its caller left or its deadline passed before.
+    began: float
+    loaded_s: float
+    tenant: str
+
+
+class EndedCall(NamedTuple):
+    """The part of a call that was done under load, and when that ended, by the clock of the load.
+
+    ``units`` is its work, and ``whole`` that part of a call; 0 if it was cut short.
     """
 
     at: float
     units: float
-    whole: bool
+    whole: float
 
 
 class FamilyLoad:
@@ -72,47 +80,43 @@ class FamilyLoad:
         self.least_units: float | None = None
         """Of calls whose work was known when they came."""
         self.usual_units = 1.0
-        """The mean work of calls that ended by themselves."""
+        """The mean work of calls, as far as those that ended tell."""
         self._loaded_s = 0.0  # the clock of the load: it stands still while fewer are in flight
         self._read_at = clock()
         self._ended: deque[EndedCall] = deque()
         self._units = 0.0
-        self._whole_units = 0.0
-        self._whole = 0
+        self._whole = 0.0
 
-    def begin(self, tenant: Tenant = NO_TENANT) -> None:
+    def begin(self, tenant: Tenant = NO_TENANT) -> CallInFlight:
         self._tick()
         self.in_flight += 1
         self._of_tenant[tenant.name] += 1
         self._weights[tenant.name] = tenant.weight
+        return CallInFlight(self._read_at, self._loaded_s, tenant.name)
 
-    def end(
-        self,
-        units: float,
-        *,
-        whole: bool,
-        exact: bool = False,
-        tenant: Tenant = NO_TENANT,
-    ) -> None:
+    def end(self, call: CallInFlight, units: float, *, whole: bool, exact: bool = False) -> None:
         """A call has ended, after so many units of work; not ``whole`` if it was cut short.
 
         ``exact`` if its work was known when it came.
         """
-        under_load = self._tick()
-        self._of_tenant[tenant.name] -= 1
-        if not self._of_tenant[tenant.name]:
-            del self._of_tenant[tenant.name], self._weights[tenant.name]
+        self._tick()
+        self.in_flight -= 1
+        self._of_tenant[call.tenant] -= 1
+        if not self._of_tenant[call.tenant]:
+            del self._of_tenant[call.tenant], self._weights[call.tenant]
         if exact:
             self.least_units = min(units, self.least_units or units)
-        self.in_flight -= 1
+        seconds = self._read_at - call.began
+        under_load = (self._loaded_s - call.loaded_s) / seconds if seconds > 0 else 0.0
         if not under_load or not (whole or units):
             return
-        self._ended.append(EndedCall(self._loaded_s, units, whole))
+        self._ended.append(EndedCall(self._loaded_s, under_load * units, under_load * whole))
         self._count(self._ended[-1], 1)
         while len(self._ended) > MAX_ENDED or self._is_old():
             self._count(self._ended.popleft(), -1)
-        if self._whole:
-            self.usual_units = self._whole_units / self._whole
+        # Of calls that were cut short only the beginning is known. Their work counts, and they do
+        # not: so the mean is that of whole calls, unless only the shortest come to their end.
+        self.usual_units = self._units / max(1.0, self._whole)
 
     def is_full_for(self, tenant: Tenant = NO_TENANT) -> bool:
         """Whether as many calls wait as may, or as many of this tenant beside a few free places.
@@ -175,9 +179,7 @@ class FamilyLoad:
 
     def _count(self, call: EndedCall, sign: int) -> None:
         self._units += sign * call.units
-        if call.whole:
-            self._whole += sign
-            self._whole_units += sign * call.units
+        self._whole += sign * call.whole
 
 
 def family_load(router: HandleRouter, parallel: int) -> FamilyLoad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -37,12 +38,11 @@ class Graph:
         self.load = FamilyLoad(lambda: PARALLEL, lambda: limit, lambda: self.now)
         self.family = Family(*answers)
         self.app = self._application()
-        for _ in range(in_flight):
-            self.load.begin()
+        calls = deque(self.load.begin() for _ in range(in_flight))
         for _ in range(20):
             self.now += 5.0
-            self.load.end(100.0, whole=True)
-            self.load.begin()
+            self.load.end(calls.popleft(), 100.0, whole=True)
+            calls.append(self.load.begin())
 
     def _application(self) -> FastAPI:
         services = house.services({"generation": self.family})
