@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from ray.serve.exceptions import DeploymentUnavailableError
 
@@ -22,10 +22,11 @@ from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
-from deployments.seam.timings import CallTiming, TimedResult
+from deployments.seam.timings import TimedResult
 from serve_app.ingress.cluster.admission import Admission, Place
 from serve_app.ingress.cluster.attempts import Attempts, replica_lost, wait_until
-from serve_app.ingress.cluster.chunk_stream import ChunkObserver, ChunkStream
+from serve_app.ingress.cluster.call_observer import CallObserver
+from serve_app.ingress.cluster.chunk_stream import ChunkStream
 from serve_app.ingress.cluster.family_load import Tenant, family_load
 from serve_app.ingress.cluster.family_watch import FamilyWatch, WhyNot
 from serve_app.ingress.cluster.handle_router import HandleRouter
@@ -41,29 +42,6 @@ UNJOINED = (GenerationRequest, DecisionRequest, ModelOrder, Inspection)
 """Requests that never share a list. Generation and inspection take long; a generation request, or
 one for decisions, belongs on the replica that has its prefix, and an order on the one that is to
 load the model."""
-
-
-class ObservedCall(Protocol):
-    """One call. Its observer is notified of the result or the first chunk, but not of a failure."""
-
-    def result_received(self, answer: Any) -> None: ...
-
-    def timing_received(self, timing: CallTiming) -> None: ...
-
-    def stream_started(self) -> ChunkObserver:
-        """The first chunk has arrived. Returns the observer of all chunks of the stream."""
-        ...
-
-
-class CallObserver(Protocol):
-    """Is notified of the calls of one request, for metering.
-
-    With ``timed`` the replicas tell how long the stages of its calls took.
-    """
-
-    timed: bool
-
-    def call_started(self, request: Any) -> ObservedCall: ...
 
 
 class DeploymentClient:
