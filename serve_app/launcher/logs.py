@@ -24,8 +24,13 @@ def logs_directory(environment: Mapping[str, str]) -> Path:
     """The directory of kept logs: ``PRSM_SERVE_LOG_DIR``, else below the user's state directory."""
     if given := environment.get(DIRECTORY):
         return Path(given)
+    return state_directory(environment) / "logs"
+
+
+def state_directory(environment: Mapping[str, str]) -> Path:
+    """The directory of what the starts of this user share."""
     state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "prsm-serve" / "logs"
+    return Path(state) / "prsm-serve"
 
 
 def keep_logs(run_directory: Path, run_id: str, environment: Mapping[str, str]) -> Path | None:

@@ -24,7 +24,7 @@ def prepare(
     Raises `PortError` when the port of the HTTP front, or all blocks of ports, are in use.
     """
     processes.become_subreaper()
-    with runs.registry_lock(base):
+    with runs.registry_lock():
         end_leftovers(base)
         if not joins:
             ports.require_free(plan.host, plan.port)

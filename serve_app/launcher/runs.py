@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from serve_app.launcher.logs import keep_logs
+from serve_app.launcher.logs import keep_logs, state_directory
 
 PREFIX = "prsm-"
 RECORD = "run.json"
 LOCK = "lock"
+REGISTRY_LOCK = "starts.lock"
 # A unix socket's path holds 107 bytes. The longest ones below a run directory are HAProxy's
 # (a node id of 56 characters and a temporary suffix) and Ray's (its session's name).
 LONGEST_BASE = 24
@@ -77,10 +78,17 @@ def base_directory() -> Path:
 
 
 @contextlib.contextmanager
-def registry_lock(base: Path) -> Iterator[None]:
-    """Let one launcher of this user at a time end leftovers and choose ports."""
-    with (base / f"{PREFIX}{os.getuid()}.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def registry_lock() -> Iterator[None]:
+    """Let one launcher of this user at a time end leftovers and choose ports.
+
+    The file is the user's own: in a shared directory anyone could make a link of that name. A user
+    who has no directory to write to, as in some containers, has no lock.
+    """
+    path = state_directory(os.environ) / REGISTRY_LOCK
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(path.open("a", encoding="utf-8")), fcntl.LOCK_EX)
         yield
 
 

@@ -12,7 +12,12 @@ from threading import Event, Thread
 from typing import NoReturn
 
 from serve_app.launcher import ports, processes, runs
-from serve_app.launcher.auth import TOKEN_PATH, read_token
+from serve_app.launcher.auth import (
+    TOKEN_PATH,
+    TokenFileError,
+    read_token,
+    require_private_token,
+)
 from serve_app.launcher.dashboard import Dashboard, DashboardError
 from serve_app.launcher.deployed_graph import DeployedGraph
 from serve_app.launcher.environment import MARKER
@@ -64,10 +69,11 @@ def up(plan: StartPlan, options: UpOptions) -> int:
             joins = options.ray_address is not None
             if options.observe:
                 require_prometheus()
+            require_private_token(os.environ)
             base = runs.base_directory()
             own, block = prepare(base, plan, options.dashboard_port, joins=joins)
             return GraphStart(plan, options, own, block, signals).run()
-        except (ports.PortError, PrometheusError) as error:
+        except (ports.PortError, PrometheusError, TokenFileError) as error:
             say(f"error: {error}")
             return EXIT_REFUSED
         except KeyboardInterrupt:  # nothing was started yet

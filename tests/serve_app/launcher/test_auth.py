@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.launcher.auth import MODE, TOKEN, TOKEN_PATH, read_token, token_environment
+from serve_app.launcher.auth import (
+    MODE,
+    TOKEN,
+    TOKEN_PATH,
+    TokenFileError,
+    read_token,
+    require_private_token,
+    token_environment,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +35,29 @@ def test_the_users_own_token_is_used_when_there_is_one(tmp_path: Path, home: Pat
     environment = token_environment({}, tmp_path)
     assert read_token(environment) == "mine"
     assert not (tmp_path / "token").exists()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o604])
+def test_a_users_token_that_others_may_know_is_refused(home: Path, mode: int) -> None:
+    require_private_token({})  # there is none, and a start makes its own
+    path = home / ".ray" / "auth_token"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine\n")
+    path.chmod(mode)
+    with pytest.raises(TokenFileError, match=rf"mode {mode:04o}\): chmod 600 {path}"):
+        require_private_token({})
+    require_private_token({TOKEN: "another"})  # it is not used then
+    path.chmod(0o600)
+    require_private_token({})
+
+
+def test_a_token_of_another_user_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = home / ".ray" / "auth_token"
+    path.parent.mkdir(parents=True)
+    path.touch(mode=0o600)
+    monkeypatch.setattr("os.getuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(TokenFileError, match="belongs to another user"):
+        require_private_token({})
 
 
 @pytest.mark.parametrize("name", [MODE, TOKEN, TOKEN_PATH])

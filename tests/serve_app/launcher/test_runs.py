@@ -1,3 +1,4 @@
+import fcntl
 import os
 import stat
 import subprocess
@@ -56,6 +57,29 @@ def test_links_and_files_named_like_runs_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "prsm-link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "prsm-0.lock").write_text("")
     assert runs.dead(tmp_path) == []
+
+
+def test_starts_wait_for_each_other_in_a_directory_of_their_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with runs.registry_lock():
+        (lock,) = tmp_path.rglob("*.lock")
+        assert lock.parent == tmp_path / "state" / "prsm-serve"
+        assert stat.S_IMODE(lock.parent.stat().st_mode) == 0o700
+        with lock.open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_user_without_a_directory_starts_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with runs.registry_lock():
+        assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_newest_start_comes_first(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from serve_app.launcher import processes, runs
 from serve_app.launcher import up as launcher
+from serve_app.launcher.auth import MODE, TOKEN, TOKEN_PATH
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.preparation import prepare
 from serve_app.launcher.ray_head import InvalidConfigError, StartError
@@ -136,6 +137,25 @@ def test_a_config_that_serve_refuses_ends_with_the_exit_code_of_refusals(
         raise InvalidConfigError("applications.0: expected a name")
 
     assert start("check", refuse) == EXIT_REFUSED == 2
+
+
+def test_a_token_of_ray_that_others_may_read_is_refused_before_anything_starts(
+    start: Callable[..., int],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in (MODE, TOKEN, TOKEN_PATH):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("secret")
+    (home / ".ray" / "auth_token").chmod(0o644)
+    assert start("prepare", lambda: pytest.fail("it started")) == EXIT_REFUSED
+    said = capsys.readouterr()
+    assert "chmod 600" in said.out + said.err
+    assert "secret" not in said.out + said.err
 
 
 def test_a_process_that_could_not_be_ended_is_a_failure(
