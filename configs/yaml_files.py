@@ -15,7 +15,7 @@ def read_yaml(text: str) -> Any:
 
     PyYAML by itself would ignore all but the last one.
     """
-    return yaml.load(text, _UniqueKeysLoader)  # a safe loader
+    return yaml.load(text, _UniqueKeysLoader)  # noqa: S506 - a safe loader
 
 
 class _UniqueKeysLoader(yaml.SafeLoader):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 MODE = "RAY_AUTH_MODE"
-TOKEN = "RAY_AUTH_TOKEN"
-TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the same
 
 
 class TokenFileError(Exception):

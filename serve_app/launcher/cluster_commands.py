@@ -30,7 +30,9 @@ def config(
     """Print the Serve config that a profile makes, as `up` would apply it."""
     from serve_app.launcher.cluster_config import as_rayservice, as_yaml, with_profile_at
 
-    plan = plan_of(profile, config, "0.0.0.0" if rayservice and not host else host, port)
+    if rayservice and not host:
+        host = "0.0.0.0"  # noqa: S104 - in a pod, behind its network policy
+    plan = plan_of(profile, config, host, port)
     content = plan.config if profile_at is None else with_profile_at(plan.config, profile_at)
     text = as_yaml(content) if rayservice is None else as_rayservice(content, rayservice)
     click.echo(text, nl=False)

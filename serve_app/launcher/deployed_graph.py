@@ -16,7 +16,7 @@ from serve_app.launcher.state import ServeState, http_url
 POLL_S = 0.25
 ANSWER_LIMIT_S = 5.0
 READINESS = "/health/readiness"
-EVERY_INTERFACE = {"", "0.0.0.0", "::", None}
+EVERY_INTERFACE = {"", "0.0.0.0", "::", None}  # noqa: S104 - to tell what a host means
 
 Answer = TypeVar("Answer")
 

@@ -74,7 +74,8 @@ class LockedRun:
 def base_directory() -> Path:
     """The directory of run directories: the temporary one if its path is short enough."""
     base = Path(tempfile.gettempdir())
-    return base if len(str(base)) <= LONGEST_BASE else Path("/tmp")
+    # Names in it are random, and made for this user only.
+    return base if len(str(base)) <= LONGEST_BASE else Path("/tmp")  # noqa: S108
 
 
 @contextlib.contextmanager

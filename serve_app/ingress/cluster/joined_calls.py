@@ -90,7 +90,7 @@ class CallJoiner:
             queue.add(call)
             answer = await call.answer
         if isinstance(answer, bytes):
-            return pickle.loads(answer)
+            return pickle.loads(answer)  # noqa: S301 - of a replica
         raise answer
 
     def leave_queue(self, call: WaitingCall) -> None:
