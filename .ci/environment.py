@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Makes the virtual environment of `make`: one line a step, and pip's own output in a log file.
 
-Usage: environment.py DIRECTORY. It runs before anything is installed, so it imports nothing but
-the standard library. On a terminal the line of the running step counts packages as pip gets to
-them. When pip fails, the end of its output is shown together with the log's path.
+Usage: environment.py DIRECTORY [LOCK]. With LOCK, a file of locks/, nothing is installed but what
+is in there, and only if its hash is right. It runs before anything is installed, so it imports
+nothing but the standard library. On a terminal the line of the running step counts packages as pip
+gets to them. When pip fails, the end of its output is shown together with the log's path.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ PREFIX = "environment: "
 LOG_LINES = 20
 OPTIONS = ["--disable-pip-version-check", "--progress-bar", "off"]
 WHAT = ["--constraint", "constraints.txt", "--editable", ".[dev]"]
+HASHED = ["--require-hashes", "--no-deps", "--requirement"]
+OURS = ["--no-deps", "--no-build-isolation", "--editable", "."]
+"""This package has no hash, and its build takes nothing from outside: the lock has setuptools."""
 COLLECTED = re.compile(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)")
 DOWNLOADED = re.compile(r"\s*Downloading ([\w.]+)-\S+(?<!\.metadata) \((.+)\)")
 INSTALLING = "Installing collected packages:"
@@ -108,7 +112,7 @@ def run(command: list[str], log: Path, output: PipOutput | None = None) -> int:
     return code
 
 
-def make(directory: Path, steps: Steps) -> int:
+def make(directory: Path, steps: Steps, lock: str | None = None) -> int:
     """Make or renew the environment in ``directory``; returns the exit code."""
     began = time.monotonic()
     directory.mkdir(exist_ok=True)
@@ -119,9 +123,10 @@ def make(directory: Path, steps: Steps) -> int:
     if not (directory / "bin" / "pip").exists():
         steps.begin(f"creating {directory.name} with Python {sys.version.split()[0]}")
         code = run([sys.executable, "-m", "venv", str(directory)], log)
-    if code == 0:
-        command = [str(python), "-m", "pip", "install", *OPTIONS, *WHAT]
-        code = run(command, log, PipOutput(steps))
+    for what in [WHAT] if lock is None else [[*HASHED, lock], OURS]:
+        if code == 0:
+            command = [str(python), "-m", "pip", "install", *OPTIONS, *what]
+            code = run(command, log, PipOutput(steps))
     if code:
         last = log.read_text(encoding="utf-8").splitlines()[-LOG_LINES:]
         steps.say("\n".join([*last, f"{PREFIX}failed; the whole output is in {log}"]))
@@ -135,7 +140,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     steps = Steps()
     try:
-        return make(Path(sys.argv[1]).resolve(), steps)
+        return make(Path(sys.argv[1]).resolve(), steps, *sys.argv[2:3])
     except KeyboardInterrupt:
         steps.say(f"{PREFIX}interrupted; the next `make` goes on")
         return 130

@@ -31,15 +31,18 @@ def directory(tmp_path: Path) -> Path:
     binaries.mkdir(parents=True)
     (binaries / "pip").touch()
     stand_in = binaries / "python"
-    stand_in.write_text(f'#!/bin/sh\ncat "{tmp_path}/pip.txt"\nexit $(cat "{tmp_path}/code")\n')
+    stand_in.write_text(
+        f'#!/bin/sh\necho "$@" >>"{tmp_path}/asked"\n'
+        f'cat "{tmp_path}/pip.txt"\nexit $(cat "{tmp_path}/code")\n'
+    )
     stand_in.chmod(0o755)
     (tmp_path / "pip.txt").write_text(GOOD)
     (tmp_path / "code").write_text("0")
     return tmp_path / "venv"
 
 
-def run(directory: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), str(directory)]
+def run(directory: Path, *lock: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), str(directory), *lock]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -50,6 +53,19 @@ def test_each_step_is_one_line_and_pip_prints_into_the_log(directory: Path) -> N
     assert steps == [f"environment: {step}" for step in STEPS]
     assert last.startswith("environment: ready after")
     assert (directory / "install.log").read_text() == GOOD
+
+
+def test_with_a_lock_nothing_is_installed_without_a_hash(directory: Path) -> None:
+    assert run(directory, "locks/make.txt").returncode == 0
+    packages, ours = (directory.parent / "asked").read_text().splitlines()
+    assert packages.endswith("--require-hashes --no-deps --requirement locks/make.txt")
+    assert ours.endswith("--no-deps --no-build-isolation --editable .")
+
+
+def test_a_wrong_hash_ends_it(directory: Path) -> None:
+    (directory.parent / "code").write_text("1")
+    assert run(directory, "locks/make.txt").returncode == 1
+    assert len((directory.parent / "asked").read_text().splitlines()) == 1
 
 
 def test_a_failure_shows_the_end_of_the_log_and_names_it(directory: Path) -> None:

@@ -52,7 +52,16 @@ def test_every_package_is_installed_by_the_constraints() -> None:
     installs = [line for line in instructions("RUN") if "pip install" in line]
     assert len(installs) == 2
     for line in installs:
-        assert "pip install --constraint constraints.txt" in line
+        assert "--constraint constraints.txt" in line
+
+
+def test_with_locks_nothing_is_installed_without_a_hash() -> None:
+    packages, ours = (line for line in instructions("RUN") if "pip install" in line)
+    assert '-n "$LOCKED"' in packages
+    assert "--require-hashes --no-deps --requirement" in packages
+    assert "${LOCKED:+--no-deps --no-build-isolation}" in ours
+    for name in re.findall(r"locks/[\w-]+\.txt", packages):
+        assert (ROOT / name).is_file()
 
 
 def test_every_copied_path_is_in_the_context() -> None:
