@@ -14,14 +14,13 @@ from serve_app.ingress.cluster.admission import Place
 from serve_app.ingress.cluster.attempts import Attempts
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of
 from serve_app.ingress.cluster.stream_progress import StreamProgress
-from serve_app.ingress.errors import (
-    DeadlineExceeded,
-    InternalError,
-    Unavailable,
-    from_problem,
-)
+from serve_app.ingress.errors import DeadlineExceeded, InternalError, Unavailable, from_problem
 
 logger = logging.getLogger(__name__)
+
+SILENCE_S = 10.0
+"""After so long without an item the stream looks whether its replica still runs. The connection to
+a node that was unplugged says nothing for minutes."""
 
 
 class ChunkObserver(Protocol):
@@ -37,7 +36,8 @@ class ChunkStream:
 
     When the replica is lost, another one continues behind the tokens that have arrived. ``send``
     starts a streaming call of a handle. ``fields`` translates the names of the request's fields to
-    those of the route, for errors. ``place`` is its place among the calls in flight.
+    those of the route, for errors. ``place`` is its place among the calls in flight. ``has_left``
+    tells of a response whether its replica runs no longer: one that is also silent is lost.
     """
 
     def __init__(
@@ -47,8 +47,10 @@ class ChunkStream:
         attempts: Attempts,
         fields: Mapping[str, str] | None = None,
         place: Place | None = None,
+        has_left: Callable[[Any], bool] = lambda _: False,
     ) -> None:
         self._send = send
+        self._has_left = has_left
         self._attempts = attempts
         self._fields = fields
         self._place = place or Place()
@@ -97,7 +99,7 @@ class ChunkStream:
         while not self._progress.complete:
             self._attempts.begin()
             try:
-                item = await self._attempts.wait(self._received())
+                item = await self._attempts.wait(self._watched())
             except ReplicaLost:
                 self._attempts.retry()
                 self._response = self._send(self._progress.remaining())
@@ -111,6 +113,29 @@ class ChunkStream:
             self._attempts.reset()
             return item
         return None
+
+    async def _watched(self) -> TokenChunk | Problem:
+        """The next item. Raises :class:`ReplicaLost` also when the replica has left in silence."""
+        self._given_up = False
+        self._look_later()
+        try:
+            return await self._received()
+        except Unavailable:
+            if self._given_up:
+                raise ReplicaLost from None
+            raise
+        finally:
+            self._timer.cancel()
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SILENCE_S, self._look)
+
+    def _look(self) -> None:
+        if self._has_left(self._response):
+            self._given_up = True
+            self._response.cancel()
+        else:
+            self._look_later()
 
     async def _received(self) -> TokenChunk | Problem:
         item: TokenChunk | Problem | CallTiming | None

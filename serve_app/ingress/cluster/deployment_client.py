@@ -193,7 +193,8 @@ class DeploymentClient:
 
         place = self._place(family, request, attempts)
         try:
-            stream = ChunkStream(send, request, attempts, fields, place)
+            has_left = HandleRouter(self._streams[family]).has_left
+            stream = ChunkStream(send, request, attempts, fields, place, has_left)
             await stream.start()
         except BaseException as error:
             place.close()

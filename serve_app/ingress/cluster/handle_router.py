@@ -52,6 +52,15 @@ class HandleRouter:
         # Autoscaling adds up the counts of all replicas, so any replica will do.
         return RunningCount(self._metrics, next(iter([*ids, *replicas]), None))
 
+    def has_left(self, response: Any) -> bool:
+        """Whether the replica that answers has left: it stops, or it is gone with its node.
+
+        ``response`` is a handle's. False before a replica was chosen for it.
+        """
+        actor = getattr(getattr(response, "_replica_result", None), "_actor_id", None)
+        running = self._running_replicas().values()
+        return actor is not None and all(replica.actor_id != actor for replica in running)
+
     def count_waiting(self, calls: int) -> None:
         """Count calls that wait in this process, by which Serve should scale too.
 

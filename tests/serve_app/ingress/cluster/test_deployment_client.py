@@ -18,6 +18,7 @@ from ray.serve.exceptions import (
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
+from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.errors import DeadlineExceeded, ServiceError, TooManyRequests, Unavailable
 from tests.serve_app.house import burst
 from tests.serve_app.local_handle import (
@@ -62,10 +63,12 @@ async def ask(family: Family, **given: Any) -> Any:
     return await calls(family).call("generation", "generate", REQUEST, **given)
 
 
-async def read(family: Family) -> list[str]:
-    """Every text of a stream, to its end."""
-    bursts = await calls(family).open_stream("generation", "stream", REQUEST)
-    return [token.text async for item in bursts for token in item.tokens]
+async def read(family: Family, texts: list[str] | None = None) -> list[str]:
+    """Every text of a stream, to its end; also in ``texts``, up to where it breaks."""
+    texts = [] if texts is None else texts
+    async for item in await calls(family).open_stream("generation", "stream", REQUEST):
+        texts += [token.text for token in item.tokens]
+    return texts
 
 
 async def test_an_answer_is_handed_on() -> None:
@@ -206,15 +209,21 @@ async def test_a_replica_lost_in_a_stream_is_followed_by_one_that_goes_on_behind
 async def test_a_stream_that_gets_on_outlives_three_replicas_and_no_more() -> None:
     family = Family(*([burst(text, at=place), LOST] for place, text in enumerate("abcd")))
     texts: list[str] = []
-
-    async def read() -> None:
-        async for item in await calls(family).open_stream("generation", "stream", REQUEST):
-            texts.extend(token.text for token in item.tokens)
-
     with pytest.raises(Unavailable):
-        await read()
+        await read(family, texts)
     assert texts == ["a", "b", "c", "d"]
     assert len(family.asked) == 4
+
+
+async def test_a_silent_stream_goes_on_elsewhere_once_its_replica_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve_app.ingress.cluster.chunk_stream.SILENCE_S", 0.01)
+    family = Family([burst("a"), FOREVER], [burst("b", at=1, finish="stop")])
+    looks = iter((False, False, True))
+    monkeypatch.setattr(HandleRouter, "has_left", lambda *_: next(looks, False))
+    assert await read(family) == ["a", "b"]
+    assert family.asked[1].delivered == ((100,),)
 
 
 async def test_a_stream_whose_last_token_has_come_needs_no_replica_any_more() -> None:

@@ -66,6 +66,18 @@ def test_requests_are_counted_at_the_replica_that_answers_and_given_back() -> No
     assert metrics.running == {"two": 0}
 
 
+def test_a_replica_has_left_once_serve_no_longer_routes_to_it() -> None:
+    router = HandleRouter(handle(Metrics(7), one=1, two=2))
+
+    def answering(actor: int | None) -> Any:
+        return SimpleNamespace(_replica_result=actor and SimpleNamespace(_actor_id=actor))
+
+    assert [router.has_left(answering(actor)) for actor in (None, 1, 2, 3)] == [
+        *(False, False, False),
+        True,
+    ]
+
+
 def test_requests_of_a_replica_that_is_not_known_are_counted_at_another() -> None:
     metrics = Metrics(7)
     HandleRouter(handle(metrics, one=1)).running(SimpleNamespace()).set(2)
