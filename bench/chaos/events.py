@@ -56,11 +56,21 @@ class Misbehave:
 
 
 @dataclass(frozen=True)
+class FillDisk:
+    """Fill the file system that the conversations are stored in."""
+
+
+@dataclass(frozen=True)
+class FreeDisk:
+    """Make room there again."""
+
+
+@dataclass(frozen=True)
 class Finish:
     """Wait until every stream has ended."""
 
 
-Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Misbehave | Finish
+Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Misbehave | FillDisk | FreeDisk | Finish
 
 
 @dataclass(frozen=True)

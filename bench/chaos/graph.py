@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench.chaos.disk import SmallDisk, small_disk
 from bench.pairs import tell
 from bench.peers.servers import ours
 from serve_app.launcher import runs
@@ -43,6 +44,7 @@ class BrokenGraph:
     launcher: int
     dashboard: Dashboard
     config: dict[str, Any]
+    disk: SmallDisk
 
 
 @contextmanager
@@ -57,11 +59,23 @@ def running(place: Path, families: Sequence[str] = FAMILIES) -> Iterator[BrokenG
         model |= {"pinned": False, "slots": SLOTS}
     generation["models"].insert(0, PACED_MODEL)
     profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    with server.running() as started:
+    with (
+        small_disk(place / "small") as disk,
+        replace(server, environment={**server.environment, **_settings(disk)}).running() as started,
+    ):
         (run,) = [each for each in runs.live(runs.base_directory()) if each.url == started.url]
         tell(f"the launcher is process {run.launcher_pid}")
         token = read_token({"RAY_AUTH_TOKEN_PATH": run.token_path})
         config = load_plan(str(profile), None, port=started.port).config
         yield BrokenGraph(
-            started.url, run.launcher_pid, Dashboard(run.dashboard_url, token), config
+            started.url, run.launcher_pid, Dashboard(run.dashboard_url, token), config, disk
         )
+
+
+def _settings(disk: SmallDisk) -> dict[str, str | None]:
+    """Conversations on the small disk, and their answers short and the same again."""
+    return {
+        "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{disk.folder / 'conversations.sqlite3'}",
+        "PRSM_HF_TEMPERATURE": "0",
+        "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
+    }

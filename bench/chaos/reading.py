@@ -14,7 +14,7 @@ from bench.chaos.requests import StreamRequest
 
 VOLATILE = {
     *("id", "item_id", "call_id", "request_id", "created", "created_at", "completed_at"),
-    *("timestamp", "execution_time", "system_fingerprint"),
+    *("timestamp", "execution_time", "system_fingerprint", "user_id"),
 }
 """Fields that differ between two answers to the same request."""
 

@@ -10,6 +10,7 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
+CONVERSATIONS = "/api/v1/huggingface/conversations"
 CLASSIFY = "/api/v1/huggingface/classify"
 GENERATE = "/api/v1/huggingface/generate"
 NATIVE = "/api/v1/huggingface/generate/stream"
@@ -88,6 +89,18 @@ def paced(model: str, tokens: int) -> tuple[StreamRequest, ...]:
             _chat("n: 2", model, tokens, topic, n=2, temperature=0.8, seed=3)
             for topic in TOPICS[8:12]
         ),
+    )
+
+
+def talks(model: str) -> tuple[StreamRequest, ...]:
+    """Conversations that begin with a message, whose answers are stored before they are sent."""
+    return tuple(
+        StreamRequest(
+            "conversation",
+            CONVERSATIONS,
+            {"user_id": topic, "initial_message": f"Tell me about {topic}.", "model_name": model},
+        )
+        for topic in TOPICS
     )
 
 

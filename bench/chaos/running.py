@@ -15,7 +15,9 @@ from bench.chaos.events import (
     Begin,
     Change,
     Event,
+    FillDisk,
     Finish,
+    FreeDisk,
     Kill,
     Loads,
     Misbehave,
@@ -167,6 +169,10 @@ class ScenarioRun:
             case Misbehave(clients):
                 requests = self._loads[next(iter(self._loads))][:clients]
                 self._bad_clients += bad_clients.begin(self._graph.url, requests)
+            case FillDisk():
+                self._graph.disk.fill()
+            case FreeDisk():
+                self._graph.disk.free()
             case Finish():
                 await asyncio.gather(*self._streams)
 

@@ -10,19 +10,23 @@ from bench.chaos.events import (
     Change,
     Edit,
     Event,
+    FillDisk,
     Finish,
+    FreeDisk,
     Kill,
     Loads,
     Misbehave,
     Reached,
     Scenario,
+    Wait,
 )
 from bench.chaos.graph import PACED
 from bench.chaos.processes import Part
-from bench.chaos.requests import calls, greedy, mixed, paced
+from bench.chaos.requests import calls, greedy, mixed, paced, talks
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 
 MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
+TALKS = "16 conversations"
 STEADY = "32 steady streams"
 STEADY_TOKENS = 450
 
@@ -33,6 +37,7 @@ def loads(tokens: int) -> Loads:
         MIXED: mixed(CHAT_FLOAT32, tokens),
         GREEDY: greedy(CHAT, tokens),
         CALLS: calls(CHAT, tokens),
+        TALKS: talks(PACED),
         STEADY: paced(PACED, STEADY_TOKENS),
     }
 
@@ -89,6 +94,14 @@ SCENARIOS = (
         (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish()),
     ),
     Scenario("clients leave, stall, drip", (Misbehave(8), Begin(MIXED), Finish())),
+    Scenario(
+        "disk of the conversations full",
+        (
+            *(Begin(STEADY), Begin(TALKS), FillDisk(), Wait(1), Begin(TALKS)),
+            *(Finish(), FreeDisk(), Begin(TALKS), Finish()),
+        ),
+        max_lost=32,
+    ),
     Scenario("rolling update", (Begin(STEADY), Reached(0.1), Change(replaced), Finish())),
     Scenario("rolling update, torch", (Begin(MIXED), Reached(0.2), Change(replaced), Finish())),
     Scenario(
