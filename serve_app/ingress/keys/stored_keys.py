@@ -73,7 +73,11 @@ class StoredKeys:
             if key is None or age_s >= MAX_STALE_S:
                 await self._wait()
                 key, age_s = self._keys.get(digest), self._age_s
-        if age_s >= (MAX_UNKNOWN_S if key is None else OUTAGE_S):
+        if key is None:
+            is_unsure = self._failed_at is not None or age_s >= MAX_UNKNOWN_S
+        else:
+            is_unsure = age_s >= OUTAGE_S
+        if is_unsure:
             raise Unavailable("API keys cannot be looked up right now.")
         if key is None or (key.expires is not None and key.expires <= time.time() + self._ahead_s):
             return None

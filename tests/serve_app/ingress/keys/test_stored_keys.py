@@ -169,6 +169,14 @@ async def test_without_the_database_known_keys_go_on_for_a_bounded_time(
     assert await keys.find(ADA.digest) == ADA
 
 
+async def test_a_database_that_fails_makes_no_key_unknown(keys: StoredKeys, store: Store) -> None:
+    assert await keys.find(BOB.digest) is None
+    store.away = True
+    store.now += stored_keys.MIN_AGE_S
+    with pytest.raises(Unavailable):
+        await keys.find(BOB.digest)
+
+
 async def test_a_database_that_was_never_there_lets_nobody_in(
     keys: StoredKeys, store: Store
 ) -> None:
