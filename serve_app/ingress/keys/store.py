@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -32,6 +33,7 @@ PREFIX = "prsm_"
 """Of every key, so that programs which look for secrets in files recognise it."""
 KEY_BYTES = 32
 MAX_KEYS = 10_000
+PAGE = 500
 FORGOTTEN_S = 90 * 86400.0
 """Keys that ended so long ago are deleted when another one is created."""
 
@@ -169,31 +171,47 @@ class KeyStore:
 
         Some use is of keys that are no longer there; a name's use outlives them.
         """
-        changed = select(api_keys).where(api_keys.c.revision > since)
-        if since == 0:
-            changed = changed.where(api_keys.c.revoked.is_(None))
         async with self._database.transaction() as connection:
             if used:
                 # In one order, so that no two replicas wait for each other.
                 rows = [{"name": name, **used[name]._asdict()} for name in sorted(used)]
                 await connection.execute(_adding(connection.dialect.name), rows)
             at = await connection.scalar(select(now()))
-            found = (await connection.execute(changed)).all()
+            keys, revoked, revision = list[ApiKey](), list[str](), since
+            async for row in _changed(connection, since):
+                revision = row.revision
+                if row.revoked is None:
+                    keys.append(key_of_row(row))
+                else:
+                    revoked.append(row.hash)
             totals = dict[str, Amounts]()
             if wanted := sorted(names):
                 read = select(use).where(use.c.name.in_(wanted))
                 uses = await connection.execute(read)
                 totals = {row.name: Amounts(row.requests, row.tokens) for row in uses}
-        return KeyChanges(
-            max((row.revision for row in found), default=since),
-            float(at or 0.0),
-            tuple(key_of_row(row) for row in found if row.revoked is None),
-            tuple(row.hash for row in found if row.revoked is not None),
-            totals,
-        )
+        return KeyChanges(revision, float(at or 0.0), tuple(keys), tuple(revoked), totals)
 
     async def close(self) -> None:
         await self._database.close()
+
+
+async def _changed(connection: AsyncConnection, since: int) -> AsyncIterator[Row[Any]]:
+    """Rows changed after a revision, in the order of their changes.
+
+    They are read in pages, because the event loop waits while SQLAlchemy makes rows of a result.
+    """
+    order = api_keys.c.revision, api_keys.c.id
+    ahead: ColumnElement[bool] = api_keys.c.revision > since
+    if since == 0:
+        ahead = and_(ahead, api_keys.c.revoked.is_(None))
+    query = select(api_keys).where(ahead).order_by(*order).limit(PAGE)
+    while rows := (await connection.execute(query)).all():
+        for row in rows:
+            yield row
+        if len(rows) < PAGE:
+            return
+        last = rows[-1]
+        query = query.where(tuple_(*order) > (last.revision, last.id))
 
 
 def key_of_row(row: Row[Any]) -> ApiKey:

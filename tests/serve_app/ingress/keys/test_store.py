@@ -113,6 +113,21 @@ async def test_changes_are_read_once(store: KeyStore) -> None:
     assert [key.name for key in (await store.exchange(0, {}, ())).keys] == ["bob"]
 
 
+@pytest.mark.parametrize("page", [1, 2, 3])
+async def test_changes_are_read_in_pages(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(stores, "PAGE", page)
+    for name in ("ada", "bob"):
+        await store.create(name, PLAIN)
+    await store.rotate("ada", grace_s=60.0)  # two rows of one revision
+    changes = await store.exchange(0, {}, ())
+    assert sorted(key.name for key in changes.keys) == ["ada", "ada", "bob"]
+    assert changes.revision == 3
+    await store.revoke("ada")
+    assert len((await store.exchange(changes.revision, {}, ())).revoked) == 2
+
+
 async def test_use_adds_up_over_replicas(opened: Opened) -> None:
     one, two = opened(), opened()
     await one.create("ada", PLAIN)
