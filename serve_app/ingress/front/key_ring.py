@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 from configs.settings import Settings
 from serve_app.ingress.api_key import ApiKey
@@ -23,7 +24,7 @@ class KeyRing:
 
     def __init__(self, file: KeyFile | None, store: KeyStore | None) -> None:
         self._file = file
-        self._limits = KeyLimits()
+        self._limits = KeyLimits(self._now)
         self._stored = None if store is None else StoredKeys(store, self._limits.used)
 
     async def named(self, presented: str | None, scope: str) -> ApiKey:
@@ -68,6 +69,10 @@ class KeyRing:
     async def close(self) -> None:
         if self._stored is not None:
             await self._stored.close()
+
+    def _now(self) -> float:
+        """The database's time, since replicas that share limits have to share minutes."""
+        return time.time() if self._stored is None else self._stored.now()
 
     def _record(self, key: ApiKey, amounts: Amounts) -> None:
         if self._stored is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.keys.store import Amounts
 
+MINUTE_S = 60
 REQUESTS, TOKENS = "requests", "tokens"
 HEADERS = tuple(
     f"x-ratelimit-{part}-{what}"
@@ -40,16 +41,16 @@ NO_LIMITS = Standing()
 
 
 class KeyLimits:
-    """Counts in windows of a minute, each of which begins with the first use after the last one.
+    """Counts in minutes of ``clock``, which is in seconds since 1970.
 
     A request counts when it is admitted. Tokens count when they have been used, since nobody knows
     earlier how many they are: a key over its limit of tokens has its next request refused. Keys of
     one name share their limits. All uses of one instance belong to one event loop.
     """
 
-    def __init__(self) -> None:
-        self._storage = MemoryStorage()
-        self._windows = FixedWindowRateLimiter(self._storage)
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def admit(self, key: ApiKey) -> Standing:
@@ -60,10 +61,10 @@ class KeyLimits:
         spent = [
             (what, limit)
             for what, limit in limited
-            if not await self._windows.test(_per_minute(limit), what, key.name)
+            if not await self._windows.test(self._per_minute(limit), what, key.name)
         ]
         if not spent and key.requests_per_minute is not None:
-            await self._windows.hit(_per_minute(key.requests_per_minute), REQUESTS, key.name)
+            await self._windows.hit(self._per_minute(key.requests_per_minute), REQUESTS, key.name)
         headers = list[RawHeader]()
         retry_after_s = 0
         for what, limit in limited:
@@ -86,11 +87,14 @@ class KeyLimits:
     async def _count(self, name: str, amounts: Amounts) -> None:
         for what, amount in ((REQUESTS, amounts.requests), (TOKENS, amounts.tokens)):
             if amount > 0:
-                await self._windows.hit(_per_minute(amount), what, name, cost=amount)
+                await self._windows.hit(self._per_minute(amount), what, name, cost=amount)
+
+    def _per_minute(self, limit: int) -> SharedLimit:
+        return SharedLimit(limit, math.ceil(MINUTE_S - self._clock() % MINUTE_S))
 
     async def _stats(self, key: ApiKey, what: str, limit: int) -> tuple[int, int]:
         """Whole seconds until the window ends, and what is left in it."""
-        found = await self._windows.get_window_stats(_per_minute(limit), what, key.name)
+        found = await self._windows.get_window_stats(self._per_minute(limit), what, key.name)
         return max(0, math.ceil(found.reset_time - time.time())), found.remaining
 
 
@@ -98,14 +102,9 @@ def _limits(key: ApiKey) -> tuple[tuple[str, int | None], ...]:
     return (REQUESTS, key.requests_per_minute), (TOKENS, key.tokens_per_minute)
 
 
-class MinuteLimit(RateLimitItemPerMinute):
-    """A limit whose window does not depend on its height: keys of one name share it while they are
-    rotated."""
+class SharedLimit(RateLimitItemPerSecond):
+    """A limit whose window does not depend on its height, nor on how much of a minute is left: keys
+    of one name share it while they are rotated."""
 
     def key_for(self, *identifiers: bytes | str | float) -> str:
         return "/".join(str(each) for each in identifiers)
-
-
-@lru_cache(maxsize=1024)
-def _per_minute(limit: int) -> MinuteLimit:
-    return MinuteLimit(limit)

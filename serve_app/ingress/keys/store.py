@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -48,6 +49,19 @@ class Amounts(NamedTuple):
     requests: int = 0
     tokens: int = 0
 
+    def plus(self, other: Amounts) -> Amounts:
+        return Amounts(self.requests + other.requests, self.tokens + other.tokens)
+
+    def minus(self, other: Amounts) -> Amounts:
+        return Amounts(self.requests - other.requests, self.tokens - other.tokens)
+
+
+class Use(NamedTuple):
+    """The keys of a name in one minute, counted since 1970."""
+
+    name: str
+    minute: int
+
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
@@ -77,14 +91,15 @@ class StoredKey:
 class KeyChanges:
     """What changed since a revision: keys that may be used, and hashes of those that no longer may.
 
-    ``at`` is the database's time. ``totals`` has the use of some names in all.
+    ``at`` is the database's time. ``minutes`` has for some names the last minute in which they were
+    used, and their use in it.
     """
 
     revision: int
     at: float
     keys: tuple[ApiKey, ...]
     revoked: tuple[str, ...]
-    totals: Mapping[str, Amounts]
+    minutes: Mapping[str, tuple[int, Amounts]]
 
 
 class KeyStore:
@@ -165,16 +180,17 @@ class KeyStore:
         ]
 
     async def exchange(
-        self, since: int, used: Mapping[str, Amounts], names: Iterable[str]
+        self, since: int, used: Mapping[Use, Amounts], names: Iterable[str]
     ) -> KeyChanges:
-        """Add what keys used here, and read changes ``since`` a revision and totals of ``names``.
+        """Add what names used in which minutes, and read changes ``since`` a revision, and the last
+        minute of ``names``.
 
         Some use is of keys that are no longer there; a name's use outlives them.
         """
         async with self._database.transaction() as connection:
             if used:
                 # In one order, so that no two replicas wait for each other.
-                rows = [{"name": name, **used[name]._asdict()} for name in sorted(used)]
+                rows = [{**each._asdict(), **used[each]._asdict()} for each in sorted(used)]
                 await connection.execute(_adding(connection.dialect.name), rows)
             at = await connection.scalar(select(now()))
             keys, revoked, revision = list[ApiKey](), list[str](), since
@@ -184,12 +200,13 @@ class KeyStore:
                     keys.append(key_of_row(row))
                 else:
                     revoked.append(row.hash)
-            totals = dict[str, Amounts]()
+            minutes = dict[str, tuple[int, Amounts]]()
             if wanted := sorted(names):
                 read = select(use).where(use.c.name.in_(wanted))
                 uses = await connection.execute(read)
-                totals = {row.name: Amounts(row.requests, row.tokens) for row in uses}
-        return KeyChanges(revision, float(at or 0.0), tuple(keys), tuple(revoked), totals)
+                for row in uses:
+                    minutes[row.name] = row.minute, Amounts(row.minute_requests, row.minute_tokens)
+        return KeyChanges(revision, float(at or 0.0), tuple(keys), tuple(revoked), minutes)
 
     async def close(self) -> None:
         await self._database.close()
@@ -275,12 +292,25 @@ def _words(stored: str) -> frozenset[str]:
 
 
 def _adding(dialect: str) -> Any:
-    """Adds to the use of names, whose parameters are executed with it."""
+    """Adds to the use of names, whose parameters are executed with it.
+
+    Use of an earlier minute than the stored one is only added to the sums.
+    """
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    given: dict[str, Any] = {word: bindparam(word) for word in ("name", "requests", "tokens")}
-    inserted = make(use).values(used=now(), **given)
+    given: dict[str, Any] = {
+        word: bindparam(word) for word in ("name", "minute", "requests", "tokens")
+    }
+    first = {f"minute_{word}": given[word] for word in ("requests", "tokens")}
+    inserted = make(use).values(used=now(), **given, **first)
     new = inserted.excluded
-    added = {word: use.c[word] + new[word] for word in ("requests", "tokens")}
-    return inserted.on_conflict_do_update(
-        index_elements=[use.c.name], set_={**added, "used": new.used}
-    )
+    changed: dict[str, Any] = {"used": new.used}
+    for word in ("requests", "tokens"):
+        before = use.c[f"minute_{word}"]
+        changed[word] = use.c[word] + new[word]
+        changed[before.name] = case(
+            (use.c.minute == new.minute, before + new[word]),
+            (use.c.minute < new.minute, new[word]),
+            else_=before,
+        )
+    changed["minute"] = case((use.c.minute < new.minute, new.minute), else_=use.c.minute)
+    return inserted.on_conflict_do_update(index_elements=[use.c.name], set_=changed)

@@ -7,10 +7,12 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.errors import Unavailable
-from serve_app.ingress.keys.store import Amounts, KeyChanges, KeyStore
+from serve_app.ingress.keys.limits import MINUTE_S
+from serve_app.ingress.keys.store import Amounts, KeyChanges, KeyStore, Use
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +32,26 @@ OUTAGE_S = 300.0
 FORGET_S = 120.0
 """A name's use by other replicas is followed for so long after its last use here."""
 
+NOTHING = Amounts()
+
 UsedElsewhere = Callable[[str, Amounts], None]
+
+
+@dataclass(slots=True)
+class SharedMinute:
+    """The use of a name in one minute, here and by other replicas, as the database has it."""
+
+    minute: int
+    here: Amounts = NOTHING
+    elsewhere: Amounts = NOTHING
 
 
 class StoredKeys:
     """Keys by their hashes, without a query in the way of a request.
 
     One transaction a second, and none without requests, reads what changed and adds what keys used.
-    ``used_elsewhere`` is told what other replicas added meanwhile, for the limits that they share.
+    ``used_elsewhere`` is told what other replicas added in this minute, for the limits that they
+    share.
     """
 
     def __init__(
@@ -57,8 +71,8 @@ class StoredKeys:
         self._reading: asyncio.Task[None] | None = None
         self._began = 0.0
         self._failed_at: float | None = None
-        self._pending: defaultdict[str, Amounts] = defaultdict(Amounts)
-        self._totals: dict[str, Amounts] = {}
+        self._pending: defaultdict[Use, Amounts] = defaultdict(Amounts)
+        self._minutes: dict[str, SharedMinute] = {}
         self._used_at: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,17 +93,21 @@ class StoredKeys:
             is_unsure = age_s >= OUTAGE_S
         if is_unsure:
             raise Unavailable("API keys cannot be looked up right now.")
-        if key is None or (key.expires is not None and key.expires <= time.time() + self._ahead_s):
+        if key is None or (key.expires is not None and key.expires <= self.now()):
             return None
         return key
 
+    def now(self) -> float:
+        """The database's time, in seconds since 1970."""
+        return time.time() + self._ahead_s
+
     def used(self, name: str, amounts: Amounts) -> None:
-        """Keys of a name were used; the database has it about a second later."""
-        pending = self._pending[name]
-        self._pending[name] = Amounts(
-            pending.requests + amounts.requests, pending.tokens + amounts.tokens
-        )
+        """Keys of a name were used now; the database has it about a second later."""
         self._used_at[name] = self._clock()
+        self._add(Use(name, self._minute()), amounts)
+
+    def _add(self, use: Use, amounts: Amounts) -> None:
+        self._pending[use] = self._pending[use].plus(amounts)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(MAX_AGE_S, self._flush)
@@ -133,8 +151,8 @@ class StoredKeys:
             changes = await self._store.exchange(self._revision, used, self._followed(at))
         except Unavailable:  # it is logged where it is raised
             self._failed_at = self._clock()
-            for name, amounts in used.items():
-                self.used(name, amounts)
+            for use, amounts in used.items():
+                self._add(use, amounts)
         else:
             self._failed_at = None
             self._read_at = at
@@ -146,21 +164,24 @@ class StoredKeys:
         """The names that were used here lately. Others are forgotten."""
         for name in [each for each, used in self._used_at.items() if at - used >= FORGET_S]:
             del self._used_at[name]
-            self._totals.pop(name, None)
+            self._minutes.pop(name, None)
         return list(self._used_at)
 
-    def _take(self, changes: KeyChanges, used: dict[str, Amounts]) -> None:
+    def _minute(self) -> int:
+        return int(self.now() // MINUTE_S)
+
+    def _take(self, changes: KeyChanges, used: dict[Use, Amounts]) -> None:
         self._revision = changes.revision
         self._ahead_s = changes.at - time.time()
         for digest in changes.revoked:
             self._keys.pop(digest, None)
         self._keys |= {key.digest: key for key in changes.keys}
-        for name, total in changes.totals.items():
-            before, own = self._totals.get(name), used.get(name, Amounts())
-            self._totals[name] = total
-            if before is not None:
-                others = Amounts(
-                    total.requests - before.requests - own.requests,
-                    total.tokens - before.tokens - own.tokens,
-                )
-                self._used_elsewhere(name, others)
+        for name, (minute, total) in changes.minutes.items():
+            shared = self._minutes.get(name)
+            if shared is None or shared.minute != minute:
+                shared = self._minutes[name] = SharedMinute(minute)
+            shared.here = shared.here.plus(used.get(Use(name, minute), NOTHING))
+            elsewhere, known = total.minus(shared.here), shared.elsewhere
+            shared.elsewhere = elsewhere
+            if minute == self._minute():
+                self._used_elsewhere(name, elsewhere.minus(known))

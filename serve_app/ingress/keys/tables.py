@@ -54,7 +54,13 @@ use = Table(
     Column("requests", Number, nullable=False),
     Column("tokens", Number, nullable=False),
     Column("used", Float, nullable=False),
+    Column("minute", Number, nullable=False),
+    Column("minute_requests", Number, nullable=False),
+    Column("minute_tokens", Number, nullable=False),
 )
-"""What the keys of a name have used in all, and when last; some seconds late."""
+"""What the keys of a name have used in all, and when last; some seconds late.
+
+``minute`` is the last one that had use, since 1970; its use is what limits go by.
+"""
 
 LAYOUT = SchemaLayout("API keys", metadata, schema, VERSION)

@@ -45,6 +45,8 @@ async def policy(
     monkeypatch.setattr(stored_keys, "MAX_AGE_S", 0.0)
     monkeypatch.setattr(stored_keys, "MIN_AGE_S", 0.0)
     monkeypatch.setattr(keys, "MAX_AGE_S", 0.0)
+    for module in (limits, stored_keys):  # no test begins in one minute and ends in the next
+        monkeypatch.setattr(module, "MINUTE_S", 10**9)
     file = keys_in(tmp_path, "filed=sk-filed", "root=sk-root:admin")
     settings = Settings(keys_url=f"sqlite:///{tmp_path}/keys.sqlite3", api_keys_file=file)
     made = policy_for(settings, None, None, error_answers())
@@ -110,7 +112,7 @@ async def test_over_its_limit_a_key_gets_a_429_in_the_dialects_words(
     assert left == ["1", "0", "0"]
     assert third.headers["x-ratelimit-limit-requests"] == "2"
     assert third.headers["x-ratelimit-reset-requests"] == f"{third.headers['retry-after']}s"
-    assert 1 <= int(third.headers["retry-after"]) <= 60
+    assert int(third.headers["retry-after"]) >= 1
     assert DIALECTS[path](third.json())
     assert "x-ratelimit-limit-tokens" not in third.headers
 

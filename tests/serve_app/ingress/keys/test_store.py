@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serve_app.ingress.keys import store as stores
-from serve_app.ingress.keys.store import Amounts, KeyRefused, KeyStore, KeyTerms, hashed
+from serve_app.ingress.keys.store import Amounts, KeyRefused, KeyStore, KeyTerms, Use, hashed
 from tests.serve_app.ingress.keys.conftest import Opened
 
 PLAIN = KeyTerms(frozenset({"inference"}))
@@ -128,14 +128,20 @@ async def test_changes_are_read_in_pages(
     assert len((await store.exchange(changes.revision, {}, ())).revoked) == 2
 
 
-async def test_use_adds_up_over_replicas(opened: Opened) -> None:
+async def test_use_adds_up_over_replicas_by_minutes(opened: Opened) -> None:
     one, two = opened(), opened()
     await one.create("ada", PLAIN)
-    await one.exchange(0, {"ada": Amounts(1, 10), "gone": Amounts(1, 1)}, ())
-    changes = await two.exchange(0, {"ada": Amounts(2, 5)}, ("ada",))
-    assert changes.totals == {"ada": Amounts(3, 15)}
+    await one.exchange(0, {Use("ada", 7): Amounts(1, 10), Use("gone", 7): Amounts(1, 1)}, ())
+    changes = await two.exchange(0, {Use("ada", 7): Amounts(2, 5)}, ("ada", "none"))
+    assert changes.minutes == {"ada": (7, Amounts(3, 15))}
+    later = await one.exchange(
+        0, {Use("ada", 7): Amounts(1, 1), Use("ada", 8): Amounts(4, 4)}, ("ada",)
+    )
+    assert later.minutes == {"ada": (8, Amounts(4, 4))}
+    late = await two.exchange(0, {Use("ada", 7): Amounts(1, 1)}, ("ada",))
+    assert late.minutes == later.minutes
     (found,) = await two.keys()
-    assert found.amounts == Amounts(3, 15)
+    assert found.amounts == Amounts(9, 21)
     assert found.used == pytest.approx(changes.at, abs=30)
 
 

@@ -9,7 +9,7 @@ import pytest
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.keys import stored_keys
-from serve_app.ingress.keys.store import Amounts, KeyChanges
+from serve_app.ingress.keys.store import Amounts, KeyChanges, Use
 from serve_app.ingress.keys.stored_keys import MAX_AGE_S, MAX_STALE_S, OUTAGE_S, StoredKeys
 from tests.serve_app.local_handle import PATIENCE_S
 
@@ -23,15 +23,17 @@ class Store:
     def __init__(self) -> None:
         self.now = 1000.0
         self.revision = 0
+        self.at = 5e9
+        """Its own time."""
         self.keys: dict[str, ApiKey] = {}
         self.revoked: list[str] = []
-        self.totals: dict[str, Amounts] = {}
+        self.minutes: dict[str, tuple[int, Amounts]] = {}
         self.away = False
         self.answers = asyncio.Event()
         self.answers.set()
         self.written = asyncio.Event()
         self.calls = 0
-        self.used: list[dict[str, Amounts]] = []
+        self.used: list[dict[Use, Amounts]] = []
 
     def clock(self) -> float:
         return self.now
@@ -39,22 +41,20 @@ class Store:
     def has(self, *keys: ApiKey) -> None:
         self.keys |= {key.digest: key for key in keys}
 
-    async def exchange(self, since: int, used: dict[str, Amounts], names: list[str]) -> KeyChanges:
+    async def exchange(self, since: int, used: dict[Use, Amounts], names: list[str]) -> KeyChanges:
         self.calls += 1
         await self.answers.wait()
         if self.away:
             raise Unavailable("away")
-        for name, amounts in used.items():
-            before = self.totals.get(name, Amounts())
-            self.totals[name] = Amounts(
-                before.requests + amounts.requests, before.tokens + amounts.tokens
-            )
+        for (name, minute), amounts in used.items():
+            last, before = self.minutes.get(name, (minute, Amounts()))
+            self.minutes[name] = minute, amounts.plus(before if last == minute else Amounts())
         self.used.append(used)
         self.written.set()
         self.revision += 1
-        totals = {name: self.totals[name] for name in names if name in self.totals}
+        minutes = {name: self.minutes[name] for name in names if name in self.minutes}
         keys, gone = tuple(self.keys.values()), tuple(self.revoked)
-        return KeyChanges(self.revision, 5e9, keys, gone, totals)
+        return KeyChanges(self.revision, self.at, keys, gone, minutes)
 
     async def close(self) -> None: ...
 
@@ -201,17 +201,36 @@ async def test_a_database_that_hangs_is_waited_for_only_so_long(
 async def test_use_reaches_the_database_and_that_of_others_comes_back(
     keys: StoredKeys, store: Store, elsewhere: Elsewhere
 ) -> None:
+    await keys.find(ADA.digest)
+    minute = int(keys.now() // 60)
+    store.minutes["ada"] = minute, Amounts(7, 70)  # before anybody called here
     keys.used("ada", Amounts(requests=1))
     keys.used("ada", Amounts(tokens=10))
     store.now += MAX_STALE_S
     await keys.find(ADA.digest)
-    assert store.used == [{"ada": Amounts(1, 10)}]
-    assert elsewhere == []
-    store.totals["ada"] = Amounts(4, 25)
+    assert store.used[1:] == [{Use("ada", minute): Amounts(1, 10)}]
+    assert elsewhere == [("ada", Amounts(7, 70))]
+    store.minutes["ada"] = minute, Amounts(10, 95)
     keys.used("ada", Amounts(tokens=100))
     store.now += MAX_STALE_S
     await keys.find(ADA.digest)
-    assert elsewhere == [("ada", Amounts(3, 15))]
+    assert elsewhere[1:] == [("ada", Amounts(2, 15))]
+
+
+async def test_use_of_a_minute_that_is_over_does_not_count_against_this_one(
+    keys: StoredKeys, store: Store, elsewhere: Elsewhere
+) -> None:
+    await keys.find(ADA.digest)
+    keys.used("ada", Amounts(1, 10))
+    store.at += 120
+    store.now += MAX_STALE_S
+    await keys.find(ADA.digest)
+    store.now += MAX_STALE_S
+    keys.used("ada", Amounts(2, 20))
+    await keys.find(ADA.digest)
+    minute = int(store.at // 60)
+    assert [*store.used[-1]] == [Use("ada", minute)]
+    assert [amounts for _, amounts in elsewhere] == [Amounts()]
 
 
 async def test_use_is_kept_while_the_database_is_away_and_written_at_the_end(
@@ -223,7 +242,7 @@ async def test_use_is_kept_while_the_database_is_away_and_written_at_the_end(
         await keys.find(ADA.digest)
     store.away = False
     await keys.close()
-    assert store.used == [{"ada": Amounts(1, 10)}]
+    assert [*store.used[0].values()] == [Amounts(1, 10)]
 
 
 async def test_use_is_written_without_a_further_request(
@@ -232,4 +251,4 @@ async def test_use_is_written_without_a_further_request(
     monkeypatch.setattr(stored_keys, "MAX_AGE_S", 0.0)
     keys.used("ada", Amounts(1, 10))
     await asyncio.wait_for(store.written.wait(), PATIENCE_S)
-    assert store.used == [{"ada": Amounts(1, 10)}]
+    assert [*store.used[0].values()] == [Amounts(1, 10)]
