@@ -92,7 +92,7 @@ def create(
 ) -> None:
     """Make a key and print it. It is shown this once: the database has only its hash."""
     from serve_app.ingress.api_key import SCOPES
-    from serve_app.ingress.keys.store import KeyTerms
+    from serve_app.ingress.keys.records import KeyTerms
 
     settings, served = _settings(profile)
     if NAME.fullmatch(name) is None:

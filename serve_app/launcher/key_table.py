@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from serve_app.ingress.api_key import ApiKey
-from serve_app.ingress.keys.store import StoredKey
+from serve_app.ingress.keys.records import StoredKey
 from serve_app.launcher.progress import say, terminal
 
 

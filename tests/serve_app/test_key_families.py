@@ -12,7 +12,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 
-from serve_app.ingress.keys.store import KeyStore, KeyTerms
+from serve_app.ingress.keys.records import KeyTerms
+from serve_app.ingress.keys.store import KeyStore
 from serve_app.ingress.keys.tables import LAYOUT
 from serve_app.ingress.sql.database import Database
 from tests.serve_app import house

@@ -10,7 +10,8 @@ from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.errors import AuthenticationError, AuthorizationError, TooManyRequests
 from serve_app.ingress.front.keys import KeyFile
 from serve_app.ingress.keys.limits import KeyLimits, RawHeader
-from serve_app.ingress.keys.store import Amounts, KeyStore
+from serve_app.ingress.keys.records import Amounts
+from serve_app.ingress.keys.store import KeyStore
 from serve_app.ingress.keys.stored_keys import StoredKeys
 from serve_app.ingress.keys.tables import LAYOUT
 from serve_app.ingress.sql.database import Database

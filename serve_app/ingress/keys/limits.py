@@ -13,7 +13,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from serve_app.ingress.api_key import ApiKey
-from serve_app.ingress.keys.store import Amounts
+from serve_app.ingress.keys.records import Amounts
 
 MINUTE_S = 60
 REQUESTS, TOKENS = "requests", "tokens"

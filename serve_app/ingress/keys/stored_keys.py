@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.keys.limits import MINUTE_S
-from serve_app.ingress.keys.store import Amounts, KeyChanges, KeyStore, Use
+from serve_app.ingress.keys.records import Amounts, KeyChanges, Use
+from serve_app.ingress.keys.store import KeyStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from configs.settings import Settings
 from serve_app.ingress.front import keys
 from serve_app.ingress.front.front import Front, FrontPolicy, policy_for
 from serve_app.ingress.keys import limits, stored_keys
-from serve_app.ingress.keys.store import KeyStore, KeyTerms
+from serve_app.ingress.keys.records import KeyTerms
+from serve_app.ingress.keys.store import KeyStore
 from serve_app.ingress.keys.tables import LAYOUT
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.sql.database import Database

@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.keys.limits import NO_LIMITS, KeyLimits
-from serve_app.ingress.keys.store import Amounts
+from serve_app.ingress.keys.records import Amounts
 
 SCOPES = frozenset({"inference"})
 BOTH = ApiKey("ada", "a" * 64, SCOPES, requests_per_minute=2, tokens_per_minute=10)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from serve_app.ingress.keys import store as stores
-from serve_app.ingress.keys.store import Amounts, KeyRefused, KeyStore, KeyTerms, Use, hashed
+from serve_app.ingress.keys.records import Amounts, KeyTerms, Use
+from serve_app.ingress.keys.store import KeyRefused, KeyStore, hashed
 from tests.serve_app.ingress.keys.conftest import Opened
 
 PLAIN = KeyTerms(frozenset({"inference"}))

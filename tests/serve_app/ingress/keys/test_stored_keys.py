@@ -9,7 +9,7 @@ import pytest
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.errors import Unavailable
 from serve_app.ingress.keys import stored_keys
-from serve_app.ingress.keys.store import Amounts, KeyChanges, Use
+from serve_app.ingress.keys.records import Amounts, KeyChanges, Use
 from serve_app.ingress.keys.stored_keys import MAX_AGE_S, MAX_STALE_S, OUTAGE_S, StoredKeys
 from tests.serve_app.local_handle import PATIENCE_S
 
