@@ -23,6 +23,7 @@ from tests.long.strangers import CHAT, HI, Trick, send
 
 TRIES = 3
 PAUSE_S = 0.02
+ANSWER_S = 120
 QUIET_S = 8.0
 LIVENESS_S, CHAT_S = 0.25, 2.0
 """What was promised; asserted is that plus ten times what it takes when nothing else is sent."""
@@ -38,7 +39,8 @@ class Beside:
         self._ask = ask
         self._url = url
         self._longest = 0.0
-        self._since = time.monotonic()
+        self._count = 0
+        self._answered = threading.Condition()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -51,19 +53,23 @@ class Beside:
         self._thread.join()
 
     def taken(self) -> float:
-        """The longest time since the last call of this, in seconds, with what is on its way."""
-        longest = max(self._longest, time.monotonic() - self._since)
-        self._longest = 0.0
-        return longest
+        """The longest time since the last call of this, in seconds, with what is on its way now."""
+        with self._answered:
+            asked = self._count + 1
+            self._answered.wait_for(lambda: self._count >= asked, ANSWER_S)
+            longest, self._longest = self._longest, 0.0
+            return longest
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=120) as client:
+        with httpx.Client(base_url=self._url, timeout=ANSWER_S) as client:
             while not self._ended.wait(PAUSE_S):
-                self._since = time.monotonic()
+                since = time.monotonic()
                 status = self._ask(client).status_code
                 assert status == 200, status
-                self._longest = max(self._longest, time.monotonic() - self._since)
-                self._since = float("inf")
+                with self._answered:
+                    self._count += 1
+                    self._longest = max(self._longest, time.monotonic() - since)
+                    self._answered.notify_all()
 
 
 def _liveness(client: httpx.Client) -> httpx.Response:

@@ -107,6 +107,14 @@ def test_calls_that_wait_for_the_first_replica_are_counted_once_it_runs() -> Non
     assert metrics.running == {"one": 2}
 
 
+def test_a_family_without_replicas_is_not_running() -> None:
+    served = handle(Metrics(7))
+    assert not HandleRouter(served).is_running
+    served._router._asyncio_router.request_router.curr_replicas["one"] = SimpleNamespace(actor_id=1)
+    assert HandleRouter(served).is_running
+    assert not HandleRouter(object()).is_running
+
+
 def test_without_a_router_nothing_is_counted() -> None:
     router = HandleRouter(object())
     router.running(object()).set(2)
