@@ -59,8 +59,8 @@ class RunningBatch:
         with self._lock:
             self._scheduler.count(sequence, units)
 
-    def served(self, sequence: Sequence) -> int:
-        """The work that was counted for the sequence's request."""
+    def served(self, sequence: Sequence) -> tuple[float, float, float]:
+        """The work that was counted for the sequence's tenant, fairness id and request."""
         with self._lock:
             return self._scheduler.served(sequence)
 

@@ -1,47 +1,27 @@
 """The scheduler: which sequences run, which wait, and which are preempted for others.
 
-Slots and KV cache are shared fairly among requests. A request may have many sequences (``n``
-choices, a batch of prompts), which count as one here. Requests get equally many slots. Where there
-are more requests than slots, the least served one is admitted next. A new request goes first: it is
-admitted at once, and the request that was served most is preempted for it.
+Slots and KV cache are shared fairly among tenants (API keys), by their weights; the part of each
+among its fairness ids, and their parts among requests. A request may have many sequences (``n``
+choices, a batch of prompts), which count as one here. Each gets equally many slots. Where there are
+more requests than slots, the least served one is admitted next. A new request goes first: it is
+admitted at once, and the request that was served most is preempted for it. New requests of one
+tenant do not go before another tenant that was served less.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Listed
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, TypeAlias
 
+from deployments.engine.scheduled_request import ScheduledRequest, SlotShares
 from deployments.engine.sequence import Sequence
-from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM
+from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT
+from deployments.models.fair_shares import FairShares, Owner
 
 Fits: TypeAlias = Callable[[Listed[Sequence]], bool]
 """Whether these sequences fit the KV cache together, each with its next token."""
-
-
-@dataclass(slots=True, eq=False)
-class _ScheduledRequest:
-    """The sequences of one request.
-
-    ``served`` counts the tokens decoded for them, on top of what all others had when it arrived.
-    It is ``new`` until its first token. ``round_robin_index`` counts the calls of
-    :meth:`Scheduler.next` that chose it.
-    """
-
-    arrived: int
-    served: int
-    new: bool = True
-    waiting: deque[Sequence] = field(default_factory=deque)
-    running: list[Sequence] = field(default_factory=list)
-    round_robin_index: int = 0
-
-    @property
-    def rank(self) -> tuple[int, bool, int, int]:
-        """The sort key: the request with the lowest rank is admitted next."""
-        return len(self.running), not self.new, self.served, self.arrived
 
 
 class Scheduler:
@@ -54,10 +34,12 @@ class Scheduler:
     def __init__(self, slots: int, fits: Fits) -> None:
         self._slots = slots
         self._fits = fits
-        self._requests: dict[str, _ScheduledRequest] = {}
+        self._requests: dict[str, ScheduledRequest] = {}
         self._request_count = 0
-        self._clock = 0
-        self._claimant: _ScheduledRequest | None = None
+        self._shares = FairShares(NEW_REQUEST_CREDIT)
+        self._clocks: dict[Owner, int] = {}
+        """What all requests of an owner that has some have had."""
+        self._claimant: ScheduledRequest | None = None
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
 
@@ -88,9 +70,12 @@ class Scheduler:
         request = self._requests.get(sequence.request_id)
         if request is None:
             self._request_count += 1
-            served = (each.served for each in self._requests.values())
-            self._clock = max(self._clock, min(served, default=0))  # what all others have had
-            request = _ScheduledRequest(self._request_count, self._clock - NEW_REQUEST_CREDIT)
+            owner = self._shares.begin(sequence.owner)
+            others = [each.served for each in self._requests.values() if each.owner == owner]
+            clock = max(self._clocks.get(owner, 0), min(others, default=0))
+            self._clocks[owner] = clock
+            served = clock - NEW_REQUEST_CREDIT
+            request = ScheduledRequest(owner, self._request_count, served)
             self._requests[sequence.request_id] = request
         request.waiting.append(sequence)
 
@@ -107,11 +92,16 @@ class Scheduler:
             request.waiting.remove(sequence)
         if not request.running and not request.waiting:
             del self._requests[sequence.request_id]
+            self._shares.end(request.owner)
+            if not any(each.owner == request.owner for each in self._requests.values()):
+                del self._clocks[request.owner]
         return running
 
     def clear(self) -> list[Sequence]:
         """Forget all sequences; returns them."""
         sequences = self.sequences
+        self._shares = FairShares(NEW_REQUEST_CREDIT)
+        self._clocks.clear()
         self._requests.clear()
         self.running.clear()
         return sequences
@@ -122,11 +112,14 @@ class Scheduler:
         if request is not None and units:
             request.served += units
             request.new = False
+            self._shares.charge(request.owner, units)
 
-    def served(self, sequence: Sequence) -> int:
-        """The work counted for the sequence's request."""
+    def served(self, sequence: Sequence) -> tuple[float, float, float]:
+        """The work counted for the sequence's tenant, its fairness id and its request."""
         request = self._requests.get(sequence.request_id)
-        return 0 if request is None else request.served
+        if request is None:
+            return (0, 0, 0)
+        return *self._shares.served(request.owner), request.served
 
     def admit(self) -> Sequence | None:
         """Move the next sequence for which there is room from waiting to running."""
@@ -159,13 +152,18 @@ class Scheduler:
         running = [each for each in self._requests.values() if each.running]
         if not running:
             return None
-        request = min(running, key=lambda each: (each.served, each.arrived))
+        request = min(
+            running, key=lambda each: (self._shares.rank(each.owner), each.served, each.arrived)
+        )
         request.round_robin_index += 1
         return request.running[request.round_robin_index % len(request.running)]
 
-    def _by_rank(self) -> list[_ScheduledRequest]:
-        waiting = (each for each in self._requests.values() if each.waiting)
-        return sorted(waiting, key=lambda request: request.rank)
+    def _by_rank(self) -> list[ScheduledRequest]:
+        return self._ranked(self._slots_of(self.running))
+
+    def _ranked(self, slots: SlotShares) -> list[ScheduledRequest]:
+        waiting = [each for each in self._requests.values() if each.waiting]
+        return sorted(waiting, key=slots.rank) if len(waiting) > 1 else waiting
 
     def _has_room(self, running: list[Sequence], sequence: Sequence) -> bool:
         if not running:
@@ -176,63 +174,57 @@ class Scheduler:
         """Victims for want of KV cache, which every token makes fuller."""
         remaining, victims = list(self.running), list[Sequence]()
         while len(remaining) > 1 and not self._fits(remaining):
-            victim = _youngest(self._donors(remaining), remaining)
+            slots = self._slots_of(remaining)
+            victim = _youngest(slots.requests, slots, remaining)
             remaining.remove(victim)
             victims.append(victim)
         return victims
 
     def _claimed(self) -> list[Sequence]:
         """Victims whose slots a waiting request has a better claim to."""
-        for request in self._claimants():
+        if not any(each.waiting for each in self._requests.values()):
+            return []
+        slots = self._slots_of(self.running)
+        for request in self._claimants(slots):
             if self._has_room(self.running, request.waiting[0]):
                 continue  # it will be admitted without a preemption
-            victims = self._victims(request)
+            victims = self._victims(request, slots)
             if victims:
                 self._claimant = request
                 return victims
         return []
 
-    def _claimants(self) -> Iterator[_ScheduledRequest]:
-        ranked = self._by_rank()
+    def _claimants(self, slots: SlotShares) -> Iterator[ScheduledRequest]:
+        ranked = self._ranked(slots)
         yield from islice((each for each in ranked if each.new), MAX_CLAIMANTS)
         yield from islice((each for each in ranked if not each.new), MAX_CLAIMANTS)
 
-    def _victims(self, claimant: _ScheduledRequest) -> list[Sequence]:
+    def _victims(self, claimant: ScheduledRequest, slots: SlotShares) -> list[Sequence]:
         """Enough sequences of other requests to admit one of the claimant, or none."""
         remaining, victims = list(self.running), list[Sequence]()
         while not self._has_room(remaining, claimant.waiting[0]):
-            donors = {
-                donor: count
-                for donor, count in self._donors(remaining).items()
-                if donor is not claimant and _loses_slot(donor, count, claimant)
-            }
+            if victims:
+                slots = self._slots_of(remaining)
+            donors = [
+                donor
+                for donor in slots.requests
+                if donor is not claimant and slots.loses_slot(donor, claimant)
+            ]
             if not donors:
                 return []
-            victim = _youngest(donors, remaining)
+            victim = _youngest(donors, slots, remaining)
             remaining.remove(victim)
             victims.append(victim)
         return victims
 
-    def _donors(self, running: list[Sequence]) -> dict[_ScheduledRequest, int]:
-        """The requests of these sequences, and how many each has."""
-        counts: dict[_ScheduledRequest, int] = {}
-        for sequence in running:
-            request = self._requests[sequence.request_id]
-            counts[request] = counts.get(request, 0) + 1
-        return counts
+    def _slots_of(self, running: list[Sequence]) -> SlotShares:
+        """Who has how many slots while these sequences run."""
+        return SlotShares((self._requests[each.request_id] for each in running), self._shares)
 
 
-def _loses_slot(donor: _ScheduledRequest, count: int, claimant: _ScheduledRequest) -> bool:
-    """Whether a request that runs ``count`` sequences loses one of its slots to ``claimant``."""
-    if count >= len(claimant.running) + 2:
-        return True
-    if claimant.running:
-        return False
-    ahead = NEW_REQUEST_CREDIT if claimant.new else PREEMPTION_QUANTUM
-    return donor.served - claimant.served >= ahead
-
-
-def _youngest(donors: dict[_ScheduledRequest, int], running: list[Sequence]) -> Sequence:
-    """The last admitted sequence of the request that runs most, or was served most."""
-    most = max(donors, key=lambda request: (donors[request], request.served, request.arrived))
+def _youngest(
+    donors: Iterable[ScheduledRequest], slots: SlotShares, running: list[Sequence]
+) -> Sequence:
+    """The last admitted sequence of the donor that runs most, or was served most."""
+    most = max(donors, key=slots.excess)
     return next(each for each in reversed(running) if each in most.running)

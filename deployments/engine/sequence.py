@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deployments.engine.codec import TextCodec
 from deployments.engine.grammar.constraint import Constraint
 from deployments.engine.stopping import StopScanner, ToolCallStopScanner
+from deployments.models.fair_shares import NOBODY, Owner
 from deployments.seam.generation import FinishReason, Sampling, Token, TokenLogprob, ToolCallMarkers
 from deployments.seam.problems import Problem
 
@@ -43,7 +44,8 @@ class Sequence:
     choose a token of ``eos_ids`` before there are ``min_new_tokens``. ``constraint`` belongs to
     this sequence alone and stands at the beginning of a text; the text ends where it is complete.
     ``inputs`` are the tensors of the prompt's images, by the names of the model's inputs.
-    The scheduler shares slots among requests: sequences with the same ``request_id`` count as one.
+    The scheduler shares slots among owners and their requests: sequences with the same
+    ``request_id`` count as one.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Sequence:
         resume_ids: Ids[int] = (),
         constraint: Constraint | None = None,
         inputs: Arrays = NO_INPUTS,
+        owner: Owner = NOBODY,
     ) -> None:
         self.prompt_ids = tuple(prompt_ids)
         self.inputs = inputs
@@ -74,6 +77,7 @@ class Sequence:
         self.eos_ids = codec.eos_ids if eos_ids is None else eos_ids
         self.choice = choice
         self.request_id = request_id
+        self.owner = owner
         self.constraint = constraint
         self.stop = tuple(stop)
         self.stop_after_tool_call = stop_after_tool_call

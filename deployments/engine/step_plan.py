@@ -76,7 +76,7 @@ class StepPlanner:
         self._max_mixed = min(max_mixed, max_tokens)
 
     def plan(
-        self, running: Iterable[RunningSequence], served: Callable[[Sequence], int]
+        self, running: Iterable[RunningSequence], served: Callable[[Sequence], tuple[float, ...]]
     ) -> dict[RunningSequence, Chunk]:
         """The chunk of each sequence that advances in the next step. Their blocks are reserved."""
         active = [each for each in running if not each.complete]

@@ -9,6 +9,7 @@ use is not saved up for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import count
 from typing import NamedTuple
 
@@ -41,8 +42,8 @@ class ServedCounter:
 
     __slots__ = ("active", "last_served", "served")
 
-    def __init__(self) -> None:
-        self.served = 0.0
+    def __init__(self, served: float) -> None:
+        self.served = served
         self.active = 0
         self.last_served = 0
 
@@ -56,10 +57,12 @@ class VirtualCounters:
     """The counters of owners by name. Idle ones are forgotten once nobody is behind them.
 
     The virtual time is what the least served active owner had. An idle owner with a counter above
-    it keeps it, so that a short pause does not clear what it has had in excess.
+    it keeps it, so that a short pause does not clear what it has had in excess. One that comes back
+    begins up to ``credit`` below the virtual time, and so before those that have been active.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, credit: float = 0.0) -> None:
+        self._credit = credit
         self._counters: dict[str, ServedCounter] = {}
         self._virtual_time = 0.0
         self._clock = count(1)
@@ -78,8 +81,9 @@ class VirtualCounters:
         counter = self._counters.get(name)
         if counter is None or not counter.active:
             self._advance()
-            counter = self._counters.setdefault(name, ServedCounter())
-            counter.served = max(counter.served, self._virtual_time)
+            start = self._virtual_time - self._credit
+            counter = self._counters.setdefault(name, ServedCounter(start))
+            counter.served = max(counter.served, start)
         counter.active += 1
         return counter
 
@@ -108,32 +112,46 @@ class VirtualCounters:
             )
         idle = [name for name, each in self._counters.items() if not each.active]
         for name in idle:
-            if self._counters[name].served <= self._virtual_time:
+            if self._counters[name].served <= self._virtual_time - self._credit:
                 del self._counters[name]
 
 
 class FairShares:
-    """Counters of tenants, and within each tenant of its fairness ids. Not thread-safe."""
+    """Counters of tenants, and within each tenant of its fairness ids. Not thread-safe.
 
-    def __init__(self) -> None:
-        self._tenants = VirtualCounters()
+    ``credit`` is that of :class:`VirtualCounters`.
+    """
+
+    def __init__(self, credit: float = 0.0) -> None:
+        self._credit = credit
+        self._tenants = VirtualCounters(credit)
+        self._active: Counter[Owner] = Counter()
         self._shares: dict[str, VirtualCounters] = {}
 
     def __len__(self) -> int:
         """The tenants and fairness ids that are remembered."""
         return len(self._tenants) + sum(map(len, self._shares.values()))
 
+    @property
+    def active_owners(self) -> int:
+        """The owners with requests that wait or run."""
+        return len(self._active)
+
     def begin(self, owner: Owner) -> Owner:
         """A request of ``owner`` has come. Returns the owner that its work is counted for."""
         self._tenants.begin(owner.tenant)
-        shares = self._shares.setdefault(owner.tenant, VirtualCounters())
+        shares = self._shares.setdefault(owner.tenant, VirtualCounters(self._credit))
         if owner.share not in shares and len(shares) >= MAX_SHARES:
             owner = owner._replace(share=OTHERS)
         shares.begin(owner.share)
+        self._active[owner] += 1
         return owner
 
     def end(self, owner: Owner) -> None:
         """A request of an ``owner`` that :meth:`begin` returned has ended."""
+        self._active[owner] -= 1
+        if not self._active[owner]:
+            del self._active[owner]
         self._tenants.end(owner.tenant)
         self._shares[owner.tenant].end(owner.share)
         if owner.tenant not in self._tenants:
@@ -145,6 +163,13 @@ class FairShares:
         shares = self._shares.get(owner.tenant)
         if shares is not None:
             shares.charge(owner.share, work)
+
+    def served(self, owner: Owner) -> tuple[float, float]:
+        """The counters of an active owner's tenant and of its fairness id within that."""
+        return (
+            self._tenants[owner.tenant].served,
+            self._shares[owner.tenant][owner.share].served,
+        )
 
     def rank(self, owner: Owner) -> tuple[tuple[float, int], tuple[float, int]]:
         """The sort key of an active owner: the lowest is served next."""

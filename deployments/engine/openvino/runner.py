@@ -164,7 +164,7 @@ class OpenVinoRunner:
         in the prefix cache.
         """
 
-        def rank(run: SequenceRun) -> tuple[int, int]:
+        def rank(run: SequenceRun) -> tuple[tuple[float, float, float], int]:
             return batch.served(run.sequence), run.uncached
 
         left = self._chunk - sum(run.prefilling for run in self._runs.values())

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from deployments.engine.interface import EngineLoad
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
+from deployments.models.fair_shares import Owner
 from deployments.seam.generation import Grammar, Sampling, Token, ToolCallMarkers
 from deployments.seam.problems import Problem
 
@@ -53,6 +54,7 @@ class Submission:
     eos_ids: frozenset[int]
     choice: int
     request_id: str
+    owner: Owner
     resume_ids: tuple[int, ...]
     grammar: Grammar | None
     inputs: dict[str, Any]
@@ -71,6 +73,7 @@ class Submission:
             eos_ids=sequence.eos_ids,
             choice=sequence.choice,
             request_id=sequence.request_id,
+            owner=sequence.owner,
             resume_ids=tuple(sequence.generated),
             grammar=None if constraint is None else constraint.grammar,
             inputs=dict(sequence.inputs),

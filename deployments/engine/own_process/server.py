@@ -94,6 +94,7 @@ class EngineServer:
             eos_ids=submission.eos_ids,
             choice=submission.choice,
             request_id=submission.request_id,
+            owner=submission.owner,
             resume_ids=submission.resume_ids,
             constraint=self._engine.grammars.compile(grammar).fresh() if grammar else None,
             inputs=submission.inputs,

@@ -16,7 +16,7 @@ class Sequences:
 
     def __init__(self, codec: TextCodec, blocks: int = 100, *, max_tokens: int = 16) -> None:
         self._codec = codec
-        self._served: dict[Sequence, int] = {}
+        self._served: dict[Sequence, tuple[float, ...]] = {}
         self.pool = BlockPool(blocks, SIZE, contiguous=False)
         self.planner = StepPlanner(self.pool, max_tokens, max_mixed=8)
         self.running: list[RunningSequence] = []
@@ -30,7 +30,7 @@ class Sequences:
             on_token=lambda token: None,
             on_failure=lambda problem: None,
         )
-        self._served[sequence] = served
+        self._served[sequence] = (served,)
         self.running.append(RunningSequence(sequence, self.pool))
         return self.running[-1]
 
