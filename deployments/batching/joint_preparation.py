@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from deployments.batching.lane import Lane
 from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS, PART_ITEMS
+from deployments.models.fair_shares import NOBODY, FairShares, Owner
 from deployments.seam.problems import Problem
 
 I = TypeVar("I")  # noqa: E741
@@ -48,6 +49,8 @@ class RequestItems:
     part: Sequence[Any] | Unprepared[Any]
     request: QueuedRequest
     admitted: asyncio.Future[bool]
+    owner: Owner = NOBODY
+    """For whom it is prepared."""
     answers: list[asyncio.Future[Any] | Problem] = field(default_factory=list)
 
     def admit(self, items: Sequence[Any]) -> None:
@@ -88,9 +91,10 @@ InThread: TypeAlias = Callable[[Prepare, Sequence[Any]], Awaitable[Sequence[Any]
 class JointPreparation:
     """Prepares parts one call at a time, and queues each when it is ready.
 
-    Parts take turns in the order in which they came. The oldest is joined by those with its key, as
-    long as they are together no larger than the largest part of one request. ``timed`` times a
-    call, by the name of their model.
+    The next part is that of the owner for whom fewest characters were prepared, and of its parts
+    the oldest. It is joined by those with its key, its owner's first, as long as they are together
+    no larger than the largest part of one request. ``timed`` times a call, by the name of their
+    model.
     """
 
     def __init__(
@@ -99,12 +103,14 @@ class JointPreparation:
         self._in_thread = in_thread
         self._timed = timed
         self._waiting: list[RequestItems] = []
+        self._shares = FairShares()
         self._work: asyncio.Task[None] | None = None
 
     def add(self, batch: Sequence[RequestItems]) -> None:
         """Take what arrived together. A part that is prepared already is queued at once."""
         for items in batch:
             if isinstance(items.part, Unprepared):
+                items.owner = self._shares.begin(items.request.owner)
                 self._waiting.append(items)
             else:
                 items.admit(items.part)
@@ -115,20 +121,24 @@ class JointPreparation:
         while self._waiting:
             group = self._next_group()
             await self._prepare([items for items in group if not items.admitted.done()])
+            for items in group:
+                self._shares.end(items.owner)
         self._work = None
 
     def _next_group(self) -> list[RequestItems]:
-        """Take the oldest part, and those that join it."""
+        """Take the part that is next, and those that join it."""
         group: list[RequestItems] = []
         others: list[RequestItems] = []
         count = weight = 0
-        for items in self._waiting:
+        owner = min((items.owner for items in self._waiting), key=self._shares.rank)
+        for items in sorted(self._waiting, key=lambda items: items.owner != owner):
             part = _unprepared(items)
             fits = (
                 count + len(part.inputs) <= PART_ITEMS and weight + part.weight <= PART_CHARACTERS
             )
             if not group or (part.key == _unprepared(group[0]).key and fits):
                 group.append(items)
+                self._shares.charge(items.owner, part.weight)
                 count, weight = count + len(part.inputs), weight + part.weight
             else:
                 others.append(items)

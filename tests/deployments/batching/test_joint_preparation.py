@@ -60,10 +60,12 @@ def untimed(name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def part(lane: Any, *texts: str, key: Hashable = "a model", weight: int = 1) -> RequestItems:
+def part(
+    lane: Any, *texts: str, key: Hashable = "a model", weight: int = 1, tenant: str = "one"
+) -> RequestItems:
     unprepared = Unprepared(texts, lengths, key, weight, ignored)
     admitted = asyncio.get_running_loop().create_future()
-    return RequestItems(lane, unprepared, QueuedRequest(), admitted)
+    return RequestItems(lane, unprepared, QueuedRequest(owner=Owner(tenant, "")), admitted)
 
 
 async def prepared(*later: RequestItems, lane: Any) -> list[list[Any]]:
@@ -100,6 +102,22 @@ async def test_no_call_is_larger_than_the_largest_part(texts: list[str], weight:
     large = part(lane, *texts, weight=weight)
     later = part(lane, "b"), large, part(lane, "c")
     assert await prepared(*later, lane=lane) == [["b", "c"], texts]
+
+
+async def test_keys_take_turns_however_many_parts_of_one_wait() -> None:
+    lane = Room(100)
+    flood = [part(lane, f"flood {n}", weight=PART_CHARACTERS) for n in range(4)]
+    other = [part(lane, f"other {n}", weight=PART_CHARACTERS, tenant="two") for n in range(2)]
+    calls = await prepared(*flood, *other, lane=lane)
+    expected = ["other 0", "flood 0", "other 1", "flood 1", "flood 2", "flood 3"]
+    assert calls == [[text] for text in expected]
+
+
+async def test_a_call_has_the_parts_of_its_own_key_first() -> None:
+    lane = Room(100)
+    flood = part(lane, *["flood"] * (PART_ITEMS - 1))
+    other = [part(lane, text, tenant="two") for text in ("a", "b")]
+    assert (await prepared(flood, *other, lane=lane))[0] == ["a", "b"]
 
 
 async def test_a_part_that_cannot_be_prepared_fails_alone() -> None:
