@@ -68,6 +68,14 @@ def test_a_client_cannot_set_serves_deadline(client: httpx.Client) -> None:
     assert client.post(f"{NATIVE}/generate", json=SHORT, headers=headers).status_code == 200
 
 
+def test_a_client_can_set_a_deadline_of_its_own(client: httpx.Client) -> None:
+    asked = {"prompt": "Write a very long story.", "model_name": TORCH, "max_new_tokens": 4000}
+    late = client.post(f"{NATIVE}/generate", json=asked, headers={"x-request-timeout": "0.2"})
+    assert (late.status_code, late.json()["error_type"]) == (504, "timeout")
+    after = generate(client, prompt="Hi", model_name=TORCH, max_new_tokens=2)
+    assert after["usage"]["completion_tokens"] >= 1
+
+
 def test_a_client_that_leaves_frees_its_slot_whatever_its_headers_say(client: httpx.Client) -> None:
     asked = {"prompt": "Write a very long story.", "model_name": TORCH, "max_new_tokens": 8000}
     headers = {"X-Request-Disconnect-Disabled": "?1"}
