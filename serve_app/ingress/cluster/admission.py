@@ -6,12 +6,14 @@ that says when to come back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 from deployments.seam.tokenization import DetokenizeRequest, TokenizeRequest
 from serve_app.ingress.cluster.family_load import NO_TENANT, FamilyLoad, Tenant
-from serve_app.ingress.errors import TooManyRequests
+from serve_app.ingress.errors import DeadlineExceeded, TooManyRequests
 
 IN_TIME = 0.6
 """The part of the time left that a call may be predicted to take. Calls differ, and those that are
@@ -108,10 +110,24 @@ class Place:
         counts = getattr(answer, "token_counts", None)
         self._written = 0 if counts is None else counts.completion
 
-    def close(self) -> None:
-        """May be called more than once."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """The call is over; it was cut short, unless it has its answer. ``error`` is how it failed.
+
+        May be called more than once.
+        """
         call, self._call = self._call, None
         if call is None or self._load is None:
+            return
+        if not isinstance(error, DeadlineExceeded | asyncio.CancelledError | None):
+            self._load.withdraw(call)
             return
         units, exact = self._work
         if not exact:

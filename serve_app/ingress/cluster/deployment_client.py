@@ -9,7 +9,6 @@ import asyncio
 import copy
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
-from contextlib import closing
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -132,16 +131,15 @@ class DeploymentClient:
         place = Place()
         if timeout_s is None:
             place = self._place(family, request, attempts)
-        with closing(place):
+        with place:
             answer = await self._answer(family, method, request, attempts)
             if isinstance(answer, TimedResult):
                 if observed:
                     observed.timing_received(answer.timing)
                 answer = answer.result
-            if not isinstance(answer, Problem):
-                place.answered(answer)
-        if isinstance(answer, Problem):
-            raise self._refused(family, from_problem(answer, fields))
+            if isinstance(answer, Problem):
+                raise self._refused(family, from_problem(answer, fields))
+            place.answered(answer)
         if observed:
             observed.result_received(answer)
         return answer
@@ -197,7 +195,7 @@ class DeploymentClient:
             stream = ChunkStream(send, request, attempts, fields, place, has_left)
             await stream.start()
         except BaseException as error:
-            place.close()
+            place.close(error)
             if isinstance(error, ServiceError):
                 raise self._refused(family, error) from None
             raise

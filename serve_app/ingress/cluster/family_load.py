@@ -94,21 +94,25 @@ class FamilyLoad:
         self._weights[tenant.name] = tenant.weight
         return CallInFlight(self._read_at, self._loaded_s, tenant.name)
 
-    def end(self, call: CallInFlight, units: float, *, whole: bool, exact: bool = False) -> None:
-        """A call has ended, after so many units of work; not ``whole`` if it was cut short.
-
-        ``exact`` if its work was known when it came.
-        """
+    def withdraw(self, call: CallInFlight) -> None:
+        """A call has failed, which says nothing about how fast the family is."""
         self._tick()
         self.in_flight -= 1
         self._of_tenant[call.tenant] -= 1
         if not self._of_tenant[call.tenant]:
             del self._of_tenant[call.tenant], self._weights[call.tenant]
+
+    def end(self, call: CallInFlight, units: float, *, whole: bool, exact: bool = False) -> None:
+        """A call has ended, after so many units of work; not ``whole`` if it was cut short.
+
+        ``exact`` if its work was known when it came.
+        """
+        self.withdraw(call)
         if exact:
             self.least_units = min(units, self.least_units or units)
         seconds = self._read_at - call.began
         under_load = (self._loaded_s - call.loaded_s) / seconds if seconds > 0 else 0.0
-        if not under_load or not (whole or units):
+        if not under_load:
             return
         self._ended.append(EndedCall(self._loaded_s, under_load * units, under_load * whole))
         self._count(self._ended[-1], 1)

@@ -161,3 +161,25 @@ def test_without_tenants_every_place_is_taken() -> None:
     simulation = Simulation(limit=100)
     simulation.run(0, 1.0, in_flight=99)
     assert not simulation.load.is_full_for()
+
+
+def test_a_family_that_answers_nothing_in_time_has_no_time_for_more() -> None:
+    """As in a burst before anything was measured: every call is cut short at its deadline."""
+    simulation = Simulation()
+    simulation.begin(50)
+    simulation.clock.now += 10.0
+    for _ in range(20):
+        simulation.end(0.0, whole=False)
+    simulation.clock.now += 0.01
+    assert simulation.load.seconds_for(1.0) > 1000.0
+
+
+def test_calls_that_fail_at_once_say_nothing_about_the_time() -> None:
+    simulation = Simulation()
+    simulation.run(20, 1.0)
+    before = simulation.load.seconds_for(1.0)
+    for _ in range(30):
+        simulation.clock.now += 0.001
+        simulation.load.withdraw(simulation.calls.popleft())
+        simulation.begin(1)
+    assert simulation.load.seconds_for(1.0) == pytest.approx(before, rel=0.01)
