@@ -102,6 +102,7 @@ class EngineCore:
             held_tokens=held,
             kv_tokens=self._runner.info.kv_tokens,
             starved_by=self._starved_by if running else None,
+            prefixes=self._runner.prefix_counts(),
         )
 
     def check(self) -> None:

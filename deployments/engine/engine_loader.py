@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from configs.profile import ModelSpec
 from configs.weights import DtypeChoice
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine, EngineHangs, EngineNotLoaded, EngineStopped
+from deployments.engine.prefix_counts import PrefixCounts
 from deployments.engine.settings import EngineSettings
 from deployments.metrics import signals
 from deployments.metrics.binding_limit import BindingLimit, of_slots
@@ -28,6 +30,7 @@ class EngineLoader:
     def __init__(self, config: FamilyConfig) -> None:
         self._config = config
         self._dtype_choices: dict[str, DtypeChoice] = {}
+        self._counted: WeakKeyDictionary[Engine, PrefixCounts] = WeakKeyDictionary()
 
     def fetch(self, spec: ModelSpec) -> Path:
         """Also measures in which dtype to compute, if that is not on record."""
@@ -130,7 +133,8 @@ class EngineLoader:
         return 0.0
 
     def gauges(self, loaded: LoadedModel[Engine]) -> Iterator[MetricSample]:
-        """Its memory, its slots, the sequences that wait, and how full its KV cache is."""
+        """Its memory, its slots, the sequences that wait, how full its KV cache is, and what was
+        found there since this was read last."""
         name, load = loaded.spec.name, loaded.model.load()
         yield signals.MEMORY.of(name, amount=load.memory_bytes or loaded.measured_bytes())
         yield signals.SLOTS.of(name, amount=load.slots)
@@ -138,3 +142,8 @@ class EngineLoader:
         yield signals.WAITING.of(name, amount=load.waiting)
         if load.kv_usage is not None:
             yield signals.KV_USAGE.of(name, amount=load.kv_usage)
+        if load.prefixes is not None:
+            new = load.prefixes.since(self._counted.get(loaded.model, PrefixCounts()))
+            self._counted[loaded.model] = load.prefixes
+            yield signals.PREFIX_QUERIES.of(name, amount=new.queries)
+            yield signals.PREFIX_HITS.of(name, amount=new.hits)

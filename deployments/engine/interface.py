@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.prefix_counts import PrefixCounts
 from deployments.engine.sequence import Sequence
 from deployments.seam.problems import Problem
 
@@ -39,6 +40,7 @@ class EngineLoad:
     model took, ``None`` where that is what the profile says. ``held_tokens`` are those of all
     sequences, running or waiting, and ``kv_tokens`` how many fit the KV cache, ``None`` where it
     has no fixed size. ``starved_by`` is what the sequences lacked that the last step left waiting.
+    ``prefixes`` counts the prompts that were found in the KV cache, ``None`` where that is unknown.
     """
 
     slots: int
@@ -51,6 +53,7 @@ class EngineLoad:
     held_tokens: int = 0
     kv_tokens: int | None = None
     starved_by: Literal["slots", "kv_cache"] | None = None
+    prefixes: PrefixCounts | None = None
 
 
 class Engine(Protocol):

@@ -15,6 +15,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from deployments.engine.prefix_counts import PrefixCounts
+
 BlockHash = bytes
 """Identifies a full block by its tokens and by all tokens before it. Not to be guessed or forged:
 another client's prompt must not match by accident."""
@@ -37,6 +39,7 @@ class BlockPool:
     def __init__(self, blocks: int, block_tokens: int, *, contiguous: bool) -> None:
         self.blocks = blocks
         self.block_tokens = block_tokens
+        self.prefix_counts = PrefixCounts()
         self._contiguous = contiguous
         self._references = [0] * blocks
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(blocks))
@@ -52,6 +55,11 @@ class BlockPool:
     def needed(self, tokens: int) -> int:
         """How many blocks hold so many tokens."""
         return -(-tokens // self.block_tokens)
+
+    def count_prefix(self, queries: int, hits: int) -> None:
+        """Count tokens that a table has looked up, and those that other tables had."""
+        so_far = self.prefix_counts
+        self.prefix_counts = PrefixCounts(so_far.queries + queries, so_far.hits + hits)
 
     def allocate(self, after: int | None = None) -> int | None:
         """A block for new tokens, behind the block ``after`` if possible; ``None`` if all are used.
@@ -123,16 +131,19 @@ class BlockTable:
     """The blocks of one sequence, and how many of its tokens they hold.
 
     ``token_ids`` are all tokens of the sequence, the caller appends to them. ``computed`` of them
-    have their keys and values in the blocks.
+    have their keys and values in the blocks. ``resumed`` tables are of sequences that were counted
+    as queries of the prefix cache before.
     """
 
-    def __init__(self, pool: BlockPool, token_ids: list[int]) -> None:
+    def __init__(self, pool: BlockPool, token_ids: list[int], *, resumed: bool = False) -> None:
         self.token_ids = token_ids
         self.blocks: list[int] = []
         self.computed = 0
         self._pool = pool
         self._hashes: list[BlockHash] = []
         self._registered = 0
+        self._queried = resumed
+        self._reached = len(token_ids) if resumed else 0
 
     @property
     def missing(self) -> int:
@@ -162,15 +173,28 @@ class BlockTable:
 
         At least one token is left to compute, for its logits are wanted.
         """
-        size = self._pool.block_tokens
+        size, first = self._pool.block_tokens, self.computed
         while self.computed == len(self.blocks) * size and self.missing > size:
             key = self.hash_at(len(self.blocks))
             block = None if key is None else self._pool.find(key)
             if block is None:
-                return
+                break
             self.blocks.append(block)
             self.computed += size
             self._registered = len(self.blocks)
+        self._count_found(first)
+
+    def _count_found(self, first: int) -> None:
+        """Count the tokens from ``first`` on as found, unless they were counted before.
+
+        A sequence is one query, of all tokens that it has when it first looks; one that gave up
+        its blocks finds them again without being another.
+        """
+        queries = 0 if self._queried else len(self.token_ids)
+        hits = max(0, self.computed - max(first, self._reached))
+        if queries or hits:
+            self._pool.count_prefix(queries, hits)
+        self._queried, self._reached = True, max(self._reached, self.computed)
 
     def reserve(self, tokens: int) -> bool:
         """Have blocks for the first ``tokens`` tokens; false when the pool has too few."""
@@ -184,6 +208,7 @@ class BlockTable:
     def advance(self, computed: int) -> None:
         """The first ``computed`` tokens are in the blocks now; others can find full blocks."""
         self.computed = computed
+        self._reached = max(self._reached, computed)
         for index in range(self._registered, computed // self._pool.block_tokens):
             key = self.hash_at(index)
             if key is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 from typing import Protocol
 
+from deployments.engine.prefix_counts import PrefixCounts
 from deployments.engine.running import RunningBatch
 from deployments.engine.sequence import Sequence
 
@@ -65,6 +66,10 @@ class ModelRunner(Protocol):
 
     def kv_usage(self, running: Listed[Sequence]) -> float | None:
         """The used fraction of the KV cache, ``None`` where it has no fixed size."""
+        ...
+
+    def prefix_counts(self) -> PrefixCounts | None:
+        """How often prompts were found in the KV cache, ``None`` where that is not known."""
         ...
 
     def memory_bytes(self) -> int | None:

@@ -112,6 +112,9 @@ class SequentialRunner:
     def kv_usage(self, running: Listed[Sequence]) -> float | None:
         return min(1.0, self._budget.usage(running)) if self._budget.token_bytes else None
 
+    def prefix_counts(self) -> None:
+        return None
+
     def memory_bytes(self) -> int:
         return self._bytes
 

@@ -44,7 +44,7 @@ class RunningSequence:
     def __init__(self, sequence: Sequence, pool: BlockPool) -> None:
         self.sequence = sequence
         self.token_ids = [*sequence.prompt_ids, *sequence.generated]
-        self.table = BlockTable(pool, self.token_ids)
+        self.table = BlockTable(pool, self.token_ids, resumed=bool(sequence.generated))
         self._max_tokens = len(sequence.prompt_ids) + sequence.max_new_tokens
 
     @property

@@ -11,6 +11,7 @@ from deployments.engine.grammar.constraint import ConstraintError
 from deployments.engine.kv_blocks import BlockPool
 from deployments.engine.model_runner import RunnerInfo
 from deployments.engine.packed_model import PackedModel
+from deployments.engine.prefix_counts import PrefixCounts
 from deployments.engine.prompt_logprobs import PromptScores
 from deployments.engine.running import RunningBatch
 from deployments.engine.sampling import Sampled, Sampler
@@ -95,6 +96,9 @@ class TorchRunner:
 
     def kv_usage(self, running: Listed[Sequence]) -> float:
         return self._pool.used / self._pool.blocks
+
+    def prefix_counts(self) -> PrefixCounts:
+        return self._pool.prefix_counts
 
     def memory_bytes(self) -> int:
         return self._bytes

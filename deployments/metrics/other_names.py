@@ -93,6 +93,12 @@ VLLM = (
     _vllm("num_requests_running", signals.SLOTS_IN_USE, "Texts that are being decoded."),
     _vllm("num_requests_waiting", signals.WAITING, "Texts that wait for a batch or a slot."),
     _vllm("kv_cache_usage_perc", signals.KV_USAGE, "Used part of the KV cache, from 0 to 1."),
+    _vllm(
+        "prefix_cache_queries",
+        signals.PREFIX_QUERIES,
+        "Tokens of prompts looked up in the prefix cache.",
+    ),
+    _vllm("prefix_cache_hits", signals.PREFIX_HITS, "Tokens of prompts found in the prefix cache."),
     _vllm("prompt_tokens", signals.TOKENS_IN, "Tokens that models read."),
     _vllm("generation_tokens", signals.TOKENS_OUT, "Tokens that models wrote."),
     _vllm(

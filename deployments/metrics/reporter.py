@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 from deployments.metrics.binding_limit import FamilyLimits
 from deployments.metrics.report import FinishedRequest, MetricReport, MetricSample, merged
-from deployments.metrics.signals import LOST
+from deployments.metrics.signals import BY_NAME, GAUGES, LOST
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
@@ -31,7 +31,7 @@ MAX_SENT = 5_000
 
 Deliver: TypeAlias = Callable[[MetricReport], Awaitable[None]]
 Collector: TypeAlias = Callable[[], Iterable[MetricSample]]
-"""Gives gauges of a replica at this moment."""
+"""Gives gauges of a replica at this moment, and what was counted since it was called last."""
 
 
 class NotDelivered(Exception):
@@ -143,15 +143,17 @@ class Reporter:
     def _made(self) -> MetricReport:
         """A new report. Gauges come first: what was recorded stays until they have been read."""
         gauges: list[MetricSample] = []
+        counted: list[MetricSample] = []
         limits: FamilyLimits | None = None
         for collector in self._gauges or ():
             with self._told_once(collector):
-                gauges.extend(collector())
+                for sample in collector():
+                    (gauges if BY_NAME[sample.signal] in GAUGES else counted).append(sample)
         if self._limits is not None:
             with self._told_once(self._limits):
                 limits = self._limits()
         with self._lock:
-            samples, finished = _popped(self._samples), _popped(self._finished)
+            samples, finished = (*counted, *_popped(self._samples)), _popped(self._finished)
             if self._lost:
                 samples = (*samples, LOST.of(amount=self._lost))
                 self._lost = 0

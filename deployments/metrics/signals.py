@@ -152,6 +152,12 @@ SLOTS = Signal("slots", "sum", "Texts that can be decoded together.", _MODEL)
 SLOTS_IN_USE = Signal("slots_in_use", "sum", "Texts that are being decoded.", _MODEL)
 WAITING = Signal("queue_depth", "sum", "Texts that wait for a batch or a slot.", _MODEL)
 KV_USAGE = Signal("kv_cache_usage_ratio", "mean", "Used part of the KV cache.", _MODEL)
+PREFIX_QUERIES = Signal(
+    "prefix_cache_queries", "counter", "Tokens of prompts looked up in the prefix cache.", _MODEL
+)
+PREFIX_HITS = Signal(
+    "prefix_cache_hits", "counter", "Tokens of prompts found in the prefix cache.", _MODEL
+)
 REPLICAS_WANTED = Signal(
     "replicas_wanted", "sum", "Replicas that Serve wants of a deployment.", ("deployment",)
 )
@@ -228,6 +234,8 @@ SIGNALS = (
     LOAD_FAILURES,
     UNLOADS,
     LOST,
+    PREFIX_QUERIES,
+    PREFIX_HITS,
     MEMORY,
     SLOTS,
     SLOTS_IN_USE,

@@ -28,6 +28,11 @@ def per_second(signal: Signal, by: str = "", where: str = "", *, window: str = R
     return _rate(name(signal), by, where, window)
 
 
+def part(some: Signal, of: Signal, by: str = "", where: str = "") -> str:
+    """What of one counter's rise another one's is."""
+    return f"{per_second(some, by, where)} / {per_second(of, by, where)}"
+
+
 def sum_per_second(signal: Signal, by: str = "", where: str = "") -> str:
     """How fast the sum of a histogram's values rises, as items of batches a second."""
     return _rate(f"{name(signal)}_sum", by, where, RATE)

@@ -70,6 +70,17 @@ PANELS = (
         (Query(promql.value(signals.KV_USAGE, "model_name", MODEL), "{{model_name}}"),),
         "percentunit",
     ),
+    Panel(
+        "Prefix cache",
+        "The part of prompts' tokens that needed no prefill; only the torch engine tells.",
+        (
+            Query(
+                promql.part(signals.PREFIX_HITS, signals.PREFIX_QUERIES, "model_name", MODEL),
+                "{{model_name}}",
+            ),
+        ),
+        "percentunit",
+    ),
     queue_depth(MODEL),
     queue_wait(MODEL),
     quantiles(

@@ -47,6 +47,7 @@ pytestmark = pytest.mark.skipif(
 
 NATIVE = "/api/v1/huggingface"
 BROKEN = "folder/broken"
+TEXTS = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SECONDS = 180.0
 """The longest that Prometheus may take to have scraped everything, some dozens of scrapes."""
 
@@ -140,8 +141,10 @@ def measured(client: httpx.Client, prometheus: Prometheus) -> Prometheus:
     for send in _traffic(client):
         send()
     client.delete(f"{NATIVE}/models/prsm-serve/shapes-captions")
-    last = promql.quantile(0.5, signals.BETWEEN_TOKENS)
-    while not prometheus.has(filled_in(last)):
+    at_last = (signals.LOAD_FAILURES, signals.UNLOADS, signals.PREFIX_HITS)
+    rates = [promql.per_second(each) for each in at_last]
+    rates.append(promql.quantile(0.5, signals.BETWEEN_TOKENS))
+    while not all(prometheus.has(filled_in(rate)) for rate in rates):
         assert time.monotonic() < deadline, "Prometheus has no rates"
         for send in _traffic(client):
             send()
@@ -152,7 +155,8 @@ def _traffic(client: httpx.Client) -> Iterator[Callable[[], object]]:
     picture, question = picture_of_noise(1), {"question": "What is it?"}
     image = {"image": ("a.png", picture, "image/png")}
     sound = {"file": ("a.flac", ASK_NOT.read_bytes(), "audio/flac")}
-    short = {"prompt": "The capital of France is", "max_new_tokens": 8}
+    prompt = "The capital of France is"
+    short = {"prompt": prompt, "max_new_tokens": 8}
 
     def post(path: str, **body: Any) -> Callable[[], object]:
         return lambda: client.post(NATIVE + path, **body)
@@ -166,7 +170,9 @@ def _traffic(client: httpx.Client) -> Iterator[Callable[[], object]]:
         with client.stream("POST", f"{NATIVE}/generate/stream", json=long) as response:
             next(iter(events(response)))
 
+    twice = {**short, "model_name": f"{TEXTS}-torch", "prompt": prompt * 8}
     yield from (post("/generate", json=short), stream, leave)
+    yield from (post("/generate", json=twice), post("/generate", json=twice))
     yield post("/generate", json={**short, "model_name": "no/model"})
     chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
     yield lambda: client.post("/v1/chat/completions", json=chat)

@@ -144,6 +144,10 @@ class OpenVinoRunner:
     def kv_usage(self, running: Listed[Sequence]) -> float:
         return self._kv_usage
 
+    def prefix_counts(self) -> None:
+        """The library does not tell; what is estimated here plans steps, and is no measurement."""
+        return
+
     def memory_bytes(self) -> int | None:
         return self._process.resident_bytes()
 

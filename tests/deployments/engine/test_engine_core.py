@@ -57,6 +57,9 @@ class PuppetRunner:
     def kv_usage(self, running: Listed[Sequence]) -> None:
         return None
 
+    def prefix_counts(self) -> None:
+        return None
+
     def memory_bytes(self) -> None:
         return None
 

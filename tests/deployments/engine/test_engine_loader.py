@@ -14,8 +14,11 @@ from configs.settings import Settings
 from configs.weights import FolderSource
 from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import EngineLoad
+from deployments.engine.prefix_counts import PrefixCounts
+from deployments.metrics import signals
 from deployments.models.config import FamilyConfig
-from deployments.models.memory import GIB
+from deployments.models.loaded_model import LoadedModel
+from deployments.models.memory import GIB, MemoryUse
 
 
 def kv_cache_bytes(load: EngineLoad, kv_cache_gb: float | None = None) -> int:
@@ -46,3 +49,26 @@ def test_the_kv_cache_that_is_set_aside_is_what_the_engine_may_still_take(
     load: EngineLoad, kv_cache_gb: float | None, expected: float
 ) -> None:
     assert kv_cache_bytes(load, kv_cache_gb) == expected
+
+
+def test_prefixes_are_counted_since_they_were_read_last_for_each_engine() -> None:
+    source = FolderSource(folder=Path("nowhere"))
+    spec = ModelSpec(name="one", tasks=("chat",), source=source)
+    loader = EngineLoader(FamilyConfig("family", (spec,), Settings()))
+    totals = iter([PrefixCounts(40, 16), PrefixCounts(100, 48), PrefixCounts(30, 0), None])
+
+    class Counting:
+        def load(self) -> EngineLoad:
+            return EngineLoad(1, 0, 0, 0.5, 0, memory_bytes=1, prefixes=next(totals))
+
+    def read(engine: Any) -> dict[str, float]:
+        gauges = loader.gauges(LoadedModel(spec, engine, MemoryUse(1, 0)))
+        wanted = (signals.PREFIX_QUERIES.name, signals.PREFIX_HITS.name)
+        return {each.signal: each.amounts[0] for each in gauges if each.signal in wanted}
+
+    engine, after_it_died = Counting(), Counting()
+    queries, hits = signals.PREFIX_QUERIES.name, signals.PREFIX_HITS.name
+    assert read(engine) == {queries: 40, hits: 16}
+    assert read(engine) == {queries: 60, hits: 32}
+    assert read(after_it_died) == {queries: 30, hits: 0}
+    assert read(Counting()) == {}

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from deployments.engine.kv_blocks import BlockPool, BlockTable
+from deployments.engine.prefix_counts import PrefixCounts
 
 SIZE = 4
 
@@ -176,3 +177,34 @@ def test_random_sequences_never_share_what_differs_and_lose_no_block(*, contiguo
     for table in tables:
         table.release()
     assert blocks.used == 0
+
+
+def test_tokens_that_are_looked_up_and_those_that_are_found_are_counted_once() -> None:
+    blocks = pool()
+    first = filled(blocks, [1, 2, 3, 4, 5, 6, 7, 8, 9])
+    assert blocks.prefix_counts == PrefixCounts(queries=9, hits=0)
+    second = BlockTable(blocks, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11])
+    second.match_prefix()
+    second.match_prefix()
+    assert blocks.prefix_counts == PrefixCounts(queries=19, hits=8)
+    second.release()  # to make room for others
+    second.match_prefix()
+    assert second.computed == 8
+    assert blocks.prefix_counts == PrefixCounts(queries=19, hits=8)
+    first.release()
+    resumed = BlockTable(blocks, [1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9], resumed=True)
+    resumed.match_prefix()
+    assert resumed.computed == 8
+    assert blocks.prefix_counts == PrefixCounts(queries=19, hits=8)
+
+
+def test_blocks_that_another_sequence_computes_meanwhile_count_as_found() -> None:
+    blocks = pool()
+    first = BlockTable(blocks, [1] * 13)
+    second = BlockTable(blocks, [1] * 12 + [2])
+    first.match_prefix()
+    first.reserve(13)
+    for computed in (4, 8, 12):
+        first.advance(computed)
+        second.match_prefix()
+    assert blocks.prefix_counts == PrefixCounts(queries=26, hits=12)

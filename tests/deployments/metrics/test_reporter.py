@@ -239,3 +239,14 @@ async def test_the_mirror_gets_each_report_once_however_often_it_is_sent() -> No
     assert await reporter.flush()
     assert len(post.taken) == 2
     assert [report.number for report in seen] == [1]
+
+
+async def test_what_a_collector_counted_is_added_and_not_a_gauge() -> None:
+    post = Post()
+    slots, found = signals.SLOTS.of("one", amount=16), signals.PREFIX_HITS.of("one", amount=32)
+    reporter = Reporter(post, [lambda: [slots, found]])
+    reporter.record([HIT])
+    assert await reporter.flush()
+    (report,) = post.taken
+    assert set(report.samples) == {HIT, found}
+    assert report.gauges == (slots,)

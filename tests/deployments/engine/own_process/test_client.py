@@ -22,6 +22,7 @@ from deployments.engine.interface import STOPPED, Engine, EngineNotLoaded, Engin
 from deployments.engine.own_process import client
 from deployments.engine.own_process.client import open_engine_process
 from deployments.engine.own_process.messages import EngineLaunch, EngineReady, Submission
+from deployments.engine.prefix_counts import PrefixCounts
 from deployments.engine.sequence import Sequence
 from deployments.engine.settings import EngineSettings
 from deployments.seam.generation import Grammar, Token
@@ -187,3 +188,14 @@ def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path, folder: Path)
         (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(EngineNotLoaded, match="cannot load"):
         open_engine_process(tmp_path, SETTINGS)
+
+
+def test_what_the_process_finds_in_its_prefix_cache_is_told(shared: Engine) -> None:
+    prompt = [9, *range(100)]
+    Reader(shared, prompt, new=2, **ENDLESS).read()
+    before = shared.load().prefixes
+    Reader(shared, prompt, new=2, **ENDLESS).read()
+    after = shared.load().prefixes
+    assert before is not None
+    assert after is not None
+    assert after.since(before) == PrefixCounts(queries=101, hits=96)
