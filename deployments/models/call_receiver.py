@@ -6,12 +6,13 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from math import isfinite
 from typing import Any, NamedTuple
 
-from deployments.metrics.stage_recorder import record_here, recorded
+from deployments.metrics.call_spans import CallSpan
+from deployments.metrics.stage_recorder import StageRecorder, record_here, recorded
 from deployments.seam.call_context import ANONYMOUS, ContextualCall
 from deployments.seam.problems import Problem
 from deployments.seam.timings import TimedResult
@@ -43,8 +44,20 @@ def context_here() -> RunningCall:
 
 def enter_context(call: ContextualCall) -> None:
     """Take the context of a call. Every call has a task of its own, so nothing is put back."""
-    tenant, share, weight, seconds_left = call.context
+    tenant, share, weight, seconds_left, _ = call.context
     _context_here.set(RunningCall(tenant, share, weight, time.monotonic() + seconds_left))
+
+
+class _NoSpan:
+    """In the place of a span, of a call that is timed and not traced."""
+
+    def answered(self, item: object) -> None: ...
+
+
+def _span(
+    call: ContextualCall, recorder: StageRecorder
+) -> AbstractContextManager[CallSpan | _NoSpan]:
+    return CallSpan(call, recorder) if call.context.traceparent else nullcontext(_NoSpan())
 
 
 class CallReceiver:
@@ -70,11 +83,12 @@ class CallReceiver:
 
     async def _answered(self, call: ContextualCall) -> Any:
         method = getattr(self, call.method)
-        if not call.timed:
+        if not (call.timed or call.context.traceparent):
             return await method(call.request)
-        with recorded() as recorder:
+        with recorded() as recorder, _span(call, recorder) as span:
             result = await method(call.request)
-        return TimedResult(result, recorder.timing())
+            span.answered(result)
+        return TimedResult(result, recorder.timing()) if call.timed else result
 
     async def call_stream(self, call: ContextualCall) -> AsyncGenerator[Any, None]:
         """Answer a call by a stream. The stream of a timed one tells its timing."""
@@ -82,10 +96,14 @@ class CallReceiver:
         if call.context.seconds_left <= 0:
             yield LATE
             return
-        method = call.method
-        if call.timed:
-            record_here()
-            method = f"timed_{method}"
-        async with aclosing(getattr(self, method)(call.request)) as items:
-            async for item in items:
-                yield item
+        if not (call.timed or call.context.traceparent):
+            async with aclosing(getattr(self, call.method)(call.request)) as items:
+                async for item in items:
+                    yield item
+            return
+        method = getattr(self, f"timed_{call.method}" if call.timed else call.method)
+        with _span(call, record_here()) as span:
+            async with aclosing(method(call.request)) as items:
+                async for item in items:
+                    span.answered(item)
+                    yield item

@@ -20,13 +20,15 @@ class CallContext(NamedTuple):
     ``tenant`` is the name of the API key, and ``weight`` the part of the work that it gets when
     several tenants want more than there is. ``share`` splits the part of one tenant: up to
     ``MAX_SHARE_LENGTH`` characters that the client chose, or none. ``seconds_left`` until the
-    request's deadline are relative, because the clocks of two nodes differ.
+    request's deadline are relative, because the clocks of two nodes differ. ``traceparent`` names
+    the request's span (W3C Trace Context); it is empty where the request is not traced.
     """
 
     tenant: str = ANONYMOUS
     share: str = ""
     weight: float = 1.0
     seconds_left: float = math.inf
+    traceparent: str = ""
 
 
 class ContextualCall(NamedTuple):

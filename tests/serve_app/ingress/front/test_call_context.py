@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from deployments.seam.call_context import CallContext
 from deployments.seam.classification import ClassificationResult, LabelScore
@@ -56,3 +58,20 @@ async def test_the_longest_fairness_id_is_passed_on() -> None:
     """Behind a proxy of Serve the front of the replica reads it again."""
     response = await asked(fronted(), "/", headers=[(FAIRNESS_ID, "x" * 64)])
     assert response.json()["headers"][FAIRNESS_ID] == "x" * 64
+
+
+@pytest.mark.parametrize(
+    ("sampled", "expected"), [(True, f"00-{'0' * 30}ab-{'0' * 14}cd-01"), (False, "")]
+)
+async def test_calls_of_a_sampled_request_name_its_span(sampled: bool, expected: str) -> None:
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    family = answering()
+    with trace.use_span(NonRecordingSpan(SpanContext(0xAB, 0xCD, False, flags))):
+        await context_of_a_request(family, {})
+    assert family.contexts[0].traceparent == expected
+
+
+async def test_calls_name_no_span_where_nothing_is_traced() -> None:
+    family = answering()
+    await context_of_a_request(family, {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    assert family.contexts[0].traceparent == ""
