@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from deployments.metrics.call_spans import CallSpan
 from deployments.metrics.stage_recorder import StageRecorder, record_here, recorded
+from deployments.models.process_end import end_of_process, interpreter_ends
 from deployments.seam.call_context import ANONYMOUS, ContextualCall
 from deployments.seam.problems import Problem
 from deployments.seam.timings import TimedResult
@@ -80,6 +81,10 @@ class CallReceiver:
             if not timer.expired():
                 raise
             return LATE
+        except Exception:
+            if interpreter_ends():
+                await end_of_process()
+            raise
 
     async def _answered(self, call: ContextualCall) -> Any:
         method = getattr(self, call.method)
@@ -96,6 +101,16 @@ class CallReceiver:
         if call.context.seconds_left <= 0:
             yield LATE
             return
+        try:
+            async with aclosing(self._items(call)) as items:
+                async for item in items:
+                    yield item
+        except Exception:
+            if interpreter_ends():
+                await end_of_process()
+            raise
+
+    async def _items(self, call: ContextualCall) -> AsyncGenerator[Any, None]:
         if not (call.timed or call.context.traceparent):
             async with aclosing(getattr(self, call.method)(call.request)) as items:
                 async for item in items:

@@ -5,9 +5,11 @@ The kills of which most depends are in ``tests/e2e``, for every change.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import Graph, wait_until
 from tests.e2e.test_conversations import history, say, talk
@@ -64,6 +66,26 @@ def test_a_call_is_answered_although_its_replica_is_killed(
     response = client.post(f"{NATIVE}/classify", json={"texts": "wonderful"})
     assert response.status_code == 200, response.text
     assert response.json()["sentiment"] == "POSITIVE"
+
+
+def test_requests_that_wait_in_a_replica_that_is_told_to_end_are_answered_by_another(
+    base_url: str, graph: Graph
+) -> None:
+    """As a node does that shuts down: Python ends while event loops go on for a moment."""
+    if graph.launcher is None:
+        pytest.skip("a graph that this session did not start is not to be killed in part")
+    body = {"texts": ["a long day, and no end of it, whatever anybody says. " * 20] * 4}
+
+    def posted() -> int:
+        answer = httpx.post(f"{base_url}{NATIVE}/classify", json=body, timeout=300, trust_env=False)
+        return answer.status_code
+
+    with ThreadPoolExecutor(64) as clients:
+        answers = [clients.submit(posted) for _ in range(64)]
+        wait_until(lambda: sum(answer.done() for answer in answers) > 2)
+        assert not all(answer.done() for answer in answers)
+        graph.replica("Classification").terminate()
+        assert [answer.result() for answer in answers] == [200] * 64
 
 
 def test_a_model_loaded_by_order_is_known_to_a_replica_that_starts_later(

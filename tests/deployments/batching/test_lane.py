@@ -715,3 +715,19 @@ async def test_a_lane_is_busy_while_its_forwards_run() -> None:
     assert lane.busy == pytest.approx(1 / 2)
     forwards.end()
     await answered(futures)
+
+
+async def test_items_that_wait_when_the_process_ends_are_not_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their calls are lost with the replica, and another one answers them."""
+    forwards = Forwards()
+    lane = lane_of(forwards, BatchLimits(max_items=1))
+    first, *waiting = lane.admit([1, 2, 3])
+    await forwards.started()
+    monkeypatch.setattr("deployments.batching.lane.interpreter_ends", lambda: True)
+    lane._threads.shutdown(wait=False)
+    forwards.end()
+    await first
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert not done

@@ -70,7 +70,7 @@ async def test_a_span_has_the_request_as_its_parent_and_the_stages_below(spans: 
     assert whole.context is not None
     assert forward.parent == whole.context
     assert f"{whole.parent.span_id:016x}" == PARENT
-    assert f"{forward.parent.trace_id:032x}" == TRACE
+    assert f"{whole.parent.trace_id:032x}" == f"{whole.context.trace_id:032x}" == TRACE
     assert dict(whole.attributes or {}) == {"gen_ai.request.model": "one"}
     assert dict(forward.attributes or {}) == {"prsm.items": 5, "prsm.requests": 2}
     assert (forward.end_time or 0) - (forward.start_time or 0) == pytest.approx(1e8, rel=1e-3)
