@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from typing import TypeAlias, TypeVar
 
 from deployments.metrics.binding_limit import FamilyLimits
@@ -92,7 +93,8 @@ class Reporter:
         self._loop = asyncio.get_running_loop()
         self._pending.set()
         if self._worker is None or self._worker.done():
-            self._worker = self._loop.create_task(self._work())
+            # Not in the context of the request that was recorded: it would be in that one's trace.
+            self._worker = self._loop.create_task(self._work(), context=Context())
 
     async def flush(self, *, heartbeat: bool = False) -> bool:
         """Deliver what was recorded so far; false when the ledger cannot be reached.

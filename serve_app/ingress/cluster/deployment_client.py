@@ -32,6 +32,7 @@ from serve_app.ingress.cluster.handle_router import HandleRouter
 from serve_app.ingress.cluster.joined_calls import CallJoiner
 from serve_app.ingress.cluster.replica_failures import ReplicaLost, result_of, translated
 from serve_app.ingress.errors import ServiceError, TooManyRequests, check_family, from_problem
+from serve_app.ingress.traceparent import traceparent_here
 
 SERIALIZATION = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """Serve's default, ``cloudpickle``, takes three times as long. It is for values whose classes the
@@ -249,7 +250,9 @@ class DeploymentClient:
         """The method to call and what to send to it: inside a request a call with its context."""
         if self._context is None and not self._timed:
             return method, request
-        context = (self._context or CallContext())._replace(seconds_left=attempts.seconds_left)
+        context = (self._context or CallContext())._replace(
+            seconds_left=attempts.seconds_left, traceparent=traceparent_here()
+        )
         return envelope, ContextualCall(method, request, context, self._timed)
 
     def _result(

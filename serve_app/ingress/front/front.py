@@ -28,7 +28,6 @@ from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.key_ring import KeyRing, key_ring
 from serve_app.ingress.keys.limits import HEADERS
 from serve_app.ingress.request_id import HEADER
-from serve_app.ingress.traceparent import traceparent_here
 
 logger = logging.getLogger("ray.serve")  # in the replica's log under its own level
 
@@ -211,8 +210,8 @@ def context_of(scope: Scope) -> CallContext | None:
         return None
     key = exchange.key
     if key is None:
-        return CallContext(share=exchange.head.share, traceparent=traceparent_here())
-    return CallContext(key.name, exchange.head.share, key.weight, traceparent=traceparent_here())
+        return CallContext(share=exchange.head.share)
+    return CallContext(key.name, exchange.head.share, key.weight)
 
 
 def _presented(head: RequestHeaders) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 from typing import NoReturn
 
 import pytest
@@ -250,3 +251,17 @@ async def test_what_a_collector_counted_is_added_and_not_a_gauge() -> None:
     (report,) = post.taken
     assert set(report.samples) == {HIT, found}
     assert report.gauges == (slots,)
+
+
+async def test_reports_are_sent_outside_of_the_context_of_what_was_recorded() -> None:
+    request, seen, sent = ContextVar("request", default="none"), list[str](), asyncio.Event()
+
+    async def deliver(report: MetricReport) -> None:
+        seen.append(request.get())
+        sent.set()
+
+    request.set("a traced request")
+    reporter = Reporter(deliver)
+    reporter.record([HIT])
+    await asyncio.wait_for(sent.wait(), 30)
+    assert seen == ["none"]
