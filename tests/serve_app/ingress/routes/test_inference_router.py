@@ -35,9 +35,9 @@ def router() -> InferenceRouter:
 @pytest.mark.parametrize(
     ("method", "path", "purpose"),
     [
-        ("POST", "/api/classify", Purpose("sentiment")),
-        ("POST", "/api/talks/ada/lovelace/messages", Purpose("chat")),
-        ("POST", "/api/graph", Purpose("graph", fixed=True)),
+        ("POST", "/api/classify", Purpose("sentiment", model_tasks=("sentiment", "zero_shot"))),
+        ("POST", "/api/talks/ada/lovelace/messages", Purpose("chat", model_tasks=("chat",))),
+        ("POST", "/api/graph", Purpose("graph", fixed=True, model_tasks=("graph",))),
         ("GET", "/api/classify", None),
         ("POST", "/api/models", None),
         ("POST", "/api/talks/ada", None),
