@@ -78,12 +78,13 @@ def greedy(model: str, tokens: int) -> tuple[StreamRequest, ...]:
 
 
 def paced(model: str, tokens: int) -> tuple[StreamRequest, ...]:
-    """32 streams whose pace the engine sets: as :func:`mixed`, but none is held to a schema."""
+    """32 streams whose pace the engine sets: as :func:`mixed`, but none is held to a schema, and
+    none asks for log-probabilities, as TGI's do."""
     return (
-        *plain(model, tokens, logprobs=False),
+        *(each for each in plain(model, tokens, logprobs=False) if each.kind != "TGI"),
         *(
             _chat("sampled", model, tokens, topic, temperature=0.9, seed=number)
-            for number, topic in enumerate(TOPICS[:12])
+            for number, topic in enumerate(TOPICS[:13])
         ),
         *(
             _chat("n: 2", model, tokens, topic, n=2, temperature=0.8, seed=3)
