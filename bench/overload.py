@@ -3,13 +3,17 @@
 A graph of real models is started. Each kind of request is measured alone (one client), at its peak
 (as many clients as the family works on at a time), and then in an open loop with a multiple of the
 peak's rate, in which each request has a deadline. Goodput counts answers that came by then. The
-load is made in this process, on the same cores.
+load is made in this process, on the same cores. With ``--stand-in`` there is the ingress alone,
+before a stand-in of a text generator (`bench.stand_in`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +27,17 @@ import uvloop
 from bench.neighbours import watched
 from bench.open_loop import Answer, OpenLoop
 from bench.pairs import machine, table, tell
-from bench.peers.running import Server, end_on_sigterm
+from bench.peers.running import Server, end_on_sigterm, free_port
 from bench.peers.servers import ours
 from bench.peers.weights import CHAT, VECTORS
+from bench.streams import SLOW
 from serve_app.load.figures import Percentiles
 from serve_app.load.texts import texts_of
 
 FAMILIES = ("generation", "embeddings")
-INGRESS = "ServeReplica:prsm:Ingress"
+INGRESS = ("ServeReplica:prsm:Ingress", "bench.stand_in")
+LATE = 1.02
+"""An answer is in time up to so many times its deadline: the way back takes a moment."""
 NEW_TOKENS = 32
 
 
@@ -68,6 +75,18 @@ KINDS = (
 )
 
 
+STAND_IN = Kind(
+    "generation", "/v1/completions", lambda n: _completion(n) | {"model": SLOW}, 16, 10, 0.9
+)
+STEP_MS = 40
+
+
+def stand_in() -> Server:
+    port = free_port()
+    command = [sys.executable, "-m", "bench.stand_in", str(port), str(STEP_MS)]
+    return Server("stand-in", "none", command, port, "/health/liveness")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one kind did. Rates are per second, times in seconds."""
@@ -85,7 +104,7 @@ class Outcome:
     failed: int
     retry_after_s: tuple[int, int]
     ingress_s: float
-    """Processor time of the ingress for one refusal."""
+    """Processor time of the ingress for one refusal: what it takes more than at the peak."""
 
     def row(self) -> list[str]:
         kind, ratio = self.kind, self.goodput / self.peak
@@ -137,20 +156,20 @@ async def measured(server: Server, kind: Kind, seconds: float, patience: float) 
     spent = ingress_cpu_s()
     began = await closed.by_clients(kind.clients, seconds)
     took = max(each.ended for each in closed.answers) - began
-    each_s = (ingress_cpu_s() - spent) / len(closed.answers)
+    cores_at_peak = (ingress_cpu_s() - spent) / took
     good = _good(closed.answers)
     peak, at_peak = len(good) / took, Percentiles.of(good)
     deadline = max(patience * at_peak.p50, 0.2)
     tell(f"{kind.name}: alone {alone:.2f} s, peak {peak:.1f}/s, {at_peak}; deadline {deadline:.2f}")
     opened = loop(f"X-Request-Timeout: {deadline:.3f}\r\n")
     spent = ingress_cpu_s()
-    began = await opened.at_rate(kind.factor * peak, seconds + 2 * deadline)
-    spent = ingress_cpu_s() - spent
+    began = await opened.at_rate(kind.factor * peak, seconds + deadline)
+    cores = (ingress_cpu_s() - spent) / (whole := time.monotonic() - began)
     for each in (single, closed, opened):
         each.close()
-    # The first answers come from an idle service, and the last ones when the load is over.
-    window = [a for a in opened.answers if began + deadline <= a.ended < began + deadline + seconds]
-    in_time = [s for s in _good(window) if s <= deadline * 1.02]
+    # As of the peak: from an idle service to the last answer, so that whole batches are counted.
+    in_time = [a for a in opened.answers if a.status == 200 and a.seconds <= deadline * LATE]
+    lasted = max((each.ended for each in in_time), default=began + seconds) - began
     refused = [a for a in opened.answers if a.status == 429]
     answered = [a for a in opened.answers if a.status in (200, 504)]
     delays = [a.retry_after_s for a in refused if a.retry_after_s is not None]
@@ -160,24 +179,25 @@ async def measured(server: Server, kind: Kind, seconds: float, patience: float) 
         peak,
         at_peak,
         deadline,
-        len(in_time) / seconds,
-        Percentiles.of(_good(window)),
+        len(in_time) / lasted,
+        Percentiles.of(_good(opened.answers)),
         Percentiles.of([a.seconds for a in refused]),
         len(refused),
-        sum(a.status == 504 or a.seconds > deadline * 1.02 for a in answered),
+        len(answered) - len(in_time),
         sum(a.status not in (200, 429, 504) for a in opened.answers),
         (min(delays, default=0), max(delays, default=0)),
-        (spent - each_s * len(answered)) / max(1, len(refused)),
+        (cores - cores_at_peak) * whole / max(1, len(refused)),
     )
 
 
 def ingress_cpu_s() -> float:
-    """The processor time of all replicas of the ingress since their start."""
+    """The processor time of all replicas of our ingress since their start."""
     total = 0.0
-    for process in psutil.process_iter(["cmdline"]):
-        if any(INGRESS in part for part in process.info["cmdline"] or ()):
-            times = process.cpu_times()
-            total += times.user + times.system
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(name in part for part in process.cmdline() for name in INGRESS):
+                times = process.cpu_times()
+                total += times.user + times.system
     return total
 
 
@@ -188,21 +208,23 @@ def _good(answers: list[Answer]) -> list[float]:
 @click.command()
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(2, 120))
 @click.option("--patience", default=3.0, show_default=True, type=click.FloatRange(1.2, 50))
+@click.option("--stand-in", "alone", is_flag=True, help="The ingress alone, without a graph.")
 @click.option("--only", multiple=True, type=click.Choice([each.name for each in KINDS]))
-def main(seconds: float, patience: float, only: tuple[str, ...]) -> None:
+def main(seconds: float, patience: float, alone: bool, only: tuple[str, ...]) -> None:
     """Goodput under a multiple of the peak's load.
 
     A request's deadline is the median latency at the peak times ``patience``.
     """
     end_on_sigterm()
+    kinds = (STAND_IN,) if alone else KINDS
     with (
         TemporaryDirectory(prefix="bench-overload-") as place,
-        ours(FAMILIES, Path(place), "Q4_1").running() as server,
+        (stand_in() if alone else ours(FAMILIES, Path(place), "Q4_1")).running() as server,
         watched() as neighbours,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         rows = []
-        for kind in KINDS:
+        for kind in kinds:
             if not only or kind.name in only:
                 rows.append(runner.run(measured(server, kind, seconds, patience)).row())
                 tell("  ".join(rows[-1]))
