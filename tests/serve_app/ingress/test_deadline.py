@@ -55,7 +55,8 @@ async def test_an_answer_that_is_late_for_its_client_is_a_504(path: str, body: A
     assert response.status_code == 504
     kind = response.json().get("error_type") or response.json()["error"]["code"]
     assert kind == "timeout"
-    await happens(family.stopped)
+    if family.asked:  # on a busy machine the time is over before
+        await happens(family.stopped)
 
 
 async def test_a_late_answer_is_counted() -> None:
@@ -74,7 +75,7 @@ async def test_no_client_has_longer_than_the_setting() -> None:
 async def test_a_stream_that_has_begun_ends_by_an_error_at_its_deadline() -> None:
     family = Family([burst("a"), FOREVER])
     application = house.app({"generation": family})
-    response = await house.post(application, f"{GENERATE}/stream", PROMPT, **{HEADER: "0.2"})
+    response = await house.post(application, f"{GENERATE}/stream", PROMPT, **{HEADER: "1"})
     assert response.status_code == 200
     (_, first), (name, error) = events(response.text)
     assert first["text_delta"] == "a"
@@ -85,7 +86,7 @@ async def test_a_stream_that_has_begun_ends_by_an_error_at_its_deadline() -> Non
 async def test_a_stream_that_only_waits_ends_by_an_error_at_its_deadline() -> None:
     family = Family([FOREVER])
     application = house.app({"generation": family}, heartbeat_s=0.01)
-    response = await house.post(application, f"{GENERATE}/stream", PROMPT, **{HEADER: "0.2"})
+    response = await house.post(application, f"{GENERATE}/stream", PROMPT, **{HEADER: "1"})
     assert events(response.text)[-1][1]["code"] == "timeout"
     await happens(family.stopped)
 
@@ -98,7 +99,7 @@ async def test_the_steps_of_a_graph_share_its_deadline() -> None:
         {"id": "c", "task": "generate", "inputs": {"prompt": "$b.generated_text"}},
     ]
     body = {"steps": steps, "outputs": ["a", "c"]}
-    response = await house.post(application, f"{NATIVE}/graph", body, **{HEADER: "0.1"})
+    response = await house.post(application, f"{NATIVE}/graph", body, **{HEADER: "1"})
     first, second, third = response.json()["steps"]
     assert first["status"] == "ok"
     assert second["error"]["error_type"] == "timeout"
@@ -113,7 +114,7 @@ async def test_the_wait_for_a_conversation_counts(stream: bool, tmp_path: Any) -
     path, body = f"{NATIVE}/conversations/ada/messages", {"message": "Hi"}
     busy = house.Connection(application, path, body)
     await happens(family.began)
-    waiting = await house.post(application, path, body | {"stream": stream}, **{HEADER: "0.2"})
+    waiting = await house.post(application, path, body | {"stream": stream}, **{HEADER: "1"})
     found = events(waiting.text)[-1][1]["code"] if stream else waiting.json()["error_type"]
     assert found == "timeout"
     assert len(family.asked) == 1
