@@ -1,9 +1,10 @@
 """How much a key that floods slows another key's requests: ``python -m bench.fair_keys``.
 
-One key sends a chat of 16 tokens and the sentiment of one text, by one client each that pauses
-between them. Beside it a second key sends exactly as much; then it floods, by 4, 16 and 64 clients
-of each kind without a pause. Printed are the first key's latencies and their ratio to those beside
-its equal: 1 is perfect fairness. ``--long`` has the flood send long chats and lists of texts.
+One key sends chats of 16 tokens, and then the sentiment of one text, by a client that pauses
+between them. Beside it a second key sends exactly as much; then it floods the same model, by 4, 16
+and 64 clients without a pause. Printed are the first key's latencies and their ratio to those
+beside its equal: 1 is perfect fairness. ``--long`` has the flood send long chats and lists of
+texts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 from tempfile import TemporaryDirectory
 
 import aiohttp
@@ -45,14 +46,13 @@ def sentiments(texts: int) -> Request:
 
 
 SMALL = {"chat of 16 tokens": chat(16), "sentiment of one text": sentiments(1)}
-LONG = (chat(256), sentiments(64))
+LONG = {"chat of 16 tokens": chat(256), "sentiment of one text": sentiments(64)}
 
 
 class Clients:
     """The clients of both keys, and the latencies and the refusals of their requests."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self.refused: Counter[str] = Counter()
         self.flooded = 0
@@ -92,30 +92,25 @@ class Clients:
             else:
                 self.flooded += 1
 
-    async def shop(self, seconds: float) -> dict[str, list[float]]:
-        """The latencies of the first key's clients."""
-        until = time.monotonic() + seconds
-        taken = await asyncio.gather(
-            *(self.pausing(SHOP, request, until) for request in SMALL.values())
-        )
-        return dict(zip(SMALL, taken, strict=True))
+    async def alone(self, kind: str, seconds: float) -> list[float]:
+        """The latencies of the first key's client."""
+        return await self.pausing(SHOP, SMALL[kind], time.monotonic() + seconds)
 
-    async def beside_equal(self, seconds: float) -> dict[str, list[float]]:
+    async def beside_equal(self, kind: str, seconds: float) -> list[float]:
         until = time.monotonic() + seconds
-        other = (self.pausing(OTHER, request, until) for request in SMALL.values())
-        beside = asyncio.gather(*other)
-        taken = await self.shop(seconds)
-        await beside
+        taken, _ = await asyncio.gather(
+            self.pausing(SHOP, SMALL[kind], until), self.pausing(OTHER, SMALL[kind], until)
+        )
         return taken
 
     async def beside_flood(
-        self, clients: int, seconds: float, *, long: bool = False
-    ) -> dict[str, list[float]]:
-        requests = (*LONG,) if long else (*SMALL.values(),)
-        tasks = [asyncio.create_task(self.flood(request)) for request in requests * clients]
+        self, clients: int, kind: str, seconds: float, *, long: bool = False
+    ) -> list[float]:
+        request = (LONG if long else SMALL)[kind]
+        tasks = [asyncio.create_task(self.flood(request)) for _ in range(clients)]
         try:
             await asyncio.sleep(WARM_UP_S)
-            taken = await self.shop(seconds)
+            taken = await self.alone(kind, seconds)
         finally:
             for task in tasks:
                 task.cancel()
@@ -129,41 +124,39 @@ class Clients:
 async def measure(
     url: str, seconds: float, rounds: int, *, long: bool
 ) -> tuple[dict[str, dict[str, list[float]]], Counter[str]]:
-    """Latencies of the first key by what the second one does, and the requests refused by key."""
+    """Latencies of the first key by kind and by what the second one does; refusals by key."""
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
     connector = aiohttp.TCPConnector(limit=0)
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     async with aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session:
-        clients = Clients(url, session)
-        await clients.shop(WARM_UP_S)
-        for _ in range(rounds):
-            runs: dict[str, Callable[[float], Awaitable[dict[str, list[float]]]]] = {
-                "nothing": clients.shop,
-                "its equal": clients.beside_equal,
-            }
-            for flood in FLOODS:
-                runs[f"a flood of {flood}"] = partial(clients.beside_flood, flood, long=long)
-            for name, run in runs.items():
-                tell(f"beside {name}")
-                before = clients.flooded
-                for kind, taken in (await run(seconds)).items():
-                    found[name][kind] += taken
-                if clients.flooded > before:
-                    tell(f"the flood got {clients.flooded - before} answers")
+        clients = Clients(session)
+        runs: dict[str, Callable[[str, float], Awaitable[list[float]]]] = {
+            "nothing": clients.alone,
+            "its equal": clients.beside_equal,
+        }
+        for flood in FLOODS:
+            runs[f"a flood of {flood}"] = partial(clients.beside_flood, flood, long=long)
+        for kind in SMALL:
+            await clients.alone(kind, WARM_UP_S)
+            for _ in range(rounds):
+                for name, run in runs.items():
+                    before = clients.flooded
+                    found[kind][name] += await run(kind, seconds)
+                    tell(f"{kind} beside {name}, which got {clients.flooded - before} answers")
         return found, clients.refused
 
 
 def rows(found: dict[str, dict[str, list[float]]]) -> list[list[str]]:
     """A line of the table for each kind of request and each neighbour."""
     lines = []
-    for kind in SMALL:
-        equal = found["its equal"][kind]
-        for name, by_kind in found.items():
-            times = by_kind[kind]
+    for kind, by_neighbour in found.items():
+        equal = by_neighbour["its equal"]
+        for name, times in by_neighbour.items():
+            ratios = median(times) / median(equal), mean(times) / mean(equal)
+            cells = (median(times), quantiles(times, n=20)[-1])
             lines.append(
-                [kind, name, f"{median(times):.3f}", f"{quantiles(times, n=20)[-1]:.3f}",
-                 str(len(times)), f"{median(times) / median(equal):.2f}",
-                 f"{sum(times) / len(times) / (sum(equal) / len(equal)):.2f}"]
+                [kind, name, *(f"{each:.3f}" for each in cells), str(len(times)),
+                 *(f"{each:.2f}" for each in ratios)]
             )  # fmt: skip
     return lines
 

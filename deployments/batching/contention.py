@@ -15,10 +15,10 @@ from deployments.models.fair_shares import Owner
 
 @dataclass(frozen=True, slots=True)
 class RecentDemand:
-    """At ``at`` a tenant had work waiting whose forward takes ``seconds``."""
+    """At ``at`` a tenant wanted so much work: seconds of a forward, or sequences that run."""
 
     at: float
-    seconds: float
+    work: float
 
 
 class Contention:
@@ -27,18 +27,22 @@ class Contention:
     def __init__(self) -> None:
         self._recent: dict[str, RecentDemand] = {}
 
-    def wanted(self, owner: Owner, seconds: float, now: float) -> None:
-        """The batch of ``owner`` that begins ``now`` could take ``seconds``, with all it has."""
-        self._recent[owner.tenant] = RecentDemand(now, seconds)
+    def wanted(self, owner: Owner, work: float, now: float) -> None:
+        """The tenant of ``owner`` wants so much ``now``, with all it has."""
+        self._recent[owner.tenant] = RecentDemand(now, work)
         if len(self._recent) > 1:
             recent = self._recent.items()
             self._recent = {name: each for name, each in recent if now - each.at <= CONTENTION_S}
 
     def max_seconds(self, owner: Owner, now: float) -> float:
         """The bound of a batch of ``owner``: about what the others wanted, and no more."""
+        return CONTENDED_FACTOR * self.others_want(owner, now)
+
+    def others_want(self, owner: Owner, now: float) -> float:
+        """The least that another tenant wanted lately; infinite if there was none."""
         others = (
-            each.seconds
+            each.work
             for name, each in self._recent.items()
-            if name != owner.tenant and each.seconds and now - each.at <= CONTENTION_S
+            if name != owner.tenant and each.work and now - each.at <= CONTENTION_S
         )
-        return CONTENDED_FACTOR * min(others, default=math.inf)
+        return min(others, default=math.inf)

@@ -140,7 +140,10 @@ class EngineCore:
                 self._schedule()
                 with self._wake:
                     self._starved_by = self._scheduler.starved_by
+                rows, began = len(self._scheduler.running), time.monotonic()
                 self._runner.step(self._batch)
+                with self._wake:
+                    self._scheduler.stepped(rows, time.monotonic() - began)
         except BaseException as error:
             logger.exception("The engine died")
             reason = f"The engine died: {type(error).__name__}: {error}"

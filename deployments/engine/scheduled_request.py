@@ -50,6 +50,10 @@ class SlotShares:
                 self._tenants[request.owner.tenant] += slots
                 self._owners[request.owner] += slots
 
+    def of_tenant(self, owner: Owner) -> int:
+        """The slots of the owner's tenant."""
+        return self.requests.total() if self._is_one else self._tenants[owner.tenant]
+
     def rank(self, request: ScheduledRequest) -> Rank:
         """The sort key: the request with the lowest rank is admitted next."""
         own = (len(request.running), not request.new, request.served, request.arrived)

@@ -10,14 +10,17 @@ tenant do not go before another tenant that was served less.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Listed
 from itertools import islice
 from typing import Literal, TypeAlias
 
+from deployments.engine.row_bound import RowBound
 from deployments.engine.scheduled_request import ScheduledRequest, SlotShares
 from deployments.engine.sequence import Sequence
-from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT
+from deployments.engine.tuning import MAX_CLAIMANTS, NEW_REQUEST_CREDIT, OVER_BOUND
 from deployments.models.fair_shares import FairShares, Owner
 
 Fits: TypeAlias = Callable[[Listed[Sequence]], bool]
@@ -31,9 +34,11 @@ class Scheduler:
     sequence waits in front of the others of its request.
     """
 
-    def __init__(self, slots: int, fits: Fits) -> None:
+    def __init__(self, slots: int, fits: Fits, clock: Callable[[], float] = time.monotonic) -> None:
         self._slots = slots
         self._fits = fits
+        self._clock = clock
+        self._row_bound = RowBound()
         self._requests: dict[str, ScheduledRequest] = {}
         self._request_count = 0
         self._shares = FairShares(NEW_REQUEST_CREDIT)
@@ -50,10 +55,13 @@ class Scheduler:
 
     @property
     def starved_by(self) -> Literal["slots", "kv_cache"] | None:
-        """What the waiting sequences lack, once no more can be admitted."""
+        """What the waiting sequences lack, once no more can be admitted; ``None`` too where they
+        only wait because their tenant has what it may have beside others."""
         if not self.waiting:
             return None
-        return "slots" if len(self.running) >= self._slots else "kv_cache"
+        if len(self.running) >= self._slots:
+            return "slots"
+        return "kv_cache" if self._ranked(self._slots_of(self.running)) else None
 
     @property
     def idle(self) -> bool:
@@ -114,6 +122,17 @@ class Scheduler:
             request.new = False
             self._shares.charge(request.owner, units)
 
+    def stepped(self, rows: int, seconds: float) -> None:
+        """A decode step of so many running sequences took ``seconds``."""
+        self._row_bound.learn(rows, seconds)
+        wanted: Counter[str] = Counter()
+        owners: dict[str, Owner] = {}
+        for request in self._requests.values():
+            owners[request.owner.tenant] = request.owner
+            wanted[request.owner.tenant] += len(request.waiting) + len(request.running)
+        for tenant, sequences in wanted.items():
+            self._row_bound.wanted(owners[tenant], sequences, self._clock())
+
     def served(self, sequence: Sequence) -> tuple[float, float, float]:
         """The work counted for the sequence's tenant, its fairness id and its request."""
         request = self._requests.get(sequence.request_id)
@@ -139,7 +158,7 @@ class Scheduler:
 
         The next :meth:`admit` is for the request that they made room for.
         """
-        victims = self._outgrown() or self._claimed()
+        victims = self._outgrown() or self._over_bound() or self._claimed()
         for victim in victims:
             request = self._requests[victim.request_id]
             request.running.remove(victim)
@@ -162,7 +181,16 @@ class Scheduler:
         return self._ranked(self._slots_of(self.running))
 
     def _ranked(self, slots: SlotShares) -> list[ScheduledRequest]:
+        """The waiting requests whose tenant may run one more sequence, in order."""
         waiting = [each for each in self._requests.values() if each.waiting]
+        owners = {each.owner.tenant: each.owner for each in waiting}
+        bounds = {
+            tenant: self._row_bound.max_rows(owner, self._clock())
+            for tenant, owner in owners.items()
+        }
+        waiting = [
+            each for each in waiting if slots.of_tenant(each.owner) < bounds[each.owner.tenant]
+        ]
         return sorted(waiting, key=slots.rank) if len(waiting) > 1 else waiting
 
     def _has_room(self, running: list[Sequence], sequence: Sequence) -> bool:
@@ -178,6 +206,19 @@ class Scheduler:
             victim = _youngest(slots.requests, slots, remaining)
             remaining.remove(victim)
             victims.append(victim)
+        return victims
+
+    def _over_bound(self) -> list[Sequence]:
+        """Victims of tenants that run many more sequences than they may beside the others."""
+        tenants = {each.owner.tenant: each.owner for each in self._requests.values()}
+        if len(tenants) < 2:
+            return []
+        victims = list[Sequence]()
+        for tenant, owner in tenants.items():
+            bound = self._row_bound.max_rows(owner, self._clock())
+            running = [each for each in self.running if each.owner.tenant == tenant]
+            if len(running) > OVER_BOUND * bound:
+                victims += running[int(bound) :]
         return victims
 
     def _claimed(self) -> list[Sequence]:

@@ -13,6 +13,15 @@ NEW_REQUEST_CREDIT = 16
 """Decoded tokens that a new request may have before it counts as served as much as the others.
 Until then no other new request takes its slot."""
 
+CONTENDED_STEP_FACTOR = 1.25
+"""While another tenant has used the engine in the last second, the sequences of one may make a step
+so many times as long as the same number of both would. More is better use of the slots; less slows
+the other one less (``python -m bench.fair_keys``)."""
+
+OVER_BOUND = 1.5
+"""Running sequences are preempted only if a tenant has so many times as many as it may: a preempted
+one is prefilled again."""
+
 MAX_CLAIMANTS = 8
 """Waiting requests, of new and of old ones each, for which one step looks for a slot to preempt."""
 

@@ -15,10 +15,15 @@ from deployments.seam.generation import Sampling
 class SimulatedEngine:
     """A scheduler, and an engine that decodes a token of every running sequence a step."""
 
-    def __init__(self, codec: TextCodec, slots: int, memory: int | None = None) -> None:
+    def __init__(
+        self, codec: TextCodec, slots: int, memory: int | None = None, *, row_s: float = 0.0
+    ) -> None:
+        """A step takes 10 ms, and ``row_s`` more for each running sequence."""
         self.codec = codec
         self.memory = memory
-        self.scheduler = Scheduler(slots, self.fits)
+        self.row_s = row_s
+        self.now = 0.0
+        self.scheduler = Scheduler(slots, self.fits, lambda: self.now)
         self.preempted: list[Sequence] = []
 
     def fits(self, sequences: Listed[Sequence]) -> bool:
@@ -67,10 +72,14 @@ class SimulatedEngine:
     def step(self, steps: int = 1) -> None:
         for _ in range(steps):
             self.schedule()
+            rows = len(self.scheduler.running)
             for sequence in list(self.scheduler.running):
                 self.scheduler.count(sequence, 1)
                 if sequence.append(5):
                     self.scheduler.remove(sequence)
+            seconds = 0.01 + self.row_s * rows
+            self.now += seconds
+            self.scheduler.stepped(rows, seconds)
         self.schedule()
 
     @property

@@ -150,3 +150,46 @@ def test_random_keys_and_removals_leave_the_scheduler_consistent(byte_codec: Tex
         engine.step()
     assert engine.scheduler.idle
     assert engine.scheduler._clocks == {}
+
+
+def beside(byte_codec: TextCodec, neighbours: int, row_s: float) -> tuple[float, int]:
+    """Seconds that a text of 30 tokens takes beside so many of another key, and the rows then."""
+    engine = SimulatedEngine(byte_codec, slots=16, row_s=row_s)
+    for number in range(12):  # with as many rows as there are, so that their cost is known
+        engine.submit(f"early {number}", new=5 + 5 * number, owner=FLOOD)
+    engine.step(80)
+    for number in range(neighbours):
+        engine.submit(f"flood {number}", owner=FLOOD)
+    took, rows = 0.0, 0
+    for number in range(4):
+        engine.submit(f"shop {number}", new=30, owner=SHOP)
+        began = engine.now
+        while any(each.owner == SHOP for each in engine.scheduler.sequences):
+            engine.step()
+        took, rows = engine.now - began, len(engine.scheduler.running)
+    return took, rows
+
+
+@pytest.mark.parametrize("neighbours", [4, 64])
+def test_a_flood_makes_steps_little_longer_than_an_equal_neighbour_would(
+    byte_codec: TextCodec, neighbours: int
+) -> None:
+    equal, _ = beside(byte_codec, 1, row_s=0.005)
+    flood, _ = beside(byte_codec, neighbours, row_s=0.005)
+    assert flood <= 1.4 * equal
+
+
+def test_where_rows_cost_little_a_key_has_all_slots_that_the_other_leaves(
+    byte_codec: TextCodec,
+) -> None:
+    assert beside(byte_codec, 64, row_s=0.00001)[1] >= 15
+
+
+def test_without_the_other_key_the_flood_has_all_slots_again(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=16, row_s=0.005)
+    for number in range(40):
+        engine.submit(f"flood {number}", new=2000 + number, owner=FLOOD)
+    engine.step(20)
+    engine.submit("shop", new=30, owner=SHOP)
+    engine.step(200)
+    assert len(engine.scheduler.running) == 16
