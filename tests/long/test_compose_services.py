@@ -64,8 +64,10 @@ def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://{address}"
     try:
-        yield f"http://{address}"
+        wait_until(lambda: httpx.get(f"{url}/-/ready", trust_env=False).is_success, LIMIT_S)
+        yield url
     finally:
         process.terminate()
         process.wait(STOP_LIMIT_S)
