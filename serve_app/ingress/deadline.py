@@ -73,19 +73,22 @@ class Deadlines:
         if deadline is None:
             await self._app(scope, receive, send)
             return
+        started = False
         try:
             async with asyncio.timeout_at(deadline + GRACE_S) as timer:
 
                 async def lift_at_start(message: Message) -> None:
+                    nonlocal started
                     if message["type"] == "http.response.start":
-                        timer.reschedule(None)
+                        started = True
+                        if not timer.expired():  # else it cannot be lifted any more
+                            timer.reschedule(None)
                     await send(message)
 
                 await self._app(scope, receive, lift_at_start)
         except TimeoutError:
             if not timer.expired():
                 raise
-            response = self._answers.answer(
-                DeadlineExceeded(LATE), scope["path"], request_id_of(scope)
-            )
-            await response(scope, receive, send)
+            if not started:
+                error, request_id = DeadlineExceeded(LATE), request_id_of(scope)
+                await self._answers.answer(error, scope["path"], request_id)(scope, receive, send)

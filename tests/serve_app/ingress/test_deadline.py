@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from serve_app.ingress.cluster.attempts import Attempts
-from serve_app.ingress.deadline import HEADER
+from serve_app.ingress.deadline import HEADER, Deadlines
 from serve_app.ingress.errors import DeadlineExceeded
+from serve_app.ingress.routes.dialects import error_answers
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, burst, events, generated
 from tests.serve_app.ingress.front.fronting import asked
@@ -156,3 +158,28 @@ async def test_whatever_else_a_request_waits_for_ends_at_its_deadline() -> None:
     response = await house.get(application, "/slow", **SOON)
     assert response.status_code == 504
     assert response.json()["error_type"] == "timeout"
+
+
+async def test_an_answer_that_begins_as_the_time_ends_is_the_only_one() -> None:
+    """As one that a call's own deadline makes, while the request is being cancelled."""
+
+    async def answers_late(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await PlainTextResponse("late", 504)(scope, receive, send)
+
+    app = Deadlines(answers_late, error_answers())
+    now = asyncio.get_running_loop().time()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/", "state": {"deadline": now - 1.0}, "headers": []}
+    await app(scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[0]["status"] == 504
