@@ -3,8 +3,9 @@
 
 Usage: lock.py UV PIP. UV resolves each set of extras within the versions of constraints.txt, and
 knows the hashes of all files of a version, for every platform. PyPI's torch for Linux needs CUDA's
-packages; the locks for CPUs leave out what constraints.txt does not name, and have the hash of the
-build for CPUs beside those of PyPI's, from wherever PIP finds it.
+packages; the locks for CPUs leave out what constraints.txt does not name, and on Linux they have
+the build for CPUs, from wherever PIP finds it. That build's version is written out: pip prefers
+files whose hash an index tells, and would take PyPI's.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compiled(uv: str, what: list[str]) -> str:
 
 
 def cpu_torch(pip: list[str], version: str) -> str:
-    """The hash of the build for CPUs as a line of a lock, empty if pip finds another build."""
+    """The build for CPUs as an entry of a lock, empty if pip finds another build."""
     with tempfile.TemporaryDirectory() as folder:
         command = [*pip, "download", "--quiet", "--no-deps", "--dest", folder, version]
         subprocess.run(command, check=True)
@@ -61,7 +62,7 @@ def cpu_torch(pip: list[str], version: str) -> str:
         told = subprocess.run(
             [*pip, "hash", str(wheel)], check=True, capture_output=True, text=True
         )
-        return f" \\\n    {told.stdout.split()[-1]}"
+        return f"{version}+cpu ; sys_platform == 'linux' \\\n    {told.stdout.split()[-1]}\n"
 
 
 def main() -> int:
@@ -81,7 +82,9 @@ def main() -> int:
             found = entries(compiled(uv, [*what, "--constraints", "constraints.txt"]))
             if not lock.endswith("-cuda"):
                 found = {name: entry for name, entry in found.items() if name in named}
-                found["torch"] = found["torch"].rstrip("\n") + more + "\n"
+                if more:
+                    elsewhere = f"{torch} ; sys_platform != 'linux'"
+                    found["torch"] = more + found["torch"].replace(torch, elsewhere, 1)
             (ROOT / "locks" / f"{lock}.txt").write_text(HEAD + "".join(found.values()))
     return 0
 

@@ -54,3 +54,14 @@ def test_an_image_has_no_tool_of_the_tests_and_only_the_one_for_cuda_its_librari
     more = cuda.keys() - image.keys()
     assert "triton" in more
     assert [each for each in more if each.startswith("nvidia-")]
+
+
+@pytest.mark.parametrize("name", ["make", "image"])
+def test_where_there_is_no_gpu_linux_gets_only_the_build_of_torch_for_cpus(name: str) -> None:
+    """Pip would prefer PyPI's, which cannot be imported without CUDA's packages."""
+    text = (ROOT / "locks" / f"{name}.txt").read_text()
+    found = re.findall(r"^torch==(\S+) ; sys_platform (\S+) 'linux'", text, re.MULTILINE)
+    assert [(version.endswith("+cpu"), sign) for version, sign in found] == [
+        (True, "=="),
+        (False, "!="),
+    ]
