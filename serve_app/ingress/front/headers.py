@@ -117,7 +117,7 @@ def read(raw: Iterable[Raw]) -> RequestHeaders:
             forwarded.append(header)
         elif name == TIMELINE:
             forwarded.append(header)
-            known_timeline = known_timeline and value in (b"0", b"1")
+            known_timeline = known_timeline and value in (b"", b"0", b"1")
         elif name in SEEN:
             forwarded.append(header)
             # Several codings are one list (RFC 9110, 5.3); of all else the first counts.

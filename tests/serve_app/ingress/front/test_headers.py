@@ -111,13 +111,13 @@ def test_a_tracing_header_that_cannot_be_decoded_is_dropped() -> None:
     assert names == [b"traceparent", b"x-request-id"]
 
 
-@pytest.mark.parametrize("value", ["true", "2", "", "1,1"])
+@pytest.mark.parametrize("value", ["true", "2", "1,1"])
 async def test_a_timeline_is_asked_for_by_1_alone(value: str) -> None:
     response = await asked(fronted(), headers=[("x-timeline", value)])
     assert response.status_code == 400
     assert response.json()["message"] == "x-timeline: expected 1, or 0 for none"
 
 
-@pytest.mark.parametrize("value", ["0", "1"])
+@pytest.mark.parametrize("value", ["0", "1", ""])
 async def test_a_timeline_may_be_asked_for(value: str) -> None:
     assert (await asked(fronted(), headers=[("x-timeline", value)])).status_code == 200
