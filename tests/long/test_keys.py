@@ -129,8 +129,12 @@ def test_use_is_in_the_list_and_in_the_metrics(
     admin = manage("create", "admin", "--scopes", "admin")
     for _ in range(3):
         assert by(client, user).status_code == 200
-    metrics = client.get("/metrics", headers={"x-api-key": admin}).text
-    assert 'prsm_huggingface_key_requests_total{key="user",status="success"} 3.0' in metrics
+    counted = 'prsm_huggingface_key_requests_total{key="user",status="success"} 3.0'
+
+    def is_counted() -> bool:  # the other replica's are, a quarter of a second later
+        return counted in client.get("/metrics", headers={"x-api-key": admin}).text
+
+    wait_until(is_counted, PATIENCE_S)
 
     def requests() -> int:
         found = {each["name"]: each for each in json.loads(manage("list", "--json"))}
