@@ -14,6 +14,17 @@ PACKED = {"RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1"}
 """Makes Serve put replicas where others are already, and move those of a node that the others have
 room for once the graph has been calm for five minutes. By default it spreads them, and a node that
 came for a load stays because some last replica is on it."""
+ON_LOOPBACK = {
+    # Ray then takes 127.0.0.1 for the address of its node, as it does on macOS, where it does not
+    # form clusters: its processes listen there and nowhere else.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+"""Keeps what a cluster of one machine needs inside off its network."""
+LOOPBACK_HOOK = {
+    # Ray calls this in every worker before its actor is made.
+    "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": "serve_app.launcher.loopback.bind_grpc_to_loopback",
+}
+"""The same for Serve's gRPC servers, which take all interfaces."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica of the ingress that shuts down stays reachable for so long: until HAProxy beside it has
 # been reloaded, which takes seconds on a busy machine, and old processes of HAProxy have closed

@@ -7,7 +7,12 @@ from pathlib import Path
 from configs.processor import usable_cores
 from serve_app.launcher import ports, processes, runs
 from serve_app.launcher.auth import token_environment
-from serve_app.launcher.environment import FRONT, serve_environment
+from serve_app.launcher.environment import (
+    FRONT,
+    LOOPBACK_HOOK,
+    ON_LOOPBACK,
+    serve_environment,
+)
 from serve_app.launcher.haproxy import haproxy_environment
 from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.progress import say
@@ -49,11 +54,15 @@ def end_leftovers(base: Path) -> None:
 
 
 def start_environment(
-    run: runs.RunRecord, block: ports.PortBlock, plan: StartPlan
+    run: runs.RunRecord, block: ports.PortBlock, plan: StartPlan, *, joins: bool
 ) -> Mapping[str, str]:
-    """The environment of every process of the start: what the user set wins over our defaults."""
+    """The environment of every process of the start: what the user set wins over our defaults.
+
+    With `joins` the start joins a cluster, whose nodes talk over the network.
+    """
     front = FRONT if plan.profile else {}
-    given = {**front, **os.environ}
+    loopback = {} if joins else {**ON_LOOPBACK, **(LOOPBACK_HOOK if plan.profile else {})}
+    given = {**front, **loopback, **os.environ}
     environment = serve_environment(given, run.id, run.path, block, usable_cores(), plan.workload)
     return {
         **haproxy_environment(run.path),

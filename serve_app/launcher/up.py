@@ -98,7 +98,8 @@ class GraphStart:
 
     @cached_property
     def _environment(self) -> Mapping[str, str]:
-        environment = start_environment(self.own.run, self.block, self.plan)
+        joins = self.options.ray_address is not None
+        environment = start_environment(self.own.run, self.block, self.plan, joins=joins)
         return {HOST: self._prometheus_url, **environment} if self.options.observe else environment
 
     @property
