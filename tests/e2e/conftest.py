@@ -28,6 +28,7 @@ LOGIT_ROUNDING = 5e-2 if native_bfloat16() else 0.0
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
 BODY_TIMEOUT_S = 5
+HUB_TOKEN = "hf_opens-nothing-7d1f"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     models = tmp_path_factory.mktemp("models")
     settings = {
         "PRSM_HF_MODELS_FOLDER": str(models),
+        "PRSM_HF_HF_TOKEN": HUB_TOKEN,
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{log.with_name('conversations.sqlite3')}",
         "PRSM_HF_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
