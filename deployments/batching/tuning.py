@@ -28,7 +28,7 @@ CONTENTION_S = 1.0
 """While another tenant has used the model in the last second, a batch may take 1.1 times as long
 as all that the other had waiting, and be made longer by so much by items of others. More lets a
 flood hold up the other's requests; less costs the flood more of its throughput
-(``python -m bench.fairness``)."""
+(``python -m bench.fair_keys``)."""
 
 PART_ITEMS = 64
 PART_CHARACTERS = 16_384
