@@ -42,13 +42,16 @@ def take_whole_floats(part: Any) -> None:
     """Change a core schema of pydantic so that whole numbers may be written with ``.0``.
 
     JSON Schema, so the OpenAPI document too, knows no difference between 3 and 3.0, and encoders
-    of languages with one type of number write either.
+    of languages with one type of number write either. A schema that was changed already stays as
+    it is: pydantic keeps schemas, and hands them to whatever is built of them later.
     """
     if isinstance(part, list | tuple):
         for each in part:
             take_whole_floats(each)
     elif isinstance(part, dict):
         is_schema = isinstance(part.get("type"), str)
+        if is_schema and _takes_whole_floats(part):
+            return
         if is_schema and _is_whole(part):
             inner = dict(part)
             part.clear()
@@ -63,6 +66,10 @@ def _is_whole(schema: dict[str, Any]) -> bool:
     if schema["type"] == "literal":
         return all(type(each) is int for each in schema["expected"])
     return bool(schema["type"] == "int")
+
+
+def _takes_whole_floats(schema: dict[str, Any]) -> bool:
+    return schema["type"] == "function-before" and schema["function"]["function"] is _whole
 
 
 def _whole(given: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from serve_app.ingress.validation.fields import Body
 
@@ -33,3 +33,18 @@ def test_others_are_refused_as_before(given: Any) -> None:
 def test_the_schema_shows_it_as_before() -> None:
     shown = Counted.model_json_schema()["properties"]["count"]
     assert (shown["type"], shown["minimum"], shown["maximum"]) == ("integer", 1, 9)
+
+
+def test_what_is_built_of_a_body_again_and_again_stays_as_shallow() -> None:
+    """pydantic keeps a body's schema, and FastAPI hands it to each application that is made."""
+
+    def depth(part: Any) -> int:
+        parts = part.values() if isinstance(part, dict) else part
+        within = [depth(each) for each in parts] if isinstance(part, dict | list | tuple) else []
+        return 1 + max(within, default=0)
+
+    first = depth(Counted.__pydantic_core_schema__)
+    for _ in range(3):
+        adapter = TypeAdapter(list[Counted])
+        assert adapter.validate_python([{"count": 3.0}])[0].count == 3
+    assert depth(Counted.__pydantic_core_schema__) == first
