@@ -4,7 +4,8 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -197,11 +198,22 @@ def _done(settings: "Settings", do: "Callable[[KeyStore], Awaitable[T]]") -> T:
         finally:
             await store.close()
 
-    logging.disable(logging.ERROR)  # what the log of a replica has is the message below
     try:
-        return asyncio.run(run())
+        with _without_logs():
+            return asyncio.run(run())
     except KeyRefused as error:
         refuse(str(error))
     except Unavailable as error:
         cause = error.__context__ or error
         refuse(f"the database of API keys: {type(cause).__name__}: {cause}".strip())
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """What the log of a replica would have is the command's own message."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

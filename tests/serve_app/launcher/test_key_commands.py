@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,4 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert result.exit_code == 2
     assert "the database of API keys" in result.stderr
     assert "s3cret" not in result.output
+    assert logging.getLogger("serve_app").isEnabledFor(logging.ERROR), "of this process, as before"
