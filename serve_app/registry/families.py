@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from ray import serve
 
 import deployments
+from deployments.models.call_receiver import CallReceiver
 from deployments.models.config import FamilyConfig
 from serve_app.ingress.routes.native_router import NativeRouter
 
@@ -20,7 +21,7 @@ from serve_app.ingress.routes.native_router import NativeRouter
 def why_no_family(found: Any) -> str | None:
     """Why ``found`` cannot be a family's deployment; ``None`` if it can.
 
-    A family is a class that is made of a :class:`FamilyConfig`.
+    A family is a :class:`CallReceiver` that is made of a :class:`FamilyConfig`.
     """
     if isinstance(found, serve.Deployment):
         return "the graph makes a deployment of the class itself, without @serve.deployment"
@@ -32,6 +33,8 @@ def why_no_family(found: Any) -> str | None:
     given = _first_parameter(found)
     if given is None:
         return "it is not made of a FamilyConfig"
+    if not issubclass(found, CallReceiver):
+        return "it is no CallReceiver, as FamilyDeployment is one"
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from deployments.models.call_receiver import CallReceiver
 from deployments.models.config import FamilyConfig
 from deployments.seam.problems import Problem
 from deployments.seam.tokens import TokenCounts
@@ -28,7 +29,7 @@ class Spelled:
         return TokenCounts(characters, characters)
 
 
-class Spelling:
+class Spelling(CallReceiver):
     """A deployment. Its models differ in whether they shout."""
 
     tasks: ClassVar[dict[str, str]] = {"spell": "spells texts backwards"}

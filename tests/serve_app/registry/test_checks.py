@@ -22,6 +22,7 @@ import configs
 from configs.errors import ConfigError
 from configs.profile import Profile
 from configs.profile_file import load_profile
+from deployments.models.call_receiver import CallReceiver
 from deployments.models.config import FamilyConfig
 from deployments.models.family import FamilyDeployment
 from serve_app.graph import GraphArgs, build
@@ -43,14 +44,14 @@ copied.tasks.extend(entities.router.tasks)
 application = FastAPI()
 
 
-class Plain:
+class Plain(CallReceiver):
     """A family of the plainest kind, without live limits."""
 
     def __init__(self, config: FamilyConfig, retries: int = 3) -> None:
         self.config, self.retries = config, retries
 
 
-class Untyped:
+class Untyped(CallReceiver):
     def __init__(self, config):  # type: ignore[no-untyped-def]
         self.config = config
 
@@ -61,6 +62,10 @@ class OfTwo:
 
 class OfNothing:
     pass
+
+
+class WithoutCalls:
+    def __init__(self, config: FamilyConfig) -> None: ...
 
 
 class OfAnother:
@@ -293,6 +298,7 @@ def test_a_family_is_a_class_that_is_made_of_its_configuration(cls: type) -> Non
         OfTwo,
         OfNothing,
         OfAnother,
+        WithoutCalls,
         FamilyConfig,
         FamilyDeployment,
         Deployed,
