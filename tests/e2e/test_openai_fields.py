@@ -171,8 +171,10 @@ def test_multiple_choice_is_scored_by_the_log_probabilities_of_prompts(
     assert totals[0] == max(totals)
     found = scored.choices[0].logprobs
     assert found is not None
+    # A prompt is read in one forward, and a text written in many. Where the processor computes in
+    # bfloat16, logits from 16 to 32 are rounded to eighths, so the two may differ by one step.
     assert (found.token_logprobs or [])[-4:-1] == pytest.approx(
-        written.logprobs.token_logprobs, abs=1e-2
+        written.logprobs.token_logprobs, abs=0.15
     )
     alone = openai_client.completions.create(
         prompt=prompts, max_tokens=0, echo=True, logprobs=1, **asked
