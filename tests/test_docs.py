@@ -132,6 +132,11 @@ def anchors(page: Path) -> set[str]:
 
 
 @each_page
+def test_no_marks_of_a_merge_are_left(page: Path) -> None:
+    assert not re.findall(r"^(?:<{7}|={7}|>{7})(?:$| .*)", page.read_text(), re.MULTILINE)
+
+
+@each_page
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     dead = []
     for target in LINK.findall(FENCE.sub("", page.read_text())):
