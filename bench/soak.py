@@ -3,8 +3,8 @@
 Mixed requests, some of which are cancelled and some refused, and three in a hundred of which
 generate up to 16 tokens. Between the parts of the run nothing is asked, and the graph is looked at:
 memory that no other process shares, descriptors and threads of every process, and the slots and the
-KV cache in use. The command fails if something grew (see :class:`bench.parts_watch.Growth`), or if
-a slot is in use while nobody asks.
+KV cache in use. The command fails if something grew (see :class:`bench.parts_watch.Growth`), if a
+request got no answer or a 5xx, or if a slot is in use while nobody asks.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ REFUSED = 0.02
 IN_USE = re.compile(r"^prsm_huggingface_(slots_in_use|kv_cache_usage_ratio)\{[^}]*\} (\S+)", re.M)
 WORDS = ("sea", "bicycle", "winter", "bread", "moon", "house", "music", "rain", "train", "coffee")
 KV_TOLERANCE = 0.05
+LOST = "lost: "
+"""Before the error of a request that got no answer."""
 TITLES = ["part", "MiB", "", "descriptors", "", "threads", "", "flat"]
 
 
@@ -51,6 +53,12 @@ class SoakRun:
     looks: list[dict[str, PartUse]] = field(default_factory=list)
     slots_in_use: list[float] = field(default_factory=list)
     kv_usage: list[float] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a request got no answer or a 5xx, or a slot was in use while nobody asked."""
+        lost = any(name.startswith(("5", LOST)) for name in self.answers)
+        return lost or max(self.slots_in_use) > 0
 
 
 async def ask(client: httpx.AsyncClient, source: random.Random, run: SoakRun) -> None:
@@ -64,7 +72,7 @@ async def ask(client: httpx.AsyncClient, source: random.Random, run: SoakRun) ->
     except TimeoutError:
         run.answers["cancelled"] += 1
     except httpx.TransportError as error:
-        run.answers[type(error).__name__] += 1
+        run.answers[f"{LOST}{type(error).__name__}"] += 1
 
 
 def chosen(source: random.Random) -> tuple[str, dict[str, Any]]:
@@ -159,9 +167,8 @@ def main(requests: int) -> None:
     click.echo(f"slots in use while nobody asked: {max(run.slots_in_use):g} at the most")
     before, after = quarters(run.kv_usage)
     click.echo(f"KV cache in use while nobody asked: {before:.3f} early, {after:.3f} late")
-    failed = [name for name in run.answers if name.startswith("5") or name.endswith("Error")]
     grew = after - before > KV_TOLERANCE or not all(each.is_flat for each in found)
-    sys.exit(bool(failed or max(run.slots_in_use) or grew))
+    sys.exit(run.failed or grew)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ ERROR_EVENTS = frozenset({"error", "response.failed"})
 
 
 class Ending(StrEnum):
-    """How a stream ended: with its last event, with an error, by its connection, or silently."""
+    """How a stream ended: with its last event, with an error, by its connection, or silently.
+
+    A stream that stands still until the client gives up is silent, too.
+    """
 
     WHOLE = "whole"
     REFUSED = "error"
@@ -96,6 +99,8 @@ async def read(client: httpx.AsyncClient, answer: StreamAnswer) -> None:
                 answer.take("result", (await response.aread()).decode())
                 answer.is_over = True
         answer.ending = answer.ending or (Ending.WHOLE if answer.is_over else Ending.SILENT)
+    except httpx.TimeoutException as error:
+        answer.ending, answer.detail = Ending.SILENT, repr(error)
     except httpx.TransportError as error:
         answer.ending, answer.detail = Ending.CUT, repr(error)
     finally:

@@ -70,6 +70,23 @@ async def test_an_error_is_a_loss_and_allowed_only_where_the_scenario_says_so() 
     assert (await outcome(text, max_lost=1)).passed
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"), [(httpx.RemoteProtocolError, True), (httpx.ReadTimeout, False)]
+)
+async def test_a_stream_that_hangs_is_silent_where_one_that_is_cut_may_be_lost(
+    error: type[httpx.TransportError], passes: bool
+) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise error("", request=request)
+
+    answer = StreamAnswer(StreamRequest("chat", CHAT, {}))
+    transport = httpx.MockTransport(broken)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await read(client, answer)
+    scenario = Scenario("one", (Finish(),), max_lost=1)
+    assert Outcome(scenario, [answer], [await answered(delta("a") + DONE)]).passed is passes
+
+
 async def test_a_refusal_is_an_error_with_its_status() -> None:
     found = await answered('{"error": {}}', 503)
     assert found.ending is Ending.REFUSED
