@@ -56,7 +56,8 @@ class Beside:
         """The longest time since the last call of this, in seconds, with what is on its way now."""
         with self._answered:
             asked = self._count + 1
-            self._answered.wait_for(lambda: self._count >= asked, ANSWER_S)
+            answered = self._answered.wait_for(lambda: self._count >= asked, ANSWER_S)
+            assert answered, "it is not answered any more"
             longest, self._longest = self._longest, 0.0
             return longest
 
