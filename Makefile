@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# An environment of the lock has a stamp of its own, so that LOCKED=1 never takes one without hashes.
+READY = $(VENV)/.ready$(if $(LOCKED),-locked)
 PROFILE ?= embedded
 PORT ?= 8000
 # `make LOCKED=1` installs only files whose hashes are in locks/make.txt.
@@ -38,9 +39,11 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# The environment is renewed whenever pyproject.toml or constraints.txt has changed.
-$(READY): pyproject.toml constraints.txt
+# The environment is renewed whenever pyproject.toml, constraints.txt or its lock has changed. With a
+# lock it is made anew: pip checks no hash of what is installed already.
+$(READY): pyproject.toml constraints.txt $(if $(LOCKED),locks/make.txt)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@rm -rf $(if $(LOCKED),$(VENV),$(VENV)/.ready*)
 	@$(PYTHON) .ci/environment.py $(VENV) $(if $(LOCKED),locks/make.txt)
 	@touch $@
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,29 @@ def test_the_lock_of_make_has_all_of_them_and_what_builds_the_package() -> None:
     locked = versions((ROOT / "locks" / "make.txt").read_text())
     assert locked.keys() - PINNED.keys() == {"pip", "setuptools"}
     assert PINNED.keys() <= locked.keys()
+
+
+def would_run(tree: Path, *options: str) -> str:
+    """The commands that `make lint` would run in ``tree``."""
+    command = ["make", "--dry-run", "lint", *options]
+    return subprocess.run(command, cwd=tree, check=True, capture_output=True, text=True).stdout
+
+
+def test_an_environment_without_hashes_is_not_taken_for_one_of_the_lock(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "locks/make.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.ready").touch()
+    assert "environment.py" not in would_run(tmp_path)
+    locked = would_run(tmp_path, "LOCKED=1")
+    assert "rm -rf .venv\n" in locked
+    assert ".ci/environment.py .venv locks/make.txt\n" in locked
+    (tmp_path / ".venv/.ready-locked").touch()
+    assert "environment.py" not in would_run(tmp_path, "LOCKED=1")
+    newer = (tmp_path / ".venv/.ready-locked").stat().st_mtime + 1
+    os.utime(tmp_path / "locks/make.txt", (newer, newer))
+    assert "environment.py" in would_run(tmp_path, "LOCKED=1")
 
 
 def test_an_image_has_no_tool_of_the_tests_and_only_the_one_for_cuda_its_libraries() -> None:
