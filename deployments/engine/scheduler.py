@@ -39,11 +39,14 @@ class Scheduler:
         self._fits = fits
         self._clock = clock
         self._row_bound = RowBound()
-        self._requests: dict[str, ScheduledRequest] = {}
+        self._requests: dict[tuple[Owner, str], ScheduledRequest] = {}
+        """By owner as well: clients choose the ids of their requests."""
         self._request_count = 0
         self._shares = FairShares(NEW_REQUEST_CREDIT)
         self._clocks: dict[Owner, int] = {}
         """What all requests of an owner that has some have had."""
+        self._of_tenant = Counter[str]()
+        """The sequences of each tenant that has some."""
         self._claimant: ScheduledRequest | None = None
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
@@ -75,7 +78,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
-        request = self._requests.get(sequence.request_id)
+        request = self._requests.get(_key(sequence))
         if request is None:
             self._request_count += 1
             owner = self._shares.begin(sequence.owner)
@@ -84,12 +87,13 @@ class Scheduler:
             self._clocks[owner] = clock
             served = clock - NEW_REQUEST_CREDIT
             request = ScheduledRequest(owner, self._request_count, served)
-            self._requests[sequence.request_id] = request
+            self._requests[_key(sequence)] = request
         request.waiting.append(sequence)
+        self._of_tenant[request.owner.tenant] += 1
 
     def remove(self, sequence: Sequence) -> bool:
         """Forget a sequence, running, waiting or unknown; whether it was running."""
-        request = self._requests.get(sequence.request_id)
+        request = self._requests.get(_key(sequence))
         if request is None:
             return False
         running = sequence in request.running
@@ -98,8 +102,14 @@ class Scheduler:
             self.running.remove(sequence)
         elif sequence in request.waiting:
             request.waiting.remove(sequence)
+        else:
+            return False
+        tenant = request.owner.tenant
+        self._of_tenant[tenant] -= 1
+        if not self._of_tenant[tenant]:
+            del self._of_tenant[tenant]
         if not request.running and not request.waiting:
-            del self._requests[sequence.request_id]
+            del self._requests[_key(sequence)]
             self._shares.end(request.owner)
             if not any(each.owner == request.owner for each in self._requests.values()):
                 del self._clocks[request.owner]
@@ -110,13 +120,14 @@ class Scheduler:
         sequences = self.sequences
         self._shares = FairShares(NEW_REQUEST_CREDIT)
         self._clocks.clear()
+        self._of_tenant.clear()
         self._requests.clear()
         self.running.clear()
         return sequences
 
     def count(self, sequence: Sequence, units: int) -> None:
         """Count work for a sequence's request: a unit is a decoded token, or as much time."""
-        request = self._requests.get(sequence.request_id)
+        request = self._requests.get(_key(sequence))
         if request is not None and units:
             request.served += units
             request.new = False
@@ -125,17 +136,13 @@ class Scheduler:
     def stepped(self, rows: int, seconds: float) -> None:
         """A decode step of so many running sequences took ``seconds``."""
         self._row_bound.learn(rows, seconds)
-        wanted: Counter[str] = Counter()
-        owners: dict[str, Owner] = {}
-        for request in self._requests.values():
-            owners[request.owner.tenant] = request.owner
-            wanted[request.owner.tenant] += len(request.waiting) + len(request.running)
-        for tenant, sequences in wanted.items():
-            self._row_bound.wanted(owners[tenant], sequences, self._clock())
+        now = self._clock()
+        for tenant, sequences in self._of_tenant.items():
+            self._row_bound.wanted(Owner(tenant, ""), sequences, now)
 
     def served(self, sequence: Sequence) -> tuple[float, float, float]:
         """The work counted for the sequence's tenant, its fairness id and its request."""
-        request = self._requests.get(sequence.request_id)
+        request = self._requests.get(_key(sequence))
         if request is None:
             return (0, 0, 0)
         return *self._shares.served(request.owner), request.served
@@ -160,7 +167,7 @@ class Scheduler:
         """
         victims = self._outgrown() or self._over_bound() or self._claimed()
         for victim in victims:
-            request = self._requests[victim.request_id]
+            request = self._requests[_key(victim)]
             request.running.remove(victim)
             request.waiting.appendleft(victim)
             self.running.remove(victim)
@@ -210,9 +217,9 @@ class Scheduler:
 
     def _over_bound(self) -> list[Sequence]:
         """Victims of tenants that run many more sequences than they may beside the others."""
-        tenants = {each.owner.tenant: each.owner for each in self._requests.values()}
-        if len(tenants) < 2:
+        if len(self._of_tenant) < 2:
             return []
+        tenants = {each.owner.tenant: each.owner for each in self._requests.values()}
         victims = list[Sequence]()
         for tenant, owner in tenants.items():
             bound = self._row_bound.max_rows(owner, self._clock())
@@ -260,7 +267,11 @@ class Scheduler:
 
     def _slots_of(self, running: list[Sequence]) -> SlotShares:
         """Who has how many slots while these sequences run."""
-        return SlotShares((self._requests[each.request_id] for each in running), self._shares)
+        return SlotShares((self._requests[_key(each)] for each in running), self._shares)
+
+
+def _key(sequence: Sequence) -> tuple[Owner, str]:
+    return sequence.owner, sequence.request_id
 
 
 def _youngest(

@@ -149,7 +149,7 @@ def test_random_keys_and_removals_leave_the_scheduler_consistent(byte_codec: Tex
             break
         engine.step()
     assert engine.scheduler.idle
-    assert engine.scheduler._clocks == {}
+    assert engine.scheduler._clocks == engine.scheduler._of_tenant == {}
 
 
 def beside(byte_codec: TextCodec, neighbours: int, row_s: float) -> tuple[float, int]:
@@ -193,3 +193,13 @@ def test_without_the_other_key_the_flood_has_all_slots_again(byte_codec: TextCod
     engine.submit("shop", new=30, owner=SHOP)
     engine.step(200)
     assert len(engine.scheduler.running) == 16
+
+
+def test_requests_of_two_keys_may_have_the_same_id(byte_codec: TextCodec) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
+    engine.submit("same", 8, owner=FLOOD)
+    engine.submit("same", 8, owner=SHOP)
+    engine.step(200)
+    assert slots_by_tenant(engine) == {"shop": 2, "flood": 2}
+    tokens = tokens_by_owner(engine)
+    assert tokens[SHOP] / tokens[FLOOD] == pytest.approx(1.0, rel=0.1)
