@@ -67,8 +67,10 @@ class Batch(Generic[I, R]):
         self._unpadded += item.size
 
     def bound_seconds(self, seconds: float) -> None:
-        """Let it take no longer than ``seconds``; its first item always fits."""
-        self._max_seconds = min(self._max_seconds, max(seconds, self._time_of_first))
+        """Let it take no longer than ``seconds``; its first item always fits. 0 bounds nothing:
+        then it is not known how long anything takes."""
+        if seconds:
+            self._max_seconds = min(self._max_seconds, max(seconds, self._time_of_first))
 
     def has_room_for(self, *more: QueuedItem[I, R]) -> bool:
         """Whether it stays within its bounds with all of ``more``."""

@@ -160,3 +160,16 @@ def test_what_is_remembered_of_fairness_ids_is_bounded(model: Model) -> None:
         pass
     assert len(model.queue) == len(model.queue._queues) == 0
     assert len(model.queue._shares) == 0
+
+
+def test_a_batch_beside_other_keys_is_formed_before_any_time_is_known(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    model = Model(loop, forward_time=ForwardTimeModel())
+    for number in range(4):
+        model.ask(Owner(f"key {number}", ""), 5)
+    unknown = ForwardTimeModel()
+    batch = model.queue.next_batch(BatchLimits(max_items=8), unknown, 0.0)
+    assert batch is not None
+    assert len(batch.items) == 4
+    assert batch.fill == 0.5
