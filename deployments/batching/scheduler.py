@@ -145,8 +145,10 @@ class BatchScheduler(Generic[I, R]):
             return
         owner = request.owner
         del request.items[item]
-        self._bytes[owner.tenant] -= item.nbytes
-        self._volumes[owner.tenant] -= item.size
+        for counts, amount in ((self._bytes, item.nbytes), (self._volumes, item.size)):
+            counts[owner.tenant] -= amount
+            if not counts[owner.tenant]:
+                del counts[owner.tenant]
         if not request.items:
             self._queues[owner].remove(request)
             if not self._queues[owner]:

@@ -10,6 +10,7 @@ use is not saved up for it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -59,10 +60,14 @@ class VirtualCounters:
     The virtual time is what the least served active owner had. An idle owner with a counter above
     it keeps it, so that a short pause does not clear what it has had in excess. One that comes back
     begins up to ``credit`` below the virtual time, and so before those that have been active.
+    ``forgotten`` is called with the names of those that are forgotten.
     """
 
-    def __init__(self, credit: float = 0.0) -> None:
+    def __init__(
+        self, credit: float = 0.0, forgotten: Callable[[str], object] = lambda name: None
+    ) -> None:
         self._credit = credit
+        self._forgotten = forgotten
         self._counters: dict[str, ServedCounter] = {}
         self._virtual_time = 0.0
         self._clock = count(1)
@@ -114,6 +119,7 @@ class VirtualCounters:
         for name in idle:
             if self._counters[name].served <= self._virtual_time - self._credit:
                 del self._counters[name]
+                self._forgotten(name)
 
 
 class FairShares:
@@ -124,9 +130,9 @@ class FairShares:
 
     def __init__(self, credit: float = 0.0) -> None:
         self._credit = credit
-        self._tenants = VirtualCounters(credit)
         self._active: Counter[Owner] = Counter()
         self._shares: dict[str, VirtualCounters] = {}
+        self._tenants = VirtualCounters(credit, self._shares.pop)
 
     def __len__(self) -> int:
         """The tenants and fairness ids that are remembered."""
@@ -152,10 +158,8 @@ class FairShares:
         self._active[owner] -= 1
         if not self._active[owner]:
             del self._active[owner]
-        self._tenants.end(owner.tenant)
         self._shares[owner.tenant].end(owner.share)
-        if owner.tenant not in self._tenants:
-            del self._shares[owner.tenant]
+        self._tenants.end(owner.tenant)
 
     def charge(self, owner: Owner, work: float) -> None:
         """``work`` was done for ``owner``: seconds of forwards, or tokens."""

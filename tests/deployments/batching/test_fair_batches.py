@@ -162,6 +162,15 @@ def test_what_is_remembered_of_fairness_ids_is_bounded(model: Model) -> None:
     assert len(model.queue._shares) == 0
 
 
+def test_nothing_is_kept_of_keys_that_are_gone(loop: asyncio.AbstractEventLoop) -> None:
+    model = Model(loop)
+    for number in range(20):
+        model.ask(Owner(f"key {number}", ""), 5, 6)
+    while model.run():
+        pass
+    assert model.queue._bytes == model.queue._volumes == {}
+
+
 def test_a_batch_beside_other_keys_is_formed_before_any_time_is_known(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
