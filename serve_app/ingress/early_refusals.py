@@ -24,6 +24,10 @@ MAX_TOKENS = re.compile(rb'"max_(?:(?:completion_|new_|output_)?tokens|length)"\
 
 MAX_SCANNED = 64 * 1024
 
+CHAT, GENERATE = "chat", "generate"
+LEAST_TOKENS = 16
+"""That a text may have whose request does not say how many: OpenAI's completions have the least."""
+
 
 class EarlyRefusals:
     """``timeout_s`` is the deadline of requests that set none."""
@@ -46,10 +50,12 @@ class EarlyRefusals:
         tasks = set(purpose.model_tasks)
         cards = (card for card in self._catalog.cards if not tasks.isdisjoint(card.tasks))
         found = MAX_TOKENS.search(body)
+        least = LEAST_TOKENS if GENERATE in tasks else 1
+        most = None if tasks == {CHAT} else least  # a chat may have all that fits the window
         context = context_of(scope) or CallContext()
         self._admission.check_any(
             {card.family for card in cards},
-            None if found is None else int(found[1]),
+            most if found is None else int(found[1]),
             seconds_left(scope, self._timeout_s),
             Tenant(context.tenant, context.weight),
         )

@@ -7,7 +7,8 @@ that says when to come back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Container, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -18,6 +19,9 @@ from serve_app.ingress.errors import DeadlineExceeded, TooManyRequests
 IN_TIME = 0.6
 """The part of the time left that a call may be predicted to take. Calls differ, and those that are
 admitted later may be short and go first."""
+
+HASTY_S = 1.0
+"""A call that its client gave up sooner, before any of it was done, says nothing about the time."""
 
 UNCOUNTED = (TokenizeRequest, DetokenizeRequest)
 """Requests that wait for no model."""
@@ -42,13 +46,23 @@ class Admission:
         return any(load.is_under_load for load in self._loads.values())
 
     def enter(
-        self, family: str, request: Any, seconds_left: float, tenant: Tenant = NO_TENANT
+        self,
+        family: str,
+        request: Any,
+        seconds_left: float,
+        tenant: Tenant = NO_TENANT,
+        begun: Container[str] = (),
     ) -> Place:
-        """A place among the calls in flight. Raises :class:`TooManyRequests`."""
+        """A place among the calls in flight. Raises :class:`TooManyRequests`.
+
+        For the families in ``begun`` the time that it takes is no reason: they work for the same
+        request already, and all of that would be lost.
+        """
         load = self._loads.get(family)
         if load is None or isinstance(request, UNCOUNTED):
             return Place()
         work = work_of(request)
+        seconds_left = math.inf if family in begun else seconds_left
         _check(load, _likely(load, work), seconds_left, tenant)
         return Place(load, work, tenant)
 
@@ -60,13 +74,14 @@ class Admission:
         tenant: Tenant = NO_TENANT,
     ) -> None:
         """Raises :class:`TooManyRequests` where each of ``families`` would refuse a call now, that
-        writes at most ``max_tokens`` or, where that is unknown, as much as calls usually do."""
+        writes at most ``max_tokens`` or, where that is unknown, as much as calls usually do. Where
+        work is counted in texts, it is the least that a call had."""
         refusal: TooManyRequests | None = None
         for family in families:
             load = self._loads.get(family)
             if load is None or not load.is_under_load:
                 return
-            units = load.least_units if max_tokens is None else None
+            units = load.least_units
             work = Work(max_tokens) if units is None else Work(units, exact=True)
             try:
                 _check(load, _likely(load, work), seconds_left, tenant)
@@ -96,12 +111,25 @@ class Place:
         self._load = load
         self._work = work or Work()
         self._written = 0
+        self._told = 0
         self._answered = False
-        self._call = None if load is None else load.begin(tenant)
+        self._call = (
+            None
+            if load is None
+            else load.begin(tenant, self._work.units if self._work.exact else None)
+        )
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is one among those in flight."""
+        return self._call is not None
 
     def write(self, tokens: int, *, last: bool) -> None:
         """So many more tokens of a stream have come; ``last`` if no more will."""
         self._written += tokens
+        if self._load is not None and self._call is not None:
+            self._load.wrote(tokens)
+            self._told += tokens
         self._answered = self._answered or last
 
     def answered(self, answer: Any) -> None:
@@ -134,7 +162,12 @@ class Place:
             done = self._written or float(self._answered)
         else:
             done = (units or 1.0) if self._answered else 0.0
-        self._load.end(call, done, whole=self._answered, exact=exact and self._answered)
+        was_left = not (done or self._answered or isinstance(error, DeadlineExceeded))
+        if was_left and self._load.seconds_since(call) < HASTY_S:
+            self._load.withdraw(call)
+            return
+        is_exact = exact and self._answered
+        self._load.end(call, done, whole=self._answered, exact=is_exact, told=self._told)
 
 
 def work_of(request: Any) -> Work:

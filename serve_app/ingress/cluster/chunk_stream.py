@@ -64,8 +64,9 @@ class ChunkStream:
         """Wait for the first chunk. Raises :class:`ServiceError` when there is none."""
         first = await self._next()
         if isinstance(first, Problem):
-            self.close()
-            raise from_problem(first, self._fields)
+            error = from_problem(first, self._fields)
+            self.close(error)
+            raise error
         if first is None:
             raise InternalError
         self._first = first
@@ -89,10 +90,13 @@ class ChunkStream:
         finally:
             self.close()
 
-    def close(self) -> None:
-        """Stop the generation within one decode step. Does nothing once the stream has ended."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Stop the generation within one decode step. Does nothing once the stream has ended.
+
+        ``error`` is why it failed, if it did.
+        """
         self._response.cancel()
-        self._place.close()
+        self._place.close(error)
 
     async def _next(self) -> TokenChunk | Problem | None:
         """The next item, ``None`` at the end, from another replica when this one is lost."""
@@ -104,8 +108,8 @@ class ChunkStream:
                 self._attempts.retry()
                 self._response = self._send(self._progress.remaining())
                 continue
-            except (DeadlineExceeded, Unavailable, asyncio.CancelledError):
-                self.close()
+            except (DeadlineExceeded, Unavailable, asyncio.CancelledError) as error:
+                self.close(error)
                 raise
             if isinstance(item, TokenChunk):
                 self._progress.add(item)

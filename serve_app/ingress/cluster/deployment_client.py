@@ -75,6 +75,7 @@ class DeploymentClient:
         self._deadline = math.inf
         self._why_not = why_not
         self._families: Set[str] = frozenset()
+        self._begun: set[str] | None = None  # the families that have admitted this request
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -108,6 +109,7 @@ class DeploymentClient:
         client._observer = observer
         client._deadline = math.inf if deadline is None else deadline
         client._families = families
+        client._begun = set()
         return client
 
     async def call(
@@ -162,7 +164,11 @@ class DeploymentClient:
     def _place(self, family: str, request: Any, attempts: Attempts) -> Place:
         context = self._context or CallContext()
         tenant = Tenant(context.tenant, context.weight)
-        return self.admission.enter(family, request, attempts.seconds_left, tenant)
+        begun = set() if self._begun is None else self._begun
+        place = self.admission.enter(family, request, attempts.seconds_left, tenant, begun)
+        if place.is_counted:
+            begun.add(family)
+        return place
 
     def _refused(self, family: str, error: ServiceError) -> ServiceError:
         if isinstance(error, TooManyRequests):

@@ -34,22 +34,27 @@ NO_TENANT = Tenant()
 
 
 class CallInFlight(NamedTuple):
-    """When a call began, by the time and by the clock of the load, and whose it is."""
+    """When a call began, by the time and by the clock of the load, whose it is, and its work, if
+    that was known when it came."""
 
     began: float
     loaded_s: float
     tenant: str
+    units: float | None
 
 
 class EndedCall(NamedTuple):
     """The part of a call that was done under load, and when that ended, by the clock of the load.
 
-    ``units`` is its work, and ``whole`` that part of a call; 0 if it was cut short.
+    ``units`` is its work, and ``whole`` that part of a call; 0 if it was cut short. ``untold`` is
+    the work that was not told while it ran, and ``told`` what all calls had told by then.
     """
 
     at: float
     units: float
     whole: float
+    untold: float
+    told: float
 
 
 class FamilyLoad:
@@ -76,6 +81,8 @@ class FamilyLoad:
         self._clock = clock
         self.in_flight = 0
         self._of_tenant = Counter[str]()
+        self._vague = Counter[str]()  # those of each tenant whose work is not known
+        self._known: dict[str, float] = {}  # the work of its others
         self._weights: dict[str, float] = {}
         self.least_units: float | None = None
         """Of calls whose work was known when they came."""
@@ -86,26 +93,52 @@ class FamilyLoad:
         self._ended: deque[EndedCall] = deque()
         self._units = 0.0
         self._whole = 0.0
+        self._untold = 0.0
+        self._told = 0.0  # under load, since the start
 
-    def begin(self, tenant: Tenant = NO_TENANT) -> CallInFlight:
+    def begin(self, tenant: Tenant = NO_TENANT, units: float | None = None) -> CallInFlight:
+        """A call has come, of so many ``units`` of work, if that is known."""
         self._tick()
+        name = tenant.name
         self.in_flight += 1
-        self._of_tenant[tenant.name] += 1
-        self._weights[tenant.name] = tenant.weight
-        return CallInFlight(self._read_at, self._loaded_s, tenant.name)
+        self._of_tenant[name] += 1
+        self._vague[name] += units is None
+        self._known[name] = self._known.get(name, 0.0) + (units or 0.0)
+        self._weights[name] = tenant.weight
+        return CallInFlight(self._read_at, self._loaded_s, name, units)
 
     def withdraw(self, call: CallInFlight) -> None:
         """A call has failed, which says nothing about how fast the family is."""
         self._tick()
         self.in_flight -= 1
-        self._of_tenant[call.tenant] -= 1
-        if not self._of_tenant[call.tenant]:
-            del self._of_tenant[call.tenant], self._weights[call.tenant]
+        name = call.tenant
+        self._of_tenant[name] -= 1
+        self._vague[name] -= call.units is None
+        self._known[name] -= call.units or 0.0
+        if not self._of_tenant[name]:
+            del self._of_tenant[name], self._vague[name], self._known[name], self._weights[name]
 
-    def end(self, call: CallInFlight, units: float, *, whole: bool, exact: bool = False) -> None:
+    def seconds_since(self, call: CallInFlight) -> float:
+        """How long ago a call began."""
+        return self._clock() - call.began
+
+    def wrote(self, units: float) -> None:
+        """A call in flight has done so much of its work."""
+        if self._tick():
+            self._told += units
+
+    def end(
+        self,
+        call: CallInFlight,
+        units: float,
+        *,
+        whole: bool,
+        exact: bool = False,
+        told: float = 0.0,
+    ) -> None:
         """A call has ended, after so many units of work; not ``whole`` if it was cut short.
 
-        ``exact`` if its work was known when it came.
+        ``exact`` if its work was known when it came. So many of its units were ``told`` before.
         """
         self.withdraw(call)
         if exact:
@@ -114,13 +147,18 @@ class FamilyLoad:
         under_load = (self._loaded_s - call.loaded_s) / seconds if seconds > 0 else 0.0
         if not under_load:
             return
-        self._ended.append(EndedCall(self._loaded_s, under_load * units, under_load * whole))
+        untold = under_load * (units - told)
+        self._ended.append(
+            EndedCall(self._loaded_s, under_load * units, under_load * whole, untold, self._told)
+        )
         self._count(self._ended[-1], 1)
         while len(self._ended) > MAX_ENDED or self._is_old():
             self._count(self._ended.popleft(), -1)
         # Of calls that were cut short only the beginning is known. Their work counts, and they do
-        # not: so the mean is that of whole calls, unless only the shortest come to their end.
-        self.usual_units = self._units / max(1.0, self._whole)
+        # not: so the mean is that of whole calls, unless only the shortest come to their end. Where
+        # nothing at all was done, nothing is known of what calls usually are.
+        if self._units > 1e-6:  # beyond what rounding leaves
+            self.usual_units = self._units / max(1.0, self._whole)
 
     def is_full_for(self, tenant: Tenant = NO_TENANT) -> bool:
         """Whether as many calls wait as may, or as many of this tenant beside a few free places.
@@ -143,14 +181,17 @@ class FamilyLoad:
     def seconds_for(self, units: float, tenant: Tenant = NO_TENANT) -> float:
         """How long a further call of so much work would take, if those in flight share the family.
 
-        0 while nothing waits, or nothing is known.
+        Until it ends each call of its tenant has as much done as it has, or comes to its own end;
+        and when the work of all is done, so is this. 0 while nothing waits, or nothing is known.
         """
         under_load, rate = self._tick(), self._rate()
         if not under_load or rate is None:
             return 0.0
         others = sum(each for name, each in self._weights.items() if name != tenant.name)
-        rate *= tenant.weight / (tenant.weight + others)
-        return (self._of_tenant[tenant.name] + 1) * units / max(rate, 1e-9)
+        share = tenant.weight / (tenant.weight + others)
+        asked = {name: self._asked(name) for name in self._of_tenant}
+        own = min(self._of_tenant[tenant.name] * units, asked.get(tenant.name, 0.0))
+        return min((own + units) / share, sum(asked.values()) + units) / max(rate, 1e-9)
 
     @property
     def retry_after_s(self) -> int:
@@ -161,13 +202,18 @@ class FamilyLoad:
         seconds = 1.0 if rate is None else waiting * self.usual_units / max(rate, 1e-9)
         return max(1, math.ceil(min(seconds, MAX_RETRY_S)))
 
+    def _asked(self, tenant: str) -> float:
+        """The work of a tenant's calls in flight, as far as it is known."""
+        return self._known[tenant] + self._vague[tenant] * self.usual_units
+
     def _rate(self) -> float | None:
         """Units a second under load; ``None`` until enough calls have ended."""
         if len(self._ended) < MIN_ENDED:
             return None
         first = self._ended[0]
         seconds = self._loaded_s - first.at
-        return (self._units - first.units) / seconds if seconds > 0 else None
+        work = self._untold - first.untold + self._told - first.told
+        return work / seconds if seconds > 0 else None
 
     def _tick(self) -> bool:
         """Move the clock on; whether the family is under load until now."""
@@ -184,6 +230,7 @@ class FamilyLoad:
     def _count(self, call: EndedCall, sign: int) -> None:
         self._units += sign * call.units
         self._whole += sign * call.whole
+        self._untold += sign * call.untold
 
 
 def family_load(router: HandleRouter, parallel: int) -> FamilyLoad:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from serve_app.ingress.app import create_app, routers_of
 from serve_app.ingress.cluster.admission import Admission, Place, Work, work_of
 from serve_app.ingress.cluster.family_load import FamilyLoad
 from serve_app.ingress.deadline import HEADER
-from serve_app.ingress.errors import TooManyRequests
+from serve_app.ingress.errors import DeadlineExceeded, TooManyRequests
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, burst, generated
 from tests.serve_app.ingress.metering.test_middleware import counted
@@ -177,3 +180,45 @@ def test_what_waits_for_no_model_has_no_place() -> None:
     load = FamilyLoad(lambda: 1, lambda: 0)
     Admission({"generation": load}).enter("generation", DetokenizeRequest("m", (1,)), 1.0)
     assert load.in_flight == 0
+
+
+async def test_one_that_may_be_short_is_not_refused_before_that_is_known() -> None:
+    graph = Graph(10, generated("!"))
+    response = await graph.post("/v1/completions", {"prompt": "Hi"}, 60.0)  # 16 tokens
+    assert response.status_code == 200
+
+
+async def test_a_list_that_has_begun_is_not_refused_for_its_time() -> None:
+    graph = Graph(10, generated("!"), generated("!"))
+    body = {"prompt": ["Hi", "Ho"], "max_tokens": 100}
+    response = await graph.post("/v1/completions", body, 95.0)  # 57 s, for 55 and then 60
+    assert response.status_code == 200
+    assert graph.load.in_flight == 10
+
+
+async def test_streams_that_a_replica_refuses_say_nothing_about_the_time() -> None:
+    problem = Problem("validation", "too long", "prompt")
+    graph = Graph(10, *([problem] for _ in range(3)))
+    ended = list(graph.load._ended)
+    graph.load._clock = partial(next, count(graph.now, 0.01))
+    for _ in range(3):
+        assert (await graph.post(STREAM, SHORT, 60.0)).status_code == 400
+    assert list(graph.load._ended) == ended
+
+
+@pytest.mark.parametrize(("error", "counted"), [(DeadlineExceeded, 3), (asyncio.CancelledError, 0)])
+def test_calls_that_are_given_up_at_once_say_nothing_about_the_time(
+    error: type[BaseException], counted: int
+) -> None:
+    clock = [0.0]
+    load = FamilyLoad(lambda: 1, clock=lambda: clock[0])
+    places = [Place(load) for _ in range(3)]
+    clock[0] = 0.1
+    for place in places:
+        place.close(error("late"))
+    assert load.in_flight == 0
+    assert len(load._ended) == counted
+    place = Place(load)
+    clock[0] = 5.0
+    place.close(error("late"))
+    assert len(load._ended) == counted + 1

@@ -183,3 +183,47 @@ def test_calls_that_fail_at_once_say_nothing_about_the_time() -> None:
         simulation.load.withdraw(simulation.calls.popleft())
         simulation.begin(1)
     assert simulation.load.seconds_for(1.0) == pytest.approx(before, rel=0.01)
+
+
+def test_a_list_waits_for_the_work_of_single_texts_and_not_for_as_many_lists() -> None:
+    simulation = Simulation()
+    simulation.run(40, 0.01, in_flight=32)  # a hundred texts a second
+    assert simulation.load.seconds_for(2000.0) == pytest.approx(2032 / 100, rel=0.1)
+    for _ in range(8):
+        simulation.calls.append(simulation.load.begin(units=500.0))
+    assert simulation.load.seconds_for(2000.0) == pytest.approx(6032 / 100, rel=0.1)
+    assert simulation.load.seconds_for(1.0) == pytest.approx(41 / 100, rel=0.1)
+
+
+def test_a_tenant_waits_no_longer_than_for_all_calls_in_flight() -> None:
+    simulation = Simulation()
+    simulation.run(40, 0.1, in_flight=PARALLEL)  # ten calls a second
+    ada = Tenant("ada")
+    simulation.begin(16, ada)
+    for number in range(9):
+        simulation.begin(1, Tenant(f"key {number}"))
+    everything = simulation.load.in_flight + 1
+    assert simulation.load.seconds_for(1.0, ada) == pytest.approx(everything / 10, rel=0.1)
+
+
+def test_calls_that_did_nothing_leave_the_usual_work_as_it_was() -> None:
+    simulation = Simulation()
+    simulation.begin(50)
+    simulation.clock.now += 10.0
+    for _ in range(20):
+        simulation.end(0.0, whole=False)
+    assert simulation.load.usual_units == 1.0
+
+
+def test_what_streams_have_written_counts_before_they_end() -> None:
+    """Short calls ended, and then long ones run for minutes: a short one still waits little."""
+    simulation = Simulation()
+    simulation.run(40, 0.1, units=20.0, in_flight=16)  # 200 tokens a second
+    for _ in range(1000):
+        simulation.clock.now += 0.1
+        simulation.load.wrote(20.0)
+    assert simulation.load.seconds_for(20.0) == pytest.approx(17 * 20 / 200, rel=0.1)
+    while simulation.calls:
+        simulation.load.end(simulation.calls.popleft(), 1250.0, whole=True, told=1250.0)
+    simulation.begin(16)
+    assert simulation.load.seconds_for(20.0) == pytest.approx(17 * 20 / 200, rel=0.1)
