@@ -65,7 +65,7 @@ class CallReceiver:
     """The methods of a deployment that answer calls with a context, by its other methods.
 
     At its deadline a call is cancelled, and leaves every queue, even if the ingress that would
-    cancel it is late or gone.
+    cancel it is late or gone. A stream is ended by the ingress, or with its connection.
     """
 
     async def call(self, call: ContextualCall) -> Any:
