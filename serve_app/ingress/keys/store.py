@@ -36,7 +36,7 @@ KEY_BYTES = 32
 MAX_KEYS = 10_000
 PAGE = 500
 FORGOTTEN_S = 90 * 86400.0
-"""Keys that ended so long ago are deleted when another one is created."""
+"""Keys that ended so long ago are deleted when another one is made."""
 
 
 class KeyRefused(Exception):
@@ -55,8 +55,7 @@ class KeyStore:
             revision = await _next_revision(connection)
             if await connection.scalar(select(api_keys.c.id).where(_live(name)).limit(1)):
                 raise KeyRefused(f"there is a key {name} already: rotate or revoke it")
-            ended = func.coalesce(api_keys.c.revoked, api_keys.c.expires)
-            await connection.execute(delete(api_keys).where(ended < now() - FORGOTTEN_S))
+            await _forget(connection)
             count = await connection.scalar(select(func.count()).select_from(api_keys))
             if (count or 0) >= MAX_KEYS:
                 raise KeyRefused(f"there are {MAX_KEYS} keys already")
@@ -73,6 +72,7 @@ class KeyStore:
         """
         async with self._database.transaction() as connection:
             revision = await _next_revision(connection)
+            await _forget(connection)
             newest = select(api_keys).where(_live(name)).order_by(api_keys.c.id.desc()).limit(1)
             last = (await connection.execute(newest)).first()
             if last is None:
@@ -133,10 +133,11 @@ class KeyStore:
                 # In one order, so that no two replicas wait for each other.
                 rows = [{**each._asdict(), **used[each]._asdict()} for each in sorted(used)]
                 await connection.execute(_adding(connection.dialect.name), rows)
-            at = await connection.scalar(select(now()))
-            keys, revoked, revision = list[ApiKey](), list[str](), since
+            # What changes while pages are read is read again after this revision.
+            clock = select(now(), schema.c.revision)
+            at, revision = (await connection.execute(clock)).one()
+            keys, revoked = list[ApiKey](), list[str]()
             async for row in _changed(connection, since):
-                revision = row.revision
                 if row.revoked is None:
                     keys.append(key_of_row(row))
                 else:
@@ -147,7 +148,7 @@ class KeyStore:
                 uses = await connection.execute(read)
                 for row in uses:
                     minutes[row.name] = row.minute, Amounts(row.minute_requests, row.minute_tokens)
-        return KeyChanges(revision, float(at or 0.0), tuple(keys), tuple(revoked), minutes)
+        return KeyChanges(revision, float(at), tuple(keys), tuple(revoked), minutes)
 
     async def close(self) -> None:
         await self._database.close()
@@ -199,6 +200,12 @@ def _new_key() -> tuple[str, str]:
 def _live(name: str) -> ColumnElement[bool]:
     still = or_(api_keys.c.expires.is_(None), api_keys.c.expires > now())
     return and_(api_keys.c.name == name, api_keys.c.revoked.is_(None), still)
+
+
+async def _forget(connection: AsyncConnection) -> None:
+    """Delete keys that ended long ago."""
+    ended = func.coalesce(api_keys.c.revoked, api_keys.c.expires)
+    await connection.execute(delete(api_keys).where(ended < now() - FORGOTTEN_S))
 
 
 async def _next_revision(connection: AsyncConnection) -> int:

@@ -110,25 +110,30 @@ class StoredKeys:
     def _add(self, use: Use, amounts: Amounts) -> None:
         self._pending[use] = self._pending[use].plus(amounts)
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(MAX_AGE_S, self._flush)
+            self._flush_later()
 
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if self._reading is not None:
             await asyncio.wait({self._reading})
         if self._pending:
             await self._exchange()
+        if self._timer is not None:
+            self._timer.cancel()
         await self._store.close()
 
     @property
     def _age_s(self) -> float:
         return self._clock() - self._read_at
 
+    def _flush_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(MAX_AGE_S, self._flush)
+
     def _flush(self) -> None:
         self._timer = None
-        self._read()
+        if self._pending:
+            self._read()
+            # That may not be allowed yet, or take what was used before this.
+            self._flush_later()
 
     def _read(self) -> None:
         """Begin to read, unless that goes on, or failed a moment ago."""
@@ -174,9 +179,10 @@ class StoredKeys:
     def _take(self, changes: KeyChanges, used: dict[Use, Amounts]) -> None:
         self._revision = changes.revision
         self._ahead_s = changes.at - time.time()
+        self._keys |= {key.digest: key for key in changes.keys}
+        # Last: a key may have been revoked after its page was read, and none comes back.
         for digest in changes.revoked:
             self._keys.pop(digest, None)
-        self._keys |= {key.digest: key for key in changes.keys}
         for name, (minute, total) in changes.minutes.items():
             shared = self._minutes.get(name)
             if shared is None or shared.minute != minute:

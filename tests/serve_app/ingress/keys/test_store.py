@@ -12,6 +12,7 @@ import pytest
 from serve_app.ingress.keys import store as stores
 from serve_app.ingress.keys.records import Amounts, KeyTerms, Use
 from serve_app.ingress.keys.store import KeyRefused, KeyStore, hashed
+from serve_app.ingress.keys.stored_keys import StoredKeys
 from tests.serve_app.ingress.keys.conftest import Opened
 
 PLAIN = KeyTerms(frozenset({"inference"}))
@@ -129,6 +130,32 @@ async def test_changes_are_read_in_pages(
     assert len((await store.exchange(changes.revision, {}, ())).revoked) == 2
 
 
+@pytest.mark.parametrize("since", [0, 2])
+async def test_a_key_that_is_revoked_while_pages_are_read_ends(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, since: int
+) -> None:
+    """Also where the last page has a later change than that."""
+    monkeypatch.setattr(stores, "PAGE", 1)
+    store, operator, changed = opened(), opened(), stores._changed
+    names = ("first", "second", "ada", "bob")
+    made = {name: hashed(await operator.create(name, PLAIN)) for name in names}
+
+    async def meanwhile(connection: Any, revision: int) -> Any:
+        async for row in changed(connection, revision):
+            yield row
+            if row.name == "ada" and row.revoked is None:
+                await operator.revoke("ada")
+                await operator.create("eve", PLAIN)
+
+    monkeypatch.setattr(stores, "_changed", meanwhile)
+    keys = StoredKeys(store, lambda name, amounts: None)
+    keys._revision = since
+    await keys._exchange()
+    await keys._exchange()
+    assert await keys.find(made["ada"]) is None
+    assert await keys.find(made["bob"]) is not None
+
+
 async def test_use_adds_up_over_replicas_by_minutes(opened: Opened) -> None:
     one, two = opened(), opened()
     await one.create("ada", PLAIN)
@@ -165,3 +192,14 @@ async def test_keys_that_ended_long_ago_are_deleted_and_there_are_never_too_many
     await rows("UPDATE api_keys SET revoked = 1 WHERE name = 'ada'")
     await store.create("eve", PLAIN)
     assert [each.key.name for each in await store.keys()] == ["bob", "eve"]
+
+
+async def test_rotation_leaves_no_rows_of_keys_that_ended_long_ago(
+    store: KeyStore, rows: Sql
+) -> None:
+    old = await store.create("ada", PLAIN)
+    await store.rotate("ada", grace_s=0.0)
+    await rows(f"UPDATE api_keys SET expires = 1 WHERE hash = '{hashed(old)}'")
+    newest = await store.rotate("ada", grace_s=60.0)
+    assert len(await store.keys()) == 2
+    assert hashed(newest) in (await valid(store))["ada"]

@@ -32,6 +32,8 @@ class Store:
         self.answers = asyncio.Event()
         self.answers.set()
         self.written = asyncio.Event()
+        self.counted = asyncio.Event()
+        """Set once some use was written."""
         self.calls = 0
         self.used: list[dict[Use, Amounts]] = []
 
@@ -51,6 +53,8 @@ class Store:
             self.minutes[name] = minute, amounts.plus(before if last == minute else Amounts())
         self.used.append(used)
         self.written.set()
+        if used:
+            self.counted.set()
         self.revision += 1
         minutes = {name: self.minutes[name] for name in names if name in self.minutes}
         keys, gone = tuple(self.keys.values()), tuple(self.revoked)
@@ -252,3 +256,25 @@ async def test_use_is_written_without_a_further_request(
     keys.used("ada", Amounts(1, 10))
     await asyncio.wait_for(store.written.wait(), PATIENCE_S)
     assert [*store.used[0].values()] == [Amounts(1, 10)]
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_use_that_could_not_be_written_at_once_is_written_without_a_request(
+    keys: StoredKeys, store: Store, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """While another reading goes on, and for a moment after one has failed."""
+    monkeypatch.setattr(stored_keys, "MAX_AGE_S", 0.0)
+    store.answers.clear()
+    asking = asyncio.ensure_future(keys.find(ADA.digest))
+    await settled()
+    keys.used("ada", Amounts(1, 10))
+    await settled()
+    store.away = away
+    store.answers.set()
+    await asyncio.gather(asking, return_exceptions=True)
+    await settled()
+    store.away = False
+    store.now += stored_keys.RETRY_S
+    await asyncio.wait_for(store.counted.wait(), PATIENCE_S)
+    assert [[*each.values()] for each in store.used if each] == [[Amounts(1, 10)]]
+    await keys.close()
