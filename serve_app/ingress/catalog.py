@@ -113,7 +113,11 @@ class Catalog:
         if (own := self._by_name.get(name)) is not None:
             order.check(own)
             return self._allowed(own)
-        card = None if self._live is None else await self._live.adopt(name, field, order)
+        card = (
+            None
+            if self._live is None
+            else await self._live.adopt(name, field, order, self._families)
+        )
         if card is None:
             raise self._not_found(name, self.cards, field)
         return self._allowed(card)
@@ -125,10 +129,7 @@ class Catalog:
         """
         card = self._by_name.get(name)
         if card is None and self._live is not None:
-            for known in await self.refresh() if self._families else ():
-                if known.name == name:
-                    self._allowed(known)
-            card = await self._live.remove(name)
+            card = await self._live.remove(name, self._families)
         if card is None:
             raise self._not_found(name, self.cards, field)
         return self._allowed(card)
@@ -196,14 +197,16 @@ class Catalog:
     async def resolve_first(
         self, tasks: Iterable[str], name: str | None, field: str = "model_name"
     ) -> tuple[str, ModelCard]:
-        """The first of ``tasks`` that the named model does, or that any does when none is named.
+        """The first of ``tasks`` that the named model does, or that any does when none is named,
+        of those that may be used.
 
         Raises as :meth:`resolve` does, for the last of ``tasks``.
         """
         *earlier, last = tasks
         named = None if name is None else await self._named(name, field)
+        mine = [card for card in self.own if self._may_use(card)]
         for task in earlier:
-            able = self.own if name is None else [named] if named else ()
+            able = mine if name is None else [named] if named else ()
             if any(task in card.tasks for card in able):
                 return task, await self.resolve(task, name, field)
         return last, await self.resolve(last, name, field)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Set
 from functools import partial
 from typing import TypeVar
 
 from ray.exceptions import RayError
 
-from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
+from configs.allow import AllowedSource, AllowList, FolderRule
 from configs.detection import DetectedModel, Inspection
 from configs.live_models import (
     LiveModel,
@@ -34,7 +33,13 @@ from deployments.seam.orders import Orders
 from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.report_cache import ReportCache
-from serve_app.ingress.errors import NotFound, ServiceError, Unavailable, ValidationFailed
+from serve_app.ingress.errors import (
+    NotFound,
+    ServiceError,
+    Unavailable,
+    ValidationFailed,
+    check_family,
+)
 from serve_app.ingress.failures import RecentFailures
 from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
@@ -134,17 +139,24 @@ class LiveModels:
             raise ValidationFailed(error.message, field=field) from None
 
     async def adopt(
-        self, name: str, field: str, order: LiveOrder | None = None
+        self,
+        name: str,
+        field: str,
+        order: LiveOrder | None = None,
+        families: Set[str] = frozenset(),
     ) -> ModelCard | None:
         """Inspect the model and keep its card; ``None`` if it is not allowed or not there.
 
-        Raises :class:`ServiceError` if it cannot be served, or not as an ``order`` wants it.
+        Raises :class:`ServiceError` if it cannot be served, or not as an ``order`` wants it, or not
+        by ``families``. Nothing has changed then.
         """
         if not is_model_name(name):  # a source of another name may be allowed
             return None
         await self.refresh()
+        if (known := self._cards.get(name)) is not None:
+            check_family(known.family, families)
         slots = self._inspecting if order is None else self._ordering
-        for allowed in self._sources(name, order):
+        for allowed in (order or LiveOrder()).sources(name, self.allowed):
             try:
                 async with slots:
                     found = await self._inspected(allowed)
@@ -157,15 +169,21 @@ class LiveModels:
                 made = live_model(name, allowed, found, self._profile, options)
             except LiveModelError as error:
                 raise _refused(name, str(error), error.field or field) from None
+            check_family(made.family, families)
             return await self._kept(made)
         return None
 
-    async def remove(self, name: str) -> ModelCard | None:
-        """Forget a live model everywhere; its card, or ``None`` if there is none."""
+    async def remove(self, name: str, families: Set[str] = frozenset()) -> ModelCard | None:
+        """Forget a live model everywhere; its card, or ``None`` if there is none.
+
+        Raises :class:`FamilyNotAllowed` for one of another family than ``families``.
+        """
         self._read_at = -FRESH_S
         await self.refresh()
-        card = self._cards.pop(name, None)
+        card = self._cards.get(name)
         if card is not None:
+            check_family(card.family, families)
+            self._cards.pop(name, None)
             self._models.pop(name, None)
             await self._in_store(partial(self._store.remove, name))
             await self._in_store(partial(self._orders.withdraw, name))
@@ -177,21 +195,6 @@ class LiveModels:
             return self._failures.known_missing(name)
         except ValidationFailed as error:
             raise ValidationFailed(error.message, field=field) from None
-
-    def _sources(self, name: str, order: LiveOrder | None) -> list[AllowedSource]:
-        if order is None:
-            return self.allowed.sources(name)
-        if order.hub is not None:
-            found = self.allowed.sources(order.hub, (HubRule,))
-        elif order.folder is not None:
-            found = self.allowed.sources(order.folder, (FolderRule,))
-        else:
-            found = self.allowed.sources(name)
-        if order.revision is None:
-            return found
-        update = {"revision": order.revision}
-        at = (replace(each, source=each.source.model_copy(update=update)) for each in found)
-        return [each for each in at if each.rule.allows(each.source)]
 
     async def _inspected(self, allowed: AllowedSource) -> DetectedModel:
         """What the model is, by the first family whose replica sees its files.

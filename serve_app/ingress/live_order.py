@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
 from configs.live_models import LiveOptions
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.model_card import ModelCard
@@ -17,6 +18,20 @@ class LiveOrder:
     revision: str | None = None
     hub: str | None = None
     folder: str | None = None
+
+    def sources(self, name: str, allowed: AllowList) -> list[AllowedSource]:
+        """Where the model ``name`` may be, by the rules of ``allowed``."""
+        if self.hub is not None:
+            found = allowed.sources(self.hub, (HubRule,))
+        elif self.folder is not None:
+            found = allowed.sources(self.folder, (FolderRule,))
+        else:
+            found = allowed.sources(name)
+        if self.revision is None:
+            return found
+        update = {"revision": self.revision}
+        at = (replace(each, source=each.source.model_copy(update=update)) for each in found)
+        return [each for each in at if each.rule.allows(each.source)]
 
     def check(self, card: ModelCard) -> None:
         """Raise :class:`ValidationFailed` if a model of the profile is wanted otherwise."""

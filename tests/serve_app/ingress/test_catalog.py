@@ -9,7 +9,7 @@ import pytest
 from configs.profile import Profile
 from configs.settings import Settings
 from serve_app.ingress.catalog import Catalog
-from serve_app.ingress.errors import ModelNotFound, ValidationFailed
+from serve_app.ingress.errors import FamilyNotAllowed, ModelNotFound, ValidationFailed
 from tests.serve_app.house import FAST, FULL, profile
 
 OTHERS = ["house/vectors", "house/mood"]
@@ -153,3 +153,15 @@ async def test_without_any_the_last_task_is_missed(catalog: Catalog) -> None:
         await catalog.resolve_first(["topic", "zero_shot"], None)
     with pytest.raises(ModelNotFound):
         await catalog.resolve_first(["sentiment", "chat"], "no/such")
+
+
+async def test_without_a_name_the_first_task_is_one_that_a_key_may_have_done(
+    catalog: Catalog,
+) -> None:
+    bound = catalog.restricted_to({"embeddings"})
+    task, card = await bound.resolve_first(("sentiment", "embed"), None)
+    assert (task, card.name) == ("embed", "house/vectors")
+    with pytest.raises(FamilyNotAllowed):
+        await bound.resolve_first(("sentiment", "embed"), "house/mood")
+    with pytest.raises(FamilyNotAllowed):
+        await bound.resolve_first(("sentiment", "chat"), None)
