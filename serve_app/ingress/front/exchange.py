@@ -81,7 +81,8 @@ class FrontExchange:
         self._refused = refused
         self._answered = answered
         self._answers = answers
-        self._room = room
+        self.room = room
+        """For the answer, until its client has read it; bounded by nothing where there is none."""
         self._held = 0
         self._scope = scope
         self._receive = receive
@@ -140,16 +141,16 @@ class FrontExchange:
 
     def close(self) -> None:
         """The application has returned."""
-        if self._room is not None:
-            self._room.give_back(self._held)
+        if self.room is not None:
+            self.room.give_back(self._held)
             self._held = 0
         if self._timer is not None:
             self._timer.cancel()
 
     def _has_room(self, nbytes: int) -> bool:
-        if not nbytes or self._room is None:
+        if not nbytes or self.room is None:
             return True
-        if not self._room.take(nbytes):
+        if not self.room.take(nbytes):
             return False
         self._held = nbytes
         return True

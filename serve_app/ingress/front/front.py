@@ -35,6 +35,10 @@ Early: TypeAlias = Callable[[Scope, bytes], None]
 """Raises :class:`ServiceError` for a request that cannot be answered in time."""
 
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+OPEN_PART = 8
+"""Answers on paths that need no key have room for this part of the bytes that all others have, and
+take none of theirs: a client without a key could fill it with pages that it does not read."""
+
 EXPOSED = (
     HEADER,
     "x-model",
@@ -96,7 +100,9 @@ class Front:
         self._policy = policy
         self._echo = echo
         self._bodies = BodyReader(policy.settings)
-        self._room = AnswerRoom(policy.settings.max_inflight_answer_bytes)
+        max_bytes = policy.settings.max_inflight_answer_bytes
+        self._room = AnswerRoom(max_bytes)
+        self._open_room = AnswerRoom(max_bytes // OPEN_PART)
         self._checked_app: ASGIApp = self._with_error_responses
         if policy.settings.cors_origins:
             self._checked_app = CORSMiddleware(
@@ -183,7 +189,9 @@ class Front:
         if policy.keys is not None:
             needed = scope_of(scope["method"], path_of(scope))
             exchange.keyless = needed is None
-            if needed is not None:
+            if needed is None:
+                exchange.room = self._open_room
+            else:
                 key = exchange.key = await policy.keys.named(_presented(head), needed)
                 session = session and key.name.encode() + b":" + session
                 if needed == INFERENCE and scope["method"] not in READ_METHODS:

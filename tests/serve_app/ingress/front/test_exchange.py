@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.serve_app.ingress.front.fronting import NATIVE, Wire, asked, fronted
+from tests.serve_app.ingress.front.fronting import NATIVE, Wire, asked, fronted, keys_in
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 SECRET = "postgres://user:password@inside"
@@ -221,3 +222,20 @@ async def test_answers_that_clients_do_not_read_leave_no_room_for_other_large_on
 
 async def test_one_answer_may_be_larger_than_all_may_be() -> None:
     assert (await asked(fronted(big, max_inflight_answer_bytes=1), "/big")).content == BIG
+
+
+async def test_clients_without_a_key_leave_room_for_the_answers_of_others(tmp_path: Path) -> None:
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(BIG)(scope, receive, send)
+
+    keys = keys_in(tmp_path, "ada=sk-ada")
+    front = fronted(large, max_inflight_answer_bytes=150_000, api_keys_file=keys)
+    idle = Wire(front, path="/docs", method="GET", takes=1)
+    await idle.begun.wait()
+    refused = await asked(front, "/docs", method="GET")
+    assert refused.status_code == 429
+    key = [("x-api-key", "sk-ada")]
+    assert (await asked(front, "/v1/models", method="GET", headers=key)).content == BIG
+    idle.done.cancel()
+    await asyncio.wait([idle.done])
+    assert (await asked(front, "/docs", method="GET")).content == BIG
