@@ -139,7 +139,7 @@ def image_downloads(settings: Settings) -> ImageDownloads | None:
     guard = UrlGuard(settings)
     fetcher = ImageFetcher(
         guard,
-        SystemResolver(),
+        SystemResolver(settings.max_image_downloads),
         TcpConnector(),
         tls_context(),
         max_bytes=settings.max_image_url_bytes,

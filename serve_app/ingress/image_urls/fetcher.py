@@ -24,6 +24,13 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 UNTYPED = frozenset({"application/octet-stream", "binary/octet-stream"})
 """What object stores call a file whose type nobody gave them."""
 
+UNREACHABLE = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    OSError,  # of TLS, behind its handshake: a server that wants a certificate of its client
+)
+
 Hold: TypeAlias = Callable[[int], None]
 """Counts bytes as memory in use, or frees them where negative. May raise a ``ServiceError``."""
 
@@ -96,7 +103,7 @@ class ImageFetcher:
                 if response.status in REDIRECTS:
                     return self._followed(target, _header(response, b"location"))
                 return await self._body(response, hold)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except UNREACHABLE as error:
             raise FetchFailed(f"{type(error).__name__}: {error}") from None
 
     async def _addresses(self, target: UrlTarget) -> tuple[Address, ...]:

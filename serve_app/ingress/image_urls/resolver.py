@@ -10,6 +10,9 @@ from typing import Protocol
 
 from serve_app.ingress.image_urls.addresses import Address
 
+THREADS_PER_CALLER = 4
+"""Resolvers give up after some 30 s by default, which is three downloads' time."""
+
 
 class Resolver(Protocol):
     """Answers with the addresses of a host, best first, or raises ``OSError``."""
@@ -18,14 +21,16 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """The system's resolver: its hosts file, its name servers. At most ``threads`` at a time.
+    """The system's resolver: its hosts file, its name servers. For ``callers`` at a time.
 
     A caller that stops waiting does not stop a name server: its thread is free when that answers
-    or the system gives up.
+    or the system gives up. So there are more threads than callers.
     """
 
-    def __init__(self, threads: int = 4) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image-url-resolver")
+    def __init__(self, callers: int) -> None:
+        self._threads = ThreadPoolExecutor(
+            THREADS_PER_CALLER * callers, thread_name_prefix="image-url-resolver"
+        )
 
     async def __call__(self, host: str, port: int) -> list[Address]:
         loop = asyncio.get_running_loop()

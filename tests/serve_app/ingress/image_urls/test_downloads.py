@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from ipaddress import ip_address
 
 import pytest
 
@@ -15,6 +17,8 @@ from serve_app.ingress.errors import (
     ValidationFailed,
 )
 from serve_app.ingress.image_urls import downloads as module
+from serve_app.ingress.image_urls import resolver
+from serve_app.ingress.image_urls.addresses import Address
 from serve_app.ingress.image_urls.downloads import (
     WAITING_PER_SLOT,
     ImageDownloads,
@@ -23,6 +27,7 @@ from serve_app.ingress.image_urls.downloads import (
 )
 from serve_app.ingress.image_urls.guard import UrlGuard
 from tests.serve_app.ingress.image_urls.web import PNG, PUBLIC, answer, redirect, web
+from tests.serve_app.local_handle import happens
 
 PAGES = {
     "/a.png": answer(),
@@ -162,3 +167,43 @@ async def test_who_waits_too_long_for_a_slot_is_told_to_come_back() -> None:
 def test_nothing_is_fetched_unless_it_is_enabled() -> None:
     assert image_downloads(Settings()) is None
     assert image_downloads(Settings(image_urls=True)) is not None
+
+
+async def test_names_whose_servers_hang_do_not_keep_others_from_being_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor after their downloads were given up: no thread of a resolver can be stopped."""
+    answers, loop, looked_up = threading.Event(), asyncio.get_running_loop(), asyncio.Event()
+
+    def resolved(host: str, port: int) -> list[Address]:
+        if host == "b.example":
+            loop.call_soon_threadsafe(looked_up.set)
+        else:
+            answers.wait()
+        return [ip_address("127.0.0.1")]
+
+    monkeypatch.setattr(resolver, "resolved", resolved)
+    slots = 4
+    downloads = image_downloads(Settings(image_urls=True, max_image_downloads=slots))
+    assert downloads is not None
+    try:
+        for _ in range(2):
+            slow = [
+                asyncio.create_task(of_request(downloads).fetched(f"http://{i}.example/", "photo"))
+                for i in range(slots)
+            ]
+            await settled()
+            for each in slow:
+                each.cancel()
+            await asyncio.wait(slow)
+        good = asyncio.create_task(of_request(downloads).fetched("http://b.example/", "photo"))
+        await happens(looked_up)
+        good.cancel()
+    finally:
+        answers.set()
+
+
+async def settled() -> None:
+    """Let what was begun go on until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)

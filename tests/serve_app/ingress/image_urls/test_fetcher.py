@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gzip
+import socket
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,6 +204,29 @@ async def test_tls_is_checked_against_the_name_and_not_the_address(tmp_path: Pat
             await fetched(net.fetcher(), "https://a.example/a.png")  # nobody vouches for it
         with pytest.raises(FetchFailed, match="from https to http"):
             await fetched(fetcher, "https://a.example/down")
+
+
+async def test_a_server_that_wants_a_certificate_gives_no_image(tmp_path: Path) -> None:
+    """With TLS 1.3 it says so behind the handshake, and the client learns it where it reads."""
+    server, client = certified(tmp_path, ["a.example"])
+    server.minimum_version = ssl.TLSVersion.TLSv1_3
+    server.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, connection.dup() as other:
+            with suppress(ssl.SSLError):
+                server.wrap_socket(connection, server_side=True)
+            while other.recv(4096):  # unread bytes would make a reset of its close
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        refusing = asyncio.create_task(asyncio.to_thread(refuse, listening))
+        async with web({}) as net:
+            net.port = listening.getsockname()[1]
+            with pytest.raises(FetchFailed, match="SSLError"):
+                await fetched(net.fetcher(client), "https://a.example/a.png")
+        await refusing
 
 
 def certified(folder: Path, names: Iterable[str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:

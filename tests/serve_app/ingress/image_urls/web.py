@@ -61,7 +61,7 @@ class Web:
         self.resolved: list[str] = []
         self.unreachable: set[str] = set()
         self.asked = asyncio.Event()
-        self._port = port
+        self.port = port
         self._backend = httpcore.AnyIOBackend()
 
     async def resolve(self, host: str, port: int) -> list[Address]:
@@ -76,7 +76,7 @@ class Web:
         self.connected.append(str(address))
         if str(address) in self.unreachable:
             raise httpcore.ConnectError("unreachable")
-        return await self._backend.connect_tcp("127.0.0.1", self._port, timeout_s)
+        return await self._backend.connect_tcp("127.0.0.1", self.port, timeout_s)
 
     def fetcher(self, tls: ssl.SSLContext | None = None, **settings: Any) -> ImageFetcher:
         made = Settings.model_validate(settings)
