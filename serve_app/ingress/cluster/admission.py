@@ -55,8 +55,8 @@ class Admission:
     ) -> Place:
         """A place among the calls in flight. Raises :class:`TooManyRequests`.
 
-        For the families in ``begun`` the time that it takes is no reason: they work for the same
-        request already, and all of that would be lost.
+        For the families in ``begun`` the time that it takes is no reason: they have done a part of
+        the same request, which would be lost.
         """
         load = self._loads.get(family)
         if load is None or isinstance(request, UNCOUNTED):

@@ -75,7 +75,7 @@ class DeploymentClient:
         self._deadline = math.inf
         self._why_not = why_not
         self._families: Set[str] = frozenset()
-        self._begun: set[str] | None = None  # the families that have admitted this request
+        self._begun: set[str] | None = None  # the families that have done a part of this request
         self._joiners = {
             family: CallJoiner(
                 self._streams[family],
@@ -131,10 +131,7 @@ class DeploymentClient:
         attempts = self._attempts(family, timeout_s)
         attempts.check()
         # A call with a time of its own is an order, which is not one of the requests that wait.
-        place = Place()
-        if timeout_s is None:
-            place = self._place(family, request, attempts)
-        with place:
+        with self._place(family, request, attempts) if timeout_s is None else Place() as place:
             answer = await self._answer(family, method, request, attempts)
             if isinstance(answer, TimedResult):
                 if observed:
@@ -143,6 +140,7 @@ class DeploymentClient:
             if isinstance(answer, Problem):
                 raise self._refused(family, from_problem(answer, fields))
             place.answered(answer)
+            self._done(family, place)
         if observed:
             observed.result_received(answer)
         return answer
@@ -164,11 +162,12 @@ class DeploymentClient:
     def _place(self, family: str, request: Any, attempts: Attempts) -> Place:
         context = self._context or CallContext()
         tenant = Tenant(context.tenant, context.weight)
-        begun = set() if self._begun is None else self._begun
-        place = self.admission.enter(family, request, attempts.seconds_left, tenant, begun)
-        if place.is_counted:
-            begun.add(family)
-        return place
+        begun = self._begun or ()
+        return self.admission.enter(family, request, attempts.seconds_left, tenant, begun)
+
+    def _done(self, family: str, place: Place) -> None:
+        if self._begun is not None and place.is_counted:
+            self._begun.add(family)
 
     def _refused(self, family: str, error: ServiceError) -> ServiceError:
         if isinstance(error, TooManyRequests):
@@ -201,6 +200,7 @@ class DeploymentClient:
             has_left = HandleRouter(self._streams[family]).has_left
             stream = ChunkStream(send, request, attempts, fields, place, has_left)
             await stream.start()
+            self._done(family, place)
         except BaseException as error:
             place.close(error)
             if isinstance(error, ServiceError):

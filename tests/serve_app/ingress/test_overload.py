@@ -31,6 +31,7 @@ PARALLEL = 2
 LONG = {"prompt": "Hi", "max_new_tokens": 100}
 SHORT = {"prompt": "Hi", "max_new_tokens": 1}
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100}
+LONG_CALL = GenerationRequest("id", "house/fast", prompt="Hi", max_new_tokens=100)
 
 
 class Graph:
@@ -188,12 +189,21 @@ async def test_one_that_may_be_short_is_not_refused_before_that_is_known() -> No
     assert response.status_code == 200
 
 
-async def test_a_list_that_has_begun_is_not_refused_for_its_time() -> None:
-    graph = Graph(10, generated("!"), generated("!"))
-    body = {"prompt": ["Hi", "Ho"], "max_tokens": 100}
-    response = await graph.post("/v1/completions", body, 95.0)  # 57 s, for 55 and then 60
-    assert response.status_code == 200
-    assert graph.load.in_flight == 10
+@pytest.mark.parametrize("way", ["generate", "stream"])
+async def test_a_request_of_which_a_part_is_done_is_not_refused_for_its_time(way: str) -> None:
+    first = generated("!") if way == "generate" else [burst("!", finish="length")]
+    graph = Graph(10, first, generated("!"))
+    deadline = asyncio.get_running_loop().time() + 95.0
+    request, later = (
+        graph.app.state.services.client.for_request(None, deadline=deadline) for _ in range(2)
+    )
+    call = request.call if way == "generate" else request.open_stream
+    await call("generation", way, LONG_CALL)  # 55 seconds
+    for _ in range(10):
+        graph.load.begin()
+    await request.call("generation", "generate", LONG_CALL)  # more than 100
+    with pytest.raises(TooManyRequests):
+        await later.call("generation", "generate", LONG_CALL)
 
 
 async def test_streams_that_a_replica_refuses_say_nothing_about_the_time() -> None:
