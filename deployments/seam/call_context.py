@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-ANONYMOUS = "anonymous"
-"""The tenant of all requests where the service has no keys."""
+ANONYMOUS = "(anonymous)"
+"""The tenant of all requests where the service has no keys. No key may have this name."""
 
 MAX_SHARE_LENGTH = 64
 

@@ -143,9 +143,10 @@ def test_a_tenant_waits_for_its_own_calls_in_its_share_of_the_time() -> None:
     assert simulation.load.seconds_for(1.0, bob) == pytest.approx(1 / 6, rel=0.1)
 
 
-def test_a_tenant_that_floods_leaves_places_to_others() -> None:
+@pytest.mark.parametrize("name", ["flood", "anonymous"])
+def test_a_tenant_that_floods_leaves_places_to_others(name: str) -> None:
     simulation = Simulation(limit=100)
-    flood, other = Tenant("flood"), Tenant("other")
+    flood, other = Tenant(name), Tenant("other")
     while not simulation.load.is_full_for(flood):
         simulation.begin(1, flood)
     assert simulation.load.in_flight == 80
