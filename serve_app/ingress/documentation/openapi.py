@@ -33,7 +33,9 @@ PROMPTS = frozenset(
         "source_sentence",
     }
 )
-"""``TEXTS`` are fields that take a list of texts, ``PROMPTS`` those that take one."""
+STEPS = frozenset({"steps", "num_inference_steps"})
+"""``TEXTS`` are fields that take a list of texts, ``PROMPTS`` those that take one, ``STEPS`` those of
+an image's denoising."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -163,6 +165,8 @@ def _sized(name: str, field: dict[str, Any], settings: Settings) -> None:
         is_text = branch.get("pattern", READABLE["pattern"]) == READABLE["pattern"]
         if branch.get("type") == "string" and name in TEXTS | PROMPTS and is_text:
             branch.setdefault("maxLength", settings.max_prompt_bytes)
+        if branch.get("type") == "integer" and name in STEPS:
+            branch["maximum"] = settings.max_denoising_steps
 
 
 def _without_empty_answer(part: dict[str, Any]) -> None:

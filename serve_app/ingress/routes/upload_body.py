@@ -74,11 +74,21 @@ class UploadBody(Generic[B]):
         upload, schema = self._upload, self.model.model_json_schema()
         file = {"type": "string", "format": "binary", "description": upload.about}
         form = {k: v for k, v in schema.items() if k != "example"}
-        properties = {k: v for k, v in schema["properties"].items() if k != upload.field}
+        properties = schema["properties"].items()
+        properties = {k: _without_null(v) for k, v in properties if k != upload.field}
         form["properties"] = {**properties, upload.part: file}
         form["required"] = [upload.part if k == upload.field else k for k in schema["required"]]
         content = {MULTIPART: {"schema": form}, "application/json": {"schema": schema}}
         return {"requestBody": {"required": True, "content": content}}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field in a form, which has no null: such a field is left out."""
+    branches = [each for each in field.get("anyOf", ()) if each != {"type": "null"}]
+    rest = {k: v for k, v in field.items() if k != "anyOf"}
+    if len(branches) < 2:
+        return {**(branches or [{}])[0], **rest}
+    return {"anyOf": branches, **rest}
 
 
 class FormParser:

@@ -9,8 +9,14 @@ import httpx
 import pytest
 from openai import AsyncOpenAI, BadRequestError
 
+from configs.settings import Settings
 from deployments.seam.image_generation import ImageGenerationRequest, ImageGenerationResult
 from deployments.seam.problems import Problem
+from serve_app.ingress.documentation.openapi import completed
+from serve_app.ingress.routes.huggingface.image_generation import TextToImageParameters
+from serve_app.ingress.routes.image_generation import GenerateImagesBody
+from serve_app.ingress.routes.openai.images import OpenAIImagesBody
+from serve_app.ingress.validation.fields import Body
 from tests.serve_app import house
 from tests.serve_app.ingress.routes.huggingface import hub
 from tests.serve_app.ingress.routes.one_family import MODEL
@@ -233,3 +239,19 @@ async def test_what_the_model_refuses_has_the_routes_own_name(
     assert response.json()["error"]["param"] == openai
     response = await sent(Family(found), HUB, {"inputs": "a"})
     assert set(response.json()["details"]["field_errors"]) == {hub_field}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (GenerateImagesBody, "steps"),
+        (OpenAIImagesBody, "num_inference_steps"),
+        (TextToImageParameters, "num_inference_steps"),
+    ],
+)
+def test_the_document_has_the_bound_of_denoising_steps(body: type[Body], field: str) -> None:
+    schemas = {"A": body.model_json_schema()}
+    document = {"paths": {}, "components": {"schemas": schemas}}
+    made = completed(document, Settings(max_denoising_steps=7))["components"]["schemas"]["A"]
+    bounds = [each.get("maximum") for each in made["properties"][field]["anyOf"]]
+    assert bounds == [7, None]

@@ -154,6 +154,8 @@ def test_both_bodies_are_documented(app: FastAPI) -> None:
     assert "base64" in json["properties"]["image"]["description"]
     assert set(form["properties"]) == set(json["properties"]) == set(PhotoBody.model_fields)
     assert form["required"] == json["required"] == ["image"]
+    assert {"type": "null"} in json["properties"]["ratio"]["anyOf"]
+    assert form["properties"]["ratio"] == {"maximum": 1, "type": "number", "title": "Ratio"}
 
 
 def test_base64_reaches_the_body_as_it_was_sent() -> None:
