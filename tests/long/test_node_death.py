@@ -17,8 +17,14 @@ from bench.chaos.graph import PACED, PACED_MODEL
 from bench.chaos.reading import Ending, StreamAnswer, read
 from bench.chaos.requests import paced
 from tests.long import two_nodes
-from tests.long.test_two_nodes import TOKEN, connects, deploy, start_options, until
-from tests.long.two_nodes import BIN, ROOT, RayNode, machines, ray_node
+from tests.long.test_two_nodes import (
+    connects,
+    deploy,
+    environment_of_nodes,
+    start_options,
+    until,
+)
+from tests.long.two_nodes import RayNode, machines, ray_node
 
 TOKENS = 300
 STREAMS = 16
@@ -66,14 +72,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RayNode, R
     """The head and another node, each with a replica that answers."""
     folder = tmp_path_factory.mktemp("node-death")
     path = profile(folder)
-    dropped = {"RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH"}
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in dropped},
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "PRSM_HF_ALLOW_ANONYMOUS": "true",
-        "RAY_AUTH_TOKEN": TOKEN,
-    }
+    environment = environment_of_nodes()
     with ExitStack() as stack:
         one, other = stack.enter_context(machines(f"prsm{os.getpid() % 10000}"))
         head, worker = start_options(one)

@@ -105,18 +105,23 @@ def start_options(head: Machine) -> tuple[list[str], list[str]]:
     )
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    folder = tmp_path_factory.mktemp("two-nodes")
-    path = profile(folder)
+def environment_of_nodes() -> dict[str, str]:
+    """For Ray on both machines: one token, and no API keys."""
     dropped = {"RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH"}
-    environment = {
+    return {
         **{name: value for name, value in os.environ.items() if name not in dropped},
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "PRSM_HF_ALLOW_ANONYMOUS": "true",
         "RAY_AUTH_TOKEN": TOKEN,
     }
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    folder = tmp_path_factory.mktemp("two-nodes")
+    path = profile(folder)
+    environment = environment_of_nodes()
     with ExitStack() as stack:
         one, other = stack.enter_context(machines(f"prsm{os.getpid() % 10000}"))
         head, worker = start_options(one)
