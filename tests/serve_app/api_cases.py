@@ -49,7 +49,7 @@ BEYOND_SCHEMAS = tuple(
         r"\b\d+ tokens\b|mask tokens; expected one|min_tokens is \d+, but max_\w+ is \d+\.",
         r"is in the profile, and an order cannot change it\.|has to have either hub or folder\.",
         r"text_1 has to be one text, or as many texts as text_2\.",
-        r"must be 1 in a stream|best_of needs sampling|response_format must be verbose_json with it",
+        r"must be 1 in a stream|best_of needs sampling|response_format must be verbose_json",
     )
 )
 """What a 400 says to a body that fits the document, for reasons that no JSON Schema states there:
@@ -147,7 +147,9 @@ def _faults(case: Case[Any], response: Response) -> list[str]:
         return [
             f"{case.operation.label}: {each}\n  sent {str(case.body)[:300]}\n  got {told[:300]}"
             for each in failures
-            if not (isinstance(each, RejectedPositiveData) and is_beyond(case.operation.label, told))
+            if not (
+                isinstance(each, RejectedPositiveData) and is_beyond(case.operation.label, told)
+            )
         ]
     return []
 

@@ -34,8 +34,8 @@ PROMPTS = frozenset(
     }
 )
 STEPS = frozenset({"steps", "num_inference_steps"})
-"""``TEXTS`` are fields that take a list of texts, ``PROMPTS`` those that take one, ``STEPS`` those of
-an image's denoising."""
+"""``TEXTS`` are fields that take a list of texts, ``PROMPTS`` those that take one, ``STEPS`` those
+of an image's denoising."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -153,8 +153,11 @@ def _bounded(part: dict[str, Any], settings: Settings) -> None:
     if "patternProperties" in part and part.get("type") == "object":
         part.setdefault("additionalProperties", False)
     if part.get("additionalProperties") is False:
-        for name, field in part.get("properties", {}).items():
+        fields = part.get("properties", {})
+        for name, field in fields.items():
             _sized(name, field, settings)
+        if "n" in fields and not STEPS.isdisjoint(fields):
+            fields["n"]["maximum"] = settings.max_generated_images
 
 
 def _sized(name: str, field: dict[str, Any], settings: Settings) -> None:

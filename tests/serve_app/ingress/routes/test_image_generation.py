@@ -249,9 +249,10 @@ async def test_what_the_model_refuses_has_the_routes_own_name(
         (TextToImageParameters, "num_inference_steps"),
     ],
 )
-def test_the_document_has_the_bound_of_denoising_steps(body: type[Body], field: str) -> None:
-    schemas = {"A": body.model_json_schema()}
-    document = {"paths": {}, "components": {"schemas": schemas}}
-    made = completed(document, Settings(max_denoising_steps=7))["components"]["schemas"]["A"]
-    bounds = [each.get("maximum") for each in made["properties"][field]["anyOf"]]
-    assert bounds == [7, None]
+def test_the_document_has_the_bounds_of_steps_and_images(body: type[Body], field: str) -> None:
+    document = {"paths": {}, "components": {"schemas": {"A": body.model_json_schema()}}}
+    settings = Settings(max_denoising_steps=7, max_generated_images=3)
+    made = completed(document, settings)["components"]["schemas"]["A"]["properties"]
+    assert [each.get("maximum") for each in made[field]["anyOf"]] == [7, None]
+    if "n" in made:
+        assert made["n"]["maximum"] == 3
