@@ -28,6 +28,8 @@ MAX_UNKNOWN_S = 5.0
 WAIT_S = 2.0
 """So long they wait for it. Then the database counts as away."""
 RETRY_S = 2.0
+FLUSH_RETRY_S = 10.0
+"""So often it is tried without requests, to write what keys used before."""
 OUTAGE_S = 300.0
 """So long keys that are known go on without the database."""
 FORGET_S = 120.0
@@ -126,7 +128,8 @@ class StoredKeys:
         return self._clock() - self._read_at
 
     def _flush_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(MAX_AGE_S, self._flush)
+        delay_s = MAX_AGE_S if self._failed_at is None else FLUSH_RETRY_S
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def _flush(self) -> None:
         self._timer = None

@@ -264,6 +264,7 @@ async def test_use_that_could_not_be_written_at_once_is_written_without_a_reques
 ) -> None:
     """While another reading goes on, and for a moment after one has failed."""
     monkeypatch.setattr(stored_keys, "MAX_AGE_S", 0.0)
+    monkeypatch.setattr(stored_keys, "FLUSH_RETRY_S", 0.0)
     store.answers.clear()
     asking = asyncio.ensure_future(keys.find(ADA.digest))
     await settled()
