@@ -54,6 +54,14 @@ async def asked(
         return await client.request(method, path, content=content, headers=sent)
 
 
+async def by(
+    front: Front, key: str | None, path: str = f"{NATIVE}/generate", method: str = "POST"
+) -> httpx.Response:
+    """The answer to whoever has ``key``; ``None`` is nobody."""
+    headers = [] if key is None else [("authorization", f"Bearer {key}")]
+    return await asked(front, path, method=method, headers=headers)
+
+
 def _raw(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode()
 

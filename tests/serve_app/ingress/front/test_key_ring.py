@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -19,7 +18,7 @@ from serve_app.ingress.keys.store import KeyStore
 from serve_app.ingress.keys.tables import LAYOUT
 from serve_app.ingress.routes.dialects import error_answers
 from serve_app.ingress.sql.database import Database
-from tests.serve_app.ingress.front.fronting import NATIVE, asked, echo, keys_in
+from tests.serve_app.ingress.front.fronting import NATIVE, asked, by, echo, keys_in
 
 PLAIN = KeyTerms(frozenset({"inference"}))
 DIALECTS: dict[str, Callable[[Any], bool]] = {
@@ -59,13 +58,6 @@ async def policy(
 @pytest.fixture
 def front(policy: FrontPolicy) -> Front:
     return Front(echo, policy)
-
-
-async def by(
-    front: Front, key: str | None, path: str = f"{NATIVE}/generate", method: str = "POST"
-) -> httpx.Response:
-    headers = [] if key is None else [("authorization", f"Bearer {key}")]
-    return await asked(front, path, method=method, headers=headers)
 
 
 async def test_keys_of_the_file_and_of_the_database_are_let_in(
