@@ -47,6 +47,9 @@ BEYOND_SCHEMAS = tuple(
         r"steps\.\d+\.inputs\b|steps\.\d+\.model_name: The model|there is no step",
         r"steps\.\d+\.id: step \d+ has the id",
         r"\b\d+ tokens\b|mask tokens; expected one|min_tokens is \d+, but max_\w+ is \d+\.",
+        r"\b[Tt]he model (?:cannot|can|finds|has|knows|makes|reads|takes|translates|writes) ",
+        r"cannot be honoured by \S+ \(engine|reads no images\.|does not do any of these tasks\.",
+        r"is damaged or cut short|the audio has |cannot be read as text|not one token each",
         r"is in the profile, and an order cannot change it\.|has to have either hub or folder\.",
         r"text_1 has to be one text, or as many texts as text_2\.",
         r"must be 1 in a stream|best_of needs sampling|response_format must be verbose_json",
@@ -54,9 +57,9 @@ BEYOND_SCHEMAS = tuple(
 )
 """What a 400 says to a body that fits the document, for reasons that no JSON Schema states there:
 whether bytes are an image, what a grammar needs, how parts of a body belong together, what a model
-has room for, which models an order may change, and that the ids of JSON-RPC are not written as 3.0.
-Each is the words of one message, because a single word such as `tokens` is also in the name of a
-field, whose every fault would pass.
+can and has room for, which models an order may change, and that the ids of JSON-RPC are not written
+as 3.0. Each is the words of one message, because a single word such as `tokens` is also in the name
+of a field, whose every fault would pass.
 """
 
 BY_TASK = re.compile(r"POST /models/\{model_id\}(?:/pipeline/\{task\})?")
