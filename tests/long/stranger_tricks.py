@@ -141,9 +141,9 @@ def paths() -> Iterator[Trick]:
 
 def framing() -> Iterator[Trick]:
     """What one parser reads otherwise than another."""
-    post = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nContent-Type: {JSON}\r\n"
+    post = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {JSON}\r\n"
     chunked = "Transfer-Encoding: chunked\r\n"
-    smuggled = "GET /v1/models/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    smuggled = "GET /v1/models/smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     size = len(smuggled)
     for name, rest in {
         "length and chunks": f"Content-Length: 4\r\n{chunked}\r\n0\r\n\r\n{smuggled}",
@@ -163,7 +163,7 @@ def framing() -> Iterator[Trick]:
         "an expectation": "Expect: a-cake\r\nContent-Length: 2\r\n\r\n{}",
     }.items():
         yield Trick(f"framing: {name}", (post + rest).encode("latin-1"), hold_s=20)
-    ask = b"GET /health/liveness HTTP/1.1\r\nHost: a\r\n\r\n"
+    ask = b"GET /health/liveness HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     yield Trick("framing: 200 requests at once", ask * 200)
 
 
