@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from starlette.types import Message
 
 from serve_app.ingress.errors import ServiceError, TooManyRequests
@@ -46,3 +48,14 @@ def large_size(start: Message) -> int:
             length = int(value) if bytes(value).isdigit() else 0
             return length if length > SMALL else 0
     return 0
+
+
+def pieces_of(message: Message) -> Iterator[Message]:
+    """A message of an answer, with its body in pieces that are small."""
+    body, more = message.get("body", b""), message.get("more_body", False)
+    if len(body) <= SMALL:
+        yield message
+        return
+    for at in range(0, len(body), SMALL):
+        end = at + SMALL
+        yield {**message, "body": body[at:end], "more_body": more or end < len(body)}

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.ingress.api_key import ApiKey
 from serve_app.ingress.error_answers import ErrorAnswers
-from serve_app.ingress.front.answers import AnswerRoom, AnswerWithoutRoom, large_size
+from serve_app.ingress.front.answers import AnswerRoom, AnswerWithoutRoom, large_size, pieces_of
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import Raw, RequestHeaders, with_id
 from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
@@ -131,6 +131,12 @@ class FrontExchange:
         elif self._plain is not None:
             await self._translate(self._plain, message)
             return
+        # uvicorn waits for a slow reader before it writes, and not after: an answer in one piece
+        # would count as sent while all of it is in memory.
+        for piece in pieces_of(message) if self._held else (message,):
+            await self._pass_on(piece)
+
+    async def _pass_on(self, message: Message) -> None:
         # A stream sends heartbeats and chunks from two tasks: the one that waits longest counts.
         if self._sending_since is None:
             self._sending_since = self._loop.time()

@@ -220,6 +220,21 @@ async def test_answers_that_clients_do_not_read_leave_no_room_for_other_large_on
     assert (await asked(front, "/big", method="GET")).content == BIG
 
 
+async def test_an_answer_of_which_a_part_waits_keeps_its_room() -> None:
+    """A server takes what it is given, and lets the next message wait."""
+    front = fronted(big, max_inflight_answer_bytes=150_000)
+    slow = Wire(front, path="/big", method="GET", takes=2)
+    while len(slow.sent) < 2:
+        await asyncio.wait([slow.done], timeout=0.01)
+    assert (await asked(front, "/big", method="GET")).status_code == 429
+    slow.done.cancel()
+    await asyncio.wait([slow.done])
+    whole = Wire(front, path="/big", method="GET")
+    await whole.done
+    assert b"".join(each.get("body", b"") for each in whole.sent) == BIG
+    assert [each["more_body"] for each in whole.sent[1:]] == [True, False]
+
+
 async def test_one_answer_may_be_larger_than_all_may_be() -> None:
     assert (await asked(fronted(big, max_inflight_answer_bytes=1), "/big")).content == BIG
 
