@@ -115,13 +115,18 @@ class StoredKeys:
             self._flush_later()
 
     async def close(self) -> None:
+        """Write what is left to be written, and close every connection."""
+        self._stop_timer()  # else it begins another reading while the one that goes on ends
         if self._reading is not None:
             await asyncio.wait({self._reading})
         if self._pending:
             await self._exchange()
+        self._stop_timer()
+        await self._store.close()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._store.close()
 
     @property
     def _age_s(self) -> float:
