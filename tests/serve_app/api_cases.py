@@ -53,17 +53,21 @@ BEYOND_SCHEMAS = tuple(
         r"is in the profile, and an order cannot change it\.|has to have either hub or folder\.",
         r"text_1 has to be one text, or as many texts as text_2\.",
         r"must be 1 in a stream|best_of needs sampling|response_format must be verbose_json",
+        r"No model is configured for \w+\.|the prompt has no tokens",
+        r"tool_choice: name is given with type tool, and only then",
     )
 )
 """What a 400 says to a body that fits the document, for reasons that no JSON Schema states there:
 whether bytes are an image, what a grammar needs, how parts of a body belong together, what a model
-can and has room for, which models an order may change, and that the ids of JSON-RPC are not written
-as 3.0. Each is the words of one message, because a single word such as `tokens` is also in the name
-of a field, whose every fault would pass.
+can and has room for, which tasks have a model, which models an order may change, and that the ids
+of JSON-RPC are not written as 3.0. Each is the words of one message, because a single word such as
+`tokens` is also in the name of a field, whose every fault would pass.
 """
 
 BY_TASK = re.compile(r"POST /models/\{model_id\}(?:/pipeline/\{task\})?")
-WRONG_FIELD = re.compile(r"this field is (?:required|not known here)")
+WRONG_FIELD = re.compile(
+    r"this field is (?:required|not known here)|inputs: expected a string|takes application/json\."
+)
 """These routes take the body of any task, and the model says which."""
 
 
