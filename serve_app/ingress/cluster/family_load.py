@@ -12,10 +12,15 @@ from deployments.seam.call_context import ANONYMOUS
 from serve_app.ingress.cluster.handle_router import HandleRouter
 
 WINDOW_S = 10.0
+MIN_WINDOW_S = 1.0
 MIN_ENDED = 8
 MAX_ENDED = 1024
 """The rate is that of the calls that ended in the last seconds under load: at least so many, and at
-most so many."""
+most so many. A shorter time alone says nothing: twenty streams whose clients leave within the same
+moment end one after another, and none of them writes a token in between."""
+
+MIN_UNITS = 1e-6
+"""Less work than that is what rounding leaves of none."""
 
 MAX_RETRY_S = 60
 
@@ -34,11 +39,12 @@ NO_TENANT = Tenant()
 
 
 class CallInFlight(NamedTuple):
-    """When a call began, by the time and by the clock of the load, whose it is, and its work, if
-    that was known when it came."""
+    """When a call began, by the time and by the clock of the load, what all calls had told by then,
+    whose it is, and its work, if that was known when it came."""
 
     began: float
     loaded_s: float
+    told: float
     tenant: str
     units: float | None
 
@@ -48,8 +54,11 @@ class EndedCall(NamedTuple):
 
     ``units`` is its work, and ``whole`` that part of a call; 0 if it was cut short. ``untold`` is
     the work that was not told while it ran, and ``told`` what all calls had told by then.
+    ``began`` and ``told_before`` are the clock and what was told when it began.
     """
 
+    began: float
+    told_before: float
     at: float
     units: float
     whole: float
@@ -105,7 +114,7 @@ class FamilyLoad:
         self._vague[name] += units is None
         self._known[name] = self._known.get(name, 0.0) + (units or 0.0)
         self._weights[name] = tenant.weight
-        return CallInFlight(self._read_at, self._loaded_s, name, units)
+        return CallInFlight(self._read_at, self._loaded_s, self._told, name, units)
 
     def withdraw(self, call: CallInFlight) -> None:
         """A call has failed, which says nothing about how fast the family is."""
@@ -149,7 +158,15 @@ class FamilyLoad:
             return
         untold = under_load * (units - told)
         self._ended.append(
-            EndedCall(self._loaded_s, under_load * units, under_load * whole, untold, self._told)
+            EndedCall(
+                began=call.loaded_s,
+                told_before=call.told,
+                at=self._loaded_s,
+                units=under_load * units,
+                whole=under_load * whole,
+                untold=untold,
+                told=self._told,
+            )
         )
         self._count(self._ended[-1], 1)
         while len(self._ended) > MAX_ENDED or self._is_old():
@@ -157,7 +174,7 @@ class FamilyLoad:
         # Of calls that were cut short only the beginning is known. Their work counts, and they do
         # not: so the mean is that of whole calls, unless only the shortest come to their end. Where
         # nothing at all was done, nothing is known of what calls usually are.
-        if self._units > 1e-6:  # beyond what rounding leaves
+        if self._units > MIN_UNITS:
             self.usual_units = self._units / max(1.0, self._whole)
 
     def is_full_for(self, tenant: Tenant = NO_TENANT) -> bool:
@@ -191,7 +208,7 @@ class FamilyLoad:
         share = tenant.weight / (tenant.weight + others)
         asked = {name: self._asked(name) for name in self._of_tenant}
         own = min(self._of_tenant[tenant.name] * units, asked.get(tenant.name, 0.0))
-        return min((own + units) / share, sum(asked.values()) + units) / max(rate, 1e-9)
+        return min((own + units) / share, sum(asked.values()) + units) / rate
 
     @property
     def retry_after_s(self) -> int:
@@ -199,7 +216,7 @@ class FamilyLoad:
         self._tick()
         rate = self._rate()
         waiting = max(1, self.in_flight - self._parallel())
-        seconds = 1.0 if rate is None else waiting * self.usual_units / max(rate, 1e-9)
+        seconds = 1.0 if rate is None else waiting * self.usual_units / rate
         return max(1, math.ceil(min(seconds, MAX_RETRY_S)))
 
     def _asked(self, tenant: str) -> float:
@@ -213,7 +230,11 @@ class FamilyLoad:
         first = self._ended[0]
         seconds = self._loaded_s - first.at
         work = self._untold - first.untold + self._told - first.told
-        return work / seconds if seconds > 0 else None
+        rate = work / seconds if seconds > 0 else 0.0
+        if seconds < MIN_WINDOW_S or work < MIN_UNITS:
+            since = self._untold + self._told - first.told_before
+            rate = max(rate, since / (self._loaded_s - first.began))
+        return max(rate, 1e-9)
 
     def _tick(self) -> bool:
         """Move the clock on; whether the family is under load until now."""

@@ -116,6 +116,21 @@ def test_what_was_written_for_clients_that_left_counts_as_work_and_not_as_a_call
     assert simulation.load.usual_units >= 10.0
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_clients_that_leave_in_the_same_moment_say_nothing_about_the_rate(seconds: float) -> None:
+    """Between the first and the last of them no token may have come, or one."""
+    simulation = Simulation()
+    simulation.begin(20)
+    simulation.clock.now += 2.0
+    for _ in range(20):
+        simulation.load.wrote(1.0)
+    for _ in range(20):
+        simulation.load.end(simulation.calls.popleft(), 1.0, whole=False, told=1.0)
+        simulation.clock.now += seconds / 20
+    simulation.begin(20)
+    assert simulation.load.seconds_for(8.0) == pytest.approx(21 * 8 / 10, rel=0.2)
+
+
 def test_the_delay_is_the_time_of_those_that_wait() -> None:
     simulation = Simulation()
     simulation.run(40, 2.0, in_flight=PARALLEL + 6)
