@@ -182,13 +182,16 @@ class FamilySpec(Section):
 
 
 def parallel_calls(family: FamilySpec, settings: Settings) -> int:
-    """How many calls a replica of the family can work on at a time: slots, or items of a batch."""
+    """From how many calls on a replica of the family is busy all the time.
+
+    A generator has its slots. Of other families a model computes one batch for each of its
+    ``forwards`` while the next one gathers: how many texts make a batch depends on how long they
+    are and on how fast the processor is, so it is two calls for each.
+    """
     generators = [each for each in family.models if not GENERATION_TASKS.isdisjoint(each.tasks)]
     if generators:
         return max(each.slots or settings.max_concurrent_requests for each in generators)
-    limits = family.options.user_config
-    size = settings.batch_size if limits is None else limits.max_batch_size
-    return size * max((each.forwards for each in family.models), default=1)
+    return 2 * max((each.forwards for each in family.models), default=1)
 
 
 class Profile(Section):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from deployments.engine.sequence import Sequence
-from deployments.engine.tuning import NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM
+from deployments.engine.tuning import NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM, SLOT_QUANTUM
 from deployments.models.fair_shares import FairShares, Owner
 
 Rank: TypeAlias = tuple[object, ...]
@@ -19,17 +19,32 @@ class ScheduledRequest:
     """The sequences of one request, which is ``owner``'s.
 
     ``served`` counts the tokens decoded for them, on top of what all others of the same owner had
-    when it arrived. It is ``new`` until its first token. ``round_robin_index`` counts the calls of
-    :meth:`Scheduler.next` that chose it.
+    when it arrived; ``served_at_first`` is what it had then, and ``served_before`` what it had when
+    it last came to have a slot. It is ``new`` until its first token. ``round_robin_index`` counts
+    the calls of :meth:`Scheduler.next` that chose it.
     """
 
     owner: Owner
     arrived: int
+    served_at_first: int
     served: int
+    served_before: int
     new: bool = True
     waiting: deque[Sequence] = field(default_factory=deque)
     running: list[Sequence] = field(default_factory=list)
     round_robin_index: int = 0
+
+    @property
+    def served_in_slot(self) -> int:
+        """What it has had since it last came to have a slot."""
+        return self.served - self.served_before
+
+    @property
+    def had_its_turn(self) -> bool:
+        """Whether it has had enough to be preempted for a new one of the same owner. A long one
+        always has; a short one that comes back must not be the first to go again."""
+        is_long = self.served - self.served_at_first >= PREEMPTION_QUANTUM
+        return is_long or self.served_in_slot >= SLOT_QUANTUM
 
 
 class SlotShares:
@@ -54,9 +69,13 @@ class SlotShares:
         """The slots of the owner's tenant."""
         return self.requests.total() if self._is_one else self._tenants[owner.tenant]
 
-    def rank(self, request: ScheduledRequest) -> Rank:
-        """The sort key: the request with the lowest rank is admitted next."""
-        own = (len(request.running), not request.new, request.served, request.arrived)
+    def rank(self, request: ScheduledRequest, least: int) -> Rank:
+        """The sort key: the request with the lowest rank is admitted next.
+
+        ``least`` is what the least served waiting request of its owner had.
+        """
+        level = (request.served - least) // PREEMPTION_QUANTUM
+        own = (len(request.running), level, request.arrived)
         if self._is_one:
             return own
         owner = request.owner
@@ -66,7 +85,7 @@ class SlotShares:
 
     def excess(self, request: ScheduledRequest) -> Rank:
         """The sort key: the request with the highest one is preempted first."""
-        own = (self.requests[request], request.served, request.arrived)
+        own = (self.requests[request], request.served_in_slot, request.arrived)
         if self._is_one:
             return own
         owner = request.owner
@@ -79,13 +98,16 @@ class SlotShares:
 
         Slots are shared equally among tenants, by their weights; what one has is shared among its
         fairness ids, and then among requests. Where slots cannot be shared equally, one loses its
-        last slot, or that which it has more, to another that was served less.
+        last slot, or that which it has more, to another that was served less. To a new request of
+        the same owner it loses it sooner.
         """
         theirs, ours = donor.owner, claimant.owner
+        is_first = claimant.new and not claimant.running
         if theirs == ours:
             slots, claimed = self.requests[donor], len(claimant.running)
             is_more, may_swap = slots >= claimed + 2, not claimed
             ahead: float = donor.served - claimant.served
+            is_first &= donor.had_its_turn
         elif theirs.tenant == ours.tenant:
             slots, claimed = self._owners[theirs], self._owners[ours]
             is_more, may_swap = slots >= claimed + 2, slots > claimed
@@ -95,7 +117,5 @@ class SlotShares:
             is_more = (slots - 1) / theirs.weight >= (claimed + 1) / ours.weight
             may_swap = slots / theirs.weight > claimed / ours.weight
             ahead = self._shares.served(theirs)[0] - self._shares.served(ours)[0]
-        is_first = claimant.new and not claimed
-        return is_more or (
-            may_swap and ahead >= (NEW_REQUEST_CREDIT if is_first else PREEMPTION_QUANTUM)
-        )
+        lead = NEW_REQUEST_CREDIT if is_first else PREEMPTION_QUANTUM
+        return is_more or (may_swap and ahead >= lead)

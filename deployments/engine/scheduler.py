@@ -3,9 +3,11 @@
 Slots and KV cache are shared fairly among tenants (API keys), by their weights; the part of each
 among its fairness ids, and their parts among requests. A request may have many sequences (``n``
 choices, a batch of prompts), which count as one here. Each gets equally many slots. Where there are
-more requests than slots, the least served one is admitted next. A new request goes first: it is
-admitted at once, and the request that was served most is preempted for it. New requests of one
-tenant do not go before another tenant that was served less.
+more requests than slots, each has turns of ``PREEMPTION_QUANTUM`` tokens, and those of the same
+turn are admitted as they came (a multi-level feedback queue, as in FastServe: Wu et al., 2023). So
+a new request is admitted at once where others have had their ``SLOT_QUANTUM``: the one that was
+served most is preempted for it. New requests of one tenant do not go before another tenant that was
+served less.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ class Scheduler:
             clock = max(self._clocks.get(owner, 0), min(others, default=0))
             self._clocks[owner] = clock
             served = clock - NEW_REQUEST_CREDIT
-            request = ScheduledRequest(owner, self._request_count, served)
+            request = ScheduledRequest(owner, self._request_count, served, served, served)
             self._requests[_key(sequence)] = request
         request.waiting.append(sequence)
         self._of_tenant[request.owner.tenant] += 1
@@ -154,6 +156,8 @@ class Scheduler:
         claimant, self._claimant = self._claimant, None
         for request in [claimant] if claimant and claimant.waiting else self._by_rank():
             if self._has_room(self.running, request.waiting[0]):
+                if not request.running:
+                    request.served_before = request.served
                 sequence = request.waiting.popleft()
                 request.running.append(sequence)
                 self.running.append(sequence)
@@ -198,7 +202,12 @@ class Scheduler:
         waiting = [
             each for each in waiting if slots.of_tenant(each.owner) < bounds[each.owner.tenant]
         ]
-        return sorted(waiting, key=slots.rank) if len(waiting) > 1 else waiting
+        if len(waiting) < 2:
+            return waiting
+        least = dict[Owner, int]()
+        for each in waiting:
+            least[each.owner] = min(each.served, least.get(each.owner, each.served))
+        return sorted(waiting, key=lambda each: slots.rank(each, least[each.owner]))
 
     def _has_room(self, running: list[Sequence], sequence: Sequence) -> bool:
         if not running:

@@ -9,6 +9,11 @@ PREEMPTION_QUANTUM = 256
 """Decoded tokens by which a running request must be ahead of a waiting one to lose its last slot to
 it. Smaller is fairer and costs more: a resumed sequence is prefilled again."""
 
+SLOT_QUANTUM = 64
+"""Decoded tokens that a request has in its last slot before it gives it to a new one of the same
+owner, until it has had a ``PREEMPTION_QUANTUM`` in all. Under overload there are always new ones,
+and short answers must come to their end all the same (``python -m bench.overload``)."""
+
 NEW_REQUEST_CREDIT = 16
 """Decoded tokens that a new request may have before it counts as served as much as the others.
 Until then no other new request takes its slot."""

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from deployments.engine.codec import TextCodec
-from deployments.engine.tuning import PREEMPTION_QUANTUM
+from deployments.engine.tuning import PREEMPTION_QUANTUM, SLOT_QUANTUM
 from tests.deployments.engine.simulated_engine import SimulatedEngine
 
 
@@ -54,7 +54,7 @@ def test_a_new_request_is_admitted_at_once_however_many_are_running(
     engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(heavies):
         engine.submit(f"heavy {number}", choices)
-    engine.step(600)
+    engine.step(200 * heavies)
     for number in range(10):
         engine.submit(f"new {number}", new=1)
         engine.step()
@@ -65,12 +65,33 @@ def test_new_requests_wait_only_for_each_other(byte_codec: TextCodec) -> None:
     engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(20):
         engine.submit(f"heavy {number}", 16)
-    engine.step(600)
+    engine.step(2400)
     for number in range(12):
         engine.submit(f"new {number}", new=2)
     engine.step(6)
     left = {each.request_id for each in engine.scheduler.sequences}
     assert not any(name.startswith("new") for name in left)
+
+
+@pytest.mark.parametrize("tokens", [32, 100])
+def test_under_overload_no_request_waits_for_all_that_come_after_it(
+    byte_codec: TextCodec, tokens: int
+) -> None:
+    """Seven are always there, for four slots: each one that ends makes room for a new one."""
+    engine = SimulatedEngine(byte_codec, slots=4)
+    came, took = dict[str, float](), dict[str, float]()
+    for _ in range(6000):
+        present = {each.request_id for each in engine.scheduler.sequences}
+        took |= {name: engine.now - came[name] for name in came.keys() - present - took.keys()}
+        for _ in range(7 - len(present)):
+            name = str(len(came))
+            came[name] = engine.now
+            engine.submit(name, new=tokens)
+        engine.step()
+    mean = sum(took.values()) / len(took)
+    assert len(took) > 0.95 * 4 * 6000 / tokens
+    assert max(took.values()) < 1.5 * mean
+    assert len(engine.preempted) <= (0 if tokens < SLOT_QUANTUM else 2 * len(took))
 
 
 def test_more_requests_than_slots_are_served_equally(byte_codec: TextCodec) -> None:
@@ -115,13 +136,13 @@ def test_a_late_request_is_not_compensated_for_the_time_before_it(
 def test_the_kv_cache_bounds_what_runs_together_and_new_requests_get_a_part(
     byte_codec: TextCodec,
 ) -> None:
-    engine = SimulatedEngine(byte_codec, slots=4, memory=300)
+    engine = SimulatedEngine(byte_codec, slots=4, memory=800)
     for number in range(4):
-        engine.submit(f"heavy {number}", 2, prompt=100)
-    engine.step(60)
+        engine.submit(f"heavy {number}", 2, prompt=250)
+    engine.step(200)
     assert len(engine.scheduler.running) == 2
     for number in range(10):
-        engine.submit(f"new {number}", new=1, prompt=60)
+        engine.submit(f"new {number}", new=1, prompt=150)
         engine.step(2)
         assert engine.fits(engine.scheduler.running)
     left = {each.request_id for each in engine.scheduler.sequences}
