@@ -73,8 +73,10 @@ def running(place: Path, families: Sequence[str] = FAMILIES) -> Iterator[BrokenG
 
 
 def _settings(disk: SmallDisk) -> dict[str, str | None]:
-    """Conversations on the small disk, and their answers short and the same again."""
+    """Conversations on the small disk, their answers short and the same again, and where the graph
+    finds the paced family."""
     return {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{disk.folder / 'conversations.sqlite3'}",
         "PRSM_HF_TEMPERATURE": "0",
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
