@@ -65,15 +65,15 @@ class StandInGeneration(CallReceiver):
 class StandInHandle:
     """As much of a deployment's handle as the ingress needs for calls that are not streamed."""
 
-    def __init__(self, family: CallReceiver) -> None:
+    def __init__(self, family: Any) -> None:
         self._family = family
-        self.call = self
+        self.generate = self
 
     def options(self, **_: Any) -> StandInHandle:
         return self
 
     def remote(self, call: ContextualCall) -> StandInResponse:
-        return StandInResponse(asyncio.ensure_future(self._family.call(call)))
+        return StandInResponse(asyncio.ensure_future(self._family.generate(call)))
 
 
 class StandInResponse:

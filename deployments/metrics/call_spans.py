@@ -28,11 +28,12 @@ NANOSECONDS = 1_000_000_000
 class CallSpan:
     """The span of a call that runs while the block does; made with its stages when it has ended.
 
-    ``recorder`` has recorded the call from its beginning.
+    ``name`` is that of the method, and ``recorder`` has recorded the call from its beginning.
     """
 
-    def __init__(self, call: ContextualCall, recorder: StageRecorder) -> None:
+    def __init__(self, call: ContextualCall, name: str, recorder: StageRecorder) -> None:
         self._call = call
+        self._name = name
         self._recorder = recorder
         self._problem: Problem | None = None
         self._began = time.time_ns()
@@ -55,7 +56,7 @@ class CallSpan:
         tracer = trace.get_tracer(TRACER)
         carrier = {"traceparent": self._call.context.traceparent}
         span = tracer.start_span(
-            f"call {self._call.method}",
+            f"call {self._name}",
             TraceContextTextMapPropagator().extract(carrier, Context()),
             attributes={"gen_ai.request.model": self._call.model} if self._call.model else None,
             start_time=self._began,

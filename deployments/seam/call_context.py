@@ -32,9 +32,8 @@ class CallContext(NamedTuple):
 
 
 class ContextualCall(NamedTuple):
-    """A call of ``method`` in its context. With ``timed`` its stages are told with its answer."""
+    """A request in its context. With ``timed`` its stages are told with its answer."""
 
-    method: str
     request: Any
     context: CallContext
     timed: bool = False

@@ -62,8 +62,9 @@ def cosines(ours: Any, theirs: Any) -> Any:
 async def test_a_timed_call_tells_its_stages_and_its_neighbours(family: Counting) -> None:
     """Calls that arrive together are tokenized together, and share a forward."""
     asked = EmbeddingRequest("tiny", ("w1", "w2"))
-    timed = ContextualCall("embed", asked, CallContext(), timed=True)
-    answer, _ = await asyncio.gather(family.call(timed), embedded(family, "w3"))
+    timed: Any = ContextualCall(asked, CallContext(), timed=True)
+    answer: Any
+    answer, _ = await asyncio.gather(family.embed(timed), embedded(family, "w3"))
     assert isinstance(answer.result, EmbeddingResult)
     assert len(answer.result.vectors) == 2
     stages = {stage.name: stage for stage in answer.timing.stages}

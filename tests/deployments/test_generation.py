@@ -63,8 +63,8 @@ def request(**fields: Any) -> GenerationRequest:
     return GenerationRequest("request", "tiny", **given)
 
 
-def timed(method: str) -> ContextualCall:
-    return ContextualCall(method, request(), CallContext(), timed=True)
+def timed() -> Any:
+    return ContextualCall(request(), CallContext(), timed=True)
 
 
 async def following(stream: Stream) -> TokenChunk | Problem:
@@ -127,7 +127,7 @@ async def test_tokens_that_wait_for_a_slow_reader_travel_together(
 async def test_a_timed_stream_tells_its_stages_before_its_last_chunk(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    stream = family.call_stream(timed("stream"))
+    stream = family.stream(timed())
     first = asyncio.create_task(asyncio.wait_for(anext(stream), PATIENCE_S))
     sequence, beside = await engine.submitted(), asyncio.create_task(family.generate(request()))
     other = await engine.submitted()
@@ -148,12 +148,12 @@ async def test_a_timed_stream_tells_its_stages_before_its_last_chunk(
 async def test_a_timed_whole_answer_tells_its_stages(
     family: Generation, engine: PuppetEngine
 ) -> None:
-    asking = asyncio.create_task(family.call(timed("generate")))
+    asking = asyncio.create_task(family.generate(timed()))
     sequence = await engine.submitted()
     sequence.admitted()
     engine.emit(sequence, "a")
     engine.finish(sequence)
-    answer = await asyncio.wait_for(asking, PATIENCE_S)
+    answer: Any = await asyncio.wait_for(asking, PATIENCE_S)
     assert isinstance(answer.result, GenerationResult)
     names = [stage.name for stage in answer.timing.stages]
     assert names == ["tokenize", "queue", "prefill", "decode"]

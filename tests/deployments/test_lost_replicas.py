@@ -43,9 +43,9 @@ class LossyGeneration:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._family, name)
 
-    async def call_stream(self, call: Any) -> AsyncIterator[Any]:
+    async def stream(self, call: Any) -> AsyncIterator[Any]:
         left = self._chunks
-        async for item in self._family.call_stream(call):
+        async for item in self._family.stream(call):
             if left == 0 and self.lost < self._losses:
                 self.lost += 1
                 raise RayActorError(error_msg="killed")

@@ -28,7 +28,7 @@ class Busy:
     """
 
     def __getattr__(self, method: str) -> Callable[[Any], Any]:
-        return self._stream if method in ("stream", "call_stream") else self._call
+        return self._stream if method == "stream" else self._call
 
     async def _call(self, request: Any) -> Problem:
         return Problem("overloaded", "busy")

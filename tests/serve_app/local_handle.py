@@ -7,7 +7,7 @@ cancelled: whoever stops waiting for it does not stop it by that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
+from deployments.models.call_receiver import Answering, CallReceiver, Streaming
 from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.replicas import ModelStatus, ReplicaReport
 from deployments.seam.timings import CallTiming, Stage, TimedResult
@@ -37,21 +38,22 @@ async def happens(what: asyncio.Event) -> None:
     await asyncio.wait_for(what.wait(), PATIENCE_S)
 
 
-class Contextual:
-    """Calls that carry a context, whose methods are those of the subclass."""
+class Contextual(CallReceiver):
+    """Keeps the contexts of calls. A timed one takes ``TIMING``."""
 
     def __init__(self) -> None:
         self.contexts: list[CallContext] = []
 
-    async def call(self, call: ContextualCall) -> Any:
+    async def _answer(self, method: Answering, name: str, call: ContextualCall) -> Any:
         self.contexts.append(call.context)
-        result = await getattr(self, call.method)(call.request)
+        result = await method(call.request)
         return TimedResult(result, TIMING) if call.timed else result
 
-    async def call_stream(self, call: ContextualCall) -> AsyncIterator[Any]:
+    async def _items(
+        self, method: Streaming, name: str, call: ContextualCall
+    ) -> AsyncGenerator[Any, None]:
         self.contexts.append(call.context)
-        method = f"timed_{call.method}" if call.timed else call.method
-        async with aclosing(getattr(self, method)(call.request)) as items:
+        async with aclosing(super()._items(method, name, call)) as items:
             async for item in items:
                 yield item
 

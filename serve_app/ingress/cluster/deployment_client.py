@@ -192,8 +192,8 @@ class DeploymentClient:
         attempts.check()
 
         def send(request: GenerationRequest) -> Any:
-            name, sent = self._in_context(method, request, attempts, "call_stream")
-            return self._method(family, name, stream=True).remote(sent)
+            in_context = self._in_context(request, attempts)
+            return self._method(family, method, stream=True).remote(in_context)
 
         place = self._place(family, request, attempts)
         try:
@@ -250,16 +250,14 @@ class DeploymentClient:
             self._methods[key] = getattr(handles[family], method)
         return self._methods[key]
 
-    def _in_context(
-        self, method: str, request: Any, attempts: Attempts, envelope: str = "call"
-    ) -> tuple[str, Any]:
-        """The method to call and what to send to it: inside a request a call with its context."""
+    def _in_context(self, request: Any, attempts: Attempts) -> Any:
+        """What to send: the request of a call, in the context of the client's request if any."""
         if self._context is None and not self._timed:
-            return method, request
+            return request
         context = (self._context or CallContext())._replace(
             seconds_left=attempts.seconds_left, traceparent=traceparent_here()
         )
-        return envelope, ContextualCall(method, request, context, self._timed)
+        return ContextualCall(request, context, self._timed)
 
     def _result(
         self, family: str, method: str, request: Any, attempts: Attempts, is_retry: bool
@@ -267,7 +265,7 @@ class DeploymentClient:
         """One attempt. A second one travels alone: a request that ends its replica must not do so
         twice to the same companions."""
         joiner = None if isinstance(request, UNJOINED) else self._joiners.get(family)
-        method, request = self._in_context(method, request, attempts)
+        request = self._in_context(request, attempts)
         if joiner is None:
             return self._remote(family, method, request)
         return joiner.call(method, request, alone=is_retry)

@@ -643,7 +643,7 @@ async def test_room_goes_first_to_the_key_of_which_least_waits() -> None:
 
     async def waits(tenant: str) -> None:
         nonlocal room
-        enter_context(ContextualCall("", None, CallContext(tenant)))
+        enter_context(ContextualCall(None, CallContext(tenant)))
         await lane.room.wait(lambda _: room > 0)
         room -= 1
         order.append(tenant)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
@@ -51,18 +52,17 @@ class Failing(CallReceiver):
         raise LookupError
 
 
-def call(method: str) -> ContextualCall:
-    return ContextualCall(method, "", CallContext())
+CALL: Any = ContextualCall("", CallContext())
 
 
 async def test_a_call_that_fails_while_its_process_ends_is_not_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(LookupError):
-        await Failing().call(call("work"))
+        await Failing().work(CALL)
     monkeypatch.setattr(call_receiver, "interpreter_ends", lambda: True)
-    unary = asyncio.create_task(Failing().call(call("work")))
-    stream = Failing().call_stream(call("stream"))
+    unary = asyncio.create_task(Failing().work(CALL))
+    stream = Failing().stream(CALL)
     assert await anext(stream) == "a"
     streamed = asyncio.ensure_future(anext(stream))
     done, _ = await asyncio.wait({unary, streamed}, timeout=0.05)

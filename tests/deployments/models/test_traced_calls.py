@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -59,12 +60,12 @@ class Working(CallReceiver):
             recorder.add("forward", now, now + 0.1, items=5, requests=2)
 
 
-def call(method: str, traceparent: str = SAMPLED, *, timed: bool = False) -> ContextualCall:
-    return ContextualCall(method, REQUEST, CallContext(traceparent=traceparent), timed)
+def call(traceparent: str = SAMPLED, *, timed: bool = False) -> Any:
+    return ContextualCall(REQUEST, CallContext(traceparent=traceparent), timed)
 
 
 async def test_a_span_has_the_request_as_its_parent_and_the_stages_below(spans: Spans) -> None:
-    assert await asyncio.create_task(Working().call(call("work"))) == "done"
+    assert await asyncio.create_task(Working().work(call())) == "done"
     whole, forward = spans()["call work"], spans()["forward"]
     assert whole.parent is not None
     assert whole.context is not None
@@ -78,14 +79,14 @@ async def test_a_span_has_the_request_as_its_parent_and_the_stages_below(spans: 
 
 
 async def test_a_timed_call_is_answered_with_its_timing_and_has_a_span_too(spans: Spans) -> None:
-    answer = await asyncio.create_task(Working().call(call("work", timed=True)))
+    answer = await asyncio.create_task(Working().work(call(timed=True)))
     assert isinstance(answer, TimedResult)
     assert set(spans()) == {"call work", "forward"}
 
 
 async def test_a_stream_has_a_span_when_it_has_ended_or_was_left(spans: Spans) -> None:
     async def read(items: int) -> list[str]:
-        read, stream = list[str](), Working().call_stream(call("stream"))
+        read, stream = list[str](), Working().stream(call())
         async for item in stream:
             read.append(item)
             if len(read) == items:
@@ -100,14 +101,14 @@ async def test_a_stream_has_a_span_when_it_has_ended_or_was_left(spans: Spans) -
 
 
 async def test_problems_and_failures_are_errors_of_the_span(spans: Spans) -> None:
-    await asyncio.create_task(Working().call(call("refuse")))
+    await asyncio.create_task(Working().refuse(call()))
     with pytest.raises(LookupError):
-        await asyncio.create_task(Working().call(call("fail")))
+        await asyncio.create_task(Working().fail(call()))
     statuses = [spans()[f"call {name}"].status for name in ("refuse", "fail")]
     assert [each.status_code for each in statuses] == [StatusCode.ERROR] * 2
     assert [each.description for each in statuses] == ["validation", "LookupError"]
 
 
 async def test_a_call_of_a_request_that_is_not_traced_has_no_span(spans: Spans) -> None:
-    assert await asyncio.create_task(Working().call(call("work", ""))) == "done"
+    assert await asyncio.create_task(Working().work(call(""))) == "done"
     assert spans() == {}

@@ -125,9 +125,8 @@ async def test_two_routers_choose_the_same_replica_for_a_session() -> None:
 async def test_a_call_in_a_context_goes_where_it_goes_without_one() -> None:
     routed = Routed(three(MODEL))
     for each in sessions(20):
-        assert await routed.one(
-            ContextualCall("generate", each, CallContext("a key"))
-        ) == await routed.one(each)
+        call = ContextualCall(each, CallContext("a key"))
+        assert await routed.one(call) == await routed.one(each)
 
 
 async def test_only_the_sessions_of_a_lost_replica_move() -> None:

@@ -12,13 +12,13 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from deployments.models.joined_calls import CallRunner
-from deployments.seam.call_context import CallContext, ContextualCall
+from deployments.seam.call_context import CallContext
 from deployments.seam.decisions import DecisionRequest
 from deployments.seam.generation import GenerationRequest
 from deployments.seam.joined_calls import CancelledCalls, JoinedAnswers, JoinedCalls
 from deployments.seam.problems import Problem
 from deployments.seam.replicas import ModelOrder
-from deployments.seam.timings import CallTiming, TimedResult
+from deployments.seam.timings import CallTiming
 from serve_app.ingress.cluster import joined_calls
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.errors import (
@@ -29,7 +29,14 @@ from serve_app.ingress.errors import (
     ValidationFailed,
 )
 from tests.serve_app.grpc_replica import GrpcHandle, replicas_of
-from tests.serve_app.local_handle import PATIENCE_S, TIMING, Family, LocalHandle, happens
+from tests.serve_app.local_handle import (
+    PATIENCE_S,
+    TIMING,
+    Contextual,
+    Family,
+    LocalHandle,
+    happens,
+)
 
 FIRST = "first"
 SECRET = "/home/inside/model.py line 7"
@@ -43,12 +50,12 @@ class Asked:
     model: str = "house/vectors"
 
 
-class Echo:
+class Echo(Contextual):
     """A family that answers a text with the text, unless it is told otherwise."""
 
     def __init__(self, max_running: int | None = None) -> None:
+        super().__init__()
         self.lists: list[JoinedCalls] = []
-        self.contexts: list[CallContext] = []
         self.asked: list[str] = []
         self.stopped: list[str] = []
         self.began: dict[str, asyncio.Event] = {}
@@ -78,11 +85,6 @@ class Echo:
             self.stopped.append(asked.text)
             self.ended.set()
             raise
-
-    async def call(self, call: ContextualCall) -> Any:
-        self.contexts.append(call.context)
-        result = await getattr(self, call.method)(call.request)
-        return TimedResult(result, TIMING) if call.timed else result
 
     async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
         self.lists.append(calls)
