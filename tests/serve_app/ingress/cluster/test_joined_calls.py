@@ -86,6 +86,9 @@ class Echo(Contextual):
             self.ended.set()
             raise
 
+    async def reverse(self, asked: Asked) -> str:
+        return asked.text[::-1]
+
     async def call_many(self, calls: JoinedCalls) -> AsyncIterator[JoinedAnswers]:
         self.lists.append(calls)
         async for ready in self._calls.run(calls):
@@ -193,6 +196,15 @@ async def test_calls_of_other_models_do_not_share_a_list() -> None:
     await asyncio.gather(*(ask(calls, "a", model) for model in ("one", "two", "one", "two", "one")))
     sizes = {each.model: len(each.requests) for each in family.lists}
     assert sizes == {"one": 2, "two": 1}
+
+
+async def test_calls_of_other_methods_do_not_share_a_list() -> None:
+    family = Echo()
+    calls = client(family).for_request(CallContext())
+    methods = ["embed", "reverse"] * 3
+    asked = (calls.call("texts", method, Asked("ab")) for method in methods)
+    assert await asyncio.gather(*asked) == ["ab", "ba"] * 3
+    assert {each.method: len(each.requests) for each in family.lists} == {"embed": 2, "reverse": 2}
 
 
 async def test_text_generation_and_orders_never_share_a_list() -> None:
