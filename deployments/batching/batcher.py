@@ -28,11 +28,10 @@ from deployments.metrics.binding_limit import Limit
 from deployments.metrics.meter import Meter
 from deployments.metrics.report import MetricSample
 from deployments.metrics.stage_recorder import recorder_here
-from deployments.models.call_receiver import context_here
+from deployments.models.call_receiver import owner_here
 from deployments.models.config import FamilyConfig
 from deployments.models.device import pick_device
 from deployments.models.errors import Overloaded
-from deployments.models.fair_shares import owner_of
 from deployments.models.ongoing_requests import max_ongoing_requests
 from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.problems import Problem
@@ -108,9 +107,7 @@ class Batcher:
         queue. Raises :class:`Overloaded` when the queue has no room for them.
         """
         loop = asyncio.get_running_loop()
-        request = QueuedRequest(
-            max_batch_size, recorder=recorder_here(), owner=owner_of(context_here())
-        )
+        request = QueuedRequest(max_batch_size, recorder=recorder_here(), owner=owner_here())
         admitted = list[RequestItems]()
         answers: list[asyncio.Future[R | Problem] | Problem] = []
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.batching.scheduler import BatchScheduler
-from deployments.models.call_receiver import context_here
+from deployments.models.call_receiver import owner_here
 from deployments.seam.call_context import ANONYMOUS
 
 FREE_FACTOR = 3
@@ -57,7 +57,7 @@ class QueueRoom:
         The tenant of which least waits in the queue comes first, and of one tenant who came first.
         ``has_room`` is re-evaluated at each :meth:`recheck`.
         """
-        request = RoomRequest(context_here().tenant)
+        request = RoomRequest(owner_here().tenant)
         self._waiting.append(request)
         try:
             while self._first is not request or not has_room(self.free_bytes):

@@ -15,8 +15,7 @@ from deployments.engine.sequence import Sequence
 from deployments.engine.token_stream import StreamPacing, TokenBuffer
 from deployments.metrics.meter import Meter
 from deployments.metrics.stage_recorder import StageRecorder
-from deployments.models.call_receiver import context_here
-from deployments.models.fair_shares import owner_of
+from deployments.models.call_receiver import owner_here
 from deployments.seam.generation import GenerationRequest, TokenChunk
 from deployments.seam.problems import Problem
 
@@ -110,7 +109,7 @@ def _sequence(
         eos_ids=frozenset() if request.ignore_eos else None,
         choice=choice,
         request_id=request.request_id,
-        owner=owner_of(context_here()),
+        owner=owner_here(),
         resume_ids=resume_ids,
         constraint=prompt.constraint.fresh() if prompt.constraint else None,
         inputs=prompt.inputs,

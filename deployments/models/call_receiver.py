@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from functools import partial, update_wrapper
 from inspect import getmembers, isasyncgenfunction, iscoroutinefunction, isfunction
 from math import isfinite
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from deployments.metrics.call_spans import CallSpan
 from deployments.metrics.stage_recorder import StageRecorder, record_here, recorded
+from deployments.models.fair_shares import NOBODY, Owner
 from deployments.models.process_end import end_of_process, interpreter_ends
-from deployments.seam.call_context import ANONYMOUS, ContextualCall
+from deployments.seam.call_context import ContextualCall
 from deployments.seam.problems import Problem
 from deployments.seam.timings import TimedResult
 
@@ -31,32 +30,18 @@ Streaming: TypeAlias = Callable[[Any], AsyncGenerator[Any, None]]
 LATE = Problem("timeout", "The answer was not complete within the time that the request allows.")
 
 
-class RunningCall(NamedTuple):
-    """The context of a call in its replica, as :class:`CallContext` has it.
-
-    ``deadline`` is of this process's ``time.monotonic``; ``math.inf`` is none.
-    """
-
-    tenant: str = ANONYMOUS
-    share: str = ""
-    weight: float = 1.0
-    deadline: float = math.inf
+_owner_here: ContextVar[Owner] = ContextVar("owner", default=NOBODY)
 
 
-WITHOUT_CONTEXT = RunningCall()
-
-_context_here: ContextVar[RunningCall] = ContextVar("call", default=WITHOUT_CONTEXT)
-
-
-def context_here() -> RunningCall:
-    """The context of the call that runs here, in its task and the tasks that this started."""
-    return _context_here.get()
+def owner_here() -> Owner:
+    """Whom the call belongs to that runs here, in its task and the tasks that this started."""
+    return _owner_here.get()
 
 
 def enter_context(call: ContextualCall) -> None:
     """Take the context of a call. Every call has a task of its own, so nothing is put back."""
-    tenant, share, weight, seconds_left, _ = call.context
-    _context_here.set(RunningCall(tenant, share, weight, time.monotonic() + seconds_left))
+    context = call.context
+    _owner_here.set(Owner(context.tenant, context.share, context.weight))
 
 
 class _NoSpan:

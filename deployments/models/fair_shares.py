@@ -14,7 +14,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
-from deployments.models.call_receiver import RunningCall
 from deployments.seam.call_context import ANONYMOUS
 
 MAX_SHARES = 256
@@ -32,10 +31,6 @@ class Owner(NamedTuple):
 
 
 NOBODY = Owner(ANONYMOUS, "")
-
-
-def owner_of(call: RunningCall) -> Owner:
-    return Owner(call.tenant, call.share, call.weight)
 
 
 class ServedCounter:

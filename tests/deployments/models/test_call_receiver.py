@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import pickle
-import time
 from collections.abc import AsyncGenerator, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from typing import Any
@@ -14,7 +13,8 @@ import pytest
 from ray import serve
 
 from deployments.metrics.stage_recorder import recorder_here
-from deployments.models.call_receiver import LATE, WITHOUT_CONTEXT, CallReceiver, context_here
+from deployments.models.call_receiver import LATE, CallReceiver, owner_here
+from deployments.models.fair_shares import NOBODY, Owner
 from deployments.models.joined_calls import CallRunner
 from deployments.seam.call_context import CallContext, ContextualCall
 from deployments.seam.joined_calls import JoinedCalls
@@ -25,14 +25,14 @@ class Telling(CallReceiver):
     """Answers with the context that it finds, also after a wait."""
 
     async def tell(self, tenant: str) -> list[str]:
-        before = context_here().tenant
+        before = owner_here().tenant
         await asyncio.sleep(0)
         inside = await asyncio.create_task(self._tenant())
-        return [before, inside, context_here().tenant]
+        return [before, inside, owner_here().tenant]
 
     async def stream(self, tenant: str) -> AsyncGenerator[str, None]:
         for _ in range(2):
-            yield context_here().tenant
+            yield owner_here().tenant
             await asyncio.sleep(0)
 
     async def timed_stream(self, tenant: str) -> AsyncGenerator[str, None]:
@@ -49,18 +49,18 @@ class Telling(CallReceiver):
         raise TimeoutError
 
     async def tell_all(self, tenants: Sequence[str], greeting: str = "") -> list[str]:
-        own = [context_here().tenant, *(await self.tell(tenants[0]))]
+        own = [owner_here().tenant, *(await self.tell(tenants[0]))]
         return [greeting + each for each in own + [item async for item in self.stream(tenants[0])]]
 
     async def _tenant(self) -> str:
-        return context_here().tenant
+        return owner_here().tenant
 
 
 class Shouting:
     """Methods for a family, of a class that is none."""
 
     async def shout(self, text: str) -> str:
-        return f"{context_here().tenant}: {text.upper()}"
+        return f"{owner_here().tenant}: {text.upper()}"
 
 
 class Louder(Shouting, Telling):
@@ -88,12 +88,12 @@ async def test_calls_at_the_same_time_keep_their_own_contexts() -> None:
     family = Telling()
     asked = (asyncio.create_task(family.tell(call(name))) for name in "abc")
     assert await asyncio.gather(*asked) == [[name] * 3 for name in "abc"]
-    assert context_here() is WITHOUT_CONTEXT
+    assert owner_here() is NOBODY
 
 
 async def test_a_method_takes_its_request_alone_too() -> None:
     family = Telling()
-    nobody = WITHOUT_CONTEXT.tenant
+    nobody = NOBODY.tenant
     assert await family.tell("a") == [nobody] * 3
     assert await family.tell(tenant="a") == [nobody] * 3
     assert await read(family.stream("a")) == [nobody] * 2
@@ -101,7 +101,7 @@ async def test_a_method_takes_its_request_alone_too() -> None:
 
 async def test_what_a_method_calls_runs_in_the_context_of_its_call() -> None:
     assert await asyncio.create_task(Telling().tell_all(call("a"))) == ["a"] * 6
-    assert await Telling().tell_all(["b"], greeting="to ") == [f"to {WITHOUT_CONTEXT.tenant}"] * 6
+    assert await Telling().tell_all(["b"], greeting="to ") == [f"to {NOBODY.tenant}"] * 6
 
 
 async def test_methods_of_every_base_take_calls() -> None:
@@ -153,14 +153,13 @@ async def test_only_timed_calls_are_recorded() -> None:
     assert answer.result == ["a"] * 3
 
 
-async def test_the_deadline_is_of_this_process_own_clock() -> None:
-    class Deadline(CallReceiver):
-        async def tell(self, request: str) -> float:
-            return context_here().deadline
+async def test_a_call_belongs_to_a_key_and_a_fairness_id() -> None:
+    class Owned(CallReceiver):
+        async def tell(self, request: str) -> Owner:
+            return owner_here()
 
-    before = time.monotonic()
-    deadline = await asyncio.create_task(Deadline().tell(call("a")))
-    assert before + 60.0 <= deadline <= time.monotonic() + 60.0
+    asked: Any = ContextualCall("", CallContext("a", "web", 2.0))
+    assert await asyncio.create_task(Owned().tell(asked)) == Owner("a", "web", 2.0)
 
 
 async def test_a_call_ends_at_its_deadline_although_nobody_cancels_it() -> None:
