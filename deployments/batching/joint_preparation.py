@@ -27,7 +27,8 @@ class Unprepared(Generic[I]):
     """Inputs of one request, and ``prepare``, which makes an item of each.
 
     Inputs with the same ``key`` may be prepared in one call. ``weight`` is their size in
-    characters. ``prepared`` is called with the items before they are queued.
+    characters. ``prepared`` is called with the items before they are queued, if the caller still
+    waits. If it raises, that request fails alone.
     """
 
     inputs: Sequence[Any]
@@ -58,6 +59,8 @@ class RequestItems:
         if self.admitted.done():
             return
         try:
+            if isinstance(self.part, Unprepared):
+                self.part.prepared(items)
             self.admitted.set_result(self._queue(items))
         except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
             self.admitted.set_exception(error)
@@ -163,9 +166,7 @@ class JointPreparation:
                 await self._prepare([items])
             return
         for items, part in zip(group, parts, strict=True):
-            made = list(islice(prepared, len(part.inputs)))
-            part.prepared(made)
-            items.admit(made)
+            items.admit(list(islice(prepared, len(part.inputs))))
 
 
 def _record(group: Sequence[RequestItems], began: float, inputs: int) -> None:

@@ -14,6 +14,7 @@ from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS, PART_ITEMS
 from deployments.models.fair_shares import Owner
 from deployments.seam.problems import Problem
+from tests.deployments.forwards import PATIENCE_S
 
 
 class Room:
@@ -36,9 +37,11 @@ class Room:
 class Thread:
     """Keeps what is prepared in each call. ``gate`` holds up the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gate_open: bool = False) -> None:
         self.calls: list[list[Any]] = []
         self.gate = asyncio.Event()
+        if gate_open:
+            self.gate.set()
 
     async def __call__(self, function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
         self.calls.append(list(inputs))
@@ -56,14 +59,23 @@ def ignored(items: Sequence[Any]) -> None:
     """Nobody has to know the items."""
 
 
+def refused(items: Sequence[Any]) -> None:
+    raise LookupError
+
+
 def untimed(name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
 def part(
-    lane: Any, *texts: str, key: Hashable = "a model", weight: int = 1, tenant: str = "one"
+    lane: Any,
+    *texts: str,
+    key: Hashable = "a model",
+    weight: int = 1,
+    tenant: str = "one",
+    told: Callable[[Sequence[Any]], None] = ignored,
 ) -> RequestItems:
-    unprepared = Unprepared(texts, lengths, key, weight, ignored)
+    unprepared = Unprepared(texts, lengths, key, weight, told)
     admitted = asyncio.get_running_loop().create_future()
     return RequestItems(lane, unprepared, QueuedRequest(owner=Owner(tenant, "")), admitted)
 
@@ -128,6 +140,21 @@ async def test_a_part_that_cannot_be_prepared_fails_alone() -> None:
     assert await other.admitted
     with pytest.raises(UnicodeError):
         await bad.admitted
+
+
+async def test_a_part_whose_request_cannot_take_its_items_fails_alone() -> None:
+    lane = Room()
+    preparation = JointPreparation(Thread(gate_open=True), untimed)
+    good, bad, other = part(lane, "a"), part(lane, "bb", told=refused), part(lane, "ccc")
+    preparation.add([good, bad, other])
+    await asyncio.wait([each.admitted for each in (good, bad, other)], timeout=PATIENCE_S)
+    assert (good.admitted.result(), other.admitted.result()) == (True, True)
+    with pytest.raises(LookupError):
+        bad.admitted.result()
+    later = part(lane, "dddd")
+    preparation.add([later])
+    assert await asyncio.wait_for(later.admitted, PATIENCE_S)
+    assert lane.items == [1, 3, 4]
 
 
 async def test_a_part_whose_caller_is_gone_is_not_prepared() -> None:
