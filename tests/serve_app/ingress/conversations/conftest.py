@@ -1,33 +1,17 @@
-"""Stores on a SQLite file always, and on the PostgreSQL that the environment names."""
+"""Conversations on each kind of database."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from configs.settings import Settings
 from serve_app.ingress.conversations import Conversations
-from serve_app.ingress.conversations.tables import metadata
 
 Opened: TypeAlias = Callable[..., Conversations]
-
-
-@pytest.fixture
-async def url(server: str | None, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an empty database."""
-    if server is None:
-        yield f"sqlite+aiosqlite:///{tmp_path}/conversations.sqlite3"
-        return
-    yield server
-    engine = create_async_engine(server)
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.drop_all)
-    await engine.dispose()
 
 
 @pytest.fixture
@@ -46,17 +30,3 @@ async def opened(url: str) -> AsyncIterator[Opened]:
 @pytest.fixture
 async def conversations(opened: Opened) -> Conversations:
     return opened()
-
-
-@pytest.fixture
-async def rows(url: str) -> AsyncIterator[Callable[[str], Any]]:
-    """Runs SQL beside the service, as an operator would, or as time does."""
-    engine = create_async_engine(url)
-
-    async def run(statement: str) -> Any:
-        async with engine.begin() as connection:
-            done = await connection.exec_driver_sql(statement)
-            return done.all() if done.returns_rows else None
-
-    yield run
-    await engine.dispose()
