@@ -6,7 +6,6 @@ machine's Serve.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -21,6 +20,7 @@ from serve_app.ingress.app import routers_of
 from serve_app.ingress.catalog import Catalog
 from serve_app.ingress.routes.context import NATIVE_PREFIX
 from tests.e2e.conftest import Graph
+from tests.long.beside import Beside, liveness
 from tests.serve_app.bodies import MIB, Place, more_wrong, oddities, places, wrong
 
 MAX_LATENCY_S = 0.5
@@ -34,39 +34,6 @@ MAX_GROWTH = 300 * MIB
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=x"
 ANSWERS = {200, 400, 404, 413, 415, 429}
-
-
-class Watch:
-    """Asks for liveness without end, and keeps the longest time that an answer took."""
-
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/health/liveness"
-        self._longest = 0.0
-        self._asked_at = time.monotonic()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def taken(self) -> float:
-        """The longest time since this was called before, in seconds, with what is on its way."""
-        time.sleep(2 * PAUSE_S)  # one more is asked after the request
-        longest = max(self._longest, time.monotonic() - self._asked_at)
-        self._longest = 0.0
-        return longest
-
-    def _run(self) -> None:
-        with httpx.Client(timeout=60) as client:
-            while not self._ended.wait(PAUSE_S):
-                self._asked_at = time.monotonic()
-                assert client.get(self._url).status_code == 200
-                self._longest = max(self._longest, time.monotonic() - self._asked_at)
 
 
 def processes(graph: Graph) -> list[psutil.Process]:
@@ -106,14 +73,17 @@ def every_place(graph: Graph) -> list[Place]:
 def faults(graph: Graph, bodies: Iterable[tuple[str, str, bytes, str]]) -> list[str]:
     """The requests beside which liveness took too long, or which were not answered as they are."""
     at_fault: list[str] = []
-    with Watch(graph.url) as watch, httpx.Client(base_url=graph.url, timeout=300) as client:
+    with (
+        Beside(liveness, graph.url, PAUSE_S) as beside,
+        httpx.Client(base_url=graph.url, timeout=300) as client,
+    ):
         for name, route, body, media_type in bodies:
             for attempt in range(TRIES):
                 time.sleep(attempt / 4)
-                watch.taken()
+                beside.taken()
                 headers = {"content-type": media_type}
                 status = client.post(route, content=body, headers=headers).status_code
-                longest = watch.taken()
+                longest = beside.taken()
                 if longest < MAX_LATENCY_S:
                     break
             if longest >= MAX_LATENCY_S or status not in ANSWERS:

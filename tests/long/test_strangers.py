@@ -8,9 +8,8 @@ answered as if it were none.
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -18,63 +17,17 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Graph
+from tests.long.beside import PAUSE_S, Beside, liveness
 from tests.long.stranger_tricks import tricks
 from tests.long.strangers import CHAT, HI, Trick, send
 
 TRIES = 3
-PAUSE_S = 0.02
-ANSWER_S = 120
 QUIET_S = 8.0
 LIVENESS_S, CHAT_S = 0.25, 2.0
 """What was promised; asserted is that plus ten times what it takes when nothing else is sent."""
 
 SLACK = 10
 NEVER = {"500", "502"}
-
-
-class Beside:
-    """Asks something of the service without end, and keeps the longest time that it took."""
-
-    def __init__(self, ask: Callable[[httpx.Client], httpx.Response], url: str) -> None:
-        self._ask = ask
-        self._url = url
-        self._longest = 0.0
-        self._count = 0
-        self._answered = threading.Condition()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Beside:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def taken(self) -> float:
-        """The longest time since the last call of this, in seconds, with what is on its way now."""
-        with self._answered:
-            asked = self._count + 1
-            answered = self._answered.wait_for(lambda: self._count >= asked, ANSWER_S)
-            assert answered, "it is not answered any more"
-            longest, self._longest = self._longest, 0.0
-            return longest
-
-    def _run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=ANSWER_S) as client:
-            while not self._ended.wait(PAUSE_S):
-                since = time.monotonic()
-                status = self._ask(client).status_code
-                assert status == 200, status
-                with self._answered:
-                    self._count += 1
-                    self._longest = max(self._longest, time.monotonic() - since)
-                    self._answered.notify_all()
-
-
-def _liveness(client: httpx.Client) -> httpx.Response:
-    return client.get("/health/liveness")
 
 
 def _chat(client: httpx.Client) -> httpx.Response:
@@ -91,7 +44,7 @@ def _chat(client: httpx.Client) -> httpx.Response:
 def others(graph: Graph) -> Iterator[tuple[Beside, Beside]]:
     with ExitStack() as stack:
         yield (
-            stack.enter_context(Beside(_liveness, graph.url)),
+            stack.enter_context(Beside(liveness, graph.url)),
             stack.enter_context(Beside(_chat, graph.url)),
         )
 
