@@ -202,7 +202,7 @@ class Ingress:
 
 
 def all_routers(of_families: Iterable[APIRouter]) -> tuple[APIRouter, ...]:
-    """The routers of families and those of every application; paths are matched in this order."""
+    """The routers of families and those of every application, in the order of the documents."""
     families = tuple(of_families)
     return (
         *families,

@@ -2,6 +2,9 @@
 
 Starlette tries one route after the other, and Serve does so once more for the ``route`` tag of its
 metrics. Both find a known path here at the first try.
+
+Names of models contain slashes, so ``/models/{model_id:path}/rerank`` also takes the path
+``/models/a/pipeline/rerank``. The route with the longest suffix has it (:func:`suffix_order`).
 """
 
 from __future__ import annotations
@@ -18,15 +21,24 @@ MAX_PATH = 512
 """Longer paths are not remembered, so that clients cannot fill the memory with them."""
 
 
+def suffix_order(path: str) -> tuple[bool, int]:
+    """A sort key: paths without a ``{name:path}`` first, then those with the longest suffix.
+
+    The suffix is what follows the first ``{name:path}``, and is measured in segments.
+    """
+    _, name, suffix = path.partition(":path}")
+    return bool(name), -suffix.count("/")
+
+
 class RouteTable(list[BaseRoute]):
-    """A list of routes that begins with what is remembered.
+    """A list of routes, in their :func:`suffix_order`, that begins with what is remembered.
 
     Each iteration has a :class:`RememberedRoute` of its own before the routes: whoever iterates
     asks it first whether it matches.
     """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        super().__init__(routes)
+        super().__init__(sorted(routes, key=lambda route: suffix_order(getattr(route, "path", ""))))
         self.find = lru_cache(REMEMBERED_PATHS)(self._find)
 
     def __iter__(self) -> Iterator[BaseRoute]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from starlette.routing import compile_path
 
 from deployments.metrics.signals import UNKNOWN
+from serve_app.ingress.route_table import suffix_order
 
 SURFACES = re.compile(r"(/api/v1/huggingface/(?!models/)|/v1/|/models/).+")
 """Where a POST is a request for inference; under the native ``models/`` it loads a model."""
@@ -32,7 +33,9 @@ class Purposes:
         self.tasks = frozenset({UNKNOWN, *(purpose.task for purpose in by_path.values())})
         self._by_path = {path: purpose for path, purpose in by_path.items() if "{" not in path}
         self._patterns = [
-            (compile_path(path)[0], purpose) for path, purpose in by_path.items() if "{" in path
+            (compile_path(path)[0], by_path[path])
+            for path in sorted(by_path, key=suffix_order)
+            if "{" in path
         ]
 
     def of(self, method: str, path: str) -> Purpose | None:

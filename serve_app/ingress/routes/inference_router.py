@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter
 
+from deployments.metrics.signals import UNKNOWN
 from serve_app.ingress.metering.purposes import Purpose, Purposes
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.validation.json_body import JsonRoute
@@ -54,12 +55,14 @@ class InferenceRouter(APIRouter):
     ) -> Callable[[Endpoint], Endpoint]:
         """As :meth:`post`, for requests that need a model of one of ``model_tasks``.
 
-        A request that fails before its model is found counts as one for the first of them; with
-        ``fixed`` every request does. ``also_called`` are Hugging Face's other names of that task.
+        Without any, the request's model says which task it is. A request that fails before its
+        model is found counts as one for the first of them; with ``fixed`` every request does.
+        ``also_called`` are Hugging Face's other names of that task.
         """
-        purpose = Purpose(model_tasks[0], fixed, model_tasks)
+        first = model_tasks[0] if model_tasks else UNKNOWN
+        purpose = Purpose(first, fixed, model_tasks)
         self.inference_routes.append(InferenceRoute(self.prefix + path, model_tasks, purpose))
-        self.other_names |= dict.fromkeys(also_called, model_tasks[0])
+        self.other_names |= dict.fromkeys(also_called, first)
         return self.post(path, **options)
 
 

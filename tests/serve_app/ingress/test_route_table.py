@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import httpx
@@ -14,8 +17,10 @@ from ray.serve._private.thirdparty.get_asgi_route_name import (
 from starlette.routing import BaseRoute, Match, Mount, Route
 
 from serve_app.ingress.route_table import MAX_PATH, REMEMBERED_PATHS, RouteTable
-from tests.serve_app import house
+from tests.serve_app import every_task, house
 from tests.serve_app.house import NATIVE
+
+FULL = Match.FULL
 
 
 async def endpoint(request: Any) -> None:
@@ -59,6 +64,55 @@ def test_the_first_route_that_takes_a_request_is_found_with_its_parameters() -> 
         assert search(made, "/models/a/b") == ("/models/{name:path}", {"name": "a/b"})
         assert search(made, "/models/a/health") == ("/models/{name:path}/health", {"name": "a"})
         assert search(made, "/nothing") == (None, {})
+
+
+def suffix_length(route: Route) -> int:
+    """In segments, behind the first name that contains slashes."""
+    return len(route.path.partition(":path}")[2].split("/"))
+
+
+def overlaps(routes: list[Route]) -> Iterator[tuple[str, str, set[str]]]:
+    """A method and a path that several routes with slashes in a name take, and their paths.
+
+    Each path is one of a route whose names end as some route's suffix does.
+    """
+    endings = {tail for route in routes if (tail := re.sub(r".*}/?", "", route.path))}
+    for route in routes:
+        beginning, _, name = re.sub(r"{\w+:path}", "a/b", route.path).rpartition("/")
+        for last in endings if name.startswith("{") or route.path.endswith(":path}") else {name}:
+            path = f"{beginning}/{last}"
+            for method in route.methods or ():
+                taking = [each for each in routes if each.matches(scope(path, method))[0] == FULL]
+                if len(taking) > 1:
+                    yield method, path, {each.path for each in taking}
+
+
+def test_of_all_routes_that_take_a_path_the_one_with_the_longest_suffix_has_it() -> None:
+    app: Any = every_task.application(every_task.EveryTask())
+    made: RouteTable = app.router.routes
+    routes = [each for each in made if isinstance(each, Route) and ":path}" in each.path]
+    by_path = {route.path: route for route in routes}
+    pairs = set()
+    for method, path, taking in overlaps(routes):
+        first, second, *_ = sorted(taking, key=lambda each: -suffix_length(by_path[each]))
+        assert suffix_length(by_path[first]) > suffix_length(by_path[second]), path
+        assert search(made, path, method)[0] == first, path
+        pairs.add((first, second))
+    below = "/models/{model_id:path}"
+    assert {
+        (f"{below}/pipeline/{{task}}", f"{below}/rerank"),
+        (f"{below}/v1/rerank", f"{below}/rerank"),
+        (f"{below}/v1/models/{{name:path}}", f"{below}/health"),
+        (f"{below}/embed", below),
+    } <= pairs
+
+
+def test_a_route_is_found_by_its_suffix_wherever_it_was_added() -> None:
+    given = ["/m/{id:path}", "/m/{id:path}/a", "/m/loaded", "/m/{id:path}/b/{name}"]
+    for paths in permutations(given):
+        made = table(*(Route(path, endpoint) for path in paths))
+        found = [search(made, path)[0] for path in ("/m/loaded", "/m/x/b/a", "/m/x/a", "/m/x/c")]
+        assert found == ["/m/loaded", "/m/{id:path}/b/{name}", "/m/{id:path}/a", "/m/{id:path}"]
 
 
 def test_a_known_path_asks_no_route_again() -> None:

@@ -18,7 +18,8 @@ from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.errors import HubError
 from serve_app.ingress.routes.huggingface.request_body import parsed, payload_of
 from serve_app.ingress.routes.huggingface.tgi import StreamResponse
-from serve_app.ingress.validation.json_body import JsonRoute, no_query
+from serve_app.ingress.routes.inference_router import InferenceRouter
+from serve_app.ingress.validation.json_body import no_query
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": HubError, "description": "The request is at fault."},
@@ -36,18 +37,13 @@ ANSWERS: dict[int | str, dict[str, Any]] = {200: ANSWER, **ERRORS}
 
 def inference_router(hub_tasks: HubTasks) -> APIRouter:
     """The routes that do ``hub_tasks``."""
-    router = APIRouter(
-        prefix="/models",
-        tags=["hugging face"],
-        route_class=JsonRoute,
-        dependencies=[Depends(no_query)],
-        responses=ANSWERS,
-    )
+    router = InferenceRouter(prefix="/models", tags=["hugging face"], responses=ANSWERS)
     body = _documented(hub_tasks)
 
-    @router.post(
+    @router.inference(
         "/{model_id:path}/pipeline/{task}",
         summary="Hugging Face: one task of a model of several",
+        dependencies=[Depends(no_query)],
         openapi_extra=body,
     )
     async def pipeline(
@@ -56,8 +52,9 @@ def inference_router(hub_tasks: HubTasks) -> APIRouter:
         """As ``/models/{model_id}``, for the task that the path names (``summarization``, ...)."""
         return await _answer(hub_tasks, model_id, request, services, context, task)
 
-    @router.post(
+    @router.inference(
         "/{model_id:path}",
+        dependencies=[Depends(no_query)],
         summary="Hugging Face: what a model is there for",
         description="``{inputs, parameters, options}``, or the bytes of a file; "
         "the model says which task.",

@@ -12,10 +12,7 @@ from serve_app.ingress.routes.other_servers import ROUTERS as OF_OTHER_SERVERS
 
 
 def hub_routers(tasks: HubTasks) -> tuple[APIRouter, ...]:
-    """In this order: the last one's path takes whatever is below ``/models``.
-
-    Other servers' routes are among them, since they exist below every model too.
-    """
+    """Other servers' routes are among them, since they exist below every model too."""
     return (
         chat.router,
         openai_routes.router,

@@ -49,5 +49,8 @@ def _error_type(error: ServiceError) -> str:
 
 
 TEI_ERRORS = ErrorDialect(
-    re.compile(r"(/models/.+)?/(embed|similarity|rerank|predict)", re.DOTALL), tei_envelope
+    re.compile(
+        r"(?!/models/.*/pipeline/[^/]+$)(/models/.+)?/(embed|similarity|rerank|predict)", re.DOTALL
+    ),
+    tei_envelope,
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from fastapi import APIRouter
 
+from serve_app.ingress.app import all_routers
 from serve_app.ingress.metering.purposes import Purpose
 from serve_app.ingress.routes import classification, topics
 from serve_app.ingress.routes.inference_router import InferenceRouter, hub_tasks_of, purposes_of
@@ -47,6 +48,18 @@ def test_a_request_is_for_the_first_task_of_its_route(
     method: str, path: str, purpose: Purpose | None
 ) -> None:
     assert purposes_of([router(), APIRouter()]).of(method, path) == purpose
+
+
+@pytest.mark.parametrize(
+    ("path", "task"), [("rerank", "rerank"), ("pipeline/rerank", "unknown"), ("", "unknown")]
+)
+def test_a_request_below_a_model_is_for_the_task_of_the_route_that_takes_it(
+    path: str, task: str
+) -> None:
+    purposes = purposes_of(all_routers([]))
+    found = purposes.of("POST", f"/models/house/model/{path}")
+    assert found is not None
+    assert found.task == task
 
 
 @pytest.mark.parametrize("path", [f"{NATIVE}/own", "/v1/own", "/models/org/name"])

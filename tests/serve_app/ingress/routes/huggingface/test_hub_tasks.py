@@ -222,6 +222,13 @@ async def test_a_task_that_the_model_does_not_do_is_404() -> None:
     assert (await refused(Family(), "rerank", body)).status_code == 404
 
 
+@pytest.mark.parametrize("task", ["rerank", "embed", "similarity", "predict", "generate"])
+async def test_a_task_named_as_another_servers_route_is_one_of_the_models(task: str) -> None:
+    response = await refused(Family(), "embed", {"inputs": "a"}, f"{MODEL}/pipeline/{task}")
+    assert (response.status_code, response.json()["error"]) == (404, f"{MODEL} does not do {task}.")
+    assert response.json()["details"]["tasks"] == ["feature-extraction", "sentence-similarity"]
+
+
 async def test_an_unknown_model_lists_what_there_is() -> None:
     response = await refused(Family(), "embed", {"inputs": "a"}, "no/such")
     assert response.status_code == 404
