@@ -39,7 +39,7 @@ BEYOND_SCHEMAS = tuple(
         r"n_clusters is \d+, but there are \d+ texts\.",
         r"the image would have \d+ (?:x \d+ )?pixels",
         r"only an? \w+'s message has \w+|content is required, but for an assistant's message",
-        r"The last message has to be a user's|input: expected at least 1 item",
+        r"The last message has to be a user's|input has only reasoning items",
         r"no message before it has a call|a tool's message has a tool_call_id",
         r"tool_choice needs the function among the tools\.",
         r"has a whole number of more than 64 bits\.",

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from serve_app.ingress.documentation.rules import OBJECT as JSON_OBJECT
 from serve_app.ingress.documentation.rules import TRUE, when
+from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.routes.openai.response_format import BY_SCHEMA, SchemaName
 from serve_app.ingress.routes.openai.responses.items import Items, messages_of
 from serve_app.ingress.routes.openai.tools import MOST_TOOLS, FunctionName, function_tool
@@ -168,10 +169,17 @@ class ResponsesBody(Body):
 
     @property
     def chat(self) -> dict[str, Any]:
-        """The body of ``/v1/chat/completions`` that asks for the same."""
+        """The body of ``/v1/chat/completions`` that asks for the same.
+
+        Raises ``ValidationFailed`` for an input of nothing but reasoning, which is no chat.
+        """
+        messages = [*self._instructed(), *self._messages()]
+        if not messages:
+            message = "input has only reasoning items: a message to answer is missing."
+            raise ValidationFailed(message, field="input")
         given = {
             "model": self.model,
-            "messages": [*self._instructed(), *self._messages()],
+            "messages": messages,
             "max_completion_tokens": self.max_output_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,

@@ -319,6 +319,18 @@ async def test_what_cannot_be_done_is_refused_by_name(change: dict[str, Any], pa
     assert response.json()["error"]["param"] == param
 
 
+async def test_a_history_of_nothing_but_reasoning_misses_a_message() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    answering = house.app({"generation": Family(generated("Hi"))})
+    refused = await house.post(answering, "/v1/responses", {"input": [thought, thought]})
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert error["param"] == "input"
+    assert error["message"] == "input has only reasoning items: a message to answer is missing."
+    instructed = {"input": [thought], "instructions": "Say hi."}
+    assert (await house.post(answering, "/v1/responses", instructed)).status_code == 200
+
+
 async def test_what_the_model_side_refuses_has_this_apis_names() -> None:
     family = Family(Problem("validation", "no room", "max_new_tokens"))
     body = {"input": "Hi", "max_output_tokens": 5}
