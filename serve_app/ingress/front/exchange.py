@@ -41,6 +41,12 @@ def hold_of(scope: Scope) -> Callable[[int], None]:
     return bounded_by_nothing if exchange is None else exchange.hold
 
 
+def has_room(scope: Scope, start: Message) -> bool:
+    """Whether the front will send the answer that begins with ``start``; else it sends a 429."""
+    exchange: FrontExchange | None = scope.get("state", {}).get(STATE_KEY)
+    return exchange is None or exchange.has_room(start)
+
+
 class FrontExchange:
     """The ``receive`` and ``send`` that the application is given.
 
@@ -84,6 +90,8 @@ class FrontExchange:
         self.room = room
         """For the answer, until its client has read it; bounded by nothing where there is none."""
         self._held = 0
+        self._admitted: bool | None = None
+        """Whether there was room for the request's large answer, once that was found."""
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -117,7 +125,7 @@ class FrontExchange:
             if is_plain_error(message):
                 self._plain = ServeAnswer(message)
                 return
-            if not self._has_room(large_size(message)):
+            if not self.has_room(message):
                 self._plain = AnswerWithoutRoom(message)
                 return
             self.started = True
@@ -150,16 +158,20 @@ class FrontExchange:
         if self.room is not None:
             self.room.give_back(self._held)
             self._held = 0
+        if self._admitted is None:
+            self._admitted = True  # an application that goes on takes no room: nobody returns it
         if self._timer is not None:
             self._timer.cancel()
 
-    def _has_room(self, nbytes: int) -> bool:
+    def has_room(self, start: Message) -> bool:
+        """Whether there is room for the answer that begins, which is taken at the first call."""
+        nbytes = large_size(start)
         if not nbytes or self.room is None:
             return True
-        if not self.room.take(nbytes):
-            return False
-        self._held = nbytes
-        return True
+        if self._admitted is None:
+            self._admitted = self.room.take(nbytes)
+            self._held = nbytes if self._admitted else 0
+        return self._admitted
 
     async def _translate(self, plain: ServeAnswer, message: Message) -> None:
         if plain.translated:

@@ -9,7 +9,8 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.ingress.caller import admitted_key
-from serve_app.ingress.errors import error_type_of
+from serve_app.ingress.errors import TooManyRequests, error_type_of
+from serve_app.ingress.front.exchange import has_room
 from serve_app.ingress.front.key_ring import KeyRing
 from serve_app.ingress.metering.key_use import key_samples
 from serve_app.ingress.metering.metering import Metering
@@ -35,6 +36,7 @@ class MeteringMiddleware:
 
     A request succeeds when the whole answer was sent with a status below 400 and without an error
     event at its end. If the client leaves earlier, it counts as an error and as cancelled.
+    Where the front has no room for an answer, the client gets a 429, and the request counts as one.
     """
 
     def __init__(
@@ -102,7 +104,8 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            room = has_room(self._scope, message)
+            self._status = message["status"] if room else TooManyRequests.status
             message = self._with_timeline(message)
         elif message["type"] == "http.response.body":
             self._count(message)

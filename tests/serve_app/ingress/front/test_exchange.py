@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from serve_app.ingress.front.exchange import has_room
 from tests.serve_app.ingress.front.fronting import NATIVE, Wire, asked, fronted, keys_in
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -233,6 +234,22 @@ async def test_an_answer_of_which_a_part_waits_keeps_its_room() -> None:
     await whole.done
     assert b"".join(each.get("body", b"") for each in whole.sent) == BIG
     assert [each["more_body"] for each in whole.sent[1:]] == [True, False]
+
+
+async def test_an_application_that_goes_on_behind_its_client_takes_no_room() -> None:
+    """Serve's entry may return while the application still makes the answer."""
+    left: list[Scope] = []
+
+    async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
+        left.append(scope)
+        if len(left) > 1:
+            await Response(BIG)(scope, receive, send)
+
+    front = fronted(leaves, max_inflight_answer_bytes=150_000)
+    await Wire(front, method="GET").done
+    length = (b"content-length", str(len(BIG)).encode())
+    assert has_room(left[0], {**START, "headers": [length]})
+    assert (await asked(front, method="GET")).status_code == 200
 
 
 async def test_one_answer_may_be_larger_than_all_may_be() -> None:
