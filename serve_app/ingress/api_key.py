@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 INFERENCE, ADMIN = "inference", "admin"
 SCOPES = frozenset({INFERENCE, ADMIN})
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 1000.0
 
 
 @dataclass(frozen=True, slots=True)

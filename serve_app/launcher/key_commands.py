@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from serve_app.ingress.api_key import MAX_WEIGHT, MIN_WEIGHT
 from serve_app.launcher.options import refuse
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def keys() -> None:
 @click.option("--tpm", type=amount, help="Tokens a minute, read and written [default: no limit].")
 @click.option(
     "--weight",
-    type=click.FloatRange(0.01, 1000),
+    type=click.FloatRange(MIN_WEIGHT, MAX_WEIGHT),
     default=1.0,
     help="Its part of the capacity beside other keys.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
@@ -24,11 +25,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve_app.ingress.api_key import ApiKey
+from serve_app.ingress.api_key import MAX_WEIGHT, MIN_WEIGHT, ApiKey
 from serve_app.ingress.keys.records import Amounts, KeyChanges, KeyTerms, StoredKey, Use
 from serve_app.ingress.keys.tables import api_keys, schema, use
 from serve_app.ingress.sql.clock import now
 from serve_app.ingress.sql.database import Database
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "prsm_"
 """Of every key, so that programs which look for secrets in files recognise it."""
@@ -174,17 +177,30 @@ async def _changed(connection: AsyncConnection, since: int) -> AsyncIterator[Row
 
 
 def key_of_row(row: Row[Any]) -> ApiKey:
+    """The key of a row, which somebody may have changed with SQL of their own."""
     return ApiKey(
         name=row.name,
         digest=row.hash,
         scopes=_words(row.scopes),
-        weight=row.weight,
+        weight=_weight(row),
         families=_words(row.families),
         requests_per_minute=row.requests_per_minute,
         tokens_per_minute=row.tokens_per_minute,
         expires=row.expires,
         caller=row.caller,
     )
+
+
+def _weight(row: Row[Any]) -> float:
+    """The row's weight, or the nearest that is allowed: shares are divided by it."""
+    weight = float(row.weight)
+    if MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        return weight
+    nearest = min(MAX_WEIGHT, max(MIN_WEIGHT, weight))  # of NaN the least
+    logger.warning(
+        "the API key %s has the weight %g in the database; %g counts", row.name, weight, nearest
+    )
+    return nearest
 
 
 def hashed(presented: str) -> str:
@@ -232,7 +248,7 @@ def _values(terms: KeyTerms, name: str, revision: int) -> dict[str, Any]:
 
 def _terms(row: Row[Any], lifetime_s: float | None) -> KeyTerms:
     limits = row.requests_per_minute, row.tokens_per_minute
-    return KeyTerms(_words(row.scopes), _words(row.families), *limits, row.weight, lifetime_s)
+    return KeyTerms(_words(row.scopes), _words(row.families), *limits, _weight(row), lifetime_s)
 
 
 def _words(stored: str) -> frozenset[str]:

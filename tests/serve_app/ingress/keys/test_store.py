@@ -54,6 +54,20 @@ async def test_its_terms_come_back(store: KeyStore) -> None:
     assert found.owner == hashed(key)
 
 
+@pytest.mark.parametrize(("stored", "counts"), [("0", 0.01), ("-1", 0.01), ("1e300", 1000.0)])
+async def test_a_weight_that_cannot_be_is_the_nearest_and_the_log_says_so(
+    store: KeyStore, rows: Sql, caplog: pytest.LogCaptureFixture, stored: str, counts: float
+) -> None:
+    await store.create("ada", BOUND)
+    await rows(f"UPDATE api_keys SET weight = {stored}")
+    (found,) = (await store.exchange(0, {}, ())).keys
+    assert found.weight == counts
+    assert f"the API key ada has the weight {float(stored):g} in the database" in caplog.text
+    await store.rotate("ada", grace_s=60.0)
+    *_, newest = await store.keys()
+    assert newest.key.weight == counts
+
+
 async def test_a_name_has_one_key_until_that_has_ended(store: KeyStore) -> None:
     first = await store.create("ada", PLAIN)
     with pytest.raises(KeyRefused, match="a key ada already"):
