@@ -57,8 +57,9 @@ class StoredKey:
 class KeyChanges:
     """What changed since a revision: keys that may be used, and hashes of those that no longer may.
 
-    ``at`` is the database's time. ``minutes`` has for some names the last minute in which they were
-    used, and their use in it.
+    ``whole`` if these are all keys that may be used, and those that were known before count no
+    more. ``at`` is the database's time. ``minutes`` has for some names the last minute in which
+    they were used, and their use in it.
     """
 
     revision: int
@@ -66,3 +67,4 @@ class KeyChanges:
     keys: tuple[ApiKey, ...]
     revoked: tuple[str, ...]
     minutes: Mapping[str, tuple[int, Amounts]]
+    whole: bool = False

@@ -129,6 +129,8 @@ class KeyStore:
         """Add what names used in which minutes, and read changes ``since`` a revision, and the last
         minute of ``names``.
 
+        All keys are read at the revision 0, and where the database has an earlier revision: it was
+        restored from a copy, and nobody knows which keys have changed by that.
         Some use is of keys that are no longer there; a name's use outlives them.
         """
         async with self._database.transaction() as connection:
@@ -139,6 +141,9 @@ class KeyStore:
             # What changes while pages are read is read again after this revision.
             clock = select(now(), schema.c.revision)
             at, revision = (await connection.execute(clock)).one()
+            if revision < since:
+                logger.warning("the database of API keys was restored: all keys are read again")
+                since = 0
             keys, revoked = list[ApiKey](), list[str]()
             async for row in _changed(connection, since):
                 if row.revoked is None:
@@ -151,7 +156,9 @@ class KeyStore:
                 uses = await connection.execute(read)
                 for row in uses:
                     minutes[row.name] = row.minute, Amounts(row.minute_requests, row.minute_tokens)
-        return KeyChanges(revision, float(at), tuple(keys), tuple(revoked), minutes)
+        return KeyChanges(
+            revision, float(at), tuple(keys), tuple(revoked), minutes, whole=since == 0
+        )
 
     async def close(self) -> None:
         await self._database.close()

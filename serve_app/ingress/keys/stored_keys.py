@@ -187,7 +187,8 @@ class StoredKeys:
     def _take(self, changes: KeyChanges, used: dict[Use, Amounts]) -> None:
         self._revision = changes.revision
         self._ahead_s = changes.at - time.time()
-        self._keys |= {key.digest: key for key in changes.keys}
+        before = {} if changes.whole else self._keys
+        self._keys = before | {key.digest: key for key in changes.keys}
         # Last: a key may have been revoked after its page was read, and none comes back.
         for digest in changes.revoked:
             self._keys.pop(digest, None)

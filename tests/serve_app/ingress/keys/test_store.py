@@ -170,6 +170,31 @@ async def test_a_key_that_is_revoked_while_pages_are_read_ends(
     assert await keys.find(made["bob"]) is not None
 
 
+async def test_a_database_that_was_restored_from_an_earlier_copy_is_read_as_a_whole(
+    opened: Opened, rows: Sql
+) -> None:
+    operator, keys = opened(), StoredKeys(opened(), lambda name, amounts: None)
+    kept, revoked = [hashed(await operator.create(name, PLAIN)) for name in ("ada", "bob")]
+    for table in ("api_keys", "api_key_schema"):
+        await rows(f"CREATE TABLE copy_of_{table} AS SELECT * FROM {table}")
+    await operator.revoke("bob")
+    made_later = hashed(await operator.create("eve", PLAIN))
+    assert await found_by(keys, kept, revoked, made_later) == [True, False, True]
+    for table in ("api_keys", "api_key_schema"):
+        await rows(f"DELETE FROM {table}")
+        await rows(f"INSERT INTO {table} SELECT * FROM copy_of_{table}")
+        await rows(f"DROP TABLE copy_of_{table}")
+    await keys._exchange()
+    assert await found_by(keys, kept, revoked, made_later) == [True, True, False]
+    await operator.revoke("ada")  # and from there on changes are read as ever
+    await keys._exchange()
+    assert await found_by(keys, kept, revoked, made_later) == [False, True, False]
+
+
+async def found_by(keys: StoredKeys, *digests: str) -> list[bool]:
+    return [await keys.find(digest) is not None for digest in digests]
+
+
 async def test_use_adds_up_over_replicas_by_minutes(opened: Opened) -> None:
     one, two = opened(), opened()
     await one.create("ada", PLAIN)
