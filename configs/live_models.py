@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from configs.allow import AllowedSource, AllowList, Quantization
 from configs.detection import DetectedModel, ModelKind
+from configs.detection.kinds import KINDS
 from configs.engines import GENERATION_TASKS, Dtype, EngineChoice
 from configs.model_rules import broken_model
 from configs.profile import FamilySpec, ModelSpec, Profile
@@ -175,6 +176,23 @@ def _limits(allowed: AllowedSource, found: DetectedModel, kind: ModelKind) -> di
         cache = {} if rule.kv_cache_gb is None else {"kv_cache_gb": rule.kv_cache_gb}
         return {"window": window, **cache}
     return {} if found.max_tokens is None else {"max_tokens": found.max_tokens}
+
+
+def families_for(
+    allowed: AllowedSource, profile: Profile, tasks: Set[str] = frozenset()
+) -> Sequence[str]:
+    """The names of the families that may serve a model before anybody has inspected it.
+
+    With ``tasks``, those whose models may do one of them.
+    """
+    if allowed.rule.family is not None:
+        return [allowed.rule.family]
+    able = {each.deployment for each in KINDS if not (tasks and tasks.isdisjoint(each.tasks))}
+    first: dict[str, str] = {}
+    for family in profile.families:
+        if family.deployment in able:
+            first.setdefault(family.deployment, family.name)
+    return list(first.values())
 
 
 def families_awake_first(profile: Profile) -> Sequence[str]:

@@ -73,6 +73,30 @@ BY_NAME = {
     "WhisperForConditionalGeneration": TRANSCRIBER,
 }
 
+KINDS = frozenset(
+    {
+        GENERATOR,
+        VISION_LANGUAGE,
+        EMBEDDER,
+        RERANKER,
+        SUMMARIZER,
+        TRANSLATOR,
+        REWRITER,
+        T5,
+        ZERO_SHOT,
+        SENTIMENT,
+        TOPIC,
+        ANY_LABELS,
+        CAPTIONER,
+        IMAGE_ANSWERER,
+        IMAGE_WRITER,
+        IMAGE_GENERATOR,
+        *BY_SUFFIX.values(),
+        *BY_NAME.values(),
+    }
+)
+"""All that a model may be found to be."""
+
 T5_CLASSES = ("T5", "MT5", "UMT5", "LongT5")
 """Beginnings of the names of classes whose models are told in words what to do."""
 

@@ -54,7 +54,7 @@ class Catalog:
             settings.default_classification_model,
         )
         self._observer: LookupObserver | None = None
-        self._families: Set[str] = frozenset()
+        self._families: frozenset[str] = frozenset()
 
     @property
     def max_live(self) -> int:
@@ -75,7 +75,7 @@ class Catalog:
     def restricted_to(self, families: Set[str]) -> Catalog:
         """The same catalog, whose lookups raise :class:`FamilyNotAllowed` for other families."""
         catalog = copy.copy(self)
-        catalog._families = families
+        catalog._families = frozenset(families)
         return catalog
 
     async def refresh(self) -> tuple[ModelCard, ...]:
@@ -91,18 +91,23 @@ class Catalog:
             raise self._not_found(name, self.cards, field)
         return self._allowed(card)
 
-    async def known(self, fields: Mapping[str, str | None]) -> None:
+    async def known(self, fields: Mapping[str, str | None]) -> Set[str]:
         """Look up the models that ``fields`` of a request name, so that :attr:`cards` has them.
 
         Those outside the profile may have to be inspected. A name that leads to no model is left
-        out. Raises :class:`ServiceError` if a model is there and cannot be served, or cannot be
-        looked up now.
+        out. Returns the names of those that are not known because they may not be used. Raises
+        another :class:`ServiceError` if a model is there and cannot be served, or cannot be looked
+        up now.
         """
-        looked_up = set[str]()
+        looked_up, refused = set[str](), set[str]()
         for field, name in fields.items():
             if name is not None and name not in looked_up:
                 looked_up.add(name)
-                await self._named(name, field)
+                try:
+                    await self._named(name, field)
+                except FamilyNotAllowed:
+                    refused.add(name)
+        return refused
 
     async def ordered(self, name: str, order: LiveOrder, field: str = "model_name") -> ModelCard:
         """The card of a model that an order loads, as the order wants it.
@@ -134,11 +139,13 @@ class Catalog:
             raise self._not_found(name, self.cards, field)
         return self._allowed(card)
 
-    async def _named(self, name: str, field: str) -> ModelCard | None:
+    async def _named(
+        self, name: str, field: str, tasks: Set[str] = frozenset()
+    ) -> ModelCard | None:
         card = self._by_name.get(name)
         if card is not None or self._live is None:
             return card
-        return await self._live.find(name, field)
+        return await self._live.find(name, field, self._families, tasks)
 
     def _not_found(self, name: str, cards: Iterable[ModelCard], field: str) -> ModelNotFound:
         allowed = [] if self._live is None else self._live.allowed.shown
@@ -181,7 +188,7 @@ class Catalog:
                 raise FamilyNotAllowed(able[0].family, self._families)
             capable = [card for card in mine if capabilities.isdisjoint(card.unsupported)]
             return self._default(capable or mine)
-        card = await self._named(name, field)
+        card = await self._named(name, field, {task})
         if card is None or task not in card.tasks:
             others = (each for each in self.cards if task in each.tasks)
             raise self._not_found(name, others, field)
@@ -203,7 +210,7 @@ class Catalog:
         Raises as :meth:`resolve` does, for the last of ``tasks``.
         """
         *earlier, last = tasks
-        named = None if name is None else await self._named(name, field)
+        named = None if name is None else await self._named(name, field, {*earlier, last})
         mine = [card for card in self.own if self._may_use(card)]
         for task in earlier:
             able = mine if name is None else [named] if named else ()

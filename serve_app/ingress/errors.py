@@ -7,7 +7,7 @@ How an answer is written depends on the API that was called, see
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Self
 
 from deployments.seam.problems import Problem
 
@@ -38,6 +38,12 @@ class ServiceError(Exception):
         self.field = field
         self.details = dict(details or {})
         self.headers = dict(headers or {})
+
+    def __copy__(self) -> Self:
+        """The same error without a traceback, whatever the constructor of its class takes."""
+        made = type(self).__new__(type(self), *self.args)
+        made.__dict__.update(self.__dict__)
+        return made
 
     @property
     def named(self) -> str:

@@ -10,30 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from functools import partial
 from typing import TypeVar
 
 from ray.exceptions import RayError
 
-from configs.allow import AllowedSource, AllowList, FolderRule
-from configs.detection import DetectedModel, Inspection
-from configs.live_models import (
-    LiveModel,
-    LiveModelError,
-    families_awake_first,
-    live_model,
-)
+from configs.allow import AllowedSource, AllowList
+from configs.live_models import LiveModel, LiveModelError, families_for, live_model
 from configs.model_names import is_model_name
 from configs.profile import Profile, allow_list
 from configs.settings import Settings
-from configs.weights import HubSource
 from deployments.seam.live_models import LiveModelStore
 from deployments.seam.orders import Orders
 from serve_app.ingress.cluster.cluster_models import ClusterModels
 from serve_app.ingress.cluster.deployment_client import DeploymentClient
 from serve_app.ingress.cluster.report_cache import ReportCache
 from serve_app.ingress.errors import (
+    FamilyNotAllowed,
     NotFound,
     ServiceError,
     Unavailable,
@@ -41,13 +35,13 @@ from serve_app.ingress.errors import (
     check_family,
 )
 from serve_app.ingress.failures import RecentFailures
+from serve_app.ingress.live_inspection import LiveInspection
 from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.model_card import ModelCard, card_of
 
 FRESH_S = 0.5
 """How old what was read from the store may be."""
 
-INSPECTION_TIMEOUT_S = 60.0
 MAX_INSPECTIONS = 4
 """How many models are inspected at the same time for requests, and how many for orders."""
 
@@ -72,7 +66,7 @@ class LiveModels:
         self._profile = profile
         self._families = {family.name: family for family in profile.families}
         self.max_models = settings.max_live_models
-        self._client = client
+        self._inspection = LiveInspection(profile, client)
         self._store = store
         self._orders = orders
         self._cluster = ClusterModels(client, orders, ReportCache())
@@ -83,7 +77,7 @@ class LiveModels:
         self._reading = asyncio.Lock()
         self._inspecting = asyncio.Semaphore(MAX_INSPECTIONS)
         self._ordering = asyncio.Semaphore(MAX_INSPECTIONS)
-        self._adopting: dict[str, asyncio.Task[ModelCard | None]] = {}
+        self._adopting: dict[tuple[str, Set[str]], asyncio.Task[ModelCard | None]] = {}
         self._failures = RecentFailures()
 
     @property
@@ -113,26 +107,38 @@ class LiveModels:
                 for model in models:
                     self._know(model)
 
-    async def find(self, name: str, field: str) -> ModelCard | None:
+    async def find(
+        self,
+        name: str,
+        field: str,
+        families: frozenset[str] = frozenset(),
+        tasks: Set[str] = frozenset(),
+    ) -> ModelCard | None:
         """The card of a live model, which the allow-list may make of ``name`` now.
 
-        ``None`` if it is not allowed or not there. Raises :class:`ServiceError` if it is there but
-        cannot be served, or if too many names are being looked up.
+        A model that would be new is only added if it is of one of ``families``, and only inspected
+        if it may be, and do one of ``tasks``; no ``tasks`` are all. ``None`` if it is not allowed
+        or not there. Raises :class:`ServiceError` if it is there but cannot be served, or not by
+        ``families``, or if too many names are being looked up.
         """
         await self.refresh()
         if (card := self._cards.get(name)) is not None:
             return card
-        if not self.allowed.sources(name):
+        sources = self.allowed.sources(name)
+        if not sources:
             return None
-        task = self._adopting.get(name)
+        self._check_families(sources, families, tasks)
+        task = self._adopting.get((name, families))
         if task is None:
-            if self._known_missing(name, field):
+            if self._known_missing(name, field, families):
                 return None
             if len(self._adopting) >= MAX_LOOKUPS:
                 raise Unavailable("Too many new models are asked for right now.")
-            task = asyncio.get_running_loop().create_task(self.adopt(name, field))
-            self._adopting[name] = task
-            task.add_done_callback(partial(self._adopted, name))
+            task = asyncio.get_running_loop().create_task(
+                self.adopt(name, field, families=families)
+            )
+            self._adopting[name, families] = task
+            task.add_done_callback(partial(self._adopted, name, families))
         try:
             return await asyncio.shield(task)
         except ValidationFailed as error:  # the caller that began it may call the field otherwise
@@ -156,15 +162,18 @@ class LiveModels:
         if (known := self._cards.get(name)) is not None:
             check_family(known.family, families)
         slots = self._inspecting if order is None else self._ordering
-        for allowed in (order or LiveOrder()).sources(name, self.allowed):
+        options = None if order is None else order.options
+        sources = (order or LiveOrder()).sources(name, self.allowed)
+        task = None if options is None else options.task
+        self._check_families(sources, families, frozenset() if task is None else {task})
+        for allowed in sources:
             try:
                 async with slots:
-                    found = await self._inspected(allowed)
+                    found = await self._inspection.of(allowed)
             except NotFound:
                 continue
             except ValidationFailed as error:
                 raise _refused(name, error.message, field) from None
-            options = None if order is None else order.options
             try:
                 made = live_model(name, allowed, found, self._profile, options)
             except LiveModelError as error:
@@ -189,34 +198,23 @@ class LiveModels:
             await self._in_store(partial(self._orders.withdraw, name))
         return card
 
-    def _known_missing(self, name: str, field: str) -> bool:
+    def _check_families(
+        self, sources: Iterable[AllowedSource], families: Set[str], tasks: Set[str]
+    ) -> None:
+        """Raises :class:`FamilyNotAllowed` if a model of ``sources`` that does one of ``tasks``
+        cannot be of ``families``."""
+        possible = [
+            each for source in sources for each in families_for(source, self._profile, tasks)
+        ]
+        if possible and families and families.isdisjoint(possible):
+            raise FamilyNotAllowed(possible[0], families)
+
+    def _known_missing(self, name: str, field: str, families: frozenset[str]) -> bool:
         """Whether there was no such model a moment ago. Raises why it could not be served."""
         try:
-            return self._failures.known_missing(name)
+            return self._failures.known_missing(name, families)
         except ValidationFailed as error:
             raise ValidationFailed(error.message, field=field) from None
-
-    async def _inspected(self, allowed: AllowedSource) -> DetectedModel:
-        """What the model is, by the first family whose replica sees its files.
-
-        Raises :class:`NotFound` if none does.
-        """
-        rule, source = allowed.rule, allowed.source
-        root = rule.base if isinstance(rule, FolderRule) else None
-        request = Inspection(source, root, rule.max_gb, rule.trust_remote_code)
-        families = families_awake_first(self._profile)
-        everywhere = isinstance(source, HubSource) or self._profile.nodes == "one"
-        missing = NotFound("There is no such model.")
-        for family in families[:1] if everywhere else families:
-            try:
-                found: DetectedModel = await self._client.call(
-                    family, "inspect_model", request, timeout_s=INSPECTION_TIMEOUT_S
-                )
-            except NotFound as error:
-                missing = error
-            else:
-                return found
-        raise missing
 
     async def _kept(self, made: LiveModel) -> ModelCard:
         """The card of ``made``, which is in the store then.
@@ -274,13 +272,15 @@ class LiveModels:
         self._models[name] = model
         self._cards[name] = card_of(self._families[model.family], model.spec, live=True)
 
-    def _adopted(self, name: str, task: asyncio.Task[ModelCard | None]) -> None:
-        del self._adopting[name]
+    def _adopted(
+        self, name: str, families: frozenset[str], task: asyncio.Task[ModelCard | None]
+    ) -> None:
+        del self._adopting[name, families]
         error = None if task.cancelled() else task.exception()
         if isinstance(error, ServiceError):
-            self._failures.note(name, error)
+            self._failures.note(name, error, families)
         elif not task.cancelled() and error is None and task.result() is None:
-            self._failures.note(name, None)
+            self._failures.note(name, None, families)
 
     async def _in_store(self, work: Callable[[], T]) -> T:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.allow import AllowedSource, AllowList, FolderRule, HubRule
-from configs.detection import DetectedModel
+from configs.detection import DetectedModel, kinds
 from configs.detection.kinds import (
     ANY_LABELS,
     EMBEDDER,
@@ -19,7 +19,13 @@ from configs.detection.kinds import (
     TOPIC,
     VISION_LANGUAGE,
 )
-from configs.live_models import LiveModel, LiveModelError, LiveOptions, live_model
+from configs.live_models import (
+    LiveModel,
+    LiveModelError,
+    LiveOptions,
+    families_for,
+    live_model,
+)
 from configs.profile import Profile
 from configs.weights import FolderSource, HubSource
 from tests.serve_app.house import profile
@@ -46,6 +52,23 @@ def test_a_text_generator_goes_to_the_first_family_of_its_class() -> None:
     model = made()
     assert (model.family, model.spec.tasks) == ("generation", ("generate", "chat"))
     assert (model.spec.engine, model.spec.window) == ("torch", 8192)
+
+
+def test_what_may_serve_a_model_is_known_before_it_is_inspected() -> None:
+    own = ["generation", "embeddings", "classification"]
+    assert families_for(in_folder(), profile()) == own
+    assert families_for(in_folder(), profile(), {"embed"}) == ["embeddings"]
+    assert families_for(in_folder(), profile(), {"topic", "chat"}) == [own[0], own[2]]
+    assert families_for(in_folder(), profile(), {"rerank"}) == []
+    assert families_for(in_folder(family="mine"), profile(), {"rerank"}) == ["mine"]
+
+
+def test_every_kind_of_model_is_among_all_kinds() -> None:
+    named = vars(kinds).values()
+    listed = {each for each in named if isinstance(each, kinds.ModelKind)}
+    tables = (each.values() for each in named if isinstance(each, dict))
+    listed |= {each for table in tables for each in table if isinstance(each, kinds.ModelKind)}
+    assert listed == kinds.KINDS
 
 
 def test_limits_are_those_of_the_rule_and_of_the_files() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -131,9 +131,9 @@ async def graph(
         raise ValidationFailed(message, field="steps")
     clock = asyncio.get_running_loop().time
     end = min(clock() + settings.graph_timeout_s, services.deadline or math.inf)
-    await services.in_time(_look_up_models(body, services))
+    refused = await services.in_time(_look_up_models(body, services))
     budget = DataBudget(settings.max_graph_bytes)
-    pipeline = _pipeline(body, services, tasks, budget)
+    pipeline = _pipeline(body, services, tasks, budget, refused)
 
     async def perform(task: NativeTask, inputs: BaseModel) -> TaskResult:
         own = RequestContext(context.request_id, session=context.session)
@@ -152,13 +152,15 @@ async def graph(
     return context.answer(answer)
 
 
-async def _look_up_models(body: GraphBody, services: Services) -> None:
-    """Raises :class:`DeadlineExceeded` if that takes as long as the whole graph may, and
+async def _look_up_models(body: GraphBody, services: Services) -> Set[str]:
+    """The names of new models that the request's key may not use: their steps fail alone.
+
+    Raises :class:`DeadlineExceeded` if that takes as long as the whole graph may, and
     :class:`ServiceError` if a model cannot be looked up or served."""
     limit_s = services.settings.graph_timeout_s
     try:
         async with asyncio.timeout(limit_s):
-            await services.catalog.known(
+            return await services.catalog.known(
                 {f"steps.{index}.{MODEL}": step.model_name for index, step in enumerate(body.steps)}
             )
     except TimeoutError:
@@ -167,27 +169,34 @@ async def _look_up_models(body: GraphBody, services: Services) -> None:
 
 
 def _pipeline(
-    body: GraphBody, services: Services, tasks: Mapping[str, NativeTask], budget: DataBudget
+    body: GraphBody,
+    services: Services,
+    tasks: Mapping[str, NativeTask],
+    budget: DataBudget,
+    refused: Set[str],
 ) -> Pipeline:
     settings = services.settings
     requests = [
         StepRequest(each.id, each.task, each.inputs, each.model_name) for each in body.steps
     ]
     ids = frozenset(each.id for each in requests)
-    unavailable = partial(_unavailable, services)
+    unavailable = partial(_unavailable, services, refused)
     limits = ReferenceLimits(settings.max_prompt_bytes, settings.max_graph_depth)
     builder = StepBuilder(ids, body.input, budget, unavailable, limits)
     return build_pipeline(requests, body.outputs, tasks, builder)
 
 
-def _unavailable(services: Services, task: NativeTask, model: str | None) -> str | None:
-    """Why ``model`` cannot do the task, or no model can when none is named; ``None`` if it can."""
+def _unavailable(
+    services: Services, refused: Set[str], task: NativeTask, model: str | None
+) -> str | None:
+    """Why ``model`` cannot do the task, or no model can when none is named; ``None`` if it can, or
+    is one of the ``refused``."""
     able = [
         card for card in services.catalog.cards if not set(task.model_tasks).isdisjoint(card.tasks)
     ]
     if model is None:
         return None if able else f"no model is configured for {task.name!r}"
-    if any(model in (card.name, *card.aliases) for card in able):
+    if model in refused or any(model in (card.name, *card.aliases) for card in able):
         return None
     return ModelNotFound(model, [card.name for card in able], MODEL).message
 

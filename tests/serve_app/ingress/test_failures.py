@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.errors import FamilyNotAllowed, ValidationFailed
 from serve_app.ingress.failures import MAX_NAMES, TTL_S, RecentFailures
 
 
@@ -38,6 +38,16 @@ def test_a_name_of_nothing_is_known_until_it_is_forgotten() -> None:
     assert failures.known_missing("missing")
     failures.forget("missing")
     assert not failures.known_missing("missing")
+
+
+def test_a_lookup_for_other_families_may_end_otherwise() -> None:
+    failures = RecentFailures(Clock())
+    failures.note("labels", FamilyNotAllowed("classification", ["mine"]), frozenset({"mine"}))
+    assert not failures.known_missing("labels")
+    with pytest.raises(FamilyNotAllowed):
+        failures.known_missing("labels", frozenset({"mine"}))
+    failures.forget("labels")
+    assert not failures.known_missing("labels", frozenset({"mine"}))
 
 
 def test_the_oldest_of_too_many_names_is_dropped() -> None:
