@@ -1,5 +1,6 @@
 """`prsm-serve config` and `prsm-serve node`: what a Ray cluster of one's own needs."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -72,18 +73,20 @@ def node(
     """
     from configs.processor import usable_cores
     from serve_app.launcher import node as nodes
+    from serve_app.launcher.tracing import TracingError, require_exporter
 
     plan = plan_of(profile, config)
     this = nodes.Node(plan.workload, cpus or usable_cores())
     try:
         if command:
+            require_exporter(os.environ)
             sys.exit(nodes.run(command, this, drain))
         if haproxy_directory is None:
             raise click.UsageError("give a COMMAND to run, or --haproxy-directory to print")
         directory = Path(haproxy_directory).absolute()
         if write_haproxy:
             nodes.write_haproxy(directory)
-    except nodes.NodeError as error:
+    except (nodes.NodeError, TracingError) as error:
         refuse(str(error))
     write = nodes.as_exports if form == PRINTS[0] else nodes.as_env_file
     click.echo(write(this.environment(directory)), nl=False)

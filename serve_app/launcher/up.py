@@ -34,6 +34,7 @@ from serve_app.launcher.prometheus import (
 from serve_app.launcher.ray_head import InvalidConfigError, RayHeadProcess, StartError
 from serve_app.launcher.signals import StopSignals
 from serve_app.launcher.state import http_url
+from serve_app.launcher.tracing import TracingError, require_exporter
 from serve_app.launcher.weights import is_complete
 
 EXIT_STOPPED = 0
@@ -69,11 +70,13 @@ def up(plan: StartPlan, options: UpOptions) -> int:
             joins = options.ray_address is not None
             if options.observe:
                 require_prometheus()
+            if not joins:  # else it is the cluster's matter
+                require_exporter(os.environ)
             require_private_token(os.environ)
             base = runs.base_directory()
             own, block = prepare(base, plan, options.dashboard_port, joins=joins)
             return GraphStart(plan, options, own, block, signals).run()
-        except (ports.PortError, PrometheusError, TokenFileError) as error:
+        except (ports.PortError, PrometheusError, TokenFileError, TracingError) as error:
             say(f"error: {error}")
             return EXIT_REFUSED
         except KeyboardInterrupt:  # nothing was started yet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from serve_app.launcher.plan import StartPlan
 from serve_app.launcher.preparation import prepare
 from serve_app.launcher.ray_head import InvalidConfigError, StartError
 from serve_app.launcher.state import ServeState
+from serve_app.launcher.tracing import EXPORTER, OTLP
 from serve_app.launcher.up import EXIT_FAILED, EXIT_REFUSED, EXIT_STOPPED, UpOptions
 from tests.serve_app.launcher.received import receive
 
@@ -156,6 +158,20 @@ def test_a_token_of_ray_that_others_may_read_is_refused_before_anything_starts(
     said = capsys.readouterr()
     assert "chmod 600" in said.out + said.err
     assert "secret" not in said.out + said.err
+
+
+def test_traces_without_their_package_are_refused_in_one_line_before_anything_starts(
+    start: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(EXPORTER, OTLP)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp", None)  # it is not installed
+    assert start("prepare", lambda: pytest.fail("it started")) == EXIT_REFUSED
+    said = capsys.readouterr()
+    (line,) = (said.out + said.err).splitlines()
+    assert "opentelemetry-exporter-otlp-proto-http is not installed" in line
+    assert line.endswith("pip install 'prsm-serve[otlp]'")
 
 
 def test_a_process_that_could_not_be_ended_is_a_failure(
