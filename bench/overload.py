@@ -4,7 +4,8 @@ A graph of real models is started. Each kind of request is measured alone (one c
 (as many clients as the family works on at a time), and then in an open loop with a multiple of the
 peak's rate, in which each request has a deadline. Goodput counts answers that came by then. The
 load is made in this process, on the same cores. With ``--stand-in`` there is the ingress alone,
-before a stand-in of a text generator (`bench.stand_in`).
+before a stand-in of a text generator (`bench.stand_in`). The exit code is 1 if an aim was missed or
+a goodput could not be measured.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ INGRESS = ("ServeReplica:prsm:Ingress", "bench.stand_in")
 LATE = 1.02
 """An answer is in time up to so many times its deadline: the way back takes a moment."""
 NEW_TOKENS = 32
+WARM_UP_S = 4.0
+"""One client is measured for as long."""
+REFUSAL_AIM_S = 0.05
+INGRESS_AIM_S = 0.0005
+"""For a refusal: the median until it is there, and the processor time of the ingress."""
+
+
+class NoGoodput(Exception):
+    """Too little was answered for a goodput; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +116,31 @@ class Outcome:
     ingress_s: float
     """Processor time of the ingress for one refusal: what it takes more than at the peak."""
 
+    @property
+    def ratio(self) -> float:
+        return self.goodput / self.peak
+
+    @property
+    def missed(self) -> list[str]:
+        """What did not come about, in the words of the table."""
+        wrong = {
+            f"the ratio is {self.ratio:.2f}": self.ratio < self.kind.aim,
+            f"{self.failed} requests failed": self.failed > 0,
+            f"a refusal takes {self.refused.p50 * 1e3:.0f} ms": self.refused.p50 > REFUSAL_AIM_S,
+            f"a refusal takes {self.ingress_s * 1e3:.2f} ms of the ingress": (
+                self.refusals > 0 and self.ingress_s > INGRESS_AIM_S
+            ),
+        }
+        return [f"{self.kind.name}: {what}" for what, is_so in wrong.items() if is_so]
+
     def row(self) -> list[str]:
-        kind, ratio = self.kind, self.goodput / self.peak
+        kind = self.kind
         return [
             f"{kind.name}, {kind.factor:g} x",
             f"{self.peak:.1f}",
             f"{self.deadline_s:.1f}",
             f"{self.goodput:.1f}",
-            f"**{ratio:.2f}**",
+            f"**{self.ratio:.2f}**",
             f"{kind.aim}",
             f"{self.alone_s:.2f} / {self.at_peak.p50:.2f} / {self.admitted.p50:.2f}",
             f"{self.admitted.p99:.2f}",
@@ -140,24 +167,31 @@ TITLES = [
 ]
 
 
-async def measured(server: Server, kind: Kind, seconds: float, patience: float) -> Outcome:
+async def measured(port: int, kind: Kind, seconds: float, patience: float) -> Outcome:
+    """Raises :class:`NoGoodput` where nothing is answered even without too much load."""
+
     def loop(headers: str = "") -> OpenLoop:
         def body(number: int) -> bytes:
             return json.dumps(kind.body(number)).encode()
 
-        return OpenLoop("127.0.0.1", server.port, kind.path, body, headers)
+        return OpenLoop("127.0.0.1", port, kind.path, body, headers)
 
     single = loop()
-    await single.by_clients(1, 4.0)
-    alone = median(_good(single.answers))
+    await single.by_clients(1, WARM_UP_S)
+    single.close()
+    if not (by_one := _good(single.answers)):
+        raise NoGoodput(f"{kind.name}: nothing was answered to one client")
+    alone = median(by_one)
     closed = loop()
-    await closed.by_clients(kind.clients, 4.0)
+    await closed.by_clients(kind.clients, WARM_UP_S)
     closed.answers.clear()
     spent = ingress_cpu_s()
     began = await closed.by_clients(kind.clients, seconds)
+    closed.close()
     took = max(each.ended for each in closed.answers) - began
     cores_at_peak = (ingress_cpu_s() - spent) / took
-    good = _good(closed.answers)
+    if not (good := _good(closed.answers)):
+        raise NoGoodput(f"{kind.name}: nothing was answered at the peak")
     peak, at_peak = len(good) / took, Percentiles.of(good)
     deadline = max(patience * at_peak.p50, 0.2)
     tell(f"{kind.name}: alone {alone:.2f} s, peak {peak:.1f}/s, {at_peak}; deadline {deadline:.2f}")
@@ -165,8 +199,7 @@ async def measured(server: Server, kind: Kind, seconds: float, patience: float) 
     spent = ingress_cpu_s()
     began = await opened.at_rate(kind.factor * peak, seconds + deadline)
     cores = (ingress_cpu_s() - spent) / (whole := time.monotonic() - began)
-    for each in (single, closed, opened):
-        each.close()
+    opened.close()
     # As of the peak: from an idle service to the last answer, so that whole batches are counted.
     in_time = [a for a in opened.answers if a.status == 200 and a.seconds <= deadline * LATE]
     lasted = max((each.ended for each in in_time), default=began + seconds) - began
@@ -223,13 +256,22 @@ def main(seconds: float, patience: float, alone: bool, only: tuple[str, ...]) ->
         watched() as neighbours,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        rows = []
+        rows, missed = list[list[str]](), list[str]()
         for kind in kinds:
-            if not only or kind.name in only:
-                rows.append(runner.run(measured(server, kind, seconds, patience)).row())
-                tell("  ".join(rows[-1]))
+            if only and kind.name not in only:
+                continue
+            try:
+                outcome = runner.run(measured(server.port, kind, seconds, patience))
+            except NoGoodput as error:
+                missed.append(str(error))
+                continue
+            rows.append(outcome.row())
+            missed += outcome.missed
+            tell("  ".join(rows[-1]))
     click.echo(f"{machine()}. {neighbours}\n")
     click.echo(table(TITLES, rows))
+    click.echo("\n" + ("; ".join(missed) or "every aim was reached"))
+    sys.exit(1 if missed or not rows else 0)
 
 
 if __name__ == "__main__":
