@@ -22,6 +22,8 @@ ITEMS = b","
 PARTS = b"[{:"
 """A comma precedes each item but the first. The others start a list, an object or a value."""
 
+BACKSLASH = b"\\"
+
 NOT_SIGNS = bytes(set(range(256)) - set(ITEMS + PARTS + b'"'))
 
 
@@ -42,23 +44,26 @@ def parse(text: bytes | str, max_items: int = MAX_VALUES, *, allow_inf_nan: bool
     """
     encoded = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     # At first the signs within texts are counted too: most documents are small even so.
-    if not _is_small(encoded, max_items):
-        signs = _outside_texts(encoded, max_items)
-        if signs is None or not _is_small(signs, max_items):
+    signs = encoded.translate(None, NOT_SIGNS)
+    if not _is_small(signs, max_items):
+        if BACKSLASH in encoded:
+            unescaped = encoded.replace(b"\\\\", b"").replace(b'\\"', b"")
+            signs = unescaped.translate(None, NOT_SIGNS)
+        outside = _outside_texts(signs, max_items)
+        if outside is None or not _is_small(outside, max_items):
             raise TooManyValues(max_items)
     return from_json(encoded, allow_inf_nan=allow_inf_nan)
 
 
-def _is_small(text: bytes, max_items: int) -> bool:
-    return _count(text, ITEMS) <= max_items and _count(text, PARTS) <= MAX_VALUES
+def _is_small(signs: bytes, max_items: int) -> bool:
+    return _count(signs, ITEMS) <= max_items and _count(signs, PARTS) <= MAX_VALUES
 
 
-def _count(text: bytes, signs: bytes) -> int:
-    return len(text) - len(text.translate(None, signs))
+def _count(signs: bytes, kinds: bytes) -> int:
+    return len(signs) - len(signs.translate(None, kinds))
 
 
-def _outside_texts(text: bytes, max_items: int) -> bytes | None:
+def _outside_texts(signs: bytes, max_items: int) -> bytes | None:
     """The signs outside texts; ``None`` for more texts than an allowed document can have."""
-    signs = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_SIGNS)
     max_texts = max_items + 2 * MAX_VALUES
     return None if signs.count(b'"') > 2 * max_texts else b"".join(signs.split(b'"')[::2])
