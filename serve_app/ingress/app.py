@@ -94,6 +94,7 @@ def create_app(
         EarlyRefusals(
             purposes, services.catalog, services.client.admission, settings.request_timeout_s
         ).check,
+        services.turns,
     )
     # The last one added runs first: front, metering, deadlines, unhandled errors, HEAD.
     app.add_middleware(HeadRequests)

@@ -82,6 +82,7 @@ def policy_for(
     answers: ErrorAnswers,
     answered: Answered | None = None,
     early: Early | None = None,
+    turns: LoopTurns | None = None,
 ) -> FrontPolicy:
     """The policy of the settings. ``host`` is where the service listens, if known.
 
@@ -90,7 +91,8 @@ def policy_for(
     hosts = None
     if settings.allowed_hosts or is_loopback(host):
         hosts = AllowedHosts((*settings.allowed_hosts, host or "localhost"), settings.cors_origins)
-    return FrontPolicy(settings, key_ring(settings), hosts, refused, answers, answered, early)
+    keys, turns = key_ring(settings), turns or LoopTurns()
+    return FrontPolicy(settings, keys, hosts, refused, answers, answered, early, turns)
 
 
 class Front:

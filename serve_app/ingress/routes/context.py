@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeVar
 
-import orjson
 from fastapi import Depends, Request
 from starlette.responses import Response
 
@@ -26,6 +25,8 @@ from serve_app.ingress.errors import ServiceError
 from serve_app.ingress.file_intake import FileIntake
 from serve_app.ingress.front.exchange import hold_of
 from serve_app.ingress.front.front import context_of
+from serve_app.ingress.json_pieces import encoded, encoded_in_pieces
+from serve_app.ingress.loop_turns import LoopTurns
 from serve_app.ingress.metering.middleware import record_of
 from serve_app.ingress.metering.recording import CallRecorder
 from serve_app.ingress.model_card import ModelCard
@@ -37,6 +38,7 @@ S = TypeVar("S", bound=StreamSource)
 T = TypeVar("T")
 
 NATIVE_PREFIX = "/api/v1/huggingface"
+JSON = "application/json"
 NATIVE_FIELDS = {"model": "model_name"}
 """The native routes' names for fields of the seam, where they differ."""
 
@@ -45,6 +47,7 @@ NATIVE_FIELDS = {"model": "model_name"}
 class Services:
     """Everything that the routes share; made once by ``create_app``.
 
+    Long pieces of work, such as large bodies and answers, go onto the event loop by ``turns``.
     In a request, ``deadline`` is when its client stops waiting, in the time of the event loop.
     """
 
@@ -55,6 +58,7 @@ class Services:
     orders: Orders = field(default_factory=OwnOrders)
     files: FileIntake = field(default_factory=FileIntake)
     report_cache: ReportCache = field(default_factory=ReportCache)
+    turns: LoopTurns = field(default_factory=LoopTurns)
     started: int = field(default_factory=lambda: int(time.time()))
     deadline: float | None = None
 
@@ -134,28 +138,34 @@ class RequestContext:
             "execution_time": round(time.perf_counter() - self.started, 6),
         }
 
-    def respond(self, result: TaskResult) -> Response:
-        """A task's result as the response of its own route."""
+    async def respond(self, result: TaskResult, turns: LoopTurns) -> Response:
+        """A task's result as the response of its own route, written by ``turns`` if it is large."""
         if isinstance(result.body, list):
-            return self.bare_list(result.body, result.model)
-        return self.answer(result.body, result.model)
+            return await paced_json(result.body, turns, self._headers(result.model))
+        return await paced_json(self.complete(result.body, result.model), turns)
 
     def answer(self, body: dict[str, Any], model: str | None = None) -> Response:
         return json_response(self.complete(body, model))
 
     def bare_list(self, items: list[Any], model: str) -> Response:
         """A bare list; the fields that an object answer carries travel in headers."""
+        return json_response(items, self._headers(model))
+
+    def _headers(self, model: str) -> dict[str, str]:
         elapsed = f"{time.perf_counter() - self.started:.6f}"
-        return json_response(items, {"X-Model": model, "X-Execution-Time": elapsed})
+        return {"X-Model": model, "X-Execution-Time": elapsed}
 
 
 def json_response(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return Response(
-        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
-        status,
-        headers=headers,
-        media_type="application/json",
-    )
+    return Response(encoded(body), status, headers=headers, media_type=JSON)
+
+
+async def paced_json(
+    body: Any, turns: LoopTurns, headers: dict[str, str] | None = None
+) -> Response:
+    """As :func:`json_response`; vectors that are many are written by ``turns``."""
+    content = await encoded_in_pieces(body, turns)
+    return Response(content, headers=headers, media_type=JSON)
 
 
 async def request_context(request: Request) -> RequestContext:

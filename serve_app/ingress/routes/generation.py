@@ -102,7 +102,7 @@ async def generate_route(
     """The whole text, or with ``stream`` the events of ``/generate/stream``."""
     if body.stream:
         return await _stream(body, services, context)
-    return context.respond(await generate(body, services, context))
+    return await context.respond(await generate(body, services, context), services.turns)
 
 
 @router.step("generate", GENERATE, answer=GeneratedText, summary="Continue a prompt")

@@ -25,6 +25,7 @@ from serve_app.ingress.routes.context import (
     RequestServices,
     Services,
     TaskResult,
+    paced_json,
 )
 from serve_app.ingress.routes.errors import item_error
 from serve_app.ingress.routes.inference_router import InferenceRouter
@@ -149,7 +150,7 @@ async def graph(
         },
         "steps": [_report(step, outcomes[step.id]) for step in pipeline.steps],
     }
-    return context.answer(answer)
+    return await paced_json(context.complete(answer), services.turns)
 
 
 async def _look_up_models(body: GraphBody, services: Services) -> Set[str]:

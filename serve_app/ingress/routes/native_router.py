@@ -130,7 +130,8 @@ def _endpoint(
 
     @wraps(function)
     async def endpoint(body: Any, services: Services, context: RequestContext) -> Response:
-        return context.respond(await function(body, services, context))
+        result = await function(body, services, context)
+        return await context.respond(result, services.turns)
 
     if read is not None:
         signature = inspect.signature(function, eval_str=True)

@@ -19,7 +19,7 @@ from serve_app.ingress.routes.context import (
     RequestContext,
     RequestServices,
     Services,
-    json_response,
+    paced_json,
 )
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.embeddings import base64_of
@@ -107,7 +107,7 @@ async def cohere_embed(
 ) -> Response:
     """Vectors of length 1, by type: ``float`` unless ``embedding_types`` says otherwise."""
     embedded = await _embedded(body, services)
-    return json_response(_by_type(body, embedded, context, "2"))
+    return await paced_json(_by_type(body, embedded, context, "2"), services.turns)
 
 
 @router.inference(
@@ -123,9 +123,9 @@ async def cohere_embed_v1(
     """As ``/v2/embed``, but a bare list of vectors where no ``embedding_types`` are given."""
     embedded = await _embedded(body, services)
     if body.embedding_types is not None:
-        return json_response(_by_type(body, embedded, context, "1"))
+        return await paced_json(_by_type(body, embedded, context, "1"), services.turns)
     floats = {"response_type": "embeddings_floats", "embeddings": list(embedded.vectors)}
-    return json_response(_head(body, embedded, context, "1") | floats)
+    return await paced_json(_head(body, embedded, context, "1") | floats, services.turns)
 
 
 async def _embedded(body: CohereEmbedBody, services: Services) -> EmbeddingResult:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.model_card import ModelCard
-from serve_app.ingress.routes.context import RequestContext, Services
+from serve_app.ingress.routes.context import RequestContext, Services, TaskResult
 from serve_app.ingress.routes.cosine import cosines
 from serve_app.ingress.routes.hub_tasks import HubTasks
 from serve_app.ingress.routes.huggingface.request_body import Inputs, NoOptions, NoParameters
@@ -73,7 +73,8 @@ async def feature_extraction(
         fields={},
         prompt_name=body.prompt_name,
     )
-    return context.bare_list(list(embedded.vectors), card.name)
+    result = TaskResult(list(embedded.vectors), card.name)
+    return await context.respond(result, services.turns)
 
 
 @hub_tasks.task("sentence-similarity", EMBED, distinguishing={"source_sentence", "sentences"})

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from deployments.seam.embeddings import Vectors
 from serve_app.ingress.documentation.rules import all_readable
-from serve_app.ingress.routes.context import RequestServices, json_response
+from serve_app.ingress.routes.context import RequestServices, paced_json
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingList
 from serve_app.ingress.routes.vectors import EMBED, embed
@@ -91,7 +91,8 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
         for index, vector in enumerate(encoded)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return json_response({"object": "list", "data": items, "model": card.name, "usage": usage})
+    answer = {"object": "list", "data": items, "model": card.name, "usage": usage}
+    return await paced_json(answer, services.turns)
 
 
 def base64_of(vectors: Vectors) -> list[Any]:

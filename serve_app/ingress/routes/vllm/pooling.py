@@ -11,7 +11,7 @@ from starlette.responses import Response
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.model_card import ModelCard
-from serve_app.ingress.routes.context import Context, RequestServices, Services, json_response
+from serve_app.ingress.routes.context import Context, RequestServices, Services, paced_json
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.label_scores import SENTIMENT, TOPIC
 from serve_app.ingress.routes.openai.embeddings import base64_of
@@ -68,7 +68,7 @@ async def vllm_pooling(body: PoolingBody, services: RequestServices, context: Co
     rows, tokens = await pooled(body, card, services)
     shown = base64_of(rows) if body.encoding_format == "base64" else rows
     data = [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(shown)]
-    return json_response(listed("pool", data, card.name, tokens, context))
+    return await paced_json(listed("pool", data, card.name, tokens, context), services.turns)
 
 
 async def _vectors(body: PoolingBody, card: ModelCard, services: Services) -> tuple[Any, int]:
