@@ -78,7 +78,7 @@ class CallReceiver:
             elif iscoroutinefunction(method) and not name.startswith("_"):
                 setattr(cls, name, _receiving(name, method))
 
-    async def _answer(self, method: Answering, name: str, call: ContextualCall) -> Any:
+    async def _answer_call(self, method: Answering, name: str, call: ContextualCall) -> Any:
         """Answer a call. If it is timed, the answer is a :class:`TimedResult`."""
         if not (call.timed or call.context.traceparent):
             return await method(call.request)
@@ -87,7 +87,7 @@ class CallReceiver:
             span.answered(result)
         return TimedResult(result, recorder.timing()) if call.timed else result
 
-    async def _items(
+    async def _stream_call(
         self, method: Streaming, name: str, call: ContextualCall
     ) -> AsyncGenerator[Any, None]:
         """Answer a call by a stream. A timed one is answered by ``timed_{name}``."""
@@ -118,7 +118,7 @@ def _receiving(name: str, method: Callable[..., Awaitable[Any]]) -> Callable[...
             return LATE
         try:
             async with asyncio.timeout(seconds_left if isfinite(seconds_left) else None) as timer:
-                return await self._answer(partial(method, self), name, call)
+                return await self._answer_call(partial(method, self), name, call)
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -148,7 +148,7 @@ def _receiving_stream(
             yield LATE
             return
         try:
-            async with aclosing(self._items(partial(method, self), name, call)) as items:
+            async with aclosing(self._stream_call(partial(method, self), name, call)) as items:
                 async for item in items:
                     yield item
         except Exception:

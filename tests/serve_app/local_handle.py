@@ -44,16 +44,16 @@ class Contextual(CallReceiver):
     def __init__(self) -> None:
         self.contexts: list[CallContext] = []
 
-    async def _answer(self, method: Answering, name: str, call: ContextualCall) -> Any:
+    async def _answer_call(self, method: Answering, name: str, call: ContextualCall) -> Any:
         self.contexts.append(call.context)
         result = await method(call.request)
         return TimedResult(result, TIMING) if call.timed else result
 
-    async def _items(
+    async def _stream_call(
         self, method: Streaming, name: str, call: ContextualCall
     ) -> AsyncGenerator[Any, None]:
         self.contexts.append(call.context)
-        async with aclosing(super()._items(method, name, call)) as items:
+        async with aclosing(super()._stream_call(method, name, call)) as items:
             async for item in items:
                 yield item
 
