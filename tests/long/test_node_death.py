@@ -110,7 +110,7 @@ def streamed(head: RayNode, unplugged: RayNode | None = None) -> list[StreamAnsw
     answers = [StreamAnswer(each) for each in paced(PACED, TOKENS)[:STREAMS]]
 
     async def one(number: int, answer: StreamAnswer) -> None:
-        session = {"x-session-id": f"session {number}"}
+        session = {"x-session-id": f"session-{number}"}
         async with httpx.AsyncClient(
             base_url=base_url(head), headers=session, timeout=LIMIT_S, trust_env=False
         ) as client:
