@@ -292,6 +292,13 @@ def test_a_family_is_a_class_that_is_made_of_its_configuration(cls: type) -> Non
     assert why_no_family(cls) is None
 
 
+@pytest.mark.parametrize("cls", shipped_families().values())
+def test_no_family_replaces_what_receives_its_calls(cls: type) -> None:
+    receiving = {name for name in vars(CallReceiver) if not name.startswith("__")}
+    for base in cls.__mro__[: cls.__mro__.index(CallReceiver)]:
+        assert not receiving & vars(base).keys()
+
+
 @pytest.mark.parametrize(
     "found",
     [
