@@ -3,8 +3,10 @@
 One key sends chats of 16 tokens, and then the sentiment of one text, by a client that pauses
 between them. Beside it a second key sends exactly as much; then it floods the same model, by 4, 16
 and 64 clients without a pause. Printed are the first key's latencies and their ratio to those
-beside its equal: 1 is perfect fairness. ``--long`` has the flood send long chats and lists of
-texts.
+beside its equal: 1 is perfect fairness. Beside them stands what the flood pays: its answers a
+second, and the ratio to those before the first key's client began. A second table shows where the
+first key's requests spent their time. ``--long`` has the flood send long chats and lists of texts;
+with ``--pause 1`` the first key sends only about one request a second.
 """
 
 from __future__ import annotations
@@ -15,25 +17,32 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, quantiles
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import aiohttp
 import click
 
 from bench.heavy import NATIVE, Request
+from bench.neighbours import watched
 from bench.pairs import machine, table, tell
 from bench.peers.running import Server, end_on_sigterm, free_port
+from bench.server_timing import ASKED, disjoint_parts
 
 SHOP, OTHER = "shop", "other"
 FLOODS = (4, 16, 64)
 PAUSE_S = 0.25
 WARM_UP_S = 3.0
+FLOOD_ALONE_S = 3.0
 LIMIT_S = 320.0
+
+T = TypeVar("T")
 
 
 def chat(tokens: int) -> Request:
@@ -49,22 +58,36 @@ SMALL = {"chat of 16 tokens": chat(16), "sentiment of one text": sentiments(1)}
 LONG = {"chat of 16 tokens": chat(256), "sentiment of one text": sentiments(64)}
 
 
+@dataclass
+class Taken:
+    """What was measured beside one neighbour.
+
+    ``parts`` are the seconds of each request by part. Of a flood: its answers a second, ``alone``
+    and ``beside`` the first key's client.
+    """
+
+    latencies: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+
+
 class Clients:
-    """The clients of both keys, and the latencies and the refusals of their requests."""
+    """The clients of both keys, and the refusals of their requests."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, pause: float) -> None:
         self._session = session
+        self._pause = pause
         self.refused: Counter[str] = Counter()
-        self.flooded = 0
-        """Answers that the flooding clients got."""
+        self._flooded = 0
 
-    async def ask(self, key: str, request: Request) -> float | None:
-        """The latency of one request; ``None`` if it was refused, as floods may be.
+    async def ask(self, key: str, request: Request) -> tuple[float, str] | None:
+        """The latency of one request and its timeline; ``None`` if it was refused.
 
-        Raises when the answer is neither.
+        Raises when the answer is neither a 200 nor a 429, which floods may get.
         """
         began = time.monotonic()
-        headers = {"Authorization": f"Bearer {key}"}
+        headers = {"Authorization": f"Bearer {key}"} | (ASKED if key == SHOP else {})
         async with self._session.post(request.path, json=request.body, headers=headers) as answer:
             text = await answer.text()
             if answer.status == 429:
@@ -72,16 +95,18 @@ class Clients:
                 return None
             if answer.status != 200:
                 raise click.ClickException(f"{request.path}: {answer.status} {text[:300]}")
-        return time.monotonic() - began
+        return time.monotonic() - began, answer.headers.get("Server-Timing", "")
 
-    async def pausing(self, key: str, request: Request, until: float) -> list[float]:
-        """The latencies of one client that pauses between its requests."""
-        taken = []
+    async def pausing(self, key: str, kind: str, seconds: float) -> Taken:
+        """One client that pauses between its small requests."""
+        taken, until = Taken(), time.monotonic() + seconds
         while time.monotonic() < until:
-            latency = await self.ask(key, request)
-            if latency is not None:
-                taken.append(latency)
-            await asyncio.sleep(PAUSE_S)
+            answer = await self.ask(key, SMALL[kind])
+            if answer is not None:
+                latency, timeline = answer
+                taken.latencies.append(latency)
+                taken.parts.append(disjoint_parts(timeline, latency))
+            await asyncio.sleep(self._pause)
         return taken
 
     async def flood(self, request: Request) -> None:
@@ -90,27 +115,32 @@ class Clients:
             if await self.ask(OTHER, request) is None:
                 await asyncio.sleep(PAUSE_S)
             else:
-                self.flooded += 1
+                self._flooded += 1
 
-    async def alone(self, kind: str, seconds: float) -> list[float]:
-        """The latencies of the first key's client."""
-        return await self.pausing(SHOP, SMALL[kind], time.monotonic() + seconds)
+    async def rate_during(self, run: Awaitable[T]) -> tuple[T, float]:
+        """The result of ``run``, and the answers a second that the flood got meanwhile."""
+        before, began = self._flooded, time.monotonic()
+        result = await run
+        return result, (self._flooded - before) / (time.monotonic() - began)
 
-    async def beside_equal(self, kind: str, seconds: float) -> list[float]:
-        until = time.monotonic() + seconds
+    async def alone(self, kind: str, seconds: float) -> Taken:
+        return await self.pausing(SHOP, kind, seconds)
+
+    async def beside_equal(self, kind: str, seconds: float) -> Taken:
         taken, _ = await asyncio.gather(
-            self.pausing(SHOP, SMALL[kind], until), self.pausing(OTHER, SMALL[kind], until)
+            self.pausing(SHOP, kind, seconds), self.pausing(OTHER, kind, seconds)
         )
         return taken
 
     async def beside_flood(
         self, clients: int, kind: str, seconds: float, *, long: bool = False
-    ) -> list[float]:
+    ) -> Taken:
         request = (LONG if long else SMALL)[kind]
         tasks = [asyncio.create_task(self.flood(request)) for _ in range(clients)]
         try:
             await asyncio.sleep(WARM_UP_S)
-            taken = await self.alone(kind, seconds)
+            _, alone = await self.rate_during(asyncio.sleep(FLOOD_ALONE_S))
+            taken, beside = await self.rate_during(self.alone(kind, seconds))
         finally:
             for task in tasks:
                 task.cancel()
@@ -118,46 +148,69 @@ class Clients:
         for each in ended:
             if isinstance(each, click.ClickException):
                 raise each
+        taken.alone, taken.beside = [alone], [beside]
         return taken
 
 
 async def measure(
-    url: str, seconds: float, rounds: int, *, long: bool
-) -> tuple[dict[str, dict[str, list[float]]], Counter[str]]:
-    """Latencies of the first key by kind and by what the second one does; refusals by key."""
+    url: str, kinds: Sequence[str], seconds: float, rounds: int, pause: float, *, long: bool
+) -> tuple[dict[str, dict[str, Taken]], Counter[str]]:
+    """What was measured by kind and by what the second key does; refusals by key."""
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
     connector = aiohttp.TCPConnector(limit=0)
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, Taken]] = {kind: defaultdict(Taken) for kind in kinds}
     async with aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session:
-        clients = Clients(session)
-        runs: dict[str, Callable[[str, float], Awaitable[list[float]]]] = {
+        clients = Clients(session, pause)
+        runs: dict[str, Callable[[str, float], Awaitable[Taken]]] = {
             "nothing": clients.alone,
             "its equal": clients.beside_equal,
         }
         for flood in FLOODS:
             runs[f"a flood of {flood}"] = partial(clients.beside_flood, flood, long=long)
-        for kind in SMALL:
+        for kind in kinds:
             await clients.alone(kind, WARM_UP_S)
             for _ in range(rounds):
                 for name, run in runs.items():
-                    before = clients.flooded
-                    found[kind][name] += await run(kind, seconds)
-                    tell(f"{kind} beside {name}, which got {clients.flooded - before} answers")
+                    tell(f"{kind} beside {name}")
+                    taken, all_rounds = await run(kind, seconds), found[kind][name]
+                    all_rounds.latencies += taken.latencies
+                    all_rounds.parts += taken.parts
+                    all_rounds.alone += taken.alone
+                    all_rounds.beside += taken.beside
         return found, clients.refused
 
 
-def rows(found: dict[str, dict[str, list[float]]]) -> list[list[str]]:
+def rows(found: dict[str, dict[str, Taken]]) -> list[list[str]]:
     """A line of the table for each kind of request and each neighbour."""
     lines = []
     for kind, by_neighbour in found.items():
-        equal = by_neighbour["its equal"]
-        for name, times in by_neighbour.items():
+        equal = by_neighbour["its equal"].latencies
+        for name, taken in by_neighbour.items():
+            times = taken.latencies
             ratios = median(times) / median(equal), mean(times) / mean(equal)
             cells = (median(times), quantiles(times, n=20)[-1])
+            rates = ["", ""]
+            if taken.beside:
+                rate, alone = mean(taken.beside), mean(taken.alone)
+                rates = [f"{rate:.1f}", f"{rate / alone:.2f}" if alone else "-"]
             lines.append(
                 [kind, name, *(f"{each:.3f}" for each in cells), str(len(times)),
-                 *(f"{each:.2f}" for each in ratios)]
+                 *(f"{each:.2f}" for each in ratios), *rates]
             )  # fmt: skip
+    return lines
+
+
+def part_rows(found: dict[str, dict[str, Taken]]) -> list[list[str]]:
+    """A line for each kind of request and each neighbour: the mean milliseconds of its parts."""
+    lines = []
+    for kind, by_neighbour in found.items():
+        for name, taken in by_neighbour.items():
+            names = dict.fromkeys(part for each in taken.parts for part in each)
+            means = {
+                part: mean(each.get(part, 0.0) for each in taken.parts) * 1000 for part in names
+            }
+            shown = ", ".join(f"{part} {each:.1f}" for part, each in means.items())
+            lines.append([kind, name, shown])
     return lines
 
 
@@ -181,19 +234,29 @@ def started() -> Iterator[str]:
 @click.command()
 @click.option("--seconds", default=15.0, show_default=True, type=click.FloatRange(5, 120))
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 10))
+@click.option("--pause", default=PAUSE_S, show_default=True, type=click.FloatRange(0.05, 5))
+@click.option("--only", type=click.Choice(list(SMALL)), help="One kind of request.")
 @click.option("--long", is_flag=True, help="Long chats and lists of texts in the flood.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
-def main(seconds: float, rounds: int, long: bool, file: Path | None) -> None:
+def main(
+    seconds: float, rounds: int, pause: float, only: str | None, long: bool, file: Path | None
+) -> None:
     """Latencies of one key's small requests, alone and beside a key that floods."""
     end_on_sigterm()
-    with started() as url:
-        found, refused = asyncio.run(measure(url, seconds, rounds, long=long))
-    click.echo(f"{machine()}; {seconds:g} s each, {rounds} rounds\n")
+    kinds = [only] if only else list(SMALL)
+    with started() as url, watched() as neighbours:
+        found, refused = asyncio.run(measure(url, kinds, seconds, rounds, pause, long=long))
+    click.echo(f"{machine()}; {seconds:g} s each, {rounds} rounds, pauses of {pause:g} s\n")
     heads = ["request", "beside", "median, s", "p95, s", "requests", "/ equal", "mean / equal"]
-    click.echo(table(heads, rows(found)))
-    click.echo(f"\nRefused with 429: {dict(refused)}")
+    click.echo(table([*heads, "flood's answers/s", "/ without"], rows(found)))
+    click.echo("")
+    click.echo(table(["request", "beside", "where the time went, mean ms"], part_rows(found)))
+    click.echo(f"\nRefused with 429: {dict(refused)}. {neighbours}")
     if file is not None:
-        file.write_text(json.dumps({"latencies": found, "refused": refused}) + "\n")
+        shown = {
+            kind: {name: asdict(each) for name, each in by.items()} for kind, by in found.items()
+        }
+        file.write_text(json.dumps({"taken": shown, "refused": refused}) + "\n")
 
 
 if __name__ == "__main__":
