@@ -24,11 +24,11 @@ from functools import partial
 from pathlib import Path
 from statistics import mean, median, quantiles
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import aiohttp
 import click
 
+from bench.flood import LIMIT_S, Flood
 from bench.heavy import NATIVE, Request
 from bench.neighbours import watched
 from bench.pairs import machine, table, tell
@@ -38,11 +38,8 @@ from bench.server_timing import ASKED, disjoint_parts
 SHOP, OTHER = "shop", "other"
 FLOODS = (4, 16, 64)
 PAUSE_S = 0.25
-WARM_UP_S = 3.0
+WARM_UP_S = 4.0
 FLOOD_ALONE_S = 3.0
-LIMIT_S = 320.0
-
-T = TypeVar("T")
 
 
 def chat(tokens: int) -> Request:
@@ -75,11 +72,11 @@ class Taken:
 class Clients:
     """The clients of both keys, and the refusals of their requests."""
 
-    def __init__(self, session: aiohttp.ClientSession, pause: float) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, pause: float) -> None:
+        self._url = url
         self._session = session
         self._pause = pause
         self.refused: Counter[str] = Counter()
-        self._flooded = 0
 
     async def ask(self, key: str, request: Request) -> tuple[float, str] | None:
         """The latency of one request and its timeline; ``None`` if it was refused.
@@ -109,20 +106,6 @@ class Clients:
             await asyncio.sleep(self._pause)
         return taken
 
-    async def flood(self, request: Request) -> None:
-        """One client of the second key without a pause, until it is cancelled."""
-        while True:
-            if await self.ask(OTHER, request) is None:
-                await asyncio.sleep(PAUSE_S)
-            else:
-                self._flooded += 1
-
-    async def rate_during(self, run: Awaitable[T]) -> tuple[T, float]:
-        """The result of ``run``, and the answers a second that the flood got meanwhile."""
-        before, began = self._flooded, time.monotonic()
-        result = await run
-        return result, (self._flooded - before) / (time.monotonic() - began)
-
     async def alone(self, kind: str, seconds: float) -> Taken:
         return await self.pausing(SHOP, kind, seconds)
 
@@ -135,37 +118,41 @@ class Clients:
     async def beside_flood(
         self, clients: int, kind: str, seconds: float, *, long: bool = False
     ) -> Taken:
-        request = (LONG if long else SMALL)[kind]
-        tasks = [asyncio.create_task(self.flood(request)) for _ in range(clients)]
-        try:
+        request, key = (LONG if long else SMALL)[kind], {"Authorization": f"Bearer {OTHER}"}
+        with Flood(self._url, clients, request, key).running() as flood:
             await asyncio.sleep(WARM_UP_S)
-            _, alone = await self.rate_during(asyncio.sleep(FLOOD_ALONE_S))
-            taken, beside = await self.rate_during(self.alone(kind, seconds))
-        finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for each in ended:
-            if isinstance(each, click.ClickException):
-                raise each
+            before, began = flood.answered, time.monotonic()
+            await asyncio.sleep(FLOOD_ALONE_S)
+            alone = flood.rate(before, began)
+            before, began = flood.answered, time.monotonic()
+            taken = await self.alone(kind, seconds)
+            beside = flood.rate(before, began)
+        self.refused[OTHER] += flood.refused
         taken.alone, taken.beside = [alone], [beside]
         return taken
 
 
 async def measure(
-    url: str, kinds: Sequence[str], seconds: float, rounds: int, pause: float, *, long: bool
+    url: str,
+    kinds: Sequence[str],
+    floods: Sequence[int],
+    seconds: float,
+    rounds: int,
+    pause: float,
+    *,
+    long: bool,
 ) -> tuple[dict[str, dict[str, Taken]], Counter[str]]:
     """What was measured by kind and by what the second key does; refusals by key."""
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
     connector = aiohttp.TCPConnector(limit=0)
     found: dict[str, dict[str, Taken]] = {kind: defaultdict(Taken) for kind in kinds}
     async with aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session:
-        clients = Clients(session, pause)
+        clients = Clients(url, session, pause)
         runs: dict[str, Callable[[str, float], Awaitable[Taken]]] = {
             "nothing": clients.alone,
             "its equal": clients.beside_equal,
         }
-        for flood in FLOODS:
+        for flood in floods:
             runs[f"a flood of {flood}"] = partial(clients.beside_flood, flood, long=long)
         for kind in kinds:
             await clients.alone(kind, WARM_UP_S)
@@ -236,16 +223,23 @@ def started() -> Iterator[str]:
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 10))
 @click.option("--pause", default=PAUSE_S, show_default=True, type=click.FloatRange(0.05, 5))
 @click.option("--only", type=click.Choice(list(SMALL)), help="One kind of request.")
+@click.option("--flood", "floods", multiple=True, default=FLOODS, type=click.IntRange(2, 256))
 @click.option("--long", is_flag=True, help="Long chats and lists of texts in the flood.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
-    seconds: float, rounds: int, pause: float, only: str | None, long: bool, file: Path | None
+    seconds: float,
+    rounds: int,
+    pause: float,
+    only: str | None,
+    floods: Sequence[int],
+    long: bool,
+    file: Path | None,
 ) -> None:
     """Latencies of one key's small requests, alone and beside a key that floods."""
     end_on_sigterm()
     kinds = [only] if only else list(SMALL)
     with started() as url, watched() as neighbours:
-        found, refused = asyncio.run(measure(url, kinds, seconds, rounds, pause, long=long))
+        found, refused = asyncio.run(measure(url, kinds, floods, seconds, rounds, pause, long=long))
     click.echo(f"{machine()}; {seconds:g} s each, {rounds} rounds, pauses of {pause:g} s\n")
     heads = ["request", "beside", "median, s", "p95, s", "requests", "/ equal", "mean / equal"]
     click.echo(table([*heads, "flood's answers/s", "/ without"], rows(found)))
