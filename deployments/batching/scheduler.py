@@ -174,7 +174,8 @@ class BatchScheduler(Generic[I, R]):
         request = queue.next(limits.max_skipped_batches)
         overdue = queue.overdue(limits.max_skipped_batches)
         batch: Batch[I, R] = Batch(self._pop_first(request), limits, forward_time)
-        batch.bound_seconds(self._contention.max_seconds(owner, now))
+        fixed = forward_time.upper_bound(0)
+        batch.bound_seconds(self._contention.max_seconds(owner, fixed, now))
         overdue = [each for each in overdue if each.items and each is not request]
         overdue = [each for each in overdue if each.first.kind == batch.kind]
         if overdue and batch.has_room_for(*(each.first for each in overdue)):

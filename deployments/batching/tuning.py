@@ -24,11 +24,27 @@ MAX_SURPRISE = 4.0
 like a slow model (``python -m bench.schedules``)."""
 
 CONTENDED_FACTOR = 1.1
+CONTENDED_FIXED_TIMES = 1.75
+CONTENDED_PART = 1 / 32
+"""How long a batch may take beside another tenant, whose requests wait for it: the longest of
+
+- 1.1 times as long as all that the other had waiting (and it may be made longer by so much by items
+  of others). More lets a flood hold up the other's requests;
+- 1.75 times the fixed time of a forward, three sevenths of which are then spent on items. Without
+  this a flood on a CPU keeps as little as a sixth of its throughput; with 2 it slows another's
+  single texts by more than half;
+- a 32nd of the time since the other's last batch. So a tenant that sends one text a second costs
+  others less, and waits longer for them.
+
+``python -m bench.contention`` shows other values, ``python -m bench.fair_keys`` these over HTTP."""
+
 CONTENTION_S = 1.0
-"""While another tenant has used the model in the last second, a batch may take 1.1 times as long
-as all that the other had waiting, and be made longer by so much by items of others. More lets a
-flood hold up the other's requests; less costs the flood more of its throughput
+"""A tenant bounds the others' running sequences for so long after it had some
 (``python -m bench.fair_keys``)."""
+
+REMEMBERED_S = 10.0
+"""After so long a tenant is forgotten: 10/32 s bound no batch, unless ``max_forward_ms`` is more
+than that."""
 
 PART_ITEMS = 64
 PART_CHARACTERS = 16_384
