@@ -84,29 +84,33 @@ def wait(processes: list[psutil.Process], limit_s: float, hurry: Event | None = 
 
 
 def reap(keep: int | None = None) -> None:
-    """Collect adopted children that have ended, except `keep`, whose status someone waits for."""
-    for child in _zombies():
-        if child.pid != keep:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child.pid, os.WNOHANG)
+    """Collect adopted children that have ended, until `keep`, whose status someone waits for."""
+    while (child := _ended_child()) not in (None, keep):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
 
 
 def _reap_all() -> None:
     """Collect late orphans: a process is adopted only once its parent has ended completely."""
     limit = time.monotonic() + REAP_LIMIT_S
-    while time.monotonic() < limit and _zombies():
+    while time.monotonic() < limit and _ended_child() is not None:
         reap()
         time.sleep(POLL_S)
 
 
-def _zombies() -> list[psutil.Process]:
-    found = []
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):
-                if child.status() == psutil.STATUS_ZOMBIE:
-                    found.append(child)
-    return found
+def _ended_child() -> int | None:
+    """A child that has ended and was not collected yet.
+
+    Only the kernel is asked: psutil finds children by reading every process of the machine, which
+    is too much for every second that a launcher watches its graph.
+    """
+    if sys.platform != "linux":
+        return None  # no orphans are adopted there
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # there is no child
+        return None
+    return ended.si_pid if ended is not None else None
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import IO
 
+import psutil
 import pytest
 
 from serve_app.launcher import processes, runs
@@ -80,6 +81,21 @@ def test_children_of_marked_processes_are_found_after_their_parent_died(spawn: S
     shell.wait(timeout=60)
     assert [process.pid for process in processes.marked("run-e")] == [grandchild]
     assert processes.end("run-e", 5.0) == []
+
+
+def test_a_child_that_ended_is_collected_unless_someone_else_waits_for_it(spawn: Spawn) -> None:
+    awaited = spawn(command=("true",))
+    os.waitid(os.P_PID, awaited.pid, os.WEXITED | os.WNOWAIT)
+    processes.reap(keep=awaited.pid)
+    assert psutil.Process(awaited.pid).status() == psutil.STATUS_ZOMBIE
+    processes.reap()
+    assert not psutil.pid_exists(awaited.pid)
+
+
+def test_collecting_leaves_children_that_run(spawn: Spawn) -> None:
+    running = spawn()
+    processes.reap()
+    assert running.poll() is None
 
 
 def test_leftovers_of_a_dead_launcher_are_ended_and_a_live_ones_are_not(
