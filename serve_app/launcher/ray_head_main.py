@@ -64,19 +64,24 @@ def _start(request: dict[str, Any]) -> dict[str, Any]:
             # Ray makes its directory readable for everybody; the run directory around it is not.
             "_temp_dir": str(Path(request["directory"]) / "r"),
         }
-        _move_agent(request["agent_port"])
+        set_up_node(request["agent_port"])
     return {"dashboard": ray.init(**options).dashboard_url}
 
 
-def _move_agent(port: int) -> None:
-    """Give the node's agent a port of its own; `ray.init` has no option for it and takes 52365.
+def set_up_node(agent_port: int) -> None:
+    """Make Ray's node as ``ray.init``, which has no options for these, would not make it.
 
-    The agent of a second cluster on the machine would otherwise not come up.
+    Its agent gets a port of its own instead of 52365: that of a second cluster on the machine would
+    otherwise not come up. It has no log monitor, which looks at all log files ten times a second to
+    print their lines in drivers: the driver of this cluster prints none (``log_to_driver``), and
+    the dashboard reads the files themselves.
     """
     from ray._private.parameter import RayParams
 
-    moved = functools.partialmethod(RayParams.__init__, dashboard_agent_listen_port=port)
-    RayParams.__init__ = moved  # type: ignore[method-assign, assignment]
+    made = functools.partialmethod(
+        RayParams.__init__, dashboard_agent_listen_port=agent_port, include_log_monitor=False
+    )
+    RayParams.__init__ = made  # type: ignore[method-assign, assignment]
 
 
 def _end(request: dict[str, Any]) -> None:
