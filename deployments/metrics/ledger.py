@@ -29,7 +29,7 @@ from deployments.metrics.serve_replicas import ServeReplicas
 from deployments.metrics.signals import BY_NAME, MEMORY, SEVERAL, UNKNOWN, Signal
 
 GAUGES_LIVE_S = 15.0
-"""A replica's gauges count for this long after its last report; reports come every two seconds."""
+"""A replica's gauges count for this long after its last report; reports come every five seconds."""
 
 REMEMBERED_S = 600.0
 """A reporter is forgotten this long after its last report: much longer than a report is retried."""

@@ -23,6 +23,9 @@ T = TypeVar("T")
 INTERVAL_S = 0.25
 RETRY_S = 1.0
 HEARTBEAT_S = 2.0
+QUIET_HEARTBEAT_S = 5.0
+"""After a report of nothing recorded, and of the same gauges as the one before."""
+
 DELIVERY_S = 5.0
 MAX_PENDING = 50_000
 """Samples, and finished requests, kept while the ledger is away; then the oldest are dropped."""
@@ -43,8 +46,9 @@ class Reporter:
     """Delivers what is recorded: at once when idle, else four times a second.
 
     Reports go one at a time, each repeated until it has arrived. With ``gauges`` there is a report
-    at least every two seconds, so that the ledger knows that the replica lives. A collector of
-    gauges, or ``limits``, that raises is logged once, and costs the report only its own figures.
+    at least every two seconds, and every five while nothing is recorded and no gauge changes: the
+    ledger has to know that the replica lives. A collector of gauges, or ``limits``, that raises is
+    logged once, and costs the report only its own figures.
     ``mirror`` gets every report once. Any thread may record; delivery begins with :meth:`start`, or
     with the first record on an event loop.
     """
@@ -65,6 +69,8 @@ class Reporter:
         self._samples: deque[MetricSample] = deque()
         self._finished: deque[FinishedRequest] = deque()
         self._lost = 0
+        self._heartbeat_s = HEARTBEAT_S
+        self._last_gauges: list[MetricSample] = []
         self._failed: set[Callable[[], object]] = set()
         self._lock = threading.Lock()
         self._unconfirmed: MetricReport | None = None
@@ -129,7 +135,7 @@ class Reporter:
             await asyncio.sleep(INTERVAL_S if reached else RETRY_S)
             if heartbeat:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(HEARTBEAT_S):
+                    async with asyncio.timeout(self._heartbeat_s):
                         await self._pending.wait()
 
     def _next(self, *, heartbeat: bool) -> MetricReport | None:
@@ -159,6 +165,9 @@ class Reporter:
             if self._lost:
                 samples = (*samples, LOST.of(amount=self._lost))
                 self._lost = 0
+        is_quiet = not (samples or finished) and gauges == self._last_gauges
+        self._heartbeat_s = QUIET_HEARTBEAT_S if is_quiet else HEARTBEAT_S
+        self._last_gauges = gauges
         self._number += 1
         return MetricReport(
             self._name, self._number, merged(samples), finished, tuple(gauges), limits

@@ -52,7 +52,7 @@ class Post:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("INTERVAL_S", "RETRY_S", "HEARTBEAT_S"):
+    for name in ("INTERVAL_S", "RETRY_S", "HEARTBEAT_S", "QUIET_HEARTBEAT_S"):
         monkeypatch.setattr(module, name, 0.001)
 
 
@@ -179,6 +179,22 @@ async def test_a_replica_with_gauges_is_heard_of_when_nothing_happens() -> None:
     assert [report.gauges for report in post.taken[:3]] == [(slots,)] * 3
     numbers = [report.number for report in post.taken]
     assert numbers == sorted(set(numbers))
+
+
+async def test_gauges_that_change_are_told_soon_and_those_that_rest_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "QUIET_HEARTBEAT_S", 3600.0)
+    in_use = iter((2, 1, 0, 0))  # one more report would find none, and miss the gauge
+    post = Post()
+    reporter = Reporter(post, [lambda: [signals.SLOTS_IN_USE.of("one", amount=next(in_use))]])
+    reporter.record([HIT])
+    reporter.start()
+    while len(post.taken) < 4:
+        await post.came()
+    await asyncio.sleep(0.05)
+    assert [report.samples for report in post.taken] == [(HIT,), (), (), ()]
+    assert [report.gauges[0].amounts for report in post.taken] == [(2,), (1,), (0,), (0,)]
 
 
 async def test_gauges_and_limits_that_cannot_be_read_cost_a_report_nothing_else(
