@@ -25,6 +25,22 @@ LOOPBACK_HOOK = {
     "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": "serve_app.launcher.loopback.bind_grpc_to_loopback",
 }
 """The same for Serve's gRPC servers, which take all interfaces."""
+TIMERS = {
+    # At Serve's 0.1 s the controller takes a tenth of a core all the time.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    # How often each replica, and each handle to a deployment, hands its counts to Ray's metrics,
+    # which pass them on every ten seconds. Serve's 0.1 s took two per cent of a core in all. With
+    # more than this, too many requests would be handed over at a time, on the event loop.
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "500",
+    # How often the node's agent and the dashboard read what all processes take, for Ray's metrics:
+    # as often as Ray's processes report all others, instead of every five seconds.
+    "REPORTER_UPDATE_INTERVAL_MS": "10000",
+    "METRICS_RECORD_INTERVAL_S": "10",
+    # How soon Ray's object store notices a full disk. Calls of this graph do not go through it.
+    "RAY_local_fs_monitor_interval_ms": "1000",
+}
+"""What Serve and Ray do by the clock in every graph, also in one that nobody asks anything. None of
+it decides how soon a failure or a load is noticed, except the controller's loop."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica of the ingress that shuts down stays reachable for so long: until HAProxy beside it has
 # been reloaded, which takes seconds on a busy machine, and old processes of HAProxy have closed
@@ -94,8 +110,7 @@ def fast_path(workload: Workload, cpus: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, cpus // 4))),
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(draining),
-        # At Serve's 0.1 s the controller takes a tenth of a core all the time.
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+        **TIMERS,
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray starts its workers at nice 15: everything else on the machine would run first.
         "RAY_worker_niceness": "0",

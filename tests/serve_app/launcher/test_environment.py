@@ -1,6 +1,12 @@
+import inspect
 from pathlib import Path
 
-from serve_app.launcher.environment import MARKER, Workload, serve_environment
+import ray
+from ray.dashboard import consts
+from ray.dashboard.modules.reporter import reporter_consts
+from ray.serve._private import constants
+
+from serve_app.launcher.environment import MARKER, TIMERS, Workload, serve_environment
 from serve_app.launcher.ports import PortBlock
 
 
@@ -43,7 +49,7 @@ def test_workers_keep_the_marker_visible_when_ray_renames_them() -> None:
 def test_two_starts_share_no_port_and_no_path_of_haproxy() -> None:
     one = _environment()
     two = _environment(directory="/tmp/prsm-def456", first=20_800)
-    own = [name for name in one if "HAPROXY" in name or "PORT" in name]
+    own = [name for name in one if "HAPROXY" in name or name.endswith("_PORT")]
     same = [name for name in own if one[name] == two[name]]
     assert set(same) == {
         "RAY_SERVE_HAPROXY_NBTHREAD",
@@ -87,3 +93,27 @@ def test_replicas_are_packed_where_there_are_several_nodes_unless_the_user_says_
     many = Workload(many_nodes=True)
     assert _environment(workload=many)[name] == "1"
     assert _environment({name: "0"}, workload=many)[name] == "0"
+
+
+def test_timers_that_cost_an_idle_graph_a_core_are_slower_unless_the_user_says_otherwise() -> None:
+    environment = _environment()
+    assert 0.1 < float(environment["RAY_SERVE_CONTROL_LOOP_INTERVAL_S"]) <= 0.5
+    assert int(environment["RAY_SERVE_METRICS_EXPORT_INTERVAL_MS"]) == 500
+    own = {"REPORTER_UPDATE_INTERVAL_MS": "2500", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "0"}
+    given = _environment(own)
+    assert {name: given[name] for name in own} == own
+
+
+def test_every_timer_is_a_setting_that_ray_knows() -> None:
+    reads = {
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": constants,
+        "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": constants,
+        "REPORTER_UPDATE_INTERVAL_MS": reporter_consts,
+        "METRICS_RECORD_INTERVAL_S": consts,
+    }
+    for name, module in reads.items():
+        assert f'"{name}"' in inspect.getsource(module)
+    raylets = {name.removeprefix("RAY_") for name in TIMERS.keys() - reads.keys()}
+    raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
+    assert raylets
+    assert all(name.encode() in raylet for name in raylets)
