@@ -28,6 +28,9 @@ GRPC_PORTS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": "31001",
     "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": "32000",
 }
+PREFIX = "prsm-node-"
+"""Of the names of directories; that of runs of the launcher (`runs.NAME`) must not match them."""
+
 HAPROXY_SCRIPT = "haproxy"
 EXIT_LEFTOVERS = 1
 END_GRACE_S = 5.0
@@ -88,7 +91,7 @@ def run(command: Sequence[str], node: Node, drain_s: float) -> int:
     """
     processes.become_subreaper()
     run_id, code = secrets.token_hex(3), 0
-    with TemporaryDirectory(prefix="prsm-node-", dir=base_directory()) as path:
+    with TemporaryDirectory(prefix=PREFIX, dir=base_directory()) as path:
         environment = _of_run(node, Path(path), run_id)
         # A signal while the command is being started must not leave it behind.
         with StopSignals(armed=False) as signals:

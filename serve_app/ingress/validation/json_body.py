@@ -28,12 +28,16 @@ UNPARSED = object()
 
 
 class JsonRequest(Request):
-    """A request whose JSON is parsed once, and only if it has at most ``max_values`` values."""
+    """A request whose JSON is parsed once, and only if it has at most ``max_values`` values.
+
+    Where the body is no JSON, that is kept as well: FastAPI asks again.
+    """
 
     def __init__(self, request: Request, max_values: int = MAX_VALUES) -> None:
         super().__init__(request.scope, request.receive)
         self._max_values = max_values
         self._value: Any = UNPARSED
+        self._error: json.JSONDecodeError | None = None
 
     async def json(self) -> Any:
         """The body's value.
@@ -41,6 +45,8 @@ class JsonRequest(Request):
         Raises ``HTTPException`` for too many values, :class:`ValidationFailed` for a number that is
         NaN or infinite, and ``JSONDecodeError`` for what is no JSON.
         """
+        if self._error is not None:
+            raise self._error
         if self._value is UNPARSED:
             body = await self.body()
             try:
@@ -48,7 +54,8 @@ class JsonRequest(Request):
             except TooManyValues as error:
                 raise HTTPException(400, f"The JSON body has {error}.") from None
             except ValueError as error:
-                raise json.JSONDecodeError(str(error), "", 0) from None
+                self._error = json.JSONDecodeError(str(error), "", 0)
+                raise self._error from None
         return self._value
 
     def _parsed(self, body: bytes) -> Any:

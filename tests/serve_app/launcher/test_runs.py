@@ -3,11 +3,13 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from serve_app.launcher import runs
+from serve_app.launcher.node import PREFIX as NODE_PREFIX
 
 DYING_LAUNCHER = """
 import os, sys
@@ -57,6 +59,12 @@ def test_links_and_files_named_like_runs_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "prsm-link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "prsm-0.lock").write_text("")
     assert runs.dead(tmp_path) == []
+
+
+def test_the_directory_of_a_node_is_not_a_run_of_a_launcher(tmp_path: Path) -> None:
+    """A start on the same machine would remove the files of its HAProxy."""
+    with tempfile.TemporaryDirectory(prefix=NODE_PREFIX, dir=tmp_path):
+        assert runs.dead(tmp_path) == []
 
 
 def test_starts_wait_for_each_other_in_a_directory_of_their_user(
