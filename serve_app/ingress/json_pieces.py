@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
+from deployments.seam.embeddings import Vectors
 from serve_app.ingress.loop_turns import LoopTurns
 
 PIECE_NUMBERS = 65_536
@@ -17,9 +19,15 @@ FEW = 16
 """Values of a larger object are taken to be as large as the first, as items of lists are."""
 
 
+class Base64(NamedTuple):
+    """A vector that is written as a text: base64 of little-endian float32."""
+
+    vector: Vectors
+
+
 def encoded(body: Any) -> bytes:
-    """``body`` as JSON. It may have arrays of numpy's."""
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    """``body`` as JSON. It may have arrays of numpy's, and vectors in :class:`Base64`."""
+    return orjson.dumps(body, _text, orjson.OPT_SERIALIZE_NUMPY)
 
 
 async def encoded_in_pieces(body: Any, turns: LoopTurns) -> bytes:
@@ -43,10 +51,18 @@ async def _in_pieces(value: Any, turns: LoopTurns) -> Any:
     return orjson.Fragment(b"[" + b",".join(pieces) + b"]")
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, Base64):
+        raise TypeError(f"{type(value).__name__} is not written as JSON")
+    return base64.b64encode(value.vector.astype("<f4").tobytes()).decode("ascii")
+
+
 def _numbers(value: Any) -> int:
     """About how many values are written for it."""
     if isinstance(value, np.ndarray):
         return value.size
+    if isinstance(value, Base64):
+        return value.vector.size
     if isinstance(value, list) and value:
         return len(value) * _numbers(value[0])
     if isinstance(value, dict) and len(value) > FEW:

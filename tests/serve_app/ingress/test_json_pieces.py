@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from math import ceil
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from deployments.seam.embeddings import EmbeddingResult
-from serve_app.ingress.json_pieces import PIECE_NUMBERS, encoded, encoded_in_pieces
+from serve_app.ingress.json_pieces import PIECE_NUMBERS, Base64, encoded, encoded_in_pieces
 from serve_app.ingress.loop_turns import LoopTurns
 from tests.serve_app import house
 from tests.serve_app.ingress.routes.one_family import application
@@ -40,6 +41,7 @@ LARGE = {
     "a list of arrays": list(VECTORS),
     "objects": [{"index": i, "embedding": vector} for i, vector in enumerate(VECTORS)],
     "lists": VECTORS.tolist(),
+    "base64": [{"index": i, "embedding": Base64(vector)} for i, vector in enumerate(VECTORS)],
     "in an object": {"model": "ж", "embeddings": {"float": VECTORS, "ubinary": [[1], [2]]}},
     "in a graph": {"outputs": {"a": {"embeddings": VECTORS}, "b": {"texts": ["x"] * 20}}},
 }
@@ -50,6 +52,16 @@ async def test_the_pieces_are_the_answer(name: str) -> None:
     turns = CountedTurns()
     assert await encoded_in_pieces(LARGE[name], turns) == encoded(LARGE[name])
     assert PIECES <= turns.pieces <= PIECES + 1
+
+
+def test_base64_is_of_little_endian_floats() -> None:
+    (text,) = json.loads(encoded([Base64(VECTORS[1])]))
+    assert np.array_equal(np.frombuffer(base64.b64decode(text), "<f4"), VECTORS[1])
+
+
+def test_what_is_no_json_is_an_error() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        encoded({"a": object()})
 
 
 @pytest.mark.parametrize(
@@ -94,6 +106,24 @@ async def test_every_route_with_vectors_writes_them_in_pieces(
     answer = await posted(router, path, {field: ["a"] * len(VECTORS)}, turns)
     rows = [row for row in lists_in(answer) if len(row) == WIDTH]
     assert np.array_equal(np.asarray(rows, np.float32), VECTORS)
+    assert PIECES <= turns.pieces <= PIECES + 1
+
+
+@pytest.mark.parametrize(
+    ("router", "path", "field", "asking"),
+    [
+        ("openai.embeddings", "/v1/embeddings", "input", {"encoding_format": "base64"}),
+        ("cohere.embed", "/v2/embed", "texts", {"embedding_types": ["base64"]}),
+        ("vllm.pooling", "/pooling", "input", {"encoding_format": "base64"}),
+    ],
+)
+async def test_vectors_in_base64_are_written_in_pieces_too(
+    router: str, path: str, field: str, asking: dict[str, Any]
+) -> None:
+    turns = CountedTurns()
+    answer = await posted(router, path, {field: ["a"] * len(VECTORS), **asking}, turns)
+    last = base64.b64encode(VECTORS[-1].tobytes()).decode()
+    assert last in json.dumps(answer)
     assert PIECES <= turns.pieces <= PIECES + 1
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from deployments.seam.embeddings import EmbeddingResult, Vectors
 from serve_app.ingress.documentation.rules import all_readable
+from serve_app.ingress.json_pieces import Base64
 from serve_app.ingress.routes.cohere.errors import ERRORS
 from serve_app.ingress.routes.cohere.meta import Meta, meta
 from serve_app.ingress.routes.cohere.rerank import Priority
@@ -22,7 +23,6 @@ from serve_app.ingress.routes.context import (
     paced_json,
 )
 from serve_app.ingress.routes.inference_router import InferenceRouter
-from serve_app.ingress.routes.openai.embeddings import base64_of
 from serve_app.ingress.routes.vectors import EMBED, embed
 from serve_app.ingress.validation.fields import Body, Count, ModelName, TextList, example
 
@@ -89,7 +89,7 @@ def _bits(vectors: Vectors) -> Any:
 
 ENCODINGS: Mapping[EmbeddingType, Callable[[Vectors], Any]] = {
     "float": list,
-    "base64": base64_of,
+    "base64": lambda vectors: list(map(Base64, vectors)),
     "binary": lambda vectors: (_bits(vectors).astype(np.int16) - 128).tolist(),
     "ubinary": lambda vectors: _bits(vectors).tolist(),
 }

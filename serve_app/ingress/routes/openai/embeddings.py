@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from deployments.seam.embeddings import Vectors
 from serve_app.ingress.documentation.rules import all_readable
+from serve_app.ingress.json_pieces import Base64
 from serve_app.ingress.routes.context import RequestServices, paced_json
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingList
@@ -84,7 +83,8 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
         dimensions=body.dimensions,
         fields={},
     )
-    encoded = base64_of(embedded.vectors) if body.encoding_format == "base64" else embedded.vectors
+    vectors = embedded.vectors
+    encoded = map(Base64, vectors) if body.encoding_format == "base64" else vectors
     tokens = sum(embedded.tokens)
     items = [
         {"object": "embedding", "index": index, "embedding": vector}
@@ -93,8 +93,3 @@ async def embeddings(body: OpenAIEmbeddingsBody, services: RequestServices) -> R
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     answer = {"object": "list", "data": items, "model": card.name, "usage": usage}
     return await paced_json(answer, services.turns)
-
-
-def base64_of(vectors: Vectors) -> list[Any]:
-    """Each vector as base64 of little-endian float32."""
-    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

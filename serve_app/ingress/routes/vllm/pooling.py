@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from serve_app.ingress.documentation.rules import all_readable
 from serve_app.ingress.errors import ValidationFailed
+from serve_app.ingress.json_pieces import Base64
 from serve_app.ingress.model_card import ModelCard
 from serve_app.ingress.routes.context import Context, RequestServices, Services, paced_json
 from serve_app.ingress.routes.inference_router import InferenceRouter
 from serve_app.ingress.routes.label_scores import SENTIMENT, TOPIC
-from serve_app.ingress.routes.openai.embeddings import base64_of
 from serve_app.ingress.routes.openai.shapes import ERRORS, EmbeddingUsage
 from serve_app.ingress.routes.text_items import texts_of
 from serve_app.ingress.routes.vectors import EMBED, embed
@@ -66,7 +66,7 @@ async def vllm_pooling(body: PoolingBody, services: RequestServices, context: Co
     task, card = await services.catalog.resolve_first(tasks, body.model, "model")
     pooled = _vectors if task == EMBED else _probabilities
     rows, tokens = await pooled(body, card, services)
-    shown = base64_of(rows) if body.encoding_format == "base64" else rows
+    shown = map(Base64, rows) if body.encoding_format == "base64" else rows
     data = [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(shown)]
     return await paced_json(listed("pool", data, card.name, tokens, context), services.turns)
 
