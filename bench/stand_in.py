@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import uvicorn
@@ -67,13 +67,22 @@ class StandInHandle:
 
     def __init__(self, family: Any) -> None:
         self._family = family
-        self.generate = self
 
     def options(self, **_: Any) -> StandInHandle:
         return self
 
+    def __getattr__(self, method: str) -> StandInMethod:
+        return StandInMethod(getattr(self._family, method))
+
+
+class StandInMethod:
+    """A method of a handle."""
+
+    def __init__(self, method: Callable[[ContextualCall], Coroutine[Any, Any, Any]]) -> None:
+        self._method = method
+
     def remote(self, call: ContextualCall) -> StandInResponse:
-        return StandInResponse(asyncio.ensure_future(self._family.generate(call)))
+        return StandInResponse(asyncio.ensure_future(self._method(call)))
 
 
 class StandInResponse:

@@ -176,6 +176,7 @@ def much() -> Iterator[Trick]:
         "2,000 texts": posted("/v1/embeddings", input=few),
         "2,000 texts as base64": posted("/v1/embeddings", input=few, encoding_format="base64"),
         "2,000 long texts": posted(f"{NATIVE}/rerank", query="a", documents=[prose] * 2000),
+        "9 MB of texts": posted(f"{NATIVE}/rerank", query="a", documents=[prose * 9] * 2000),
         "2,000 clusters": posted(f"{NATIVE}/cluster", texts=many, n_clusters=2000),
         "n x max_tokens": posted(CHAT, messages=HI, n=16, max_tokens=8000, seed=1),
         "summaries": posted(f"{NATIVE}/summarize", texts=[prose] * 200, max_length=400),
