@@ -33,9 +33,9 @@ TIMERS = {
     # more than this, too many requests would be handed over at a time, on the event loop.
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "500",
     # How often the node's agent and the dashboard read what all processes take, for Ray's metrics:
-    # as often as Ray's processes report all others, instead of every five seconds.
-    "REPORTER_UPDATE_INTERVAL_MS": "10000",
-    "METRICS_RECORD_INTERVAL_S": "10",
+    # as often as Prometheus asks for those (deploy/prometheus), instead of every five seconds.
+    "REPORTER_UPDATE_INTERVAL_MS": "15000",
+    "METRICS_RECORD_INTERVAL_S": "15",
     # How soon Ray's object store notices a full disk. Calls of this graph do not go through it.
     "RAY_local_fs_monitor_interval_ms": "1000",
 }
