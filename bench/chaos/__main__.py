@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import click
 import httpx
 
+from bench.changes import settled
 from bench.chaos.events import Begin, Loads, Scenario
 from bench.chaos.graph import BrokenGraph, running
 from bench.chaos.running import TITLES, Outcome, ScenarioRun, undisturbed
@@ -36,6 +37,7 @@ async def measured(graph: BrokenGraph, chosen: list[Scenario], known: Loads) -> 
             tell(f"scenario: {scenario.name}")
             outcome = await ScenarioRun(graph, client, known, wholes, scenario).run()
             explain(outcome)
+            await settled(graph.dashboard)
             outcomes.append(outcome)
     return outcomes
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bench.chaos.processes import Part
+from bench.chaos.reading import Refusal
 from bench.chaos.requests import StreamRequest
 
 Edit: TypeAlias = Callable[[dict[str, Any]], None]
@@ -15,9 +16,13 @@ Edit: TypeAlias = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Begin:
-    """Open the streams of the load of this name, all at once."""
+    """Open the streams of the load of this name, all at once.
+
+    Each of them may be refused in the ``allowed`` way, which is no loss.
+    """
 
     load: str
+    allowed: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,10 @@ Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Misbehave | FillDisk
 class Scenario:
     """A fault under load. In none of them may a stream be altered, or end without a word.
 
-    ``max_lost`` streams may end with an error or a cut connection: those whose own connection the
-    fault cuts. ``recovery_s`` bounds the time from the fault to the first answer to a new request.
+    ``max_lost`` streams of any kind may end with an error or a cut connection: those whose own
+    connection the fault cuts. Where a fault reaches one kind of request alone, the load of these
+    says how they may be refused (:class:`Begin`). ``recovery_s`` bounds the time from the fault to
+    the first answer to a new request.
     """
 
     name: str

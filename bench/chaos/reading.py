@@ -34,11 +34,24 @@ class Ending(StrEnum):
     SILENT = "silent"
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An error answer: its status, and the kind of error that the service's own envelope names."""
+
+    status: int
+    error_type: str
+
+
 @dataclass
 class StreamAnswer:
-    """What came of one stream: its events by choice, without what differs every time."""
+    """What came of one stream: its events by choice, without what differs every time.
+
+    ``allowed`` is the refusal that a fault may earn this stream, and ``refusal`` the one it got.
+    """
 
     request: StreamRequest
+    allowed: Refusal | None = None
+    refusal: Refusal | None = None
     events: dict[int, list[str]] = field(default_factory=dict)
     ending: Ending | None = None
     detail: str = ""
@@ -63,6 +76,13 @@ class StreamAnswer:
         choice = choices[0].get("index", 0)
         self.events.setdefault(choice, []).append(json.dumps(settled(content), sort_keys=True))
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended with an error, other than the one allowed, or with its connection."""
+        if self.ending is Ending.REFUSED:
+            return self.allowed is None or self.refusal != self.allowed
+        return self.ending is Ending.CUT
+
     def same_as(self, whole: StreamAnswer) -> bool:
         return self.ending == whole.ending and self.events == whole.events
 
@@ -84,6 +104,17 @@ def settled(content: Any) -> Any:
     return "a number" if isinstance(content, float) else content
 
 
+def refusal(status: int, body: str) -> Refusal | None:
+    """The refusal of an error answer; ``None`` if its body is not the service's own envelope."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(content, dict) or content.get("success") is not False:
+        return None
+    return Refusal(status, str(content.get("error_type")))
+
+
 async def read(client: httpx.AsyncClient, answer: StreamAnswer) -> None:
     """Send the request and read until the stream is over."""
     request = answer.request
@@ -92,6 +123,7 @@ async def read(client: httpx.AsyncClient, answer: StreamAnswer) -> None:
             if response.status_code != 200:
                 text = (await response.aread()).decode(errors="replace")
                 answer.ending, answer.detail = Ending.REFUSED, f"{response.status_code} {text}"
+                answer.refusal = refusal(response.status_code, text)
                 return
             if response.headers["content-type"].startswith("text/event-stream"):
                 await _take_events(response, answer)

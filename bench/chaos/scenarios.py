@@ -22,6 +22,7 @@ from bench.chaos.events import (
 )
 from bench.chaos.graph import PACED
 from bench.chaos.processes import Part
+from bench.chaos.reading import Refusal
 from bench.chaos.requests import calls, greedy, mixed, paced, talks
 from bench.peers.weights import CHAT, CHAT_FLOAT32
 
@@ -29,6 +30,8 @@ MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
 TALKS = "16 conversations"
 STEADY = "32 steady streams"
 STEADY_TOKENS = 450
+UNAVAILABLE = Refusal(503, "service_unavailable")
+"""The answer to a conversation whose database cannot store it."""
 
 
 def loads(tokens: int) -> Loads:
@@ -97,10 +100,9 @@ SCENARIOS = (
     Scenario(
         "disk of the conversations full",
         (
-            *(Begin(STEADY), Begin(TALKS), FillDisk(), Wait(1), Begin(TALKS)),
-            *(Finish(), FreeDisk(), Begin(TALKS), Finish()),
+            *(Begin(STEADY), Begin(TALKS, UNAVAILABLE), FillDisk(), Wait(1)),
+            *(Begin(TALKS, UNAVAILABLE), Finish(), FreeDisk(), Begin(TALKS), Finish()),
         ),
-        max_lost=32,
     ),
     Scenario("rolling update", (Begin(STEADY), Reached(0.1), Change(replaced), Finish())),
     Scenario("rolling update, torch", (Begin(MIXED), Reached(0.2), Change(replaced), Finish())),

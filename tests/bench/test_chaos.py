@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import httpx
 import pytest
 
 import configs.shapes
-from bench.chaos.events import Finish, Scenario
+from bench.chaos.disk import SmallDisk
+from bench.chaos.events import Begin, Finish, Scenario
+from bench.chaos.graph import BrokenGraph
 from bench.chaos.paced import PacedRunner
-from bench.chaos.reading import Ending, StreamAnswer, read
-from bench.chaos.requests import CHAT, NATIVE, StreamRequest, greedy, mixed, paced
-from bench.chaos.running import Outcome
+from bench.chaos.reading import Ending, Refusal, StreamAnswer, read
+from bench.chaos.requests import CHAT, NATIVE, StreamRequest, greedy, mixed, paced, talks
+from bench.chaos.running import Outcome, ScenarioRun
 from bench.chaos.scenarios import SCENARIOS, loads
 from deployments.engine import sequence
 from deployments.engine.codec import TextCodec
 from deployments.seam.generation import Sampling
+from serve_app.launcher.dashboard import Dashboard
 
 DONE = "data: [DONE]\n\n"
 
@@ -38,9 +42,24 @@ async def answered(text: str, status: int = 200, path: str = CHAT) -> StreamAnsw
     return answer
 
 
-async def outcome(text: str, whole: str = delta("a") + delta("b") + DONE, **given: int) -> Outcome:
-    scenario = Scenario("one", (Finish(),), **given)
-    return Outcome(scenario, [await answered(text)], [await answered(whole)])
+async def outcome(
+    text: str,
+    whole: str = delta("a") + delta("b") + DONE,
+    *,
+    status: int = 200,
+    allowed: Refusal | None = None,
+    max_lost: int = 0,
+) -> Outcome:
+    scenario = Scenario("one", (Finish(),), max_lost)
+    answer = await answered(text, status)
+    answer.allowed = allowed
+    return Outcome(scenario, [answer], [await answered(whole)])
+
+
+def graph() -> BrokenGraph:
+    """One that nothing is asked of but its URL."""
+    dashboard = Dashboard("http://test", None)
+    return BrokenGraph("http://test", os.getpid(), dashboard, {}, SmallDisk(Path(), False))
 
 
 async def test_ids_the_order_of_choices_and_the_last_digits_of_numbers_may_differ() -> None:
@@ -68,6 +87,50 @@ async def test_an_error_is_a_loss_and_allowed_only_where_the_scenario_says_so() 
     found = await outcome(text)
     assert (found.lost, found.passed) == (1, False)
     assert (await outcome(text, max_lost=1)).passed
+
+
+ENVELOPE = {"success": False, "error_type": "service_unavailable", "message": "away"}
+UNAVAILABLE = Refusal(503, "service_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "lost"),
+    [
+        (503, ENVELOPE, 0),
+        (500, ENVELOPE, 1),
+        (503, ENVELOPE | {"error_type": "internal_error"}, 1),
+        (503, {"error": {"message": "away"}}, 1),
+        (503, "not JSON", 1),
+    ],
+)
+async def test_only_the_refusal_that_a_load_allows_is_no_loss(
+    status: int, body: object, lost: int
+) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    found = await outcome(text, status=status, allowed=UNAVAILABLE)
+    assert (found.lost, found.passed) == (lost, not lost)
+
+
+async def test_a_refusal_is_a_loss_to_a_stream_of_another_load() -> None:
+    found = await outcome(json.dumps(ENVELOPE), status=503)
+    assert (found.lost, found.passed) == (1, False)
+
+
+async def test_a_stream_that_breaks_is_a_loss_where_a_refusal_is_allowed() -> None:
+    text = delta("a") + 'data: {"error": {"message": "lost"}}\n\n' + DONE
+    assert (await outcome(text, allowed=UNAVAILABLE)).lost == 1
+
+
+async def test_each_stream_of_a_load_carries_the_refusal_that_it_is_allowed() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(503, json=ENVELOPE))
+    known = {"talks": talks("m")}
+    events = (Begin("talks", UNAVAILABLE), Begin("talks"), Finish())
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        wholes = {"talks": [StreamAnswer(each) for each in known["talks"]]}
+        run = ScenarioRun(graph(), client, known, wholes, Scenario("one", events))
+        found = await run.run()
+    assert found.endings[Ending.REFUSED] == 32
+    assert found.lost == 16
 
 
 @pytest.mark.parametrize(
