@@ -11,8 +11,8 @@ import click
 import httpx
 
 from bench.changes import settled
-from bench.chaos.events import Begin, Loads, Scenario
-from bench.chaos.graph import BrokenGraph, running
+from bench.chaos.events import Begin, Loads, Scenario, Stores
+from bench.chaos.graph import GRAPHS, BrokenGraph, missing
 from bench.chaos.running import TITLES, Outcome, ScenarioRun, undisturbed
 from bench.chaos.scenarios import SCENARIOS, loads
 from bench.neighbours import watched
@@ -27,7 +27,11 @@ async def measured(graph: BrokenGraph, chosen: list[Scenario], known: Loads) -> 
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     outcomes, wholes = [], {}
     async with httpx.AsyncClient(
-        base_url=graph.url, timeout=REQUEST_LIMIT_S, limits=limits, trust_env=False
+        base_url=graph.url,
+        headers=graph.headers,
+        timeout=REQUEST_LIMIT_S,
+        limits=limits,
+        trust_env=False,
     ) as client:
         for scenario in chosen:
             for each in scenario.events:
@@ -65,6 +69,13 @@ def difference(events: dict[int, list[str]], wholes: dict[int, list[str]]) -> st
     return "more events than there should be"
 
 
+def broken(stores: Stores, chosen: list[Scenario], known: Loads) -> list[Outcome]:
+    """The outcomes of scenarios on a graph of their own with these stores."""
+    tell(f"a graph: {stores}")
+    with TemporaryDirectory(prefix="bench-chaos-") as place, GRAPHS[stores](Path(place)) as graph:
+        return asyncio.run(measured(graph, chosen, known))
+
+
 @click.command()
 @click.option("--only", multiple=True, help="The name of a scenario; repeat it for several.")
 @click.option("--tokens", default=64, show_default=True, type=click.IntRange(16, 1000))
@@ -78,12 +89,14 @@ def main(only: tuple[str, ...], tokens: int, listed: bool) -> None:
     chosen = [each for each in SCENARIOS if not only or each.name in only]
     if not chosen:
         raise click.BadParameter("no scenario has that name", param_hint="--only")
-    with (
-        TemporaryDirectory(prefix="bench-chaos-") as place,
-        running(Path(place)) as graph,
-        watched() as neighbours,
-    ):
-        outcomes = asyncio.run(measured(graph, chosen, loads(tokens)))
+    for stores in sorted({each.stores for each in chosen}):
+        if need := missing(stores):
+            raise click.UsageError(f"{stores}: {need}, or name other scenarios with --only")
+    outcomes: list[Outcome] = []
+    with watched() as neighbours:
+        for stores in Stores:
+            if on_it := [each for each in chosen if each.stores is stores]:
+                outcomes += broken(stores, on_it, loads(tokens))
     click.echo(f"{machine()}. {neighbours}\n")
     click.echo(table(TITLES, [each.row() for each in outcomes]))
     sys.exit(not all(each.passed for each in outcomes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 from bench.chaos.processes import Part
@@ -47,6 +48,20 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class StartAgain:
+    """Start every process of a part that was killed, as it had been started."""
+
+    part: Part
+
+
+@dataclass(frozen=True)
+class Suspend:
+    """`kill -STOP` every process of a part, which hangs from then on."""
+
+    part: Part
+
+
+@dataclass(frozen=True)
 class Change:
     """Deploy the graph with other options."""
 
@@ -75,7 +90,30 @@ class Finish:
     """Wait until every stream has ended."""
 
 
-Event: TypeAlias = Begin | Reached | Wait | Kill | Change | Misbehave | FillDisk | FreeDisk | Finish
+Event: TypeAlias = (
+    Begin
+    | Reached
+    | Wait
+    | Kill
+    | StartAgain
+    | Suspend
+    | Change
+    | Misbehave
+    | FillDisk
+    | FreeDisk
+    | Finish
+)
+
+
+class Stores(StrEnum):
+    """Where the graph of a scenario keeps what is to outlive its processes.
+
+    By default conversations are in a SQLite file and the tables of Ray's GCS in its memory alone.
+    """
+
+    FILES = "SQLite"
+    POSTGRESQL = "conversations and API keys in PostgreSQL"
+    REDIS = "the GCS's tables in Redis"
 
 
 @dataclass(frozen=True)
@@ -92,6 +130,7 @@ class Scenario:
     events: tuple[Event, ...]
     max_lost: int = 0
     recovery_s: float = 120.0
+    stores: Stores = Stores.FILES
 
 
 Loads: TypeAlias = Mapping[str, tuple[StreamRequest, ...]]

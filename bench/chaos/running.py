@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from subprocess import Popen
 
 import httpx
 
@@ -23,9 +24,12 @@ from bench.chaos.events import (
     Misbehave,
     Reached,
     Scenario,
+    StartAgain,
+    Suspend,
     Wait,
 )
 from bench.chaos.graph import PACED, BrokenGraph
+from bench.chaos.processes import Part, ProcessStart
 from bench.chaos.reading import Ending, Refusal, StreamAnswer, read
 from bench.chaos.requests import CHAT
 from bench.pairs import tell
@@ -36,8 +40,8 @@ PROBE_PAUSE_S = 0.5
 PROBE = {"model": PACED, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
 
 
-class NothingToKill(RuntimeError):
-    """A scenario found no process of the part that it is to kill."""
+class NothingToBreak(RuntimeError):
+    """A scenario found no process of the part that it is to kill or to suspend."""
 
 
 @dataclass
@@ -127,6 +131,8 @@ class ScenarioRun:
         self._streams: list[asyncio.Task[None]] = []
         self._probes: list[asyncio.Task[float]] = []
         self._bad_clients: list[asyncio.Task[None]] = []
+        self._killed: dict[Part, list[ProcessStart]] = {}
+        self.started: list[Popen[bytes]] = []
 
     async def run(self) -> Outcome:
         """Every event, until a new request has been answered after each fault."""
@@ -153,10 +159,12 @@ class ScenarioRun:
             case Wait(seconds):
                 await asyncio.sleep(seconds)
             case Kill(part):
-                killed = processes.kill(self._graph.launcher, part)
-                if not killed:
-                    raise NothingToKill(part)
-                tell(f"  killed {killed} of {part}")
+                self._killed[part] = processes.kill(part)
+                self._broken(part, "killed", len(self._killed[part]))
+            case Suspend(part):
+                self._broken(part, "suspended", processes.suspend(part))
+            case StartAgain(part):
+                self.started += [each.again() for each in self._killed.pop(part)]
                 self._probe()
             case Change(edit):
                 edit(self._graph.config)
@@ -174,6 +182,12 @@ class ScenarioRun:
                 self._graph.disk.free()
             case Finish():
                 await asyncio.gather(*self._streams)
+
+    def _broken(self, part: Part, how: str, processes_of_it: int) -> None:
+        if not processes_of_it:
+            raise NothingToBreak(part)
+        tell(f"  {how} {processes_of_it} of {part}")
+        self._probe()
 
     def _begin(self, load: str, allowed: Refusal | None) -> None:
         answers = [StreamAnswer(request, allowed) for request in self._loads[load]]

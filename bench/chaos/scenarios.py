@@ -18,6 +18,9 @@ from bench.chaos.events import (
     Misbehave,
     Reached,
     Scenario,
+    StartAgain,
+    Stores,
+    Suspend,
     Wait,
 )
 from bench.chaos.graph import PACED
@@ -30,6 +33,11 @@ MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
 TALKS = "16 conversations"
 STEADY = "32 steady streams"
 STEADY_TOKENS = 450
+GCS_AWAY_S = 10.0
+"""Raylets end when it is away for longer than 60 s (``RAY_gcs_rpc_server_reconnect_timeout_s``)."""
+DATABASE_START_S = 10.0
+HANG_LIMIT_S = 240.0
+"""Three health checks of 30 s, the pauses between them, and the start of another replica."""
 UNAVAILABLE = Refusal(503, "service_unavailable")
 """The answer to a conversation whose database cannot store it."""
 
@@ -71,6 +79,18 @@ def killed(part: Part, load: str) -> tuple[Event, ...]:
     return (Begin(load), Reached(0.3), Kill(part), Finish())
 
 
+def hung(part: Part, load: str) -> tuple[Event, ...]:
+    """Health checks notice it: after ``PRSM_HF_STALL_TIMEOUT_S`` if it is an engine's process,
+    and of a replica after three checks in a row without an answer."""
+    return (Begin(load), Reached(0.3), Suspend(part), Finish())
+
+
+def gcs_killed(*then: Event) -> tuple[Event, ...]:
+    """It is away for some seconds. Nobody starts it again on a machine without KubeRay."""
+    away = (Kill(Part.GCS), Wait(GCS_AWAY_S), StartAgain(Part.GCS))
+    return (Begin(STEADY), Reached(0.1), *away, *then)
+
+
 SCENARIOS = (
     Scenario("nothing happens", (Begin(MIXED), Finish())),
     Scenario("model replica killed", killed(Part.GENERATION, MIXED)),
@@ -92,6 +112,10 @@ SCENARIOS = (
         ),
     ),
     Scenario("OpenVINO engine killed", killed(Part.OPENVINO_ENGINE, GREEDY)),
+    Scenario("torch engine hangs", hung(Part.TORCH_ENGINE, MIXED)),
+    Scenario(
+        "model replica hangs", hung(Part.GENERATION, STEADY), max_lost=32, recovery_s=HANG_LIMIT_S
+    ),
     Scenario(
         "classifier killed",
         (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish()),
@@ -100,7 +124,7 @@ SCENARIOS = (
     Scenario(
         "disk of the conversations full",
         (
-            *(Begin(STEADY), Begin(TALKS, UNAVAILABLE), FillDisk(), Wait(1)),
+            *(Begin(STEADY), Begin(TALKS, UNAVAILABLE), Wait(1), FillDisk()),
             *(Begin(TALKS, UNAVAILABLE), Finish(), FreeDisk(), Begin(TALKS), Finish()),
         ),
     ),
@@ -115,5 +139,29 @@ SCENARIOS = (
     Scenario("ledger killed", killed(Part.LEDGER, STEADY)),
     Scenario("ingress replica killed", killed(Part.INGRESS, STEADY), max_lost=32),
     Scenario("HAProxy killed", killed(Part.HAPROXY, STEADY), max_lost=32),
+    Scenario(
+        "PostgreSQL killed",
+        (
+            *(Begin(STEADY), Reached(0.1), Begin(TALKS, UNAVAILABLE), Wait(1)),
+            *(
+                Kill(Part.POSTGRESQL),
+                Begin(TALKS, UNAVAILABLE),
+                Reached(0.4),
+                StartAgain(Part.POSTGRESQL),
+            ),
+            *(Wait(DATABASE_START_S), Begin(TALKS), Finish()),
+        ),
+        stores=Stores.POSTGRESQL,
+    ),
+    Scenario("GCS killed", gcs_killed(Finish()), stores=Stores.REDIS),
+    Scenario(
+        "GCS killed, then a model replica",
+        gcs_killed(Reached(0.6), Kill(Part.GENERATION), Finish()),
+        stores=Stores.REDIS,
+    ),
 )
-"""GCS is not among them: without a store of its own it takes the cluster with it, and Ray ends."""
+"""Of a GCS without a store nothing is left to be seen: the launcher ends the graph with it.
+
+Ray's own ``RayletKiller`` (``ray._private.test_utils``) is not used: it ends raylets of nodes that
+are not the head, and leaves the last of these alone. This graph has a head and no other node.
+"""
