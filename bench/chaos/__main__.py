@@ -13,6 +13,7 @@ import httpx
 from bench.changes import settled
 from bench.chaos.events import Begin, Loads, Scenario, Stores
 from bench.chaos.graph import GRAPHS, BrokenGraph, missing
+from bench.chaos.reading import Ending
 from bench.chaos.running import TITLES, Outcome, ScenarioRun, undisturbed
 from bench.chaos.scenarios import SCENARIOS, loads
 from bench.neighbours import watched
@@ -47,10 +48,10 @@ async def measured(graph: BrokenGraph, chosen: list[Scenario], known: Loads) -> 
 
 
 def explain(outcome: Outcome) -> None:
-    """Say how each stream that is not the same ended."""
+    """Say how each stream that is not the same ended, but for refusals that are allowed."""
     tell("  " + "  ".join(outcome.row()))
     for each, whole in zip(outcome.answers, outcome.wholes, strict=True):
-        if not each.same_as(whole):
+        if not each.same_as(whole) and (each.is_lost or each.ending is not Ending.REFUSED):
             tell(f"  {each.request.kind}: {each.ending}, {each.count} events of {whole.count}")
             tell(
                 f"    {each.detail}"

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import configs.shapes
+from bench.chaos.__main__ import explain
 from bench.chaos.disk import SmallDisk
 from bench.chaos.events import Begin, Finish, Scenario
 from bench.chaos.graph import BrokenGraph
@@ -119,6 +120,14 @@ async def test_a_refusal_is_a_loss_to_a_stream_of_another_load() -> None:
 async def test_a_stream_that_breaks_is_a_loss_where_a_refusal_is_allowed() -> None:
     text = delta("a") + 'data: {"error": {"message": "lost"}}\n\n' + DONE
     assert (await outcome(text, allowed=UNAVAILABLE)).lost == 1
+
+
+@pytest.mark.parametrize(("allowed", "is_told"), [(UNAVAILABLE, False), (None, True)])
+async def test_a_refusal_is_told_unless_it_is_allowed(
+    allowed: Refusal | None, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explain(await outcome(json.dumps(ENVELOPE), status=503, allowed=allowed))
+    assert ("away" in "".join(capsys.readouterr())) is is_told
 
 
 async def test_each_stream_of_a_load_carries_the_refusal_that_it_is_allowed() -> None:
