@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from serve_app.launcher.logs import keep_logs, state_directory
 
 PREFIX = "prsm-"
+NAME = re.compile(rf"{PREFIX}[0-9a-f]{{6}}")
 RECORD = "run.json"
 LOCK = "lock"
 REGISTRY_LOCK = "starts.lock"
@@ -137,9 +139,11 @@ def remove(run: RunRecord) -> Path | None:
 def _directories(base: Path) -> list[Path]:
     found = []
     for path in sorted(base.glob(f"{PREFIX}*")):
-        # Anyone may create files in a shared temporary directory: only this user's count.
+        # Anyone may create files in a shared temporary directory: only this user's count. That of a
+        # node (`prsm-serve node`) is called alike, and its own process removes it.
         with contextlib.suppress(FileNotFoundError):
-            if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+            is_own = path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()
+            if is_own and NAME.fullmatch(path.name):
                 found.append(path)
     return found
 

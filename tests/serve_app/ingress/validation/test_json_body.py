@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from serve_app.ingress.error_handlers import add_error_handlers
 from serve_app.ingress.front.front import Front
 from serve_app.ingress.routes.dialects import error_answers
+from serve_app.ingress.validation import bounded_json
 from serve_app.ingress.validation.fields import Body, Temperature
 from serve_app.ingress.validation.json_body import JsonRoute
 from tests.serve_app import house
@@ -141,3 +142,22 @@ async def test_a_number_that_is_none_is_refused_where_a_field_takes_any_value(
     response = await house.post_text(house.app(), f"{NATIVE}/{route}", body % number)
     assert response.status_code == 400
     assert response.json()["details"]["field_errors"] == {field: "expected a finite number"}
+
+
+@pytest.mark.parametrize(
+    ("content", "times"), [(b'{"place": "Rome"}', 1), (b" " * 1000, 2), (b'["\xc3\xc3"]', 2)]
+)
+async def test_a_body_is_not_parsed_again_for_whoever_asks_next(
+    application: Front, monkeypatch: pytest.MonkeyPatch, content: bytes, times: int
+) -> None:
+    """What is no JSON is parsed twice: the second time to find a number that is NaN."""
+    parsed: list[bytes] = []
+
+    def counted(text: bytes, *args: Any, **options: Any) -> Any:
+        parsed.append(text)
+        return bounded_json.parse(text, *args, **options)
+
+    monkeypatch.setattr("serve_app.ingress.validation.json_body.parse", counted)
+    response = await sent(application, content, "application/json")
+    assert response.status_code == (200 if times == 1 else 400)
+    assert parsed == [content] * times
