@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from deployments.seam.replicas import FailedModel
 
 FIRST_S = 2.0
 LONGEST_S = 60.0
+
+LONGEST_REST_S = 5.0
+"""So long requests may wait for the next attempt, instead of being refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,13 @@ class Backoff:
     """The failures of models by name. After each in a row the wait doubles: ``FIRST_S`` seconds, up
     to ``LONGEST_S``."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._failures: dict[str, FailedLoad] = {}
 
     def failed(self, name: str, reason: str, times: int | None = None) -> None:
@@ -47,6 +56,13 @@ class Backoff:
         """Failures in a row."""
         failure = self._failures.get(name)
         return failure.times if failure else 0
+
+    async def rest_after(self, reason: str, name: str) -> None:
+        """If ``name`` failed for that reason and may soon be tried again, wait until then."""
+        failure = self._failures.get(name)
+        seconds = failure.until - self._clock() if failure and failure.reason == reason else 0.0
+        if 0 < seconds <= LONGEST_REST_S:
+            await self._sleep(seconds)
 
     def reason(self, name: str) -> str | None:
         """Why ``name`` failed, while it may not be tried again; else ``None``."""

@@ -236,12 +236,11 @@ class ModelCache(Generic[M]):
         """Wait for the one load of ``spec``. Once nobody does, it ends unless it has begun.
         A download goes on."""
         name = spec.name
-        task = self._loads.get(name)
-        if task is None:
-            reason = None if even_if_failed else self._backoff.reason(name)
-            if reason is not None:
+        if self._loads.get(name) is None and not even_if_failed:
+            await self._backoff.rest_after(REASON, name)
+            if (reason := self._backoff.reason(name)) is not None:
                 raise ModelUnavailable(name, reason)
-            task = self._loads.start(name, partial(self._load, spec))
+        task = self._loads.get(name) or self._loads.start(name, partial(self._load, spec))
         await self._loads.wait(task)
 
     async def _load(self, spec: ModelSpec) -> None:
