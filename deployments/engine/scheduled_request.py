@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from deployments.engine.sequence import Sequence
-from deployments.engine.tuning import NEW_REQUEST_CREDIT, PREEMPTION_QUANTUM, SLOT_QUANTUM
+from deployments.engine.tuning import (
+    DUE_S_PER_TOKEN,
+    LONG_TOKENS,
+    NEW_REQUEST_CREDIT,
+    PREEMPTION_QUANTUM,
+    SLOT_QUANTUM,
+)
 from deployments.models.fair_shares import FairShares, Owner
 
 Rank: TypeAlias = tuple[object, ...]
@@ -20,19 +26,25 @@ class ScheduledRequest:
 
     ``served`` counts the tokens decoded for them, on top of what all others of the same owner had
     when it arrived; ``served_at_first`` is what it had then, and ``served_before`` what it had when
-    it last came to have a slot. It is ``new`` until its first token. ``round_robin_index`` counts
-    the calls of :meth:`Scheduler.next` that chose it.
+    it last came to have a slot. ``allowed`` is what it may decode in all. It is ``new`` until its
+    first token. ``round_robin_index`` counts the calls of :meth:`Scheduler.next` that chose it.
     """
 
     owner: Owner
-    arrived: int
+    arrived_s: float
     served_at_first: int
     served: int
     served_before: int
+    allowed: int = 0
     new: bool = True
     waiting: deque[Sequence] = field(default_factory=deque)
     running: list[Sequence] = field(default_factory=list)
     round_robin_index: int = 0
+
+    @property
+    def due_s(self) -> float:
+        """Its place in the queue: a longer one gives way to those that come a little later."""
+        return self.arrived_s + DUE_S_PER_TOKEN * min(self.allowed, LONG_TOKENS)
 
     @property
     def served_in_slot(self) -> int:
@@ -42,9 +54,12 @@ class ScheduledRequest:
     @property
     def had_its_turn(self) -> bool:
         """Whether it has had enough to be preempted for a new one of the same owner. A long one
-        always has; a short one that comes back must not be the first to go again."""
-        is_long = self.served - self.served_at_first >= PREEMPTION_QUANTUM
-        return is_long or self.served_in_slot >= SLOT_QUANTUM
+        soon has. A short one comes to its end, and if it was preempted it is not the first to go
+        again."""
+        had = self.served - self.served_at_first
+        is_long = self.allowed - had >= PREEMPTION_QUANTUM
+        turn = NEW_REQUEST_CREDIT if is_long else SLOT_QUANTUM
+        return had >= PREEMPTION_QUANTUM or self.served_in_slot >= turn
 
 
 class SlotShares:
@@ -75,7 +90,7 @@ class SlotShares:
         ``least`` is what the least served waiting request of its owner had.
         """
         level = (request.served - least) // PREEMPTION_QUANTUM
-        own = (len(request.running), level, request.arrived)
+        own = (len(request.running), level, request.due_s)
         if self._is_one:
             return own
         owner = request.owner
@@ -85,7 +100,7 @@ class SlotShares:
 
     def excess(self, request: ScheduledRequest) -> Rank:
         """The sort key: the request with the highest one is preempted first."""
-        own = (self.requests[request], request.served_in_slot, request.arrived)
+        own = (self.requests[request], request.served_in_slot, request.due_s)
         if self._is_one:
             return own
         owner = request.owner

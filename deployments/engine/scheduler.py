@@ -4,10 +4,10 @@ Slots and KV cache are shared fairly among tenants (API keys), by their weights;
 among its fairness ids, and their parts among requests. A request may have many sequences (``n``
 choices, a batch of prompts), which count as one here. Each gets equally many slots. Where there are
 more requests than slots, each has turns of ``PREEMPTION_QUANTUM`` tokens, and those of the same
-turn are admitted as they came (a multi-level feedback queue, as in FastServe: Wu et al., 2023). So
-a new request is admitted at once where others have had their ``SLOT_QUANTUM``: the one that was
-served most is preempted for it. New requests of one tenant do not go before another tenant that was
-served less.
+turn are admitted as they came, short ones a little sooner (a multi-level feedback queue, as in
+FastServe: Wu et al., 2023). A new request is admitted at once where others have had their turn, or
+enough of it: the one that was served most is preempted for it. New requests of one tenant do not go
+before another tenant that was served less.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class Scheduler:
         self._row_bound = RowBound()
         self._requests: dict[tuple[Owner, str], ScheduledRequest] = {}
         """By owner as well: clients choose the ids of their requests."""
-        self._request_count = 0
         self._shares = FairShares(NEW_REQUEST_CREDIT)
         self._clocks: dict[Owner, int] = {}
         """What all requests of an owner that has some have had."""
@@ -82,15 +81,15 @@ class Scheduler:
         """Queue a sequence."""
         request = self._requests.get(_key(sequence))
         if request is None:
-            self._request_count += 1
             owner = self._shares.begin(sequence.owner)
             others = [each.served for each in self._requests.values() if each.owner == owner]
             clock = max(self._clocks.get(owner, 0), min(others, default=0))
             self._clocks[owner] = clock
             served = clock - NEW_REQUEST_CREDIT
-            request = ScheduledRequest(owner, self._request_count, served, served, served)
+            request = ScheduledRequest(owner, self._clock(), served, served, served)
             self._requests[_key(sequence)] = request
         request.waiting.append(sequence)
+        request.allowed += sequence.max_new_tokens
         self._of_tenant[request.owner.tenant] += 1
 
     def remove(self, sequence: Sequence) -> bool:
@@ -183,7 +182,7 @@ class Scheduler:
         if not running:
             return None
         request = min(
-            running, key=lambda each: (self._shares.rank(each.owner), each.served, each.arrived)
+            running, key=lambda each: (self._shares.rank(each.owner), each.served, each.arrived_s)
         )
         request.round_robin_index += 1
         return request.running[request.round_robin_index % len(request.running)]

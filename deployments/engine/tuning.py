@@ -11,8 +11,14 @@ it. Smaller is fairer and costs more: a resumed sequence is prefilled again."""
 
 SLOT_QUANTUM = 64
 """Decoded tokens that a request has in its last slot before it gives it to a new one of the same
-owner, until it has had a ``PREEMPTION_QUANTUM`` in all. Under overload there are always new ones,
-and short answers must come to their end all the same (``python -m bench.overload``)."""
+owner, unless it has had a ``PREEMPTION_QUANTUM`` in all, or may still have as much: then it is
+``NEW_REQUEST_CREDIT``. Under overload there are always new ones, and short answers must come to
+their end all the same (``python -m bench.overload``)."""
+
+DUE_S_PER_TOKEN = 0.01
+LONG_TOKENS = 1024
+"""A waiting request is overtaken by others of its owner that come up to so many seconds later for
+each token that it may decode more than they, up to 10 s in all."""
 
 NEW_REQUEST_CREDIT = 16
 """Decoded tokens that a new request may have before it counts as served as much as the others.

@@ -94,6 +94,18 @@ def test_under_overload_no_request_waits_for_all_that_come_after_it(
     assert len(engine.preempted) <= (0 if tokens < SLOT_QUANTUM else 2 * len(took))
 
 
+def test_a_short_request_overtakes_long_ones_that_came_just_before_it(
+    byte_codec: TextCodec,
+) -> None:
+    engine = SimulatedEngine(byte_codec, slots=4)
+    for number in range(20):
+        engine.submit(f"heavy {number}", 8)
+        engine.step()
+    engine.submit("short", new=1)
+    engine.step(20)
+    assert "short" not in {each.request_id for each in engine.scheduler.sequences}
+
+
 def test_more_requests_than_slots_are_served_equally(byte_codec: TextCodec) -> None:
     engine = SimulatedEngine(byte_codec, slots=4)
     for number in range(10):
