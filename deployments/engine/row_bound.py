@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from deployments.batching.contention import Contention
-from deployments.batching.forward_time import ForwardTimeModel
+from deployments.engine.step_times import StepTimes
 from deployments.engine.tuning import CONTENDED_STEP_FACTOR
 from deployments.models.fair_shares import Owner
 
@@ -18,17 +18,18 @@ class RowBound:
     """Bounds a tenant's running sequences by the expected time of a decode step.
 
     A step may take ``CONTENDED_STEP_FACTOR`` times as long as it would with a tenant that wants no
-    more than the other one does. Until it is known what a row costs there is no bound.
+    more than the other one does. While it is not known how long that is, half as many may run as in
+    the smallest steps so far, until it is.
     """
 
     def __init__(self) -> None:
-        self._step_time = ForwardTimeModel()
+        self._step_times = StepTimes()
         self._contention = Contention()
 
     def learn(self, rows: int, seconds: float) -> None:
         """A step of so many running sequences took ``seconds``."""
         if rows:
-            self._step_time.learn(rows, seconds)
+            self._step_times.learn(rows, seconds)
 
     def wanted(self, owner: Owner, sequences: int, now: float) -> None:
         """So many sequences of the owner's tenant wait or run now."""
@@ -40,6 +41,8 @@ class RowBound:
         if math.isinf(others):
             return math.inf
         equal = others * max(1.0, owner.weight)
-        seconds = CONTENDED_STEP_FACTOR * self._step_time.seconds(others + equal)
-        rows = self._step_time.volume_within(seconds) - others
-        return max(equal, rows if math.isinf(rows) else math.floor(rows))
+        times = self._step_times
+        rows = times.fewest / 2
+        if times.fewest <= others + equal:
+            rows = times.rows_within(CONTENDED_STEP_FACTOR * times.seconds(others + equal))
+        return max(equal, rows if math.isinf(rows) else math.floor(rows - others))

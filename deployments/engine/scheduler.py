@@ -49,6 +49,7 @@ class Scheduler:
         self._of_tenant = Counter[str]()
         """The sequences of each tenant that has some."""
         self._claimant: ScheduledRequest | None = None
+        self._has_admitted = False  # since the last step
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
 
@@ -135,8 +136,11 @@ class Scheduler:
             self._shares.charge(request.owner, units)
 
     def stepped(self, rows: int, seconds: float) -> None:
-        """A decode step of so many running sequences took ``seconds``."""
-        self._row_bound.learn(rows, seconds)
+        """A step of so many running sequences took ``seconds``."""
+        prefilled = self._has_admitted or not all(each.generated for each in self.running)
+        if not prefilled:
+            self._row_bound.learn(rows, seconds)
+        self._has_admitted = False
         now = self._clock()
         for tenant, sequences in self._of_tenant.items():
             self._row_bound.wanted(Owner(tenant, ""), sequences, now)
@@ -160,6 +164,7 @@ class Scheduler:
                 sequence = request.waiting.popleft()
                 request.running.append(sequence)
                 self.running.append(sequence)
+                self._has_admitted = True
                 return sequence
         return None
 

@@ -1,0 +1,61 @@
+"""How long a decode step takes, by the sequences that run in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator
+from statistics import median
+
+REMEMBERED_STEPS = 15
+"""Of steps with about as many rows. The median counts: one may be longer for other reasons."""
+
+
+class StepTimes:
+    """The median seconds of steps with 1, 2, 3-4, 5-8, 9-16, … rows, and a line between them.
+
+    Unlike a line through the last steps it is known for few rows while many run, and for many while
+    few do.
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[int, deque[tuple[int, float]]] = {}
+        self._medians: dict[int, tuple[float, float]] = {}
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """A step with so many ``rows`` took ``seconds``."""
+        size = (rows - 1).bit_length()
+        steps = self._steps.setdefault(size, deque(maxlen=REMEMBERED_STEPS))
+        steps.append((rows, seconds))
+        self._medians[size] = median(r for r, _ in steps), median(s for _, s in steps)
+
+    @property
+    def fewest(self) -> float:
+        """The fewest rows that are known, about; infinite before the first step."""
+        return min((rows for rows, _ in self._medians.values()), default=float("inf"))
+
+    def seconds(self, rows: float) -> float:
+        """The expected seconds of a step; more rows never take less. 0 before the first step."""
+        points = list(self._points())
+        after = bisect_left(points, (rows, 0.0))
+        if after in (0, len(points)):
+            return points[max(0, after - 1)][1] if points else 0.0
+        (below, least), (above, most) = points[after - 1 : after + 1]
+        return least + (most - least) * (rows - below) / (above - below)
+
+    def rows_within(self, seconds: float) -> float:
+        """The most rows of a step that is expected to take no longer; infinite if all known do."""
+        points = list(self._points())
+        within = [rows for rows, each in points if each <= seconds]
+        if len(within) == len(points):
+            return float("inf")
+        if not within:
+            return 0.0
+        (below, least), (above, most) = points[len(within) - 1 : len(within) + 1]
+        return below + (above - below) * (seconds - least) / (most - least)
+
+    def _points(self) -> Iterator[tuple[float, float]]:
+        longest = 0.0
+        for _, (rows, seconds) in sorted(self._medians.items()):
+            longest = max(longest, seconds)
+            yield rows, longest
