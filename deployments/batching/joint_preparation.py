@@ -156,7 +156,7 @@ class JointPreparation:
             inputs = [each for part in parts for each in part.inputs]
             began = time.monotonic()
             with self._timed(group[0].lane.name):
-                prepared = iter(await self._in_thread(parts[0].prepare, inputs))
+                items_of_all = iter(await self._prepared(parts[0].prepare, inputs))
             _record(group, began, len(inputs))
         except Exception as error:  # noqa: BLE001 - each part's caller gets the error of its own
             if len(group) == 1:
@@ -166,7 +166,13 @@ class JointPreparation:
                 await self._prepare([items])
             return
         for items, part in zip(group, parts, strict=True):
-            items.admit(list(islice(prepared, len(part.inputs))))
+            items.admit(list(islice(items_of_all, len(part.inputs))))
+
+    async def _prepared(self, prepare: Prepare, inputs: Sequence[Any]) -> Sequence[Any]:
+        items = await self._in_thread(prepare, inputs)
+        if len(items) != len(inputs):
+            raise ValueError(f"{len(items)} items were prepared of {len(inputs)} inputs")
+        return items
 
 
 def _record(group: Sequence[RequestItems], began: float, inputs: int) -> None:

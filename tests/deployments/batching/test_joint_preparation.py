@@ -52,6 +52,7 @@ class Thread:
 def lengths(texts: Sequence[str]) -> list[int | Problem]:
     if "bad" in texts:
         raise UnicodeError("bad")
+    texts = [text for text in texts if text != "forgotten"]
     return [Problem("validation", "empty") if text == "" else len(text) for text in texts]
 
 
@@ -140,6 +141,19 @@ async def test_a_part_that_cannot_be_prepared_fails_alone() -> None:
     assert await other.admitted
     with pytest.raises(UnicodeError):
         await bad.admitted
+
+
+async def test_a_part_of_which_an_item_is_missing_fails_alone() -> None:
+    """The items of the others would be taken for its own."""
+    room, thread = Room(), Thread(gate_open=True)
+    parts = [part(room, "forgotten"), part(room, "three"), part(room, "ox")]
+    preparation = JointPreparation(thread, untimed)
+    preparation.add(parts)
+    with pytest.raises(ValueError, match="0 items were prepared of 1"):
+        await asyncio.wait_for(parts[0].admitted, PATIENCE_S)
+    for each in parts[1:]:
+        assert await asyncio.wait_for(each.admitted, PATIENCE_S)
+    assert room.items == [5, 2]
 
 
 async def test_a_part_whose_request_cannot_take_its_items_fails_alone() -> None:
