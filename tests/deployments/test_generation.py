@@ -461,8 +461,9 @@ async def test_a_check_of_the_health_loads_a_dead_engine_again_without_any_reque
 
 
 async def test_an_engine_that_dies_again_and_again_is_unavailable_for_a_while(
-    mortal: Generation, engines: list[PuppetEngine]
+    mortal: Generation, engines: list[PuppetEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("deployments.models.backoff.LONGEST_REST_S", 0.0)
     engines[0].die()
     await mortal.check_health()
     (await loaded(engines, 2)).die()
