@@ -46,6 +46,13 @@ class Keyed:
             return await client.request(method, path, content=content, headers=headers)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take seconds to open a database, for which a request does not wait."""
+    monkeypatch.setattr("serve_app.ingress.keys.stored_keys.WAIT_S", 30.0)
+    monkeypatch.setattr("serve_app.ingress.keys.stored_keys.MAX_UNKNOWN_S", 30.0)
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path}/keys.sqlite3"
