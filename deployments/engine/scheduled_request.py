@@ -117,12 +117,12 @@ class SlotShares:
         the same owner it loses it sooner.
         """
         theirs, ours = donor.owner, claimant.owner
-        is_first = claimant.new and not claimant.running
+        may_be_first = claimant.new
         if theirs == ours:
             slots, claimed = self.requests[donor], len(claimant.running)
             is_more, may_swap = slots >= claimed + 2, not claimed
             ahead: float = donor.served - claimant.served
-            is_first &= donor.had_its_turn
+            may_be_first &= donor.had_its_turn
         elif theirs.tenant == ours.tenant:
             slots, claimed = self._owners[theirs], self._owners[ours]
             is_more, may_swap = slots >= claimed + 2, slots > claimed
@@ -132,5 +132,6 @@ class SlotShares:
             is_more = (slots - 1) / theirs.weight >= (claimed + 1) / ours.weight
             may_swap = slots / theirs.weight > claimed / ours.weight
             ahead = self._shares.served(theirs)[0] - self._shares.served(ours)[0]
+        is_first = may_be_first and not claimed
         lead = NEW_REQUEST_CREDIT if is_first else PREEMPTION_QUANTUM
         return is_more or (may_swap and ahead >= lead)
