@@ -122,7 +122,7 @@ SCENARIOS = [(name, PAUSE_S) for name in CLIENTS] + [("4 clients, lists of 64", 
 
 CHANGES: list[tuple[str, list[float]]] = [
     ("CONTENDED_FACTOR", [2.0]),
-    ("CONTENDED_FIXED_TIMES", [0.0, 1.5, 2.0, 3.0]),
+    ("CONTENDED_FIXED_TIMES", [0.0, 1.75, 2.0, 3.0]),
     ("CONTENDED_PART", [0.0, 1 / 16]),
 ]
 

@@ -24,15 +24,15 @@ MAX_SURPRISE = 4.0
 like a slow model (``python -m bench.schedules``)."""
 
 CONTENDED_FACTOR = 1.1
-CONTENDED_FIXED_TIMES = 1.75
+CONTENDED_FIXED_TIMES = 1.4
 CONTENDED_PART = 1 / 32
 """How long a batch may take beside another tenant, whose requests wait for it: the longest of
 
 - 1.1 times as long as all that the other had waiting (and it may be made longer by so much by items
   of others). More lets a flood hold up the other's requests;
-- 1.75 times the fixed time of a forward, three sevenths of which are then spent on items. Without
-  this a flood on a CPU keeps as little as a sixth of its throughput; with 2 it slows another's
-  single texts by more than half;
+- 1.4 times the fixed time of a forward, two sevenths of which are then spent on items. Without
+  this a flood on a CPU keeps as little as a sixth of its throughput; with 1.5 a flood of 64 clients
+  slows another's single texts by more than half, with 1.3 it keeps a quarter of its throughput;
 - a 32nd of the time since the other's last batch. So a tenant that sends one text a second costs
   others less, and waits longer for them.
 

@@ -35,7 +35,7 @@ class StepTimes:
         return min((rows for rows, _ in self._medians.values()), default=float("inf"))
 
     def seconds(self, rows: float) -> float:
-        """The expected seconds of a step; more rows never take less. 0 before the first step."""
+        """The expected seconds of a step; fewer rows never take more. 0 before the first step."""
         points = list(self._points())
         after = bisect_left(points, (rows, 0.0))
         if after in (0, len(points)):
@@ -55,7 +55,10 @@ class StepTimes:
         return below + (above - below) * (seconds - least) / (most - least)
 
     def _points(self) -> Iterator[tuple[float, float]]:
-        longest = 0.0
-        for _, (rows, seconds) in sorted(self._medians.items()):
-            longest = max(longest, seconds)
-            yield rows, longest
+        """Rows and seconds, in order. Where few rows took longer than many have since, that was
+        when: while little is to do, a processor is slower to begin."""
+        shortest, points = float("inf"), list[tuple[float, float]]()
+        for _, (rows, seconds) in sorted(self._medians.items(), reverse=True):
+            shortest = min(shortest, seconds)
+            points.append((rows, shortest))
+        yield from reversed(points)

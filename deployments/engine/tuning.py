@@ -24,7 +24,7 @@ NEW_REQUEST_CREDIT = 16
 """Decoded tokens that a new request may have before it counts as served as much as the others.
 Until then no other new request takes its slot."""
 
-CONTENDED_STEP_FACTOR = 1.25
+CONTENDED_STEP_FACTOR = 1.3
 """While another tenant has used the engine in the last second, the sequences of one may make a step
 so many times as long as the same number of both would. More is better use of the slots; less slows
 the other one less (``python -m bench.fair_keys``)."""

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from deployments.batching.contention import Contention
+from deployments.batching.tuning import CONTENDED_FIXED_TIMES
 from deployments.models.fair_shares import Owner
 
 SHOP, OTHER, THIRD = Owner("shop", ""), Owner("other", ""), Owner("third", "")
@@ -33,7 +34,7 @@ def test_the_other_tenants_fairness_ids_bound_nothing_of_its_own(contention: Con
 def test_a_batch_may_always_take_longer_than_a_forward_over_nothing(
     contention: Contention,
 ) -> None:
-    assert contention.max_seconds(OTHER, 0.050, 0.1) > 1.5 * 0.050
+    assert contention.max_seconds(OTHER, 0.050, 0.1) == pytest.approx(CONTENDED_FIXED_TIMES * 0.050)
 
 
 def test_a_batch_may_take_longer_the_longer_the_other_tenant_is_away(

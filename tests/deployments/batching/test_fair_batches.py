@@ -165,18 +165,18 @@ def throughput_of_a_flood(loop: asyncio.AbstractEventLoop, *, pause: float | Non
     return model.done[Owner("other", "")] / model.now
 
 
-def test_a_flood_keeps_nearly_half_of_its_throughput_beside_single_texts(
+def test_a_flood_keeps_a_fifth_of_its_throughput_beside_single_texts(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     alone = throughput_of_a_flood(loop, pause=None)
-    assert throughput_of_a_flood(loop, pause=0.25) > 0.4 * alone
+    assert throughput_of_a_flood(loop, pause=0.25) > 0.2 * alone
 
 
-def test_a_text_a_second_costs_another_key_little_of_its_throughput(
+def test_a_text_a_second_leaves_another_key_half_of_its_throughput(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     alone = throughput_of_a_flood(loop, pause=None)
-    assert throughput_of_a_flood(loop, pause=1.0) > 0.6 * alone
+    assert throughput_of_a_flood(loop, pause=1.0) > 0.5 * alone
 
 
 def test_what_is_remembered_of_fairness_ids_is_bounded(model: Model) -> None:

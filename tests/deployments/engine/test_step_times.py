@@ -43,9 +43,10 @@ def test_a_step_that_was_held_up_is_not_taken_for_a_usual_one() -> None:
     assert learned(*steps).seconds(4) == pytest.approx(0.03)
 
 
-def test_more_rows_never_take_less() -> None:
+def test_fewer_rows_never_take_more() -> None:
     times = learned((1, 0.05), (4, 0.03), (16, 0.06))
-    assert times.seconds(4) == pytest.approx(0.05)
+    assert times.seconds(1) == pytest.approx(0.03)
+    assert times.rows_within(0.05) == pytest.approx(12)
 
 
 def bound_of(*steps: tuple[int, float]) -> float:
