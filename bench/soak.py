@@ -38,8 +38,14 @@ GENERATING = 0.03
 CANCELLED = 0.05
 REFUSED = 0.02
 IN_USE = re.compile(r"^prsm_huggingface_(slots_in_use|kv_cache_usage_ratio)\{[^}]*\} (\S+)", re.M)
+SHORT, LONG = 8, 40
+"""The most words of a text, and of one of ten texts. It is the number of requests that wears a
+server out; long texts would only take longer."""
 WORDS = ("sea", "bicycle", "winter", "bread", "moon", "house", "music", "rain", "train", "coffee")
 KV_TOLERANCE = 0.05
+KV_CACHE_GB = 0.25
+"""Of each engine. A prefix cache takes memory until it is full, which is to be in the first quarter
+of the run."""
 LOST = "lost: "
 """Before the error of a request that got no answer."""
 TITLES = ["part", "MiB", "", "descriptors", "", "threads", "", "flat"]
@@ -77,7 +83,8 @@ async def ask(client: httpx.AsyncClient, source: random.Random, run: SoakRun) ->
 
 def chosen(source: random.Random) -> tuple[str, dict[str, Any]]:
     """The path and the body of a request."""
-    text = " ".join(source.choices(WORDS, k=source.randrange(1, 40)))
+    most = LONG if source.random() < 0.1 else SHORT
+    text = " ".join(source.choices(WORDS, k=source.randint(1, most)))
     kind = source.random()
     if kind < GENERATING:
         tokens, model = source.randrange(1, 17), source.choice((CHAT, CHAT_FLOAT32))
@@ -156,7 +163,7 @@ def main(requests: int) -> None:
     families = ("generation", "classification", "embeddings")
     with (
         TemporaryDirectory(prefix="bench-soak-") as place,
-        running(Path(place), families) as graph,
+        running(Path(place), families, kv_cache_gb=KV_CACHE_GB) as graph,
         watched() as neighbours,
     ):
         asyncio.run(worked(graph, requests, run))

@@ -30,6 +30,9 @@ from serve_app.launcher.plan import load_plan
 
 FAMILIES = ("generation", "classification")
 
+HEALTH_CHECKS = {"health_check_period_s": 5, "health_check_timeout_s": 10}
+STALL_TIMEOUT_S = 30
+"""Both are shorter than by default, so that a run need not wait for minutes to see a hang found."""
 SLOTS = 40
 """All streams of a load run at the same time, so that a fault finds each of them under way."""
 PACED = "paced/100ms"
@@ -66,12 +69,14 @@ def running(
     place: Path,
     families: Sequence[str] = FAMILIES,
     databases: Mapping[str, str] | None = None,
+    kv_cache_gb: float | None = None,
 ) -> Iterator[BrokenGraph]:
     """Start it, with its files in ``place``, and end it.
 
     ``databases`` are variables that name others than a SQLite file on a small disk.
+    ``kv_cache_gb`` are GiB of KV cache of each text generator, the profile's by default.
     """
-    server, profile = _server(place, families)
+    server, profile = _server(place, families, kv_cache_gb)
     with (
         small_disk(place / "small") as disk,
         replace(
@@ -132,15 +137,20 @@ def missing(stores: Stores) -> str | None:
     return None
 
 
-def _server(place: Path, families: Sequence[str]) -> tuple[Server, Path]:
+def _server(
+    place: Path, families: Sequence[str], kv_cache_gb: float | None = None
+) -> tuple[Server, Path]:
     """How `prsm-serve up` starts it, and its profile, with the paced model in it."""
     server = ours(families, place, "float32")
     profile = place / "profile.yaml"
     content = yaml.safe_load(profile.read_text(encoding="utf-8"))
     (generation,) = [each for each in content["families"] if each["name"] == "generation"]
     generation["deployment"] = "bench.chaos.paced:PacedGeneration"
+    generation["options"] = generation.get("options", {}) | HEALTH_CHECKS
     for model in generation["models"]:
         model |= {"pinned": False, "slots": SLOTS}
+        if kv_cache_gb is not None:
+            model["kv_cache_gb"] = kv_cache_gb
     generation["models"].insert(0, PACED_MODEL)
     profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return server, profile
@@ -154,4 +164,5 @@ def _settings(disk: SmallDisk) -> dict[str, str | None]:
         "PRSM_HF_CONVERSATIONS_URL": f"sqlite:///{disk.folder / 'conversations.sqlite3'}",
         "PRSM_HF_TEMPERATURE": "0",
         "PRSM_HF_ANSWER_MAX_NEW_TOKENS": "32",
+        "PRSM_HF_STALL_TIMEOUT_S": str(STALL_TIMEOUT_S),
     }

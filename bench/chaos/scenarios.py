@@ -32,12 +32,13 @@ from bench.peers.weights import CHAT, CHAT_FLOAT32
 MIXED, GREEDY, CALLS = "32 streams, torch", "20 streams, OpenVINO", "400 calls"
 TALKS = "16 conversations"
 STEADY = "32 steady streams"
-STEADY_TOKENS = 450
+STEADY_TOKENS = 300
 GCS_AWAY_S = 10.0
 """Raylets end when it is away for longer than 60 s (``RAY_gcs_rpc_server_reconnect_timeout_s``)."""
 DATABASE_START_S = 10.0
-HANG_LIMIT_S = 240.0
-"""Three health checks of 30 s, the pauses between them, and the start of another replica."""
+HANG_LIMIT_S = 120.0
+"""Three health checks that find no answer, the pauses between them, and the start of another
+replica."""
 UNAVAILABLE = Refusal(503, "service_unavailable")
 """The answer to a conversation whose database cannot store it."""
 
