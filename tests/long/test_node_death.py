@@ -1,21 +1,24 @@
-"""The cable of a node is pulled under streams: those of its replica go on at another node."""
+"""A node dies under streams, or its cable is pulled: those of its replica go on at another node."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from bench.chaos.graph import PACED, PACED_MODEL
 from bench.chaos.reading import Ending, StreamAnswer, read
-from bench.chaos.requests import paced
+from bench.chaos.requests import mixed
+from bench.peers.servers import trimmed
+from bench.peers.weights import CHAT_FLOAT32
 from tests.long import two_nodes
 from tests.long.test_two_nodes import (
     connects,
@@ -24,54 +27,48 @@ from tests.long.test_two_nodes import (
     start_options,
     until,
 )
-from tests.long.two_nodes import RayNode, machines, ray_node
+from tests.long.two_nodes import ROOT, RayNode, machines, ray_node
 
-TOKENS = 300
-STREAMS = 16
-LIMIT_S = 200.0
+TOKENS = 64
+FAULT_AT = 4
+"""Events of each stream that have come when the fault happens."""
+SLOTS = 40
+LIMIT_S = 300.0
 AT_HEAD = {"at_head": 0.001}
 
 pytestmark = pytest.mark.skipif(two_nodes.problem() is not None, reason=two_nodes.problem() or "")
 
 
 def profile(folder: Path) -> Path:
-    """A paced generator with a replica on each node, and the ingress at the head alone."""
-    content = {
+    """A text generator on torch with a replica on each node, and the ingress at the head alone."""
+    content: dict[str, Any] = trimmed(["generation"])
+    (generation,) = content["families"]
+    (model,) = [each for each in generation["models"] if each["name"] == CHAT_FLOAT32]
+    generation["models"] = [model | {"pinned": True, "slots": SLOTS}]
+    generation["options"] |= {
+        "autoscaling_config": {"min_replicas": 2, "max_replicas": 2},
+        "max_replicas_per_node": 1,
+    }
+    cache = os.environ.get("PRSM_HF_HF_CACHE_DIR", str(ROOT / "cache" / "huggingface"))
+    content |= {
         "name": "node-death",
         "nodes": "many",
-        "settings": {"device": "cpu", "threads": 1},
+        "settings": {"device": "cpu", "threads": 1, "hf_cache_dir": cache},
         "ingress": {
             "autoscaling_config": {"min_replicas": 1, "max_replicas": 1},
             "ray_actor_options": {"num_cpus": 0.2, "resources": AT_HEAD},
+            "max_ongoing_requests": 512,
         },
-        "families": [
-            {
-                "name": "generation",
-                "deployment": "bench.chaos.paced:PacedGeneration",
-                "routers": [
-                    "serve_app.ingress.routes.generation:router",
-                    "serve_app.ingress.routes.openai.chat:router",
-                    "serve_app.ingress.routes.openai.completions:router",
-                ],
-                "options": {
-                    "autoscaling_config": {"min_replicas": 2, "max_replicas": 2},
-                    "max_replicas_per_node": 1,
-                    "ray_actor_options": {"num_cpus": 0.2},
-                },
-                "models": [PACED_MODEL],
-            }
-        ],
     }
     path = folder / "profile.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RayNode, RayNode]]:
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[tuple[RayNode, RayNode]]:
     """The head and another node, each with a replica that answers."""
-    folder = tmp_path_factory.mktemp("node-death")
-    path = profile(folder)
+    folder, path = tmp_path, profile(tmp_path)
     environment = environment_of_nodes()
     with ExitStack() as stack:
         one, other = stack.enter_context(machines(f"prsm{os.getpid() % 10000}"))
@@ -105,9 +102,9 @@ def base_url(node: RayNode) -> str:
     return f"http://{node.machine.address}:8000"
 
 
-def streamed(head: RayNode, unplugged: RayNode | None = None) -> list[StreamAnswer]:
-    """The streams, each of a session of its own; ``unplugged`` loses its cable in the middle."""
-    answers = [StreamAnswer(each) for each in paced(PACED, TOKENS)[:STREAMS]]
+def streamed(head: RayNode, fault: Callable[[], None] | None = None) -> list[StreamAnswer]:
+    """32 streams of all kinds, each of a session of its own, with a ``fault`` under all of them."""
+    answers = [StreamAnswer(each) for each in mixed(CHAT_FLOAT32, TOKENS)]
 
     async def one(number: int, answer: StreamAnswer) -> None:
         session = {"x-session-id": f"session-{number}"}
@@ -120,10 +117,10 @@ def streamed(head: RayNode, unplugged: RayNode | None = None) -> list[StreamAnsw
         async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
             for number, answer in enumerate(answers):
                 tasks.create_task(one(number, answer))
-            while unplugged and min(each.count for each in answers) < TOKENS // 10:  # noqa: ASYNC110
+            while fault and min(each.count for each in answers) < FAULT_AT:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-            if unplugged:
-                await asyncio.to_thread(unplug, unplugged)
+            if fault:
+                await asyncio.to_thread(fault)
 
     head.machine.inside(lambda: asyncio.run(work()))
     return answers
@@ -136,12 +133,20 @@ def unplug(node: RayNode) -> None:
     subprocess.run(["ip", "-n", namespace, "link", "set", end, "down"], check=True)
 
 
-def test_streams_of_a_node_that_is_unplugged_go_on_at_the_other(
-    nodes: tuple[RayNode, RayNode],
+def kill(node: RayNode) -> None:
+    """All of its processes at once, as when a machine loses its power; but their connections are
+    reset."""
+    for pid in node.machine.processes:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("fault", [unplug, kill])
+def test_streams_of_a_node_that_dies_go_on_at_the_other(
+    nodes: tuple[RayNode, RayNode], fault: Callable[[RayNode], None]
 ) -> None:
     head, worker = nodes
     wholes = streamed(head)
-    found = streamed(head, unplugged=worker)
+    found = streamed(head, lambda: fault(worker))
     for answer, whole in zip(found, wholes, strict=True):
         assert whole.ending is Ending.WHOLE, f"{whole.request.kind}: {whole.detail}"
         assert answer.ending is Ending.WHOLE, f"{answer.request.kind}: {answer.detail}"

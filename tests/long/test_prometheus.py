@@ -83,7 +83,7 @@ class Prometheus:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("models")
-    _broken_model(folder / BROKEN)
+    broken_model(folder / BROKEN)
     log = tmp_path_factory.mktemp("graph") / "up.log"
     settings = {
         "PRSM_HF_MODELS_FOLDER": str(folder),
@@ -94,7 +94,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def _broken_model(folder: Path) -> None:
+def broken_model(folder: Path) -> None:
     """A model whose weights are cut off: it is found and cannot be loaded."""
     from transformers import BertForMaskedLM
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-NETWORK = "10.77.0"
+NETWORK, OUTSIDE = "10.77.0", "10.78.0"
 CLONE_NEWNET = 0x40000000
 STOP_LIMIT_S = 120.0
 OWN_SESSIONS = 'mount -t tmpfs tmpfs /tmp/ray && exec "$@"'
@@ -100,6 +100,23 @@ def machines(name: str) -> Iterator[tuple[Machine, Machine]]:
     finally:
         for machine in both:
             subprocess.run(["ip", "netns", "del", machine.namespace], check=False)
+
+
+@contextmanager
+def plugged_in(machine: Machine) -> Iterator[str]:
+    """Another cable, from this machine to a namespace; the address at which it is reached."""
+    here, there = f"{machine.namespace}h", f"{machine.namespace}t"
+    in_namespace = ("ip", "-n", machine.namespace)
+    _output("ip", "link", "add", here, "type", "veth",
+            "peer", "name", there, "netns", machine.namespace)  # fmt: skip
+    try:
+        _output("ip", "addr", "add", f"{OUTSIDE}.1/24", "dev", here)
+        _output("ip", "link", "set", here, "up")
+        _output(*in_namespace, "addr", "add", f"{OUTSIDE}.2/24", "dev", there)
+        _output(*in_namespace, "link", "set", there, "up")
+        yield f"{OUTSIDE}.2"
+    finally:
+        subprocess.run(["ip", "link", "del", here], check=False)
 
 
 @dataclass(frozen=True)
