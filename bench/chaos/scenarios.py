@@ -114,9 +114,7 @@ SCENARIOS = (
     ),
     Scenario("OpenVINO engine killed", killed(Part.OPENVINO_ENGINE, GREEDY)),
     Scenario("torch engine hangs", hung(Part.TORCH_ENGINE, MIXED)),
-    Scenario(
-        "model replica hangs", hung(Part.GENERATION, STEADY), max_lost=32, recovery_s=HANG_LIMIT_S
-    ),
+    Scenario("model replica hangs", hung(Part.GENERATION, STEADY), recovery_s=HANG_LIMIT_S),
     Scenario(
         "classifier killed",
         (Begin(CALLS), Reached(0.1), Kill(Part.CLASSIFICATION), Finish()),

@@ -12,7 +12,7 @@ from deployments.seam.replicas import FailedModel
 FIRST_S = 2.0
 LONGEST_S = 60.0
 
-LONGEST_REST_S = 5.0
+LONGEST_REST_S = 10.0
 """So long requests may wait for the next attempt, instead of being refused."""
 
 

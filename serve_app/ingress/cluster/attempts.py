@@ -20,11 +20,17 @@ MAX_REPLICAS = 4
 itself be what ends them, each a few tokens later."""
 
 
+MAX_STALLS = 1
+"""Replicas that may hang under a stream that gets on."""
+
+
 class Attempts:
     """Counts the attempts of one call, and bounds the time of all of them together.
 
     A call is not tried again when its replica gave no sign of life for ``stall_timeout_s``. By then
-    the health check ends replicas that hang; this call may be why, and must not end another one.
+    the health check ends replicas that hang; this call may be why, and must not end another one. A
+    stream that got on until then is continued once: it is rarely the reason, and those beside it
+    never are.
     """
 
     def __init__(
@@ -36,6 +42,8 @@ class Attempts:
         self._watch = watch
         self._left = MAX_ATTEMPTS
         self._replicas_left = MAX_REPLICAS
+        self._stalls_left = 0
+        self._has_begun = False
         self._began = self._loop.time()
 
     @property
@@ -50,16 +58,20 @@ class Attempts:
     def reset(self) -> None:
         """Allow a retry again, since the replica has just sent a part of the answer."""
         self._left = MAX_ATTEMPTS
+        if not self._has_begun:
+            self._has_begun, self._stalls_left = True, MAX_STALLS
 
     def retry(self) -> None:
         """Use up an attempt, because the replica was lost.
 
-        Raises :class:`Unavailable` when no attempt is left or the replica had stalled.
+        Raises :class:`Unavailable` when no attempt is left, or the replica had stalled and the call
+        may not be tried again after that.
         """
         self._left -= 1
         self._replicas_left -= 1
-        stalled = self._loop.time() - self._began > self._stall_timeout_s
-        if stalled or not (self._left and self._replicas_left):
+        if self._loop.time() - self._began > self._stall_timeout_s:
+            self._stalls_left -= 1
+        if self._stalls_left < 0 or not (self._left and self._replicas_left):
             raise replica_lost() from None
 
     def check(self) -> None:

@@ -139,6 +139,24 @@ async def test_what_did_not_move_for_as_long_as_a_stall_is_not_sent_to_the_next_
     assert second.asked == []
 
 
+async def test_a_stream_that_got_on_is_continued_after_one_stall_and_not_after_two() -> None:
+    first, second = Family([burst("a"), FOREVER]), Family([burst("b", at=1), FOREVER])
+    third = Family([burst("never given")])
+    async with replicas_of(first, second, third) as (handle, replicas):
+        made = calls(handle, stall_timeout_s=0.0)
+        iterator = aiter(await made.open_stream("generation", "stream", REQUEST))
+        assert (await anext(iterator)).tokens[0].text == "a"
+        following = asyncio.ensure_future(anext(iterator))
+        await replicas[0].end()
+        assert (await asyncio.wait_for(following, PATIENCE_S)).tokens[0].text == "b"
+        following = asyncio.ensure_future(anext(iterator))
+        await replicas[1].end()
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(following, PATIENCE_S)
+    assert second.asked[0].delivered == ((100,),)
+    assert third.asked == []
+
+
 async def test_a_client_that_leaves_cancels_its_call_and_the_work() -> None:
     family = Family(FOREVER, "never given")
     async with replicas_of(family) as (handle, _):
