@@ -78,4 +78,4 @@ def test_a_family_that_cannot_start_is_refused_early_and_comes_back(graph: Fragi
 
     graph.obstacle.unlink()
     wait_until(lambda: graph.spell("toy/fragile").status_code == 200, FAILS_S)
-    assert graph.family()["status"] == "ready"
+    wait_until(lambda: graph.family()["status"] == "ready")
