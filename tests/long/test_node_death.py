@@ -27,7 +27,7 @@ from tests.long.test_two_nodes import (
     start_options,
     until,
 )
-from tests.long.two_nodes import ROOT, RayNode, machines, ray_node
+from tests.long.two_nodes import ROOT, RayNode, machines, ray_node, without_conversations
 
 TOKENS = 64
 FAULT_AT = 4
@@ -42,6 +42,7 @@ pytestmark = pytest.mark.skipif(two_nodes.problem() is not None, reason=two_node
 def profile(folder: Path) -> Path:
     """A text generator on torch with a replica on each node, and the ingress at the head alone."""
     content: dict[str, Any] = trimmed(["generation"])
+    without_conversations(content)
     (generation,) = content["families"]
     (model,) = [each for each in generation["models"] if each["name"] == CHAT_FLOAT32]
     generation["models"] = [model | {"pinned": True, "slots": SLOTS}]

@@ -36,7 +36,15 @@ from tests.long.test_two_nodes import (
     start_options,
     until,
 )
-from tests.long.two_nodes import ROOT, Machine, RayNode, machines, plugged_in, ray_node
+from tests.long.two_nodes import (
+    ROOT,
+    Machine,
+    RayNode,
+    machines,
+    plugged_in,
+    ray_node,
+    without_conversations,
+)
 
 __all__ = [
     "measured",
@@ -68,6 +76,7 @@ class Observed:
 def profile(folder: Path) -> Path:
     """The embedded profile for two nodes, with a replica of the ingress on each."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "embedded.yaml").read_text())
+    without_conversations(content)
     content["nodes"] = "many"
     content["ingress"] |= {
         "autoscaling_config": {"min_replicas": 2, "max_replicas": 2},

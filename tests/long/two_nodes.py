@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -26,6 +26,15 @@ CLONE_NEWNET = 0x40000000
 STOP_LIMIT_S = 120.0
 OWN_SESSIONS = 'mount -t tmpfs tmpfs /tmp/ray && exec "$@"'
 Answer = TypeVar("Answer")
+
+
+CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
+
+
+def without_conversations(content: dict[str, Any]) -> None:
+    """Drop their routes from a profile: on several nodes they need a PostgreSQL database."""
+    for family in content["families"]:
+        family["routers"] = [each for each in family["routers"] if each != CONVERSATIONS]
 
 
 def problem() -> str | None:
