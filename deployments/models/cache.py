@@ -14,7 +14,7 @@ from deployments.metrics.meter import ModelEvent
 from deployments.models.backoff import Backoff, LoadFailures
 from deployments.models.budgeted_load import BudgetedLoad
 from deployments.models.cached_models import CachedModels
-from deployments.models.crashes import REASON
+from deployments.models.crashes import MAX_LOADS, REASON
 from deployments.models.dead_models import DeadModels
 from deployments.models.downloads import Downloads
 from deployments.models.errors import BudgetExceeded, ModelUnavailable, StillInUseError
@@ -149,7 +149,7 @@ class ModelCache(Generic[M]):
         loaded = self._in_use(name) if admitted else None
         if loaded is None:
             self._record("hit" if name in self._loaded else "miss", name)
-            loaded = await self._get(name)
+            loaded = await self._get(name, loads=MAX_LOADS)
             loaded.requests += 1
         try:
             with loaded.in_use():
@@ -212,17 +212,16 @@ class ModelCache(Generic[M]):
         task.add_done_callback(self._background.discard)
 
     async def _get(
-        self, name: str, *, even_if_failed: bool = False, out_of_turn: bool = False
+        self, name: str, *, even_if_failed: bool = False, out_of_turn: bool = False, loads: int = 1
     ) -> LoadedModel[M]:
         """The model ``name``, loaded and alive. Raises :class:`ModelUnavailable`."""
-        has_loaded = False
         while True:
             spec = await self.specs.find(name)
             if (unload := self._unloads.get(name)) is not None:
                 await asyncio.wait({unload})
             elif (loaded := self._loaded.get(name)) is not None:
                 if self._dead.remove(loaded):
-                    if has_loaded:
+                    if not loads:
                         raise ModelUnavailable(name, REASON)
                 elif out_of_turn or self._turns.admits(name):
                     return loaded
@@ -230,7 +229,7 @@ class ModelCache(Generic[M]):
                     await self._turns.wait_until_reopened()
             else:
                 await self._wait_for_load(spec, even_if_failed=even_if_failed)
-                has_loaded = True
+                loads -= 1
 
     async def _wait_for_load(self, spec: ModelSpec, *, even_if_failed: bool) -> None:
         """Wait for the one load of ``spec``. Once nobody does, it ends unless it has begun.

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+MAX_LOADS = 2
+"""Loads that one request may wait for. A model that died again before the request had used it may
+have died of others' requests."""
+
 FORGOTTEN_S = 300.0
 """A model that has run for this long since it died counts as one that never died."""
 

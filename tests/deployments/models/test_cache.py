@@ -37,6 +37,7 @@ class Storehouse(InstantLoader[str]):
         self.unloaded: list[str] = []
         self.dead: set[str] = set()
         self.doomed: set[str] = set()
+        self.cured_by_rest: set[str] = set()
         self.broken: set[str] = set()
         self.shut: set[str] = set()
         self.now = 0.0
@@ -105,6 +106,7 @@ class Storehouse(InstantLoader[str]):
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.doomed -= self.cured_by_rest
 
     async def pinned_cache(self, *names: str, **fields: Any) -> ModelCache[str]:
         """A cache whose pinned models are loaded."""
@@ -747,6 +749,17 @@ async def test_a_request_waits_for_a_model_that_died_twice_although_it_works(
         assert await used(cache, "pin") == "pin"
     assert store.loads == {"pin": 4}
     assert store.now == pytest.approx(FIRST_S + 2 * FIRST_S)
+
+
+async def test_a_request_waits_for_a_second_load_if_its_model_died_during_the_first(
+    store: Storehouse,
+) -> None:
+    cache = store.cache("one")
+    await used(cache, "one")
+    store.dead, store.doomed = {"one"}, {"one"}
+    store.cured_by_rest = {"one"}
+    assert await used(cache, "one") == "one"
+    assert store.loads == {"one": 3}
 
 
 async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
