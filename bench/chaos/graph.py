@@ -30,9 +30,14 @@ from serve_app.launcher.plan import load_plan
 
 FAMILIES = ("generation", "classification")
 
-HEALTH_CHECKS = {"health_check_period_s": 5, "health_check_timeout_s": 10}
+OPTIONS = {
+    "health_check_period_s": 5,
+    "health_check_timeout_s": 10,
+    "graceful_shutdown_timeout_s": 90,
+}
 STALL_TIMEOUT_S = 30
-"""Both are shorter than by default, so that a run need not wait for minutes to see a hang found."""
+"""Both are shorter than by default, so that a run need not wait for minutes until a hang is found,
+and until the process that hangs is ended."""
 SLOTS = 40
 """All streams of a load run at the same time, so that a fault finds each of them under way."""
 PACED = "paced/100ms"
@@ -146,7 +151,7 @@ def _server(
     content = yaml.safe_load(profile.read_text(encoding="utf-8"))
     (generation,) = [each for each in content["families"] if each["name"] == "generation"]
     generation["deployment"] = "bench.chaos.paced:PacedGeneration"
-    generation["options"] = generation.get("options", {}) | HEALTH_CHECKS
+    generation["options"] = generation.get("options", {}) | OPTIONS
     for model in generation["models"]:
         model |= {"pinned": False, "slots": SLOTS}
         if kv_cache_gb is not None:

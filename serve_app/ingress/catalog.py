@@ -8,7 +8,7 @@ is scaled to zero. A name outside the profile may be that of a live model, or be
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Protocol
 
 from configs.profile import Profile
@@ -147,9 +147,11 @@ class Catalog:
             return card
         return await self._live.find(name, field, self._families, tasks)
 
-    def _not_found(self, name: str, cards: Iterable[ModelCard], field: str) -> ModelNotFound:
+    def _not_found(
+        self, name: str, cards: Iterable[ModelCard], field: str, tasks: Sequence[str] = ()
+    ) -> ModelNotFound:
         allowed = [] if self._live is None else self._live.allowed.shown
-        return ModelNotFound(name, [card.name for card in cards], field, allowed)
+        return ModelNotFound(name, [card.name for card in cards], field, allowed, tasks)
 
     async def resolve(
         self,
@@ -191,7 +193,8 @@ class Catalog:
         card = await self._named(name, field, {task})
         if card is None or task not in card.tasks:
             others = (each for each in self.cards if task in each.tasks)
-            raise self._not_found(name, others, field)
+            tasks = card.tasks if card is not None and self._may_use(card) else ()
+            raise self._not_found(name, others, field, tasks)
         return self._allowed(card)
 
     def _may_use(self, card: ModelCard) -> bool:

@@ -115,17 +115,25 @@ class NotFound(ServiceError):
 
 
 class ModelNotFound(NotFound):
-    """The model is unknown or not allowed. The answer lists those that are served, and by
-    ``allowed`` those that could be loaded by name."""
+    """The model is unknown, not allowed, or only there for other ``tasks``. The answer lists those
+    that are served, and by ``allowed`` those that could be loaded by name."""
 
     def __init__(
-        self, name: str, available: Sequence[str], field: str, allowed: Sequence[str] = ()
+        self,
+        name: str,
+        available: Sequence[str],
+        field: str,
+        allowed: Sequence[str] = (),
+        tasks: Sequence[str] = (),
     ) -> None:
         shown = ", ".join(available) or "none"
         name = name[:MAX_NAME_LENGTH]
+        served = (
+            f"served only for {', '.join(tasks)}" if tasks else "not served here, or not for this"
+        )
         others = f" Loaded by name: {', '.join(allowed)}." if allowed else ""
         super().__init__(
-            f"The model {name!r} is not served here, or not for this. Available: {shown}.{others}",
+            f"The model {name!r} is {served}. Available: {shown}.{others}",
             field=field,
             details={
                 "model": name,

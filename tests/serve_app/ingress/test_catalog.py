@@ -56,6 +56,13 @@ async def test_a_name_that_does_not_do_the_task_lists_those_that_do(
     assert caught.value.field == "model_name"
 
 
+async def test_a_model_of_another_task_is_told_from_one_that_is_unknown(catalog: Catalog) -> None:
+    with pytest.raises(ModelNotFound, match=r"'house/vectors' is served only for embed\."):
+        await catalog.resolve("chat", "house/vectors")
+    with pytest.raises(ModelNotFound, match="'no/such' is not served here"):
+        await catalog.resolve("chat", "no/such")
+
+
 async def test_without_a_name_the_pinned_model_answers(catalog: Catalog) -> None:
     assert (await catalog.resolve("generate", None)).name == FAST
 
