@@ -104,7 +104,10 @@ class Console:
             return
         self._said_at = now
         since, first = self._began
-        shown = amount(done, step.total, (done - first) / (now - since))
+        if step.stage == "converting" and not step.total:  # most of it is computing
+            shown = f"{now - since:.0f} s, {amount(done)} written"
+        else:
+            shown = amount(done, step.total, (done - first) / (now - since))
         self._say(f"{step.stage} {step.name}: {shown}")
 
     def _advance(self, step: WeightsStep) -> None:
@@ -124,13 +127,14 @@ class Console:
         self._bar = self._task = self._began = None
 
 
-def amount(done: int, total: int | None, rate: float) -> str:
-    """Bytes so far, of how many if that is known, bytes a second and the time left."""
+def amount(done: int, total: int | None = None, rate: float | None = None) -> str:
+    """Bytes so far, of how many, bytes a second and the time left, as far as that is known."""
     from rich.filesize import decimal
 
     parts = [f"{decimal(done)} of {decimal(total)}" if total else decimal(done)]
-    parts.append(f"{decimal(int(rate))}/s")
-    if total and rate > 0:
+    if rate is not None:
+        parts.append(f"{decimal(int(rate))}/s")
+    if total and rate:
         minutes, seconds = divmod(int(max(0, total - done) / rate), 60)
         parts.append(f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left")
     return ", ".join(parts)

@@ -43,10 +43,19 @@ def test_a_log_gets_a_line_now_and_then() -> None:
 def test_where_the_size_is_unknown_so_is_the_time_left() -> None:
     log, clock = StringIO(), Clock()
     console = Console(log, clock)
+    console(WeightsStep("org/model", "fetching", 0))
+    clock.now += 11
+    console(WeightsStep("org/model", "fetching", 22 * MB))
+    assert log.getvalue() == "weights: fetching org/model: 22.0 MB, 2.0 MB/s\n"
+
+
+def test_a_conversion_that_computes_has_no_rate() -> None:
+    log, clock = StringIO(), Clock()
+    console = Console(log, clock)
     console(WeightsStep("org/model", "converting", 0))
     clock.now += 11
     console(WeightsStep("org/model", "converting", 22 * MB))
-    assert log.getvalue() == "weights: converting org/model: 22.0 MB, 2.0 MB/s\n"
+    assert log.getvalue() == "weights: converting org/model: 11 s, 22.0 MB written\n"
 
 
 def test_a_stage_begins_with_a_rate_of_its_own() -> None:
