@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -48,6 +49,9 @@ pytestmark = pytest.mark.skipif(
 NATIVE = "/api/v1/huggingface"
 BROKEN = "folder/broken"
 TEXTS = "HuggingFaceTB/SmolLM2-135M-Instruct"
+KEY = "a-client"
+AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
+"""Of all requests, since the figures of keys need one."""
 SECONDS = 180.0
 """The longest that Prometheus may take to have scraped everything, some dozens of scrapes."""
 
@@ -86,12 +90,21 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     broken_model(folder / BROKEN)
     log = tmp_path_factory.mktemp("graph") / "up.log"
     settings = {
+        "PRSM_HF_API_KEYS_FILE": key_file(log.parent),
+        "PRSM_API_KEY": KEY,
         "PRSM_HF_MODELS_FOLDER": str(folder),
         "PRSM_HF_THREADS": "1",
         "PRSM_HF_LOG_REQUESTS": "true",
     }
     with started_graph(log, "--observe", "--profile", _with_json_logs(log), **settings) as url:
         yield url
+
+
+def key_file(folder: Path) -> str:
+    """A file with the one key, which may do everything."""
+    path = folder / "keys.txt"
+    path.write_text(f"ada:{hashlib.sha256(KEY.encode()).hexdigest()}:inference,admin\n")
+    return str(path)
 
 
 def broken_model(folder: Path) -> None:
@@ -130,7 +143,7 @@ def prometheus_port(run: runs.RunRecord) -> int:
 
 @pytest.fixture(scope="module")
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=120, trust_env=False) as opened:
+    with httpx.Client(base_url=url, headers=AUTHORIZATION, timeout=120, trust_env=False) as opened:
         yield opened
 
 

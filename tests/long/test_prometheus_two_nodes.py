@@ -18,9 +18,12 @@ from serve_app.observability.files import alert_rules
 from tests.e2e.conftest import wait_until
 from tests.long import two_nodes
 from tests.long.test_prometheus import (
+    AUTHORIZATION,
     BROKEN,
+    KEY,
     Prometheus,
     broken_model,
+    key_file,
     measured,
     test_every_alert_is_evaluated_and_none_about_the_service_fires,
     test_every_metric_of_our_own_has_data,
@@ -74,14 +77,18 @@ class Observed:
 
 
 def profile(folder: Path) -> Path:
-    """The embedded profile for two nodes, with a replica of the ingress on each."""
+    """The embedded profile for two nodes, each with a replica of the ingress and one of vectors."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "embedded.yaml").read_text())
     without_conversations(content)
     content["nodes"] = "many"
-    content["ingress"] |= {
+    on_both = {
         "autoscaling_config": {"min_replicas": 2, "max_replicas": 2},
         "max_replicas_per_node": 1,
     }
+    content["ingress"] |= on_both
+    for family in content["families"]:
+        if family["name"] == "embeddings":
+            family["options"] |= on_both
     cache = os.environ.get("PRSM_HF_HF_CACHE_DIR", str(ROOT / "cache" / "huggingface"))
     content["settings"] |= {"device": "cpu", "threads": 1, "hf_cache_dir": cache}
     path = folder / "profile.yaml"
@@ -94,7 +101,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("observed")
     broken_model(folder / "models" / BROKEN)
     path = profile(folder)
-    environment = environment_of_nodes() | {"PRSM_HF_MODELS_FOLDER": str(folder / "models")}
+    environment = environment_of_nodes() | {
+        "PRSM_HF_MODELS_FOLDER": str(folder / "models"),
+        "PRSM_HF_API_KEYS_FILE": key_file(folder),
+    }
+    del environment["PRSM_HF_ALLOW_ANONYMOUS"]
     with ExitStack() as stack:
         one, other = stack.enter_context(machines(f"prsm{os.getpid() % 10000}"))
         head, worker = start_options(one)
@@ -113,7 +124,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 @pytest.fixture(scope="module")
 def client(cluster: Observed) -> Iterator[httpx.Client]:
     url = f"http://{cluster.address}:8000"
-    with httpx.Client(base_url=url, timeout=120, trust_env=False) as opened:
+    with httpx.Client(base_url=url, headers=AUTHORIZATION, timeout=120, trust_env=False) as opened:
         yield opened
 
 
@@ -153,7 +164,11 @@ def configuration(head: Machine, both: list[Machine]) -> dict[str, Any]:
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
         "rule_files": ["alerts.yml"],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": each}]}
+            {
+                "job_name": job,
+                "static_configs": [{"targets": each}],
+                **({"authorization": {"credentials": KEY}} if job == "prsm" else {}),
+            }
             for job, each in targets.items()
         ],
     }
