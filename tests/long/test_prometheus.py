@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ class Prometheus:
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
+    def close(self) -> None:
+        self._client.close()
+
     def has(self, expr: str) -> bool:
         """Whether a query had a number at some time since the start."""
         now = time.time()
@@ -133,8 +137,9 @@ def run(url: str) -> runs.RunRecord:
 
 
 @pytest.fixture(scope="module")
-def prometheus(run: runs.RunRecord) -> Prometheus:
-    return Prometheus(f"http://127.0.0.1:{prometheus_port(run)}")
+def prometheus(run: runs.RunRecord) -> Iterator[Prometheus]:
+    with closing(Prometheus(f"http://127.0.0.1:{prometheus_port(run)}")) as opened:
+        yield opened
 
 
 def prometheus_port(run: runs.RunRecord) -> int:

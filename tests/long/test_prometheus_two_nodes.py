@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def prometheus(cluster: Observed, tmp_path_factory: pytest.TempPathFactory) -> I
     url = f"http://{cluster.address}:{PORT}"
     try:
         wait_until(lambda: httpx.get(f"{url}/-/ready", trust_env=False).is_success)
-        yield Prometheus(url)
+        with closing(Prometheus(url)) as opened:
+            yield opened
     finally:
         process.terminate()
         process.wait(STOP_S)
