@@ -59,10 +59,13 @@ class Backoff:
 
     async def rest_after(self, reason: str, name: str) -> None:
         """If ``name`` failed for that reason and may soon be tried again, wait until then."""
-        failure = self._failures.get(name)
-        seconds = failure.until - self._clock() if failure and failure.reason == reason else 0.0
-        if 0 < seconds <= LONGEST_REST_S:
+        # More than once, because timers of uvloop go by whole milliseconds and may be early.
+        while 0 < (seconds := self._seconds_left(reason, name)) <= LONGEST_REST_S:
             await self._sleep(seconds)
+
+    def _seconds_left(self, reason: str, name: str) -> float:
+        failure = self._failures.get(name)
+        return failure.until - self._clock() if failure and failure.reason == reason else 0.0
 
     def reason(self, name: str) -> str | None:
         """Why ``name`` failed, while it may not be tried again; else ``None``."""

@@ -38,6 +38,7 @@ class Storehouse(InstantLoader[str]):
         self.dead: set[str] = set()
         self.doomed: set[str] = set()
         self.cured_by_rest: set[str] = set()
+        self.early_s = 0.0
         self.broken: set[str] = set()
         self.shut: set[str] = set()
         self.now = 0.0
@@ -105,7 +106,7 @@ class Storehouse(InstantLoader[str]):
         return ModelCache(specs, self, self.record, budget_gb, backoff, lambda: self.ticks)
 
     async def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        self.now += max(seconds - self.early_s, 0.125)
         self.doomed -= self.cured_by_rest
 
     async def pinned_cache(self, *names: str, **fields: Any) -> ModelCache[str]:
@@ -760,6 +761,15 @@ async def test_a_request_waits_for_a_second_load_if_its_model_died_during_the_fi
     store.cured_by_rest = {"one"}
     assert await used(cache, "one") == "one"
     assert store.loads == {"one": 3}
+
+
+async def test_a_timer_that_is_early_refuses_nobody(store: Storehouse) -> None:
+    cache = await store.pinned_cache("pin")
+    store.early_s = 0.25
+    for _ in range(2):
+        store.dead = {"pin"}
+        assert await used(cache, "pin") == "pin"
+    assert store.loads == {"pin": 3}
 
 
 async def test_what_is_kept_and_dies_too_often_is_lost_and_the_rest_is_not(
