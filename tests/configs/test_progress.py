@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from huggingface_hub.utils.tqdm import hf_thread_map
@@ -40,22 +41,20 @@ def test_a_log_gets_a_line_now_and_then() -> None:
     ]
 
 
-def test_where_the_size_is_unknown_so_is_the_time_left() -> None:
+@pytest.mark.parametrize(
+    ("stage", "shown"),
+    [("fetching", "22.0 MB, 2.0 MB/s"), ("converting", "11 s, 22.0 MB written")],
+)
+def test_where_the_size_is_unknown_so_is_the_time_left(
+    stage: Literal["fetching", "converting"], shown: str
+) -> None:
+    """A conversion computes for most of its time, so it has no rate."""
     log, clock = StringIO(), Clock()
     console = Console(log, clock)
-    console(WeightsStep("org/model", "fetching", 0))
+    console(WeightsStep("org/model", stage, 0))
     clock.now += 11
-    console(WeightsStep("org/model", "fetching", 22 * MB))
-    assert log.getvalue() == "weights: fetching org/model: 22.0 MB, 2.0 MB/s\n"
-
-
-def test_a_conversion_that_computes_has_no_rate() -> None:
-    log, clock = StringIO(), Clock()
-    console = Console(log, clock)
-    console(WeightsStep("org/model", "converting", 0))
-    clock.now += 11
-    console(WeightsStep("org/model", "converting", 22 * MB))
-    assert log.getvalue() == "weights: converting org/model: 11 s, 22.0 MB written\n"
+    console(WeightsStep("org/model", stage, 22 * MB))
+    assert log.getvalue() == f"weights: {stage} org/model: {shown}\n"
 
 
 def test_a_stage_begins_with_a_rate_of_its_own() -> None:

@@ -19,7 +19,6 @@ MAX_REPLICAS = 4
 """A stream that gets on may lose more replicas, but not every replica that it can reach: it may
 itself be what ends them, each a few tokens later."""
 
-
 MAX_STALLS = 1
 """Replicas that may hang under a stream that gets on."""
 
@@ -42,8 +41,8 @@ class Attempts:
         self._watch = watch
         self._left = MAX_ATTEMPTS
         self._replicas_left = MAX_REPLICAS
-        self._stalls_left = 0
-        self._has_begun = False
+        self._stalls = 0
+        self._max_stalls = 0
         self._began = self._loop.time()
 
     @property
@@ -58,8 +57,7 @@ class Attempts:
     def reset(self) -> None:
         """Allow a retry again, since the replica has just sent a part of the answer."""
         self._left = MAX_ATTEMPTS
-        if not self._has_begun:
-            self._has_begun, self._stalls_left = True, MAX_STALLS
+        self._max_stalls = MAX_STALLS
 
     def retry(self) -> None:
         """Use up an attempt, because the replica was lost.
@@ -69,9 +67,8 @@ class Attempts:
         """
         self._left -= 1
         self._replicas_left -= 1
-        if self._loop.time() - self._began > self._stall_timeout_s:
-            self._stalls_left -= 1
-        if self._stalls_left < 0 or not (self._left and self._replicas_left):
+        self._stalls += self._loop.time() - self._began > self._stall_timeout_s
+        if self._stalls > self._max_stalls or not (self._left and self._replicas_left):
             raise replica_lost() from None
 
     def check(self) -> None:
