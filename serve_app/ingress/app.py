@@ -88,7 +88,7 @@ def create_app(
     app.state.policy = policy_for(
         settings,
         host,
-        Refusals(app, app.state.metering, purposes, log).note,
+        Refusals(routes, app.state.metering, purposes, log).note,
         answers,
         Responses(routes, app.state.metering).note,
         EarlyRefusals(

@@ -79,7 +79,7 @@ class Admission:
         refusal: TooManyRequests | None = None
         for family in families:
             load = self._loads.get(family)
-            if load is None or not load.is_under_load:
+            if load is None:
                 return
             units = load.least_units
             work = Work(max_tokens) if units is None else Work(units, exact=True)

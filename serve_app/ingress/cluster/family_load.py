@@ -193,7 +193,7 @@ class FamilyLoad:
     @property
     def is_under_load(self) -> bool:
         """Whether as many calls are in flight as the family works on at a time."""
-        return self.in_flight >= self._parallel()
+        return self.in_flight > 0 and self.in_flight >= self._parallel()
 
     def seconds_for(self, units: float, tenant: Tenant = NO_TENANT) -> float:
         """How long a further call of so much work would take, if those in flight share the family.

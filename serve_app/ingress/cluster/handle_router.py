@@ -14,6 +14,7 @@ class HandleRouter:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
+        self._found: Any = None
         self._waiting: RunningCount | None = None
 
     @property
@@ -75,7 +76,9 @@ class HandleRouter:
 
     @property
     def _router(self) -> Any:
-        return getattr(getattr(self._handle, "_router", None), "_asyncio_router", None)
+        if self._found is None:  # a handle makes its router with the first call, and keeps it
+            self._found = getattr(getattr(self._handle, "_router", None), "_asyncio_router", None)
+        return self._found
 
     @property
     def _metrics(self) -> Any:

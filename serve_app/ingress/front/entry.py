@@ -19,6 +19,7 @@ from serve_app.ingress.errors import ValidationFailed
 from serve_app.ingress.front.exchange import FrontExchange
 from serve_app.ingress.front.front import Front, path_of
 from serve_app.ingress.front.headers import SESSION_ID, read
+from serve_app.ingress.front.slow_readers import SlowReaders
 from serve_app.ingress.routes.dialects import error_answers
 
 SERVE_PATHS = frozenset({"/-/healthz", "/-/routes"})
@@ -76,6 +77,7 @@ class ProxyFront:
     def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
         self._app = app
         self._answers = answers
+        self._readers = SlowReaders(SEND_TIMEOUT_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_serve_path(scope):
@@ -92,7 +94,7 @@ class ProxyFront:
             head,
             None,
             self._answers,
-            send_timeout_s=SEND_TIMEOUT_S,
+            self._readers,
             echo=True,
         )
         app: ASGIApp = self._app

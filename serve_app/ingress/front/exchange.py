@@ -15,6 +15,7 @@ from serve_app.ingress.front.answers import AnswerRoom, AnswerWithoutRoom, large
 from serve_app.ingress.front.bodies import ReceivedBody
 from serve_app.ingress.front.headers import Raw, RequestHeaders, with_id
 from serve_app.ingress.front.serve_answers import ServeAnswer, is_plain_error
+from serve_app.ingress.front.slow_readers import SlowReaders
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ Answered: TypeAlias = Callable[[Scope, int], None]
 
 STATE_KEY = "front"
 """In the ``state`` of a request that has passed a front: its exchange."""
-
-CHECKS = 4
-"""How often within ``send_timeout_s`` it is checked whether the client reads its answer."""
 
 
 def bounded_by_nothing(size: int) -> None:
@@ -52,7 +50,7 @@ class FrontExchange:
 
     It receives the body that was read, then messages of the server. Every answer gets the request's
     id, unless ``echo`` is off, and Serve's plain-text errors get the error envelope. A server's
-    ``send`` waits while its buffer is full: if that takes longer than ``send_timeout_s``, the
+    ``send`` waits while its buffer is full: if that takes longer than ``readers`` allows, the
     client counts as gone. An answer that has nothing to send is not cut off.
     """
 
@@ -64,8 +62,8 @@ class FrontExchange:
         head: RequestHeaders,
         refused: Refused | None,
         answers: ErrorAnswers,
+        readers: SlowReaders,
         *,
-        send_timeout_s: float,
         echo: bool,
         answered: Answered | None = None,
         room: AnswerRoom | None = None,
@@ -100,9 +98,9 @@ class FrontExchange:
         self._task = asyncio.current_task()
         self._listener: asyncio.Task[object] | None = None
         self._plain: ServeAnswer | None = None
-        self._send_timeout_s = send_timeout_s
-        self._sending_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._readers = readers
+        self.sending_since: float | None = None
+        """Since when the server waits until the client takes more of the answer."""
 
     async def receive(self) -> Message:
         """The application's ``receive``."""
@@ -131,7 +129,7 @@ class FrontExchange:
             self.started = True
             if self._answered is not None:
                 self._answered(self._scope, message["status"])
-            self._schedule_check()
+            self._readers.watch(self)
             if self._echo:
                 message = with_id(message, self.head.request_id)
             if self.added:
@@ -146,12 +144,12 @@ class FrontExchange:
 
     async def _pass_on(self, message: Message) -> None:
         # A stream sends heartbeats and chunks from two tasks: the one that waits longest counts.
-        if self._sending_since is None:
-            self._sending_since = self._loop.time()
+        if self.sending_since is None:
+            self.sending_since = self._loop.time()
         try:
             await self._send(message)
         finally:
-            self._sending_since = None
+            self.sending_since = None
 
     def close(self) -> None:
         """The application has returned."""
@@ -160,8 +158,7 @@ class FrontExchange:
             self._held = 0
         if self._admitted is None:
             self._admitted = True  # an application that goes on takes no room: nobody returns it
-        if self._timer is not None:
-            self._timer.cancel()
+        self._readers.forget(self)
 
     def has_room(self, start: Message) -> bool:
         """Whether there is room for the answer that begins, which is taken at the first call."""
@@ -186,18 +183,12 @@ class FrontExchange:
         await response(self._scope, self._receive, self.send)
         self._plain = plain
 
-    def _schedule_check(self) -> None:
-        self._timer = self._loop.call_later(self._send_timeout_s / CHECKS, self._check_reader)
-
-    def _check_reader(self) -> None:
-        since = self._sending_since
-        if since is None or self._loop.time() - since < self._send_timeout_s:
-            self._schedule_check()
-            return
+    def cut_off(self) -> None:
+        """End the answer: its client does not read it."""
         logger.warning(
             "request %s: the client took nothing of its answer for %g s",
             self.head.request_id,
-            self._send_timeout_s,
+            self._readers.timeout_s,
         )
         self.cut = True
         # Serve waits for the application or for the client to leave, and cancels the other.

@@ -26,6 +26,7 @@ from serve_app.ingress.front.bodies import BodyReader
 from serve_app.ingress.front.exchange import STATE_KEY, Answered, FrontExchange, Refused
 from serve_app.ingress.front.headers import SESSION_ID, RequestHeaders, read
 from serve_app.ingress.front.key_ring import KeyRing, key_ring
+from serve_app.ingress.front.slow_readers import SlowReaders
 from serve_app.ingress.keys.limits import HEADERS
 from serve_app.ingress.loop_turns import LoopTurns
 from serve_app.ingress.request_id import HEADER
@@ -110,6 +111,7 @@ class Front:
         self._bodies = BodyReader(policy.settings)
         max_bytes = policy.settings.max_inflight_answer_bytes
         self._room = AnswerRoom(max_bytes)
+        self._readers = SlowReaders(policy.settings.send_timeout_s)
         self._open_room = AnswerRoom(max_bytes // OPEN_PART)
         self._checked_app: ASGIApp = self._with_error_responses
         if policy.settings.cors_origins:
@@ -134,7 +136,7 @@ class Front:
             head,
             self._policy.refused,
             self._policy.answers,
-            send_timeout_s=self._policy.settings.send_timeout_s,
+            self._readers,
             echo=self._echo,
             answered=self._policy.answered,
             room=self._room,

@@ -22,8 +22,10 @@ def is_plain_error(start: Message) -> bool:
     """Whether this starts an error that Serve answers without the application."""
     if start["status"] not in SERVE_STATUSES:
         return False
-    found = {bytes(name).lower(): bytes(value) for name, value in start.get("headers", ())}
-    return found.get(b"content-type", b"text/plain").startswith(b"text/plain")
+    for name, value in start.get("headers", ()):
+        if bytes(name).lower() == b"content-type":
+            return bytes(value).startswith(b"text/plain")
+    return True
 
 
 class ServeAnswer:

@@ -183,8 +183,9 @@ class RequestRecord:
     ) -> Iterator[MetricSample]:
         model, task = self.model, self._task
         yield signals.REQUESTS.of(model, task, "success" if success else "error")
-        yield signals.INPUT_BYTES.of(task, amount=self.input_bytes)
-        yield signals.OUTPUT_BYTES.of(task, amount=self.output_bytes)
+        if self.input_bytes or self.output_bytes:  # else the front refused it, and counts none
+            yield signals.INPUT_BYTES.of(task, amount=self.input_bytes)
+            yield signals.OUTPUT_BYTES.of(task, amount=self.output_bytes)
         if reason is not None:
             yield signals.REJECTIONS.of(task, reason)
         if cancelled:

@@ -122,6 +122,8 @@ async def test_bad_input_is_an_error_of_its_task_with_its_reason(
     assert requests(found) == {(model, task, "error"): 1}
     assert found["rejections_total", task, reason] == 1
     assert ("inference_duration_seconds_count", FAST, task) not in found
+    of_bytes = ("input_length_bytes_count", task) in found
+    assert of_bytes is (reason != "payload_too_large")  # which the front refuses, unread
 
 
 async def test_a_body_of_another_type_is_an_error_too() -> None:
