@@ -43,15 +43,21 @@ TIMERS = {
 it decides how soon a failure or a load is noticed, except the controller's loop."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 # A replica of the ingress that shuts down stays reachable for so long: until HAProxy beside it has
-# been reloaded, which takes seconds on a busy machine, and old processes of HAProxy have closed
-# their idle connections. Requests on those could get a 502.
+# been reloaded, which takes seconds on a busy machine, and clients have had an answer from the old
+# process of HAProxy, which closes their connection with it.
 DRAINING_S = 6
 DRAINING_ON_MANY_NODES_S = 30
 # HAProxy closes a connection after this long if the client neither sends the rest of its request
 # nor reads its answer. Waiting for an answer does not count, and streams send comments more often.
 IDLE_CLIENT_S = 60
-# An old HAProxy serves its open connections after a reload; idle ones are closed within this time.
-CLOSE_IDLE_S = 2
+# An old HAProxy serves its open connections after a reload, and closes each with an answer that
+# says so. With a time here it would also close idle ones by itself, and a request that is written
+# at that moment would be lost.
+CLOSE_IDLE_S = 0
+# A request on such a connection may come when the old HAProxy knows only replicas that are gone. It
+# tries each of them three times before it counts as down, and then goes to Serve's own proxy: so
+# this is enough for 16 replicas.
+RETRIES = 48
 AFTER_DEADLINE_S = 30
 
 
@@ -107,6 +113,7 @@ def fast_path(workload: Workload, cpus: int) -> dict[str, str]:
         # process ends its open connections after this time; Serve's 120 s would cut streams.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(ceil(workload.longest_s) + AFTER_DEADLINE_S),
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": str(CLOSE_IDLE_S),
+        "RAY_SERVE_HAPROXY_RETRIES": str(RETRIES),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, cpus // 4))),
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(draining),

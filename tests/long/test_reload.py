@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from bench.changes_seen import replicas
 from bench.peers.running import free_port
 from serve_app.launcher.auth import TOKEN_PATH, read_token
 from serve_app.launcher.dashboard import Dashboard
@@ -21,6 +24,9 @@ from tests.e2e.test_launcher import Launcher
 
 TICKS = 150
 """Seconds: more than the 120 after which Serve ends a HAProxy that a reload replaced."""
+
+IDLE_S = (0, 8, 20)
+"""How long connections are used again after the last old replica has ended."""
 
 
 @pytest.fixture
@@ -48,11 +54,46 @@ def test_a_long_stream_survives_that_replicas_of_the_ingress_come_and_go(
     assert text.splitlines() == [str(number) for number in range(TICKS)]
 
 
-def _set_replicas(dashboard: Dashboard, config: dict[str, Any], number: int) -> None:
-    """Change how many replicas the ingress has, and wait until they are there."""
+def test_connections_that_are_idle_while_the_ingress_is_replaced_are_answered_once_more(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    """The old HAProxy closes none by itself: a client might be writing to it at that moment."""
+    run = launcher.wait_until_ready()
+    config = yaml.safe_load((tmp_path / "serve.yaml").read_text())
+    config |= {"http_options": {"host": "127.0.0.1", "port": run.port, "request_timeout_s": None}}
+    token = read_token({TOKEN_PATH: run.token_path})
+    with closing(Dashboard(run.dashboard_url, token)) as dashboard:
+        _set_replicas(dashboard, config, 2)
+        idle = [HTTPConnection("127.0.0.1", run.port, timeout=60) for _ in IDLE_S]
+        assert [_asked(each) for each in idle] == [(200, None)] * len(idle)
+        old = replicas(dashboard.details())["Ingress"]
+        _set_replicas(dashboard, config, 2, ray_actor_options={"num_cpus": 0.05})
+        wait_until(lambda: old.isdisjoint(replicas(dashboard.details())["Ingress"]), 120)
+        gone = time.monotonic()
+        for connection, idle_s in zip(idle, IDLE_S, strict=True):
+            time.sleep(max(0.0, gone + idle_s - time.monotonic()))
+            assert connection.sock is not None  # http.client opens no other one
+            assert _asked(connection) == (200, "close")
+        with closing(HTTPConnection("127.0.0.1", run.port, timeout=60)) as new:
+            assert _asked(new) == (200, None)
+
+
+def _asked(connection: HTTPConnection) -> tuple[int, str | None]:
+    """The status of an answer, and what it says of its connection."""
+    connection.request("GET", "/health/readiness")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.getheader("connection")
+
+
+def _set_replicas(
+    dashboard: Dashboard, config: dict[str, Any], number: int, **options: object
+) -> None:
+    """Change how many replicas the ingress has, or other ``options`` of its deployment, and wait
+    until they are there."""
     changed = copy.deepcopy(config)
     (application,) = changed["applications"]
-    application["deployments"] = [{"name": "Ingress", "num_replicas": number}]
+    application["deployments"] = [{"name": "Ingress", "num_replicas": number, **options}]
     dashboard.deploy(changed)
 
     def are_there() -> bool:
