@@ -10,6 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from deployments.engine.interface import EngineNotLoaded
+from deployments.engine.prepacked_linear import prepacked_bytes
 from deployments.engine.sequence import Sequence
 
 _CACHED_TENSORS = ("keys", "values")
@@ -59,6 +60,7 @@ def _cache_bytes_per_token(model: Any) -> int:
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
-    """Bytes of all parameters and buffers; tied ones count once."""
+    """Bytes of all parameters, buffers and packed weights; tied ones count once."""
     parts = {part.data_ptr(): part for part in (*model.parameters(), *model.buffers())}
-    return sum(part.numel() * part.element_size() for part in parts.values())
+    plain = sum(part.numel() * part.element_size() for part in parts.values())
+    return plain + prepacked_bytes(model)

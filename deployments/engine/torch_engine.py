@@ -19,6 +19,7 @@ from deployments.engine.kv_budget import KvCacheBudget, weight_bytes
 from deployments.engine.model_folder import ModelFolder
 from deployments.engine.packed_model import PackedModel
 from deployments.engine.packing_probe import NotPackable
+from deployments.engine.prepacked_linear import prepack
 from deployments.engine.sequence import Sequence
 from deployments.engine.sequential_runner import Forward, SequentialRunner
 from deployments.engine.settings import EngineSettings
@@ -149,6 +150,9 @@ def _load(auto_class: str, folder: Path, device: torch.device, options: Mapping[
 
     given = {"local_files_only": True, "use_safetensors": True, **options}
     try:
-        return load_pretrained(auto_class, folder, device, given)
+        model = load_pretrained(auto_class, folder, device, given)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EngineNotLoaded(f"transformers cannot load {folder}: {error}") from error
+    if device.type == "cpu":
+        prepack(model)
+    return model
