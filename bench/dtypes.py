@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from bench.chat import LOAD, WARM_UP
+from bench.chat import LOAD, WARM_UP, tokens_per_s
 from bench.load_sides import library_side
 from bench.neighbours import watched
 from bench.pairs import alternated, machine, table, tell
@@ -31,9 +31,12 @@ def compared(dtype: str, rounds: int) -> list[str]:
     """The row of one dtype."""
     with library(f"our engine in {dtype}") as ours, library("our engine in float32") as exact:
         for each in (ours, exact):
-            each.rate(LOAD.warm_up(WARM_UP))
+            each.run(LOAD.warm_up(WARM_UP))
         load = replace(LOAD, requests=LOAD.clients)
-        sides = library_side(ours, load, dtype), library_side(exact, load, "float32")
+        sides = [
+            library_side(each, load, tokens_per_s, arithmetic=arithmetic)
+            for each, arithmetic in ((ours, dtype), (exact, "float32"))
+        ]
         pair = alternated(*sides, rounds=rounds, said=tell)
     rates = [f"{figures.median:.1f}" for figures in (pair.ours, pair.theirs)]
     spread = f"{min(pair.ratios):.2f}–{max(pair.ratios):.2f}"

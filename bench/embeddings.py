@@ -89,7 +89,7 @@ def compare(service: Server, rounds: int, rows: list[list[str]], notes: list[str
         line = LINES[-1]
         tell(f"{line.what}: {service.name} against {in_process.name}")
         ours_side = http_side(service, line.load, line.figure)
-        theirs = library_side(in_process, line.load, "float32")
+        theirs = library_side(in_process, line.load, line.figure, arithmetic="float32")
         theirs.measure()  # warms up
         rows.append(row(line, alternated(ours_side, theirs, rounds=rounds, said=tell), "≥ 1.0"))
 

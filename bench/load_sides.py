@@ -91,11 +91,21 @@ def http_side(
     return Side(server.name, arithmetic or server.arithmetic, measure)
 
 
-def library_side(library: Library, load: Load, arithmetic: str) -> Side:
-    """A library as a side, with the texts that servers get; its figure is units a second."""
+def library_side(
+    library: Library,
+    load: Load,
+    figure: Figure,
+    *,
+    arithmetic: str,
+    collected: list[LoadFigures] | None = None,
+) -> Side:
+    """A library as a side, with the texts that servers get; otherwise as ``http_side``."""
     seeds = count(load.seed)
 
     def measure() -> float:
-        return library.rate(replace(load, seed=next(seeds)))
+        figures = library.run(replace(load, seed=next(seeds)))
+        if collected is not None:
+            collected.append(figures)
+        return figure(figures)
 
     return Side(library.name, arithmetic, measure)

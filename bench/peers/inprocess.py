@@ -1,7 +1,7 @@
 """Runs libraries without a server, each in a process of its own.
 
 Their speed on the same texts is the most that a server around them can reach. The process lives
-across measurements; it reads a load as a line of JSON and answers with units and seconds.
+across measurements; it reads a load as a line of JSON and answers with a sample of each request.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import orjson
 from bench.pairs import tell
 from bench.peers.running import end
 from bench.peers.weights import CHAT, CHAT_FLOAT32, VECTORS, dtype_of, folder_of
+from serve_app.load.figures import LoadFigures, RequestSample, figures
 from serve_app.load.load import Load
-from serve_app.load.request_kinds import request_body
+from serve_app.load.request_kinds import KINDS, request_body
 from serve_app.load.texts import texts_of
 
 ANSWER_LIMIT_S = 120.0
-Work = Callable[[list[Any], Load], int]
-"""Executes requests, given by their bodies, and returns the units of all answers."""
+Work = Callable[[list[Any], Load], list[RequestSample]]
+"""Executes requests, given by their bodies."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Library:
     name: str
     process: subprocess.Popen[str]
 
-    def rate(self, load: Load) -> float:
-        """Units a second. Raises ``RuntimeError`` when the process ended."""
+    def run(self, load: Load) -> LoadFigures:
+        """Run one load. Raises ``RuntimeError`` when the process ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asdict(load)) + "\n")
@@ -49,8 +50,8 @@ class Library:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} ended")
-        answer = json.loads(line)
-        return float(answer["units"] / answer["seconds"])
+        samples = [RequestSample(**each) for each in json.loads(line)]
+        return figures(samples, clients=load.clients, unit=KINDS[load.what].unit)
 
 
 @contextlib.contextmanager
@@ -78,9 +79,12 @@ def sentence_transformers() -> Work:
 
     model = SentenceTransformer(str(folder_of(VECTORS)), device="cpu", local_files_only=True)
 
-    def encode(bodies: list[Any], load: Load) -> int:
+    def encode(bodies: list[Any], load: Load) -> list[RequestSample]:
         texts = [text for body in bodies for text in body["input"]]
-        return len(model.encode(texts, batch_size=32, normalize_embeddings=True))
+        began = time.perf_counter()
+        model.encode(texts, batch_size=32, normalize_embeddings=True)
+        ended = time.perf_counter()
+        return [RequestSample(began, ended, units=len(body["input"])) for body in bodies]
 
     return encode
 
@@ -95,9 +99,10 @@ def generate() -> Work:
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model.eval()
 
-    def write(bodies: list[Any], load: Load) -> int:
-        units = 0
+    def write(bodies: list[Any], load: Load) -> list[RequestSample]:
+        samples: list[RequestSample] = []
         for start in range(0, len(bodies), load.clients):
+            began = time.perf_counter()
             messages = [body["messages"] for body in bodies[start : start + load.clients]]
             batch = tokenizer.apply_chat_template(
                 messages,
@@ -109,8 +114,10 @@ def generate() -> Work:
             with torch.inference_mode():
                 written = model.generate(**batch, do_sample=False, max_new_tokens=load.new_tokens)
             new = written[:, batch["input_ids"].shape[1] :]
-            units += int((new != tokenizer.pad_token_id).sum())
-        return units
+            units = (new != tokenizer.pad_token_id).sum(dim=1).tolist()
+            ended = time.perf_counter()
+            samples += [RequestSample(began, ended, units=each) for each in units]
+        return samples
 
     return write
 
@@ -130,13 +137,13 @@ def engine(dtype: str | None = None) -> Work:
         "openvino", folder_of(CHAT), EngineSettings(window=8192, dtype=dtype or dtype_of(CHAT))
     )
 
-    def one(body: Any) -> int:
-        tokens: list[Token] = []
+    def one(body: Any) -> RequestSample:
+        times: list[float] = []
         problems: list[Problem] = []
         over = threading.Event()
 
         def deliver(token: Token) -> None:
-            tokens.append(token)
+            times.append(time.perf_counter())
             if token.finish_reason is not None:
                 over.set()
 
@@ -144,6 +151,7 @@ def engine(dtype: str | None = None) -> Work:
             problems.append(problem)
             over.set()
 
+        began = time.perf_counter()
         messages = [ChatMessage(each["role"], each["content"]) for each in body["messages"]]
         opened.submit(
             Sequence(
@@ -157,11 +165,11 @@ def engine(dtype: str | None = None) -> Work:
         )
         if not over.wait(ANSWER_LIMIT_S) or problems:
             raise RuntimeError(f"the engine failed: {problems}")
-        return len(tokens)
+        return RequestSample(began, times[-1], len(times), first_s=times[0], last_s=times[-1])
 
-    def write(bodies: list[Any], load: Load) -> int:
+    def write(bodies: list[Any], load: Load) -> list[RequestSample]:
         with ThreadPoolExecutor(load.clients) as clients:
-            return sum(clients.map(one, bodies))
+            return list(clients.map(one, bodies))
 
     return write
 
@@ -185,9 +193,7 @@ def main(name: str, answers: TextIO) -> None:
         load = Load(**json.loads(line))
         texts = texts_of(load.texts, load.seed)
         bodies = [orjson.loads(request_body(load, texts)) for _ in range(load.requests)]
-        began = time.perf_counter()
-        units = work(bodies, load)
-        answers.write(json.dumps({"units": units, "seconds": time.perf_counter() - began}) + "\n")
+        answers.write(json.dumps([asdict(each) for each in work(bodies, load)]) + "\n")
         answers.flush()
 
 

@@ -137,6 +137,20 @@ def llama_cpp() -> Server:
     return Server("llama.cpp server", "Q4_1", command, port, "/v1/models", environment=OFFLINE)
 
 
+def llama_server(slots: int) -> Server:
+    """llama.cpp's own server, with continuous batching of ``slots`` sequences, on our GGUF file."""
+    port = free_port()
+    weights = next(folder_of(CHAT).glob("*.gguf"))
+    threads = str(usable_cores())
+    command: list[str | Path] = [
+        *(python_of("llama_server").with_name("llama-server"), "--model", weights),
+        *("--parallel", str(slots), "--ctx-size", str(slots * 1024), "--cont-batching"),
+        *("--threads", threads, "--threads-batch", threads, "--no-webui", "--offline"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    return Server("llama-server", "Q4_1", command, port, "/health", environment=OFFLINE)
+
+
 def plain_serve(what: str) -> Server:
     """The app of `plain_app.py` (`@serve.batch` around a pipeline) under Serve's defaults."""
     port = free_port()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.chat import CollectedFigures, row
+from bench.chat import CollectedFigures, peers, row
 from bench.pairs import Figures as Side
 from bench.pairs import Pair
 from serve_app.load.figures import LoadFigures, RequestSample, figures
@@ -23,14 +23,14 @@ def test_a_row_has_both_sides_medians_and_the_median_of_ratios() -> None:
     ]
 
 
-def test_a_library_has_no_figures_and_no_first_token() -> None:
-    pair = Pair(Side("ours", "Q4_1", (1,)), Side("library", "Q4_1", (2,)))
-    collected = (CollectedFigures([round_of(0.1, 9)]), CollectedFigures())
-    assert row(pair, collected, "")[-2:] == ["100 / –", "9 / –"]
-
-
-def test_a_server_that_does_not_stream_has_no_first_token() -> None:
+def test_what_does_not_stream_has_no_first_token() -> None:
     whole = figures([RequestSample(0.0, 1.0, units=9)], clients=1, unit="tokens")
     pair = Pair(Side("ours", "Q4_1", (1,)), Side("plain", "float32", (2,)))
     collected = (CollectedFigures([round_of(0.1, 9)]), CollectedFigures([whole]))
     assert row(pair, collected, "")[-2:] == ["100 / –", "9 / 9"]
+
+
+def test_every_peer_has_aims_for_what_is_measured() -> None:
+    known = peers(16, "auto")
+    assert [name for name, each in known.items() if not each.aims] == ["llama_cpp", "plain"]
+    assert known["llama_server"].aims[16, "auto"] == "≥ 2"
