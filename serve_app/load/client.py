@@ -35,11 +35,16 @@ class LoadClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, api_key: str | None = None) -> "AsyncIterator[LoadClient]":
-        """Connect to ``url``; its connections are reused between loads."""
+    async def open(
+        cls, url: str, api_key: str | None = None, *, reuse_connections: bool = True
+    ) -> "AsyncIterator[LoadClient]":
+        """Connect to ``url``; its connections are reused, also between loads, unless a server
+        closes them too early for that."""
         headers = {"Content-Type": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
+        if not reuse_connections:
+            headers["Connection"] = "close"
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
             yield cls(url, session)

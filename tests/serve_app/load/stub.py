@@ -19,6 +19,7 @@ class Stub:
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    clients: list[object] = field(default_factory=list)  # address of each request's connection
     models: list[str] = field(default_factory=lambda: ["the-only-one"])
     usage: bool = True
     fails: dict[int, int] = field(default_factory=dict)  # number of the request -> status
@@ -41,6 +42,7 @@ class Stub:
         body = json.loads(await request.body())
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
+        self.clients.append(request.client)
         number = len(self.bodies)
         self.open += 1
         self.most_open = max(self.most_open, self.open)

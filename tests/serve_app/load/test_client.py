@@ -124,6 +124,13 @@ async def test_the_key_and_the_model_are_sent(stub: Stub) -> None:
     assert stub.bodies[0]["model"] == "small"
 
 
+@pytest.mark.parametrize("reused", [True, False])
+async def test_connections_are_reused_unless_that_is_unwanted(stub: Stub, reused: bool) -> None:
+    async with LoadClient.open(stub.url, reuse_connections=reused) as bench:
+        await bench.run(Load("chat", clients=1, requests=3))
+    assert len(set(stub.clients)) == (1 if reused else 3)
+
+
 def test_the_protocol_is_below_v1_unless_the_url_says_where() -> None:
     assert base_url("http://127.0.0.1:8000/") == "http://127.0.0.1:8000/v1"
     assert base_url("http://127.0.0.1:8000/openai/v1") == "http://127.0.0.1:8000/openai/v1"
