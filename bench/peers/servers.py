@@ -6,6 +6,7 @@ All have both cores, the same weights, and batches as large as ours.
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -171,7 +172,12 @@ def plain_serve(what: str) -> Server:
         str(port),
     ]
     stock = {name: None for name in os.environ if name.startswith("RAY_SERVE_")}
-    environment = {**OFFLINE, **stock, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {
+        **OFFLINE,
+        **stock,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else Ray leaves one in the home folder
+    }
     return Server(
         "plain @serve.batch",
         "float32",
