@@ -68,7 +68,7 @@ class Batcher:
         self._refused: tuple[str, ...] = ()
         self._lanes: WeakSet[Lane[Any, Any]] = WeakSet()
         self._device = DeviceFailures()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="preprocess")
+        self._thread = ThreadPoolExecutor(1, "preprocess", initializer=lower_thread_priority)
         self._preparation = JointPreparation(self._in_thread, meter.preprocessing)
         meter.register(self._gauges)
 

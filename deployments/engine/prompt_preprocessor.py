@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.grammar.constraint import Constraint, ConstraintError
@@ -15,6 +16,7 @@ from deployments.engine.interface import Engine
 from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
 from deployments.engine.sequence import NO_INPUTS
 from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
+from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.generation import GenerationRequest, Grammar
 from deployments.seam.problems import Problem
 
@@ -23,11 +25,18 @@ R = TypeVar("R")
 
 
 class PromptPreprocessor:
-    """Tokenizes prompts and compiles grammars in threads of its own."""
+    """Tokenizes prompts and compiles grammars in threads of its own.
+
+    One prompt of a request is tokenized at a time: those of a bulk request wait for each other, and
+    others do not wait for all of them.
+    """
 
     def __init__(self, images: ImagePrompts) -> None:
         self._images = images
-        self._tokenizing = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="tokenize")
+        self._tokenizing = ThreadPoolExecutor(
+            TOKENIZING_THREADS, "tokenize", initializer=lower_thread_priority
+        )
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()  # of requests with waiting prompts
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = GrammarTrials()
 
@@ -62,7 +71,8 @@ class PromptPreprocessor:
     async def _encoded(self, engine: Engine, request: GenerationRequest) -> ImagePrompt | Problem:
         if request.images:
             return await self._images.encode(engine, request)
-        ids = await self.in_thread(encode_prompt, engine, request)
+        async with self._turns.setdefault(request.request_id, asyncio.Lock()):
+            ids = await self.in_thread(encode_prompt, engine, request)
         return ids if isinstance(ids, Problem) else ImagePrompt(ids, NO_INPUTS)
 
     async def in_thread(self, function: Callable[[Engine, T], R], engine: Engine, request: T) -> R:
