@@ -36,6 +36,8 @@ logger = logging.getLogger("ray.serve")  # in the replica's log under its own le
 Early: TypeAlias = Callable[[Scope, bytes], None]
 """Raises :class:`ServiceError` for a request that cannot be answered in time."""
 
+_CHANGED = "dictionary changed size during iteration"
+
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 LARGE_BODY = 64 * 1024
 """Larger bodies enter the application a few turns of the loop apart: parsing one of 10 MiB, and
@@ -186,7 +188,14 @@ class Front:
                 error.headers["Connection"] = "close"
             await self._answer(error, scope, exchange, send)
             return
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        except RuntimeError as error:
+            # Where a client has left, Serve 2.60 cancels the request's calls in a loop over a
+            # dictionary that cancelled calls leave. All end nevertheless, with its task.
+            if _CHANGED in str(error) and isinstance(error.__context__, asyncio.CancelledError):
+                raise error.__context__ from None
+            raise
 
     async def _admit(self, scope: Scope, exchange: FrontExchange) -> None:
         """Refuse by the headers alone. Raises :class:`ServiceError`."""

@@ -131,6 +131,28 @@ async def test_a_client_that_leaves_cancels_as_before() -> None:
     assert left.is_set()
 
 
+@pytest.mark.parametrize("left", [True, False])
+async def test_serves_stumble_over_calls_that_end_is_the_cancellation_that_it_was(
+    caplog: pytest.LogCaptureFixture, left: bool
+) -> None:
+    async def stumbles(scope: Scope, receive: Receive, send: Send) -> None:
+        calls = {"one": 1, "two": 2}
+        fate = asyncio.get_running_loop().create_future()
+        fate.cancel() if left else fate.set_exception(KeyError())
+        try:
+            await fate
+        except (asyncio.CancelledError, KeyError):
+            for call in calls:
+                del calls[call]
+
+    wire = Wire(fronted(stumbles), method="GET")
+    with caplog.at_level(logging.ERROR):
+        await asyncio.wait([wire.done])
+    assert wire.done.cancelled() is left
+    assert ("failed" in caplog.text) is not left
+    assert len(wire.sent) == (0 if left else 2)
+
+
 async def test_a_request_that_is_cancelled_from_outside_is_cancelled() -> None:
     wire = Wire(fronted(serving), method="GET", takes=1)
     await wire.begun.wait()
