@@ -180,6 +180,7 @@ def much() -> Iterator[Trick]:
         "2,000 clusters": posted(f"{NATIVE}/cluster", texts=many, n_clusters=2000),
         "n x max_tokens": posted(CHAT, messages=HI, n=16, max_tokens=8000, seed=1),
         "summaries": posted(f"{NATIVE}/summarize", texts=[prose] * 200, max_length=400),
+        "summaries too long": posted(f"{NATIVE}/summarize", texts=["Rome is big. " * 6000] * 100),
         "health": request("/health", method="GET"),
         "loaded models": request(f"{NATIVE}/models/loaded", method="GET"),
         "metrics": request("/metrics", method="GET"),
