@@ -46,6 +46,10 @@ BELOW_A_MODEL = {
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
+# Schedulers of diffusers make arrays of tensors, which torch does in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
 @dataclass(frozen=True)
 class Served:
     """A running graph of a profile."""
