@@ -3,7 +3,8 @@
 A graph of real models is started. Each kind of request is measured alone (one client), at its peak
 (as many clients as the family works on at a time), and then in an open loop with a multiple of the
 peak's rate, in which each request has a deadline. Goodput counts answers that came by then. The
-load is made in this process, on the same cores. With ``--stand-in`` there is the ingress alone,
+load is made in this process, on the same cores; where that is permitted it waits for none of them,
+as on a machine of its own. With ``--stand-in`` there is the ingress alone,
 before a stand-in of a text generator (`bench.stand_in`). The exit code is 1 if an aim was missed or
 a goodput could not be measured.
 """
@@ -32,6 +33,7 @@ from bench.pairs import machine, table, tell
 from bench.peers.running import Server, end_on_sigterm, free_port
 from bench.peers.servers import ours
 from bench.peers.weights import CHAT, VECTORS
+from bench.real_time import before_others
 from bench.streams import SLOW
 from serve_app.load.figures import Percentiles
 from serve_app.load.texts import texts_of
@@ -265,6 +267,7 @@ def main(seconds: float, patience: float, alone: bool, only: tuple[str, ...]) ->
         TemporaryDirectory(prefix="bench-overload-") as place,
         (stand_in() if alone else with_one_ingress(Path(place))).running() as server,
         watched() as neighbours,
+        before_others() as first,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         rows, missed = list[list[str]](), list[str]()
@@ -279,7 +282,8 @@ def main(seconds: float, patience: float, alone: bool, only: tuple[str, ...]) ->
             rows.append(outcome.row())
             missed += outcome.missed
             tell("  ".join(rows[-1]))
-    click.echo(f"{machine()}. {neighbours}\n")
+    waiting = "did not wait" if first else "waited"
+    click.echo(f"{machine()}. {neighbours} The client {waiting} for cores.\n")
     click.echo(table(TITLES, rows))
     click.echo("\n" + ("; ".join(missed) or "every aim was reached"))
     sys.exit(1 if missed or not rows else 0)

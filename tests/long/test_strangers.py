@@ -16,6 +16,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from bench.real_time import before_others
 from tests.e2e.conftest import Graph
 from tests.long.beside import PAUSE_S, Beside, liveness
 from tests.long.stranger_tricks import tricks
@@ -42,7 +43,7 @@ def _chat(client: httpx.Client) -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def others(graph: Graph) -> Iterator[tuple[Beside, Beside]]:
-    with ExitStack() as stack:
+    with before_others(), ExitStack() as stack:
         yield (
             stack.enter_context(Beside(liveness, graph.url)),
             stack.enter_context(Beside(_chat, graph.url)),
