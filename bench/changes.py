@@ -181,11 +181,11 @@ async def changed(running: Running, name: str, config: Config, requests: int) ->
     return Outcome(name, seconds, samples, before, after, errors)
 
 
-async def settled(dashboard: Dashboard) -> None:
-    """Wait until every deployment has been healthy, with what is wanted, for a while."""
+async def settled(dashboard: Dashboard, for_s: float = SETTLED_S) -> None:
+    """Wait until every deployment has been healthy, with what is wanted, for so many seconds."""
     since: float | None = None
     limit = time.monotonic() + LIMIT_S
-    while since is None or time.monotonic() - since < SETTLED_S:
+    while since is None or time.monotonic() - since < for_s:
         if time.monotonic() > limit:
             raise TimeoutError(f"not complete within {LIMIT_S:.0f} s")
         details = await asyncio.to_thread(dashboard.details)

@@ -13,7 +13,7 @@ import httpx
 from bench.changes import settled
 from bench.chaos.events import Begin, Loads, Scenario, Stores
 from bench.chaos.graph import GRAPHS, BrokenGraph, missing
-from bench.chaos.reading import Ending
+from bench.chaos.reading import Ending, StreamAnswer
 from bench.chaos.running import TITLES, Outcome, ScenarioRun, undisturbed
 from bench.chaos.scenarios import SCENARIOS, loads
 from bench.neighbours import watched
@@ -21,12 +21,19 @@ from bench.pairs import machine, table, tell
 from bench.peers.running import end_on_sigterm
 
 REQUEST_LIMIT_S = 300.0
+SETTLED_S = 2.0
 
 
-async def measured(graph: BrokenGraph, chosen: list[Scenario], known: Loads) -> list[Outcome]:
-    """Each scenario, after those before it."""
+async def measured(
+    graph: BrokenGraph,
+    chosen: list[Scenario],
+    known: Loads,
+    wholes: dict[str, list[StreamAnswer]],
+) -> list[Outcome]:
+    """Each scenario, after those before it. Undisturbed answers that are missing in ``wholes`` are
+    read first; every graph computes the same."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
-    outcomes, wholes = [], {}
+    outcomes = []
     async with httpx.AsyncClient(
         base_url=graph.url,
         headers=graph.headers,
@@ -42,7 +49,7 @@ async def measured(graph: BrokenGraph, chosen: list[Scenario], known: Loads) -> 
             tell(f"scenario: {scenario.name}")
             outcome = await ScenarioRun(graph, client, known, wholes, scenario).run()
             explain(outcome)
-            await settled(graph.dashboard)
+            await settled(graph.dashboard, SETTLED_S)
             outcomes.append(outcome)
     return outcomes
 
@@ -70,11 +77,16 @@ def difference(events: dict[int, list[str]], wholes: dict[int, list[str]]) -> st
     return "more events than there should be"
 
 
-def broken(stores: Stores, chosen: list[Scenario], known: Loads) -> list[Outcome]:
+def broken(
+    stores: Stores,
+    chosen: list[Scenario],
+    known: Loads,
+    wholes: dict[str, list[StreamAnswer]],
+) -> list[Outcome]:
     """The outcomes of scenarios on a graph of their own with these stores."""
     tell(f"a graph: {stores}")
     with TemporaryDirectory(prefix="bench-chaos-") as place, GRAPHS[stores](Path(place)) as graph:
-        return asyncio.run(measured(graph, chosen, known))
+        return asyncio.run(measured(graph, chosen, known, wholes))
 
 
 @click.command()
@@ -93,11 +105,11 @@ def main(only: tuple[str, ...], tokens: int, listed: bool) -> None:
     for stores in sorted({each.stores for each in chosen}):
         if need := missing(stores):
             raise click.UsageError(f"{stores}: {need}, or name other scenarios with --only")
-    outcomes: list[Outcome] = []
+    outcomes, wholes = list[Outcome](), dict[str, list[StreamAnswer]]()
     with watched() as neighbours:
         for stores in Stores:
             if on_it := [each for each in chosen if each.stores is stores]:
-                outcomes += broken(stores, on_it, loads(tokens))
+                outcomes += broken(stores, on_it, loads(tokens), wholes)
     click.echo(f"{machine()}. {neighbours}\n")
     click.echo(table(TITLES, [each.row() for each in outcomes]))
     sys.exit(not all(each.passed for each in outcomes))

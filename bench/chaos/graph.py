@@ -32,10 +32,10 @@ FAMILIES = ("generation", "classification")
 
 OPTIONS = {
     "health_check_period_s": 5,
-    "health_check_timeout_s": 10,
+    "health_check_timeout_s": 5,
     "graceful_shutdown_timeout_s": 90,
 }
-STALL_TIMEOUT_S = 30
+STALL_TIMEOUT_S = 20
 """Both are shorter than by default, so that a run need not wait for minutes until a hang is found,
 and until the process that hangs is ended."""
 SLOTS = 40
