@@ -16,6 +16,7 @@ from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.image_prompts import ImagePrompts
 from deployments.engine.interface import STOPPED, Engine
 from deployments.engine.prompt_preprocessor import PromptPreprocessor
+from deployments.engine.prompts import prompt_characters
 from deployments.engine.token_chunks import Interrupted, token_chunks
 from deployments.engine.token_stream import StreamPacing
 from deployments.engine.tokenizing import detokenized, tokenized, with_texts
@@ -147,10 +148,12 @@ class Generation(FamilyDeployment[Engine]):
     async def decide(self, request: DecisionRequest) -> DecisionResult | Problem:
         """The probabilities of the options of questions about a state; nothing is decoded."""
         as_prompt = partial(decisions.question_prompt, request=request)
+        length = await asyncio.to_thread(lambda: len(str(request.state)))
 
         async def tokenize(question: DecisionQuestion) -> decisions.QuestionPrompt | Problem:
             async with self._models.use(request.model, admitted=True) as engine:
-                return await self._prompts.in_thread(as_prompt, engine, question)
+                own = request.request_id
+                return await self._prompts.in_thread(as_prompt, engine, question, length, own)
 
         generate = partial(self.generate, admitted=True)
         async with self._models.use(request.model):
@@ -162,18 +165,19 @@ class Generation(FamilyDeployment[Engine]):
         async with self._models.use(request.model) as engine:
             chat = GenerationRequest("", request.model, messages=request.messages)
             if not chat.images:
-                return await self._prompts.in_thread(tokenized, engine, request)
+                length = prompt_characters(request.prompt, request.messages)
+                return await self._prompts.in_thread(tokenized, engine, request, length)
             with self._images.reserve_files(chat):
                 encoded = await self._images.encode(engine, replace(chat, tools=request.tools))
             if isinstance(encoded, Problem):
                 return encoded
-            return await self._prompts.in_thread(with_texts, engine, encoded.ids)
+            return await self._prompts.in_thread(with_texts, engine, encoded.ids, len(encoded.ids))
 
     @unavailable_as_problem
     async def detokenize(self, request: DetokenizeRequest) -> DetokenizeResult | Problem:
         """The text of token ids."""
         async with self._models.use(request.model) as engine:
-            return await self._prompts.in_thread(detokenized, engine, request)
+            return await self._prompts.in_thread(detokenized, engine, request, len(request.ids))
 
     async def _chunks(
         self, engine: Engine, request: GenerationRequest, recorder: StageRecorder | None

@@ -6,15 +6,22 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
-from weakref import WeakValueDictionary
+from uuid import uuid4
 
 from deployments.engine.grammar.compiler import GrammarCompiler
 from deployments.engine.grammar.constraint import Constraint, ConstraintError
 from deployments.engine.grammar.trial_queue import GrammarTrials, TooManyTrials
 from deployments.engine.image_prompts import ImagePrompt, ImagePrompts
 from deployments.engine.interface import Engine
-from deployments.engine.prompts import PromptTokens, available_tokens, encode_prompt, unknown_token
+from deployments.engine.prompts import (
+    PromptTokens,
+    available_tokens,
+    encode_prompt,
+    prompt_characters,
+    unknown_token,
+)
 from deployments.engine.sequence import NO_INPUTS
+from deployments.engine.tokenizing_turns import TokenizingTurns
 from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
 from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.generation import GenerationRequest, Grammar
@@ -27,8 +34,7 @@ R = TypeVar("R")
 class PromptPreprocessor:
     """Tokenizes prompts and compiles grammars in threads of its own.
 
-    One prompt of a request is tokenized at a time: those of a bulk request wait for each other, and
-    others do not wait for all of them.
+    Prompts take turns by their lengths (:mod:`~deployments.engine.tokenizing_turns`).
     """
 
     def __init__(self, images: ImagePrompts) -> None:
@@ -36,7 +42,7 @@ class PromptPreprocessor:
         self._tokenizing = ThreadPoolExecutor(
             TOKENIZING_THREADS, "tokenize", initializer=lower_thread_priority
         )
-        self._turns = WeakValueDictionary[str, asyncio.Lock]()  # of requests with waiting prompts
+        self._turns = TokenizingTurns(TOKENIZING_THREADS)
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = GrammarTrials()
 
@@ -71,14 +77,23 @@ class PromptPreprocessor:
     async def _encoded(self, engine: Engine, request: GenerationRequest) -> ImagePrompt | Problem:
         if request.images:
             return await self._images.encode(engine, request)
-        async with self._turns.setdefault(request.request_id, asyncio.Lock()):
-            ids = await self.in_thread(encode_prompt, engine, request)
+        length = prompt_characters(request.prompt, request.messages)
+        ids = await self.in_thread(encode_prompt, engine, request, length, request.request_id)
         return ids if isinstance(ids, Problem) else ImagePrompt(ids, NO_INPUTS)
 
-    async def in_thread(self, function: Callable[[Engine, T], R], engine: Engine, request: T) -> R:
-        """``function`` in one of the threads that tokenize."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._tokenizing, function, engine, request)
+    async def in_thread(
+        self,
+        function: Callable[[Engine, T], R],
+        engine: Engine,
+        request: T,
+        characters: int,
+        request_id: str = "",
+    ) -> R:
+        """``function`` in one of the threads that tokenize, when it is the turn of a text of so
+        many characters. What has no ``request_id`` is a request of its own."""
+        async with self._turns.turn(request_id or uuid4().hex, characters):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._tokenizing, function, engine, request)
 
     async def _constraint(
         self, grammars: GrammarCompiler, grammar: Grammar

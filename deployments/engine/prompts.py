@@ -28,6 +28,11 @@ class PromptTokens:
     inputs: Arrays = field(default_factory=dict)
 
 
+def prompt_characters(prompt: str | None, messages: Iterable[ChatMessage] | None) -> int:
+    """The length of what is to be tokenized. Token ids that are given take no time."""
+    return len(prompt or "") + sum(len(each.content) for each in messages or ())
+
+
 def encode_prompt(engine: Engine, request: GenerationRequest) -> list[int] | Problem:
     """The token ids of the request's prompt, chat or given tokens, or why it has none."""
     ids = _whole_prompt(engine, request)
