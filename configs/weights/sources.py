@@ -32,7 +32,7 @@ DTYPES = "openvino-dtypes"
 it."""
 
 RECIPE_VERSIONS = {
-    "gguf-tokenizer": 1,
+    "gguf-tokenizer": 2,
     "gguf-safetensors": 1,
     "onnx-bert": 1,
     "sentiment-head": 1,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from configs.weights.hub import link_or_copy
 from deployments.conversion.errors import ConversionError
 from deployments.conversion.files import only_file
+from deployments.conversion.gguf_zero_points import write_exact_ir
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def write_tokenizer(origin: Path, folder: Path) -> None:
     """Write the ``.gguf`` file, and its tokenizer, chat template and configurations beside it.
 
-    For an engine that reads the weights from GGUF itself.
+    For OpenVINO, which reads the weights from GGUF itself. Where it would round them, the IR with
+    the right ones is there too (:mod:`deployments.conversion.gguf_zero_points`).
     """
     from transformers import AutoConfig
 
@@ -32,6 +34,7 @@ def write_tokenizer(origin: Path, folder: Path) -> None:
     _generation(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder, save_jinja_files=False)
     link_or_copy(file, folder / file.name)
+    write_exact_ir(file, folder)
 
 
 def write_checkpoint(origin: Path, folder: Path) -> None:

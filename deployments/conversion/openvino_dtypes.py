@@ -65,7 +65,7 @@ def write_choice(origin: Path, folder: Path) -> None:
     def opened(dtype: str) -> SteppedPipeline:
         return GenaiPipeline(
             Launch(
-                model=str(weights_path(origin)),
+                model=str(weights_path(origin, dtype)),
                 properties=plugin_properties(None, dtype),
                 slots=len(PROMPTS),
                 kv_blocks=KV_BLOCKS,

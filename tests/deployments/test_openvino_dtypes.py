@@ -157,7 +157,8 @@ def test_the_perplexity_is_that_of_the_probabilities_with_which_tokens_are_decod
     assert all(len(codec.encode(prompt)) < KV_BLOCK_TOKENS for prompt in PROMPTS)
     assert len(codec.encode(TEXT)) > 200
     properties = plugin_properties(2, "float32")
-    launch = Launch(str(weights_path(folder)), properties, 2, 40, 512, prefix_cache=False)
+    weights = str(weights_path(folder, "float32"))
+    launch = Launch(weights, properties, 2, 40, 512, prefix_cache=False)
     pipeline = GenaiPipeline(launch)
     prompt = tuple(codec.encode(PROMPTS[0]))
     fields = {**openvino_dtypes.GREEDY, "max_new_tokens": 8, "logprobs": 1}

@@ -13,6 +13,10 @@ from deployments.engine.sequence import Sequence
 from deployments.engine.tuning import SEED_SEGMENT_TOKENS
 from deployments.seam.generation import Sampling
 
+IR_FILE = "openvino_model.xml"
+EXACT_FOLDER = "openvino"
+"""The folder of the IR that :mod:`deployments.conversion.gguf_zero_points` writes."""
+
 KV_BLOCK_TOKENS = 32
 """Tokens of a KV cache block: the library's own size on a CPU."""
 
@@ -46,12 +50,19 @@ _GOLDEN_RATIO = 0x9E3779B1
 """2**32 divided by the golden ratio: multiples of it spread the seeds of segments."""
 
 
-def weights_path(folder: Path) -> Path:
-    """The one GGUF file of a folder, or the folder itself when it holds an OpenVINO IR."""
+def weights_path(folder: Path, dtype: str) -> Path:
+    """What the library reads: the one GGUF file of a folder, or an OpenVINO IR.
+
+    A GGUF file may have an IR beside it (:data:`EXACT_FOLDER`) with fractional zero points, which
+    8-bit arithmetic does not multiply.
+    """
+    exact = folder / EXACT_FOLDER
+    if dtype != "dynamic-int8" and (exact / IR_FILE).is_file():
+        return exact
     found = sorted(folder.glob("*.gguf"))
     if len(found) == 1:
         return found[0]
-    if not found and (folder / "openvino_model.xml").is_file():
+    if not found and (folder / IR_FILE).is_file():
         return folder
     raise EngineNotLoaded(f"{folder} holds neither one GGUF file nor an OpenVINO IR")
 

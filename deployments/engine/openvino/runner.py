@@ -55,7 +55,7 @@ def open_openvino_engine(folder: Path | str, settings: EngineSettings) -> Engine
     blocks = kv_blocks(files, gigabytes, dtype)
     bounds = (settings.window, files.window, (blocks - 1) * KV_BLOCK_TOKENS)
     launch = Launch(
-        model=str(weights_path(files.path)),
+        model=str(weights_path(files.path, dtype)),
         properties=plugin_properties(settings.threads, dtype),
         slots=settings.slots,
         kv_blocks=blocks,
