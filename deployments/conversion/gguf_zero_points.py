@@ -4,8 +4,8 @@ A GGUF file of the kinds Q4_1 and Q4_K stores a weight as ``scale * q + minimum`
 number ``q`` and two fractions for each group of 32. OpenVINO GenAI reads it as
 ``scale * (q - zero_point)`` and rounds the zero point to a whole number, which is wrong by up to
 half a step: as much as the quantisation itself. Its plugin multiplies with fractional zero points
-as fast, so they are put into the IR that GenAI makes. (SmolLM2-135M in Q4_1 has a perplexity of
-63.4 as GenAI reads it, and of 49.4 with its own zero points, as in torch.)
+too, so they are put into the IR that GenAI makes. (SmolLM2-135M in Q4_1 has a perplexity of 63.4 as
+GenAI reads it, and of 49.4 with its own zero points, as in torch.)
 """
 
 from __future__ import annotations
