@@ -4,9 +4,9 @@ A graph of real models is started. Each kind of request is measured alone (one c
 (as many clients as the family works on at a time), and then in an open loop with a multiple of the
 peak's rate, in which each request has a deadline. Goodput counts answers that came by then. The
 load is made in this process, on the same cores; where that is permitted it waits for none of them,
-as on a machine of its own. With ``--stand-in`` there is the ingress alone,
-before a stand-in of a text generator (`bench.stand_in`). The exit code is 1 if an aim was missed or
-a goodput could not be measured.
+as on a machine of its own. With ``--stand-in`` there is the ingress alone, before a stand-in of a
+text generator (`bench.stand_in`). The exit code is 1 if an aim was missed or a goodput could not be
+measured.
 """
 
 from __future__ import annotations

@@ -123,9 +123,11 @@ def _quantised(model: Any) -> Iterator[Quantised]:
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Subtract":
             continue
-        (product,) = (each.get_node() for each in node.output(0).get_target_inputs())
+        users = [each.get_node() for each in node.output(0).get_target_inputs()]
+        if [each.get_type_name() for each in users] != ["Multiply"]:
+            continue
         steps, zero_point = _numbers(node.input_value(0)), _numbers(node.input_value(1))
-        scale = _numbers(product.input_value(1))
+        scale = _numbers(users[0].input_value(1))
         if steps is None or zero_point is None or scale is None or steps.ndim != 3:
             continue
         yield Quantised(node, steps, scale, zero_point)
@@ -156,7 +158,8 @@ class _GgufWeights:
         self._matrices = [each for each in reader.tensors if len(each.shape) == 2]
         family = str(reader.fields["general.architecture"].contents())
         names = (f"{family}.attention.head_count", f"{family}.attention.head_count_kv")
-        self._heads = {int(reader.fields[each].contents()) for each in names}
+        fields = filter(None, map(reader.fields.get, names))
+        self._heads = {int(each.contents()) for each in fields}
 
     def find(self, quantised: Quantised) -> Floats | None:
         """The file's own weights for those of an IR, in the IR's order and shape."""

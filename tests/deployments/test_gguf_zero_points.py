@@ -110,6 +110,23 @@ def test_weights_that_are_not_in_the_file_are_left_alone(tmp_path: Path) -> None
     assert not _mend(read_rounded(random_matrix(1)), _GgufWeights(file))
 
 
+def test_other_subtractions_are_no_weights(tmp_path: Path) -> None:
+    """Nor does a file have to say how many heads its keys have."""
+    import openvino
+    from openvino import opset13
+
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "llama")
+    writer.add_head_count(HEADS)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    given = opset13.parameter([-1, COLUMNS], np.float32)
+    less = opset13.subtract(given, opset13.constant(np.float32(1)))
+    model = openvino.Model([opset13.add(less, opset13.multiply(less, less)), less], [given])
+    assert not _mend(model, _GgufWeights(tmp_path / "a.gguf"))
+
+
 def test_zero_points_that_are_whole_are_left_alone(tmp_path: Path) -> None:
     steps = np.random.default_rng(4).integers(0, 16, (ROWS, COLUMNS)).astype(np.float32)
     steps[:, ::32], steps[:, 1::32] = 0, 15  # the scale is one half, and the minimum minus four
