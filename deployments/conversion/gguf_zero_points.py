@@ -48,15 +48,13 @@ class Quantised(NamedTuple):
     scale: Floats
     zero_point: Floats
 
-    def weights(self, zero_point: Floats) -> Floats:
-        return self.scale * (self.steps - zero_point)
-
     def is_near(self, weights: Floats, zero_point: Floats, steps: float) -> bool:
         """Whether no weight is farther from ``weights`` than so many steps. Both may be of the
         first rows only."""
         rows = len(weights)
-        distance = np.abs(self.weights(zero_point)[:rows] - weights)
-        return bool(np.all(distance <= steps * np.abs(self.scale[:rows]) + 1e-6))
+        scale = self.scale[:rows]
+        distance = np.abs(scale * (self.steps[:rows] - zero_point[:rows]) - weights)
+        return bool(np.all(distance <= steps * np.abs(scale) + 1e-6))
 
 
 def write_exact_ir(file: Path, folder: Path) -> bool:

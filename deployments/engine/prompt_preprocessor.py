@@ -21,7 +21,7 @@ from deployments.engine.prompts import (
     unknown_token,
 )
 from deployments.engine.sequence import NO_INPUTS
-from deployments.engine.tokenizing_turns import TokenizingTurns
+from deployments.engine.tokenizing_queue import TokenizingQueue
 from deployments.engine.tuning import COMPILING_THREADS, TOKENIZING_THREADS
 from deployments.models.thread_priority import lower_thread_priority
 from deployments.seam.generation import GenerationRequest, Grammar
@@ -34,7 +34,7 @@ R = TypeVar("R")
 class PromptPreprocessor:
     """Tokenizes prompts and compiles grammars in threads of its own.
 
-    Prompts take turns by their lengths (:mod:`~deployments.engine.tokenizing_turns`).
+    Prompts are queued by their lengths (:mod:`~deployments.engine.tokenizing_queue`).
     """
 
     def __init__(self, images: ImagePrompts) -> None:
@@ -42,7 +42,7 @@ class PromptPreprocessor:
         self._tokenizing = ThreadPoolExecutor(
             TOKENIZING_THREADS, "tokenize", initializer=lower_thread_priority
         )
-        self._turns = TokenizingTurns(TOKENIZING_THREADS)
+        self._queue = TokenizingQueue(TOKENIZING_THREADS)
         self._compiling = ThreadPoolExecutor(COMPILING_THREADS, thread_name_prefix="grammar")
         self._trials = GrammarTrials()
 
@@ -89,9 +89,9 @@ class PromptPreprocessor:
         characters: int,
         request_id: str = "",
     ) -> R:
-        """``function`` in one of the threads that tokenize, when it is the turn of a text of so
+        """``function`` in one of the threads that tokenize, when the queue comes to a text of so
         many characters. What has no ``request_id`` is a request of its own."""
-        async with self._turns.turn(request_id or uuid4().hex, characters):
+        async with self._queue.slot(request_id or uuid4().hex, characters):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._tokenizing, function, engine, request)
 

@@ -1,4 +1,4 @@
-"""Prompts take turns by their lengths, and none waits for ever."""
+"""Prompts are tokenized in the order of their lengths, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import random
 
 import pytest
 
-from deployments.engine.tokenizing_turns import TokenizingTurns
+from deployments.engine.tokenizing_queue import TokenizingQueue
 
 
 class Tokenizer:
-    """Notes what began, and ends a turn when it is told to."""
+    """Notes what began, and ends when it is told to."""
 
     def __init__(self, at_once: int = 1) -> None:
-        self.turns = TokenizingTurns(at_once)
+        self.queue = TokenizingQueue(at_once)
         self.began: list[str] = []
         self.running = 0
         self.most_at_once = 0
@@ -30,7 +30,7 @@ class Tokenizer:
             await settle()
 
     async def _tokenize(self, request_id: str, characters: int, name: str) -> None:
-        async with self.turns.turn(request_id, characters):
+        async with self.queue.slot(request_id, characters):
             self.began.append(name)
             self.running += 1
             self.most_at_once = max(self.most_at_once, self.running)
@@ -57,7 +57,7 @@ async def test_a_short_prompt_goes_before_one_long_text_of_each_client() -> None
 
 
 async def test_a_long_prompt_waits_for_as_many_characters_as_it_has_itself() -> None:
-    """Although a short one has come whenever a turn ends."""
+    """Although a short one has come whenever one ends."""
     tokenizer = Tokenizer()
     tokenizer.ask("first", 10)
     await settle()
@@ -86,7 +86,7 @@ async def test_one_prompt_of_a_request_and_so_many_in_all_are_tokenized_at_a_tim
     assert len(tokenizer.began) == 10
 
 
-async def test_who_leaves_gives_its_turn_to_the_next() -> None:
+async def test_who_leaves_gives_its_slot_to_the_next() -> None:
     tokenizer = Tokenizer()
     tokenizer.ask("first", 10)
     await settle()
@@ -98,7 +98,7 @@ async def test_who_leaves_gives_its_turn_to_the_next() -> None:
     late, last = tokenizer.ask("late", 10), tokenizer.ask("last", 20)
     await settle()
     tokenizer._ends.release()
-    while not next_one.done():  # noqa: ASYNC110  its end gives "late" its turn
+    while not next_one.done():  # noqa: ASYNC110  its end admits "late"
         await asyncio.sleep(0)
     late.cancel()
     await settle()
@@ -107,7 +107,7 @@ async def test_who_leaves_gives_its_turn_to_the_next() -> None:
     assert last.done()
 
 
-async def test_after_any_order_of_requests_and_cancellations_all_turns_are_free() -> None:
+async def test_after_any_order_of_requests_and_cancellations_all_slots_are_free() -> None:
     draw = random.Random(7)
     tokenizer, asked = Tokenizer(3), list[asyncio.Task[None]]()
     for _ in range(2000):
@@ -125,6 +125,6 @@ async def test_after_any_order_of_requests_and_cancellations_all_turns_are_free(
         await asyncio.sleep(0)
     await settle()
     gc.collect()  # the frames of cancelled tasks
-    assert tokenizer.turns._free == 3
-    assert not tokenizer.turns._waiting
-    assert not tokenizer.turns._requests
+    assert tokenizer.queue._free == 3
+    assert not tokenizer.queue._waiting
+    assert not tokenizer.queue._requests

@@ -1,4 +1,4 @@
-"""Whose prompt is tokenized next: that of the request with the least to tokenize so far.
+"""The queue of prompts to tokenize: next is the request with the least to tokenize so far.
 
 Self-clocked fair queueing (Golestani, INFOCOM 1994), with characters for the length of a packet: a
 prompt gets the tag that its request has reached, or the clock where that is further, and its own
@@ -20,14 +20,14 @@ from weakref import WeakValueDictionary
 class _Request:
     """A request with prompts that wait or are tokenized; ``tag`` is that of the last of them."""
 
-    __slots__ = ("__weakref__", "tag", "turn")
+    __slots__ = ("__weakref__", "lock", "tag")
 
     def __init__(self) -> None:
         self.tag = 0
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
 
-class TokenizingTurns:
+class TokenizingQueue:
     """At most ``at_once`` prompts are tokenized at a time, and one of each request.
 
     For one event loop.
@@ -41,10 +41,10 @@ class TokenizingTurns:
         self._requests = WeakValueDictionary[str, _Request]()
 
     @asynccontextmanager
-    async def turn(self, request_id: str, characters: int) -> AsyncIterator[None]:
-        """Wait for the turn of a prompt of this length; it lasts as long as the block."""
+    async def slot(self, request_id: str, characters: int) -> AsyncIterator[None]:
+        """Wait until a prompt of this length may be tokenized; the block does it."""
         request = self._requests.setdefault(request_id, _Request())
-        async with request.turn:
+        async with request.lock:
             request.tag = max(request.tag, self._clock) + characters
             await self._enter(request.tag)
             try:
@@ -57,20 +57,20 @@ class TokenizingTurns:
             self._free -= 1
             self._clock = max(self._clock, tag)
             return
-        turn = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (tag, next(self._order), turn))
+        admitted = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (tag, next(self._order), admitted))
         try:
-            await turn
+            await admitted
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it came to its turn and was cancelled in the same moment
+            if not admitted.cancelled():  # it was admitted and cancelled in the same moment
                 self._leave()
             raise
 
     def _leave(self) -> None:
         while self._waiting:
-            tag, _, turn = heappop(self._waiting)
-            if not turn.done():
+            tag, _, admitted = heappop(self._waiting)
+            if not admitted.done():
                 self._clock = tag
-                turn.set_result(None)
+                admitted.set_result(None)
                 return
         self._free += 1
