@@ -104,6 +104,7 @@ class FamilyLoad:
         self._whole = 0.0
         self._untold = 0.0
         self._told = 0.0  # under load, since the start
+        self._heard_at = 0.0  # when a call last told of work or ended, by the clock of the load
 
     def begin(self, tenant: Tenant = NO_TENANT, units: float | None = None) -> CallInFlight:
         """A call has come, of so many ``units`` of work, if that is known."""
@@ -135,6 +136,7 @@ class FamilyLoad:
         """A call in flight has done so much of its work."""
         if self._tick():
             self._told += units
+            self._heard_at = self._loaded_s
 
     def end(
         self,
@@ -157,6 +159,7 @@ class FamilyLoad:
         if not under_load:
             return
         untold = under_load * (units - told)
+        self._heard_at = self._loaded_s
         self._ended.append(
             EndedCall(
                 began=call.loaded_s,
@@ -224,17 +227,22 @@ class FamilyLoad:
         return self._known[tenant] + self._vague[tenant] * self.usual_units
 
     def _rate(self) -> float | None:
-        """Units a second under load; ``None`` until enough calls have ended."""
+        """Units a second under load; ``None`` until enough calls have ended.
+
+        It is measured until the last call ended or told of its work: those that run since may be
+        nearly done. So it falls once they take longer than all that they ask for would.
+        """
         if len(self._ended) < MIN_ENDED:
             return None
         first = self._ended[0]
-        seconds = self._loaded_s - first.at
+        seconds = self._heard_at - first.at
         work = self._untold - first.untold + self._told - first.told
+        since = self._untold + self._told - first.told_before
         rate = work / seconds if seconds > 0 else 0.0
         if seconds < MIN_WINDOW_S or work < MIN_UNITS:
-            since = self._untold + self._told - first.told_before
-            rate = max(rate, since / (self._loaded_s - first.began))
-        return max(rate, 1e-9)
+            rate = max(rate, since / (self._heard_at - first.began))
+        asked = sum(self._asked(name) for name in self._of_tenant)
+        return max(min(rate, (since + asked) / (self._loaded_s - first.began)), 1e-9)
 
     def _tick(self) -> bool:
         """Move the clock on; whether the family is under load until now."""

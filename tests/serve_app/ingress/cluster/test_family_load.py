@@ -131,6 +131,21 @@ def test_clients_that_leave_in_the_same_moment_say_nothing_about_the_rate(second
     assert simulation.load.seconds_for(8.0) == pytest.approx(21 * 8 / 10, rel=0.2)
 
 
+def test_calls_that_still_run_may_be_nearly_done() -> None:
+    """After clients that left, a moment without an answer says nothing about the rate either."""
+    simulation = Simulation()
+    simulation.begin(20)
+    simulation.clock.now += 2.0
+    simulation.load.wrote(19.0)
+    for late in (0.0, 1.0, *[0.0] * 18):  # one token comes after the first has left
+        simulation.load.wrote(late)
+        simulation.load.end(simulation.calls.popleft(), 1.0, whole=False, told=1.0)
+    simulation.begin(16)
+    simulation.clock.now += 1.5
+    simulation.begin(4)
+    assert simulation.load.seconds_for(8.0) == pytest.approx(21 * 8 / 10, rel=0.2)
+
+
 def test_the_delay_is_the_time_of_those_that_wait() -> None:
     simulation = Simulation()
     simulation.run(40, 2.0, in_flight=PARALLEL + 6)
