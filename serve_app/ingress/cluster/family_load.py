@@ -104,7 +104,9 @@ class FamilyLoad:
         self._whole = 0.0
         self._untold = 0.0
         self._told = 0.0  # under load, since the start
-        self._heard_at = 0.0  # when a call last told of work or ended, by the clock of the load
+        self._was_under_load = False
+        self._rate_before: float | None = None  # the rate until the load came back last
+        self._ended_since = 0
 
     def begin(self, tenant: Tenant = NO_TENANT, units: float | None = None) -> CallInFlight:
         """A call has come, of so many ``units`` of work, if that is known."""
@@ -136,7 +138,6 @@ class FamilyLoad:
         """A call in flight has done so much of its work."""
         if self._tick():
             self._told += units
-            self._heard_at = self._loaded_s
 
     def end(
         self,
@@ -159,7 +160,7 @@ class FamilyLoad:
         if not under_load:
             return
         untold = under_load * (units - told)
-        self._heard_at = self._loaded_s
+        self._ended_since += 1
         self._ended.append(
             EndedCall(
                 began=call.loaded_s,
@@ -229,27 +230,41 @@ class FamilyLoad:
     def _rate(self) -> float | None:
         """Units a second under load; ``None`` until enough calls have ended.
 
-        It is measured until the last call ended or told of its work: those that run since may be
-        nearly done. So it falls once they take longer than all that they ask for would.
+        Calls in flight have done a part of their work that is not counted yet; in return, all the
+        work counts of those that were in flight when the measured time began. Where the load has
+        just come back there were none of these. So until enough calls have ended again, the rate is
+        no less than before, unless they take longer than all that they ask for would.
         """
+        rate = self._measured_rate()
+        if rate is None or self._rate_before is None or self._ended_since >= MIN_ENDED:
+            return rate
+        first = self._ended[0]
+        done = self._untold + self._told - first.told_before
+        asked = sum(self._asked(name) for name in self._of_tenant)
+        return max(rate, min(self._rate_before, (done + asked) / (self._loaded_s - first.began)))
+
+    def _measured_rate(self) -> float | None:
+        """The work of calls that ended, and what others told, over the time that it took."""
         if len(self._ended) < MIN_ENDED:
             return None
         first = self._ended[0]
-        seconds = self._heard_at - first.at
+        seconds = self._loaded_s - first.at
         work = self._untold - first.untold + self._told - first.told
-        since = self._untold + self._told - first.told_before
         rate = work / seconds if seconds > 0 else 0.0
         if seconds < MIN_WINDOW_S or work < MIN_UNITS:
-            rate = max(rate, since / (self._heard_at - first.began))
-        asked = sum(self._asked(name) for name in self._of_tenant)
-        return max(min(rate, (since + asked) / (self._loaded_s - first.began)), 1e-9)
+            since = self._untold + self._told - first.told_before
+            rate = max(rate, since / (self._loaded_s - first.began))
+        return max(rate, 1e-9)
 
     def _tick(self) -> bool:
         """Move the clock on; whether the family is under load until now."""
         now = self._clock()
         under_load = self.is_under_load
         if under_load:
+            if not self._was_under_load:
+                self._rate_before, self._ended_since = self._measured_rate(), 0
             self._loaded_s += now - self._read_at
+        self._was_under_load = under_load
         self._read_at = now
         return under_load
 
