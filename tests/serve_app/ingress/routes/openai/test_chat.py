@@ -6,45 +6,20 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from deployments.seam.generation import (
     ChatMessage,
     GeneratedSequence,
-    GenerationRequest,
     GenerationResult,
-    Grammar,
     Sampling,
     TokenLogprob,
 )
 from deployments.seam.problems import Problem, over_window
-from serve_app.ingress.routes.vision import RED_DOT
-from tests.serve_app import house
-from tests.serve_app.house import FAST, FULL, WINDOW, burst, generated
+from tests.serve_app.house import FAST, FULL, WINDOW, generated
+from tests.serve_app.ingress.routes.openai.chat_calls import posted, reaching
 from tests.serve_app.local_handle import Family
-
-PATH = "/v1/chat/completions"
-MESSAGES = [{"role": "user", "content": "Hi"}]
-SECRET = "/home/inside/model.py line 7"
-CACHE = {"type": "ephemeral", "ttl": "5m"}
-OTHER_SHAPE = "content.0: an image is a part of the type image_url here"
-
-
-async def posted(family: Family, **body: Any) -> httpx.Response:
-    application = house.app({"generation": family})
-    return await house.post(application, PATH, {"messages": MESSAGES, **body})
-
-
-async def reaching(**body: Any) -> GenerationRequest:
-    """The request that reaches the family."""
-    family = Family([burst("a", finish="stop")] if body.get("stream") else generated("a"))
-    response = await posted(family, **body)
-    assert response.status_code == 200, response.text
-    (request,) = family.asked
-    assert isinstance(request, GenerationRequest)
-    return request
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -54,44 +29,6 @@ async def test_what_is_not_said_is_as_openai_says(stream: bool) -> None:
     assert (request.max_new_tokens, request.max_length) == (None, None)
     assert (request.choices, request.stop, request.prompt) == (1, (), None)
     assert request.messages == (ChatMessage("user", "Hi"),)
-
-
-async def test_a_history_of_other_servers_is_taken_back_as_it_came() -> None:
-    request = await reaching(
-        messages=[
-            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": CACHE}]},
-            {
-                "role": "assistant",
-                "content": "Ho",
-                "tool_calls": [],
-                "reasoning": "I think",
-                "reasoning_content": "I think",
-                "name": "Bob",
-            },
-            {"role": "assistant", "content": None},
-            {"role": "assistant", "reasoning_content": None, "reasoning": None},
-            {"role": "user", "content": "So?", "name": "Ada"},
-            {"role": "user", "content": "Well?", "name": None},
-            {"role": "user", "content": "Yes?", "name": ""},
-        ]
-    )
-    assert request.messages == (
-        ChatMessage("user", "Hi"),
-        ChatMessage("assistant", "Ho", name="Bob"),
-        ChatMessage("assistant", ""),
-        ChatMessage("assistant", ""),
-        ChatMessage("user", "So?", name="Ada"),
-        ChatMessage("user", "Well?"),
-        ChatMessage("user", "Yes?"),
-    )
-
-
-async def test_names_count_as_part_of_the_prompt() -> None:
-    messages = [{"role": "user", "content": "x", "name": "A" * 50}] * 3
-    application = house.app({"generation": Family()}, max_prompt_bytes=150)
-    response = await house.post(application, PATH, {"messages": messages})
-    assert response.status_code == 400
-    assert response.json()["error"]["param"] == "messages"
 
 
 async def test_null_is_the_default_as_well() -> None:
@@ -195,16 +132,6 @@ async def test_variables_of_the_template_are_bounded(field: str, variables: Any)
     assert response.json()["error"]["param"].startswith(field)
 
 
-async def test_vllms_constraints_do_what_a_response_format_does() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "number", "maximum": 0.1}}}
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    by_format = await reaching(model=FULL, response_format=wanted)
-    for given in ({"guided_json": schema}, {"structured_outputs": {"json": schema}}):
-        assert (await reaching(model=FULL, **given)).grammar == by_format.grammar
-    response = await posted(Family(), model=FULL, guided_json=schema, response_format=wanted)
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "guided_json")
-
-
 async def test_a_chat_over_the_window_is_told_in_the_words_that_clients_look_for() -> None:
     problem = Problem("context_length", f"{over_window(9)}; the prompt has 12", "prompt")
     error = (await posted(Family(problem))).json()["error"]
@@ -214,44 +141,6 @@ async def test_a_chat_over_the_window_is_told_in_the_words_that_clients_look_for
     error = (await posted(Family(), max_tokens=WINDOW + 1)).json()["error"]
     assert (error["code"], error["param"]) == ("context_length_exceeded", "max_tokens")
     assert f"maximum context length is {WINDOW} tokens" in error["message"]
-
-
-async def test_parts_are_one_text_and_a_developer_is_the_system() -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    request = await reaching(messages=[{"role": "developer", "content": parts}, *MESSAGES])
-    assert request.messages == (ChatMessage("system", "ab"), ChatMessage("user", "Hi"))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (7, "content: expected a string"),
-        ([], "content: expected at least 1 item"),
-        (["Hi"], "content.0: expected an object"),
-        ([{"type": "text", "text": 7}], "content.0.text: expected a string"),
-        (
-            [{"type": "text", "text": "a"}, {"type": "audio", "text": "b"}],
-            "content.1.type: expected 'text'",
-        ),
-        ([{"type": "image_url", "image_url": RED_DOT}], "content.0.image_url: expected an object"),
-        ([{"type": "input_image", "image_url": "data:,", "detail": "low"}], OTHER_SHAPE),
-        ([{"type": "image", "source": {"type": "url"}}], OTHER_SHAPE),
-    ],
-)
-async def test_of_a_wrong_content_only_what_was_meant_is_complained_about(
-    content: Any, message: str
-) -> None:
-    response = await posted(Family(), messages=[{"role": "user", "content": content}])
-    assert response.status_code == 400
-    assert response.json()["error"]["message"] == f"messages.0.{message}"
-
-
-async def test_of_a_part_of_another_type_its_type_alone_is_complained_about() -> None:
-    part = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
-    response = await posted(Family(), messages=[{"role": "user", "content": [part]}])
-    message = response.json()["error"]["message"]
-    assert message.startswith("messages.0.content.0.type: ")
-    assert "; " not in message
 
 
 @pytest.mark.parametrize(
@@ -337,14 +226,6 @@ async def test_a_bound_beyond_the_window_is_named(field: str) -> None:
     assert response.json()["error"]["param"] == field
 
 
-async def test_messages_are_bounded_together_not_one_by_one() -> None:
-    application = house.app(max_prompt_bytes=10)
-    turns = [{"role": "user", "content": "x" * 6}] * 2
-    response = await house.post(application, PATH, {"messages": turns})
-    assert response.status_code == 400
-    assert response.json()["error"]["param"] == "messages"
-
-
 async def test_the_answer_has_openais_shape() -> None:
     response = await posted(Family(generated("a", "b", finish="length")), n=2)
     body = response.json()
@@ -368,89 +249,6 @@ async def test_log_probabilities_have_openais_shape() -> None:
         "bytes": [195, 169],
         "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
     }
-
-
-@pytest.mark.parametrize(
-    ("given", "grammar"),
-    [
-        ({"type": "text"}, None),
-        ({"type": "json_object"}, Grammar("json")),
-        ({"type": "json_schema", "json_schema": {"name": "x"}}, Grammar("json")),
-        (
-            {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "x",
-                    "description": "y",
-                    "strict": True,
-                    "schema": {"type": "object", "properties": {"b": {}, "a": {}}},
-                },
-            },
-            Grammar("json_schema", '{"type":"object","properties":{"b":{},"a":{}}}'),
-        ),
-        (
-            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": 10**30}}},
-            Grammar("json_schema", '{"const":1' + 30 * "0" + "}"),
-        ),
-    ],
-)
-async def test_a_response_format_is_a_grammar(
-    given: dict[str, Any], grammar: Grammar | None
-) -> None:
-    assert (await reaching(model=FULL, response_format=given)).grammar == grammar
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"type": "xml"},
-        {"type": "json_schema"},
-        {"type": "json_object", "json_schema": {"name": "x"}},
-        {"type": "json_schema", "json_schema": {"schema": {}}},
-        {"type": "json_schema", "json_schema": {"name": "a b"}},
-        {"type": "json_schema", "json_schema": {"name": "x", "schema": "{}"}},
-        {"type": "json_schema", "json_schema": {"name": "x", "schemas": {}}},
-    ],
-)
-async def test_a_response_format_that_is_none_is_named(given: dict[str, Any]) -> None:
-    response = await posted(Family(), model=FULL, response_format=given)
-    assert response.status_code == 400
-    assert response.json()["error"]["param"].startswith("response_format")
-
-
-async def test_a_schema_reaches_the_model_to_the_last_digit() -> None:
-    schema = '{"enum":[0.1234567890123456789,1e400,1376946241435750401,{"a\\"é":[2.50]}]}'
-    given = f'{{"type": "json_schema", "json_schema": {{"name": "x", "schema": {schema}}}}}'
-    family = Family(generated("1"))
-    fields = json.dumps({"model": FULL, "messages": MESSAGES})[:-1]
-    body = f'{fields}, "response_format": {given}}}'
-    response = await house.post_text(house.app({"generation": family}), PATH, body)
-    assert response.status_code == 200, response.text
-    assert family.asked[0].grammar == Grammar("json_schema", schema)
-
-
-async def test_a_grammar_that_the_model_side_refuses_is_the_response_formats() -> None:
-    problem = Problem("validation", "no such keyword", "grammar")
-    response = await posted(Family(problem), model=FULL, response_format={"type": "json_object"})
-    assert response.json()["error"]["param"] == "response_format"
-
-
-async def test_what_openais_client_parsed_comes_back_without_effect() -> None:
-    called = {"name": "f", "arguments": '{"a": 1}', "parsed_arguments": {"a": 1}}
-    call = {"index": 0, "id": "1", "type": "function", "function": called}
-    said = {"role": "assistant", "content": None, "parsed": {"b": 2}, "tool_calls": [call]}
-    result = {"role": "tool", "tool_call_id": "1", "content": "2"}
-    request = await reaching(model=FULL, messages=[*MESSAGES, said, result])
-    assert [each.role for each in request.messages or ()] == ["user", "assistant", "tool"]
-
-
-async def test_names_and_ids_of_calls_count_as_part_of_the_messages() -> None:
-    function = {"name": "f" * 64, "arguments": "{}"}
-    calls = [{"id": "i" * 250, "type": "function", "function": function} for _ in range(128)]
-    said = [{"role": "assistant", "tool_calls": calls} for _ in range(5)]
-    response = await posted(Family(generated("a")), model=FULL, messages=[*MESSAGES, *said])
-    assert response.status_code == 400
-    assert "messages has " in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("given", [0, -1])
