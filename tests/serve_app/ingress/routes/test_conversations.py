@@ -3,71 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import quote
+from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI
 
 from deployments.seam.generation import ChatMessage, GeneratedSequence, GenerationResult
 from deployments.seam.problems import Problem
-from serve_app.ingress.conversations import Conversations
 from tests.serve_app import house
-from tests.serve_app.house import FAST, FULL, NATIVE, burst, events, generated
+from tests.serve_app.house import FAST, FULL, NATIVE, burst, generated
+from tests.serve_app.ingress.routes.conversing import ADA, Opened, clients, history, say, turn
 from tests.serve_app.local_handle import FOREVER, Family, happens
 
-
-class Client(httpx.AsyncClient):
-    """A client of an application in this process."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-        super().__init__(transport=httpx.ASGITransport(app), base_url=f"http://house{NATIVE}")
-
-
-Opened: TypeAlias = Callable[..., Client]
-
 GREETING = "Hello! How can I help you today?"
-ADA = "/conversations/ada"
-KEY = {"authorization": "Bearer sk-one"}
 
 
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     """Makes clients of the application over a family, all with the same database."""
-    async with AsyncExitStack() as stack:
-
-        def client(family: Family, **settings: Any) -> Client:
-            app = house.app({"generation": family}, hf_cache_dir=str(tmp_path), **settings)
-            kept: Conversations = app.state.conversations
-            stack.push_async_callback(kept.close)
-            return Client(app)
-
+    async with clients(tmp_path) as client:
         yield client
-
-
-async def say(
-    client: httpx.AsyncClient, message: str = "Hi", user: str = "ada", **body: Any
-) -> Any:
-    path = f"/conversations/{user}/messages"
-    response = await client.post(path, json={"message": message, **body})
-    assert response.status_code == 200, response.text
-    return response.json() if "stream" not in body else events(response.text)
-
-
-async def history(client: httpx.AsyncClient, user: str = "ada", **headers: str) -> Any:
-    response = await client.get(f"/conversations/{user}", headers=headers)
-    assert response.status_code == 200, response.text
-    return response.json()["history"]
-
-
-def turn(user: str, assistant: str) -> dict[str, str]:
-    return {"user": user, "assistant": assistant}
 
 
 async def test_a_conversation_begins_with_a_greeting_that_is_not_history(opened: Opened) -> None:
@@ -258,186 +214,3 @@ async def test_deleting_is_a_204_as_often_as_one_likes(opened: Opened) -> None:
         response = await client.delete(ADA)
         assert (response.status_code, response.content) == (204, b"")
         assert await history(client) == []
-
-
-async def test_an_unknown_user_has_an_empty_history(opened: Opened) -> None:
-    body = (await opened(Family()).get(ADA)).json()
-    assert (body["user_id"], body["history"]) == ("ada", [])
-
-
-async def test_each_key_has_conversations_of_its_own(opened: Opened) -> None:
-    client = opened(Family(generated("Yo")))
-    path = f"{ADA}/messages"
-    assert (await client.post(path, json={"message": "Hi"}, headers=KEY)).status_code == 200
-    assert await history(client) == []
-    assert await history(client, **{"x-api-key": "sk-two"}) == []
-    assert await history(client, **{"x-api-key": "sk-one"}) == [turn("Hi", "Yo")]
-    assert (await client.get("/conversations")).json()["user_ids"] == []
-    assert (await client.get("/conversations", headers=KEY)).json()["user_ids"] == ["ada"]
-    await client.delete(ADA)
-    assert await history(client, **KEY) == [turn("Hi", "Yo")]
-
-
-async def test_no_key_is_written_to_the_database(opened: Opened, tmp_path: Path) -> None:
-    client = opened(Family(generated("Yo")))
-    await client.post(f"{ADA}/messages", json={"message": "Hi"}, headers=KEY)
-    written = await asyncio.to_thread(contents, tmp_path)
-    assert b"ada" in written
-    assert b"sk-one" not in written
-
-
-def contents(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
-
-
-async def test_users_come_in_pages_until_there_are_no_more(opened: Opened) -> None:
-    client = opened(Family(*[generated("Yo")] * 5))
-    for name in ("e", "c", "a%2Fb", "d", "%F0%9F%99%82"):
-        await say(client, user=name)
-    pages, cursor = [], None
-    while True:
-        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-        body = (await client.get("/conversations", params=params)).json()
-        pages.append(body["user_ids"])
-        cursor = body["next_cursor"]
-        if cursor is None:
-            break
-    assert pages == [["a/b", "c"], ["d", "e"], ["🙂"]]
-
-
-@pytest.mark.parametrize(
-    ("params", "field"),
-    [
-        ({"limit": "0"}, "limit"),
-        ({"limit": "1001"}, "limit"),
-        ({"limit": "many"}, "limit"),
-        ({"cursor": "ada"}, "cursor"),
-        ({"cursor": ""}, "cursor"),
-        ({"cursor": base64.b64encode(b"ada").decode()}, "cursor"),
-        ({"cursor": base64.b64encode(b"after:\xff").decode()}, "cursor"),
-        ({"cursor": base64.b64encode(b"after:\x00").decode()}, "cursor"),
-        ({"curser": "x"}, "curser"),
-    ],
-)
-async def test_a_page_that_cannot_be_is_a_400(
-    opened: Opened, params: dict[str, str], field: str
-) -> None:
-    response = await opened(Family()).get("/conversations", params=params)
-    assert response.status_code == 400, response.text
-    assert list(response.json()["details"]["field_errors"]) == [field]
-
-
-NAMES = [
-    "o'neill",
-    "a/b",
-    "/a//b/",
-    "messages",
-    "messages/",
-    "a/messages",
-    "messages/messages",
-    "a/messages/b",
-    "...",
-    ".a/b..",
-    "ä 🙂",
-    "a\u2028b",
-    "100%",
-    "%2F",
-    "x" * 256,
-    "🙂" * 256,
-    "?#&",
-]
-
-
-@pytest.mark.parametrize("safe", ["", "/"])
-@pytest.mark.parametrize("name", NAMES)
-async def test_any_printable_user_has_a_conversation(opened: Opened, name: str, safe: str) -> None:
-    """However its slashes are written in the path."""
-    client = opened(Family(generated("Yo")))
-    quoted = quote(name, safe=safe)
-    assert (await client.post("/conversations", json={"user_id": name})).status_code == 200
-    assert await history(client, quoted) == []
-    assert (await say(client, user=quoted))["user_id"] == name
-    assert await history(client, quoted) == [turn("Hi", "Yo")]
-    assert (await client.get("/conversations")).json()["user_ids"] == [name]
-    assert (await client.delete(f"/conversations/{quoted}")).status_code == 204
-    assert (await client.get("/conversations")).json()["user_ids"] == []
-    assert await history(client, quote(name, safe="")) == []
-
-
-@pytest.mark.parametrize("name", [".", "..", "a/..", "../a", "a/./b"])
-async def test_a_user_that_urls_cannot_name_is_refused_at_the_start(
-    opened: Opened, name: str
-) -> None:
-    client = opened(Family())
-    response = await client.post("/conversations", json={"user_id": name})
-    assert response.status_code == 400
-    assert "lost in URLs" in response.json()["details"]["field_errors"]["user_id"]
-    quoted = quote(name, safe="").replace(".", "%2E")
-    said = await client.post(f"/conversations/{quoted}/messages", json={"message": "Hi"})
-    assert said.status_code == 400
-
-
-@pytest.mark.parametrize("name", ["a%09b", "%00", "x" * 257, "a%C2%85b"])
-@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-async def test_a_user_that_is_none_is_a_400(opened: Opened, name: str, method: str) -> None:
-    path = f"/conversations/{name}" + ("/messages" if method == "POST" else "")
-    body = {"message": "Hi"} if method == "POST" else None
-    response = await opened(Family()).request(method, path, json=body)
-    assert response.status_code == 400, response.text
-    assert list(response.json()["details"]["field_errors"]) == ["user_id"]
-
-
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
-async def test_messages_are_posted_and_nothing_else(opened: Opened, method: str) -> None:
-    response = await opened(Family()).request(method, f"{ADA}/messages")
-    assert response.status_code == 405
-    assert response.json()["error_type"] == "method_not_allowed"
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "field"),
-    [
-        ("/conversations", {}, "user_id"),
-        ("/conversations", {"user_id": ""}, "user_id"),
-        ("/conversations", {"user_id": "a\tb"}, "user_id"),
-        ("/conversations", {"user_id": 7}, "user_id"),
-        ("/conversations", {"user_id": "ada", "initial_message": ""}, "initial_message"),
-        (
-            "/conversations",
-            {"user_id": "ada", "initial_message": "x" * 102_401},
-            "initial_message",
-        ),
-        ("/conversations", {"user_id": "ada", "message": "Hi"}, "message"),
-        (f"{ADA}/messages", {}, "message"),
-        (f"{ADA}/messages", {"message": ""}, "message"),
-        (f"{ADA}/messages", {"message": "x" * 102_401}, "message"),
-        (f"{ADA}/messages", {"message": "Hi", "stream": "yes"}, "stream"),
-        (f"{ADA}/messages", {"message": "Hi", "max_tokens": 7}, "max_tokens"),
-    ],
-)
-async def test_what_is_wrong_is_named(
-    opened: Opened, path: str, body: dict[str, Any], field: str
-) -> None:
-    client = opened(Family())
-    response = await client.post(path, json=body)
-    assert response.status_code == 400, response.text
-    assert list(response.json()["details"]["field_errors"]) == [field]
-
-
-@pytest.mark.parametrize("path", ["/conversations", f"{ADA}/messages"])
-async def test_an_unknown_model_is_a_404(opened: Opened, path: str) -> None:
-    body = {"user_id": "ada"} if path == "/conversations" else {"message": "Hi"}
-    response = await opened(Family()).post(path, json=body | {"model_name": "no/such"})
-    assert response.status_code == 404
-
-
-async def test_without_a_database_the_routes_are_503_and_the_others_are_not(
-    opened: Opened,
-) -> None:
-    family = Family(generated("Yo"))
-    client = opened(family, conversations_url="sqlite:////proc/nothing/x.sqlite3")
-    response = await client.post(f"{ADA}/messages", json={"message": "Hi"})
-    assert response.status_code == 503
-    assert "/proc" not in response.text
-    assert int(response.headers["retry-after"]) > 0
-    assert (await client.post("/generate", json={"prompt": "Hi"})).status_code == 200
