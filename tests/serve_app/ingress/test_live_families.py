@@ -19,7 +19,7 @@ from serve_app.ingress.live_order import LiveOrder
 from serve_app.ingress.sql.database import Database
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE
-from tests.serve_app.ingress.test_live_models import Graph
+from tests.serve_app.ingress.live_graph import Graph
 
 LABELS = "BertForSequenceClassification"
 
