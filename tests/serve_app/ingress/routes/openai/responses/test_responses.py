@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
-import openai
 import pytest
-from pydantic import BaseModel
 
 from deployments.seam.generation import (
     ChatImage,
@@ -21,40 +16,11 @@ from deployments.seam.generation import (
     TokenLogprob,
     ToolCall,
 )
-from deployments.seam.problems import Problem
 from serve_app.ingress.routes.vision import RED_DOT
 from tests.serve_app import house
-from tests.serve_app.house import FULL, burst, generated
+from tests.serve_app.house import FULL, generated
+from tests.serve_app.ingress.routes.openai.responses.responding import CALL, TOOL, Person, client_of
 from tests.serve_app.local_handle import Family
-
-CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
-TOOL: Any = {
-    "type": "function",
-    "name": "weather",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    "strict": False,
-}
-
-
-LINK = {"type": "input_image", "image_url": "https://a.example/b.png"}
-LINKED = [{"role": "user", "content": [LINK]}]
-
-
-class Person(BaseModel):
-    name: str
-
-
-@asynccontextmanager
-async def client_of(family: Family) -> AsyncIterator[openai.AsyncOpenAI]:
-    transport = httpx.ASGITransport(house.app({"generation": family}))
-    opened: Any = httpx.AsyncClient(transport=transport)
-    async with (
-        opened as http,
-        openai.AsyncOpenAI(
-            api_key="none", base_url="http://house/v1", http_client=http, max_retries=0
-        ) as client,
-    ):
-        yield client
 
 
 async def test_a_text_is_answered() -> None:
@@ -199,143 +165,6 @@ async def test_logprobs_come_where_they_are_included() -> None:
     assert part.type == "output_text"
     assert part.logprobs is not None
     assert (part.logprobs[0].token, part.logprobs[0].logprob) == ("Hi", -0.5)
-
-
-async def test_a_stream_has_the_events_that_the_client_reads() -> None:
-    family = Family([burst("Par", "is", finish="stop")])
-    async with (
-        client_of(family) as client,
-        client.responses.stream(model=FULL, input="Capital?") as stream,
-    ):
-        kinds = [event.type async for event in stream]
-        answer = await stream.get_final_response()
-    assert kinds == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.delta",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    assert answer.output_text == "Paris"
-    assert answer.usage is not None
-    assert answer.usage.output_tokens == 2
-
-
-async def test_a_call_in_a_stream_closes_the_text_before_it() -> None:
-    family = Family([burst("See: ", CALL, " Bye.", finish="stop")])
-    async with (
-        client_of(family) as client,
-        client.responses.stream(model=FULL, input="Weather?", tools=[TOOL]) as stream,
-    ):
-        events = [event async for event in stream]
-        answer = await stream.get_final_response()
-    assert [item.type for item in answer.output] == ["message", "function_call", "message"]
-    assert len({item.to_dict()["id"] for item in answer.output}) == 3
-    numbers = [event.sequence_number for event in events if hasattr(event, "sequence_number")]
-    assert numbers == list(range(len(events)))
-    done = [event for event in events if event.type == "response.function_call_arguments.done"]
-    assert json.loads(done[0].arguments) == {"city": "Oslo"}
-
-
-async def test_a_stream_can_be_parsed_and_be_cut() -> None:
-    family = Family([burst('{"name":', ' "Ada"}', finish="stop")], [burst("Pa", finish="length")])
-    async with client_of(family) as client:
-        async with client.responses.stream(model=FULL, input="Who?", text_format=Person) as parsing:
-            answer = await parsing.get_final_response()
-        cut = await client.responses.create(input="Capital?", stream=True)
-        last = [event async for event in cut][-1]
-    assert answer.output_parsed == Person(name="Ada")
-    assert last.type == "response.incomplete"
-    assert last.response.output_text == "Pa"
-
-
-async def test_a_stream_without_a_text_has_an_empty_message() -> None:
-    async with (
-        client_of(Family([burst("", finish="stop")])) as client,
-        client.responses.stream(model=FULL, input="Hi") as stream,
-    ):
-        answer = await stream.get_final_response()
-    assert [item.type for item in answer.output] == ["message"]
-    assert answer.output_text == ""
-
-
-async def test_a_stream_that_breaks_ends_with_a_failed_answer() -> None:
-    family = Family([burst("Par"), Problem("unavailable", "lost")])
-    async with client_of(family) as client:
-        events = [event async for event in await client.responses.create(input="Hi", stream=True)]
-    last = events[-1]
-    assert last.type == "response.failed"
-    assert last.response.error is not None
-    assert last.response.error.message == "lost"
-    assert last.response.status == "failed"
-
-
-@pytest.mark.parametrize(
-    ("change", "param"),
-    [
-        ({"store": True}, "store"),
-        ({"background": True}, "background"),
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"conversation": "conv_1"}, "conversation"),
-        ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-        ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
-        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-        ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
-        ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
-        (
-            {"text": {"format": {"type": "json_object"}}, "tools": [TOOL]},
-            "text.format",
-        ),
-        (
-            {"tools": [{**TOOL, "strict": True, "parameters": {"type": "array"}}]},
-            "tools.0.parameters",
-        ),
-        ({"input": []}, "input"),
-        ({"input": LINKED}, "input"),
-        (
-            {"input": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "input.0.content.0",
-        ),
-        (
-            {"input": [{"type": "function_call_output", "call_id": "c", "output": "a"}]},
-            "input",
-        ),
-        ({"max_output_tokens": 5000}, "max_output_tokens"),
-        ({"stream_options": {"include_obfuscation": False}}, "stream_options"),
-        ({"no_such": 1}, "no_such"),
-    ],
-)
-async def test_what_cannot_be_done_is_refused_by_name(change: dict[str, Any], param: str) -> None:
-    body = {"model": FULL, "input": "Hi"} | change
-    response = await house.post(house.app({"generation": Family()}), "/v1/responses", body)
-    assert response.status_code == 400, response.text
-    assert response.json()["error"]["param"] == param
-
-
-async def test_a_history_of_nothing_but_reasoning_misses_a_message() -> None:
-    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
-    answering = house.app({"generation": Family(generated("Hi"))})
-    refused = await house.post(answering, "/v1/responses", {"input": [thought, thought]})
-    assert refused.status_code == 400
-    error = refused.json()["error"]
-    assert error["param"] == "input"
-    assert error["message"] == "input has only reasoning items: a message to answer is missing."
-    instructed = {"input": [thought], "instructions": "Say hi."}
-    assert (await house.post(answering, "/v1/responses", instructed)).status_code == 200
-
-
-async def test_what_the_model_side_refuses_has_this_apis_names() -> None:
-    family = Family(Problem("validation", "no room", "max_new_tokens"))
-    body = {"input": "Hi", "max_output_tokens": 5}
-    response = await house.post(house.app({"generation": family}), "/v1/responses", body)
-    assert response.json()["error"]["param"] == "max_output_tokens"
 
 
 async def test_below_a_model_the_path_decides() -> None:
