@@ -15,64 +15,20 @@ from typing import Any
 
 import pytest
 import yaml
-from fastapi import APIRouter, FastAPI
-from ray import serve
 
 import configs
 from configs.errors import ConfigError
 from configs.profile import Profile
 from configs.profile_file import load_profile
-from deployments.models.call_receiver import CallReceiver
-from deployments.models.config import FamilyConfig
-from deployments.models.family import FamilyDeployment
 from serve_app.graph import GraphArgs, build
-from serve_app.ingress.routes import entities
-from serve_app.ingress.routes.native_router import NativeRouter
 from serve_app.registry import checks
 from serve_app.registry.checks import broken_code
-from serve_app.registry.families import shipped_families, why_no_family
+from tests.serve_app.registry.made_up_families import HERE
 
 ROOT = Path(configs.__file__).parents[1]
 SHIPPED = sorted(file.stem for file in Path(configs.__file__).parent.glob("*.yaml"))
-HERE = "tests.serve_app.registry.test_checks"
 
 Change = Callable[[dict[str, Any]], None]
-
-router = NativeRouter("here")
-copied = NativeRouter("copied")
-copied.tasks.extend(entities.router.tasks)
-application = FastAPI()
-
-
-class Plain(CallReceiver):
-    """A family of the plainest kind, without live limits."""
-
-    def __init__(self, config: FamilyConfig, retries: int = 3) -> None:
-        self.config, self.retries = config, retries
-
-
-class Untyped(CallReceiver):
-    def __init__(self, config):  # type: ignore[no-untyped-def]
-        self.config = config
-
-
-class OfTwo:
-    def __init__(self, config: FamilyConfig, other: int) -> None: ...
-
-
-class OfNothing:
-    pass
-
-
-class WithoutCalls:
-    def __init__(self, config: FamilyConfig) -> None: ...
-
-
-class OfAnother:
-    def __init__(self, options: dict[str, int]) -> None: ...
-
-
-Deployed = serve.deployment(Plain)
 
 
 @pytest.fixture
@@ -285,38 +241,6 @@ def test_two_routers_of_one_task_are_told(profile: dict[str, Any]) -> None:
     routed("captioning", "serve_app.ingress.routes.vision:router", f"{HERE}:copied")(profile)
     (problem,) = broken(profile)
     assert problem == "families: two routers bring a task 'entities'"
-
-
-@pytest.mark.parametrize("cls", [Plain, Untyped, *shipped_families().values()])
-def test_a_family_is_a_class_that_is_made_of_its_configuration(cls: type) -> None:
-    assert why_no_family(cls) is None
-
-
-@pytest.mark.parametrize("cls", shipped_families().values())
-def test_no_family_replaces_what_receives_its_calls(cls: type) -> None:
-    receiving = {name for name in vars(CallReceiver) if not name.startswith("__")}
-    for base in cls.__mro__[: cls.__mro__.index(CallReceiver)]:
-        assert not receiving & vars(base).keys()
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        OfTwo,
-        OfNothing,
-        OfAnother,
-        WithoutCalls,
-        FamilyConfig,
-        FamilyDeployment,
-        Deployed,
-        APIRouter,
-        Path,
-        print,
-        "a",
-    ],
-)
-def test_nothing_else_is(found: Any) -> None:
-    assert why_no_family(found)
 
 
 def test_the_graph_is_not_built_from_a_profile_with_a_mistake(
