@@ -15,7 +15,7 @@ from serve_app.ingress.routes.dialects import error_answers
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, burst, events, generated
 from tests.serve_app.ingress.front.fronting import asked
-from tests.serve_app.ingress.metering.test_middleware import counted
+from tests.serve_app.ingress.metering.counting import counted
 from tests.serve_app.local_handle import FOREVER, Family, happens
 
 GENERATE = f"{NATIVE}/generate"

@@ -23,7 +23,7 @@ from serve_app.ingress.deadline import HEADER
 from serve_app.ingress.errors import DeadlineExceeded, TooManyRequests
 from tests.serve_app import house
 from tests.serve_app.house import NATIVE, burst, generated
-from tests.serve_app.ingress.metering.test_middleware import counted
+from tests.serve_app.ingress.metering.counting import counted
 from tests.serve_app.local_handle import FOREVER, Family, happens
 
 GENERATE, STREAM = f"{NATIVE}/generate", f"{NATIVE}/generate/stream"

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
-from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.embeddings import EmbeddingResult
 from deployments.seam.problems import Problem
-from tests.deployments.metrics.reading import Figures, figures
 from tests.serve_app import house
-from tests.serve_app.house import FAST, FULL, NATIVE, Connection, burst, generated
-from tests.serve_app.local_handle import FOREVER, PATIENCE_S, Family, happens
+from tests.serve_app.house import FAST, FULL, NATIVE, burst, generated
+from tests.serve_app.ingress.metering.counting import (
+    CHAT,
+    CLASSIFY,
+    GENERATE,
+    HELLO,
+    STREAM,
+    answering,
+    counted,
+    requests,
+)
+from tests.serve_app.local_handle import FOREVER, Family
 
-GENERATE, STREAM, CLASSIFY = f"{NATIVE}/generate", f"{NATIVE}/generate/stream", f"{NATIVE}/classify"
-CHAT = "/v1/chat/completions"
-HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
 MOOD = ClassificationResult(((LabelScore("POSITIVE", 0.9),),), (7,))
-
-
-async def counted(application: FastAPI) -> Figures:
-    response = await house.get(application, "/metrics")
-    assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/plain")
-    return figures(response.text)
-
-
-def requests(found: Figures) -> dict[tuple[str, ...], float]:
-    """Requests by model, task and status."""
-    return {key[1:]: value for key, value in found.items() if key[0] == "requests_total"}
-
-
-def answering(*answers: Any) -> FastAPI:
-    return house.app({"generation": Family(*answers)})
 
 
 async def test_nothing_is_counted_before_the_first_request() -> None:
@@ -161,76 +147,6 @@ async def test_a_list_with_a_bad_item_is_a_success() -> None:
     assert requests(await counted(application)) == {("house/mood", "sentiment", "success"): 1}
 
 
-async def test_a_stream_counts_when_its_last_event_has_gone() -> None:
-    application = answering([burst("a"), burst("b", "c", at=1, finish="stop")])
-    await house.post(application, STREAM, {"prompt": "Hi"})
-    found = await counted(application)
-    assert requests(found) == {(FAST, "generate", "success"): 1}
-    assert found["tokens_in_total", FAST, "generate"] == 3
-    assert found["tokens_out_total", FAST, "generate"] == 3
-    assert found["time_to_first_token_seconds_count", FAST, "generate"] == 1
-    assert found["time_per_output_token_seconds_count", FAST, "generate"] == 1
-    assert found["inter_token_latency_seconds_count", FAST, "generate"] == 1
-    assert found["finished_sequences_total", FAST, "generate", "stop"] == 1
-    assert found["inference_duration_seconds_count", FAST, "generate"] == 1
-
-
-@pytest.mark.parametrize(
-    ("path", "body"), [(STREAM, {"prompt": "Hi"}), (CHAT, {**HELLO, "stream": True})]
-)
-async def test_a_stream_that_breaks_is_an_error_although_its_status_was_200(
-    path: str, body: dict[str, Any]
-) -> None:
-    lost = RayActorError(error_msg="gone")
-    family = Family([burst("a"), lost], [lost])
-    application = house.app({"generation": family})
-    response = await house.post(application, path, body)
-    assert response.status_code == 200
-    task = "chat" if path == CHAT else "generate"
-    found = await counted(application)
-    assert requests(found) == {(FAST, task, "error"): 1}
-    assert found["rejections_total", task, "service_unavailable"] == 1
-    assert found["tokens_out_total", FAST, task] == 1
-    assert ("inference_duration_seconds_count", FAST, task) not in found
-
-
-async def test_a_stream_that_fails_before_its_first_token_is_an_error() -> None:
-    application = answering([Problem("validation", "too long", "prompt")])
-    response = await house.post(application, STREAM, {"prompt": "Hi"})
-    assert response.status_code == 400
-    found = await counted(application)
-    assert requests(found) == {(FAST, "generate", "error"): 1}
-    assert ("time_to_first_token_seconds_count", FAST, "generate") not in found
-
-
-async def test_a_client_that_leaves_its_stream_is_an_error_and_cancelled() -> None:
-    family = Family([burst("a"), FOREVER])
-    application = house.app({"generation": family})
-    connection = Connection(application, STREAM, {"prompt": "Hi"})
-    await happens(connection.first_chunk)
-    assert requests(await counted(application)) == {}
-    connection.left.set()
-    await asyncio.wait_for(connection.done, PATIENCE_S)
-    found = await counted(application)
-    assert requests(found) == {(FAST, "generate", "error"): 1}
-    assert found["cancelled_total", FAST, "generate"] == 1
-    assert found["finished_sequences_total", FAST, "generate", "cancelled"] == 1
-    assert found["tokens_out_total", FAST, "generate"] == 1
-    assert not [key for key in found if key[0] == "rejections_total"]
-
-
-async def test_a_request_that_serve_cancels_is_an_error_and_cancelled() -> None:
-    family = Family(FOREVER)
-    application = house.app({"generation": family})
-    connection = Connection(application, GENERATE, {"prompt": "Hi"})
-    await happens(family.began)
-    connection.done.cancel()
-    await asyncio.wait({connection.done}, timeout=PATIENCE_S)
-    found = await counted(application)
-    assert requests(found) == {(FAST, "generate", "error"): 1}
-    assert found["cancelled_total", FAST, "generate"] == 1
-
-
 async def test_a_hundred_at_once_are_a_hundred() -> None:
     streams = [[burst("a"), burst("b", at=1, finish="stop")] for _ in range(40)]
     families = {
@@ -273,58 +189,3 @@ def test_no_post_of_the_application_is_left_uncounted_by_oversight() -> None:
     assert uncounted == [f"{NATIVE}/models/{{model_name}}"]  # an order, not inference
     assert purpose_of("POST", f"{NATIVE}/models/org/name") is None
     assert purpose_of("GET", GENERATE) is None
-
-
-@pytest.mark.parametrize(
-    ("headers", "settings", "reason"),
-    [
-        ({"x-request-id": "two words"}, {}, "validation_error"),
-        ({}, {"max_body_bytes": 2}, "payload_too_large"),
-        ({"content-encoding": "gzip"}, {}, "unsupported_media_type"),
-        ({"host": "evil.example"}, {"allowed_hosts": ["house"]}, "authorization_error"),
-    ],
-)
-async def test_what_the_front_refuses_is_counted_with_its_reason(
-    headers: dict[str, str], settings: dict[str, Any], reason: str
-) -> None:
-    application = house.app(**settings)
-    await house.post(application, GENERATE, {"prompt": "Hi"}, **headers)
-    await house.post(application, "/v1/nothing", {"prompt": "Hi"}, **headers)
-    await house.post(application, "/v1/models", {"prompt": "Hi"}, **headers)
-    found = await counted(application)
-    assert requests(found) == {("unknown", "generate", "error"): 1}
-    assert found["rejections_total", "generate", reason] == 1
-
-
-async def test_a_request_without_a_known_key_is_counted_with_its_reason(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text(f"root:{hashlib.sha256(b'sk').hexdigest()}:admin")
-    application = house.app(api_keys_file=keys)
-    for key in ("sk", "none"):
-        await house.post(application, GENERATE, {"prompt": "Hi"}, **{"x-api-key": key})
-    response = await house.get(application, "/metrics", **{"x-api-key": "sk"})
-    found = figures(response.text)
-    assert found["rejections_total", "generate", "authorization_error"] == 1
-    assert found["rejections_total", "generate", "authentication_error"] == 1
-
-
-async def test_what_a_key_uses_is_counted_by_its_name_and_so_are_its_refusals(
-    tmp_path: Path,
-) -> None:
-    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ada", "root")}
-    keys = tmp_path / "keys"
-    keys.write_text(f"ada:{digests['ada']}\nroot:{digests['root']}:admin\n")
-    application = house.app(
-        {"generation": Family(generated("there"))}, api_keys_file=keys, max_body_bytes=100
-    )
-    for key, prompt in (("ada", "Hi"), ("ada", "x" * 200), ("unknown", "Hi")):
-        await house.post(application, GENERATE, {"prompt": prompt}, **{"x-api-key": key})
-    response = await house.get(application, "/metrics", **{"x-api-key": "root"})
-    found = figures(response.text)
-    of_keys = ("key_requests_total", "key_tokens_in_total", "key_tokens_out_total")
-    assert {key: value for key, value in found.items() if key[0] in of_keys} == {
-        ("key_requests_total", "ada", "success"): 1,
-        ("key_requests_total", "ada", "error"): 1,
-        ("key_tokens_in_total", "ada"): 3,
-        ("key_tokens_out_total", "ada"): 2,
-    }
