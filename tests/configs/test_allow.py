@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from configs.allow import AllowList, AllowRule, FolderRule, HubRule
 from configs.weights import PROFILE_FOLDER, FolderSource, HubSource
-from tests.configs.test_profile import refusal
+from tests.configs.refusals import refusal
 
 RULES: TypeAdapter[HubRule | FolderRule] = TypeAdapter(AllowRule)
 
