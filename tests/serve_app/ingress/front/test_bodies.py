@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from configs.settings import Settings
 from serve_app.ingress.error_handlers import add_error_handlers
-from serve_app.ingress.front import bodies
 from serve_app.ingress.front.bodies import DRAIN_FACTOR
 from serve_app.ingress.front.front import Front
 from serve_app.ingress.routes.dialects import error_answers
@@ -170,55 +168,6 @@ async def test_an_encoded_body_in_pieces_is_415(application: Front, count: int, 
     assert (await sent(application, pieces(count, 10), path, **encoded)).status_code == 415
 
 
-async def test_a_body_arrives_as_one_piece_and_then_the_client_is_listened_for() -> None:
-    received: list[Message] = []
-
-    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
-        received.extend([await receive(), await receive()])
-
-    wire = Wire(fronted(listening))
-    for piece in (b"a", b"", b"b"):
-        wire.arrives(piece)
-    wire.arrives(b"c", more=False)
-    wire.arriving.put_nowait({"type": "http.disconnect"})
-    await wire.done
-    assert received == [
-        {"type": "http.request", "body": b"abc", "more_body": False},
-        {"type": "http.disconnect"},
-    ]
-
-
-async def test_a_client_that_leaves_before_its_body_is_there_asks_nothing() -> None:
-    async def never(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError
-
-    wire = Wire(fronted(never))
-    wire.arrives(b"a")
-    wire.arriving.put_nowait({"type": "http.disconnect"})
-    await wire.done
-    assert wire.sent == []
-
-
-@pytest.mark.parametrize("begun", [False, True])
-async def test_a_body_that_does_not_arrive_in_time_is_a_408_and_the_end(begun: bool) -> None:
-    refused: list[str] = []
-    front = fronted(body_timeout_s=0.01, refused=lambda scope, reason: refused.append(reason))
-    wire = Wire(front, headers=[(b"content-length", b"10")])
-    if begun:
-        wire.arrives(b"a")
-    await wire.done
-    assert wire.status == 408
-    assert wire.headers[b"connection"] == b"close"
-    assert json.loads(wire.sent[1]["body"])["error_type"] == "timeout"
-    assert refused == ["timeout"]
-
-
-async def test_a_request_without_a_body_waits_for_none() -> None:
-    wire = Wire(fronted(PlainTextResponse("fine"), body_timeout_s=0.01), method="GET")
-    await wire.done
-    assert wire.status == 200
-
-
 async def test_the_bodies_of_all_requests_together_are_bounded() -> None:
     front = fronted(max_body_bytes=LIMIT, max_inflight_body_bytes=2 * LIMIT)
     held = []
@@ -279,24 +228,3 @@ async def test_whoever_asks_before_sending_is_answered_before() -> None:
     wire = Wire(fronted(max_body_bytes=LIMIT), headers=headers)
     await wire.done
     assert wire.status == 413
-
-
-async def test_a_refusal_by_the_headers_waits_for_a_body_that_comes() -> None:
-    wire = Wire(fronted(), headers=[(b"content-length", b"2"), (b"x-request-id", b"a b")])
-    wire.arrives(b"x")
-    await wire.waited_for.wait()
-    assert wire.sent == []
-    wire.arrives(b"x", more=False)
-    await wire.done
-    assert wire.status == 400
-    assert b"connection" not in wire.headers
-
-
-async def test_one_that_does_not_come_is_not_waited_for_long(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bodies, "DRAIN_TIMEOUT_S", 0.01)
-    wire = Wire(fronted(), headers=[(b"content-length", b"2"), (b"x-request-id", b"a b")])
-    await wire.done
-    assert wire.status == 400
-    assert wire.headers[b"connection"] == b"close"
