@@ -10,11 +10,9 @@ from starlette.types import Message
 
 from serve_app.ingress import streams
 from serve_app.ingress.errors import ServiceError, Unavailable
-from serve_app.ingress.streams import HEARTBEAT, EventStream, begin_stream, event, message
+from serve_app.ingress.streams import HEARTBEAT, EventStream, event, message
+from tests.serve_app.ingress.stream_clients import NEVER_S, SCOPE, Client
 from tests.serve_app.local_handle import happens
-
-SCOPE = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}}
-NEVER_S = 3600.0
 
 
 class Source:
@@ -56,26 +54,6 @@ def test_line_breaks_in_data_do_not_break_the_frame() -> None:
 def test_a_heartbeat_is_a_comment_that_clients_pass_over() -> None:
     assert HEARTBEAT.startswith(b":")
     assert HEARTBEAT.endswith(b"\n\n")
-
-
-class Client:
-    """The other end of an ASGI connection: what it got, and a way to leave."""
-
-    def __init__(self, *, gone: bool = False) -> None:
-        self.got: list[Message] = []
-        self.chunk = asyncio.Event()
-        self.left = asyncio.Event()
-        if gone:
-            self.left.set()
-
-    async def receive(self) -> Message:
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        self.got.append(message)
-        if message.get("body"):
-            self.chunk.set()
 
 
 async def test_a_stream_is_whole_and_says_that_it_is_one(source: Source) -> None:
@@ -215,87 +193,3 @@ async def test_a_stream_that_breaks_says_so_once_and_shows_no_internals(error: E
     assert len(chunks) == 2
     assert b"secret" not in chunks[1]
     assert chunks[1].startswith(b"service_unavailable" if isinstance(error, Unavailable) else b"i")
-
-
-class Opening:
-    """Opens the source of a stream when the test lets it."""
-
-    def __init__(self) -> None:
-        self.opened = asyncio.Event()
-
-    async def __call__(self) -> Opening:
-        await self.opened.wait()
-        return self
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        yield b"token"
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def failed(error: ServiceError) -> bytes:
-    return b"failed: " + error.error_type.encode()
-
-
-async def test_an_opened_stream_does_not_wait_for_the_report_of_its_model(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(streams, "MAX_COMMENT_S", NEVER_S)
-    opening, client, asked = Opening(), Client(), asyncio.Event()
-
-    async def silent() -> bytes:
-        asked.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    stream = await begin_stream(opening(), Opening.chunks, failed, 0.001, silent)
-    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
-    await happens(asked)
-    opening.opened.set()
-    await happens(client.chunk)
-    await serving
-    assert [message["body"] for message in client.got[1:]] == [b"token", b""]
-
-
-async def test_a_report_that_does_not_come_delays_no_heartbeat(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(streams, "MAX_COMMENT_S", 0.001)
-    opening, client = Opening(), Client()
-
-    async def silent() -> bytes:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    stream = await begin_stream(opening(), Opening.chunks, failed, 0.001, silent)
-    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
-    for _ in range(3):  # the first one begins the stream, the others are those of its timer
-        client.chunk.clear()
-        await happens(client.chunk)
-    opening.opened.set()
-    await serving
-    bodies = [message["body"] for message in client.got[1:]]
-    assert bodies[:3] == [HEARTBEAT] * 3
-    assert [body for body in bodies if body != HEARTBEAT] == [b"token", b""]
-
-
-async def test_a_report_that_fails_neither_ends_a_stream_nor_silences_it(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    opening, client = Opening(), Client()
-
-    async def broken() -> bytes:
-        raise RuntimeError("no router")
-
-    stream = await begin_stream(opening(), Opening.chunks, failed, 0.001, broken)
-    serving = asyncio.ensure_future(stream(SCOPE, client.receive, client.send))
-    for _ in range(3):
-        client.chunk.clear()
-        await happens(client.chunk)
-    opening.opened.set()
-    await serving
-    bodies = [message["body"] for message in client.got[1:]]
-    assert bodies[:3] == [HEARTBEAT] * 3
-    assert [body for body in bodies if body != HEARTBEAT] == [b"token", b""]
-    assert "no router" in caplog.text
