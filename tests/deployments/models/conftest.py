@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import torch
 
+from deployments.models.memory import MemoryUse
 from tests.deployments.models.devices import Sight
+from tests.deployments.models.storehouse import SIZES_GB, Storehouse
 
 
 @pytest.fixture
@@ -22,3 +26,15 @@ def sees(monkeypatch: pytest.MonkeyPatch) -> Sight:
         monkeypatch.setattr("deployments.models.device.native_bfloat16", lambda: bfloat16)
 
     return see
+
+
+@pytest.fixture
+async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
+    made = Storehouse()
+    monkeypatch.setattr(
+        "deployments.models.load_thread.memory_use", lambda: MemoryUse(made.held, 0)
+    )
+    yield made
+    for name in SIZES_GB:
+        made.open(name)
+        made.deliver(name)
