@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.gpu_memory import CUDA_CONTEXT_GB
-from configs.profile import Profile, load_settings
-from configs.rules import broken_rules
-
-Change = Callable[[dict[str, Any]], None]
-
-
-def broken(content: dict[str, Any]) -> list[str]:
-    profile = Profile.model_validate(content)
-    return broken_rules(profile, load_settings(profile))
-
-
-def family(content: dict[str, Any], index: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = content["families"][index]
-    return found
-
-
-def model(content: dict[str, Any], index: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = family(content, index)["models"][0]
-    return found
-
-
-def options(index: int = 0, **given: Any) -> Change:
-    return lambda content: family(content, index).update(options=given)
+from tests.configs.profile_changes import Change, broken, family, model, model_with, options
 
 
 def scaling(**given: Any) -> Change:
     return options(autoscaling_config=given)
-
-
-def model_with(index: int = 0, **given: Any) -> Change:
-    return lambda content: model(content, index).update(given)
 
 
 def ledgers(**given: Any) -> Change:
@@ -230,46 +201,6 @@ def test_a_default_model_may_be_named_by_name_or_alias(sound: dict[str, Any], na
     assert broken(sound) == []
 
 
-CONVERSATIONS = "serve_app.ingress.routes.conversations:router"
-POSTGRES = "postgresql://house@db.example/conversations"
-
-
-def test_one_node_may_keep_conversations_in_a_file(sound: dict[str, Any]) -> None:
-    family(sound)["routers"] = [CONVERSATIONS]
-    assert broken(sound) == []
-
-
-@pytest.mark.parametrize("url", [None, "sqlite:////srv/conversations.sqlite3"])
-def test_many_nodes_may_not_keep_conversations_in_a_file(
-    sound: dict[str, Any], url: str | None
-) -> None:
-    """Also with one replica of the ingress, which may restart on another node."""
-    sound["nodes"] = "many"
-    sound["settings"]["conversations_url"] = url
-    assert broken(sound) == []  # no route that keeps any
-    family(sound)["routers"] = [CONVERSATIONS]
-    (problem,) = broken(sound)
-    assert problem.startswith("settings.conversations_url: expected a PostgreSQL database")
-
-
-def test_many_nodes_share_a_postgresql_database(
-    sound: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sound["nodes"] = "many"
-    family(sound)["routers"] = [CONVERSATIONS]
-    monkeypatch.setenv("PRSM_HF_CONVERSATIONS_URL", POSTGRES)
-    assert broken(sound) == []
-
-
-def test_the_databases_password_is_in_no_file(sound: dict[str, Any]) -> None:
-    sound["settings"]["conversations_url"] = POSTGRES
-    assert broken(sound) == []
-    sound["settings"]["conversations_url"] = POSTGRES.replace("house@", "house:secret@")
-    (problem,) = broken(sound)
-    assert problem.startswith("settings.conversations_url: expected its password in the env")
-    assert "secret" not in problem
-
-
 def test_remote_code_of_a_trusted_model_may_run(sound: dict[str, Any]) -> None:
     sound["trusted_models"] = ["house/writer"]
     model_with(trust_remote_code=True)(sound)
@@ -289,133 +220,6 @@ def test_a_value_equal_to_a_limit_is_allowed(sound: dict[str, Any]) -> None:
         "user_config": {"max_batch_size": 5},
     }
     model_with(1, memory_gb=12 - CUDA_CONTEXT_GB)(sound)
-    assert broken(sound) == []
-
-
-def test_models_on_demand_make_room_for_each_other_but_pinned_ones_do_not(
-    sound: dict[str, Any],
-) -> None:
-    beside = 12 - CUDA_CONTEXT_GB - model(sound, 1)["memory_gb"]
-    for name in ("house/spare", "house/other"):
-        spare = {**model(sound, 1), "name": name, "pinned": False, "memory_gb": beside}
-        family(sound, 1)["models"].append(spare)
-    assert broken(sound) == []
-    spare["memory_gb"] = beside + 0.1
-    (problem,) = broken(sound)
-    assert problem.startswith("families.embeddings.models.house/other: expected to fit beside")
-    assert "they take 2.0 GB, and 0.5 of 24 GB is 12.0 GB" in problem
-
-
-def test_a_model_on_demand_that_never_fits_is_told(sound: dict[str, Any]) -> None:
-    spare = {**model(sound, 1), "name": "house/spare", "pinned": False, "memory_gb": 11.6}
-    family(sound, 1)["models"].append(spare)
-    (problem,) = broken(sound)
-    assert problem.startswith("families.embeddings.models.house/spare: expected to fit")
-    assert "it takes 12.1 GB and 0.5 of 24 GB is 12.0 GB" in problem
-
-
-@pytest.mark.parametrize("gpus", [1, 2, 8])
-def test_more_gpus_hold_no_larger_model(sound: dict[str, Any], gpus: int) -> None:
-    family(sound, 1)["options"] = {"ray_actor_options": {"num_gpus": gpus}}
-    model_with(1, memory_gb=24 - CUDA_CONTEXT_GB)(sound)
-    assert broken(sound) == []
-    model_with(1, memory_gb=24)(sound)
-    (problem,) = broken(sound)
-    assert "expected room for 24.5 GB of pinned models, but 1 of 24 GB is 24.0 GB" in problem
-    assert ("a model lives on one GPU" in problem) is (gpus > 1)
-
-
-def test_every_pinned_model_of_a_family_takes_room(sound: dict[str, Any]) -> None:
-    family(sound, 1)["models"].append({**model(sound, 1), "name": "house/second", "memory_gb": 9.6})
-    (problem,) = broken(sound)
-    assert "expected room for 12.1 GB" in problem
-    assert "0.5 of 24 GB is 12.0 GB" in problem
-
-
-def test_replicas_that_share_a_gpu_fit_its_memory(sound: dict[str, Any]) -> None:
-    """Ray puts replicas on one GPU as long as their fractions add up to at most 1."""
-    draw = random.Random(7)
-    verdicts = set()
-    for _ in range(300):
-        share = draw.choice([0.1, 0.25, 0.5, 0.75, 0.9])
-        memories = [draw.uniform(0.1, 24), draw.uniform(0.1, 24)]
-        for index, fraction in enumerate((share, 1 - share)):
-            actor = {"num_gpus": fraction}
-            family(sound, index)["options"] = {"ray_actor_options": actor}
-            model_with(index, memory_gb=memories[index])(sound)
-        accepted = not broken(sound)
-        verdicts.add(accepted)
-        assert not accepted or sum(memories) + 2 * CUDA_CONTEXT_GB <= 24
-    assert verdicts == {True, False}
-
-
-@pytest.mark.parametrize("revision", [None, "main", "Master", "refs/pr/1"])
-def test_many_nodes_need_a_revision_that_is_a_commit(
-    sound: dict[str, Any], revision: str | None
-) -> None:
-    """Each node pins the revision that it fetches first, so nodes could serve different weights."""
-    source = {"hub": "house/writer", **({"revision": revision} if revision else {})}
-    model_with(source=source)(sound)
-    assert broken(sound) == []
-    sound["nodes"] = "many"
-    (problem,) = broken(sound)
-    assert problem.startswith("families.generation.models.house/writer.source.revision: expected")
-    model_with(source=source | {"revision": "3f9c1e2"})(sound)
-    assert broken(sound) == []
-
-
-def test_a_folder_that_is_not_there_is_told_where_there_is_one_machine(
-    sound: dict[str, Any], tmp_path: Path
-) -> None:
-    model_with(source={"folder": str(tmp_path / "nosuch")})(sound)
-    (problem,) = broken(sound)
-    assert problem.startswith("families.generation.models.house/writer.source: ")
-    assert f"{tmp_path / 'nosuch'} is not a folder" in problem
-    sound["nodes"] = "many"  # it may be on the others, and need not be here
-    assert broken(sound) == []
-
-
-def test_a_folder_without_weights_is_told(sound: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "config.json").touch()
-    model_with(source={"folder": str(tmp_path)})(sound)
-    (problem,) = broken(sound)
-    assert "has no weights: expected *.safetensors in it" in problem
-    (tmp_path / "pytorch_model.bin").touch()
-    (problem,) = broken(sound)
-    assert "allow_bin: true" in problem
-
-
-@pytest.mark.parametrize("package", ["no_such_package", "configs.shapes"])
-def test_a_folder_of_a_package_is_told_too(sound: dict[str, Any], package: str) -> None:
-    model_with(source={"package": package, "path": "nosuch"})(sound)
-    (problem,) = broken(sound)
-    assert problem.startswith("families.generation.models.house/writer.source: ")
-
-
-def test_a_chat_template_that_is_not_there_is_told(sound: dict[str, Any], tmp_path: Path) -> None:
-    model_with(chat_template=str(tmp_path / "chat.jinja"))(sound)
-    (problem,) = broken(sound)
-    assert problem.startswith("families.generation.models.house/writer.chat_template: expected")
-    (tmp_path / "chat.jinja").touch()
-    assert broken(sound) == []
-
-
-@pytest.mark.parametrize("as_file", [True, False])
-def test_a_chat_template_that_is_no_jinja_is_told_with_its_line(
-    sound: dict[str, Any], tmp_path: Path, as_file: bool
-) -> None:
-    text = "{% for message in messages %}\n{{ message.content }\n{% endfor %}"
-    (tmp_path / "chat.jinja").write_text(text)
-    model_with(chat_template=str(tmp_path / "chat.jinja") if as_file else text)(sound)
-    (problem,) = broken(sound)
-    key = "families.generation.models.house/writer.chat_template"
-    assert problem.startswith(f"{key}: expected a Jinja template, but line 2: ")
-
-
-def test_the_tags_of_chat_templates_are_known(sound: dict[str, Any]) -> None:
-    text = "{% for m in messages %}{% if m.skip %}{% continue %}{% endif %}"
-    text += "{%- generation -%}{{ m.content }}{%- endgeneration -%}{% endfor %}"
-    model_with(chat_template=text)(sound)
     assert broken(sound) == []
 
 
