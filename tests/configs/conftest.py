@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from configs.settings import PREFIX
-from configs.weights import WeightsStep
+from configs.weights import WeightsStep, conversion
 
 Change: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -83,3 +83,16 @@ def written(tmp_path: Path) -> Callable[[Any], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces every recipe; the list has the name of each conversion that ran."""
+    done: list[str] = []
+
+    def run(name: str, _: Path, folder: Path, __: dict[str, Any]) -> None:
+        done.append(name)
+        (folder / "model.safetensors").write_text("whole")
+
+    monkeypatch.setattr(conversion, "run", run)
+    return done
