@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deployments.models.memory import MemoryUse
+from deployments.seam.orders import OwnOrders
 from tests.deployments.models.devices import Sight
 from tests.deployments.models.storehouse import SIZES_GB, Storehouse
 
@@ -38,3 +39,11 @@ async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storehouse]:
     for name in SIZES_GB:
         made.open(name)
         made.deliver(name)
+
+
+@pytest.fixture
+def orders(monkeypatch: pytest.MonkeyPatch) -> OwnOrders:
+    """One book of orders for every replica that starts."""
+    made = OwnOrders()
+    monkeypatch.setattr("deployments.models.order_follower.orders_here", lambda: made)
+    return made
