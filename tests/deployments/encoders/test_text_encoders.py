@@ -5,97 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from ray.serve.exceptions import RayServeException
 
-from configs.profile import ModelSpec, UserConfig
-from deployments.batching.batcher import MAX_ADMITTED, Batcher
 from deployments.batching.joint_preparation import RequestItems
-from deployments.batching.model_loader import BatchedModelLoader
 from deployments.batching.scheduler import QueuedRequest
 from deployments.batching.tuning import PART_CHARACTERS
-from deployments.encoders.interface import EncoderInfo
-from deployments.encoders.text_encoders import TextEncoder, batched
-from deployments.encoders.tokenization import TokenizedText
-from deployments.metrics import signals
-from deployments.metrics.meter import Meter
-from deployments.models.config import FamilyConfig
-from deployments.models.family import FamilyDeployment
 from deployments.seam.problems import Problem
-from deployments.seam.replicas import LiveLimits
 from tests.deployments.conftest import Configured
+from tests.deployments.encoders.doubling_encoders import Doubled, Held
 from tests.deployments.families import started
-from tests.deployments.forwards import PATIENCE_S, Forwards
+from tests.deployments.forwards import PATIENCE_S
 
 # Serve keeps one queue a class, on the event loop that first used it.
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
 
-def letters(texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
-    """A tokenizer: one token a letter."""
-    return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
-
-
-class DoubleLoader(BatchedModelLoader[TextEncoder[int]]):
-    """Its model answers a text with twice its length, and never one of thirteen letters."""
-
-    forwards: Forwards
-
-    def __init__(self, config: FamilyConfig, batcher: Batcher, tokenizer: Any) -> None:
-        super().__init__(config, batcher)
-        self._tokenizer = tokenizer
-        self._loop = asyncio.get_running_loop()
-
-    def load(self, spec: ModelSpec) -> TextEncoder[int]:
-        self.forwards = Forwards(self._loop)
-
-        def run(batch: Sequence[TokenizedText]) -> Sequence[int | Problem]:
-            if any(len(text) == 13 for text in batch):
-                raise ArithmeticError("thirteen")
-            return self.forwards([len(text) for text in batch])
-
-        lane = self._batcher.lane(spec.name, batched(run))
-        max_tokens = spec.max_tokens or 20
-        info = EncoderInfo(max_tokens)
-        return TextEncoder(self._tokenizer, info, max_tokens, self._batcher, lane)
-
-
-class Doubled(FamilyDeployment[TextEncoder[int]]):
-    """The deployment of such models."""
-
-    def __init__(self, config: FamilyConfig, tokenizer: Any = letters) -> None:
-        meter = Meter(None)
-        self.batcher = Batcher(config, meter)
-        self._doubles = DoubleLoader(config, self.batcher, tokenizer)
-        super().__init__(config, self._doubles, self.batcher, meter)
-
-    @property
-    def forwards(self) -> Forwards:
-        return self._doubles.forwards
-
-    async def ask(self, *texts: str, batch_size: int | None = None) -> list[int | Problem]:
-        async with asyncio.timeout(PATIENCE_S), self._models.use("tiny") as encoder:
-            answers, _ = await encoder.answer(texts, truncate=False, max_batch_size=batch_size)
-        return answers
-
-
 LONG = "l" * PART_CHARACTERS
-
-
-class Held(Doubled):
-    """Reads texts when the test lets it; what it reads is kept as their lengths."""
-
-    def __init__(self, config: FamilyConfig) -> None:
-        self.reads = Forwards()
-        super().__init__(config, self._read)
-
-    def _read(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
-        self.reads([len(text) for text in texts])
-        return letters(texts)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -135,111 +63,6 @@ async def test_a_request_can_ask_for_smaller_forwards(family: Doubled) -> None:
     answers = await family.ask(*("x" * length for length in range(5)), batch_size=2)
     assert answers == [0, 2, 4, 6, 8]
     assert [len(batch) for batch in family.forwards.batches] == [2, 2, 1]
-
-
-async def test_a_running_replica_takes_a_new_batch_size(family: Doubled) -> None:
-    family.forwards.end(100)
-    family.reconfigure({"max_batch_size": 9, "max_forward_ms": 60_000, "batch_wait_timeout_s": 0.0})
-    await family.ask(*["xxx"] * 12)
-    assert [len(batch) for batch in family.forwards.batches] == [9, 3]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "why"),
-    [
-        ({"max_batch_size": 0}, "user_config.max_batch_size: Input should be greater than 0"),
-        ({"max_batch_size": "many"}, "user_config.max_batch_size: Input should be a valid integer"),
-        ({"max_batch_size": 2, "max_batch": 2}, "max_batch: unknown key; did you mean max_batch_s"),
-        ([4], "user_config: Input should be a valid dictionary"),
-    ],
-)
-async def test_wrong_limits_change_nothing_and_are_told(
-    family: Doubled, caplog: pytest.LogCaptureFixture, wrong: Any, why: str
-) -> None:
-    family.forwards.end(100)
-    family.reconfigure({"max_batch_size": 6, "max_forward_ms": 60_000})
-    family.reconfigure(wrong)
-    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
-    assert why in record.getMessage()
-    assert "\n" not in record.getMessage()
-    assert refusals(family) == [1]
-    await family.ask(*["xxx"] * 12)
-    assert [len(batch) for batch in family.forwards.batches] == [6, 6]
-
-
-async def test_good_limits_behind_wrong_ones_are_taken(family: Doubled) -> None:
-    family.forwards.end(100)
-    family.reconfigure({"max_batch_size": 0})
-    family.reconfigure({"max_batch_size": 9, "max_forward_ms": 60_000})
-    assert refusals(family) == [0]
-    await family.ask(*["xxx"] * 12)
-    assert [len(batch) for batch in family.forwards.batches] == [9, 3]
-
-
-async def test_the_limits_in_force_are_told_with_what_was_refused(family: Doubled) -> None:
-    first = await limits(family)
-    assert (first.in_force["max_batch_size"], first.refused) == (4, ())
-    assert "max_batch_pixels" not in first.in_force  # texts are not bounded by it
-    family.reconfigure({"max_batch_size": 6, "max_batch_tokens": 99})
-    family.reconfigure({"max_batch_size": 0})
-    told = await limits(family)
-    assert (told.in_force["max_batch_size"], told.in_force["max_batch_tokens"]) == (6, 99)
-    assert set(told.in_force) == set(UserConfig.model_fields) - {"max_batch_pixels"}
-    (why,) = told.refused
-    assert why.startswith("user_config.max_batch_size: Input should be greater than 0")
-    family.reconfigure({"max_batch_size": 7})
-    assert (await limits(family)).refused == ()
-
-
-async def limits(family: Doubled) -> LiveLimits:
-    report = await family.loaded_models(None)
-    assert report.limits is not None
-    return report.limits
-
-
-@pytest.mark.parametrize(("lets_in", "together"), [(16, 16), (2**20, MAX_ADMITTED)])
-async def test_no_more_requests_are_handed_over_in_one_go_than_the_replica_lets_in(
-    family: Doubled,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    lets_in: int,
-    together: int,
-) -> None:
-    """Serve warned of it at each start, as if the operator had to change something."""
-    options = SimpleNamespace(max_ongoing_requests=lets_in)
-    context = SimpleNamespace(_deployment_config=options)
-    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
-    await family.check_health()
-    admit: Any = family.batcher._admit
-    assert admit._get_max_batch_size() == together
-    options.max_ongoing_requests = 4  # changed while it runs, by another deployment
-    await family.check_health()
-    assert admit._get_max_batch_size() == 4
-    assert "max_ongoing_requests" not in caplog.text
-    options.max_ongoing_requests = 2**20  # the queue is the class's: others come after this test
-    await family.check_health()
-
-
-async def test_outside_serve_nothing_bounds_what_is_handed_over(
-    family: Doubled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def outside() -> None:
-        raise RayServeException("no replica")
-
-    monkeypatch.setattr("deployments.batching.batcher.serve.get_replica_context", outside)
-    admit: Any = family.batcher._admit
-    before = admit._get_max_batch_size()
-    await family.check_health()
-    assert admit._get_max_batch_size() == before
-
-
-def refusals(family: Doubled) -> list[float]:
-    return [
-        amount
-        for sample in family.batcher._gauges()
-        if sample.signal == signals.LIMITS_REFUSED.name
-        for amount in sample.amounts
-    ]
 
 
 async def test_a_single_text_is_read_before_the_rest_of_a_heavy_list(
