@@ -1,4 +1,4 @@
-"""Real weights and the engines opened on them."""
+"""Real weights and the engines opened on them, and an engine that a test steps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Literal
 import pytest
 
 from configs.engines import UNSUPPORTED
+from deployments.engine.codec import TextCodec
 from deployments.engine.factory import open_engine
 from deployments.engine.interface import Engine
 from deployments.engine.settings import EngineSettings
+from tests.deployments.engine.puppet_core import Puppet
 
 CACHE = Path(__file__).parents[3] / "cache" / "huggingface"
 
@@ -71,3 +73,11 @@ def needs(request: pytest.FixtureRequest, engine: Engine) -> Callable[[str], Non
             pytest.skip(f"{kind} does not support {field}")
 
     return check
+
+
+@pytest.fixture
+def puppet(byte_codec: TextCodec) -> Iterator[Puppet]:
+    engine = Puppet(byte_codec)
+    yield engine
+    engine.runner.allowed.release(1000)
+    engine.close()
