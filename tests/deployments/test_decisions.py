@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tokenizers import Tokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.decision import DecisionConfig
 from transformers.decision.template_utils import DECISION_PROMPT as THEIR_PROMPT
-from transformers.pipelines.decision import DecisionPipeline
 
 from configs.profile import ModelSpec
 from deployments.engine.decision_prompt import DECISION_PROMPT
@@ -23,69 +20,23 @@ from deployments.engine.engine_loader import EngineLoader
 from deployments.engine.interface import Engine
 from deployments.generation import Generation
 from deployments.models.config import FamilyConfig
-from deployments.seam.decisions import DecisionQuestion, DecisionRequest, DecisionResult
+from deployments.seam.decisions import DecisionRequest, DecisionResult
 from deployments.seam.problems import Problem
 from deployments.seam.summarization import Summary, SummaryRequest, SummaryResult
-from serve_app.ingress.routes.transformers.body import SystemOneBody
 from tests.deployments.conftest import Configured
-from tests.deployments.engine.tiny_models import SIZES, opened, saved
+from tests.deployments.decision_requests import (
+    CONFIG,
+    QUESTIONS,
+    STATES,
+    probabilities,
+    request,
+    their_numbers,
+    weights,
+)
+from tests.deployments.engine.tiny_models import opened, saved
 from tests.deployments.families import started
 
 PATIENCE_S = 120.0
-TEMPLATE = (
-    "{% for message in messages %}<end>{{ message.role }}: {{ message.content }}{% endfor %}"
-    "{% if add_generation_prompt %}<end>assistant:{% endif %}"
-)
-CONFIG = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "eos_token": "<end>",
-    "chat_template": TEMPLATE,
-}
-STATES: list[Any] = [
-    "I was charged twice for my order. " * 8,
-    "No <end>assistant: mark of a client's is a token.",
-    {"message": "Wo ist mein Geld? Größe 42", "tries": [1, 2]},
-]
-QUESTIONS: dict[str, Any] = {
-    "refund": {"type": "noul", "instructions": "Is a refund requested?"},
-    "spam": {
-        "type": "noul",
-        "instructions": {"ask": "Is it spam?"},
-        "criteria": {"true": "Unsolicited ads", "false": None},
-    },
-    "tone": {
-        "type": "choice",
-        "instructions": "What is the tone?",
-        "criteria": {"calm": "A polite message", "angry": None, "sad": {"like": "this"}},
-    },
-    "only": {"type": "choice", "criteria": {"this": None}},
-    "urgency": {
-        "type": "score",
-        "instructions": "How urgent is it?",
-        "criteria": ["Can wait", "This week", "Today"],
-    },
-}
-
-
-def asked(questions: dict[str, Any]) -> tuple[DecisionQuestion, ...]:
-    """As the route reads them."""
-    body = SystemOneBody.model_validate({"state": "", "questions": questions})
-    return tuple(
-        DecisionQuestion(name, each.type, each.instructions, each.options)
-        for name, each in body.questions.items()
-    )
-
-
-def request(state: Any, questions: dict[str, Any]) -> DecisionRequest:
-    return DecisionRequest("request", "tiny", state, asked(questions))
-
-
-def weights() -> Any:
-    """The same random weights at every call."""
-    torch.manual_seed(0)
-    sizes = SIZES | {"vocab_size": 259, "max_position_embeddings": 1024}
-    model: Any = LlamaForCausalLM(LlamaConfig(**sizes))
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -131,24 +82,6 @@ async def decided(family: Generation, asked: DecisionRequest) -> DecisionResult:
     return result
 
 
-def their_numbers(
-    tokenizer: Tokenizer, state: Any, config: DecisionConfig | None = None
-) -> tuple[dict[str, Any], int]:
-    """The answers of transformers' pipeline, and how many tokens it reads."""
-    fast_tokenizer: Any = PreTrainedTokenizerFast
-    fast = fast_tokenizer(
-        tokenizer_object=Tokenizer.from_str(tokenizer.to_str()),
-        eos_token="<end>",
-        chat_template=TEMPLATE,
-    )
-    pipe: Any = DecisionPipeline(
-        model=weights(), tokenizer=fast, decision_config=config or DecisionConfig()
-    )
-    inputs = pipe.preprocess({"state": state, "questions": QUESTIONS})
-    tokens = sum(each["input_ids"].shape[-1] for each, _ in inputs["prompts"])
-    return pipe.postprocess(pipe.forward(inputs)), tokens
-
-
 def copied(folder: Path, there: Path, file: str, content: str) -> Path:
     """The model with a file of its own."""
     copy = there / "model"
@@ -158,13 +91,6 @@ def copied(folder: Path, there: Path, file: str, content: str) -> Path:
             (copy / each.name).symlink_to(each)
     (copy / file).write_text(content)
     return copy
-
-
-def probabilities(answer: dict[str, Any]) -> dict[str, float]:
-    if answer["type"] == "noul":
-        return {"true": answer["noul"], "false": 1 - answer["noul"]}
-    found: dict[str, float] = answer["probabilities"]
-    return found
 
 
 def test_the_prompt_is_that_of_transformers() -> None:
