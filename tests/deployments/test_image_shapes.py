@@ -32,7 +32,7 @@ from tests.deployments.conftest import Configured
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.pictures import encoded, noise
 from tests.deployments.test_captioning import blip
-from tests.deployments.test_vision import saved_clip, vit
+from tests.deployments.tiny_classifiers import saved_clip, vit
 from tests.deployments.tiny_segmenters import saved_segmenter
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]

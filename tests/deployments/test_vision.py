@@ -5,36 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    ViTConfig,
-    ViTForImageClassification,
-)
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from deployments.images.image_task import PreprocessedImage
 from deployments.seam.classification import ClassificationResult, LabelScore
 from deployments.seam.problems import Problem
-from deployments.seam.vision import DetectionRequest, DetectionResult, ImageClassificationRequest
-from deployments.vision import Vision, as_numbers, detector
-from tests.deployments import tiny
+from deployments.seam.vision import DetectionRequest, ImageClassificationRequest
+from deployments.vision import Vision
 from tests.deployments.conftest import Configured
 from tests.deployments.families import started
 from tests.deployments.forwards import PATIENCE_S
 from tests.deployments.pictures import encoded, noise
-from tests.deployments.tiny import IMAGE_SIZES, SIDE
+from tests.deployments.tiny import SIDE
+from tests.deployments.tiny_classifiers import saved_clip, vit
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
@@ -44,38 +29,9 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return vit(tmp_path_factory.mktemp("vision") / "classifier")
 
 
-def vit(folder: Path, **more: Any) -> Path:
-    torch.manual_seed(0)
-    labels: dict[str, Any] = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
-    config: Any = ViTConfig(image_size=SIDE, patch_size=8, **IMAGE_SIZES, **labels, **more)
-    model: Any = ViTForImageClassification(config)
-    model.eval().save_pretrained(folder)
-    processor: Any = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved_clip(tmp_path_factory.mktemp("vision") / "clip")
-
-
-def saved_clip(folder: Path) -> Path:
-    torch.manual_seed(0)
-    words = tiny.tokenizer()
-    text: Any = CLIPTextConfig(
-        **IMAGE_SIZES, vocab_size=len(words), max_position_embeddings=16, eos_token_id=3
-    )
-    image: Any = CLIPVisionConfig(**IMAGE_SIZES, image_size=SIDE, patch_size=8)
-    config: Any = CLIPConfig(text_config=text.to_dict(), vision_config=image.to_dict())
-    model: Any = CLIPModel(config)
-    model.eval().save_pretrained(folder)
-    images: Any = CLIPImageProcessorPil(
-        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-    )
-    processor: Any = CLIPProcessor
-    processor(images, words).save_pretrained(folder)
-    return folder
 
 
 async def labelled(family: Vision, seed: int, top_k: int = 5, **more: Any) -> list[LabelScore]:
@@ -196,54 +152,6 @@ async def test_many_requests_with_labels_are_prepared_at_the_same_time(
         assert scores(other) == pytest.approx(scores(one), abs=1e-5)
 
 
-async def test_numbers_leave_the_device_before_they_are_widened() -> None:
-    """Apple's GPUs have no float64."""
-
-    class OnGpu:
-        """As much of a tensor there as matters."""
-
-        def double(self) -> Any:
-            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-
-        def cpu(self) -> torch.Tensor:
-            return torch.tensor([0.5, 1.5])
-
-    numbers = as_numbers(OnGpu())
-    assert (numbers.tolist(), numbers.dtype) == ([0.5, 1.5], np.float64)
-
-
-async def test_boxes_leave_the_device_before_they_are_widened() -> None:
-    class OnGpu:
-        def double(self) -> Any:
-            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-
-        def cpu(self) -> torch.Tensor:
-            return torch.tensor([[1.0, 2.0, 3.0, 4.0]])
-
-    class Processor:
-        def post_process_object_detection(self, *_: Any, **__: Any) -> Any:
-            return [{"labels": torch.tensor([0]), "scores": torch.tensor([0.9]), "boxes": OnGpu()}]
-
-    model = SimpleNamespace(config=SimpleNamespace(id2label={0: "cat"}), dtype=torch.float32)
-    made = detector(_callable(model), Processor(), "cpu")
-    seen = PreprocessedImage(
-        {"pixel_values": torch.zeros(1, 3, 4, 4)}, (10, 10), DetectionRequest("tiny", b"")
-    )
-    (found,) = made.answer(seen.tensors, [seen])
-    assert isinstance(found, DetectionResult)
-    assert [each.label for each in found.items] == ["cat"]
-
-
-def _callable(model: SimpleNamespace) -> Any:
-    class Called:
-        config, dtype = model.config, model.dtype
-
-        def __call__(self, **_: Any) -> None:
-            return None
-
-    return Called()
-
-
 async def test_more_images_than_may_wait_are_refused(
     configured: Configured, classifier: Path
 ) -> None:
@@ -315,8 +223,3 @@ async def test_a_model_that_loads_on_demand_fails_with_a_reason_and_is_tried_aga
         answer = await family.detect(DetectionRequest("tiny", noise(1)))
         assert isinstance(answer, Problem)
         assert answer.kind == "unavailable"
-
-
-async def test_pixels_are_counted_after_preprocessing() -> None:
-    seen = PreprocessedImage({"pixel_values": torch.zeros(1, 3, 20, 10)}, (1, 1), None)
-    assert seen.pixels == 200

@@ -23,7 +23,7 @@ from tests.deployments.pictures import noise as picture_of_noise
 from tests.deployments.speech.recordings import ASK_NOT, SAID, noise, words
 from tests.deployments.speech.tiny_whisper import tiny_whisper
 from tests.deployments.test_summarization import t5
-from tests.deployments.test_vision import saved_clip
+from tests.deployments.tiny_classifiers import saved_clip
 from tests.deployments.tiny_segmenters import saved_segmenter
 from tests.e2e.conftest import Graph
 
