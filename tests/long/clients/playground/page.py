@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+NATIVE = "/api/v1/huggingface"
 LIMIT_S = 120
 MAX_TABS = 150
 LOCAL = {"data", "blob", "about"}
