@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.shapes.clip_words import MAX_TOKENS, clip_tokenizer
 from tests.shapes.drawing import COLOURS, KINDS, Colour, Shape, background, draw, shade
-from tests.shapes.training import caption
+from tests.shapes.sentences import caption
 
 logger = logging.getLogger(__name__)
 

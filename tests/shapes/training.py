@@ -10,57 +10,20 @@ import argparse
 import logging
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from tests.shapes.drawing import COLOURS, KINDS, Drawing, Shape, drawing
+from tests.shapes.detection_training import make_detection
+from tests.shapes.drawing import COLOURS, KINDS
+from tests.shapes.learning import DRAWINGS, PATCH, SEED, SIDE, SIZES, drawn, noisy, save, train
+from tests.shapes.sentences import ANSWERS, COLOUR_QUESTIONS, KIND_QUESTIONS, caption, question
 
-logger = logging.getLogger(__name__)
-
-SIDE, PATCH = 64, 8
-SEED = 20
-DRAWINGS = 6_000
-NOISE = 0.04
-RATE = 1.5e-3
-
-COLOUR_QUESTIONS = (
-    "what color is it?",
-    "what color is the {kind}?",
-    "what color is the shape?",
-    "which color is this?",
-)
-KIND_QUESTIONS = ("what shape is it?", "what shape is this?", "what is it?", "what is this?")
-ANSWERS = (*COLOURS, *KINDS)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 PAD, UNK, CLS, SEP = range(4)
-SIZES: dict[str, Any] = {
-    "image_size": SIDE,
-    "patch_size": PATCH,
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "initializer_range": 0.1,  # the usual 0.02 is for wide layers: these hardly begin to learn
-}
-
-
-def caption(shape: Shape) -> str:
-    article = "an" if shape.colour[0] in "aeiou" else "a"
-    return f"{article} {shape.colour} {shape.kind}"
-
-
-def question(dice: random.Random, shape: Shape) -> tuple[str, str]:
-    """A question about ``shape``, and its answer."""
-    if dice.random() < 0.5:
-        asked = dice.choice(COLOUR_QUESTIONS).format(kind=shape.kind)
-        return asked.replace("color", dice.choice(("color", "colour"))), shape.colour
-    return dice.choice(KIND_QUESTIONS), shape.kind
 
 
 def make_captions(folder: Path) -> None:
@@ -162,95 +125,6 @@ def make_questions(folder: Path) -> None:
     processor(images, words).save_pretrained(folder)
 
 
-def make_detection(folder: Path) -> None:
-    """A ``YolosForObjectDetection`` for up to two shapes. It has no tokenizer files.
-
-    Starts from the captions' model, which has to lie beside ``folder``.
-    """
-    from transformers import YolosConfig, YolosForObjectDetection
-    from transformers.models.yolos.image_processing_pil_yolos import YolosImageProcessorPil
-
-    torch.manual_seed(SEED)
-    sizes = {**SIZES, "image_size": [SIDE, SIDE], "num_hidden_layers": 3}
-    config: Any = YolosConfig(
-        **sizes,
-        num_detection_tokens=4,
-        use_mid_position_embeddings=False,
-        id2label=dict(enumerate(KINDS)),
-        label2id={kind: index for index, kind in enumerate(KINDS)},
-    )
-    model: Any = YolosForObjectDetection(config)
-    _start(model.vit, folder.with_name("captions"))
-    processor: Any = YolosImageProcessorPil(
-        size={"height": SIDE, "width": SIDE}, do_pad=False, format="coco_detection"
-    )
-    drawings = [*drawn(DRAWINGS, shapes=1), *drawn(DRAWINGS // 4, shapes=2)]
-    pixels = torch.cat([processor(d.image, return_tensors="pt")["pixel_values"] for d in drawings])
-    labels = [_targets(d) for d in drawings]
-
-    def loss(chosen: torch.Tensor) -> torch.Tensor:
-        targets = [labels[i] for i in chosen.tolist()]
-        value: torch.Tensor = model(pixel_values=noisy(pixels[chosen]), labels=targets).loss
-        return value
-
-    train(model, loss, len(drawings), steps=6000, batch=24)
-    save(model, folder, processor)
-
-
-def _start(finder: Any, captions: Path) -> None:
-    """Start from the reader of the captions' model, which can tell shapes from grounds already.
-
-    Its layers are the finder's first ones. The tokens that look for objects start at random:
-    transformers starts all of them at zero, where nothing tells them apart.
-    """
-    from transformers import VisionEncoderDecoderModel
-
-    reader: Any = VisionEncoderDecoderModel.from_pretrained(captions).encoder
-    known, own = {}, finder.state_dict()
-    for name, tensor in reader.state_dict().items():
-        for part, here in READER_TO_FINDER.items():
-            name = name.replace(part, here)
-        if name in own and own[name].shape == tensor.shape:
-            known[name] = tensor
-    finder.load_state_dict(known, strict=False)
-    places = reader.embeddings.position_embeddings[0]
-    with torch.no_grad():
-        finder.embeddings.position_embeddings[0, : len(places)] = places
-        torch.nn.init.normal_(finder.embeddings.detection_tokens, std=0.5)
-
-
-READER_TO_FINDER = {
-    "layers.": "encoder.layer.",
-    "attention.q_proj": "attention.attention.query",
-    "attention.k_proj": "attention.attention.key",
-    "attention.v_proj": "attention.attention.value",
-    "attention.o_proj": "attention.output.dense",
-    "mlp.fc1": "intermediate.dense",
-    "mlp.fc2": "output.dense",
-}
-"""What transformers calls the same layers in ViT and in YOLOS."""
-
-
-def _targets(of: Drawing) -> dict[str, torch.Tensor]:
-    """Classes, and boxes as centre and size relative to the image."""
-    width, height = of.image.size
-    boxes = [
-        ((a + c) / 2 / width, (b + d) / 2 / height, (c - a) / width, (d - b) / height)
-        for a, b, c, d in (shape.box for shape in of.shapes)
-    ]
-    classes = torch.tensor([KINDS.index(shape.kind) for shape in of.shapes])
-    return {"class_labels": classes, "boxes": torch.tensor(boxes)}
-
-
-def drawn(count: int, shapes: int) -> list[Drawing]:
-    dice = random.Random(f"{SEED} {shapes}")
-    return [drawing(dice, shapes) for _ in range(count)]
-
-
-def noisy(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels + NOISE * torch.randn_like(pixels)
-
-
 def tokenizer(words: Sequence[str]) -> Any:
     """One token a word, in lower case."""
     from transformers import PreTrainedTokenizerFast
@@ -273,31 +147,6 @@ def tokenizer(words: Sequence[str]) -> Any:
         eos_token="[SEP]",
         model_max_length=16,
     )
-
-
-def train(
-    model: Any, loss: Callable[[torch.Tensor], torch.Tensor], items: int, *, steps: int, batch: int
-) -> None:
-    """AdamW with a short warm-up, then the rate falls along a cosine."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=RATE, total_steps=steps, pct_start=0.05
-    )
-    model.train()
-    for step in range(steps):
-        value = loss(torch.randint(items, (batch,)))
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0 or step == steps - 1:
-            logger.info("step %d of %d: loss %.4f", step, steps, value.item())
-
-
-def save(model: Any, folder: Path, *others: Any) -> None:
-    for part in (model.eval(), *others):
-        part.save_pretrained(folder)
 
 
 MODELS = {

@@ -16,7 +16,7 @@ from deployments.seam.problems import Problem
 from tests.deployments.families import family_of, started
 from tests.deployments.image_generation.image_requests import TASK, made
 from tests.shapes.drawing import COLOURS, KINDS, Shape
-from tests.shapes.training import caption
+from tests.shapes.sentences import caption
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

@@ -25,7 +25,7 @@ from deployments.vision import Vision
 from tests.deployments.conftest import Configured
 from tests.deployments.pictures import RED, drawn, encoded
 from tests.shapes.drawing import KINDS, Drawing, drawing
-from tests.shapes.training import caption
+from tests.shapes.sentences import caption
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("in_replica")]
 
