@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 import psutil
 import pytest
+from huggingface_hub import InferenceClient
 from openai import OpenAI
 
 from bench.peers.running import free_port
@@ -29,6 +31,7 @@ START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 120
 BODY_TIMEOUT_S = 5
 HUB_TOKEN = "hf_opens-nothing-7d1f"
+Open: TypeAlias = Callable[[str], InferenceClient]
 
 
 @dataclass(frozen=True)
@@ -152,3 +155,9 @@ def client(base_url: str) -> Iterator[httpx.Client]:
 def openai_client(base_url: str) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{base_url}/v1", api_key="unused", timeout=120, max_retries=0) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def at(base_url: str) -> Open:
+    """A client of the model that is named, in full or by its alias."""
+    return lambda model: InferenceClient(model=f"{base_url}/models/{model}", timeout=120)
