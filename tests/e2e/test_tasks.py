@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from huggingface_hub import InferenceClient, errors
+from huggingface_hub import errors
 from openai import APIStatusError, BadRequestError, OpenAI
 from PIL import Image
 from transformers import BertForMaskedLM, BertForQuestionAnswering, pipeline
@@ -25,7 +25,7 @@ from tests.deployments.speech.tiny_whisper import tiny_whisper
 from tests.deployments.test_summarization import t5
 from tests.deployments.tiny_classifiers import saved_clip
 from tests.deployments.tiny_segmenters import saved_segmenter
-from tests.e2e.conftest import Graph
+from tests.e2e.conftest import Graph, Open
 
 NATIVE = "/api/v1/huggingface"
 MASKS, SPANS, IMAGES = "tasks/masks", "tasks/spans", "tasks/images"
@@ -33,8 +33,6 @@ SCENES, TEXTS, SPEECH = "tasks/scenes", "tasks/texts", "tasks/speech"
 WHISPER = "openai/whisper-tiny.en"
 
 GERMAN = {"translation_en_to_de": {"prefix": "this is "}}
-
-Open: TypeAlias = Callable[[str], InferenceClient]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,11 +54,6 @@ def folder(graph: Graph) -> Path:
 def native(base_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{base_url}{NATIVE}", timeout=120, trust_env=False) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def at(base_url: str) -> Open:
-    return lambda model: InferenceClient(model=f"{base_url}/models/{model}", timeout=120)
 
 
 def test_masked_words(native: httpx.Client, at: Open, folder: Path) -> None:
