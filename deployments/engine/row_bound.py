@@ -17,19 +17,19 @@ from deployments.models.fair_shares import Owner
 class RowBound:
     """Bounds a tenant's running sequences by the expected time of a decode step.
 
-    A step may take ``CONTENDED_STEP_FACTOR`` times as long as it would with a tenant that wants no
-    more than the other one does. While it is not known how long that is, half as many may run as in
-    the smallest steps so far, until it is.
+    A step, with its part of the prefills, may take ``CONTENDED_STEP_FACTOR`` times as long as it
+    would with a tenant that wants no more than the other one does. While it is not known how long
+    that is, half as many may run as in the smallest steps so far, until it is.
     """
 
     def __init__(self) -> None:
         self._step_times = StepTimes()
         self._contention = Contention()
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """A step of so many running sequences took ``seconds``."""
+    def learn(self, rows: int, seconds: float, *, prefilled: bool = False) -> None:
+        """A step of so many running sequences took ``seconds``. Some were ``prefilled`` in it."""
         if rows:
-            self._step_times.learn(rows, seconds)
+            self._step_times.learn(rows, seconds, prefilled=prefilled)
 
     def wanted(self, owner: Owner, sequences: int, now: float) -> None:
         """So many sequences of the owner's tenant wait or run now."""

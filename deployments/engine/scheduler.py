@@ -138,8 +138,7 @@ class Scheduler:
     def stepped(self, rows: int, seconds: float) -> None:
         """A step of so many running sequences took ``seconds``."""
         prefilled = self._has_admitted or not all(each.generated for each in self.running)
-        if not prefilled:
-            self._row_bound.learn(rows, seconds)
+        self._row_bound.learn(rows, seconds, prefilled=prefilled)
         self._has_admitted = False
         now = self._clock()
         for tenant, sequences in self._of_tenant.items():

@@ -10,20 +10,32 @@ from statistics import median
 REMEMBERED_STEPS = 15
 """Of steps with about as many rows. The median counts: one may be longer for other reasons."""
 
+REMEMBERED_PREFILLS = 128
+"""Of the last steps it is known how much longer they took because they prefilled."""
+
 
 class StepTimes:
     """The median seconds of steps with 1, 2, 3-4, 5-8, 9-16, … rows, and a line between them.
 
     Unlike a line through the last steps it is known for few rows while many run, and for many while
-    few do.
+    few do. Texts begin and end, and each prefill holds all of them up: the more rows, and the fewer
+    tokens each of them decodes, the oftener. So a row has its part of the time of the last prefills
+    beside that of the step.
     """
 
     def __init__(self) -> None:
         self._steps: dict[int, deque[tuple[int, float]]] = {}
         self._medians: dict[int, tuple[float, float]] = {}
+        self._prefills: deque[tuple[int, float]] = deque(maxlen=REMEMBERED_PREFILLS)
+        self._prefill_per_row = 0.0
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """A step with so many ``rows`` took ``seconds``."""
+    def learn(self, rows: int, seconds: float, *, prefilled: bool = False) -> None:
+        """A step with so many ``rows`` took ``seconds``, in which some were ``prefilled``."""
+        if prefilled:
+            if self._medians:
+                self._learn_prefill(rows, max(0.0, seconds - _on_line(self._decoding(), rows)))
+            return
+        self._learn_prefill(rows, 0.0)
         size = (rows - 1).bit_length()
         steps = self._steps.setdefault(size, deque(maxlen=REMEMBERED_STEPS))
         steps.append((rows, seconds))
@@ -35,13 +47,9 @@ class StepTimes:
         return min((rows for rows, _ in self._medians.values()), default=float("inf"))
 
     def seconds(self, rows: float) -> float:
-        """The expected seconds of a step; fewer rows never take more. 0 before the first step."""
-        points = list(self._points())
-        after = bisect_left(points, (rows, 0.0))
-        if after in (0, len(points)):
-            return points[max(0, after - 1)][1] if points else 0.0
-        (below, least), (above, most) = points[after - 1 : after + 1]
-        return least + (most - least) * (rows - below) / (above - below)
+        """The expected seconds of a step, with its part of the prefills; fewer rows never take
+        more. 0 before the first step."""
+        return _on_line(list(self._points()), rows)
 
     def rows_within(self, seconds: float) -> float:
         """The most rows of a step that is expected to take no longer; infinite if all known do."""
@@ -55,10 +63,29 @@ class StepTimes:
         return below + (above - below) * (seconds - least) / (most - least)
 
     def _points(self) -> Iterator[tuple[float, float]]:
+        """Rows and seconds, in order, with their part of the prefills."""
+        for rows, seconds in self._decoding():
+            yield rows, seconds + rows * self._prefill_per_row
+
+    def _decoding(self) -> list[tuple[float, float]]:
         """Rows and seconds, in order. Where few rows took longer than many have since, that was
         when: while little is to do, a processor is slower to begin."""
         shortest, points = float("inf"), list[tuple[float, float]]()
         for _, (rows, seconds) in sorted(self._medians.items(), reverse=True):
             shortest = min(shortest, seconds)
             points.append((rows, shortest))
-        yield from reversed(points)
+        return points[::-1]
+
+    def _learn_prefill(self, rows: int, seconds: float) -> None:
+        self._prefills.append((rows, seconds))
+        spent = sum(each for _, each in self._prefills)
+        self._prefill_per_row = spent / sum(rows for rows, _ in self._prefills)
+
+
+def _on_line(points: list[tuple[float, float]], rows: float) -> float:
+    """The seconds of so many rows on the line through ``points``, which ends with the last."""
+    after = bisect_left(points, (rows, 0.0))
+    if after in (0, len(points)):
+        return points[max(0, after - 1)][1] if points else 0.0
+    (below, least), (above, most) = points[after - 1 : after + 1]
+    return least + (most - least) * (rows - below) / (above - below)

@@ -16,12 +16,20 @@ class SimulatedEngine:
     """A scheduler, and an engine that decodes a token of every running sequence a step."""
 
     def __init__(
-        self, codec: TextCodec, slots: int, memory: int | None = None, *, row_s: float = 0.0
+        self,
+        codec: TextCodec,
+        slots: int,
+        memory: int | None = None,
+        *,
+        row_s: float = 0.0,
+        prefill_s: float = 0.0,
     ) -> None:
-        """A step takes 10 ms, and ``row_s`` more for each running sequence."""
+        """A step takes 10 ms, and ``row_s`` more for each running sequence, and ``prefill_s`` more
+        for each that begins in it."""
         self.codec = codec
         self.memory = memory
         self.row_s = row_s
+        self.prefill_s = prefill_s
         self.now = 0.0
         self.scheduler = Scheduler(slots, self.fits, lambda: self.now)
         self.preempted: list[Sequence] = []
@@ -73,11 +81,12 @@ class SimulatedEngine:
         for _ in range(steps):
             self.schedule()
             rows = len(self.scheduler.running)
+            begun = sum(not sequence.generated for sequence in self.scheduler.running)
             for sequence in list(self.scheduler.running):
                 self.scheduler.count(sequence, 1)
                 if sequence.append(5):
                     self.scheduler.remove(sequence)
-            seconds = 0.01 + self.row_s * rows
+            seconds = 0.01 + self.row_s * rows + self.prefill_s * begun
             self.now += seconds
             self.scheduler.stepped(rows, seconds)
         self.schedule()

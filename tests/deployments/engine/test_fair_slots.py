@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from statistics import median
 
 import pytest
 
@@ -177,6 +178,27 @@ def test_a_flood_makes_steps_little_longer_than_an_equal_neighbour_would(
     equal, _ = beside(byte_codec, 1, row_s=0.005)
     flood, _ = beside(byte_codec, neighbours, row_s=0.005)
     assert flood <= 1.4 * equal
+
+
+@pytest.mark.parametrize("clients", [4, 16, 64])
+def test_prompts_of_a_flood_of_short_texts_count_too(byte_codec: TextCodec, clients: int) -> None:
+    """Each of its texts begins with a prefill, which takes as long as two steps."""
+
+    def seconds_beside(clients: int) -> float:
+        engine = SimulatedEngine(byte_codec, slots=16, row_s=0.001, prefill_s=0.03)
+        sent, took = 0, list[float]()
+        for number in range(20):
+            engine.submit(f"shop {number}", new=16, owner=SHOP)
+            began = engine.now
+            while any(each.owner == SHOP for each in engine.scheduler.sequences):
+                for _ in range(clients - engine.scheduler._of_tenant.get("flood", 0)):
+                    engine.submit(f"flood {sent}", new=16, owner=FLOOD)
+                    sent += 1
+                engine.step()
+            took.append(engine.now - began)
+        return median(took[10:])
+
+    assert seconds_beside(clients) <= 1.5 * seconds_beside(1)
 
 
 def test_where_rows_cost_little_a_key_has_all_slots_that_the_other_leaves(
