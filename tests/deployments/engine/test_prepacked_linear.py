@@ -12,7 +12,12 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 from transformers.pytorch_utils import Conv1D
 
 from deployments.engine.kv_budget import weight_bytes
-from deployments.engine.prepacked_linear import PrepackedLinear, prepack, prepacked_bytes
+from deployments.engine.prepacked_linear import (
+    PrepackedLinear,
+    filled_up,
+    prepack,
+    prepacked_bytes,
+)
 
 LLAMA = LlamaConfig(
     vocab_size=97,
@@ -59,7 +64,24 @@ def test_tied_embeddings_stay_beside_the_packed_copy_and_all_others_are_freed() 
     assert prepacked_bytes(model) > tied
 
 
-@pytest.mark.parametrize("shape", [(0, 32), (1, 32), (2, 3, 32), (600, 32)])
+def test_few_numbers_of_rows_are_computed_and_little_more_than_asked() -> None:
+    numbers = range(1, 513)
+    assert len({filled_up(rows) for rows in numbers}) <= 56
+    assert all(rows <= filled_up(rows) <= rows * 9 / 8 for rows in numbers)
+    assert [filled_up(rows) for rows in (0, *range(1, 16))] == list(range(16))
+
+
+def test_every_number_of_rows_has_the_same_result() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(32, 10)), torch.randn(150, 32)
+    with torch.inference_mode():
+        expected = model(x)
+        prepack(model)
+        for rows in range(1, 150):
+            torch.testing.assert_close(model(x[:rows]), expected[:rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 32), (1, 32), (2, 3, 32), (5, 7, 32), (600, 32)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_inputs_of_every_shape(shape: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
