@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Listed
+from heapq import nsmallest
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -255,8 +256,13 @@ class Scheduler:
         return []
 
     def _claimants(self, slots: SlotShares) -> Iterator[ScheduledRequest]:
+        """The first of those that wait, and the shortest behind them: where the long prompts before
+        it find no room, a short one may."""
         ranked = self._ranked(slots)
-        yield from islice((each for each in ranked if each.new), MAX_CLAIMANTS)
+        new = [each for each in ranked if each.new]
+        yield from new[:MAX_CLAIMANTS]
+        later = new[MAX_CLAIMANTS:]
+        yield from nsmallest(MAX_CLAIMANTS, later, lambda each: len(each.waiting[0].prompt_ids))
         yield from islice((each for each in ranked if not each.new), MAX_CLAIMANTS)
 
     def _victims(self, claimant: ScheduledRequest, slots: SlotShares) -> list[Sequence]:

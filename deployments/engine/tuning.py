@@ -34,7 +34,8 @@ OVER_BOUND = 1.5
 one is prefilled again."""
 
 MAX_CLAIMANTS = 8
-"""Waiting requests, of new and of old ones each, for which one step looks for a slot to preempt."""
+"""Waiting requests, of the first new ones, the shortest others and the old ones each, for which one
+step looks for a slot to preempt."""
 
 # Torch runner: bench.chat with a torch model.
 PREFILL_TOKENS_PER_UNIT = 32

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence as Listed
 
 import pytest
 
 from deployments.engine.codec import TextCodec
+from deployments.engine.sequence import Sequence
 from deployments.engine.tuning import PREEMPTION_QUANTUM, SLOT_QUANTUM
 from tests.deployments.engine.simulated_engine import SimulatedEngine
 
@@ -104,6 +106,29 @@ def test_a_short_request_overtakes_long_ones_that_came_just_before_it(
     engine.submit("short", new=1)
     engine.step(20)
     assert "short" not in {each.request_id for each in engine.scheduler.sequences}
+
+
+class SharedPrompts(SimulatedEngine):
+    """The sequences of a request have one copy of its prompt in the KV cache, as in an engine."""
+
+    def fits(self, sequences: Listed[Sequence]) -> bool:
+        prompts = {each.request_id: len(each.prompt_ids) for each in sequences}
+        return self.memory is None or sum(prompts.values()) + len(sequences) <= self.memory
+
+
+def test_a_short_prompt_finds_a_slot_behind_long_ones_that_find_no_room(
+    byte_codec: TextCodec,
+) -> None:
+    """Four long requests have all slots and most of the KV cache, and twenty more wait."""
+    engine = SharedPrompts(byte_codec, slots=16, memory=4500)
+    for number in range(24):
+        engine.submit(f"long {number}", 4, new=2, prompt=1000)
+    engine.schedule()
+    assert sum(engine.slots.values()) == 16
+    engine.now += 1.0
+    engine.submit("short", new=1)
+    engine.schedule()
+    assert engine.slots["short"] == 1
 
 
 def test_more_requests_than_slots_are_served_equally(byte_codec: TextCodec) -> None:
