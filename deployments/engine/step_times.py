@@ -27,15 +27,15 @@ class StepTimes:
         self._steps: dict[int, deque[tuple[int, float]]] = {}
         self._medians: dict[int, tuple[float, float]] = {}
         self._prefills: deque[tuple[int, float]] = deque(maxlen=REMEMBERED_PREFILLS)
-        self._prefill_per_row = 0.0
 
     def learn(self, rows: int, seconds: float, *, prefilled: bool = False) -> None:
         """A step with so many ``rows`` took ``seconds``, in which some were ``prefilled``."""
         if prefilled:
             if self._medians:
-                self._learn_prefill(rows, max(0.0, seconds - _on_line(self._decoding(), rows)))
+                longer = max(0.0, seconds - _on_line(self._decoding(), rows))
+                self._prefills.append((rows, longer))
             return
-        self._learn_prefill(rows, 0.0)
+        self._prefills.append((rows, 0.0))
         size = (rows - 1).bit_length()
         steps = self._steps.setdefault(size, deque(maxlen=REMEMBERED_STEPS))
         steps.append((rows, seconds))
@@ -64,8 +64,10 @@ class StepTimes:
 
     def _points(self) -> Iterator[tuple[float, float]]:
         """Rows and seconds, in order, with their part of the prefills."""
+        spent = sum(seconds for _, seconds in self._prefills)
+        per_row = spent / max(1, sum(rows for rows, _ in self._prefills))
         for rows, seconds in self._decoding():
-            yield rows, seconds + rows * self._prefill_per_row
+            yield rows, seconds + rows * per_row
 
     def _decoding(self) -> list[tuple[float, float]]:
         """Rows and seconds, in order. Where few rows took longer than many have since, that was
@@ -75,11 +77,6 @@ class StepTimes:
             shortest = min(shortest, seconds)
             points.append((rows, shortest))
         return points[::-1]
-
-    def _learn_prefill(self, rows: int, seconds: float) -> None:
-        self._prefills.append((rows, seconds))
-        spent = sum(each for _, each in self._prefills)
-        self._prefill_per_row = spent / sum(rows for rows, _ in self._prefills)
 
 
 def _on_line(points: list[tuple[float, float]], rows: float) -> float:
